@@ -1,0 +1,43 @@
+# What there is to do in this project. `make` alone lists it.
+
+PYTHON := .venv/bin/python
+# A command on a prepared machine: Docker Engine and server image; both are left as they were found.
+ON_MACHINE := docker/with-machine.sh
+# In this order: seconds, then what needs Docker, then what needs a running Airflow.
+TESTS := tests/unit tests/local tests/cloud tests/agent tests/example tests/airflow
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint screenshots clean
+# Each target cleans up behind itself; two at a time would be in each other's way.
+.NOTPARALLEL:
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@echo "  make demo ONCE=1  the same, but checks the result, launches again, terminates and ends"
+
+setup: ## packages, Docker Engine, server image, Python environment (Debian 12, root)
+	@docker/setup-python.sh
+	@docker/setup-machine.sh
+
+demo: ## launch the bookshop here, with a real Airflow, until Ctrl-C
+	@docker/setup-python.sh
+	@$(ON_MACHINE) $(PYTHON) -m gantry.local.demo $(if $(ONCE),--once)
+
+test: lint ## everything that CI checks, with coverage
+	@$(ON_MACHINE) .venv/bin/pytest --cov --cov-report=term $(TESTS)
+
+lint: ## ruff and mypy
+	@docker/setup-python.sh
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+screenshots: ## the pictures of the documentation, taken from a running demo
+	@docker/setup-python.sh --group browser
+	@docker/setup-chromium.sh
+	@$(ON_MACHINE) $(PYTHON) docs/screenshots.py docs/images
+
+clean: ## what killed runs left, and what tools made; .venv stays
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m gantry.local.demo --clean; fi
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -c 'from gantry.local import control; control.stop_engine() and print("stopped dockerd")'; fi
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov dist build test-results

@@ -1,0 +1,138 @@
+#!/bin/sh
+# Prepares a Debian 12 machine for the demo and the tests: packages, a running Docker Engine, the server image.
+# Does nothing, quickly, when nothing is to be done.
+#
+# usage: setup-machine.sh [--image NAME]     (default: gantry-server:latest)
+set -eu
+
+# docker.io           the engine that the servers run on
+# iptables            Docker's networks need it; docker.io only recommends it on some releases
+# debootstrap         makes the base image where no registry is in reach
+# openssh-client      to look into a server by hand, ssh-keygen
+# curl zip unzip      service archives, health checks
+# haproxy shellcheck  the tests lint the shipped shell scripts and the generated haproxy.cfg files
+PACKAGES='docker.io iptables debootstrap openssh-client curl zip unzip haproxy shellcheck'
+
+IMAGE=gantry-server:latest
+BASE=debian:bookworm-slim
+MIRROR=http://deb.debian.org/debian
+DOCKERD_LOG=/var/log/gantry-dockerd.log
+DOCKERD_PID=/run/gantry-dockerd.pid # says that we started it: `python -m gantry.local down --stop-engine`
+CONTEXT=$(cd "$(dirname "$0")" && pwd)/server
+SCRATCH=
+
+say() { printf 'setup-machine: %s\n' "$*"; }
+die() {
+    printf 'setup-machine: %s\n' "$*" >&2
+    exit 1
+}
+clean_up() { [ -z "$SCRATCH" ] || rm -rf "$SCRATCH"; }
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+missing_packages() {
+    for package in $PACKAGES; do
+        case $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) in
+        installed) ;;
+        *) printf '%s ' "$package" ;;
+        esac
+    done
+}
+
+# shellcheck disable=SC1091 # the host's own file
+is_debian_12() { [ -r /etc/os-release ] && (. /etc/os-release && [ "${ID-}:${VERSION_ID-}" = debian:12 ]); }
+engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+has_systemd() { [ -d /run/systemd/system ]; }
+
+# Elsewhere we change nothing: say what has to be there.
+require_by_hand() {
+    wanted=
+    for command in docker curl zip unzip haproxy shellcheck ssh-keygen; do
+        command -v "$command" >/dev/null || wanted="$wanted $command"
+    done
+    [ -z "$wanted" ] || die "$1: install these commands yourself:$wanted"
+    engine_answers || die "$1: start the Docker Engine yourself (docker version must answer)"
+}
+
+install_packages() {
+    missing=$(missing_packages)
+    [ -n "$missing" ] || return 0
+    say "installing $missing"
+    apt-get update -qq
+    # shellcheck disable=SC2086 # a list of words
+    DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends $missing
+}
+
+start_engine() {
+    engine_answers && return 0
+    if has_systemd; then
+        say 'starting the Docker Engine by systemctl'
+        systemctl start docker
+    else
+        say "starting dockerd, log in $DOCKERD_LOG"
+        setsid nohup dockerd >>"$DOCKERD_LOG" 2>&1 </dev/null &
+        echo $! >"$DOCKERD_PID"
+    fi
+    tries=0
+    until engine_answers; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 120 ] || die "the Docker Engine did not answer within 60 s; see $DOCKERD_LOG"
+        sleep 0.5
+    done
+}
+
+make_base() {
+    docker image inspect "$BASE" >/dev/null 2>&1 && {
+        say "base image $BASE: the one that is there"
+        return 0
+    }
+    if timeout 20 docker pull --quiet "$BASE" >/dev/null 2>&1; then
+        say "base image $BASE: pulled"
+        return 0
+    fi
+    command -v debootstrap >/dev/null || die "no registry in reach for $BASE, and no debootstrap to make it"
+    say "base image $BASE: no registry in reach, made by debootstrap from $MIRROR"
+    SCRATCH=$(mktemp -d)
+    debootstrap --variant=minbase bookworm "$SCRATCH/root" "$MIRROR" >"$SCRATCH/log" 2>&1 ||
+        die "debootstrap failed: $(tail -n 3 "$SCRATCH/log")"
+    rm -rf "$SCRATCH/root/var/cache/apt/archives" "$SCRATCH/root/var/lib/apt/lists"
+    tar -C "$SCRATCH/root" -c . | docker import --change 'CMD ["bash"]' - "$BASE" >/dev/null
+}
+
+inputs_hash() { (cd "$CONTEXT" && find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -d' ' -f1); }
+
+make_image() {
+    hash=$(inputs_hash)
+    built=$(docker image inspect --format '{{index .Config.Labels "gantry.inputs"}}' "$IMAGE" 2>/dev/null || :)
+    [ "$hash" != "$built" ] || return 0
+    make_base
+    say "building $IMAGE"
+    former=$(docker image inspect --format '{{.Id}}' "$IMAGE" 2>/dev/null || :)
+    docker build --label "gantry.inputs=$hash" --tag "$IMAGE" "$CONTEXT" || die "docker build of $CONTEXT failed"
+    # Servers that still run on the former image keep it.
+    [ -z "$former" ] || docker rmi "$former" >/dev/null 2>&1 || :
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --image)
+        [ $# -ge 2 ] || die '--image needs a name'
+        IMAGE=$2
+        shift 2
+        ;;
+    *) die "unknown argument: $1 (usage: setup-machine.sh [--image NAME])" ;;
+    esac
+done
+
+if ! is_debian_12; then
+    require_by_hand 'this is not Debian 12'
+elif [ "$(id -u)" -ne 0 ]; then
+    missing=$(missing_packages)
+    [ -z "$missing" ] || die "not root; run: sudo apt-get install --no-install-recommends $missing"
+    engine_answers || die 'no Docker Engine answers, and only root can start it'
+else
+    install_packages
+    start_engine
+fi
+make_image
+say "ready: Docker $(docker version --format '{{.Server.Version}}'), image $IMAGE"

@@ -1,0 +1,65 @@
+#!/bin/sh
+# Makes the project's virtual environment .venv from the lock file, with a uv of the project's own in .work/uv.
+# Does nothing, quickly, when nothing is to be done.
+#
+# usage: setup-python.sh [UV-SYNC-ARGUMENT...]     (for example: --group browser)
+set -eu
+
+UV_VERSION=0.13.9 # the one that wrote uv.lock
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+UV=$ROOT/.work/uv/bin/uv
+STAMP=$ROOT/.venv/.gantry-setup
+
+say() { printf 'setup-python: %s\n' "$*"; }
+die() {
+    printf 'setup-python: %s\n' "$*" >&2
+    exit 1
+}
+
+# The first Python 3.11 or newer on the PATH.
+find_python() {
+    for PYTHON in python3 python3.11 python3.12 python3.13 /usr/bin/python3; do
+        "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && return 0
+    done
+    die 'no Python 3.11 or newer on the PATH; on Debian 12: apt-get install python3 python3-venv'
+}
+
+# Debian's own Python refuses pip outside of virtual environments, and lacks them until python3-venv is there.
+need_venv() {
+    "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null && return 0
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        die "$PYTHON cannot make virtual environments; on Debian, as root: apt-get install python3-venv"
+    fi
+    say 'installing python3-venv'
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends python3-venv >/dev/null
+}
+
+need_uv() {
+    [ "$("$UV" --version 2>/dev/null | cut -d' ' -f2)" != "$UV_VERSION" ] || return 0
+    find_python
+    need_venv
+    say "installing uv $UV_VERSION into .work/uv"
+    rm -rf "$ROOT/.work/uv"
+    mkdir -p "$ROOT/.work"
+    "$PYTHON" -m venv "$ROOT/.work/uv"
+    "$ROOT/.work/uv/bin/pip" install --quiet --disable-pip-version-check "uv==$UV_VERSION"
+}
+
+# What the environment is made from; the place too, as an environment cannot be moved.
+inputs() {
+    echo "$ROOT $*"
+    sha256sum "$ROOT/pyproject.toml" "$ROOT/uv.lock"
+}
+
+wanted=$(inputs "$@" | sha256sum)
+if [ -x "$ROOT/.venv/bin/python" ] && [ "$(cat "$STAMP" 2>/dev/null)" = "$wanted" ]; then
+    exit 0
+fi
+need_uv
+say 'making .venv from uv.lock'
+# An environment that is active in the caller's shell is not the one to fill; no Python is ever downloaded.
+unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON
+UV_PYTHON_DOWNLOADS=never "$UV" sync --project "$ROOT" --frozen --quiet "$@"
+echo "$wanted" >"$STAMP"
+say "ready: $("$ROOT/.venv/bin/python" --version) in .venv"

@@ -1,0 +1,102 @@
+"""Takes the pictures of the documentation: a real launch in a real Airflow, looked at with a real browser.
+
+usage: screenshots.py FOLDER     (in the root of the project; see `make screenshots`)
+"""
+
+from __future__ import annotations
+
+import sys
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+from gantry.local import demo, remains, stage
+
+NAME = "demo-pictures"
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
+PATIENCE = 120_000  # milliseconds, for a busy machine
+
+
+def main(folder: Path) -> None:
+    """Launch the bookshop, take the pictures, remove everything."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with remains.only_one(NAME), demo.attended(NAME):
+        on = stage.start(NAME, Path.cwd(), demo.say)
+        demo.launch(on, previously_running=False)
+        # The shop by its own name, as a visitor would type it.
+        shop = urllib.parse.urlsplit(on.shop().url)
+        with browser(f"--host-resolver-rules=MAP {on.balancer.name} {shop.hostname}") as chromium:
+            graph(chromium, on).screenshot(path=folder / "graph.png")
+            visit(chromium, f"http://{on.balancer.name}:{shop.port}/").screenshot(path=folder / "shop.png")
+
+
+@contextmanager
+def browser(*flags: str) -> Iterator[Browser]:
+    """Debian's Chromium: Playwright's own would have to be downloaded."""
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+
+
+def graph(chromium: Browser, on: stage.Stage) -> Page:
+    """The graph of the bookshop's last run, all groups open, from top to bottom."""
+    page = new_page(chromium, {"width": 1600, "height": 1000})
+    page.goto(f"{on.airflow.url}/dags/{stage.DAG}")
+    page.locator("input[name=username]").fill(on.airflow.user)
+    page.locator("input[name=password]").fill(on.airflow.password)
+    page.locator("button[type=submit]").click()
+    run = page.locator(f'a[href*="/dags/{stage.DAG}/runs/"]').first
+    run.wait_for()
+    # What a person sets under "Options", and what the browser then remembers.
+    page.evaluate(
+        """dag => {
+            localStorage.setItem('default_dag_view', JSON.stringify('graph'));
+            localStorage.setItem('direction-' + dag, JSON.stringify('DOWN'));
+        }""",
+        stage.DAG,
+    )
+    page.goto(f"{on.airflow.url}{run.get_attribute('href')}")
+    page.get_by_label("Expand all task groups").click()
+    page.get_by_label("Collapse Details Panel").click()
+    # Only now: a narrow window hides the buttons.
+    page.set_viewport_size({"width": 940, "height": 1500})
+    # The layout is computed in the background; it is there when it stops moving.
+    settled(page)
+    page.get_by_label("Fit View").click()
+    settled(page)
+    return page
+
+
+def visit(chromium: Browser, url: str) -> Page:
+    """A page of the shop."""
+    page = new_page(chromium, {"width": 940, "height": 620})
+    page.goto(url)
+    return page
+
+
+def new_page(chromium: Browser, size: ViewportSize) -> Page:
+    """A window of that size, for screens with a high resolution."""
+    page = chromium.new_page(viewport=size, device_scale_factor=1.5)
+    page.set_default_timeout(PATIENCE)
+    return page
+
+
+def settled(page: Page) -> None:
+    """Wait until the graph has not moved for a second."""
+    page.wait_for_function(
+        """() => {
+            const graph = document.querySelector('.react-flow__viewport');
+            const nodes = [...document.querySelectorAll('.react-flow__node')].map(node => node.style.transform);
+            const now = [graph && graph.style.transform, ...nodes].join();
+            if (now !== window.gantryLast) { window.gantryLast = now; window.gantrySince = Date.now(); }
+            return nodes.length > 0 && Date.now() - window.gantrySince > 1000;
+        }""",
+        polling=200,
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

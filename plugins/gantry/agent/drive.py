@@ -1,0 +1,190 @@
+"""Several servers side by side: each goes through its jobs at its own pace, and none waits for another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from gantry import errors, names
+from gantry.agent import errors as agent_errors
+from gantry.agent import jobs, session, ssh
+
+T = TypeVar("T")
+_CHECK_SECONDS = "20"
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a step wants of one server: files first, then jobs."""
+
+    files: tuple[session.RemoteFile, ...] = ()
+    jobs: tuple[jobs.Job, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Applied:
+    """What a server says of itself: the marks on it, and whether the service in question says OK."""
+
+    marks: Mapping[str, str]
+    healthy: bool = False
+
+
+Decide = Callable[[ssh.Target, Applied], Work]
+"""From a server, and what is applied there, to the work that is left."""
+
+
+class StepFailedError(errors.GantryError):
+    """One or more servers did not get through a step; the others did."""
+
+    def __init__(self, failures: Sequence[tuple[str, bool]]) -> None:
+        self.failures = tuple(message for message, _ in failures)
+        self.passing = all(passing for _, passing in failures)
+        super().__init__("\n".join(self.failures))
+
+
+async def prepare(
+    targets: Sequence[ssh.Target],
+    access: ssh.Access,
+    decide: Decide,
+    output: jobs.Output,
+    checked: names.ServiceId | None = None,
+) -> list[jobs.Progress]:
+    """Ask every server what is applied there, decide what is left, and put the files in place.
+
+    With `checked`, that service's check is asked too. A server that cannot be prepared within its
+    patience comes back with its error; the others go on.
+    """
+
+    async def one(target: ssh.Target) -> jobs.Progress:
+        progress = jobs.Progress(target, ())
+        try:
+            async with asyncio.timeout(access.patience):
+                work = await _prepare(jobs.Agent(target, access), decide, output, checked)
+        except TimeoutError:
+            progress.error, progress.passing = f"{target.name}: no answer within {access.patience:g} s", True
+            return progress
+        except errors.GantryError as error:
+            progress.error, progress.passing = str(error), error.passing
+            return progress
+        progress.jobs = work.jobs
+        return progress
+
+    return list(await asyncio.gather(*(one(target) for target in targets)))
+
+
+async def carry_out(
+    everything: Sequence[jobs.Progress],
+    access: ssh.Access,
+    key: jobs.StepKey,
+    output: jobs.Output,
+    seconds: float | None = None,
+) -> bool:
+    """Drive the servers' jobs, for so many seconds at most; say whether all are done.
+
+    What is not done then goes on on the servers; call again with the same progress to go on following.
+    """
+
+    async def one(progress: jobs.Progress) -> None:
+        agent = jobs.Agent(progress.target, access)
+        try:
+            await agent.carry_out(progress, key, output)
+        except errors.GantryError as error:
+            progress.error, progress.passing = str(error), error.passing
+            await _forget_secrets(agent, progress)
+
+    tasks = [asyncio.create_task(one(each)) for each in everything if not each.done]
+    if tasks:
+        try:
+            finished, _ = await asyncio.wait(tasks, timeout=seconds)
+        finally:
+            # Also when this call is cancelled: the triggerer would be left with followers that nobody knows.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in finished:
+            task.result()
+    return all(each.done for each in everything)
+
+
+def verdict(everything: Sequence[jobs.Progress]) -> None:
+    """Raise StepFailedError if a server did not get through."""
+    failures = [(each.error, each.passing) for each in everything if each.error]
+    if failures:
+        raise StepFailedError(failures)
+
+
+async def kill(everything: Sequence[jobs.Progress], access: ssh.Access, key: jobs.StepKey) -> None:
+    """End what is running on every server, children included. A server that does not answer is let be."""
+
+    async def one(progress: jobs.Progress) -> None:
+        agent = jobs.Agent(progress.target, access)
+        with contextlib.suppress(errors.GantryError):
+            await agent.kill(progress, key)
+        await _forget_secrets(agent, progress)
+
+    await asyncio.gather(*(one(each) for each in everything))
+
+
+async def _prepare(
+    agent: jobs.Agent, decide: Decide, output: jobs.Output, checked: names.ServiceId | None
+) -> Work:
+    async def attempt() -> Work:
+        async with agent.open() as server:
+            healthy = checked is not None and await _says_ok(server, checked)
+            work = decide(agent.target, Applied(await marks(server), healthy))
+            await server.put(work.files)
+            return work
+
+    return await _reconnecting(attempt, agent.target.name, output)
+
+
+async def _reconnecting(
+    attempt: Callable[[], Awaitable[T]], server: names.ServerName, output: jobs.Output
+) -> T:
+    """Repeat what may be repeated until the connection holds. The caller's timeout ends it."""
+    last: agent_errors.ConnectionLostError | None = None
+    try:
+        while True:
+            try:
+                return await attempt()
+            except agent_errors.ConnectionLostError as error:
+                if last is None or error.reason != last.reason:
+                    output(server, f"{error.reason}; connecting again")
+                last = error
+                await asyncio.sleep(1)
+    except asyncio.CancelledError:
+        if last is not None:
+            raise last from None
+        raise
+
+
+async def marks(server: session.Session, prefix: str = "") -> dict[str, str]:
+    """What the server has noted as applied: keys to values."""
+    listing = await server.run(f"{session.BIN}/marks", *((prefix,) if prefix else ()))
+    return dict(line.split(" ", 1) for line in listing.splitlines() if " " in line)
+
+
+async def _says_ok(server: session.Session, service: names.ServiceId) -> bool:
+    # A check that hangs is an answer too: the service wants to be restarted.
+    limit = ("timeout", "--kill-after=5", _CHECK_SECONDS)
+    try:
+        answer = await server.run(*limit, f"{session.BIN}/checkService", service)
+    except agent_errors.CommandError:
+        return False
+    return answer.strip() == "OK"
+
+
+async def _forget_secrets(agent: jobs.Agent, progress: jobs.Progress) -> None:
+    """Remove the files of jobs that will not run now.
+
+    A job that was started removes its own when it ends; behind a lost connection it may still need them.
+    """
+    first = progress.index + (1 if progress.started else 0)
+    waiting = [path for job in progress.jobs[first:] for path in job.remove]
+    if waiting:
+        with contextlib.suppress(errors.GantryError):
+            async with agent.open() as server:
+                await server.run("rm", "-f", "--", *waiting)

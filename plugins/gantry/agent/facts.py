@@ -1,0 +1,323 @@
+"""What servers are told of each other: the contents of every `enstratus.cfg`.
+
+Facts are made from the whole deployment, never from the servers of one run, so a partial run forgets nobody.
+The keys up to `dataSource.NAME.servicePassword` are inherited (existing archives read them); `dependency.NAME.`
+`service`, `serviceId`, `port`, `dataSource` and `database`, and the keys of the database's side, are ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jinja2
+import jinja2.exceptions
+import jinja2.runtime
+import jinja2.sandbox
+
+from gantry import errors, inventory, names
+from gantry.agent import config_file
+from gantry.definition import models
+
+
+@dataclasses.dataclass(frozen=True)
+class Account:
+    """The account and the database that belong to a datasource."""
+
+    user: str
+    password: str = dataclasses.field(repr=False)
+    database: str
+
+
+Accounts = Mapping[tuple[names.ServiceName, names.DatasourceName], Account]
+
+
+class CustomFactError(errors.GantryError):
+    """A template under `custom:` that cannot be rendered."""
+
+    def __init__(self, service: names.ServiceName, key: str, reason: str) -> None:
+        self.service = service
+        self.key = key
+        super().__init__(
+            f"services.{service}.custom.{key}: {reason}\n"
+            f"A template may use deployment, tier, service, server, dependencies and peers, which are plain data, "
+            f"and Jinja's filters."
+        )
+
+
+class MissingAddressError(errors.GantryError):
+    """A server that others must know has no address yet."""
+
+    passing = True
+
+    def __init__(self, server: names.ServerName) -> None:
+        self.server = server
+        super().__init__(f"{server}: the cloud has given it no private address yet")
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """The deployment as its servers may know it."""
+
+    definition: models.Definition
+    servers: inventory.Inventory
+    accounts: Accounts = dataclasses.field(repr=False)
+
+    def service_file(self, name: names.ServiceName, server: inventory.Server) -> bytes:
+        """`enstratus.cfg` of a service on one of its servers."""
+        service = self.definition.services[name]
+        own = address(server)
+        values = {
+            **self._identity(name, server),
+            "role": "master",
+            "addresses": own,
+            **self._ports(service),
+            "dependencies": ",".join(_labels(service).values()),
+        }
+        for dependency, label in _labels(service).items():
+            values.update(self._dependency(dependency, label))
+        values.update(self._older_block(service, own))
+        return config_file.render(
+            config_file.Section("enStratus", values),
+            config_file.Section("custom", self._custom(name, server)),
+        )
+
+    def datasource_file(
+        self, name: names.ServiceName, datasource: names.DatasourceName, server: inventory.Server
+    ) -> bytes:
+        """What `installDataSource` is told: which database the dump becomes."""
+        account = self.accounts[name, datasource]
+        return config_file.render(
+            config_file.Section(
+                "enStratus",
+                {
+                    **self._identity(name, server),
+                    **self._older_ports(self.definition.services[name]),
+                    "dataSource": datasource,
+                    "database": account.database,
+                },
+            )
+        )
+
+    def grant_file(
+        self,
+        name: names.ServiceName,
+        datasource: names.DatasourceName,
+        server: inventory.Server,
+        dependent: names.ServiceName,
+    ) -> bytes:
+        """What `grantDatabaseAccess` is told: the account to open, for exactly the dependent's addresses."""
+        account = self.accounts[name, datasource]
+        return config_file.render(
+            config_file.Section(
+                "enStratus",
+                {
+                    **self._identity(name, server),
+                    **self._older_ports(self.definition.services[name]),
+                    "dataSource": datasource,
+                    "database": account.database,
+                    "user": account.user,
+                    "password": account.password,
+                    "grantee": dependent,
+                    "addresses": ",".join(self.addresses_of(dependent)),
+                },
+            )
+        )
+
+    def balancer_file(self, name: names.BalancerName, server: inventory.Server) -> bytes:
+        """What the balancer's helper is told before the first node joins."""
+        balancer = self.definition.load_balancers[name]
+        service = self.definition.services[balancer.service]
+        return config_file.render(
+            config_file.Section(
+                "enStratus",
+                {
+                    "serverId": server.name,
+                    "serviceId": service.id,
+                    "name": name,
+                    "addresses": address(server),
+                    "port.1.protocol": service.protocol,
+                    "port.1.publicPort": str(balancer.port),
+                    "port.1.privatePort": str(service.port),
+                    "port.1.dnsNames": ",".join((balancer.name, *balancer.aliases)),
+                },
+            )
+        )
+
+    def addresses_of(self, name: names.ServiceName) -> tuple[str, ...]:
+        """The addresses of all servers that a service runs on, by slot."""
+        return tuple(address(server) for server in self.servers.of_tier(self.definition.services[name].tier))
+
+    def _identity(self, name: names.ServiceName, server: inventory.Server) -> dict[str, str]:
+        return {
+            "serverId": server.name,
+            "serviceId": self.definition.services[name].id,
+            "customerId": self.definition.customer_id,
+            "name": name,
+            "runAsUser": self.definition.customer_id,
+            "userId": self.definition.user_id,
+        }
+
+    def _ports(self, service: models.Service) -> dict[str, str]:
+        if service.port is None:
+            return {}
+        fronts = [
+            each
+            for each in self.definition.load_balancers.values()
+            if self.definition.services[each.service].id == service.id
+        ]
+        return {
+            "port.1.protocol": service.protocol,
+            "port.1.publicPort": str(fronts[0].port if fronts else service.port),
+            "port.1.privatePort": str(service.port),
+            "port.1.dnsNames": ",".join(host for each in fronts for host in (each.name, *each.aliases)),
+        }
+
+    def _dependency(self, dependency: models.Dependency, label: str) -> Iterator[tuple[str, str]]:
+        target = self.definition.services[dependency.service]
+        hosts = ",".join(self.addresses_of(dependency.service))
+        prefix = f"dependency.{label}."
+        yield f"{prefix}dependencyType", "DATA_SOURCE" if dependency.datasource else "SERVICE"
+        yield f"{prefix}dependencyName", str(dependency)
+        yield f"{prefix}service", dependency.service
+        yield f"{prefix}serviceId", target.id
+        yield f"{prefix}readHosts", hosts
+        yield f"{prefix}writeHosts", hosts
+        if target.port is not None:
+            yield f"{prefix}port", str(target.port)
+        if dependency.datasource:
+            account = self.accounts[dependency.service, dependency.datasource]
+            yield f"{prefix}databaseType", "VM_DYNAMIC"
+            yield f"{prefix}dataSource", dependency.datasource
+            yield f"{prefix}database", account.database
+            yield f"{prefix}user", account.user
+            yield f"{prefix}password", account.password
+
+    def _older_ports(self, service: models.Service) -> dict[str, str]:
+        ports = self._ports(service)
+        if not ports:
+            return {}
+        return {
+            "protocol": service.protocol,
+            "publicPort": ports["port.1.publicPort"],
+            "privatePort": ports["port.1.privatePort"],
+            "proxyPort": ports["port.1.privatePort"],
+        }
+
+    def _older_block(self, service: models.Service, own: str) -> dict[str, str]:
+        """What scripts from before `dependency.` read. The database's side names its data, not its accounts.
+
+        This block knows datasources by their bare names. Of two that share one, the first stands here; both
+        stand among the dependencies.
+        """
+        values = {**self._older_ports(service), "primaryAddress": own}
+        needed: dict[names.DatasourceName, models.Dependency] = {}
+        for each in service.depends_on:
+            if each.datasource is not None and each.datasource not in service.datasources:
+                needed.setdefault(each.datasource, each)
+        values["dataSources"] = ",".join([*service.datasources, *needed])
+        for datasource in service.datasources:
+            values[f"dataSource.{datasource}.read"] = own
+            values[f"dataSource.{datasource}.write"] = own
+        for datasource, each in needed.items():
+            account = self.accounts[each.service, datasource]
+            hosts = ",".join(self.addresses_of(each.service))
+            values[f"dataSource.{datasource}.read"] = hosts
+            values[f"dataSource.{datasource}.write"] = hosts
+            values[f"dataSource.{datasource}.serviceUser"] = account.user
+            values[f"dataSource.{datasource}.servicePassword"] = account.password
+        return values
+
+    def _custom(self, name: names.ServiceName, server: inventory.Server) -> dict[str, str]:
+        service = self.definition.services[name]
+        known = self._template_facts(name, server)
+        rendered: dict[str, str] = {}
+        for key, value in service.custom.items():
+            try:
+                text = str(value).lower() if isinstance(value, bool) else str(value)
+                rendered[key] = _TEMPLATES.from_string(text).render(known)
+            except Exception as error:  # a template raises whatever its filters raise
+                raise CustomFactError(name, key, str(error) or type(error).__name__) from error
+        return rendered
+
+    def _template_facts(self, name: names.ServiceName, server: inventory.Server) -> dict[str, Any]:
+        """What templates may use: plain strings and numbers, no objects with methods, no passwords."""
+        service = self.definition.services[name]
+        return {
+            "deployment": {"name": self.definition.deployment, "description": self.definition.description},
+            "tier": {"name": service.tier},
+            "service": {"name": name, "id": service.id, **_port(service)},
+            "server": _server_facts(server),
+            "peers": [_server_facts(each) for each in self.servers.of_tier(service.tier)],
+            "dependencies": {
+                each.service: {
+                    "addresses": list(self.addresses_of(each.service)),
+                    **_port(self.definition.services[each.service]),
+                }
+                for each in service.depends_on
+            },
+        }
+
+
+def address(server: inventory.Server) -> str:
+    """The address by which other servers reach it.
+
+    Raises:
+        MissingAddressError: it has none yet.
+    """
+    if server.private_address is None:
+        raise MissingAddressError(server.name)
+    return server.private_address
+
+
+def _server_facts(server: inventory.Server) -> dict[str, str | int]:
+    return {"name": server.name, "slot": server.slot, "address": address(server), "id": server.instance_id}
+
+
+def _port(service: models.Service) -> dict[str, int]:
+    # Absent, so that a template that asks for it fails and does not write `None`.
+    return {} if service.port is None else {"port": service.port}
+
+
+def _labels(service: models.Service) -> dict[models.Dependency, str]:
+    """`DATA_SOURCE-1`, `SERVICE-2`, …: a dependency's number is its place in `depends_on`."""
+    return {
+        each: f"{'DATA_SOURCE' if each.datasource else 'SERVICE'}-{number}"
+        for number, each in enumerate(service.depends_on, start=1)
+    }
+
+
+class _Templates(jinja2.sandbox.ImmutableSandboxedEnvironment):
+    """Templates over plain data: no methods, no attributes, nothing that costs more than its text says."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def __init__(self) -> None:
+        super().__init__(undefined=jinja2.StrictUndefined)
+        # `range` would make loops out of nothing.
+        self.globals.clear()
+        # A value that differs each time would restart the service each time.
+        del self.filters["random"]
+
+    def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - whatever the template names
+        """`a.b`: an entry, never an attribute (but for the loop's own)."""
+        if isinstance(obj, jinja2.runtime.LoopContext):
+            return super().getattr(obj, attribute)
+        return self.getitem(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: ANN401 - as above
+        """`a["b"]`: an entry."""
+        try:
+            return obj[argument]
+        except (TypeError, LookupError, AttributeError):
+            return self.undefined(obj=obj, name=argument)
+
+    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
+        """Arithmetic on numbers only: `"a" * 10**10` would fill the memory."""
+        if operator == "**" or not all(isinstance(each, int | float) for each in (left, right)):
+            raise jinja2.exceptions.SecurityError(f"{operator} is for numbers only, and ** for none")
+        return super().call_binop(context, operator, left, right)
+
+
+_TEMPLATES = _Templates()

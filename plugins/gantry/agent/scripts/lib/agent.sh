@@ -1,0 +1,283 @@
+# shellcheck shell=sh
+# Functions shared by the scripts of the Gantry agent. Sourced, never run.
+#
+# A script sets `set -eu`, sources this file, defines its work as a function `main` and ends with
+#     agent_run "$@"
+# which adds what every script has: the journal, the override and the -pre and -post hooks.
+#
+# Overrides, in /enstratus/custom/bin:
+#   SCRIPT       runs instead of the shipped script, with its arguments. It may call the shipped one by its
+#                path, which then does its own work (no override, no hooks again).
+#   SCRIPT-pre   runs first, with the same arguments. If it fails, the script does not run and exits with the
+#                hook's code.
+#   SCRIPT-post  runs after a script that succeeded, with the same arguments and GANTRY_EXIT_CODE=0. If it
+#                fails, the script fails with its code. After a script that failed it does not run.
+# What hooks print goes to standard error, since some scripts' standard output is an answer. A file there that
+# is not executable is an error (126), not a hook to pass over in silence.
+#
+# Environment: GANTRY_ROOT, a folder that stands before every path (tests); GANTRY_JOB, the id of the job.
+
+: "${GANTRY_ROOT:=}"
+export GANTRY_ROOT
+ENSTRATUS=$GANTRY_ROOT/enstratus
+SERVICES=$GANTRY_ROOT/mnt/services
+AGENT_SCRIPT=${0##*/}
+umask 027
+# A command that comes over SSH often finds a PATH without the sbin folders.
+PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+
+# say MESSAGE: a line for the person who reads the log.
+say() {
+    printf '%s: %s\n' "$AGENT_SCRIPT" "$1" >&2
+}
+
+# fail CODE MESSAGE: says what is wrong and ends the script.
+fail() {
+    say "$2"
+    exit "$1"
+}
+
+# --- arguments -----------------------------------------------------------------------------------------------
+
+# is_plain TEXT: letters, digits, dot, underscore and hyphen only, no leading dot or hyphen: safe as a file name.
+is_plain() {
+    case $1 in
+    '' | [.-]* | *[!A-Za-z0-9._-]*) return 1 ;;
+    esac
+}
+
+is_number() {
+    case $1 in
+    '' | *[!0-9]*) return 1 ;;
+    esac
+}
+
+# require_service_id CODE TEXT, require_customer_id CODE TEXT, require_user_id CODE TEXT: fail unless well-formed.
+require_service_id() {
+    case $2 in
+    a?*) is_number "${2#a}" && return ;;
+    esac
+    fail "$1" "'$2' is not a service id (a and digits)"
+}
+
+require_customer_id() {
+    case $2 in
+    c?*) is_number "${2#c}" && return ;;
+    esac
+    fail "$1" "'$2' is not a customer id (c and digits)"
+}
+
+require_user_id() {
+    is_plain "$2" || fail "$1" "'$2' is not a user name"
+}
+
+# require_file CODE PATH: fail unless it is a file that can be read.
+require_file() {
+    [ -f "$2" ] || fail "$1" "there is no file $2"
+    [ -r "$2" ] || fail "$1" "cannot read the file $2"
+}
+
+# --- processes -----------------------------------------------------------------------------------------------
+
+# agent_stat PID: sets STAT_STATE, STAT_PARENT and STAT_START (clock ticks since boot). False: no such process.
+agent_stat() {
+    { IFS= read -r agent_line <"/proc/$1/stat"; } 2>/dev/null || return 1
+    # The name stands in parentheses and may hold spaces: all that counts comes after the last one.
+    read -r STAT_STATE STAT_PARENT _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ STAT_START _ <<END
+${agent_line##*) }
+END
+}
+
+# agent_identity PID: sets IDENTITY, which no other process has had or will have, on this boot or another.
+# False: no such process, or it is only waiting to be reaped.
+agent_identity() {
+    agent_stat "$1" || return 1
+    case $STAT_STATE in
+    Z | X) return 1 ;;
+    esac
+    read -r agent_boot </proc/sys/kernel/random/boot_id
+    IDENTITY="$1 $STAT_START $agent_boot"
+}
+
+# agent_alive FILE: true if the process whose identity the file holds runs.
+agent_alive() {
+    { IFS= read -r agent_identity_line <"$1"; } 2>/dev/null || return 1
+    agent_identity "${agent_identity_line%% *}" && [ "$IDENTITY" = "$agent_identity_line" ]
+}
+
+# agent_is_ancestor PID: true if this very script runs below that process.
+agent_is_ancestor() {
+    agent_pid=$$
+    while agent_stat "$agent_pid" && [ "$STAT_PARENT" -gt 1 ]; do
+        [ "$STAT_PARENT" != "$1" ] || return 0
+        agent_pid=$STAT_PARENT
+    done
+    return 1
+}
+
+# agent_lock NAME SECONDS CODE: holds the lock until the script ends (the kernel frees it, even after kill -9).
+# A program that outlives the script must be started with 9>&-.
+agent_lock() {
+    command -v flock >/dev/null || fail "$3" "flock is missing: install util-linux"
+    mkdir -p "$ENSTRATUS/ws/lock"
+    exec 9>"$ENSTRATUS/ws/lock/$1"
+    flock -w "$2" 9 || fail "$3" "waited $2 s in vain for the lock $ENSTRATUS/ws/lock/$1"
+}
+
+# --- files ---------------------------------------------------------------------------------------------------
+
+# write_line FILE TEXT: the file appears with its whole content or not at all.
+write_line() {
+    printf '%s\n' "$2" >"$1.new.$$" && mv -fT "$1.new.$$" "$1"
+}
+
+# --- journal -------------------------------------------------------------------------------------------------
+
+# agent_journal TEXT: appends one line to the agent's log. Never fails the script.
+# One write of less than a page to a file opened for appending is not torn by other writers.
+agent_journal() {
+    {
+        mkdir -p "$ENSTRATUS/ws/log"
+        agent_text=$(printf '%s' "$1" | LC_ALL=C tr '[:cntrl:]' ' ' | LC_ALL=C cut -b 1-900)
+        printf '%s %s pid=%s job=%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$agent_text" "$$" "${GANTRY_JOB:--}" \
+            >>"$ENSTRATUS/ws/log/agent.log"
+    } 2>/dev/null || say "cannot write to $ENSTRATUS/ws/log/agent.log"
+}
+
+# --- the frame around each script ----------------------------------------------------------------------------
+
+# agent_hook FILE ARG...: runs it when it exists, what it prints going to standard error.
+agent_hook() {
+    agent_hook_file=$1
+    shift
+    [ -e "$agent_hook_file" ] || return 0
+    if [ ! -x "$agent_hook_file" ]; then
+        say "$agent_hook_file is not executable"
+        return 126
+    fi
+    agent_hook_code=0
+    "$agent_hook_file" "$@" >&2 || agent_hook_code=$?
+    [ "$agent_hook_code" -eq 0 ] || say "$agent_hook_file failed with exit code $agent_hook_code"
+    return "$agent_hook_code"
+}
+
+# agent_wrapped: true when the script's own override or hook calls it. The process id in the mark keeps a daemon
+# that inherited the environment from passing for one of them later on.
+agent_wrapped() {
+    for agent_mark in ${GANTRY_WRAPPED:-}; do
+        [ "${agent_mark%:*}" = "$AGENT_SCRIPT" ] || continue
+        agent_is_ancestor "${agent_mark##*:}" && return 0
+    done
+    return 1
+}
+
+# agent_body ARG...: the override if there is one, else main. Sets AGENT_CODE.
+agent_body() {
+    agent_custom=$ENSTRATUS/custom/bin/$AGENT_SCRIPT
+    AGENT_CODE=0
+    if [ "$AGENT_INNER" = no ] && [ -e "$agent_custom" ]; then
+        say "replaced by $agent_custom"
+        "$agent_custom" "$@" || AGENT_CODE=$?
+    else
+        # Not `|| CODE=$?`: the shell would ignore `set -e` in all of the function.
+        set +e
+        (
+            set -e
+            main "$@"
+        )
+        AGENT_CODE=$?
+        set -e
+    fi
+}
+
+# agent_run ARG...: ends the script with main's exit code (see the top of this file).
+agent_run() {
+    agent_since=$(date +%s)
+    [ -n "${GANTRY_QUIET:-}" ] || agent_journal "begin $AGENT_SCRIPT $*"
+    if agent_wrapped; then
+        AGENT_INNER=yes
+        agent_body "$@"
+    else
+        AGENT_INNER=no
+        GANTRY_WRAPPED="${GANTRY_WRAPPED:-} $AGENT_SCRIPT:$$"
+        export GANTRY_WRAPPED
+        AGENT_CODE=0
+        agent_hook "$ENSTRATUS/custom/bin/$AGENT_SCRIPT-pre" "$@" || AGENT_CODE=$?
+        if [ "$AGENT_CODE" -eq 0 ]; then
+            agent_body "$@"
+            if [ "$AGENT_CODE" -eq 0 ]; then
+                GANTRY_EXIT_CODE=0
+                export GANTRY_EXIT_CODE
+                agent_hook "$ENSTRATUS/custom/bin/$AGENT_SCRIPT-post" "$@" || AGENT_CODE=$?
+            fi
+        fi
+    fi
+    [ -n "${GANTRY_QUIET:-}" ] ||
+        agent_journal "end $AGENT_SCRIPT exit=$AGENT_CODE seconds=$(($(date +%s) - agent_since))"
+    exit "$AGENT_CODE"
+}
+
+# --- service scripts -----------------------------------------------------------------------------------------
+
+# find_service_script SERVICE_ID NAME...: sets SERVICE_SCRIPT to the first of the names that the service's bin
+# folder has. False: it has none.
+find_service_script() {
+    SERVICE_SCRIPT=
+    service_id=$1
+    shift
+    for service_name in "$@"; do
+        SERVICE_SCRIPT=$SERVICES/$service_id/bin/$service_name
+        [ ! -e "$SERVICE_SCRIPT" ] || return 0
+    done
+    return 1
+}
+
+# run_service_script ARG...: runs SERVICE_SCRIPT as the agent's own user (it finds runAsUser in enstratus.cfg) and
+# ends the script with its exit code.
+run_service_script() {
+    # What the service calls in its turn is no part of this script: it has its own hooks.
+    unset GANTRY_WRAPPED GANTRY_EXIT_CODE GANTRY_QUIET
+    exec "$SERVICE_SCRIPT" "$@"
+}
+
+# find_proxy_helper: sets PROXY_HELPER to the program that speaks to this server's balancer (see startProxy).
+find_proxy_helper() {
+    helper=${GANTRY_PROXY_HELPER:-}
+    if [ -z "$helper" ] && [ -r "$ENSTRATUS/custom/proxy-helper" ]; then
+        read -r helper <"$ENSTRATUS/custom/proxy-helper" || true
+    fi
+    helper=${helper:-proxy-haproxy}
+    is_plain "$helper" || fail 21 "'$helper' is not a helper's name"
+    for PROXY_HELPER in "$ENSTRATUS/custom/bin/$helper" "$ENSTRATUS/bin/$helper"; do
+        [ ! -x "$PROXY_HELPER" ] || return 0
+    done
+    fail 21 "there is no proxy helper $helper in $ENSTRATUS/custom/bin or $ENSTRATUS/bin"
+}
+
+# enter_config_folder CODE SERVICE_ID: makes the service's cfg folder the working folder, unless it is a link.
+enter_config_folder() {
+    config_folder=$SERVICES/$2/cfg
+    cd -P "$config_folder" 2>/dev/null || fail "$1" "there is no folder $config_folder"
+    case $(pwd -P) in
+    */"$2"/cfg) ;;
+    *) fail "$1" "$config_folder is a link to $(pwd -P): make it a folder" ;;
+    esac
+}
+
+# replace_config CODE SOURCE OWNER_IDS: makes ./enstratus.cfg SOURCE's content without CR, mode 640, in one step.
+replace_config() {
+    # The service's own user may write to this folder, hence all is prepared where only root can enter.
+    config_work=$(mktemp -d "$SERVICES/.configure.XXXXXX") || fail "$1" "cannot write to $SERVICES"
+    # nofollow: a link must not hand out another file's content.
+    if dd if="$2" of="$config_work/raw" iflag=nofollow bs=64k status=none &&
+        tr -d '\r' <"$config_work/raw" >"$config_work/enstratus.cfg" &&
+        chmod 640 "$config_work/enstratus.cfg" &&
+        chown "$3" "$config_work/enstratus.cfg" &&
+        mv -fT "$config_work/enstratus.cfg" ./enstratus.cfg; then
+        rm -rf "$config_work"
+    else
+        rm -rf "$config_work"
+        fail "$1" "cannot write $config_folder/enstratus.cfg"
+    fi
+}

@@ -1,0 +1,314 @@
+"""What each step does on one server: from facts, and from what is applied there, to files and jobs.
+
+Pure functions. A job's name holds a digest of what it applies, so within one run a changed archive or changed
+facts are a new job, and the same ones are not applied twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+
+from gantry import inventory, names
+from gantry.agent import config_file, facts, jobs, session
+from gantry.agent.drive import Applied, Work
+from gantry.definition import models
+
+Marks = Mapping[str, str]
+_CHECK_SLACK = 30.0
+"""Seconds that `awaitService` gets beyond its own timeout, to say what it last saw."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Download:
+    """An object that a server fetches by itself.
+
+    `link` makes the presigned URL at the moment it is needed; it is a secret.
+    """
+
+    url: str
+    version: str
+    sha256: str | None
+    link: Callable[[], str] = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Install:
+    """A service to be installed, and whether it is to be installed even if it is there already."""
+
+    service: models.Service
+    archive: Download
+    forced: bool = False
+
+
+def install_services(definition: models.Definition, wanted: Iterable[Install], marks: Marks) -> Work:
+    """Every server of a tier downloads and installs all services of its tier."""
+    files: list[session.RemoteFile] = []
+    calls: list[jobs.Job] = []
+    for each in wanted:
+        key = f"{each.service.id}/archive"
+        if marks.get(key) == each.archive.version and not each.forced:
+            continue
+        target = f"{session.TEMPORARY}/{each.service.id}{_suffix(each.archive.url)}"
+        file, job = _fetched(
+            f"install-{each.service.id}-{_short(each.archive.version)}",
+            each.archive,
+            target,
+            ("installService", each.service.id, definition.customer_id, definition.user_id, target),
+            definition.timeouts.install_services.total_seconds(),
+        )
+        files.append(file)
+        # Another archive wants to be configured again, even if no fact has changed.
+        unmark = (key, _applied(each.service), _configured(each.service))
+        calls.append(dataclasses.replace(job, mark=(key, each.archive.version), unmark=unmark))
+    return Work(tuple(files), tuple(calls))
+
+
+def install_datasources(
+    known: facts.Facts,
+    name: names.ServiceName,
+    server: inventory.Server,
+    dumps: Mapping[names.DatasourceName, Download],
+    marks: Marks,
+) -> Work:
+    """Load the datasources that are not loaded yet, or that changed."""
+    service = known.definition.services[name]
+    files: list[session.RemoteFile] = []
+    calls: list[jobs.Job] = []
+    for datasource, dump in dumps.items():
+        key = f"{service.id}/datasource.{datasource}"
+        if marks.get(key) == dump.version:
+            continue
+        job_name = f"datasource-{service.id}-{datasource}-{_short(dump.version)}"
+        config = f"{session.TEMPORARY}/{job_name}.cfg"
+        target = f"{session.TEMPORARY}/{job_name}{_suffix(dump.url)}"
+        file, job = _fetched(
+            job_name,
+            dump,
+            target,
+            ("installDataSource", service.id, config, target),
+            known.definition.timeouts.install_datasources.total_seconds(),
+        )
+        content = known.datasource_file(name, datasource, server)
+        files += [file, session.RemoteFile(config, content)]
+        calls.append(
+            dataclasses.replace(job, remove=(*job.remove, config), mark=(key, dump.version), unmark=(key,))
+        )
+    return Work(tuple(files), tuple(calls))
+
+
+def configure(
+    known: facts.Facts,
+    name: names.ServiceName,
+    server: inventory.Server,
+    applied: Applied,
+    *,
+    forced: bool = False,
+) -> Work:
+    """Hand over `enstratus.cfg`, configure, restart, wait for the check; nothing if nothing changed.
+
+    A service that is configured as it should be and does not say OK is only restarted. With the other order of
+    steps (configure first) the restart is a step of its own.
+    """
+    service = known.definition.services[name]
+    content = known.service_file(name, server)
+    digest = _applied_digest(content, applied.marks, service)
+    if applied.marks.get(_applied(service)) == digest and applied.healthy and not forced:
+        return Work()
+    after = () if separate_restart(service) else _restart(known.definition, service, digest)
+    if applied.marks.get(_configured(service)) == digest and not forced:
+        return Work((), after)
+    short = _short(digest)
+    path = f"{session.TEMPORARY}/configure-{service.id}-{short}.cfg"
+    timeout = known.definition.timeouts.configure.total_seconds()
+    put = jobs.Job(
+        f"put-{service.id}-{short}",
+        "putConfig",
+        (service.id, path),
+        timeout,
+        remove=(path,),
+        unmark=(_applied(service), _configured(service)),
+    )
+    apply = jobs.Job(
+        f"configure-{service.id}-{short}",
+        "configureService",
+        (known.definition.user_id, known.definition.customer_id, service.id),
+        timeout,
+        mark=(_configured(service), digest),
+    )
+    return Work((session.RemoteFile(path, content),), (put, apply, *after))
+
+
+def restart(known: facts.Facts, name: names.ServiceName, server: inventory.Server, applied: Applied) -> Work:
+    """Stop, start, wait for the check: the second half of `configure` where the datasource comes between."""
+    service = known.definition.services[name]
+    digest = _applied_digest(known.service_file(name, server), applied.marks, service)
+    if applied.marks.get(_applied(service)) == digest and applied.healthy:
+        return Work()
+    return Work((), _restart(known.definition, service, digest))
+
+
+def grant_access(
+    known: facts.Facts,
+    name: names.ServiceName,
+    server: inventory.Server,
+    dependent: names.ServiceName,
+    marks: Marks,
+) -> Work:
+    """Open the database for exactly the addresses of the dependent's servers."""
+    service = known.definition.services[name]
+    files: list[session.RemoteFile] = []
+    calls: list[jobs.Job] = []
+    for dependency in known.definition.services[dependent].depends_on:
+        if dependency.service != name or dependency.datasource is None:
+            continue
+        content = known.grant_file(name, dependency.datasource, server, dependent)
+        digest = config_file.digest(content)
+        key = f"{service.id}/grant.{dependent}.{dependency.datasource}"
+        if marks.get(key) == digest:
+            continue
+        job_name = f"grant-{service.id}-{dependent}-{dependency.datasource}-{_short(digest)}"
+        path = f"{session.TEMPORARY}/{job_name}.cfg"
+        files.append(session.RemoteFile(path, content))
+        calls.append(
+            jobs.Job(
+                job_name,
+                "grantDatabaseAccess",
+                (service.id, path),
+                known.definition.timeouts.grant_access.total_seconds(),
+                remove=(path,),
+                mark=(key, digest),
+                unmark=(key,),
+            )
+        )
+    return Work(tuple(files), tuple(calls))
+
+
+def start_proxy(known: facts.Facts, name: names.BalancerName, server: inventory.Server, marks: Marks) -> Work:
+    """Join every node of the service, and let go of addresses that are nobody's any more."""
+    balancer = known.definition.load_balancers[name]
+    service = known.definition.services[balancer.service]
+    timeout = known.definition.timeouts.start_proxy.total_seconds()
+    content = known.balancer_file(name, server)
+    addresses = known.addresses_of(balancer.service)
+    prefix = f"proxy/{service.id}/"
+    gone = [key.removeprefix(prefix) for key in marks if key.startswith(prefix)]
+    leave = tuple(
+        jobs.Job(f"leave-{address}", "stopProxy", (address,), timeout, unmark=(f"{prefix}{address}",))
+        for address in sorted(set(gone) - set(addresses))
+    )
+    join = tuple(
+        jobs.Job(
+            f"join-{service.id}-{address}-{_short(config_file.digest(content))}",
+            "startProxy",
+            (
+                service.id,
+                balancer.name,
+                ",".join(balancer.aliases) or "NONE",
+                facts.address(server),
+                address,
+                str(service.port),
+            ),
+            timeout,
+            mark=(f"{prefix}{address}", str(service.port)),
+        )
+        for address in addresses
+    )
+    file = session.RemoteFile(f"{session.HOME}/ws/proxy/{service.id}/enstratus.cfg", content, 0o644)
+    # Nodes join at every launch, known ones too: that is what starts a balancer again that has died.
+    return Work((file,), (*leave, *join))
+
+
+def stop_proxy(definition: models.Definition, service: models.Service, marks: Marks) -> Work:
+    """Let go of every node of a service, on one balancer."""
+    prefix = f"proxy/{service.id}/"
+    return Work(
+        (),
+        tuple(
+            jobs.Job(
+                f"leave-{key.removeprefix(prefix)}",
+                "stopProxy",
+                (key.removeprefix(prefix),),
+                definition.timeouts.stop.total_seconds(),
+                unmark=(key,),
+            )
+            for key in sorted(marks)
+            if key.startswith(prefix)
+        ),
+    )
+
+
+def stop_service(definition: models.Definition, service: models.Service, marks: Marks) -> Work:
+    """Stop a service where it is installed."""
+    if f"{service.id}/archive" not in marks:
+        return Work()
+    timeout = definition.timeouts.stop.total_seconds()
+    job = jobs.Job(f"stop-{service.id}", "stopService", (service.id,), timeout, unmark=(_applied(service),))
+    return Work((), (job,))
+
+
+def separate_restart(service: models.Service) -> bool:
+    """Whether the service is restarted by a step of its own."""
+    return bool(service.datasources) and service.order == "configure-first"
+
+
+def _restart(
+    definition: models.Definition, service: models.Service, digest: str
+) -> tuple[jobs.Job, jobs.Job, jobs.Job]:
+    timeout = definition.timeouts.configure.total_seconds()
+    patience = definition.timeouts.check.total_seconds()
+    suffix = f"{service.id}-{_short(digest)}"
+    return (
+        jobs.Job(f"stop-{suffix}", "stopService", (service.id,), timeout, unmark=(_applied(service),)),
+        jobs.Job(f"start-{suffix}", "startService", (service.id,), timeout),
+        jobs.Job(
+            f"await-{suffix}",
+            "awaitService",
+            (service.id, str(int(patience))),
+            patience + _CHECK_SLACK,
+            mark=(_applied(service), digest),
+            # Started, and yet not healthy: once the cause is mended it wants a start, not more waiting.
+            conclusive=True,
+        ),
+    )
+
+
+def _fetched(
+    name: str, download: Download, target: str, call: tuple[str, ...], timeout: float
+) -> tuple[session.RemoteFile, jobs.Job]:
+    """A job that downloads a file, calls a script with it, and leaves neither link nor file behind."""
+    link = f"{session.TEMPORARY}/{name}.url"
+    job = jobs.Job(
+        name,
+        "withDownload",
+        (link, target, download.sha256 or "NULL", *call),
+        timeout,
+        remove=(link, target),
+    )
+    return session.RemoteFile(link, f"{download.link()}\n".encode()), job
+
+
+def _applied(service: models.Service) -> str:
+    return f"{service.id}/applied"
+
+
+def _configured(service: models.Service) -> str:
+    return f"{service.id}/configured"
+
+
+def _applied_digest(content: bytes, marks: Marks, service: models.Service) -> str:
+    archive = marks.get(f"{service.id}/archive", "")
+    return hashlib.sha256(f"{config_file.digest(content)} {archive}".encode()).hexdigest()
+
+
+def _short(version: str) -> str:
+    return hashlib.sha256(version.encode()).hexdigest()[:12]
+
+
+def _suffix(url: str) -> str:
+    """The part of a name that says how it is packed."""
+    name = url.rpartition("/")[2]
+    return next(
+        (end for end in (".tar.gz", ".tgz", ".tar.bz2", ".zip", ".sql.gz", ".sql") if name.endswith(end)), ""
+    )

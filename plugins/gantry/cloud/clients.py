@@ -1,0 +1,42 @@
+"""EC2 and S3 clients with the credentials of an Airflow connection, through the amazon provider."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from gantry.cloud import errors
+from gantry.definition import models
+
+if TYPE_CHECKING:
+    from types_boto3_ec2 import EC2Client
+    from types_boto3_s3 import S3Client
+
+
+def ec2(cloud: models.Cloud) -> EC2Client:
+    """An EC2 client. Imports boto3, which takes half a second: call it in a task, never in a DAG file.
+
+    Raises:
+        UnknownConnectionError: Airflow cannot read the definition's connection.
+        CloudUnreachableError: the connection is no good for a client.
+    """
+    client: EC2Client = _client(cloud, "ec2")
+    return client
+
+
+def s3(cloud: models.Cloud) -> S3Client:
+    """An S3 client; otherwise as `ec2`."""
+    client: S3Client = _client(cloud, "s3")
+    return client
+
+
+def _client(cloud: models.Cloud, kind: Literal["ec2", "s3"]) -> Any:  # noqa: ANN401 - one of two
+    from airflow.providers.amazon.aws.hooks import base_aws  # noqa: PLC0415
+
+    hook = base_aws.AwsBaseHook(aws_conn_id=cloud.connection, client_type=kind, region_name=cloud.region)
+    try:
+        hook.get_connection(cloud.connection)
+    except Exception as error:
+        # Every secrets backend raises its own.
+        raise errors.UnknownConnectionError(cloud.connection, str(error)) from error
+    with errors.worded(f"preparing to speak to {kind.upper()}", cloud.connection):
+        return hook.get_conn()

@@ -1,0 +1,290 @@
+"""Servers on EC2: found by their tags, started once, taken down."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from gantry import errors, inventory, names
+from gantry.cloud import tags, user_data
+from gantry.cloud.errors import worded
+from gantry.definition import models
+
+if TYPE_CHECKING:
+    from types_boto3_ec2 import EC2Client
+    from types_boto3_ec2.literals import InstanceTypeType
+    from types_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef, RunInstancesRequestTypeDef
+
+T = TypeVar("T")
+_POLL_SECONDS = 2
+
+_ALIVE = (
+    inventory.InstanceState.PENDING,
+    inventory.InstanceState.RUNNING,
+    inventory.InstanceState.STOPPING,
+    inventory.InstanceState.STOPPED,
+)
+LARGEST_BATCH = 50
+"""Instances in one RunInstances call: their slots must fit into a tag's value, which is 256 characters."""
+
+
+class TwoServersOneSlotError(errors.GantryError):
+    """Two living instances say that they fill the same slot."""
+
+    def __init__(self, name: names.ServerName, instances: tuple[str, str]) -> None:
+        self.name = name
+        self.instances = instances
+        super().__init__(
+            f"server {name}: the instances {' and '.join(instances)} both fill its slot\n"
+            f"Terminate the one that is not wanted; Gantry does not choose."
+        )
+
+
+class LostServerError(errors.GantryError):
+    """A server that a step wants to work on, and that is not there or not running."""
+
+    def __init__(self, name: names.ServerName, state: inventory.InstanceState | None) -> None:
+        self.name = name
+        self.state = state
+        seen = "the cloud has no such server" if state is None else f"its instance is {state}"
+        super().__init__(
+            f"{name}: cannot be worked on, {seen}\n"
+            f"Clear this tier's scale_up task with everything downstream: what is missing is started again, and "
+            f"what other servers have finished is not repeated."
+        )
+
+
+class UnknownImageError(errors.GantryError):
+    """An image name that belongs to no image of this account."""
+
+    def __init__(self, image: str, region: str) -> None:
+        self.image = image
+        super().__init__(
+            f"unknown image {image!r}: this account has no image of that name in {region}\n"
+            f"Correct the launch configuration's image (an id ami-…, or the name of an own image)."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaling:
+    """What scaling one tier up did: the scaling event.
+
+    `before` and `after` count servers; `started` are new, `resumed` were stopped and run again.
+    """
+
+    tier: names.TierName
+    before: int
+    wanted: int
+    after: int
+    started: tuple[inventory.Server, ...]
+    resumed: tuple[inventory.Server, ...]
+    kept: tuple[inventory.Server, ...]
+
+    @property
+    def servers(self) -> tuple[inventory.Server, ...]:
+        """All servers of the tier, by slot."""
+        return tuple(sorted((*self.started, *self.resumed, *self.kept), key=lambda each: each.slot))
+
+
+class Servers:
+    """The servers of one deployment."""
+
+    def __init__(
+        self,
+        ec2: EC2Client,
+        definition: models.Definition,
+        log: logging.Logger,
+    ) -> None:
+        self._ec2 = ec2
+        self._definition = definition
+        self._deployment = definition.deployment
+        self._connection = definition.cloud.connection
+        self._log = log
+
+    def find(self) -> inventory.Inventory:
+        """All servers that are not gone.
+
+        Raises:
+            CloudError: the cloud refused.
+            TwoServersOneSlotError: the tags contradict each other.
+        """
+        found = sorted(
+            (tags.server(each) for each in self._instances(_ALIVE)), key=lambda each: (each.tier, each.slot)
+        )
+        for first, second in itertools.pairwise(found):
+            if first.name == second.name:
+                raise TwoServersOneSlotError(first.name, (first.instance_id, second.instance_id))
+        return inventory.Inventory(tuple(found))
+
+    def scale_up(
+        self, tier: names.TierName, wanted: int, authorized_key: str, user: str, run: str
+    ) -> Scaling:
+        """Make a tier have at least `wanted` running servers; start only what is missing.
+
+        A repeated call (the same `run`, the same gaps) returns the instances of the first one.
+        """
+        known = self.find().of_tier(tier)
+        stopped = tuple(
+            each
+            for each in known
+            if each.state in (inventory.InstanceState.STOPPED, inventory.InstanceState.STOPPING)
+        )
+        kept = tuple(each for each in known if each not in stopped)
+        taken = {each.slot for each in known}
+        gaps = (slot for slot in map(names.Slot, itertools.count(1)) if slot not in taken)
+        missing = list(itertools.islice(gaps, max(0, wanted - len(known))))
+        self._log.info(
+            "scaling event: tier %s has %d of %d wanted servers; starting %d, resuming %d",
+            tier, len(kept), wanted, len(missing), len(stopped),
+        )  # fmt: skip
+        if stopped:
+            self._resume(stopped)
+        started = tuple(
+            server
+            for batch in _batches(missing)
+            for server in self._start(tier, batch, user_data.cloud_config(user, authorized_key), run)
+        )
+        return Scaling(
+            tier=tier,
+            before=len(kept),
+            wanted=wanted,
+            after=len(kept) + len(stopped) + len(started),
+            started=started,
+            resumed=stopped,
+            kept=kept,
+        )
+
+    def console_host_key(self, server: inventory.Server) -> str | None:
+        """The host key that the server printed on its console at its first boot, or None so far."""
+        with worded(f"reading the console of {server.name} ({server.instance_id})", self._connection):
+            try:
+                answer = self._ec2.get_console_output(InstanceId=server.instance_id, Latest=True)
+            except self._ec2.exceptions.ClientError as error:
+                if error.response["Error"].get("Code") != "UnsupportedOperation":
+                    raise
+                # Types before Nitro show their console only now and then.
+                answer = self._ec2.get_console_output(InstanceId=server.instance_id)
+        return user_data.host_key_on_console(answer.get("Output", ""))
+
+    def pin_host_key(self, server: inventory.Server, host_key: str) -> None:
+        """Keep a server's host key with its instance, for every later connection."""
+        with worded(f"pinning the host key of {server.name}", self._connection):
+            self._ec2.create_tags(
+                Resources=[server.instance_id],
+                Tags=[
+                    {"Key": tags.HOST_KEY, "Value": host_key},
+                    {"Key": tags.NAME, "Value": server.name},
+                ],
+            )
+
+    def terminate(self, servers: Sequence[inventory.Server]) -> None:
+        """Terminate servers. Those that are gone already are no error."""
+        for batch in _batches([each.instance_id for each in servers]):
+            self._log.info("TerminateInstances %s", " ".join(batch))
+            with worded("terminating servers", self._connection):
+                self._ec2.terminate_instances(InstanceIds=batch)
+
+    def ending(self, tier: names.TierName) -> tuple[str, ...]:
+        """The ids of a tier's instances that are not terminated yet, in whatever state."""
+        states = (*_ALIVE, inventory.InstanceState.SHUTTING_DOWN)
+        return tuple(
+            each["InstanceId"] for each in self._instances(states) if tags.read(each).get(tags.TIER) == tier
+        )
+
+    def _instances(self, states: Iterable[inventory.InstanceState]) -> Iterator[InstanceTypeDef]:
+        filters: list[FilterTypeDef] = [
+            {"Name": f"tag:{tags.DEPLOYMENT}", "Values": [self._deployment]},
+            {"Name": "instance-state-name", "Values": list(states)},
+        ]
+        with worded(f"listing the servers of {self._deployment}", self._connection):
+            for page in self._ec2.get_paginator("describe_instances").paginate(Filters=filters):
+                for reservation in page["Reservations"]:
+                    yield from reservation["Instances"]
+
+    def _resume(self, servers: Sequence[inventory.Server]) -> None:
+        ids = [each.instance_id for each in servers]
+        stopping = [each for each in servers if each.state is inventory.InstanceState.STOPPING]
+        if stopping:
+            self._await_stopped(stopping)
+        self._log.info("StartInstances %s", " ".join(ids))
+        with worded(f"resuming {', '.join(each.name for each in servers)}", self._connection):
+            self._ec2.start_instances(InstanceIds=ids)
+
+    def _await_stopped(self, servers: Sequence[inventory.Server]) -> None:
+        """What is just stopping can be started only when it has stopped."""
+        server_names = ", ".join(each.name for each in servers)
+        self._log.info("waiting until %s is stopped, to resume it", server_names)
+        attempts = self._definition.timeouts.scale_up.total_seconds() / _POLL_SECONDS
+        with worded(f"waiting until {server_names} is stopped", self._connection):
+            self._ec2.get_waiter("instance_stopped").wait(
+                InstanceIds=[each.instance_id for each in servers],
+                WaiterConfig={"Delay": _POLL_SECONDS, "MaxAttempts": max(1, int(attempts))},
+            )
+
+    def _start(
+        self, tier: names.TierName, slots: list[names.Slot], boot: str, run: str
+    ) -> tuple[inventory.Server, ...]:
+        launch = self._definition.launch_configuration_of(tier)
+        server_names = [names.server_name(self._deployment, tier, slot) for slot in slots]
+        token = self._token(tier, slots, run)
+        self._log.info(
+            "RunInstances: %d of %s from %s for %s",
+            len(slots),
+            launch.size,
+            launch.image,
+            ", ".join(server_names),
+        )
+        request: RunInstancesRequestTypeDef = {
+            "ImageId": self._image(launch.image),
+            "InstanceType": cast("InstanceTypeType", launch.size),
+            "MinCount": len(slots),
+            "MaxCount": len(slots),
+            "ClientToken": token,
+            "UserData": boot,
+            "TagSpecifications": [
+                {"ResourceType": "instance", "Tags": tags.of_batch(self._deployment, tier, slots)}
+            ],
+        }
+        if launch.subnet:
+            request["SubnetId"] = launch.subnet
+        if launch.security_groups:
+            request["SecurityGroupIds"] = list(launch.security_groups)
+        with worded(f"starting {', '.join(server_names)} from {launch.image}", self._connection):
+            answer = self._ec2.run_instances(**request)
+        started = tuple(tags.server(each) for each in answer["Instances"])
+        for server in started:
+            self._log.info("server %s is instance %s, %s", server.name, server.instance_id, server.state)
+        return started
+
+    def _token(self, tier: names.TierName, slots: Sequence[names.Slot], run: str) -> str:
+        """EC2's idempotency token: the same slots, after the same losses, in the same run, are one call.
+
+        The run is part of it because EC2 remembers a token longer than it shows a terminated instance: without
+        it, a launch some hours after a termination would be handed its dead servers.
+        """
+        dead = (inventory.InstanceState.SHUTTING_DOWN, inventory.InstanceState.TERMINATED)
+        replaced = sorted(
+            each["InstanceId"] for each in self._instances(dead) if tags.read(each).get(tags.TIER) == tier
+        )
+        facts = "\n".join([self._deployment, tier, " ".join(map(str, slots)), *replaced, run])
+        return hashlib.sha256(facts.encode()).hexdigest()
+
+    def _image(self, image: str) -> str:
+        """An image's id. Names are looked up among the account's own images only: anybody may publish one."""
+        if image.startswith("ami-"):
+            return image
+        with worded(f"looking for the image {image}", self._connection):
+            found = self._ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": [image]}])
+        newest = max(found["Images"], key=lambda each: each.get("CreationDate", ""), default=None)
+        if newest is None:
+            raise UnknownImageError(image, self._definition.cloud.region)
+        return newest["ImageId"]
+
+
+def _batches(items: Sequence[T]) -> Iterator[list[T]]:
+    for start in range(0, len(items), LARGEST_BATCH):
+        yield list(items[start : start + LARGEST_BATCH])

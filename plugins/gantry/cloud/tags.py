@@ -1,0 +1,83 @@
+"""The tags by which servers are found: the truth about which server fills which slot.
+
+A batch of servers is started by one call, and one call gives all its instances the same tags. So the batch
+carries its slots in order, and an instance's place in the batch (EC2's `AmiLaunchIndex`) picks its own. An
+instance is therefore found, slot and all, from the moment it exists, even if nobody lived to name it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gantry import errors, inventory, names
+
+if TYPE_CHECKING:
+    from types_boto3_ec2.type_defs import InstanceTypeDef, TagTypeDef
+
+DEPLOYMENT = "gantry:deployment"
+TIER = "gantry:tier"
+SLOTS = "gantry:slots"
+HOST_KEY = "gantry:host-key"
+NAME = "Name"
+
+
+class UnreadableTagsError(errors.GantryError):
+    """An instance of the deployment whose tags do not say which server it is; somebody changed them by hand."""
+
+    def __init__(self, instance_id: str, problem: str) -> None:
+        self.instance_id = instance_id
+        super().__init__(
+            f"instance {instance_id} belongs to the deployment, but {problem}\n"
+            f"Mend the tag, or terminate the instance."
+        )
+
+
+def of_batch(
+    deployment: names.DeploymentName, tier: names.TierName, slots: Sequence[names.Slot]
+) -> list[TagTypeDef]:
+    """The tags that a batch of new servers is started with."""
+    return [
+        {"Key": DEPLOYMENT, "Value": deployment},
+        {"Key": TIER, "Value": tier},
+        {"Key": SLOTS, "Value": " ".join(str(slot) for slot in slots)},
+        {"Key": NAME, "Value": f"{deployment}-{tier}"},
+    ]
+
+
+def read(instance: InstanceTypeDef) -> dict[str, str]:
+    """An instance's tags by their keys."""
+    return {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+
+
+def server(instance: InstanceTypeDef) -> inventory.Server:
+    """The server that an instance is.
+
+    Raises:
+        UnreadableTagsError: the tags do not say which slot it fills.
+    """
+    tags = read(instance)
+    for key in (DEPLOYMENT, TIER, SLOTS):
+        if key not in tags:
+            raise UnreadableTagsError(instance["InstanceId"], f"its tag {key} is missing")
+    deployment, tier = tags[DEPLOYMENT], names.TierName(tags[TIER])
+    slots = tags[SLOTS].split()
+    index = instance.get("AmiLaunchIndex", 0)
+    if index >= len(slots) or not slots[index].isdecimal():
+        raise UnreadableTagsError(
+            instance["InstanceId"],
+            f"it is number {index} of its batch, and its tag {SLOTS} ({tags[SLOTS]!r}) names no slot for it",
+        )
+    slot = names.Slot(int(slots[index]))
+    return inventory.Server(
+        name=names.server_name(deployment, tier, slot),
+        tier=tier,
+        slot=slot,
+        instance_id=instance["InstanceId"],
+        state=inventory.InstanceState(instance["State"]["Name"]),
+        image=instance["ImageId"],
+        launched_at=instance["LaunchTime"],
+        private_address=instance.get("PrivateIpAddress"),
+        public_address=instance.get("PublicIpAddress"),
+        host_key=tags.get(HOST_KEY),
+    )

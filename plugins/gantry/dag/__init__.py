@@ -1,0 +1,7 @@
+"""Plan → Airflow's DAGs, task groups, params and pages."""
+
+from __future__ import annotations
+
+from gantry.dag.compile import deployment_dags
+
+__all__ = ["deployment_dags"]

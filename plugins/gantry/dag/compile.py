@@ -1,0 +1,191 @@
+"""Plan → Airflow. The only place where DAGs are built.
+
+Nothing here reads a connection, a variable, the cloud or the network, and the same definition gives the same DAG
+every time; otherwise each parse would make a new DAG version.
+"""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, Asset, BaseOperator, CronTriggerTimetable, TaskGroup, task_group
+
+import gantry.definition
+from gantry import errors, names
+from gantry.dag import docs, params
+from gantry.definition import models
+from gantry.operators import catalog
+from gantry.operators import run as runs
+from gantry.plan import Group, GroupKind, Plan, Step, StepKind, group_id, launch_plan, termination_plan
+from gantry.plan.steps import step_id
+
+RETRIES = 2
+"""For causes that pass by themselves (a lost worker, a throttled call). Others fail at once."""
+
+RETRY_DELAY = datetime.timedelta(seconds=5)
+_NO_DATE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+"""Every DAG's start date. Fixed, because a moving one would make a new DAG version at each parse."""
+
+
+class NotYetSupportedError(errors.GantryError):
+    """A definition that asks for what this version of Gantry cannot do."""
+
+    def __init__(self, file: str, what: str) -> None:
+        self.what = what
+        super().__init__(f"{file}:1:1: {what}")
+
+
+def deployment_dags(path: str | pathlib.Path) -> tuple[DAG, DAG]:
+    """The DAGs of the definition in a file: its launch and its termination.
+
+    A loader in the DAGs folder is two lines::
+
+        from gantry.dag import deployment_dags  # airflow dag
+
+        launch, terminate = deployment_dags("/path/to/bookshop.yaml")
+
+    Raises:
+        DefinitionError: the definition is wrong; Airflow shows the message, which begins `file:line:column`.
+    """
+    definition = gantry.definition.load(pathlib.Path(path))
+    if any(each.chef for each in definition.launch_configurations.values()):
+        raise NotYetSupportedError(
+            str(path), "configuration management (chef:) is not in this version; leave the key out"
+        )
+    return launch_dag(definition), termination_dag(definition)
+
+
+def launch_dag(definition: models.Definition) -> DAG:
+    """The DAG that launches the deployment. Its id is the deployment's name."""
+    plan = launch_plan(definition)
+    dag = _dag(
+        definition,
+        plan,
+        dag_id=definition.deployment,
+        dag_display_name=definition.deployment,
+        description=definition.description or f"Launch the deployment {definition.deployment}",
+        schedule=_schedule(definition),
+        doc_md=docs.launch_page(definition, plan),
+        params=params.launch_params(definition),
+        tags=["gantry", "launch", *definition.tags],
+    )
+    with dag:
+        _fill(plan, definition)
+    return dag
+
+
+def termination_dag(definition: models.Definition) -> DAG:
+    """The DAG that takes the deployment down, by hand only."""
+    plan = termination_plan(definition)
+    dag = _dag(
+        definition,
+        plan,
+        dag_id=f"{definition.deployment}.terminate",
+        description=f"Terminate the deployment {definition.deployment}",
+        schedule=None,
+        doc_md=docs.termination_page(definition, plan),
+        params=params.termination_params(definition),
+        tags=["gantry", "terminate", *definition.tags],
+    )
+    with dag:
+        _fill(plan, definition)
+    return dag
+
+
+def deployment_asset(deployment: names.DeploymentName) -> Asset:
+    """The asset that a successful launch updates."""
+    return Asset(name=f"deployment://{deployment}", uri=f"deployment://{deployment}", group="gantry")
+
+
+def _dag(definition: models.Definition, plan: Plan, **settings: Any) -> DAG:  # noqa: ANN401 - Airflow's keywords
+    return DAG(
+        start_date=_NO_DATE,
+        catchup=False,
+        max_active_runs=1,
+        user_defined_macros={runs.MACRO: runs.Compiled(definition, plan)},
+        default_args={"retries": RETRIES, "retry_delay": RETRY_DELAY, "owner": "gantry"},
+        **settings,
+    )
+
+
+def _schedule(definition: models.Definition) -> CronTriggerTimetable | str | None:
+    if definition.schedule is None:
+        return None
+    return CronTriggerTimetable(definition.schedule, timezone=definition.timezone)
+
+
+def _fill(plan: Plan, definition: models.Definition) -> None:
+    """Make the tasks, group by group, and then the edges."""
+    tasks: dict[str, BaseOperator] = {}
+    groups = dict.fromkeys(step.group for step in plan)
+    for group in groups:
+        steps = [step for step in plan if step.group == group]
+        if group.kind is GroupKind.DEPLOYMENT:
+            tasks.update({step.id: _single(step, definition) for step in steps})
+            continue
+        with TaskGroup(
+            group_id=group_id(group),
+            group_display_name=f"{group.kind.value.replace('_', ' ')} {group.name}",
+            tooltip=_tooltip(group, definition),
+            prefix_group_id=False,
+        ):
+            tasks.update({step.id: _single(step, definition) for step in steps if not step.per_server})
+            _dealt(group, [step for step in steps if step.per_server], tasks)
+    for before, after in plan.edges:
+        tasks[before] >> tasks[after]
+
+
+def _single(step: Step, definition: models.Definition) -> BaseOperator:
+    settings: dict[str, Any] = {}
+    if step.kind is StepKind.FINISH_LAUNCH:
+        settings["outlets"] = [deployment_asset(definition.deployment)]
+    return catalog.OPERATORS[step.kind](**_common(step), **settings)
+
+
+def _dealt(group: Group, steps: Sequence[Step], tasks: dict[str, BaseOperator]) -> None:
+    """The steps that are dealt to servers: those of one tier in a row share their hands.
+
+    In such a row each hand goes at its own pace; a slow server holds up only what depends on it. (A grant is in a
+    row with its dependent only where both stand on one tier, and a tier with a datasource has one server.)
+    """
+    for tier in dict.fromkeys(step.tier for step in steps):
+        row = [step for step in steps if step.tier == tier]
+        scale_up = tasks[step_id(Group(GroupKind.TIER, str(tier)), StepKind.SCALE_UP)]
+
+        def on_servers(servers: Any, row: Iterable[Step] = tuple(row)) -> None:  # noqa: ANN401 - a stand-in
+            for step in row:
+                tasks[step.id] = _on_servers(step, servers)
+
+        task_group(
+            group_id=f"{group_id(group)}-on-{tier}",
+            # Short: Airflow draws it beside the number of tasks.
+            group_display_name=f"on {tier}",
+            prefix_group_id=False,
+        )(on_servers).expand(servers=scale_up.output)
+
+
+def _on_servers(step: Step, servers: Any) -> BaseOperator:  # noqa: ANN401 - Airflow's stand-in for a list
+    if step.skipped is not None:
+        return EmptyOperator(**_common(step), doc_md=f"Nothing to do: {step.skipped}.")
+    return catalog.OPERATORS[step.kind](
+        **_common(step), servers=servers, map_index_template="{{ task.servers_label }}"
+    )
+
+
+def _common(step: Step) -> dict[str, Any]:
+    return {"task_id": step.id, "task_display_name": step.id.rpartition(".")[2].replace("_", " ")}
+
+
+def _tooltip(group: Group, definition: models.Definition) -> str:
+    if group.kind is GroupKind.SERVICE:
+        service = definition.services[names.ServiceName(group.name)]
+        return f"Service {group.name} ({service.id}) on tier {service.tier}"
+    if group.kind is GroupKind.TIER:
+        count = definition.tiers[names.TierName(group.name)].servers
+        return f"Tier {group.name}, {count.min} to {count.max} servers"
+    balancer = definition.load_balancers[names.BalancerName(group.name)]
+    return f"{balancer.name}:{balancer.port} in front of service {balancer.service}"

@@ -1,0 +1,68 @@
+"""The trigger form: scalars, choices and lists of words, each in a section and with a description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Param
+
+from gantry.definition import models
+
+
+def launch_params(definition: models.Definition) -> dict[str, Any]:
+    """The form of a launch. Every field has a default, so a scheduled run needs nobody."""
+    params: dict[str, Any] = {}
+    for name, tier in definition.tiers.items():
+        params[f"servers_{name}"] = Param(
+            tier.servers.min,
+            type="integer",
+            minimum=tier.servers.min,
+            maximum=tier.servers.max,
+            title=f"Servers of tier {name}",
+            description=(
+                f"How many servers the tier has at least after this launch ({tier.servers.min} to "
+                f"{tier.servers.max}). What runs already is kept; only what is missing is started."
+            ),
+            section="Tiers",
+        )
+    services = sorted(definition.services)
+    if services:
+        params["redeploy"] = Param(
+            [],
+            type="array",
+            items={"type": "string", "enum": services},
+            examples=services,
+            title="Services to redeploy",
+            description=(
+                "These are installed, configured and restarted even if nothing about them has changed. "
+                "Leave empty to touch only what changed."
+            ),
+            section="Services",
+        )
+    params["reason"] = Param(
+        "",
+        type="string",
+        maxLength=500,
+        title="Reason",
+        description="Why this launch? It is kept in the run's record.",
+        section="Record",
+    )
+    return params
+
+
+def termination_params(definition: models.Definition) -> dict[str, Any]:
+    """The form of a termination: the deployment's name has to be typed."""
+    return {
+        "confirm": Param(
+            "",
+            type="string",
+            title="Name of the deployment",
+            description=(
+                f"Type {definition.deployment} to terminate all its servers. Their data is lost with them."
+            ),
+            section="Confirmation",
+        ),
+        "reason": Param(
+            "", type="string", maxLength=500, title="Reason", description="Why?", section="Record"
+        ),
+    }

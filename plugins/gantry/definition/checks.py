@@ -1,0 +1,169 @@
+"""What one value cannot know by itself: names that must exist, ids that must differ, cycles."""
+
+from __future__ import annotations
+
+import difflib
+import graphlib
+from collections.abc import Iterable, Iterator
+
+from gantry import names
+from gantry.definition import models, source
+
+LONGEST_HOST_NAME = 63
+"""Characters: the limit of a DNS label. A server's name is also its host name."""
+
+Finding = tuple[source.Path, str]
+"""Where (a path into the data) and what."""
+
+
+def findings(definition: models.Definition) -> Iterator[Finding]:
+    """Everything that is wrong between the parts of a definition."""
+    yield from _tiers(definition)
+    yield from _services(definition)
+    yield from _dependencies(definition)
+    yield from _load_balancers(definition)
+    cycle = dependency_cycle(definition)
+    if cycle:
+        middle = " → ".join(
+            cycle if len(cycle) <= source.MOST_LISTED else (*cycle[: source.MOST_LISTED], "…")
+        )
+        yield (
+            ("services", cycle[0], "depends_on"),
+            f"the services depend on each other in a circle: {middle}",
+        )
+
+
+def dependency_cycle(definition: models.Definition) -> tuple[names.ServiceName, ...]:
+    """One circle of service dependencies, its first service repeated at the end, or nothing."""
+    needs = {
+        name: tuple(each.service for each in service.depends_on if each.service in definition.services)
+        for name, service in definition.services.items()
+    }
+    try:
+        graphlib.TopologicalSorter(needs).prepare()
+    except graphlib.CycleError as error:
+        # graphlib names the needed one first; people say who needs whom.
+        circle: list[names.ServiceName] = list(reversed(error.args[1]))[:-1]
+        first = min(range(len(circle)), key=lambda at: list(needs).index(circle[at]))
+        return (*circle[first:], *circle[:first], circle[first])
+    return ()
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Say that a name is unknown, with the nearest one that is known."""
+    return f"unknown {kind} {source.shown(name)}{_or_rather(name, known)}"
+
+
+def _or_rather(name: str, known: Iterable[str]) -> str:
+    candidates = sorted(known)
+    near = difflib.get_close_matches(name, candidates, n=1)
+    if near:
+        return f", did you mean {near[0]!r}?"
+    return f"; known are {source.listed(candidates)}" if candidates else "; there is none"
+
+
+def _tiers(definition: models.Definition) -> Iterator[Finding]:
+    for name, tier in definition.tiers.items():
+        longest = names.server_name(definition.deployment, name, tier.servers.max)
+        if len(longest) > LONGEST_HOST_NAME:
+            yield (
+                ("tiers", name),
+                f"its servers' names, such as {longest}, would be longer than {LONGEST_HOST_NAME} characters",
+            )
+        if tier.launch_configuration not in definition.launch_configurations:
+            yield (
+                ("tiers", name, "launch_configuration"),
+                unknown("launch configuration", tier.launch_configuration, definition.launch_configurations),
+            )
+        elif tier.run_list and definition.launch_configuration_of(name).chef is None:
+            yield (
+                ("tiers", name, "run_list"),
+                f"a run list needs configuration management, and launch configuration "
+                f"{tier.launch_configuration!r} names none (chef:)",
+            )
+
+
+def _services(definition: models.Definition) -> Iterator[Finding]:
+    ids: dict[str, str] = {}
+    ports: dict[tuple[str, int], str] = {}
+    for name, service in definition.services.items():
+        if service.tier not in definition.tiers:
+            yield ("services", name, "tier"), unknown("tier", service.tier, definition.tiers)
+        first = ids.setdefault(service.id, name)
+        if first != name:
+            yield ("services", name, "id"), f"the id {service.id} belongs to service {first!r} already"
+        if service.port is not None:
+            first = ports.setdefault((service.tier, service.port), name)
+            if first != name:
+                yield (
+                    ("services", name, "port"),
+                    f"port {service.port} of tier {service.tier!r} belongs to service {first!r} already",
+                )
+        if service.datasources and service.tier in definition.tiers:
+            yield from _datasources(definition, name, service)
+
+
+def _datasources(
+    definition: models.Definition, name: names.ServiceName, service: models.Service
+) -> Iterator[Finding]:
+    most = definition.tiers[service.tier].servers.max
+    if most > 1:
+        # Replication is not part of the language yet: two masters with the same dump would silently drift.
+        yield (
+            ("services", name, "datasources"),
+            f"a service with datasources runs on one server; tier {service.tier!r} allows {most}",
+        )
+
+
+def _dependencies(definition: models.Definition) -> Iterator[Finding]:
+    for name, service in definition.services.items():
+        for index, dependency in enumerate(service.depends_on):
+            at: source.Path = ("services", name, "depends_on", index)
+            target = definition.services.get(dependency.service)
+            if target is None:
+                yield at, unknown("service", dependency.service, definition.services)
+            elif dependency.datasource is not None and dependency.datasource not in target.datasources:
+                rather = _or_rather(dependency.datasource, target.datasources)
+                yield (
+                    at,
+                    f"service {dependency.service!r} has no datasource {dependency.datasource!r}{rather}",
+                )
+
+
+def _load_balancers(definition: models.Definition) -> Iterator[Finding]:
+    fronts: dict[tuple[str, int, str], str] = {}
+    services: dict[tuple[str, str], str] = {}
+    for name, balancer in definition.load_balancers.items():
+        if balancer.tier not in definition.tiers:
+            yield ("load_balancers", name, "tier"), unknown("tier", balancer.tier, definition.tiers)
+        if balancer.service not in definition.services:
+            yield (
+                ("load_balancers", name, "service"),
+                unknown("service", balancer.service, definition.services),
+            )
+        elif definition.services[balancer.service].port is None:
+            yield (
+                ("load_balancers", name, "service"),
+                f"service {balancer.service!r} has no port that traffic could be sent to",
+            )
+        for other, service in definition.services.items():
+            if (service.tier, service.port) == (balancer.tier, balancer.port):
+                yield (
+                    ("load_balancers", name, "port"),
+                    f"port {balancer.port} of tier {balancer.tier!r} belongs to service {other!r} already",
+                )
+        first = services.setdefault((balancer.tier, balancer.service), name)
+        if first != name:
+            yield (
+                ("load_balancers", name, "service"),
+                f"tier {balancer.tier!r} balances service {balancer.service!r} already ({first!r})",
+            )
+        places: list[tuple[str, source.Path]] = [(balancer.name, ("name",))]
+        places.extend((alias, ("aliases", index)) for index, alias in enumerate(balancer.aliases))
+        for host, place in places:
+            first = fronts.setdefault((balancer.tier, balancer.port, host), name)
+            if first != name:
+                yield (
+                    ("load_balancers", name, *place),
+                    f"{host}:{balancer.port} on tier {balancer.tier!r} belongs to {first!r} already",
+                )

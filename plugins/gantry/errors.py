@@ -1,0 +1,14 @@
+"""The root of every error that Gantry words for a person."""
+
+from __future__ import annotations
+
+
+class GantryError(Exception):
+    """Something a person can act on.
+
+    Subclasses hold the facts as attributes and build one message that says what is wrong, where
+    (`file:line:column`, or server and script), and what to do. The message never holds a secret.
+    """
+
+    passing: bool = False
+    """Whether the cause may go away by itself (a throttled call, a lost connection), so a retry is worth it."""

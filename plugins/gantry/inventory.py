@@ -1,0 +1,61 @@
+"""Servers as they are: what the cloud says exists, as plain frozen facts."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+from collections.abc import Iterator
+
+from gantry import names
+
+
+class InstanceState(enum.StrEnum):
+    """An EC2 instance's state, in EC2's own words."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SHUTTING_DOWN = "shutting-down"
+    TERMINATED = "terminated"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """One server of a tier.
+
+    Attributes:
+        host_key: the public host key that is pinned to this instance (`ssh-ed25519 AAAA…`), or None before
+            the first handshake.
+        private_address, public_address: IPv4, or None while the cloud has given none.
+    """
+
+    name: names.ServerName
+    tier: names.TierName
+    slot: names.Slot
+    instance_id: str
+    state: InstanceState
+    image: str
+    launched_at: datetime.datetime
+    private_address: str | None = None
+    public_address: str | None = None
+    host_key: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Inventory:
+    """All servers of a deployment that are not gone, ordered by tier and slot."""
+
+    servers: tuple[Server, ...]
+
+    def __iter__(self) -> Iterator[Server]:
+        return iter(self.servers)
+
+    def of_tier(self, tier: names.TierName) -> tuple[Server, ...]:
+        """The servers of one tier, by slot."""
+        return tuple(server for server in self.servers if server.tier == tier)
+
+    def named(self, name: names.ServerName) -> Server | None:
+        """The server of that name, or None."""
+        return next((server for server in self.servers if server.name == name), None)

@@ -1,0 +1,192 @@
+"""`python -m gantry.local.demo`: the bookshop launched on this machine, to watch and to play with (`make demo`)."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from gantry import errors
+from gantry.local import picture, remains, stage, verify, watch
+
+_PROMISED_SECONDS = 60
+_LOOK_SECONDS = 2.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+# A line is a fact: not wrapped, so that it can be searched for and copied.
+_console = Console(highlight=False, soft_wrap=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo; the result is the exit code."""
+    options = _parser().parse_args(arguments)
+    # What the rooms below log about the cloud's answers belongs to task logs; here it would tear the table.
+    logging.getLogger("gantry").addHandler(logging.NullHandler())
+    if options.clean:
+        return _clean()
+    try:
+        with remains.only_one(options.name), attended(options.name):
+            return _demo(options)
+    except errors.GantryError as error:
+        _console.print(f"demo: {error}", style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gantry.local.demo",
+        description="Launches the bookshop on an embedded cloud, with a real Airflow, until interrupted.",
+    )
+    parser.add_argument(
+        "--once", action="store_true", help="check the result, launch again, terminate, and end"
+    )
+    parser.add_argument("--clean", action="store_true", help="only remove what killed demos and tests left")
+    parser.add_argument(
+        "--name", default=remains.DEMO, help="several run side by side (default: %(default)s)"
+    )
+    parser.add_argument("--port", type=int, help=f"Airflow's port (default: {stage.PORT}, or a free one)")
+    parser.add_argument("--project", type=Path, default=Path.cwd(), help="default: the current folder")
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> int:
+    say("starting the stage")
+    on = stage.start(options.name, options.project.resolve(), say, options.port)
+    say("")
+    say(f"launching: DAG {stage.DAG}")
+    launch(on, previously_running=False)
+    if options.once:
+        _verify(on)
+        return 0
+    _explain(on)
+    return _wait(on)
+
+
+def launch(on: stage.Stage, *, previously_running: bool) -> None:
+    """Trigger the launch, show it, and say where the time went. Raises LocalCloudError if it fails."""
+    watched = watch.Watch(on.airflow, on.api, on.launch, on.servers, previously_running=previously_running)
+    with picture.shown(_console, watch.Moment.phases) as show:
+        moment = watched.run(stage.DAG, show)
+    if not _console.is_terminal:
+        say("where the time went")
+        for line in picture.times(moment):
+            say(line)
+    for line in picture.where_the_time_went(moment):
+        say(line)
+    seconds, servers = moment.seconds() or 0, len(moment.found.servers)
+    say(f"{stage.DAG} is {moment.status.state} with {servers} servers: {seconds:.1f} s from trigger to end")
+    if seconds > _PROMISED_SECONDS:
+        say(f"that is more than the {_PROMISED_SECONDS} s that an idle machine needs; is this one busy?")
+
+
+def _verify(on: stage.Stage) -> None:
+    _checked(verify.sells(on))
+    before = verify.snapshot(on)
+    say("")
+    say("launching again: nothing has changed, so nothing may change")
+    launch(on, previously_running=True)
+    _checked(verify.unchanged(before, verify.snapshot(on)))
+    _checked(verify.sells(on))
+    say("")
+    say(f"terminating: DAG {stage.TERMINATE}, confirmed with the deployment's name")
+    watched = watch.Watch(on.airflow, on.api, on.termination, on.servers, previously_running=True)
+    with picture.shown(_console, watch.Moment.steps) as show:
+        moment = watched.run(stage.TERMINATE, show, confirm=on.definition.deployment)
+    say(f"{stage.DAG} is {moment.status.state}: {moment.seconds() or 0:.1f} s from trigger to end")
+    _checked(verify.nothing_left(on))
+
+
+def _explain(on: stage.Stage) -> None:
+    shop = on.shop()
+    airflow = on.airflow
+    address = shop.url.removeprefix("http://").removesuffix(":80")
+    application = on.applications()[0]
+    _console.print(
+        f"""
+[bold]Airflow[/]    {airflow.url}/dags/{stage.DAG}   user [bold]{airflow.user}[/]   password [bold]{airflow.password}[/]
+[bold]The shop[/]   curl -H 'Host: {shop.host}' http://{address}/
+           in a browser: put "{address.partition(":")[0]} {shop.host}" into /etc/hosts, open http://{shop.host}/
+
+[bold]What to try next[/]
+  look around     open the graph of {stage.DAG}, its Details, and the log of finish_launch: states and timeline
+  launch again    trigger {stage.DAG}: it finds everything in place and touches nothing
+  scale up        trigger {stage.DAG} with 3 servers of tier application: one is started, the balancer learns of it
+  change a thing  edit the greeting in include/bookshop/bookshop.yaml, trigger {stage.DAG}: only the
+                  application is configured and restarted
+  kill a worker   trigger {stage.DAG} with db and app to redeploy, and meanwhile
+                  pkill -9 -s {airflow.pid} -f 'airflow worker': no script runs twice, and the launch ends RUNNING
+  see a server    docker exec {on.cloud.name}-{application.instance_id} cat /enstratus/ws/log/agent.log
+  terminate       trigger {stage.TERMINATE} and type {stage.DAG} to confirm
+
+[bold]Ctrl-C[/] ends the demo and removes everything."""
+    )
+
+
+def _wait(on: stage.Stage) -> int:
+    """Until a signal comes, or Airflow ends by itself."""
+    pause = threading.Event()
+    # The signal is what is waited for, and no failure.
+    with contextlib.suppress(KeyboardInterrupt, ChildProcessError):
+        while not pause.wait(_LOOK_SECONDS):
+            ended, _ = os.waitpid(on.airflow.pid, os.WNOHANG)
+            if ended:
+                raise watch.AirflowLostError(on.airflow, "it ended by itself")
+    return 0
+
+
+@contextlib.contextmanager
+def attended(name: str) -> Iterator[None]:
+    """Turn signals into KeyboardInterrupt, and remove everything at the end, undisturbed by more of them."""
+    for number in _SIGNALS:
+        # Python leaves SIGINT ignored where a shell started us in the background.
+        signal.signal(number, _interrupt)
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        say("")
+        say("cleaning up: Airflow, servers, network, files")
+        ending = time.monotonic()
+        remains.remove(name)
+        left = remains.left(name)
+        if left:
+            raise remains.StillThereError(name, left)
+        say(
+            f"{time.monotonic() - ending:5.1f} s  nothing is left; the demo took {time.monotonic() - began:.0f} s"
+        )
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def _clean() -> int:
+    for thing in remains.remove_abandoned():
+        say(f"removed what a killed run left: {thing}")
+    return 0
+
+
+def _checked(what: str) -> None:
+    _console.print(f"[green]✓[/] {what}")
+
+
+def say(line: str) -> None:
+    """A line of text for the person at the terminal."""
+    _console.print(line, markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

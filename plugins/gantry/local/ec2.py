@@ -1,0 +1,372 @@
+"""moto's EC2, whose instances are containers. All that is changed in moto is changed in this module.
+
+Import it in the server process only: `install` changes moto for the whole process.
+"""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import copy
+import hashlib
+import json
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import moto.ec2.models.instances as moto_instances
+import moto.ec2.responses as moto_responses
+import moto.ec2.urls as moto_urls
+import moto.ec2.utils as moto_utils
+from moto.core.responses import ActionResult
+from moto.core.types import Base64EncodedString
+from moto.core.utils import utcnow
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.amis import Ami
+
+from gantry.local import engine, errors
+
+ACCOUNT_ID = "123456789012"  # moto's default
+IMAGE_NAME = "gantry-debian-12"
+IMAGE_ID = "ami-0d6120009a4712000"  # the same in every embedded cloud
+
+_LONGEST_CLIENT_TOKEN = 64
+_PENDING, _RUNNING, _SHUTTING_DOWN, _TERMINATED, _STOPPING = 0, 16, 32, 48, 64
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What instances stand on.
+
+    Attributes:
+        lock: Held by whoever reads or changes moto's EC2 state: its classes know no threads.
+        workers: Do what takes Docker a while.
+    """
+
+    machines: engine.Machines
+    image: str
+    lock: threading.RLock
+    workers: concurrent.futures.ThreadPoolExecutor
+
+
+class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped for us, see pyproject
+    """An EC2 instance that is a container. It keeps moto's name, as moto's serializer goes by class names.
+
+    A transition (boot, stop, …) takes its first state at once and its last one when Docker is done. Transitions
+    of one instance follow one another.
+    """
+
+    ground: ClassVar[Ground]
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._state = moto_instances.InstanceState("pending", _PENDING)
+        self._turn = threading.Lock()
+        self._transitions = 0
+        self._last_console = b""
+
+    # What moto tells about an instance that has ended, EC2 does not.
+    @property
+    def private_ip(self) -> str | None:
+        """The address in the Docker network; none after the end."""
+        return None if self._state.code == _TERMINATED else super().private_ip
+
+    @property
+    def private_ip_address(self) -> str | None:
+        """The same, under the name that moto's serializer asks for."""
+        return self.private_ip
+
+    @property
+    def private_dns_name(self) -> str:
+        """A name made of the address; empty after the end."""
+        return "" if self.private_ip is None else str(super().private_dns_name)
+
+    @property
+    def network_interfaces(self) -> list[Any]:
+        """The network interface; none after the end."""
+        return [] if self._state.code == _TERMINATED else list(super().network_interfaces)
+
+    def boot(self) -> None:
+        """Make the container."""
+        self._begin(self._boot)
+
+    def start(self) -> moto_instances.InstanceState:
+        """StartInstances."""
+        previous = copy.copy(self._state)
+        if previous.name not in {"stopped", "running", "pending"}:
+            raise _wrong_state(self, "started")
+        if previous.name == "stopped":
+            self._state = moto_instances.InstanceState("pending", _PENDING)
+            self._begin(self._start)
+        return previous
+
+    def stop(self) -> moto_instances.InstanceState:
+        """StopInstances."""
+        previous = copy.copy(self._state)
+        if previous.name in {"terminated", "shutting-down"}:
+            raise _wrong_state(self, "stopped")
+        if previous.name in {"running", "pending"}:
+            self._state = moto_instances.InstanceState("stopping", _STOPPING)
+            self._begin(self._stop)
+        return previous
+
+    def reboot(self) -> None:
+        """RebootInstances: EC2 calls the instance running meanwhile."""
+        if self._state.name != "running":
+            raise _wrong_state(self, "rebooted")
+        self._begin(lambda: self.ground.machines.reboot(self.id))
+
+    def terminate(self) -> moto_instances.InstanceState:
+        """TerminateInstances; repeating it is fine."""
+        previous = copy.copy(self._state)
+        if previous.name not in {"terminated", "shutting-down"}:
+            self._state = moto_instances.InstanceState("shutting-down", _SHUTTING_DOWN)
+            self._begin(self._terminate)
+        return previous
+
+    def console(self) -> bytes:
+        """What the server wrote to its console; the last of it when it is gone."""
+        return self.ground.machines.console(self.id) or self._last_console
+
+    def face(self, found: engine.MachineState | None) -> None:
+        """Take over what the container does without our doing (it died, somebody started it)."""
+        if self._transitions or self._state.name not in {"running", "stopped"}:
+            return
+        if found is None:
+            self._end("Server.InternalError", "the container is gone")
+        elif found is engine.MachineState.RUNNING:
+            if self._state.name == "stopped":
+                super().start()
+        elif self._state.name == "running":
+            self._went_down(found)
+
+    def _went_down(self, found: engine.MachineState) -> None:
+        code, message = "Client.InstanceInitiatedShutdown", "Instance initiated shutdown"
+        if found is engine.MachineState.DIED:
+            code, message = "Server.InternalError", "the container died"
+        if self.instance_initiated_shutdown_behavior == "terminate":
+            self.terminate()
+            return
+        super().stop()
+        self._give_reason(code, message)
+
+    def _begin(self, transition: Callable[[], None]) -> None:
+        self._transitions += 1
+        self.ground.workers.submit(self._perform, transition)
+
+    def _perform(self, transition: Callable[[], None]) -> None:
+        try:
+            with self._turn:
+                transition()
+        except errors.MachineError as error:
+            _log.warning("%s", error)
+            with self.ground.lock:
+                self._end("Server.InternalError", error.reason)
+        except Exception:  # noqa: BLE001 (the end of a worker's work: told in the log and in the state)
+            _log.exception("%s: a transition failed", self.id)
+            with self.ground.lock:
+                self._end("Server.InternalError", "see the log of the embedded cloud")
+        finally:
+            with self.ground.lock:
+                self._transitions -= 1
+
+    def _boot(self) -> None:
+        with self.ground.lock:
+            if self._state.code != _PENDING:  # terminated before its turn came
+                return
+            machine = self._machine()
+        self.ground.machines.boot(machine)
+        with self.ground.lock:
+            if self._state.code == _PENDING:
+                super().start()
+
+    def _start(self) -> None:
+        with self.ground.lock:
+            machine = self._machine()
+        self.ground.machines.start(machine)
+        with self.ground.lock:
+            if self._state.code == _PENDING:
+                super().start()
+
+    def _stop(self) -> None:
+        self.ground.machines.stop(self.id)
+        with self.ground.lock:
+            if self._state.code == _STOPPING:
+                super().stop()
+
+    def _terminate(self) -> None:
+        self._last_console = self.ground.machines.console(self.id)
+        self.ground.machines.remove(self.id)
+        with self.ground.lock:
+            super().terminate()
+            self._release_addresses()
+
+    def _end(self, code: str, message: str) -> None:
+        """Terminated for a reason that nobody asked for."""
+        self._last_console = self.console()
+        self.ground.machines.remove(self.id)
+        if self._state.code != _TERMINATED:
+            super().terminate()
+            self._release_addresses()
+        self._give_reason(code, message)
+
+    def _give_reason(self, code: str, message: str) -> None:
+        self.state_reason = moto_instances.StateReason(f"{code}: {message}", code)
+
+    def _release_addresses(self) -> None:
+        # moto does so when the object is collected, which never happens as reservations are kept.
+        subnet = self.ec2_backend.get_subnet(self.subnet_id)
+        while self._private_ips:
+            subnet.del_subnet_ip(self._private_ips.pop())
+
+    def _machine(self) -> engine.Machine:
+        image = self.ec2_backend.amis[self.image_id]
+        key_pair = self.ec2_backend.key_pairs.get(self.key_name)
+        return engine.Machine(
+            instance_id=self.id,
+            image=image.image_location or self.ground.image,
+            address=str(super().private_ip),
+            hostname=str(super().private_dns_name),
+            user_data=base64.b64decode(str(self.user_data)) if self.user_data else b"",
+            public_keys={self.key_name: key_pair.public_key.strip()} if key_pair else {},
+        )
+
+
+def _wrong_state(instance: Instance, verb: str) -> EC2ClientError:
+    return EC2ClientError(
+        "IncorrectInstanceState",
+        f"The instance '{instance.id}' is not in a state from which it can be {verb} (it is {instance.state}).",
+    )
+
+
+class EC2Response(moto_responses.EC2Response):  # type: ignore[misc] # moto is untyped for us, see pyproject
+    """The EC2 API: what moto answers wrongly, and the truth about containers before each answer."""
+
+    # moto calls every instance "pending" in the answer to RunInstances; a repeated one tells the real state.
+    RESPONSE_KEY_PATH_TO_TRANSFORMER: ClassVar[dict[str, Any]] = {
+        path: transform
+        for path, transform in moto_responses.EC2Response.RESPONSE_KEY_PATH_TO_TRANSFORMER.items()
+        if path != "RunInstances.Reservation.Instances.Instance.State"
+    }
+
+    # By region and token: fingerprint of the parameters, reservation id.
+    _launches: ClassVar[dict[tuple[str, str], tuple[str, str]]] = {}
+
+    def _dispatch(self, *args: object, **kwargs: object) -> object:
+        ground = Instance.ground
+        with ground.lock:
+            found = ground.machines.states()
+            for _, _, backend in ec2_backends.iter_backends():
+                for reservation in backend.reservations.values():
+                    for instance in reservation.instances:
+                        instance.face(found.get(instance.id))
+            return super()._dispatch(*args, **kwargs)
+
+    def run_instances(self) -> ActionResult:
+        """RunInstances, at most once for each client token."""
+        self.error_on_dryrun()
+        # Before moto fills in what was left out: EC2 compares what was sent.
+        fingerprint = self._fingerprint()
+        launch = (self.region, self._client_token())
+        if known := self._launches.get(launch):
+            if known[0] != fingerprint:
+                raise EC2ClientError(
+                    "IdempotentParameterMismatch",
+                    "The request uses the same client token as a previous, but non-identical request.",
+                )
+            return ActionResult(self.ec2_backend.reservations[known[1]])
+        self._complete_parameters()
+        result = super().run_instances()
+        reservation = result.result
+        self._launches[launch] = (fingerprint, reservation.id)
+        for instance in reservation.instances:
+            instance.boot()
+        return result
+
+    def get_console_output(self) -> ActionResult:
+        """GetConsoleOutput: always the latest, whether `Latest` is asked for or not."""
+        instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
+        output = base64.b64encode(instance.console())
+        return ActionResult(
+            {
+                "InstanceId": instance.id,
+                "Timestamp": utcnow(),
+                "Output": Base64EncodedString.from_encoded_bytes(output),
+            }
+        )
+
+    def register_image(self) -> ActionResult:
+        """RegisterImage, keeping `ImageLocation`: here the name of a Docker image."""
+        result = super().register_image()
+        self.ec2_backend.amis[result.result["ImageId"]].image_location = self._get_param("ImageLocation")
+        return result
+
+    def _client_token(self) -> str:
+        token = str(self._get_param("ClientToken") or "")
+        if len(token) > _LONGEST_CLIENT_TOKEN or not token.isascii():
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                f"Value ({token}) for parameter clientToken is invalid. It has at most 64 ASCII characters.",
+            )
+        return token or secrets.token_hex(16)
+
+    def _fingerprint(self) -> str:
+        parameters = {key: value for key, value in self.querystring.items() if key != "ClientToken"}
+        return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
+
+    def _complete_parameters(self) -> None:
+        # moto accepts any image, starts MinCount instances, and without a subnet thinks of EC2-Classic.
+        self.ec2_backend.describe_images(ami_ids=[self._get_param("ImageId")])
+        if int(self._get_param("MinCount")) > int(self._get_param("MaxCount")):
+            raise EC2ClientError("InvalidParameterCombination", "MinCount is greater than MaxCount.")
+        self.params["MinCount"] = self._get_param("MaxCount")
+        if not self._get_param("SubnetId") and not self._get_param("NetworkInterfaces"):
+            self.params["SubnetId"] = next(iter(self.ec2_backend.get_default_subnets().values())).id
+
+
+def install(ground: Ground) -> None:
+    """Change moto's EC2. Call it before the first request and before the first backend."""
+    Instance.ground = ground
+    # InstanceBackend.run_instances makes its instances by this module-level name.
+    moto_instances.Instance = Instance
+    # The application is built from this table.
+    moto_urls.url_paths = {"{0}/": EC2Response.dispatch}
+    # DescribeInstances refuses filters that are not in this table, and this one finds a launch again.
+    moto_utils.filter_dict_attribute_mapping["client-token"] = "client_token"
+
+
+def furnish(region: str, cidr: str, image: str) -> tuple[str, str, str]:
+    """Put our image there, and make the Docker network the account's default VPC, with one subnet.
+
+    Done in moto's objects, as the API offers neither a chosen image id nor a default VPC with a chosen range.
+
+    Returns:
+        The ids of the VPC, of its subnet, and of the VPC's default security group.
+    """
+    ec2 = ec2_backends[ACCOUNT_ID][region]
+    ec2.amis[IMAGE_ID] = Ami(
+        ec2,
+        IMAGE_ID,
+        name=IMAGE_NAME,
+        description="Debian 12 with cloud-init and sshd, a container of this machine",
+        image_location=image,
+        architecture="x86_64",
+        virtualization_type="hvm",
+        region_name=f"{region}a",
+    )
+    for subnet in list(ec2.get_default_subnets().values()):
+        ec2.delete_subnet(subnet.id)
+    ec2.delete_vpc(ec2.get_default_vpc().id)
+    vpc = ec2.create_vpc(cidr, is_default=True)
+    ec2.default_vpc = vpc
+    subnet = ec2.create_subnet(vpc.id, cidr, availability_zone=f"{region}a")
+    # The first subnet of a zone would hand out public addresses, which lead nowhere here.
+    ec2.modify_subnet_attribute(subnet.id, "map_public_ip_on_launch", attr_value=False)
+    group = ec2.get_security_group_from_name("default", vpc_id=vpc.id)
+    return vpc.id, subnet.id, group.id

@@ -1,0 +1,69 @@
+"""What can go wrong with the embedded cloud itself, worded for the person who runs the demo or the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gantry.errors import GantryError
+
+
+class LocalCloudError(GantryError):
+    """The embedded cloud cannot do what it was asked to."""
+
+
+class EngineUnreachableError(LocalCloudError):
+    """No Docker Engine answers."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"no Docker Engine answers ({reason}); run docker/setup-machine.sh")
+
+
+class ImageMissingError(LocalCloudError):
+    """The image that instances boot from is not there."""
+
+    def __init__(self, image: str) -> None:
+        self.image = image
+        super().__init__(f"the server image {image} is missing; run docker/setup-machine.sh")
+
+
+class NoFreeNetworkError(LocalCloudError):
+    """Every address range that the embedded cloud may take is in use."""
+
+    def __init__(self, pool: str) -> None:
+        self.pool = pool
+        super().__init__(
+            f"no free address range in {pool}: all are used by Docker networks or routes of this machine; "
+            "see `docker network ls` and `ip route`"
+        )
+
+
+class CloudNotRunningError(LocalCloudError):
+    """There is no embedded cloud of that name."""
+
+    def __init__(self, name: str, state_file: Path) -> None:
+        self.name = name
+        self.state_file = state_file
+        super().__init__(
+            f"the embedded cloud {name!r} is not running (no {state_file}); run `python -m gantry.local up`"
+        )
+
+
+class CloudStartError(LocalCloudError):
+    """The server process did not become ready."""
+
+    def __init__(self, name: str, log_file: Path, log_tail: str) -> None:
+        self.name = name
+        self.log_file = log_file
+        self.log_tail = log_tail
+        super().__init__(f"the embedded cloud {name!r} did not start; the end of {log_file}:\n{log_tail}")
+
+
+class MachineError(LocalCloudError):
+    """A container that stands for an instance could not be made, started or stopped."""
+
+    def __init__(self, instance_id: str, action: str, reason: str) -> None:
+        self.instance_id = instance_id
+        self.action = action
+        self.reason = reason
+        super().__init__(f"{instance_id}: {action} failed: {reason}")

@@ -1,0 +1,138 @@
+"""The state file of an embedded cloud: everything that a client needs to know of it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
+from urllib.parse import quote, urlencode
+
+import boto3
+import pydantic
+
+from gantry.local import errors
+
+if TYPE_CHECKING:
+    from types_boto3_ec2 import EC2Client
+    from types_boto3_s3 import S3Client
+
+DEFAULT_NAME = "gantry"
+
+
+@dataclass(frozen=True)
+class EmbeddedCloud:
+    """A running embedded cloud.
+
+    Attributes:
+        endpoint_url: EC2 and S3 answer here, for this machine and for the instances.
+        ami: Id of the image `gantry-debian-12`, the same each time.
+        network: Name of the Docker network that the subnet stands for.
+        cidr: Addresses of the network, the VPC and the subnet.
+        pid: The server process.
+        state_dir: Where `NAME/state.json` and `NAME/server.log` are.
+    """
+
+    name: str
+    endpoint_url: str
+    region: str
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    ami: str
+    vpc_id: str
+    subnet_id: str
+    security_group_id: str
+    network: str
+    cidr: str
+    pid: int
+    state_dir: Path
+
+    @property
+    def log_file(self) -> Path:
+        """What the server process wrote."""
+        return directory(self.name, self.state_dir) / "server.log"
+
+    def connection_uri(self) -> str:
+        """The Airflow connection of this cloud as a URI (holds the secret key)."""
+        extra = urlencode({"region_name": self.region, "endpoint_url": self.endpoint_url})
+        return (
+            f"aws://{quote(self.access_key_id, safe='')}:{quote(self.secret_access_key, safe='')}@/?{extra}"
+        )
+
+    def aws_connection_json(self, conn_id: str = "aws_default") -> str:
+        """The Airflow connection as JSON, the value of `AIRFLOW_CONN_<CONN_ID>` (holds the secret key)."""
+        return json.dumps(
+            {
+                "conn_type": "aws",
+                "description": f"{conn_id}: the embedded cloud {self.name}",
+                "login": self.access_key_id,
+                "password": self.secret_access_key,
+                "extra": {"region_name": self.region, "endpoint_url": self.endpoint_url},
+            }
+        )
+
+    @overload
+    def client(self, service: Literal["ec2"]) -> EC2Client: ...
+    @overload
+    def client(self, service: Literal["s3"]) -> S3Client: ...
+    def client(self, service: Literal["ec2", "s3"]) -> EC2Client | S3Client:
+        """A boto3 client of this cloud, independent of the environment's AWS settings."""
+        return _client(self, service)
+
+
+# boto3 reads megabytes of API descriptions for each client; one serves all threads.
+@functools.lru_cache(maxsize=8)
+def _client(cloud: EmbeddedCloud, service: Literal["ec2", "s3"]) -> EC2Client | S3Client:
+    session = boto3.Session(
+        aws_access_key_id=cloud.access_key_id,
+        aws_secret_access_key=cloud.secret_access_key,
+        region_name=cloud.region,
+    )
+    if service == "ec2":
+        return session.client("ec2", endpoint_url=cloud.endpoint_url)
+    return session.client("s3", endpoint_url=cloud.endpoint_url)
+
+
+_FORMAT = pydantic.TypeAdapter(EmbeddedCloud)
+
+
+def default_state_dir() -> Path:
+    """`$GANTRY_LOCAL_STATE`, or /tmp/gantry-local."""
+    return Path(os.environ.get("GANTRY_LOCAL_STATE") or "/tmp/gantry-local")  # noqa: S108 (0600 files in a 0700 directory)
+
+
+def directory(name: str, state_dir: Path | None = None) -> Path:
+    """The directory of one embedded cloud."""
+    return (state_dir or default_state_dir()) / name
+
+
+def load(name: str = DEFAULT_NAME, state_dir: Path | None = None) -> EmbeddedCloud:
+    """Read the state file.
+
+    Raises:
+        CloudNotRunningError: There is none.
+    """
+    file = directory(name, state_dir) / "state.json"
+    try:
+        return _FORMAT.validate_json(file.read_bytes())
+    except FileNotFoundError as error:
+        raise errors.CloudNotRunningError(name, file) from error
+
+
+def save(cloud: EmbeddedCloud) -> None:
+    """Write the state file, readable by the owner only, complete or not at all."""
+    target = directory(cloud.name, cloud.state_dir)
+    target.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = target / f"state.json.{os.getpid()}"
+    with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
+        stream.write(_FORMAT.dump_json(cloud, indent=2) + b"\n")
+    draft.replace(target / "state.json")
+
+
+def forget(name: str, state_dir: Path | None = None) -> None:
+    """Remove the state file; the log stays."""
+    with contextlib.suppress(FileNotFoundError):
+        (directory(name, state_dir) / "state.json").unlink()

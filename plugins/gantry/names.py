@@ -1,0 +1,47 @@
+"""The names that people, servers and the cloud share, as types and as the rules they obey."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+DeploymentName = NewType("DeploymentName", str)
+"""A deployment's name; also the id of its launch DAG."""
+
+TierName = NewType("TierName", str)
+"""A tier's name, unique within its deployment."""
+
+ServiceName = NewType("ServiceName", str)
+"""A service's name in the definition, unique within its deployment."""
+
+ServiceId = NewType("ServiceId", str)
+"""A service's id on the server: `a` and digits. It names the folder `/mnt/services/a####`."""
+
+CustomerId = NewType("CustomerId", str)
+"""`c` and digits; also the user that services run as."""
+
+DatasourceName = NewType("DatasourceName", str)
+"""A datasource's name, unique within its service."""
+
+BalancerName = NewType("BalancerName", str)
+"""A load balancer's name in the definition."""
+
+ConnectionId = NewType("ConnectionId", str)
+"""The id of an Airflow connection: a reference to a secret, never the secret."""
+
+Slot = NewType("Slot", int)
+"""A server's number in its tier, from 1. It outlives the VM that fills it."""
+
+ServerName = NewType("ServerName", str)
+"""`deployment-tier-slot`."""
+
+NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+"""Names of deployments, tiers, services, datasources and balancers: usable in DNS, task ids and tags."""
+
+SERVICE_ID_PATTERN = r"^a[0-9]{1,9}$"
+CUSTOMER_ID_PATTERN = r"^c[0-9]{1,9}$"
+USER_PATTERN = r"^[a-z_][a-z0-9_-]{0,31}$"
+
+
+def server_name(deployment: str, tier: str, slot: int) -> ServerName:
+    """The name of the server that fills a slot of a tier."""
+    return ServerName(f"{deployment}-{tier}-{slot}")

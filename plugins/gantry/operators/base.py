@@ -1,0 +1,67 @@
+"""What every Gantry operator does alike: know its step, word its errors, report when it worked on what."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, NoReturn
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from gantry import errors
+from gantry.agent import drive
+from gantry.operators import run as runs
+
+Result = dict[str, Any]
+"""A task's XCom: plain JSON, no secrets. `started` and `ended` are ISO times, `servers` names."""
+
+
+def raise_for_airflow(error: errors.GantryError) -> NoReturn:
+    """Fail the task in Airflow's terms: what cannot pass by itself is not tried again.
+
+    Raises:
+        AirflowFailException: a retry would meet the same cause.
+        AirflowException: a retry may succeed.
+    """
+    if error.passing:
+        raise AirflowException(str(error)) from None
+    raise AirflowFailException(str(error)) from None
+
+
+class StepOperator(BaseOperator):
+    """A task that carries out the plan's step of the same id."""
+
+    ui_color = "#e8f1fb"
+
+    def execute(self, context: Context) -> Any:  # noqa: ANN401 - XComs are JSON
+        """Carry the step out; see `perform`."""
+        try:
+            return self.perform(context, runs.run_of(context))
+        except errors.GantryError as error:
+            raise_for_airflow(error)
+
+    def resume(self, context: Context, event: dict[str, Any]) -> None:  # noqa: ARG002 - Airflow's signature
+        """Fail with what the triggerer met. Success never comes here: the triggerer ends the task itself."""
+        failures = [(str(message), bool(passing)) for message, passing in event["failures"]]
+        raise_for_airflow(drive.StepFailedError(failures))
+
+    def perform(self, context: Context, run: runs.Run) -> Any:  # noqa: ANN401 - XComs are JSON
+        """What the step does. Raises GantryError."""
+        raise NotImplementedError
+
+
+def result(context: Context, servers: list[str], **more: Any) -> Result:  # noqa: ANN401 - XComs are JSON
+    """A task's report."""
+    started = context["ti"].start_date
+    return {
+        "servers": servers,
+        "started": started.isoformat(),
+        "ended": datetime.datetime.now(tz=datetime.UTC).isoformat(),
+        **more,
+    }
+
+
+def reports(context: Context, task_id: str, key: str = "return_value") -> list[Result]:
+    """What the instances of a task have reported so far."""
+    pulled = context["ti"].xcom_pull(task_ids=[task_id], key=key) or ()
+    return [each for each in pulled if isinstance(each, dict)]

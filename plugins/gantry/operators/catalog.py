@@ -1,0 +1,23 @@
+"""Which operator carries out which kind of step."""
+
+from __future__ import annotations
+
+from gantry.operators import base, finish, scale_up, services, termination
+from gantry.plan import StepKind
+
+OPERATORS: dict[StepKind, type[base.StepOperator]] = {
+    StepKind.SCALE_UP: scale_up.ScaleUpOperator,
+    StepKind.HANDSHAKE: scale_up.HandshakeOperator,
+    StepKind.INSTALL_SERVICES: services.InstallServicesOperator,
+    StepKind.INSTALL_DATASOURCES: services.InstallDatasourcesOperator,
+    StepKind.CONFIGURE: services.ConfigureOperator,
+    StepKind.RESTART: services.RestartOperator,
+    StepKind.GRANT_ACCESS: services.GrantAccessOperator,
+    StepKind.START_PROXY: services.StartProxyOperator,
+    StepKind.FINISH_LAUNCH: finish.FinishLaunchOperator,
+    StepKind.CONFIRM: termination.ConfirmOperator,
+    StepKind.STOP_PROXY: termination.StopProxyOperator,
+    StepKind.STOP_SERVICE: termination.StopServiceOperator,
+    StepKind.TERMINATE_SERVERS: termination.TerminateServersOperator,
+    StepKind.FINISH_TERMINATION: termination.FinishTerminationOperator,
+}

@@ -1,0 +1,111 @@
+"""Airflow connections → what the rooms below work with. The only place where secrets enter, masked at once."""
+
+from __future__ import annotations
+
+import pathlib
+
+from airflow.sdk import BaseHook, Connection
+from airflow.sdk.log import mask_secret
+
+from gantry import errors, names
+from gantry.agent import facts, ssh
+from gantry.definition import models
+
+
+class ConnectionFactError(errors.GantryError):
+    """An Airflow connection that lacks something, or holds something unusable."""
+
+    def __init__(self, connection: str, problem: str) -> None:
+        self.connection = connection
+        super().__init__(f"Airflow connection {connection!r}: {problem}")
+
+
+class UnknownConnectionError(errors.GantryError):
+    """A connection that the definition names and Airflow does not have."""
+
+    def __init__(self, connection: str, reason: str) -> None:
+        self.connection = connection
+        super().__init__(
+            f"Airflow connection {connection!r} cannot be read: {reason}\n"
+            f"Create it (Admin → Connections, or a secrets backend), or correct the definition."
+        )
+
+
+def _get(connection: str) -> Connection:
+    try:
+        return BaseHook.get_connection(connection)
+    except Exception as error:
+        # Every secrets backend raises its own; none of them names what to do.
+        raise UnknownConnectionError(connection, str(error)) from error
+
+
+def access(settings: models.Ssh) -> ssh.Access:
+    """How servers are reached, from connections of the type `ssh`.
+
+    Raises:
+        ConnectionFactError, UnknownConnectionError, UnusableKeyError: what is missing, and where.
+    """
+    jump = None
+    if settings.jump_connection is not None:
+        found = _get(settings.jump_connection)
+        host_key = str(found.extra_dejson.get("host_key", ""))
+        if not found.host or not host_key:
+            raise ConnectionFactError(
+                settings.jump_connection, "a jump host needs its host, and its host_key in the extra fields"
+            )
+        if " " not in host_key:
+            # Airflow's ssh provider writes the bare key; asyncssh wants the kind in front of it.
+            host_key = f"ssh-ed25519 {host_key}"
+        jump = ssh.JumpHost(found.host, host_key, _login(found))
+    return ssh.Access(_login(_get(settings.connection)), jump, settings.reconnect_for.total_seconds())
+
+
+def accounts(
+    definition: models.Definition,
+    needed: set[tuple[names.ServiceName, names.DatasourceName]],
+) -> dict[tuple[names.ServiceName, names.DatasourceName], facts.Account]:
+    """The accounts of datasources, from the connections that the definition names."""
+    return {
+        (service, datasource): _account(definition.services[service].datasources[datasource])
+        for service, datasource in sorted(needed)
+    }
+
+
+def _account(datasource: models.Datasource) -> facts.Account:
+    found = _get(datasource.connection)
+    if not found.login or not found.password or not found.schema:
+        raise ConnectionFactError(
+            datasource.connection, "a datasource needs a login, a password and a schema (the database's name)"
+        )
+    mask_secret(found.password)
+    return facts.Account(found.login, found.password, found.schema)
+
+
+def _login(connection: Connection) -> ssh.Login:
+    extra = connection.extra_dejson
+    private_key = extra.get("private_key")
+    if private_key is None and extra.get("key_file"):
+        try:
+            private_key = pathlib.Path(str(extra["key_file"])).expanduser().read_text()
+        except OSError as error:
+            raise ConnectionFactError(
+                connection.conn_id, f"the key file cannot be read: {error.strerror}"
+            ) from error
+    if not private_key or not connection.login:
+        raise ConnectionFactError(
+            connection.conn_id, "SSH needs a login, and private_key or key_file in the extra fields"
+        )
+    passphrase = extra.get("private_key_passphrase") or None
+    mask_secret(str(private_key))
+    if passphrase:
+        mask_secret(str(passphrase))
+    login = ssh.Login(
+        user=connection.login,
+        private_key=str(private_key),
+        passphrase=passphrase,
+        port=connection.port or 22,
+        connection=connection.conn_id,
+    )
+    # An unusable key is said here, and not in the middle of a step.
+    login.key()
+    return login

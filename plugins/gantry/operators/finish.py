@@ -1,0 +1,101 @@
+"""The end of a launch: the deployment is RUNNING, and its log says where the time went."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+from airflow.sdk import Context
+
+from gantry import status
+from gantry.operators import base
+from gantry.operators import run as runs
+from gantry.plan import Step, StepKind
+
+RECORD = "launch"
+"""The key of the deployment's asset under which the last launch's record is kept."""
+
+
+class FinishLaunchOperator(base.StepOperator):
+    """Says what runs where and how long each phase took, and keeps the record with the deployment's asset."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Sum up."""
+        tasks = [view for step in run.plan for view in _views(context, step)]
+        now = datetime.datetime.now(tz=datetime.UTC)
+        # This task is the one thing that is not over; for the summary it counts as done.
+        tasks.append(
+            status.TaskView(run.step.id, -1, status.TaskState.SUCCESS, context["ti"].start_date, now)
+        )
+        found = status.deployment_status(run.plan, tasks, run.inventory, run_ended=True)
+        times = status.timeline(run.plan, tasks)
+        for line in summary(run, found, times):
+            self.log.info("%s", line)
+        record: dict[str, Any] = {
+            "run": run.id,
+            "reason": run.reason,
+            "state": found.state.value,
+            "ended": now.isoformat(),
+            "servers": {server.name: server.instance_id for server in run.inventory},
+            "phases": {
+                each.phase.title: each.span.duration.total_seconds()
+                for each in times.phases
+                if each.span.duration is not None
+            },
+        }
+        context["asset_state_store"].set(RECORD, record)
+        return base.result(context, [], state=found.state.value)
+
+
+def summary(run: runs.Run, found: status.DeploymentStatus, times: status.Timeline) -> Iterator[str]:
+    """The lines that a person reads at the end of a launch."""
+    definition = run.definition
+    yield f"deployment {definition.deployment} is {found.state}"
+    for server in run.inventory:
+        services = " ".join(
+            f"{name}={found.services.get((name, server.name), '?')}"
+            for name in definition.services_of(server.tier)
+        )
+        agent = found.agents.get(server.name, "?")
+        yield f"  {server.name:<28} {server.private_address or '-':<15} {server.instance_id} agent={agent} {services}"
+    for name, balancer in definition.load_balancers.items():
+        for server in run.inventory.of_tier(balancer.tier):
+            yield f"  load balancer {name}: http://{server.private_address}:{balancer.port}/ for {balancer.name}"
+    yield "timeline"
+    begun = times.span.started
+    for each in times.phases:
+        yield _phase_line(each, begun, skipped=each.phase in found.not_applicable)
+    total = times.span.duration
+    yield f"  {'all phases':<34} {'':>8} {_seconds(total)}"
+    path = " → ".join(
+        f"{link.step.id} {_seconds(link.span.duration).strip()}" for link in times.critical_path
+    )
+    yield f"critical path: {path} (between the steps: {_seconds(times.waited).strip()})"
+
+
+def _phase_line(each: status.PhaseTime, begun: datetime.datetime | None, *, skipped: bool) -> str:
+    title = f"  {each.phase.value} {each.phase.title:<32}"
+    if skipped:
+        return f"{title} skipped: no launch configuration names it"
+    if each.span.started is None or begun is None:
+        return f"{title} -"
+    return f"{title} {_seconds(each.span.started - begun)} {_seconds(each.span.duration)}"
+
+
+def _seconds(length: datetime.timedelta | None) -> str:
+    return f"{length.total_seconds():6.1f} s" if length is not None else "       -"
+
+
+def _views(context: Context, step: Step) -> Iterator[status.TaskView]:
+    """What a step's instances have reported: they succeeded, or this task would not run."""
+    key = "report" if step.kind is StepKind.SCALE_UP else "return_value"
+    for index, report in enumerate(base.reports(context, step.id, key)):
+        yield status.TaskView(
+            task_id=step.id,
+            map_index=index,
+            state=status.TaskState.SUCCESS,
+            started=datetime.datetime.fromisoformat(report["started"]),
+            ended=datetime.datetime.fromisoformat(report["ended"]),
+            servers=tuple(report["servers"]),
+        )

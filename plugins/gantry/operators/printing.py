@@ -1,0 +1,20 @@
+"""How a script's output gets into the task's log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gantry import names
+from gantry.agent import jobs
+
+
+def printer(log: Any, *, several: bool) -> jobs.Output:  # noqa: ANN401 - Airflow's loggers share no type
+    """Print lines as they come; with the server in front where a task drives several."""
+
+    def output(server: names.ServerName, line: str) -> None:
+        if several:
+            log.info("[%s] %s", server, line)
+        else:
+            log.info("%s", line)
+
+    return output

@@ -1,0 +1,148 @@
+"""What a task knows about itself: its step, its run, its deployment."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import logging
+
+from airflow.sdk import Context
+
+from gantry import inventory, names
+from gantry.agent import facts, jobs, ssh
+from gantry.cloud import clients, servers
+from gantry.cloud.objects import Objects
+from gantry.definition import models
+from gantry.operators import connections
+from gantry.plan import Plan, Step
+
+LOG = logging.getLogger("gantry")
+
+MACRO = "gantry"
+"""The name under which a DAG carries its deployment (a user-defined macro: Airflow does not serialize it)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What a DAG was compiled from."""
+
+    definition: models.Definition
+    plan: Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One try of one task of one run."""
+
+    definition: models.Definition
+    plan: Plan
+    step: Step
+    id: str
+    key: jobs.StepKey
+    wanted: dict[str, int]
+    redeploy: frozenset[str]
+    reason: str
+
+    @functools.cached_property
+    def cloud(self) -> servers.Servers:
+        """The deployment's servers in the cloud."""
+        return servers.Servers(clients.ec2(self.definition.cloud), self.definition, LOG)
+
+    @functools.cached_property
+    def objects(self) -> Objects:
+        """Archives and dumps in the cloud."""
+        return Objects(clients.s3(self.definition.cloud), self.definition.cloud.connection)
+
+    @functools.cached_property
+    def inventory(self) -> inventory.Inventory:
+        """The deployment's servers, as they were when first asked for in this task."""
+        return self.cloud.find()
+
+    @property
+    def tier(self) -> names.TierName:
+        """The tier that the step works on."""
+        if self.step.tier is None:
+            raise LookupError(f"{self.step.id} works on no tier")
+        return self.step.tier
+
+    @property
+    def service(self) -> names.ServiceName:
+        """The service that the step is about."""
+        if self.step.service is None:
+            raise LookupError(f"{self.step.id} is about no service")
+        return self.step.service
+
+    @property
+    def ssh_settings(self) -> models.Ssh:
+        """How the step's servers are reached."""
+        return self.definition.launch_configuration_of(self.tier).ssh
+
+    def access(self) -> ssh.Access:
+        """The login for the step's servers."""
+        return connections.access(self.ssh_settings)
+
+    def facts(self, *services: names.ServiceName) -> facts.Facts:
+        """What the files of these services are made from. Reads only the accounts that they need."""
+        needed = {
+            (each.service, each.datasource)
+            for name in services
+            for each in self.definition.services[name].depends_on
+            if each.datasource is not None
+        } | {
+            (name, datasource)
+            for name in services
+            for datasource in self.definition.services[name].datasources
+        }
+        return facts.Facts(self.definition, self.inventory, connections.accounts(self.definition, needed))
+
+
+def run_of(context: Context) -> Run:
+    """The facts of the task that is running."""
+    compiled = (context["dag"].user_defined_macros or {})[MACRO]
+    instance = context["ti"]
+    dag_run = context["dag_run"]
+    params = context["params"]
+    step = compiled.plan.by_id[instance.task_id]
+    run_key = hashlib.sha256(f"{instance.dag_id} {instance.run_id}".encode()).hexdigest()[:12]
+    return Run(
+        definition=compiled.definition,
+        plan=compiled.plan,
+        step=step,
+        id=dag_run.run_id,
+        key=jobs.StepKey(
+            step=f"{run_key}.{step.id}",
+            # Airflow raises max_tries exactly when a person clears the task: tries begin anew from there.
+            epoch=str(instance.max_tries),
+            attempt=str(instance.try_number),
+        ),
+        wanted={
+            tier: int(params.get(f"servers_{tier}", found.servers.min))
+            for tier, found in compiled.definition.tiers.items()
+        },
+        redeploy=frozenset(params.get("redeploy") or ()),
+        reason=str(params.get("reason") or ""),
+    )
+
+
+def targets(found: inventory.Inventory, wanted: list[names.ServerName]) -> list[ssh.Target]:
+    """The SSH side of servers that have shaken hands.
+
+    Raises:
+        LostServerError: one of them is not there any more.
+    """
+    return [target(found.named(name), name) for name in wanted]
+
+
+def target(server: inventory.Server | None, name: names.ServerName) -> ssh.Target:
+    """The SSH side of one server. Raises LostServerError as `targets` does."""
+    if server is None or server.state is not inventory.InstanceState.RUNNING:
+        raise servers.LostServerError(name, None if server is None else server.state)
+    if server.host_key is None or server.private_address is None:
+        raise servers.LostServerError(name, None)
+    return ssh.Target(
+        name=server.name,
+        instance_id=server.instance_id,
+        address=server.private_address,
+        host_key=server.host_key,
+    )

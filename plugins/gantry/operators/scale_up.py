@@ -1,0 +1,106 @@
+"""Scale up and handshake: from a number in the trigger form to servers whose agents answer."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import itertools
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from airflow.sdk import Context
+
+from gantry import errors, names
+from gantry.agent import drive
+from gantry.operators import base, greeting, printing, server_step, triggers
+from gantry.operators import run as runs
+
+
+class ServerCountError(errors.GantryError):
+    """A wanted number of servers outside the tier's limits."""
+
+    def __init__(self, tier: names.TierName, wanted: int, fewest: int, most: int) -> None:
+        self.tier = tier
+        self.wanted = wanted
+        super().__init__(
+            f"tier {tier}: {wanted} servers are wanted, and its limits are {fewest} to {most}\n"
+            f"Trigger the run with a number within the limits, or change the definition."
+        )
+
+
+class ScaleUpOperator(base.StepOperator):
+    """The scaling event of a tier. Its XCom deals the tier's servers to the task instances that follow."""
+
+    def perform(self, context: Context, run: runs.Run) -> list[list[str]]:
+        """Start what is missing; return batches of server names, `fan_out` at most."""
+        limits = run.definition.tiers[run.tier].servers
+        wanted = run.wanted[run.tier]
+        if not limits.min <= wanted <= limits.max:
+            raise ServerCountError(run.tier, wanted, limits.min, limits.max)
+        login = run.access().login
+        scaling = run.cloud.scale_up(run.tier, wanted, login.authorized_key(), login.user, run.id)
+        for server in scaling.kept:
+            self.log.info("server %s is kept: instance %s, %s", server.name, server.instance_id, server.state)
+        self.log.info(
+            "scaling event: tier %s, before %d, wanted %d, after %d",
+            scaling.tier, scaling.before, scaling.wanted, scaling.after,
+        )  # fmt: skip
+        names_ = [server.name for server in scaling.servers]
+        context["ti"].xcom_push(key="report", value=base.result(context, list(names_)))
+        return deal(names_, run.definition.fan_out)
+
+
+class HandshakeOperator(base.StepOperator):
+    """Waits until servers answer and gives them the agent: their agents go from STARTING to RUNNING."""
+
+    template_fields: Sequence[str] = ("servers",)
+
+    def __init__(self, *, servers: Any, **kwargs: Any) -> None:  # noqa: ANN401 - a list, or Airflow's stand-in for one
+        super().__init__(**kwargs)
+        self.servers = servers
+
+    @property
+    def servers_label(self) -> str:
+        """What the task instance is called in the UI."""
+        return server_step.label(list(self.servers))
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Greet for the attend time; hand over to the triggerer what takes longer."""
+        guests = greeting.everyone(self.servers)
+        deadline = time.time() + run.definition.timeouts.handshake.total_seconds()
+        output = printing.printer(self.log, several=len(guests) > 1)
+        greeter = greeting.Greeter(run.cloud, run.access(), output)
+        attend = run.definition.attend_time.total_seconds()
+        if not asyncio.run(greeter.greet(guests, deadline, attend)):
+            self._hand_over(context, run, deadline)
+        failures = greeting.failures(guests)
+        if failures:
+            raise drive.StepFailedError(failures)
+        return base.result(context, list(self.servers))
+
+    def _hand_over(self, context: Context, run: runs.Run, deadline: float) -> None:
+        self.log.info(
+            "not all servers answered within %s; the triggerer goes on waiting", run.definition.attend_time
+        )
+        self.defer(
+            trigger=triggers.HandshakeTrigger(
+                definition=run.definition.model_dump(mode="json"),
+                login=run.ssh_settings.model_dump(mode="json"),
+                wanted=list(self.servers),
+                deadline=deadline,
+                report=base.result(context, list(self.servers)),
+            ),
+            method_name="resume",
+            timeout=datetime.timedelta(seconds=max(deadline - time.time(), 0) + 120),
+        )
+
+
+def deal(servers: Sequence[str], hands: int) -> list[list[str]]:
+    """Deal servers to at most so many hands, neighbours together, sizes as even as can be.
+
+    Five servers and two hands make three and two; one server is one hand.
+    """
+    count = min(hands, len(servers))
+    edges = [len(servers) * number // count for number in range(count + 1)] if count else [0]
+    return [list(servers[start:end]) for start, end in itertools.pairwise(edges)]

@@ -1,0 +1,112 @@
+"""Steps that run scripts on servers: attended by the worker for a short while, then by the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from airflow.sdk import Context
+
+from gantry import names
+from gantry.agent import drive, jobs, ssh
+from gantry.definition import models
+from gantry.operators import base, printing, triggers
+from gantry.operators import run as runs
+
+
+class ServerStepOperator(base.StepOperator):
+    """Runs a step's jobs on some servers of a tier.
+
+    Args:
+        servers: the names of the servers that this task instance works on.
+    """
+
+    template_fields: Sequence[str] = ("servers",)
+
+    def __init__(self, *, servers: Any, **kwargs: Any) -> None:  # noqa: ANN401 - a list, or Airflow's stand-in for one
+        super().__init__(**kwargs)
+        self.servers = servers
+        self._driven: tuple[Sequence[jobs.Progress], ssh.Access, jobs.StepKey] | None = None
+
+    @property
+    def servers_label(self) -> str:
+        """What the task instance is called in the UI."""
+        return label(list(self.servers))
+
+    def decide(self, run: runs.Run) -> drive.Decide:
+        """What is left to do on a server. Called once a task; what it returns, once a server."""
+        raise NotImplementedError
+
+    def checked(self, run: runs.Run) -> names.ServiceId | None:  # noqa: ARG002 - for those that have one
+        """The service whose check decides too, if any."""
+        return None
+
+    def targets(self, run: runs.Run) -> list[ssh.Target]:
+        """The servers to work on."""
+        return runs.targets(run.inventory, [names.ServerName(each) for each in self.servers])
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Prepare the servers, run their jobs, hand over to the triggerer what takes longer."""
+        found = self.targets(run)
+        access = run.access()
+        output = printing.printer(self.log, several=len(found) > 1)
+        attend = run.definition.attend_time.total_seconds()
+        decide, checked = self.decide(run), self.checked(run)
+
+        async def work() -> tuple[list[jobs.Progress], bool]:
+            everything = await drive.prepare(found, access, decide, output, checked)
+            for each in everything:
+                if not each.jobs and not each.error:
+                    output(each.target.name, "nothing to do: everything is applied already")
+            self._driven = (everything, access, run.key)
+            return everything, await drive.carry_out(everything, access, run.key, output, attend)
+
+        everything, done = asyncio.run(work())
+        if not done:
+            self._hand_over(context, run, everything, run.ssh_settings)
+        drive.verdict(everything)
+        return base.result(context, [each.target.name for each in everything])
+
+    def on_kill(self) -> None:
+        """Take the remote processes along when the task is marked, cleared or timed out."""
+        if self._driven is None:
+            return
+        # Airflow calls this from a signal handler, in the middle of this thread's own event loop.
+        killer = threading.Thread(
+            target=lambda driven: asyncio.run(drive.kill(*driven)), args=(self._driven,)
+        )
+        killer.start()
+        killer.join()
+
+    def _hand_over(
+        self, context: Context, run: runs.Run, everything: list[jobs.Progress], settings: models.Ssh
+    ) -> None:
+        self.log.info("still running after %s; the triggerer goes on following", run.definition.attend_time)
+        self.defer(
+            trigger=triggers.JobsTrigger(
+                everything=triggers.dump(everything),
+                login=settings.model_dump(mode="json"),
+                step=run.key.step,
+                epoch=run.key.epoch,
+                attempt=run.key.attempt,
+                report=base.result(context, [each.target.name for each in everything]),
+            ),
+            method_name="resume",
+            timeout=_longest(everything, run.ssh_settings.reconnect_for.total_seconds()),
+        )
+
+
+def label(servers: list[str]) -> str:
+    """One name, or the first and the last of several."""
+    if len(servers) <= 1:
+        return "".join(servers)
+    return f"{servers[0]} … {servers[-1]} ({len(servers)})"
+
+
+def _longest(everything: Sequence[jobs.Progress], patience: float) -> datetime.timedelta:
+    """A limit for the triggerer, well past the jobs' own: it must not fire before they are killed in order."""
+    seconds = max(sum(job.timeout for job in each.jobs[each.index :]) for each in everything)
+    return datetime.timedelta(seconds=seconds + 10 * patience)

@@ -1,0 +1,158 @@
+"""Taking a deployment down: every step does what it can, says what it skipped, and lets the next one go on."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+
+from airflow.sdk import Context
+
+from gantry import errors, inventory, names
+from gantry.agent import drive, ssh, work
+from gantry.operators import base, printing
+from gantry.operators import run as runs
+
+_PAUSE = 1.0
+_PATIENCE = 20.0
+"""Seconds that a server has to answer. It is going away anyway; what it does not do is said and skipped."""
+
+
+class NotConfirmedError(errors.GantryError):
+    """A termination without the deployment's name typed in."""
+
+    def __init__(self, deployment: names.DeploymentName, typed: str) -> None:
+        self.deployment = deployment
+        self.typed = typed
+        super().__init__(
+            f"the confirmation reads {typed!r}, not {deployment!r}: nothing was terminated\n"
+            f"Trigger the run again and type the deployment's name into the field confirm."
+        )
+
+
+class StillThereError(errors.GantryError):
+    """Instances that did not go in time."""
+
+    passing = True
+
+    def __init__(self, tier: names.TierName, instances: tuple[str, ...], seconds: float) -> None:
+        self.tier = tier
+        self.instances = instances
+        super().__init__(
+            f"tier {tier}: not terminated after {seconds:.0f} s: {', '.join(instances)}\n"
+            f"Termination was asked for; look at these instances in the cloud, then clear this task."
+        )
+
+
+class ConfirmOperator(base.StepOperator):
+    """Nothing goes before somebody has typed the deployment's name."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Compare what was typed."""
+        typed = str(context["params"].get("confirm") or "")
+        if typed != run.definition.deployment:
+            raise NotConfirmedError(run.definition.deployment, typed)
+        for server in run.inventory:
+            self.log.info("%s: instance %s, %s", server.name, server.instance_id, server.state)
+        self.log.info("%d servers will be terminated", len(run.inventory.servers))
+        return base.result(context, [])
+
+
+class StopOperator(base.StepOperator):
+    """Runs stopping jobs on the tier's servers that can still be worked with."""
+
+    def decide(self, run: runs.Run) -> drive.Decide:
+        """What is left to stop on a server."""
+        raise NotImplementedError
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Stop what answers; note what does not."""
+        skipped: list[str] = []
+        found = []
+        for server in run.inventory.of_tier(run.tier):
+            try:
+                found.append(runs.target(server, server.name))
+            except errors.GantryError as error:
+                skipped.append(str(error).partition("\n")[0])
+        if found:
+            skipped += self._stop(run, found)
+        for line in skipped:
+            self.log.warning("skipped: %s", line)
+        return base.result(context, [each.name for each in found], skipped=skipped)
+
+    def _stop(self, run: runs.Run, found: list[ssh.Target]) -> list[str]:
+        access = dataclasses.replace(run.access(), patience=_PATIENCE)
+        output = printing.printer(self.log, several=len(found) > 1)
+
+        async def stop() -> list[str]:
+            everything = await drive.prepare(found, access, self.decide(run), output)
+            await drive.carry_out(everything, access, run.key, output)
+            return [each.error.partition("\n")[0] for each in everything if each.error]
+
+        return asyncio.run(stop())
+
+
+class StopProxyOperator(StopOperator):
+    """Takes all nodes of a service out of a load balancer."""
+
+    def decide(self, run: runs.Run) -> drive.Decide:
+        """Whatever nodes the balancer knows."""
+        service = run.definition.services[run.service]
+        return lambda _, applied: work.stop_proxy(run.definition, service, applied.marks)
+
+
+class StopServiceOperator(StopOperator):
+    """Stops a service on all its servers."""
+
+    def decide(self, run: runs.Run) -> drive.Decide:
+        """Where it is installed."""
+        service = run.definition.services[run.service]
+        return lambda _, applied: work.stop_service(run.definition, service, applied.marks)
+
+
+class TerminateServersOperator(base.StepOperator):
+    """Terminates a tier's servers and waits until they are gone."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Ask for the termination once, then look until nothing is left."""
+        going = run.inventory.of_tier(run.tier)
+        if not going:
+            self.log.info("tier %s has no servers", run.tier)
+        run.cloud.terminate(going)
+        _await_end(run, time.monotonic())
+        return base.result(context, [server.name for server in going])
+
+
+class FinishTerminationOperator(base.StepOperator):
+    """Looks once more that nothing is left, and says what was skipped on the way."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """List what the cloud still has."""
+        left = run.cloud.find()
+        for server in left:
+            self.log.error("still there: %s, instance %s, %s", server.name, server.instance_id, server.state)
+        if left.servers:
+            raise StillThereError(left.servers[0].tier, _ids(left), 0)
+        skipped = [
+            line
+            for step in run.plan
+            for report in base.reports(context, step.id)
+            for line in report.get("skipped", ())
+        ]
+        self.log.info(
+            "deployment %s is STOPPED; nothing of it is left in the cloud", run.definition.deployment
+        )
+        self.log.info("skipped: %s", "; ".join(skipped) if skipped else "nothing")
+        return base.result(context, [], skipped=skipped)
+
+
+def _await_end(run: runs.Run, started: float) -> None:
+    patience = run.definition.timeouts.scale_up.total_seconds()
+    while left := run.cloud.ending(run.tier):
+        if time.monotonic() - started > patience:
+            raise StillThereError(run.tier, left, patience)
+        time.sleep(_PAUSE)
+
+
+def _ids(found: inventory.Inventory) -> tuple[str, ...]:
+    return tuple(server.instance_id for server in found)

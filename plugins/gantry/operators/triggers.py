@@ -1,0 +1,144 @@
+"""What goes on without a worker: following jobs to their end, waiting for servers to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pydantic
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+
+from gantry import errors
+from gantry.agent import drive, jobs, ssh
+from gantry.cloud import clients, servers
+from gantry.definition import models
+from gantry.operators import connections, greeting, printing
+
+LOG = logging.getLogger("gantry")
+_PROGRESS = pydantic.TypeAdapter(list[jobs.Progress])
+
+
+def dump(everything: Sequence[jobs.Progress]) -> list[dict[str, Any]]:
+    """Progress as plain JSON. It holds no secrets: they are in files on the server by now."""
+    dumped: list[dict[str, Any]] = _PROGRESS.dump_python(list(everything), mode="json")
+    return dumped
+
+
+class StepTrigger(BaseTrigger):
+    """Finishes what a worker began, and ends the task.
+
+    Yields TaskSuccessEvent when every server got through; otherwise one TriggerEvent with the failures, so that
+    a worker can fail the task in the usual way, retries included.
+    """
+
+    def __init__(self, report: dict[str, Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Airflow's own signature
+        self._report = report
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Go on to the end."""
+        try:
+            failures = await self._failures()
+        except errors.GantryError as error:
+            failures = [(str(error), error.passing)]
+        if failures:
+            yield TriggerEvent({"failures": failures})  # type: ignore[no-untyped-call] # Airflow's own signature
+        else:
+            ended = datetime.datetime.now(tz=datetime.UTC).isoformat()
+            yield TaskSuccessEvent(xcoms={"return_value": {**self._report, "ended": ended}})
+
+    async def _failures(self) -> list[tuple[str, bool]]:
+        """Do the work; what went wrong, as (message, whether it may pass by itself)."""
+        raise NotImplementedError
+
+
+class JobsTrigger(StepTrigger):
+    """Follows the jobs of a step to their end."""
+
+    def __init__(
+        self,
+        *,
+        everything: list[dict[str, Any]],
+        login: dict[str, Any],
+        step: str,
+        epoch: str,
+        attempt: str,
+        report: dict[str, Any],
+    ) -> None:
+        super().__init__(report)
+        self._everything = everything
+        self._login = login
+        self._key = jobs.StepKey(step, epoch, attempt)
+        self._driven: tuple[Sequence[jobs.Progress], ssh.Access] | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The trigger's class and keywords."""
+        return (
+            "gantry.operators.triggers.JobsTrigger",
+            {
+                "everything": self._everything,
+                "login": self._login,
+                "step": self._key.step,
+                "epoch": self._key.epoch,
+                "attempt": self._key.attempt,
+                "report": self._report,
+            },
+        )
+
+    async def _failures(self) -> list[tuple[str, bool]]:
+        everything = _PROGRESS.validate_python(self._everything)
+        access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
+        self._driven = (everything, access)
+        output = printing.printer(self.log, several=len(everything) > 1)
+        await drive.carry_out(everything, access, self._key, output)
+        return [(each.error, each.passing) for each in everything if each.error]
+
+    async def on_kill(self) -> None:
+        """End the remote processes: a person marked or cleared the task."""
+        if self._driven is not None:
+            everything, access = self._driven
+            await drive.kill(everything, access, self._key)
+
+
+class HandshakeTrigger(StepTrigger):
+    """Waits for servers to answer, gives them the agent, and ends the task. See `gantry.operators.greeting`."""
+
+    def __init__(
+        self,
+        *,
+        definition: dict[str, Any],
+        login: dict[str, Any],
+        wanted: list[str],
+        deadline: float,
+        report: dict[str, Any],
+    ) -> None:
+        super().__init__(report)
+        self._definition = definition
+        self._login = login
+        self._wanted = wanted
+        self._deadline = deadline
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The trigger's class and keywords."""
+        return (
+            "gantry.operators.triggers.HandshakeTrigger",
+            {
+                "definition": self._definition,
+                "login": self._login,
+                "wanted": self._wanted,
+                "deadline": self._deadline,
+                "report": self._report,
+            },
+        )
+
+    async def _failures(self) -> list[tuple[str, bool]]:
+        definition = models.Definition.model_validate(self._definition)
+        access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
+        cloud = servers.Servers(await asyncio.to_thread(clients.ec2, definition.cloud), definition, LOG)
+        greeter = greeting.Greeter(cloud, access, printing.printer(self.log, several=len(self._wanted) > 1))
+        everyone = greeting.everyone(self._wanted)
+        await greeter.greet(everyone, self._deadline)
+        return greeting.failures(everyone)

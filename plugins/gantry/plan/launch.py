@@ -1,0 +1,210 @@
+"""Definition → the plan of a launch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gantry import names
+from gantry.definition import models
+from gantry.plan.phases import Phase
+from gantry.plan.steps import (
+    DEPLOYMENT,
+    Group,
+    GroupKind,
+    Plan,
+    Step,
+    StepKind,
+    TierServers,
+    in_order,
+    last_of,
+    step_id,
+)
+
+INSTALL_SCRIPTS = ("downloadFile", "installService")
+DATASOURCE_SCRIPTS = ("downloadFile", "installDataSource")
+CONFIGURE_SCRIPTS = ("configureService", "stopService", "startService", "awaitService")
+
+
+def launch_plan(definition: models.Definition) -> Plan:
+    """What a launch of the deployment has to do.
+
+    The order among services follows the dependencies alone. Archives are unpacked as soon as their servers
+    are ready; nothing of a service is set up (datasource, configuration, start) before what it depends on
+    is satisfied: datasource loaded, and its check says OK.
+    """
+    needed = depended_on(definition)
+    steps = [
+        *(step for tier in definition.tiers for step in _tier_steps(definition, tier)),
+        *(
+            step
+            for service in definition.services
+            for step in _service_steps(
+                definition,
+                service,
+                # Also the grants of a service in the middle of a chain: they come before its configuration.
+                Phase.CONFIGURE_DEPENDENCIES if service in needed else Phase.CONFIGURE_DEPENDENTS,
+            )
+        ),
+        *(_proxy_step(definition, balancer) for balancer in definition.load_balancers),
+    ]
+    finish = Step(
+        id=step_id(DEPLOYMENT, StepKind.FINISH_LAUNCH),
+        kind=StepKind.FINISH_LAUNCH,
+        phase=Phase.START_PROXY,
+        group=DEPLOYMENT,
+        upstream=last_of(steps),
+    )
+    return Plan(definition.deployment, in_order([*steps, finish]), tier_servers(definition))
+
+
+def tier_servers(definition: models.Definition) -> tuple[TierServers, ...]:
+    """The servers that every launch of the deployment has at least."""
+    return tuple(
+        TierServers(
+            tier=name,
+            fewest=tier.servers.min,
+            most=tier.servers.max,
+            names=tuple(
+                names.server_name(definition.deployment, name, slot)
+                for slot in range(1, tier.servers.min + 1)
+            ),
+        )
+        for name, tier in definition.tiers.items()
+    )
+
+
+def depended_on(definition: models.Definition) -> frozenset[names.ServiceName]:
+    """The services that at least one other service waits for."""
+    return frozenset(
+        dependency.service for service in definition.services.values() for dependency in service.depends_on
+    )
+
+
+def _tier_steps(definition: models.Definition, tier: names.TierName) -> Iterator[Step]:
+    """Scale up, handshake, configuration management, download and install."""
+    group = Group(GroupKind.TIER, tier)
+    configuration = definition.tiers[tier].launch_configuration
+    skipped = None
+    if definition.launch_configurations[configuration].chef is None:
+        skipped = f"launch configuration {configuration!r} names no configuration management"
+    before: tuple[str, ...] = ()
+    for kind, phase, scripts, reason in (
+        (StepKind.SCALE_UP, Phase.SCALE_UP, (), None),
+        (StepKind.HANDSHAKE, Phase.SCALE_UP, (), None),
+        (
+            StepKind.PREPARE_CONFIGURATION_MANAGEMENT,
+            Phase.PREPARE_CONFIGURATION_MANAGEMENT,
+            (),
+            skipped,
+        ),
+        (
+            StepKind.EXECUTE_CONFIGURATION_MANAGEMENT,
+            Phase.EXECUTE_CONFIGURATION_MANAGEMENT,
+            ("runConfigurationManagement-CHEF",),
+            skipped,
+        ),
+        (StepKind.INSTALL_SERVICES, Phase.INSTALL_SERVICES, INSTALL_SCRIPTS, None),
+    ):
+        if kind is StepKind.INSTALL_SERVICES and not definition.services_of(tier):
+            return
+        step = Step(
+            id=step_id(group, kind),
+            kind=kind,
+            phase=phase,
+            group=group,
+            tier=tier,
+            scripts=scripts,
+            upstream=before,
+            skipped=reason,
+        )
+        before = (step.id,)
+        yield step
+
+
+def _service_steps(definition: models.Definition, name: names.ServiceName, phase: Phase) -> Iterator[Step]:
+    """Grants on what it depends on, datasources, configuration, start, check."""
+    service = definition.services[name]
+    group = Group(GroupKind.SERVICE, name)
+    before = [_tier_ready(definition, service.tier)]
+    for target in dict.fromkeys(each.service for each in service.depends_on):
+        before.append(_service_ready(definition, target))
+        if any(each.service == target and each.datasource for each in service.depends_on):
+            grant = _grant_step(definition, group, target, phase)
+            before.append(grant.id)
+            yield grant
+    upstream = tuple(before)
+    for kind, scripts in _service_work(service):
+        step = Step(
+            id=step_id(group, kind),
+            kind=kind,
+            phase=phase,
+            group=group,
+            tier=service.tier,
+            service=name,
+            scripts=scripts,
+            upstream=upstream,
+        )
+        upstream = (step.id,)
+        yield step
+
+
+def _service_work(service: models.Service) -> tuple[tuple[StepKind, tuple[str, ...]], ...]:
+    """What sets a service up, in the order that its archive wants."""
+    load = (StepKind.INSTALL_DATASOURCES, DATASOURCE_SCRIPTS)
+    if not service.datasources:
+        return ((StepKind.CONFIGURE, CONFIGURE_SCRIPTS),)
+    if service.order == "datasource-first":
+        return (load, (StepKind.CONFIGURE, CONFIGURE_SCRIPTS))
+    return ((StepKind.CONFIGURE, CONFIGURE_SCRIPTS[:1]), load, (StepKind.RESTART, CONFIGURE_SCRIPTS[1:]))
+
+
+def _grant_step(definition: models.Definition, group: Group, target: names.ServiceName, phase: Phase) -> Step:
+    """On the database's servers, open the access for the dependent's addresses.
+
+    The addresses are known as soon as the dependent's tier has scaled up, long before its servers are ready.
+    """
+    dependent = names.ServiceName(group.name)
+    return Step(
+        id=step_id(group, f"{StepKind.GRANT_ACCESS}_on_{target}"),
+        kind=StepKind.GRANT_ACCESS,
+        phase=phase,
+        group=group,
+        tier=definition.services[target].tier,
+        service=target,
+        peer=dependent,
+        scripts=("grantDatabaseAccess",),
+        upstream=(
+            _service_ready(definition, target),
+            step_id(Group(GroupKind.TIER, definition.services[dependent].tier), StepKind.SCALE_UP),
+        ),
+    )
+
+
+def _proxy_step(definition: models.Definition, name: names.BalancerName) -> Step:
+    """Tell the balancer of each node, once the service's check says OK everywhere."""
+    balancer = definition.load_balancers[name]
+    group = Group(GroupKind.LOAD_BALANCER, name)
+    return Step(
+        id=step_id(group, StepKind.START_PROXY),
+        kind=StepKind.START_PROXY,
+        phase=Phase.START_PROXY,
+        group=group,
+        tier=balancer.tier,
+        service=balancer.service,
+        balancer=name,
+        scripts=("startProxy",),
+        upstream=(_tier_ready(definition, balancer.tier), _service_ready(definition, balancer.service)),
+    )
+
+
+def _tier_ready(definition: models.Definition, tier: names.TierName) -> str:
+    """The step after which a tier's servers can be worked on."""
+    has_services = bool(definition.services_of(tier))
+    kind = StepKind.INSTALL_SERVICES if has_services else StepKind.EXECUTE_CONFIGURATION_MANAGEMENT
+    return step_id(Group(GroupKind.TIER, tier), kind)
+
+
+def _service_ready(definition: models.Definition, service: names.ServiceName) -> str:
+    """The step after which a service's check has said OK on every server."""
+    kind, _ = _service_work(definition.services[service])[-1]
+    return step_id(Group(GroupKind.SERVICE, service), kind)

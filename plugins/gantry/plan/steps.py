@@ -1,0 +1,182 @@
+"""Steps: what has to happen, where, and after what. Neutral: nothing here knows Airflow or a network."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import graphlib
+from collections.abc import Iterable, Iterator
+
+from gantry import names
+from gantry.plan.phases import Phase
+
+
+class StepKind(enum.StrEnum):
+    """What a step does. The value names its task."""
+
+    SCALE_UP = "scale_up"
+    HANDSHAKE = "handshake"
+    PREPARE_CONFIGURATION_MANAGEMENT = "prepare_configuration_management"
+    EXECUTE_CONFIGURATION_MANAGEMENT = "execute_configuration_management"
+    INSTALL_SERVICES = "install_services"
+    INSTALL_DATASOURCES = "install_datasources"
+    CONFIGURE = "configure"
+    RESTART = "restart"
+    GRANT_ACCESS = "grant_access"
+    START_PROXY = "start_proxy"
+    FINISH_LAUNCH = "finish_launch"
+    CONFIRM = "confirm"
+    STOP_PROXY = "stop_proxy"
+    STOP_SERVICE = "stop_service"
+    TERMINATE_SERVERS = "terminate_servers"
+    FINISH_TERMINATION = "finish_termination"
+
+
+PER_SERVER = frozenset(
+    {
+        StepKind.HANDSHAKE,
+        StepKind.PREPARE_CONFIGURATION_MANAGEMENT,
+        StepKind.EXECUTE_CONFIGURATION_MANAGEMENT,
+        StepKind.INSTALL_SERVICES,
+        StepKind.INSTALL_DATASOURCES,
+        StepKind.CONFIGURE,
+        StepKind.RESTART,
+        StepKind.GRANT_ACCESS,
+        StepKind.START_PROXY,
+    }
+)
+"""Kinds whose work is dealt to the servers of the step's tier, several task instances side by side."""
+
+
+class GroupKind(enum.StrEnum):
+    """What a group of steps belongs to."""
+
+    TIER = "tier"
+    SERVICE = "service"
+    LOAD_BALANCER = "load_balancer"
+    DEPLOYMENT = "deployment"
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Group:
+    """The part of the deployment that a step belongs to. `name` is empty for the deployment itself."""
+
+    kind: GroupKind
+    name: str = ""
+
+
+DEPLOYMENT = Group(GroupKind.DEPLOYMENT)
+
+_PREFIXES = {
+    GroupKind.TIER: "tier-",
+    GroupKind.SERVICE: "service-",
+    GroupKind.LOAD_BALANCER: "balancer-",
+    GroupKind.DEPLOYMENT: "",
+}
+
+
+def group_id(group: Group) -> str:
+    """The id of a group's Airflow task group; empty for the deployment, whose steps stand in no group.
+
+    A tier and a service may share a name, so the kind leads.
+    """
+    return f"{_PREFIXES[group.kind]}{group.name}"
+
+
+def step_id(group: Group, name: str) -> str:
+    """The id of a step, from its group and its own name."""
+    return str(name) if group == DEPLOYMENT else f"{group_id(group)}.{name}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One thing that has to happen.
+
+    Attributes:
+        id: unique in its plan, e.g. `tier-database.handshake`; also the id of its Airflow task.
+        tier: the tier whose servers it works on, or None.
+        service: the service it is about, or None.
+        peer: the other service (grants: the dependent one), or None.
+        scripts: the agent scripts it runs on each server, in their order.
+        upstream: ids of the steps that must have succeeded before.
+        skipped: why the step has nothing to do, or None. It keeps its place in the plan.
+    """
+
+    id: str
+    kind: StepKind
+    phase: Phase
+    group: Group
+    tier: names.TierName | None = None
+    service: names.ServiceName | None = None
+    peer: names.ServiceName | None = None
+    balancer: names.BalancerName | None = None
+    scripts: tuple[str, ...] = ()
+    upstream: tuple[str, ...] = ()
+    skipped: str | None = None
+
+    @property
+    def per_server(self) -> bool:
+        """Whether the step's work is dealt to servers."""
+        return self.kind in PER_SERVER
+
+
+@dataclasses.dataclass(frozen=True)
+class TierServers:
+    """The servers that a plan counts on for one tier: the fewest that the definition allows."""
+
+    tier: names.TierName
+    fewest: int
+    most: int
+    names: tuple[names.ServerName, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything that a launch (or a termination) has to do, in an order that respects every edge."""
+
+    deployment: names.DeploymentName
+    steps: tuple[Step, ...]
+    tiers: tuple[TierServers, ...]
+
+    @functools.cached_property
+    def by_id(self) -> dict[str, Step]:
+        """The steps by their ids."""
+        return {step.id: step for step in self.steps}
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def servers_of(self, step: Step) -> tuple[names.ServerName, ...]:
+        """The servers that a step works on, as far as the definition alone can tell."""
+        return next((each.names for each in self.tiers if each.tier == step.tier), ())
+
+    @functools.cached_property
+    def edges(self) -> tuple[tuple[str, str], ...]:
+        """Pairs (before, after)."""
+        return tuple((before, step.id) for step in self.steps for before in step.upstream)
+
+
+def in_order(steps: list[Step]) -> tuple[Step, ...]:
+    """Sort steps so that each comes after its upstream; equals keep the order they came in.
+
+    Raises:
+        graphlib.CycleError: the steps wait for each other. A checked definition has no such plan.
+    """
+    by_id = {step.id: step for step in steps}
+    place = {step.id: number for number, step in enumerate(steps)}
+    sorter = graphlib.TopologicalSorter({step.id: step.upstream for step in steps})
+    sorter.prepare()
+    ordered: list[Step] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=place.__getitem__)
+        ordered.extend(by_id[each] for each in ready)
+        sorter.done(*ready)
+    return tuple(ordered)
+
+
+def last_of(steps: Iterable[Step]) -> tuple[str, ...]:
+    """The ids of the steps that no other step waits for."""
+    every = tuple(steps)
+    waited_for = {before for step in every for before in step.upstream}
+    return tuple(step.id for step in every if step.id not in waited_for)

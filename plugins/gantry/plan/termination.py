@@ -1,0 +1,98 @@
+"""Definition → the plan that takes a deployment down, against the direction of its dependencies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gantry import names
+from gantry.definition import models
+from gantry.plan.launch import tier_servers
+from gantry.plan.phases import Phase
+from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, StepKind, in_order, last_of, step_id
+
+
+def termination_plan(definition: models.Definition) -> Plan:
+    """What a termination has to do.
+
+    A service is stopped after its balancers stopped sending traffic and after everything that depends on it
+    has stopped; a tier's servers go when nothing on them is needed any more.
+    """
+    confirm = Step(
+        id=step_id(DEPLOYMENT, StepKind.CONFIRM),
+        kind=StepKind.CONFIRM,
+        phase=Phase.PRE_LAUNCH,
+        group=DEPLOYMENT,
+    )
+    steps = [
+        confirm,
+        *(_stop_proxy(definition, name, confirm.id) for name in definition.load_balancers),
+        *(_stop_service(definition, name, confirm.id) for name in definition.services),
+        *(_terminate_servers(definition, name, confirm.id) for name in definition.tiers),
+    ]
+    finish = Step(
+        id=step_id(DEPLOYMENT, StepKind.FINISH_TERMINATION),
+        kind=StepKind.FINISH_TERMINATION,
+        phase=Phase.PRE_LAUNCH,
+        group=DEPLOYMENT,
+        upstream=last_of(steps),
+    )
+    return Plan(definition.deployment, in_order([*steps, finish]), tier_servers(definition))
+
+
+def _stop_proxy(definition: models.Definition, name: names.BalancerName, confirm: str) -> Step:
+    balancer = definition.load_balancers[name]
+    group = Group(GroupKind.LOAD_BALANCER, name)
+    return Step(
+        id=step_id(group, StepKind.STOP_PROXY),
+        kind=StepKind.STOP_PROXY,
+        phase=Phase.START_PROXY,
+        group=group,
+        tier=balancer.tier,
+        service=balancer.service,
+        balancer=name,
+        scripts=("stopProxy",),
+        upstream=(confirm,),
+    )
+
+
+def _stop_service(definition: models.Definition, name: names.ServiceName, confirm: str) -> Step:
+    group = Group(GroupKind.SERVICE, name)
+    dependents = tuple(
+        step_id(Group(GroupKind.SERVICE, other), StepKind.STOP_SERVICE)
+        for other, service in definition.services.items()
+        if any(each.service == name for each in service.depends_on)
+    )
+    return Step(
+        id=step_id(group, StepKind.STOP_SERVICE),
+        kind=StepKind.STOP_SERVICE,
+        phase=Phase.CONFIGURE_DEPENDENTS,
+        group=group,
+        tier=definition.services[name].tier,
+        service=name,
+        scripts=("stopService",),
+        upstream=(*_stopped_proxies(definition, service=name), *dependents) or (confirm,),
+    )
+
+
+def _terminate_servers(definition: models.Definition, name: names.TierName, confirm: str) -> Step:
+    group = Group(GroupKind.TIER, name)
+    services = tuple(
+        step_id(Group(GroupKind.SERVICE, service), StepKind.STOP_SERVICE)
+        for service in definition.services_of(name)
+    )
+    return Step(
+        id=step_id(group, StepKind.TERMINATE_SERVERS),
+        kind=StepKind.TERMINATE_SERVERS,
+        phase=Phase.SCALE_UP,
+        group=group,
+        tier=name,
+        upstream=(*_stopped_proxies(definition, tier=name), *services) or (confirm,),
+    )
+
+
+def _stopped_proxies(
+    definition: models.Definition, *, service: str | None = None, tier: str | None = None
+) -> Iterator[str]:
+    for name, balancer in definition.load_balancers.items():
+        if service in (None, balancer.service) and tier in (None, balancer.tier):
+            yield step_id(Group(GroupKind.LOAD_BALANCER, name), StepKind.STOP_PROXY)

@@ -1,0 +1,23 @@
+"""What is going on: pure functions from a plan, its task instances and an inventory to states and times."""
+
+from __future__ import annotations
+
+from gantry.status.deployment import DeploymentStatus, TierStatus
+from gantry.status.states import deployment_status
+from gantry.status.tasks import Progress, TaskState, TaskView
+from gantry.status.timeline import Link, PhaseTime, Span, StepTime, Timeline, timeline
+
+__all__ = [
+    "DeploymentStatus",
+    "Link",
+    "PhaseTime",
+    "Progress",
+    "Span",
+    "StepTime",
+    "TaskState",
+    "TaskView",
+    "TierStatus",
+    "Timeline",
+    "deployment_status",
+    "timeline",
+]

@@ -1,0 +1,122 @@
+"""What is known about a deployment at one moment, as plain frozen facts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from gantry import inventory as inventories
+from gantry import names
+from gantry.plan import AgentState, DeploymentState, Phase, Plan, ServiceState
+from gantry.status import tasks
+
+
+@dataclasses.dataclass(frozen=True)
+class TierStatus:
+    """How many servers of a tier run, and how many the run wants at least."""
+
+    tier: names.TierName
+    running: int
+    wanted: int
+
+
+@dataclasses.dataclass(frozen=True)
+class DeploymentStatus:
+    """The states of a deployment and its parts.
+
+    Attributes:
+        phase: the phase now running, or None when nothing runs.
+        failed: the phase that a failed run stopped at (while others may still work), or None. A launch that
+            failed is `LAUNCHING` (or `MAINTENANCE`), failed at this phase.
+        agents: a server that nobody has asked for yet, or that is gone on purpose, is absent.
+        services: by service and server. Empty before the launch.
+        phases, steps: `NOT_APPLICABLE` where there is nothing to do, such as configuration management that
+            no launch configuration names.
+    """
+
+    state: DeploymentState
+    phase: Phase | None
+    failed: Phase | None
+    tiers: tuple[TierStatus, ...]
+    agents: Mapping[names.ServerName, AgentState]
+    services: Mapping[tuple[names.ServiceName, names.ServerName], ServiceState]
+    phases: Mapping[Phase, tasks.Progress]
+    steps: Mapping[str, tasks.Progress]
+
+    @property
+    def not_applicable(self) -> tuple[Phase, ...]:
+        """The phases that this deployment has nothing to do in."""
+        return tuple(
+            phase for phase, progress in self.phases.items() if progress is tasks.Progress.NOT_APPLICABLE
+        )
+
+    def service(self, name: names.ServiceName) -> ServiceState | None:
+        """A service's state on all its servers together: the one that a person has to look at first.
+
+        It is RUNNING, PAUSED or STOPPED only if it is that everywhere. None before the launch.
+        """
+        states = {state for (service, _), state in self.services.items() if service == name}
+        if len(states) == 1:
+            return states.pop()
+        if ServiceState.IMPAIRED in states or ServiceState.STOPPED in states:
+            return ServiceState.IMPAIRED
+        return ServiceState.STARTING if states else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """Everything that states are derived from.
+
+    `inventory` is None when the cloud was not asked, or did not answer: then the tasks alone speak.
+    """
+
+    plan: Plan
+    steps: tasks.Steps
+    inventory: inventories.Inventory | None
+    run_ended: bool
+    previously_running: bool
+
+    def before(self) -> DeploymentState:
+        """What the deployment is while the run has not touched it."""
+        if self.previously_running:
+            return DeploymentState.RUNNING
+        # Servers of a launch that failed.
+        return (
+            DeploymentState.LAUNCHING
+            if self.inventory and self.inventory.servers
+            else DeploymentState.STOPPED
+        )
+
+    def servers(self, tier: names.TierName) -> tuple[names.ServerName, ...]:
+        """Every server of a tier that the plan, the cloud or a task knows, by slot."""
+        known = {name for each in self.plan.tiers if each.tier == tier for name in each.names}
+        if self.inventory is not None:
+            known.update(server.name for server in self.inventory.of_tier(tier))
+        for step in self.plan:
+            if step.tier == tier:
+                known.update(name for task in self.steps.tasks(step.id) for name in task.servers)
+        # The names differ in the slot's number only.
+        return tuple(sorted(known, key=lambda name: (len(name), name)))
+
+    def instance(self, server: names.ServerName) -> inventories.Server | None:
+        """What the cloud says about a server."""
+        return self.inventory.named(server) if self.inventory is not None else None
+
+    def is_lost(self, server: names.ServerName) -> bool:
+        """Whether the cloud says that the server does not run: it is stopped, or it is not there."""
+        if self.inventory is None:
+            return False
+        instance = self.instance(server)
+        return instance is None or not is_up(instance)
+
+    def running(self, tier: names.TierName, agents: Mapping[names.ServerName, AgentState]) -> int:
+        """How many servers of a tier run; without the cloud's word, how many agents do."""
+        if self.inventory is None:
+            return sum(agents.get(server) is AgentState.RUNNING for server in self.servers(tier))
+        states = [server.state for server in self.inventory.of_tier(tier)]
+        return states.count(inventories.InstanceState.RUNNING)
+
+
+def is_up(server: inventories.Server) -> bool:
+    """Whether an instance runs, or is about to."""
+    return server.state in (inventories.InstanceState.PENDING, inventories.InstanceState.RUNNING)

@@ -1,0 +1,34 @@
+"""Plan + task instances + inventory → the states of a deployment, its tiers, agents and services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gantry import inventory as inventories
+from gantry.plan import Plan, StepKind
+from gantry.status import launching, terminating
+from gantry.status.deployment import DeploymentStatus, Scene
+from gantry.status.tasks import Steps, TaskView
+
+
+def deployment_status(
+    plan: Plan,
+    tasks: Iterable[TaskView],
+    inventory: inventories.Inventory | None,
+    *,
+    run_ended: bool,
+    previously_running: bool = False,
+) -> DeploymentStatus:
+    """The states at the moment that the tasks and the inventory were read.
+
+    Args:
+        plan: of the run, a launch or a termination.
+        tasks: the run's task instances. Those that are no steps of the plan are ignored.
+        inventory: what the cloud says, or None when it was not asked; then the tasks alone speak.
+        run_ended: Airflow has finished the run. What is not done by then has failed.
+        previously_running: the deployment was RUNNING when the run began. A launch is then a redeploy
+            (MAINTENANCE), and whatever a run has not touched yet is RUNNING.
+    """
+    scene = Scene(plan, Steps(plan, tasks), inventory, run_ended, previously_running)
+    is_termination = any(step.kind is StepKind.FINISH_TERMINATION for step in plan)
+    return terminating.status(scene) if is_termination else launching.status(scene)

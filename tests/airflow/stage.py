@@ -1,0 +1,326 @@
+"""A stage for launches: a real Airflow, the embedded cloud, and what a person would do and look at there."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gzip
+import io
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import docker
+from docker.models.containers import Container
+
+from gantry import local
+from gantry.local import airflow_process, example, rest
+
+T = TypeVar("T")
+
+LOADER = '''\
+"""Loads one definition (airflow dag)."""
+from gantry.dag import deployment_dags
+
+launch, terminate = deployment_dags({path!r})
+'''
+
+SCRIPTS = {
+    "enstratus-configure": '#!/bin/sh\ncp "$2" /tmp/configured-with\n',
+    "enstratus-start": "#!/bin/sh\ntouch /tmp/probe-runs\n",
+    "enstratus-stop": "#!/bin/sh\nrm -f /tmp/probe-runs\n",
+    "enstratus-check": "#!/bin/sh\n[ -e /tmp/probe-runs ] && echo OK || echo 'the probe does not run'\n",
+}
+"""The smallest service there is: it runs while a file is there."""
+
+_MARKER_SECONDS = 60.0
+
+
+def eventually(look: Callable[[], T | None], what: str, seconds: float = _MARKER_SECONDS) -> T:
+    """What `look` finds as soon as it finds something."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if found := look():
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.1)
+
+
+def archive(scripts: dict[str, str] | None = None) -> bytes:
+    """A service archive with the smallest service's scripts, some of them replaced."""
+    buffer = io.BytesIO()
+    # Without the time of day, so that the same scripts are the same archive.
+    with (
+        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w") as packed,
+    ):
+        for name, text in {**SCRIPTS, **(scripts or {})}.items():
+            content = text.encode()
+            member = tarfile.TarInfo(f"bin/{name}")
+            member.size, member.mode = len(content), 0o750
+            packed.addfile(member, io.BytesIO(content))
+        folder = tarfile.TarInfo("cfg")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o770
+        packed.addfile(folder)
+    return buffer.getvalue()
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """One server, looked at from its inside."""
+
+    instance_id: str
+    container: Container
+
+    def sh(self, command: str) -> str:
+        """Run a shell command as root; its output."""
+        code, output = self.container.exec_run(["sh", "-c", command])
+        assert isinstance(output, bytes)
+        assert code == 0, f"{command}: exit {code}: {output.decode()}"
+        return output.decode()
+
+    def journal(self) -> list[str]:
+        """The agent's own record of every script."""
+        return self.sh("cat /enstratus/ws/log/agent.log").splitlines()
+
+    def calls(self, script: str, moment: str = "begin") -> int:
+        """How often a script began (or ended) here, as the agent's journal has it."""
+        return sum(1 for line in self.journal() if f" {moment} {script} " in f"{line} ")
+
+    def secrets_in_transit(self) -> list[str]:
+        """Files that wait for a script; none may be left when a step has ended."""
+        return self.sh("ls -A /enstratus/ws/tmp").split()
+
+
+class Launch:
+    """One run of a deployment's DAG, as a person follows it in the UI."""
+
+    def __init__(self, api: rest.Api, dag: str, run: str) -> None:
+        self.api = api
+        self.dag = dag
+        self.run = run
+
+    def ends(self, seconds: float = 180) -> str:
+        """Wait for the end: `success` or `failed`."""
+        state = self.api.await_run(self.dag, self.run, seconds)
+        if state == "failed":
+            self.last_errors = "\n".join(self.errors())
+        return state
+
+    def succeeds(self, seconds: float = 180) -> None:
+        """The run has to succeed."""
+        state = self.ends(seconds)
+        assert state == "success", self.last_errors
+
+    def fails_at(self, task: str, seconds: float = 180) -> str:
+        """The run has to fail, at this task and no other; the task's error."""
+        assert self.ends(seconds) == "failed", "the run succeeded"
+        failed = {each.task_id for each in self.api.instances(self.dag, self.run) if each.state == "failed"}
+        assert failed == {task}, f"failed: {failed}\n{self.last_errors}"
+        errors = self.errors()
+        assert len(errors) == 1, errors
+        return errors[0]
+
+    def errors(self) -> list[str]:
+        """The errors of the failed task instances: what stands in their logs after "Task failed"."""
+        return [
+            self.log(each).partition("Task failed with exception\n")[2].partition("info ::group::")[0]
+            for each in self.api.instances(self.dag, self.run)
+            if each.state == "failed"
+        ]
+
+    def instance(self, task: str, map_index: int | None = None) -> rest.Instance:
+        """One task instance."""
+        found = [
+            each
+            for each in self.api.instances(self.dag, self.run)
+            if each.task_id == task and map_index in (None, each.map_index)
+        ]
+        assert found, f"{task} has no instance"
+        return found[0]
+
+    def log(self, instance: rest.Instance) -> str:
+        """The log of an instance's last try."""
+        return self.api.log(self.dag, self.run, instance.task_id, instance.map_index, instance.try_number)
+
+    def task_log(self, task: str) -> str:
+        """The log of a task with one instance."""
+        return self.log(self.instance(task))
+
+    def everything_shown(self) -> str:
+        """All that Airflow shows of the run: logs of all tries, XComs, rendered fields."""
+        shown = []
+        for each in self.api.instances(self.dag, self.run):
+            if each.state in (None, "upstream_failed"):
+                continue
+            shown += [
+                self.api.log(self.dag, self.run, each.task_id, each.map_index, number)
+                for number in range(1, each.try_number + 1)
+            ]
+            path = f"/dags/{self.dag}/dagRuns/{self.run}/taskInstances/{each.task_id}"
+            shown.append(str(self.api.call("GET", f"{path}/xcomEntries")))
+            shown.append(
+                str(self.api.call("GET", f"{path}/{each.map_index}" if each.map_index >= 0 else path))
+            )
+        return "\n".join(shown)
+
+    def clear(self, task: str) -> None:
+        """Clear a task and what comes after it."""
+        self.api.clear(self.dag, self.run, task)
+
+    def await_state(self, task: str, *states: str, seconds: float = 60) -> rest.Instance:
+        """Wait until a task's instance is in one of these states."""
+
+        def look() -> rest.Instance | None:
+            every = self.api.instances(self.dag, self.run)
+            return next((each for each in every if each.task_id == task and each.state in states), None)
+
+        return eventually(look, f"{task} {states}", seconds)
+
+
+class Stage:
+    """Everything a launch needs, and hands to touch it."""
+
+    def __init__(
+        self,
+        cloud: local.EmbeddedCloud,
+        shop: example.Example,
+        airflow: airflow_process.Airflow,
+        definitions: Path,
+        dags: Path,
+    ) -> None:
+        self.cloud = cloud
+        self.shop = shop
+        self.airflow = airflow
+        self.api = rest.Api(airflow)
+        self._definitions = definitions
+        self._dags = dags
+        self._docker = docker.from_env()
+        self._triggerers: list[subprocess.Popen[bytes]] = []
+
+    def start_triggerer(self) -> None:
+        """Start another triggerer, as an operator of Airflow would: `standalone` does not bring one back."""
+        variables = Path(f"/proc/{self.airflow.pid}/environ").read_text().split("\0")
+        with (self.airflow.home / "triggerer.log").open("ab") as log:
+            self._triggerers.append(
+                subprocess.Popen(
+                    [str(Path(sys.executable).with_name("airflow")), "triggerer", "--skip-serve-logs"],
+                    env=dict(each.split("=", 1) for each in variables if "=" in each),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            )
+
+    def close(self) -> None:
+        """End what the stage itself has started."""
+        for process in self._triggerers:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def define(self, name: str, text: str) -> None:
+        """Put a definition where Airflow finds it, and wait for its DAGs."""
+        path = self._definitions / f"{name}.yaml"
+        path.write_text(text)
+        (self._dags / f"{name}.py").write_text(LOADER.format(path=str(path)))
+        self.api.await_dag(name)
+        self.api.await_dag(f"{name}.terminate")
+
+    def redefine(self, name: str, text: str) -> None:
+        """Change a definition, as a person would in git. Tasks read it anew when they start."""
+        (self._definitions / f"{name}.yaml").write_text(text)
+
+    def launch(self, name: str, **params: Any) -> Launch:
+        """Trigger a launch."""
+        return Launch(self.api, name, self.api.trigger(name, **params))
+
+    def terminate(self, name: str, confirm: str | None = None) -> Launch:
+        """Trigger a termination, with the name typed in."""
+        dag = f"{name}.terminate"
+        return Launch(self.api, dag, self.api.trigger(dag, confirm=name if confirm is None else confirm))
+
+    def upload(self, key: str, content: bytes) -> str:
+        """Put an object into the example's bucket; its URL."""
+        self.cloud.client("s3").put_object(Bucket=example.BUCKET, Key=key, Body=content)
+        return f"s3://{example.BUCKET}/{key}"
+
+    def machines(self, deployment: str) -> dict[str, Machine]:
+        """The living servers of a deployment, by tier and slot (`application-1`)."""
+        found = {}
+        for instance in self.instances(deployment):
+            tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
+            slot = tags["gantry:slots"].split()[instance["AmiLaunchIndex"]]
+            container = self._docker.containers.get(f"{self.cloud.name}-{instance['InstanceId']}")
+            found[f"{tags['gantry:tier']}-{slot}"] = Machine(instance["InstanceId"], container)
+        return found
+
+    def machine(self, deployment: str) -> Machine:
+        """The only server of a deployment."""
+        (machine,) = self.machines(deployment).values()
+        return machine
+
+    def address(self, deployment: str, server: str) -> str:
+        """A server's address."""
+        instance_id = self.machines(deployment)[server].instance_id
+        found = {each["InstanceId"]: each["PrivateIpAddress"] for each in self.instances(deployment)}
+        return str(found[instance_id])
+
+    def scrap(self, deployment: str) -> None:
+        """Take a deployment's servers away without ceremony, at the end of a test."""
+        for dag in (deployment, f"{deployment}.terminate"):
+            self.api.call("PATCH", f"/dags/{dag}", json={"is_paused": True})
+        ids = [each["InstanceId"] for each in self.instances(deployment)]
+        if ids:
+            self.cloud.client("ec2").terminate_instances(InstanceIds=ids)
+
+    def instances(self, deployment: str) -> Iterator[Any]:
+        """The living instances of a deployment, as EC2 describes them."""
+        answer = self.cloud.client("ec2").describe_instances(
+            Filters=[
+                {"Name": "tag:gantry:deployment", "Values": [deployment]},
+                {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+            ]
+        )
+        for reservation in answer["Reservations"]:
+            yield from reservation["Instances"]
+
+
+def probe(name: str, archive_url: str, **changes: str) -> str:
+    """The definition of a deployment with one server and the smallest service."""
+    facts = {
+        "image": "gantry-debian-12",
+        "aws": "aws_default",
+        "ssh": "bookshop_ssh",
+        "attend": "30s",
+        "handshake": "60s",
+        "reconnect": "60s",
+        "configure": "60s",
+        "sha256": "",
+        **changes,
+    }
+    sha256 = f"sha256: {facts['sha256']}" if facts["sha256"] else ""
+    return textwrap.dedent(f"""\
+        deployment: {name}
+        attend_time: {facts["attend"]}
+        timeouts: {{handshake: {facts["handshake"]}, configure: {facts["configure"]}, check: 20s}}
+        cloud: {{connection: {facts["aws"]}, region: eu-central-1}}
+        launch_configurations:
+          debian: {{image: {facts["image"]}, ssh: {{connection: {facts["ssh"]}, reconnect_for: {facts["reconnect"]}}}}}
+        tiers:
+          only: {{launch_configuration: debian, servers: 1}}
+        services:
+          probe:
+            id: a2001
+            tier: only
+            archive: {archive_url}
+            {sha256}
+        """)

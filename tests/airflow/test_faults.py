@@ -1,0 +1,172 @@
+"""Workers, triggerers and connections die in the middle of a script. The launch ends well, each script ran once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.airflow.stage import Launch, Machine, Stage, archive, eventually, probe
+
+pytestmark = pytest.mark.airflow
+
+CONFIGURE = "service-probe.configure"
+Name = Callable[[str], str]
+
+SLOW_START = """#!/bin/sh
+echo begun >> /tmp/starts
+number=0
+while [ "$number" -lt 60 ]; do
+    number=$((number + 1))
+    echo "tick $number of 60"
+    [ -e /tmp/hurry ] || sleep 0.5
+done
+touch /tmp/probe-runs
+"""
+"""Thirty seconds of talk, or as fast as it goes once /tmp/hurry is there."""
+
+
+def begin(stage: Stage, name: str, attend: str) -> tuple[Launch, Machine]:
+    """Launch a deployment whose service starts slowly; come back when its start script is running."""
+    url = stage.upload("slow.tar.gz", archive({"enstratus-start": SLOW_START}))
+    stage.define(name, probe(name, url, attend=attend, configure="120s"))
+    launch = stage.launch(name)
+    launch.await_state(CONFIGURE, "running", "deferred", seconds=120)
+    machine = stage.machine(name)
+    eventually(lambda: "starts" in machine.sh("ls /tmp") or None, "the start script to run")
+    return launch, machine
+
+
+def followed(machine: Machine) -> None:
+    """Wait until somebody is connected: the worker, or the triggerer once it has taken over."""
+    eventually(lambda: "sshd: launcher" in machine.sh("ps -eo args") or None, "somebody to follow the script")
+
+
+def ended_well(launch: Launch, machine: Machine) -> None:
+    """The launch succeeded, and the server's own journal knows of one call of each script."""
+    machine.sh("touch /tmp/hurry")
+    launch.succeeds(240)
+    assert machine.sh("cat /tmp/starts") == "begun\n"
+    for script in ("withDownload", "installService", "configureService", "stopService", "startService"):
+        assert (machine.calls(script, "begin"), machine.calls(script, "end")) == (1, 1), script
+    assert machine.secrets_in_transit() == []
+
+
+def test_a_worker_killed_while_a_script_runs_changes_nothing_on_the_server(
+    stage: Stage, scrapped: Name
+) -> None:
+    name = scrapped("worker-dies")
+    launch, machine = begin(stage, name, attend="60s")
+    instance = stage.api.call(
+        "GET", f"/dags/{name}/dagRuns/{launch.run}/taskInstances/{CONFIGURE}/0", params={}
+    )
+    workers = _processes(f"airflow worker -- {instance['id']}")
+    assert workers, "no worker process runs the task"
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    eventually(
+        lambda: launch.instance(CONFIGURE).try_number > 1 or None, "the task to be tried again", seconds=90
+    )
+    ended_well(launch, machine)
+
+
+def test_work_longer_than_the_attend_time_ends_in_the_triggerer_with_its_whole_log(
+    stage: Stage, scrapped: Name
+) -> None:
+    name = scrapped("deferred")
+    launch, machine = begin(stage, name, attend="2s")
+    launch.await_state(CONFIGURE, "deferred")
+    machine.sh("touch /tmp/hurry")
+    launch.succeeds()
+    log = launch.task_log(CONFIGURE)
+    ticks = [line.rpartition("tick ")[2] for line in log.splitlines() if "tick " in line]
+    assert ticks == [f"{number} of 60" for number in range(1, 61)]
+    assert launch.instance(CONFIGURE).try_number == 1
+
+
+def test_a_triggerer_killed_while_a_script_runs_changes_nothing_on_the_server(
+    stage: Stage, scrapped: Name
+) -> None:
+    name = scrapped("triggerer-dies")
+    launch, machine = begin(stage, name, attend="2s")
+    launch.await_state(CONFIGURE, "deferred")
+    triggerers = stage.airflow.parts()["triggerer"]
+    assert triggerers
+    for pid in triggerers:
+        os.kill(pid, signal.SIGKILL)
+    stage.start_triggerer()
+    ended_well(launch, machine)
+    assert launch.instance(CONFIGURE).try_number == 1
+
+
+@pytest.mark.parametrize("attend", ["60s", "2s"], ids=["worker", "triggerer"])
+def test_a_connection_cut_in_the_middle_of_a_script_loses_no_line(
+    stage: Stage, scrapped: Name, attend: str
+) -> None:
+    name = scrapped(f"cut-{attend[:-1]}")
+    launch, machine = begin(stage, name, attend=attend)
+    if attend == "2s":
+        launch.await_state(CONFIGURE, "deferred")
+    for _ in range(2):
+        eventually(
+            lambda: "sshd: launcher" in machine.sh("ps -eo args") or None, "somebody to follow the script"
+        )
+        # The processes of the sessions, not the server that takes new ones.
+        machine.sh("pkill -KILL -f '^sshd: [a-z]' || true")
+    ended_well(launch, machine)
+    log = launch.task_log(CONFIGURE)
+    ticks = [line.rpartition("tick ")[2] for line in log.splitlines() if "tick " in line]
+    assert ticks == [f"{number} of 60" for number in range(1, 61)]
+    assert "connecting again" in log
+    assert launch.instance(CONFIGURE).try_number == 1
+
+
+@pytest.mark.parametrize("attend", ["60s", "2s"], ids=["worker", "triggerer"])
+def test_marking_the_task_failed_ends_the_remote_processes(stage: Stage, scrapped: Name, attend: str) -> None:
+    name = scrapped(f"marked-{attend[:-1]}")
+    launch, machine = begin(stage, name, attend=attend)
+    if attend == "2s":
+        launch.await_state(CONFIGURE, "deferred")
+    followed(machine)
+    stage.api.call(
+        "PATCH",
+        f"/dags/{name}/dagRuns/{launch.run}/taskInstances/{CONFIGURE}/0",
+        json={"new_state": "failed"},
+    )
+    eventually(lambda: "enstratus-start" not in machine.sh("ps -eo args") or None, "the script to be ended")
+    assert launch.ends() == "failed"
+    assert machine.secrets_in_transit() == []
+    machine.sh("touch /tmp/hurry")
+    launch.clear(CONFIGURE)
+    launch.succeeds()
+    assert machine.calls("configureService") == 1
+    assert machine.calls("startService") == 2
+
+
+def test_a_cleared_step_that_had_succeeded_runs_anew(stage: Stage, scrapped: Name) -> None:
+    name = scrapped("cleared")
+    url = stage.upload("cleared.tar.gz", archive())
+    stage.define(name, probe(name, url))
+    launch = stage.launch(name, redeploy=["probe"])
+    launch.succeeds()
+    machine = stage.machine(name)
+    assert machine.calls("startService") == 1
+    launch.clear(CONFIGURE)
+    launch.succeeds()
+    assert machine.calls("startService") == 2
+
+
+def _processes(title: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            except OSError:
+                continue
+            if words.startswith(title):
+                found.append(int(entry.name))
+    return found

@@ -1,0 +1,240 @@
+"""The bookshop's life on real servers: launch, launch again, change a fact, take it down."""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import email.message
+import json
+import os
+import re
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gantry.definition
+from gantry import names, plan, status
+from tests import recordings
+from tests.airflow import recording
+from tests.airflow.conftest import INCLUDE
+from tests.airflow.stage import Launch, Stage
+
+pytestmark = pytest.mark.airflow
+
+SHOP = "bookshop"
+BOOKS = 5000
+
+
+@pytest.fixture(scope="module")
+def launched(stage: Stage, moments: list[recordings.Moment]) -> Iterator[Launch]:
+    """A first launch of the bookshop, watched until it has ended."""
+    stage.define(SHOP, (INCLUDE / "bookshop" / "bookshop.yaml").read_text())
+    launch = stage.launch(SHOP, reason="the first one")
+    recorded = recording.record(stage, launch)
+    if path := os.environ.get("GANTRY_RECORDING"):
+        Path(path).write_text(json.dumps(recorded, indent=1) + "\n")
+    launch.succeeds()
+    moments[:] = recordings.read(recorded)
+    yield launch
+    stage.scrap(SHOP)
+
+
+@pytest.fixture(scope="module")
+def moments() -> list[recordings.Moment]:
+    """The first launch, moment by moment."""
+    return []
+
+
+def get(stage: Stage, path: str) -> tuple[str, email.message.Message]:
+    """Ask the shop through its load balancer; body and headers."""
+    request = urllib.request.Request(
+        f"http://{stage.address(SHOP, 'proxy-1')}{path}", headers={"Host": "shop.example.com"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.read().decode(), answer.headers
+
+
+def test_the_shop_answers_through_the_load_balancer_from_both_application_servers(
+    stage: Stage, launched: Launch
+) -> None:
+    served = collections.Counter(get(stage, "/")[1]["X-Served-By"] for _ in range(10))
+    assert set(served) == {"bookshop-application-1", "bookshop-application-2"}
+    books = json.loads(get(stage, "/books.json?limit=3")[0])
+    assert books["count"] == BOOKS
+    page, headers = get(stage, "/")
+    assert f"Hello from {headers['X-Served-By']}" in page
+
+
+def test_the_first_scaling_event_comes_within_seconds_of_the_trigger(stage: Stage, launched: Launch) -> None:
+    run = stage.api.call("GET", f"/dags/{SHOP}/dagRuns/{launched.run}")
+    queued = datetime.datetime.fromisoformat(run["queued_at"])
+    content = launched.task_log("tier-database.scale_up")
+    assert "RunInstances: 1 of t3.small from gantry-debian-12 for bookshop-database-1" in content
+    instances = stage.cloud.client("ec2").describe_instances(
+        InstanceIds=[each.instance_id for each in stage.machines(SHOP).values()]
+    )
+    first = min(
+        instance["LaunchTime"] for each in instances["Reservations"] for instance in each["Instances"]
+    )
+    print(f"scaling event {(first - queued).total_seconds():.1f} s after the trigger")
+
+
+def test_servers_hold_what_the_phases_put_there(stage: Stage, launched: Launch) -> None:
+    machines = stage.machines(SHOP)
+    assert sorted(machines) == ["application-1", "application-2", "database-1", "proxy-1"]
+    database = machines["database-1"]
+    assert "a1001" in database.sh("ls /mnt/services")
+    assert "datadir" in database.sh("cat /mnt/services/a1001/cfg/my.cnf")
+    application = machines["application-1"]
+    assert application.sh("stat -c '%a' /mnt/services/a1002/cfg/enstratus.cfg").strip() == "640"
+    config = application.sh("cat /mnt/services/a1002/cfg/enstratus.cfg")
+    address = stage.address(SHOP, "database-1")
+    assert f"dependency.DATA_SOURCE-1.writeHosts={address}\n" in config
+    assert f"dataSource.catalog.write={address}\n" in config
+    assert "greeting=Hello from bookshop-application-1\n" in config
+    for machine in machines.values():
+        assert machine.secrets_in_transit() == []
+        assert stage.shop.password not in "\n".join(machine.journal())
+
+
+def test_the_database_lets_in_exactly_the_application_servers(stage: Stage, launched: Launch) -> None:
+    database = stage.machines(SHOP)["database-1"]
+    socket = database.sh("find /mnt/services/a1001 -type s -name '*.sock' | head -1").strip()
+    rows = database.sh(
+        f"mariadb --socket={socket} -N -e \"select host from mysql.user where user='bookshop' order by host\""
+    ).split()
+    assert rows == sorted(stage.address(SHOP, f"application-{slot}") for slot in (1, 2))
+    assert database.sh(f"mariadb --socket={socket} -N catalog -e 'select count(*) from book'").strip() == str(
+        BOOKS
+    )
+
+
+def test_task_instances_are_named_after_their_servers(launched: Launch) -> None:
+    labels = {
+        (each.task_id, each.label)
+        for each in launched.api.instances(SHOP, launched.run)
+        if each.task_id == "service-app.configure"
+    }
+    assert labels == {
+        ("service-app.configure", "bookshop-application-1"),
+        ("service-app.configure", "bookshop-application-2"),
+    }
+
+
+def test_the_last_log_sums_up_state_addresses_and_times(stage: Stage, launched: Launch) -> None:
+    content = launched.task_log("finish_launch")
+    assert "deployment bookshop is RUNNING" in content
+    assert f"http://{stage.address(SHOP, 'proxy-1')}:80/ for shop.example.com" in content
+    assert re.search(r"1 scale up +0\.0 s +\d+\.\d s", content)
+    assert "2 prepare configuration management" in content
+    assert "skipped: no launch configuration names it" in content
+    assert re.search(r"7 start proxy +\d+\.\d s +\d+\.\d s", content)
+    assert "critical path: tier-" in content
+    print(content[content.index("timeline") :])
+
+
+def test_no_secret_is_shown_anywhere(stage: Stage, launched: Launch) -> None:
+    shown = launched.everything_shown()
+    assert "startService a1002" in shown
+    for secret in (stage.shop.password, stage.cloud.secret_access_key, "X-Amz-Signature", "PRIVATE KEY"):
+        assert secret not in shown
+
+
+def test_a_launch_updates_the_deployments_asset(stage: Stage, launched: Launch) -> None:
+    events = stage.api.call("GET", "/assets/events", params={"source_dag_id": SHOP})["asset_events"]
+    assert [each["name"] for each in events if each["source_run_id"] == launched.run] == [
+        f"deployment://{SHOP}"
+    ]
+
+
+def test_the_states_go_through_the_rows_of_the_launch_page(
+    launched: Launch, moments: list[recordings.Moment]
+) -> None:
+    launch = plan.launch_plan(gantry.definition.load(INCLUDE / "bookshop" / "bookshop.yaml"))
+    rows: dict[tuple[str, str, str], None] = {}
+    for moment in moments:
+        found = status.deployment_status(launch, moment.tasks, moment.inventory, run_ended=moment.run_ended)
+        app, db = found.service(names.ServiceName("app")), found.service(names.ServiceName("db"))
+        rows[found.state.value, str(app), str(db)] = None
+    page = [
+        ("LAUNCHING", "PAUSED", "PAUSED"),
+        ("LAUNCHING", "PAUSED", "STARTING"),
+        ("LAUNCHING", "STARTING", "RUNNING"),
+        ("RUNNING", "RUNNING", "RUNNING"),
+    ]
+    assert [row for row in rows if row in page] == page
+    assert set(found.agents.values()) == {plan.AgentState.RUNNING}
+
+
+def test_a_second_launch_starts_nothing_and_restarts_nothing(stage: Stage, launched: Launch) -> None:
+    before = stage.machines(SHOP)
+    starts = {name: machine.calls("startService") for name, machine in before.items()}
+    loads = before["database-1"].calls("installDataSource")
+    again = stage.launch(SHOP)
+    again.succeeds()
+    after = stage.machines(SHOP)
+    assert {name: each.instance_id for name, each in after.items()} == {
+        name: each.instance_id for name, each in before.items()
+    }
+    assert {name: machine.calls("startService") for name, machine in after.items()} == starts
+    assert after["database-1"].calls("installDataSource") == loads
+    assert "starting 0, resuming 0" in again.task_log("tier-application.scale_up")
+
+
+def test_a_changed_greeting_restarts_the_application_and_nothing_else(stage: Stage, launched: Launch) -> None:
+    text = (INCLUDE / "bookshop" / "bookshop.yaml").read_text()
+    before = {name: machine.calls("startService") for name, machine in stage.machines(SHOP).items()}
+    stage.redefine(SHOP, text.replace("Hello from", "<b>Welcome</b> to"))
+    stage.launch(SHOP).succeeds()
+    after = {name: machine.calls("startService") for name, machine in stage.machines(SHOP).items()}
+    assert after["database-1"] == before["database-1"]
+    assert after["application-1"] == before["application-1"] + 1
+    assert after["application-2"] == before["application-2"] + 1
+    page, _ = get(stage, "/")
+    assert "&lt;b&gt;Welcome&lt;/b&gt; to bookshop-application-" in page
+
+
+def test_a_launch_with_one_more_server_starts_one_grants_it_and_joins_it(
+    stage: Stage, launched: Launch
+) -> None:
+    before = stage.machines(SHOP)
+    stage.launch(SHOP, servers_application=3).succeeds()
+    after = stage.machines(SHOP)
+    assert sorted(set(after) - set(before)) == ["application-3"]
+    assert all(after[name].instance_id == machine.instance_id for name, machine in before.items())
+    served = {get(stage, "/")[1]["X-Served-By"] for _ in range(12)}
+    assert served == {f"bookshop-application-{slot}" for slot in (1, 2, 3)}
+
+
+def test_a_termination_wants_the_name_typed_in(stage: Stage, launched: Launch) -> None:
+    termination = stage.terminate(SHOP, confirm="bookshp")
+    error = termination.fails_at("confirm")
+    assert "the confirmation reads 'bookshp', not 'bookshop': nothing was terminated" in error
+    assert len(stage.machines(SHOP)) == 5
+
+
+def test_a_termination_leaves_nothing_and_says_what_it_skipped(stage: Stage, launched: Launch) -> None:
+    # One server cannot be worked with any more; it must go all the same.
+    stage.machines(SHOP)["application-2"].sh("pkill -STOP -x sshd; pkill -KILL -f '^sshd: ' || true")
+    termination = stage.terminate(SHOP)
+    termination.succeeds()
+    assert stage.machines(SHOP) == {}
+    content = termination.task_log("finish_termination")
+    assert "deployment bookshop is STOPPED; nothing of it is left in the cloud" in content
+    assert "bookshop-application-2" in content.partition("skipped: ")[2]
+
+
+def test_a_half_launched_deployment_can_be_terminated(stage: Stage) -> None:
+    name = "half"
+    text = (INCLUDE / "bookshop" / "bookshop.yaml").read_text()
+    stage.define(
+        name, text.replace("deployment: bookshop", f"deployment: {name}").replace("appService", "no")
+    )
+    launch = stage.launch(name)
+    assert launch.ends() == "failed"
+    assert "s3://bookshop/no.tar.gz does not exist" in launch.errors()[0]
+    assert len(stage.machines(name)) == 4
+    stage.terminate(name).succeeds()
+    assert stage.machines(name) == {}

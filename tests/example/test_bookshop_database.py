@@ -1,0 +1,307 @@
+"""The database service of the bookshop, on a server: its scripts, called as the agent calls them."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gantry.archive import BuiltArchive
+
+from .servers import BOOKSHOP, DATABASE_ID, Result, Server, until
+
+pytestmark = pytest.mark.docker
+
+SOCKET = f"/mnt/services/{DATABASE_ID}/run/mariadb.sock"
+PASSWORD = """p=a's"s\\w`o;r$(id)d --"""
+SMALL_DUMP = "CREATE TABLE book (id INT PRIMARY KEY);\nINSERT INTO book VALUES (1), (2);\n"
+DATASOURCE_FACTS = """[enStratus]
+serviceId=a1001
+customerId=c100
+runAsUser=c100
+privatePort=3306
+dataSource=catalog
+database=shop_catalog
+"""
+
+
+class Database:
+    """The service, freshly installed on a server of its own."""
+
+    def __init__(self, server: Server, archive: BuiltArchive) -> None:
+        self.server = server
+        server.install(archive, DATABASE_ID)
+        self.datasource_facts = server.write("/tmp/datasource.cfg", DATASOURCE_FACTS)
+        self.facts = server.write(
+            f"/mnt/services/{DATABASE_ID}/cfg/enstratus.cfg",
+            "# made by hand\n[enStratus]\nserviceId=a1001\ncustomerId=c100\nname=db-1\nrunAsUser=c100\n"
+            f"role=master\naddresses=203.0.113.7,{server.address}\nport.1.privatePort=3306\ndataSources=catalog\n"
+            "[custom]\nrunAsUser=nobody\n",
+        )
+
+    def script(self, name: str, *arguments: str) -> str:
+        result = self.attempt(name, *arguments)
+        assert result.code == 0, f"{name}: exit {result.code}\n{result.out}{result.err}"
+        return result.out
+
+    def attempt(self, name: str, *arguments: str) -> Result:
+        return self.server.script(DATABASE_ID, name, *arguments)
+
+    def load(self, dump: str) -> Result:
+        path = self.server.write("/tmp/datasource.sql", dump)
+        return self.attempt("installDataSource", DATABASE_ID, self.datasource_facts, path)
+
+    def configure(self) -> str:
+        return self.script("configure", DATABASE_ID, self.facts)
+
+    def change_access(self, name: str, addresses: str, **facts: str) -> str:
+        facts = {"user": "shop", "password": PASSWORD, "grantee": "app", "addresses": addresses} | facts
+        lines = "".join(f"{key}={value}\n" for key, value in facts.items())
+        path = self.server.write("/tmp/access.cfg", DATASOURCE_FACTS + lines)
+        return self.script(f"{name}DatabaseAccess", DATABASE_ID, path)
+
+    def sql(self, statement: str) -> list[str]:
+        client = f"mariadb -S {SOCKET} -u root -N -B"
+        return self.server.run(f"printf '%s' {shlex.quote(statement)} | {client}").splitlines()
+
+    def accounts(self) -> list[str]:
+        return self.sql("SELECT CONCAT(User, '@', Host) FROM mysql.user ORDER BY 1")
+
+    def schemas(self) -> list[str]:
+        return [name for name in self.sql("SHOW DATABASES") if name.startswith("shop_catalog")]
+
+
+OWN_ACCOUNTS = ["mariadb.sys@localhost", "root@localhost"]
+
+
+@pytest.fixture(scope="module")
+def make_database(
+    make_server: Callable[[str], Server], archives: dict[str, BuiltArchive]
+) -> Callable[[str], Database]:
+    return lambda name: Database(make_server(name), archives[DATABASE_ID])
+
+
+@pytest.fixture(scope="module")
+def database(make_database: Callable[[str], Database]) -> Database:
+    """A database that was configured before its datasource was installed."""
+    running = make_database("configure-first")
+    running.configure()
+    assert running.load(SMALL_DUMP).code == 0
+    running.script("stop")
+    running.script("start")
+    return running
+
+
+@pytest.fixture
+def fresh(database: Database) -> Database:
+    """The same database with what earlier tests did taken back."""
+    database.sql(
+        "DROP DATABASE IF EXISTS shop_catalog; DROP DATABASE IF EXISTS shop_catalog__previous;"
+        "DELETE FROM enstratus.access; DELETE FROM enstratus.datasource;"
+        "DELETE FROM mysql.global_priv WHERE user NOT IN ('root', 'mariadb.sys');"
+        "DELETE FROM mysql.db; FLUSH PRIVILEGES;"
+    )
+    return database
+
+
+@pytest.fixture(scope="module")
+def client(make_server: Callable[[str], Server]) -> Server:
+    return make_server("client")
+
+
+def select_from(client: Server, database: Database, statement: str = "SELECT COUNT(*) FROM book") -> Result:
+    path = client.write(
+        "/tmp/client.cnf", f'[client]\nuser=shop\npassword="{PASSWORD}"\n'.replace("\\", "\\\\")
+    )
+    return client.attempt(
+        f'mariadb --defaults-file={path} -h {database.server.address} -N -B shop_catalog -e "{statement}"'
+    )
+
+
+def test_the_page_order_loads_the_catalogue_configures_and_restarts(
+    make_database: Callable[[str], Database], tmp_path: Path
+) -> None:
+    database = make_database("page-order")
+    dump = tmp_path / "datasource.sql"
+    subprocess.run([sys.executable, BOOKSHOP / "datasources/make_catalog.py", dump], check=True)
+    assert database.attempt("check").out == "not configured: there is no my.cnf\n"
+
+    assert "loaded as shop_catalog" in database.load(dump.read_text()).out
+    assert "socket only" in database.attempt("check").out
+    assert f"bind-address = {database.server.address}" in database.configure()
+    database.script("stop")
+    assert database.attempt("check").out == "MariaDB does not run\n"
+    database.script("start")
+
+    assert database.attempt("check") == Result(0, "OK\n", "")
+    assert database.sql("SELECT COUNT(*) FROM shop_catalog.book") == ["5000"]
+    assert database.accounts() == OWN_ACCOUNTS
+    assert database.schemas() == ["shop_catalog"]
+    listening = database.server.run("ss -Htln | awk '{print $4}' | grep -v '^127.0.0.11:'")
+    assert listening == f"{database.server.address}:3306"
+    assert set(database.server.run("ps -C mariadbd -o user=").split()) == {"c100"}
+    assert "is as it should be" in database.configure()
+
+
+def test_configuring_first_works_too_and_the_data_survive_a_new_install(
+    database: Database, archives: dict[str, BuiltArchive]
+) -> None:
+    assert database.attempt("check").out == "OK\n"
+
+    database.script("stop")
+    database.script("stop")
+    database.server.install(archives[DATABASE_ID], DATABASE_ID)
+    database.configure()
+    database.script("start")
+    database.script("start")
+    assert database.sql("SELECT COUNT(*) FROM shop_catalog.book") == ["2"]
+
+
+BROKEN_DUMPS = {
+    "ERROR 1146 (42S02) at line 3: Table": SMALL_DUMP + "INSERT INTO boook VALUES (3);\n",
+    "ERROR 1064 (42000) at line 3": SMALL_DUMP + "INSERT INTO book VALUES ('3",
+    "is it cut off?": SMALL_DUMP + "/* more to",
+    "ERROR 1044 (42000) at line 3: Access denied": SMALL_DUMP + "USE enstratus;\nDELETE FROM datasource;\n",
+    "more than tables": SMALL_DUMP + "CREATE VIEW titles AS SELECT id FROM book;\n",
+    "makes no table": "-- nothing\n",
+}
+
+
+def test_a_dump_with_an_error_leaves_nothing_and_a_mended_one_is_loaded(fresh: Database) -> None:
+    for complaint, dump in BROKEN_DUMPS.items():
+        result = fresh.load(dump)
+        assert result.code == 5
+        assert complaint in result.err
+        assert fresh.schemas() == []
+    assert fresh.accounts() == OWN_ACCOUNTS
+    assert fresh.attempt("check").out == "no datasource has been loaded\n"
+
+    assert fresh.load(SMALL_DUMP).code == 0
+    assert fresh.sql("SELECT COUNT(*) FROM shop_catalog.book") == ["2"]
+    assert fresh.attempt("check").out == "OK\n"
+
+
+def test_a_dump_cannot_run_commands_on_the_server(fresh: Database) -> None:
+    fresh.load(SMALL_DUMP + "\\! touch /tmp/taken-over\n")
+    fresh.server.run("test ! -e /tmp/taken-over")
+
+
+def test_the_same_dump_again_keeps_what_has_been_sold_since(fresh: Database) -> None:
+    fresh.load(SMALL_DUMP)
+    fresh.sql("DELETE FROM shop_catalog.book WHERE id = 1")
+    assert "loaded in shop_catalog already" in fresh.load(SMALL_DUMP).out
+    assert fresh.sql("SELECT id FROM shop_catalog.book") == ["2"]
+
+
+def test_a_broken_new_dump_keeps_the_old_data_and_a_good_one_replaces_them(fresh: Database) -> None:
+    fresh.load(SMALL_DUMP)
+    assert fresh.load("CREATE TABLE book (id INT);\nNONSENSE;\n").code == 5
+    assert fresh.sql("SELECT id FROM shop_catalog.book") == ["1", "2"]
+
+    parent = "CREATE TABLE author (id INT PRIMARY KEY);\nCREATE TABLE book (id INT, a INT, FOREIGN KEY (a) "
+    for number in ("7", "8"):
+        dump = f"{parent} REFERENCES author (id));\nINSERT INTO book VALUES ({number}, NULL);\n"
+        assert fresh.load(dump).code == 0
+    assert fresh.sql("SELECT id FROM shop_catalog.book") == ["8"]
+    assert fresh.sql("SELECT id FROM shop_catalog__previous.book") == ["7"]
+
+
+def test_a_vanished_datasource_is_noticed(fresh: Database) -> None:
+    fresh.load(SMALL_DUMP)
+    fresh.sql("DROP DATABASE shop_catalog")
+    assert fresh.attempt("check") == Result(1, "datasource missing: catalog\n", "")
+
+
+def test_access_is_exactly_the_application_servers_addresses(fresh: Database, client: Server) -> None:
+    fresh.load(SMALL_DUMP)
+    fresh.sql("CREATE USER shop@'%' IDENTIFIED BY 'by hand'")
+    fresh.change_access("grant", f"192.0.2.8,{client.address}")
+    assert fresh.accounts() == sorted([*OWN_ACCOUNTS, "shop@192.0.2.8", f"shop@{client.address}"])
+    assert select_from(client, fresh).out == "2\n"
+    assert "denied" in select_from(client, fresh, "DROP TABLE book").err
+
+    fresh.change_access("grant", "192.0.2.9")
+    assert fresh.accounts() == sorted([*OWN_ACCOUNTS, "shop@192.0.2.9"])
+    assert "Access denied for user 'shop'" in select_from(client, fresh).err
+
+
+def test_revoking_drops_the_accounts_and_ends_their_connections(fresh: Database, client: Server) -> None:
+    fresh.load(SMALL_DUMP)
+    fresh.change_access("grant", f"192.0.2.8,{client.address}")
+    select_from(client, fresh)  # writes the client's file
+    client.spawn(f"mariadb --defaults-file=/tmp/client.cnf -h {fresh.server.address} -e 'SELECT SLEEP(60)'")
+    connected = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'shop'"
+    until(lambda: fresh.sql(connected) == ["1"], "the client is connected")
+
+    fresh.change_access("revoke", client.address)
+    assert fresh.accounts() == sorted([*OWN_ACCOUNTS, "shop@192.0.2.8"])
+    until(lambda: fresh.sql(connected) == ["0"], "the client's connection has ended")
+    fresh.change_access("revoke", "")
+    fresh.change_access("revoke", "")
+    assert fresh.accounts() == OWN_ACCOUNTS
+
+
+def test_two_dependent_services_with_one_account_keep_their_own_addresses(
+    fresh: Database, client: Server
+) -> None:
+    fresh.load(SMALL_DUMP)
+    fresh.change_access("grant", f"192.0.2.1,{client.address}", grantee="app")
+    fresh.change_access("grant", f"192.0.2.2,{client.address}", grantee="reports")
+    assert fresh.accounts() == sorted(
+        [*OWN_ACCOUNTS, "shop@192.0.2.1", "shop@192.0.2.2", f"shop@{client.address}"]
+    )
+    fresh.change_access("revoke", "", grantee="reports")
+    assert fresh.accounts() == sorted([*OWN_ACCOUNTS, "shop@192.0.2.1", f"shop@{client.address}"])
+    assert select_from(client, fresh).out == "2\n"
+
+
+WRONG_FACTS = {
+    "user=root is an account of the database itself": "user=root\npassword=x\naddresses=\n",
+    "password= is missing or empty": "user=shop\naddresses=192.0.2.1\n",
+    "addresses= may hold addresses and commas only": "user=shop\npassword=x\naddresses=192.0.2.%\n",
+    "addresses= is missing": "user=shop\npassword=x\n",
+}
+
+
+def test_facts_that_cannot_be_right_are_refused(fresh: Database) -> None:
+    for complaint, facts in WRONG_FACTS.items():
+        path = fresh.server.write("/tmp/wrong.cfg", DATASOURCE_FACTS + facts)
+        result = fresh.attempt("grantDatabaseAccess", DATABASE_ID, path)
+        assert result.code == 2
+        assert complaint in result.err
+    assert fresh.accounts() == OWN_ACCOUNTS
+
+
+def test_no_password_is_ever_seen_in_an_argument_list(fresh: Database) -> None:
+    fresh.load(SMALL_DUMP)
+    fresh.server.write(
+        "/tmp/watch.py",
+        "import glob, sys\n"
+        "print('watching', flush=True)\n"
+        "seen = set()\n"
+        "while not glob.glob('/tmp/watched'):\n"
+        "    for path in glob.glob('/proc/[0-9]*/cmdline'):\n"
+        "        try:\n"
+        "            seen.add(open(path, 'rb').read().replace(b'\\0', b' '))\n"
+        "        except OSError:\n"
+        "            pass\n"
+        "sys.stdout.buffer.write(b'\\n'.join(seen))\n"
+        "print('\\nended')\n",
+    )
+    fresh.server.spawn("python3 /tmp/watch.py > /tmp/seen")
+    until(lambda: "watching" in fresh.server.run("cat /tmp/seen"), "the watcher looks")
+    for number in range(3):
+        fresh.change_access("grant", f"192.0.2.{number}")
+    fresh.change_access("revoke", "")
+    fresh.server.run("touch /tmp/watched")
+    until(lambda: "\nended" in fresh.server.run("cat /tmp/seen"), "the watcher has ended")
+    seen = fresh.server.run("cat /tmp/seen")
+    assert f"mariadb --defaults-file=/mnt/services/{DATABASE_ID}/cfg/my.cnf" in seen
+    assert PASSWORD not in seen
+    assert PASSWORD.encode().hex() not in seen
+    log = fresh.server.run(f"cat /mnt/services/{DATABASE_ID}/log/*")
+    assert PASSWORD not in log

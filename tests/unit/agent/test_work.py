@@ -1,0 +1,319 @@
+"""What a step does on one server: from the facts and what is applied there, to files and jobs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from gantry import names
+from gantry.agent import facts, session, work
+from gantry.agent.drive import Applied, Work
+
+from .world import World
+
+DB, APP = names.ServiceName("db"), names.ServiceName("app")
+CATALOG = names.DatasourceName("catalog")
+FRONT = names.BalancerName("front")
+LINK = "https://s3.example.com/bookshop/dbService.tar.gz?X-Amz-Signature=5ecre7"
+
+
+def archive(version: str = "one", url: str = "s3://bookshop/dbService.tar.gz") -> work.Download:
+    return work.Download(url, version, None, lambda: LINK)
+
+
+def scripts(found: Work) -> list[str]:
+    """The agent scripts that would run, in their order."""
+    return [next(word for word in job.call.split() if word in SCRIPTS) for job in found.jobs]
+
+
+SCRIPTS = {
+    "installService", "installDataSource", "putConfig", "configureService", "stopService", "startService",
+    "awaitService", "grantDatabaseAccess", "startProxy", "stopProxy",
+}  # fmt: skip
+
+
+@dataclasses.dataclass
+class Machine:
+    """A server that keeps marks as `/enstratus/bin/job` does."""
+
+    marks: dict[str, str] = dataclasses.field(default_factory=dict)
+    healthy: bool = False
+
+    def applied(self) -> Applied:
+        return Applied(self.marks, self.healthy)
+
+    def carry_out(self, found: Work, until: str | None = None) -> list[str]:
+        """Run the jobs, up to the one that calls `until` and fails; the scripts that were called."""
+        called = []
+        for job, script in zip(found.jobs, scripts(found), strict=True):
+            called.append(script)
+            for key in job.unmark:
+                self.marks.pop(key, None)
+            if script == until:
+                return called
+            if job.mark:
+                self.marks[job.mark[0]] = job.mark[1]
+            if script in ("stopService", "awaitService"):
+                self.healthy = script == "awaitService"
+        return called
+
+
+def install(world: World, machine: Machine, version: str = "one", *, forced: bool = False) -> Work:
+    known = world.facts().definition
+    return work.install_services(
+        known, [work.Install(known.services[DB], archive(version), forced)], machine.marks
+    )
+
+
+def configure(world: World, machine: Machine, *, forced: bool = False) -> Work:
+    return work.configure(world.facts(), DB, world.server("database-1"), machine.applied(), forced=forced)
+
+
+CONFIGURED = ["putConfig", "configureService", "stopService", "startService", "awaitService"]
+RESTARTED = ["stopService", "startService", "awaitService"]
+
+
+@pytest.fixture
+def launched(world: World) -> Machine:
+    machine = Machine()
+    assert machine.carry_out(install(world, machine)) == ["installService"]
+    assert machine.carry_out(configure(world, machine)) == CONFIGURED
+    return machine
+
+
+# --- what a launch does, and a second one does not -----------------------------------------------------------
+
+
+def test_a_second_launch_has_no_work(world: World, launched: Machine) -> None:
+    assert install(world, launched) == Work()
+    assert configure(world, launched) == Work()
+
+
+def test_another_archive_is_installed_and_the_service_configured_again(
+    world: World, launched: Machine
+) -> None:
+    assert launched.carry_out(install(world, launched, "two")) == ["installService"]
+    assert launched.carry_out(configure(world, launched)) == CONFIGURED
+    assert install(world, launched, "two") == configure(world, launched) == Work()
+
+
+def test_other_facts_configure_the_service_again_and_install_nothing(world: World, launched: Machine) -> None:
+    moved = world.but(addresses={**world.addresses, "database-1": "10.0.0.99"})
+    assert install(moved, launched) == Work()
+    assert launched.carry_out(configure(moved, launched)) == CONFIGURED
+    assert configure(moved, launched) == Work()
+
+
+def test_a_service_that_does_not_say_ok_is_only_restarted(world: World, launched: Machine) -> None:
+    launched.healthy = False
+    assert launched.carry_out(configure(world, launched)) == RESTARTED
+    assert configure(world, launched) == Work()
+
+
+def test_a_redeployed_service_is_installed_configured_and_restarted_though_nothing_changed(
+    world: World, launched: Machine
+) -> None:
+    assert launched.carry_out(install(world, launched, forced=True)) == ["installService"]
+    assert launched.carry_out(configure(world, launched, forced=True)) == CONFIGURED
+
+
+@pytest.mark.parametrize("failing", CONFIGURED)
+def test_a_configuration_that_failed_is_not_taken_for_applied(
+    world: World, launched: Machine, failing: str
+) -> None:
+    moved = world.but(addresses={**world.addresses, "database-1": "10.0.0.99"})
+    launched.carry_out(configure(moved, launched), until=failing)
+    launched.healthy = True
+    again = CONFIGURED if failing in CONFIGURED[:2] else RESTARTED
+    assert launched.carry_out(configure(moved, launched)) == again
+
+
+def test_an_install_that_failed_is_not_taken_for_applied(world: World, launched: Machine) -> None:
+    launched.carry_out(install(world, launched, "two"), until="installService")
+    assert scripts(install(world, launched, "two")) == ["installService"]
+    assert scripts(install(world, launched, "one")) == ["installService"]
+
+
+def test_waiting_in_vain_for_a_service_is_a_result_and_its_start_is_tried_anew(world: World) -> None:
+    found = configure(world, Machine())
+    assert [job.script for job in found.jobs if job.conclusive] == ["awaitService"]
+
+
+def test_all_services_of_a_tier_are_installed_on_each_of_its_servers(world: World) -> None:
+    known = world.facts().definition
+    wanted = [work.Install(each, archive(url=each.archive)) for each in known.services.values()]
+    found = work.install_services(known, wanted, {})
+    assert [job.arguments[-4:] for job in found.jobs] == [
+        ("a1001", "c100", "gantry", "/enstratus/ws/tmp/a1001.tar.gz"),
+        ("a1002", "c100", "gantry", "/enstratus/ws/tmp/a1002.tar.gz"),
+    ]
+
+
+# --- datasources ---------------------------------------------------------------------------------------------
+
+
+def load(world: World, machine: Machine, version: str = "one") -> Work:
+    dumps = {CATALOG: archive(version, "s3://bookshop/datasource.sql")}
+    return work.install_datasources(world.facts(), DB, world.server("database-1"), dumps, machine.marks)
+
+
+def test_a_dump_is_loaded_once_and_again_only_when_it_changed(world: World) -> None:
+    machine = Machine()
+    assert machine.carry_out(load(world, machine)) == ["installDataSource"]
+    assert load(world, machine) == Work()
+    assert machine.carry_out(load(world, machine, "two"), until="installDataSource") == ["installDataSource"]
+    assert scripts(load(world, machine, "two")) == ["installDataSource"]
+
+
+def test_with_configure_first_the_restart_is_a_step_of_its_own(world: World) -> None:
+    world = world.but(
+        text=world.text.replace(
+            "    tier: database\n    archive", "    tier: database\n    order: configure-first\n    archive"
+        )
+    )
+    machine, server = Machine(), world.server("database-1")
+
+    def restart() -> Work:
+        return work.restart(world.facts(), DB, server, machine.applied())
+
+    assert machine.carry_out(configure(world, machine)) == CONFIGURED[:2]
+    assert machine.carry_out(restart()) == RESTARTED
+    assert configure(world, machine) == restart() == Work()
+    machine.healthy = False
+    assert configure(world, machine) == Work()
+    assert machine.carry_out(restart()) == RESTARTED
+
+
+# --- grants --------------------------------------------------------------------------------------------------
+
+
+def grant(world: World, machine: Machine) -> Work:
+    return work.grant_access(world.facts(), DB, world.server("database-1"), APP, machine.marks)
+
+
+def test_access_is_granted_again_only_when_an_application_server_came_or_went(world: World) -> None:
+    machine = Machine()
+    assert machine.carry_out(grant(world, machine)) == ["grantDatabaseAccess"]
+    assert grant(world, machine) == Work()
+    grown = world.but(addresses={**world.addresses, "application-3": "10.0.0.23"})
+    found = grant(grown, machine)
+    assert b"addresses=10.0.0.21,10.0.0.22,10.0.0.23\n" in found.files[0].content
+    assert machine.carry_out(found) == ["grantDatabaseAccess"]
+
+
+def test_a_dependency_on_the_service_alone_grants_nothing(world: World) -> None:
+    world = world.but(text=world.text.replace("[db.catalog, db]", "[db]"))
+    assert grant(world, Machine()) == Work()
+
+
+# --- proxies -------------------------------------------------------------------------------------------------
+
+
+def proxy(world: World, machine: Machine) -> Work:
+    return work.start_proxy(world.facts(), FRONT, world.server("proxy-1"), machine.marks)
+
+
+def test_every_node_joins_the_balancer(world: World) -> None:
+    found = proxy(world, Machine())
+    assert [job.call for job in found.jobs] == [
+        f"startProxy a1002 shop.example.com www.example.com 10.0.0.31 {node} 8000"
+        for node in ("10.0.0.21", "10.0.0.22")
+    ]
+
+
+def test_an_address_that_is_nobodys_any_more_leaves_before_others_join(world: World) -> None:
+    machine = Machine()
+    machine.carry_out(proxy(world, machine))
+    moved = world.but(addresses={**world.addresses, "application-2": "10.0.0.99"})
+    found = proxy(moved, machine)
+    assert found.jobs[0].call == "stopProxy 10.0.0.22"
+    machine.carry_out(found)
+    assert sorted(machine.marks) == ["proxy/a1002/10.0.0.21", "proxy/a1002/10.0.0.99"]
+    assert "stopProxy" not in scripts(proxy(moved, machine))
+
+
+def test_a_termination_takes_every_node_out_and_stops_what_is_installed(
+    world: World, launched: Machine
+) -> None:
+    known = world.facts().definition
+    machine = Machine()
+    machine.carry_out(proxy(world, machine))
+    found = work.stop_proxy(known, known.services[APP], machine.marks)
+    assert [job.call for job in found.jobs] == ["stopProxy 10.0.0.21", "stopProxy 10.0.0.22"]
+    machine.carry_out(found)
+    assert machine.marks == {}
+    assert scripts(work.stop_service(known, known.services[DB], launched.marks)) == ["stopService"]
+    assert work.stop_service(known, known.services[APP], launched.marks) == Work()
+
+
+# --- what holds for all steps --------------------------------------------------------------------------------
+
+
+def every_step(world: World) -> Iterator[Work]:
+    known, server = world.facts(), world.server("database-1")
+    yield install(world, Machine())
+    yield load(world, Machine())
+    yield configure(world, Machine())
+    yield work.configure(known, APP, world.server("application-1"), Applied({}))
+    yield work.restart(known, DB, server, Applied({}))
+    yield grant(world, Machine())
+    yield proxy(world, Machine())
+
+
+def test_no_argument_mark_or_name_holds_a_secret_and_every_secret_is_removed_by_the_job_that_reads_it(
+    world: World,
+) -> None:
+    # A word that nothing else contains.
+    world = world.but(password="hunter2hunter2")
+    secrets = ("hunter2hunter2", "5ecre7", "X-Amz-Signature")
+    seen = set()
+    for found in every_step(world):
+        for job in found.jobs:
+            said = " ".join((job.name, job.call, *job.options(), repr(job)))
+            assert not any(secret in said for secret in secrets), job
+        removed = {path: job for job in found.jobs for path in job.remove}
+        for file in found.files:
+            holds = {secret for secret in secrets if secret.encode() in file.content}
+            seen |= holds
+            if holds:
+                assert file.mode == 0o600
+                assert file.path in removed[file.path].arguments
+            assert not any(secret in repr(file) for secret in secrets)
+    assert seen == set(secrets)
+
+
+def test_a_job_is_named_once_in_its_step_and_named_alike_by_the_same_facts(world: World) -> None:
+    for found, again in itertools.zip_longest(every_step(world), every_step(world)):
+        job_names = [job.name for job in found.jobs]
+        assert len(set(job_names)) == len(job_names) > 0
+        assert job_names == [job.name for job in again.jobs]
+        assert found.files == again.files
+
+
+def test_a_jobs_name_and_marks_are_words_that_the_server_accepts(world: World) -> None:
+    for found in every_step(world):
+        for job in found.jobs:
+            keys = [*job.unmark, *([job.mark[0]] if job.mark else [])]
+            for word in (job.name, *(part for key in keys for part in key.split("/"))):
+                assert word
+                assert set(word) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+def test_files_are_put_only_where_nobody_but_root_can_plant_a_link() -> None:
+    for path in (
+        "/mnt/services/a1001/cfg/enstratus.cfg",
+        "/enstratus/../etc/shadow",
+        "/etc/passwd",
+        "enstratus/x",
+    ):
+        with pytest.raises(ValueError, match="below /enstratus"):
+            session.RemoteFile(path, b"")
+
+
+def test_accounts_are_needed_only_where_they_are_used(world: World) -> None:
+    known = dataclasses.replace(world.facts(), accounts={})
+    assert proxy(world, Machine()).files == work.start_proxy(known, FRONT, world.server("proxy-1"), {}).files
+    assert isinstance(known, facts.Facts)

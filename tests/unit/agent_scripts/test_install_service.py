@@ -1,0 +1,274 @@
+"""installService: an archive ends up in its folder, whole and safe, or nothing changes."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from .server import CUSTOMER, REQUIRED, SERVICE, Result, Server
+
+SCRIPTS = {f"bin/{name}": "#!/bin/sh\n" for name in REQUIRED}
+Odd = Callable[[tarfile.TarFile], None]
+
+
+def tar(path: Path, files: Mapping[str, str], odd: Odd | None = None, mode: int = 0o644) -> Path:
+    """A tar archive of the kind that the name says, with entries that no honest archiver would write."""
+    with tarfile.open(path, "w:bz2" if path.name.endswith("bz2") else "w:gz") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(text), mode
+            archive.addfile(entry, io.BytesIO(text.encode()))
+        if odd:
+            odd(archive)
+    return path
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "", mode: int = 0o644) -> Odd:
+    def add(archive: tarfile.TarFile) -> None:
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname, info.mode = kind, target, mode
+        archive.addfile(info, io.BytesIO())
+
+    return add
+
+
+def both(*adds: Odd) -> Odd:
+    def add(archive: tarfile.TarFile) -> None:
+        for each in adds:
+            each(archive)
+
+    return add
+
+
+def install(server: Server, archive: Path) -> Result:
+    return server.call("installService", SERVICE, CUSTOMER, "u1", archive)
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def everything(server: Server) -> list[str]:
+    """What can be seen in the folder of the services."""
+    folder = server.path("mnt/services")
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) if folder.exists() else []
+
+
+@pytest.mark.parametrize("suffix", ["tar.gz", "tgz", "tar.bz2", "zip"])
+def test_a_service_is_installed_from_each_kind_of_archive(
+    server: Server, suffix: str, need: dict[str, str]
+) -> None:
+    assert need
+    files = SCRIPTS | {"cfg/master.cnf": "port\n", "lib/deep/app.py": "pass\n"}
+    path = server.root / f"app.{suffix}"
+    if suffix == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, text in files.items():
+                archive.writestr(name, text)
+    else:
+        tar(path, files)
+    result = install(server, path)
+    assert result.code == 0, result.err
+    assert {name: server.service(name).read_text() for name in files} == files
+    assert everything(server)[0] == SERVICE
+    assert [path.name for path in server.path("mnt/services").iterdir()] == [SERVICE]
+
+
+def test_owner_group_and_modes(server: Server) -> None:
+    odd = both(entry("bin/tool", mode=0o4777), entry("cfg/old.cfg", mode=0o600), entry("run/it", mode=0o2777))
+    assert install(server, tar(server.root / "a.tgz", SCRIPTS, odd)).code == 0
+    name, _, uid, gid, *_, shell = server.path("etc/passwd").read_text().strip().split(":")
+    assert (name, shell) == (CUSTOMER, "/usr/sbin/nologin")
+    assert server.path("etc/group").read_text().startswith(f"{CUSTOMER}:x:{gid}:")
+    owners = {
+        (path.lstat().st_uid, path.lstat().st_gid)
+        for path in [server.service(), *server.service().rglob("*")]
+    }
+    assert owners == {(int(uid), int(gid))}
+    assert {mode_of(path) for path in server.service("bin").iterdir()} == {0o750}
+    assert {mode_of(server.service(name)) for name in ("cfg", "cfg/old.cfg")} == {0o770}
+    assert mode_of(server.service("run/it")) == 0o755
+    assert mode_of(server.service()) == 0o755
+    # The user exists now: the next install finds it.
+    assert install(server, server.root / "a.tgz").code == 0
+    assert len(server.path("etc/passwd").read_text().splitlines()) == 1
+
+
+UNSAFE: dict[str, tuple[Odd, str]] = {
+    "absolute path": (entry("/tmp/gantry-evil"), "/tmp/gantry-evil"),
+    "parent folder": (entry("../evil"), "../evil"),
+    "parent folder within": (entry("lib/../../evil"), "lib/../../evil"),
+    "parent folder after a line break": (entry("x\n/../../evil"), "evil"),
+    "line break in a name": (entry("x\ny"), "control characters"),
+    "absolute link": (entry("data", tarfile.SYMTYPE, "/etc"), "data"),
+    "link out": (entry("lib/data", tarfile.SYMTYPE, "../../evil"), "lib/data"),
+    "link out over a link": (
+        both(entry("lib/one", tarfile.SYMTYPE, ".."), entry("two", tarfile.SYMTYPE, "lib/one/../x")),
+        "'two'",
+    ),
+    "file through a link": (
+        both(entry("data", tarfile.SYMTYPE, "../evil"), entry("data/file")),
+        "",
+    ),
+    "absolute hard link": (entry("shadow", tarfile.LNKTYPE, "/etc/passwd"), "/etc/passwd"),
+    "hard link out": (entry("shadow", tarfile.LNKTYPE, "lib/../../../etc/passwd"), "shadow"),
+    "hard link to a link out": (
+        both(entry("one", tarfile.SYMTYPE, "../../x"), entry("two", tarfile.LNKTYPE, "one")),
+        "",
+    ),
+    "device": (entry("disk", tarfile.BLKTYPE), "disk"),
+    "character device": (entry("null", tarfile.CHRTYPE), "null"),
+    "named pipe": (entry("pipe", tarfile.FIFOTYPE), "pipe"),
+}
+
+
+@pytest.mark.parametrize("kind", UNSAFE)
+def test_an_unsafe_archive_is_refused_whole_and_the_entry_named(server: Server, kind: str) -> None:
+    odd, named = UNSAFE[kind]
+    result = install(server, tar(server.root / "a.tar.gz", SCRIPTS, odd))
+    assert result.code in ((21, 22) if not named else (21,)), result.err
+    assert named in result.err
+    assert everything(server) == []
+    assert not Path("/tmp/gantry-evil").exists()
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil", "lib/../../evil", "..\\evil", "lib\\..\\..\\evil"])
+def test_an_unsafe_zip_is_refused(server: Server, name: str) -> None:
+    path = server.root / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for script, text in SCRIPTS.items():
+            archive.writestr(script, text)
+        archive.writestr(name, "evil")
+    result = install(server, path)
+    assert (result.code, name in result.err) == (21, True), result.err
+    assert everything(server) == []
+
+
+def test_a_link_that_leaves_a_zip_is_refused(server: Server) -> None:
+    path = server.root / "a.zip"
+    link = zipfile.ZipInfo("data")
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        for script, text in SCRIPTS.items():
+            archive.writestr(script, text)
+        archive.writestr(link, "/etc")
+    result = install(server, path)
+    assert (result.code, "'data'" in result.err) == (21, True)
+    assert everything(server) == []
+
+
+def test_links_within_the_service_are_fine(server: Server) -> None:
+    odd = both(
+        entry("lib/current", tarfile.SYMTYPE, "../cfg"),
+        entry("copy", tarfile.LNKTYPE, "bin/enstratus-start"),
+        entry("with .. dots...txt"),
+    )
+    assert install(server, tar(server.root / "a.tgz", SCRIPTS, odd)).code == 0
+    assert server.service("lib/current").readlink() == Path("../cfg")
+    assert server.service("copy").read_text() == "#!/bin/sh\n"
+
+
+@pytest.mark.parametrize("missing", REQUIRED)
+def test_a_missing_script_is_named(server: Server, missing: str) -> None:
+    files = {name: text for name, text in SCRIPTS.items() if name != f"bin/{missing}"}
+    result = install(server, tar(server.root / "a.tgz", files))
+    assert (result.code, f"bin/{missing}" in result.err) == (23, True)
+    assert everything(server) == []
+
+
+def test_wrong_arguments_and_files_that_are_no_archive(server: Server) -> None:
+    assert server.call("installService", SERVICE, CUSTOMER, "u1").code == 1
+    assert server.call("installService", SERVICE, CUSTOMER, "../u", "/x").code == 1
+    assert install(server, server.root / "nowhere.tar.gz").code == 20
+    assert install(server, server.path("etc")).code == 20
+    good = tar(server.root / "a.tar.gz", SCRIPTS | {"lib/big": "x" * 100_000})
+    (server.root / "cut.tar.gz").write_bytes(good.read_bytes()[:-60])
+    for name, content in [("b.tar.gz", "no archive"), ("b.zip", "no archive"), ("b.rar", "?")]:
+        server.write(name, content)
+        assert install(server, server.root / name).code == 22
+    assert install(server, server.root / "cut.tar.gz").code == 22
+    assert everything(server) == []
+
+
+def test_a_full_disk_is_a_failure_and_nothing_is_seen(server: Server) -> None:
+    archive = tar(server.root / "a.tar.gz", SCRIPTS | {"lib/big": "x" * 3_000_000})
+    services = server.path("mnt/services")
+    services.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "gantry", services], check=True)
+    try:
+        assert install(server, archive).code == 22
+        assert everything(server) == []
+    finally:
+        subprocess.run(["umount", services], check=True)
+
+
+def test_installing_again_keeps_what_the_service_generated(server: Server) -> None:
+    install(server, tar(server.root / "a.tgz", SCRIPTS | {"data/README": "old\n", "lib/app": "old\n"}))
+    server.write(server.service("cfg/my.cnf"), "generated\n")
+    table = server.write(server.service("data/table.ibd"), "rows\n", 0o600)
+    data = server.service("data")
+    data.chmod(0o700)
+    os.chown(data, 4321, 4321)
+    inode = data.stat().st_ino
+    files = SCRIPTS | {
+        "bin/enstratus-start": "new\n",
+        "data/README": "new\n",
+        "lib/app": "new\n",
+        "lib/sub/x": "x",
+    }
+    assert install(server, tar(server.root / "b.tgz", files)).code == 0
+    assert {name: server.service(name).read_text() for name in files} == files
+    assert (table.read_text(), server.service("cfg/my.cnf").read_text()) == ("rows\n", "generated\n")
+    # A database that runs in there keeps its folder.
+    assert (data.stat().st_ino, mode_of(data), data.stat().st_uid) == (inode, 0o700, 4321)
+    assert mode_of(server.service("bin/enstratus-start")) == 0o750
+
+
+def test_nothing_is_written_through_a_link_in_the_old_install(server: Server) -> None:
+    install(server, tar(server.root / "a.tgz", SCRIPTS))
+    outside = server.write("etc/outside/passwd", "precious\n")
+    server.service("data").symlink_to(outside.parent)
+    result = install(server, tar(server.root / "b.tgz", SCRIPTS | {"data/passwd": "evil\n", "lib/new": ""}))
+    assert (result.code, str(server.service("data")) in result.err) == (25, True)
+    assert not server.service("lib").exists()
+    server.service("data").unlink()
+    # A link in a file's place is itself replaced.
+    server.service("data").mkdir()
+    server.service("data/passwd").symlink_to(outside)
+    assert install(server, server.root / "b.tgz").code == 0
+    assert server.service("data/passwd").read_text() == "evil\n"
+    assert not server.service("data/passwd").is_symlink()
+    assert outside.read_text() == "precious\n"
+
+
+def test_a_service_folder_that_is_a_link_is_refused(server: Server) -> None:
+    server.path("mnt/services").mkdir(parents=True)
+    server.service().symlink_to(server.path("etc"))
+    before = sorted(server.path("etc").iterdir())
+    assert install(server, tar(server.root / "a.tgz", SCRIPTS)).code == 25
+    assert [path for path in sorted(server.path("etc").iterdir()) if not path.name.endswith("-")] == before
+
+
+def test_a_folder_is_not_replaced_by_a_file(server: Server) -> None:
+    install(server, tar(server.root / "a.tgz", SCRIPTS | {"data/rows": "1\n"}))
+    result = install(server, tar(server.root / "b.tgz", SCRIPTS | {"data": "file", "lib/new": ""}))
+    assert (result.code, "is a folder where the archive has a file" in result.err) == (25, True)
+    assert server.service("data/rows").read_text() == "1\n"
+
+
+def test_a_service_folder_on_a_disk_of_its_own(server: Server) -> None:
+    server.service().mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "gantry", server.service()], check=True)
+    try:
+        assert install(server, tar(server.root / "a.tgz", SCRIPTS)).code == 0
+        assert sorted(path.name for path in server.service().iterdir()) == ["bin", "cfg"]
+    finally:
+        subprocess.run(["umount", server.service()], check=True)

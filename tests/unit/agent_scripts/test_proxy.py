@@ -1,0 +1,366 @@
+"""startProxy and stopProxy with a real HAProxy: nodes join and leave, and no request fails meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .server import Result, Server, is_running, until
+
+SHOP, BLOG = "a1", "a2"
+
+
+class Node(http.server.ThreadingHTTPServer):
+    """An application server that answers with its own port."""
+
+    hold: threading.Event | None = None
+
+    @property
+    def port(self) -> str:
+        return str(self.server_port)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Node
+
+    def do_GET(self) -> None:
+        if self.path == "/slow" and self.server.hold:
+            self.server.hold.wait(10)
+        body = f"{self.server.port} {self.headers['X-Forwarded-For']} {self.headers['X-Forwarded-Proto']}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def nodes() -> Iterator[list[Node]]:
+    with contextlib.ExitStack() as stack:
+        # One address each, since stopProxy goes by addresses.
+        running = [stack.enter_context(Node((f"127.0.0.{number}", 0), Handler)) for number in (1, 2, 3)]
+        for node in running:
+            threading.Thread(target=node.serve_forever, daemon=True).start()
+            stack.callback(node.shutdown)
+        yield running
+
+
+def free_port() -> int:
+    with socket.create_server(("", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def balancer(server: Server, need: dict[str, str]) -> Iterator[Server]:
+    assert need
+    yield server
+    with contextlib.suppress(FileNotFoundError):
+        end(server)
+
+
+def master_of(balancer: Server) -> int:
+    return int(balancer.path("run/haproxy.pid").read_text())
+
+
+def end(balancer: Server) -> None:
+    """The master first, or it would start new workers."""
+    master = master_of(balancer)
+    children = workers(master)
+    for pid in [master, *map(int, children)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    until(lambda: not is_running(master), "HAProxy is dead")
+
+
+def publish(balancer: Server, service: str, port: int, more: str = "") -> None:
+    balancer.write(f"enstratus/ws/proxy/{service}/enstratus.cfg", f"port.1.publicPort={port}\r\n{more}")
+
+
+def join(
+    balancer: Server, service: str, node: Node, *ssl_files: Path, names: str = "shop.test,NONE"
+) -> Result:
+    primary, _, secondary = names.partition(",")
+    address = str(node.server_address[0])
+    return balancer.call(
+        "startProxy",
+        service,
+        primary,
+        secondary,
+        "127.0.0.1",
+        address,
+        node.port,
+        *ssl_files,
+        GANTRY_PROXY_SECONDS="2",
+    )
+
+
+def ask(port: int, host: str = "shop.test", path: str = "/", scheme: str = "http") -> str:
+    request = urllib.request.Request(f"{scheme}://127.0.0.1:{port}{path}", headers={"Host": host})
+    context = ssl._create_unverified_context()
+    try:
+        with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+            return str(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        return str(error.code)
+
+
+def answering(port: int, nodes: list[Node]) -> bool:
+    """Whether all of these nodes answer, and no others."""
+    missing = {node.port for node in nodes}
+    for _ in range(40):
+        answer = ask(port).split()[0]
+        assert answer in {node.port for node in nodes}
+        missing.discard(answer)
+        if not missing:
+            return True
+    return False
+
+
+def config(balancer: Server) -> str:
+    return balancer.path("etc/haproxy/haproxy.cfg").read_text()
+
+
+def test_nodes_join_and_leave_and_no_request_fails(balancer: Server, nodes: list[Node]) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port)
+    result = join(balancer, SHOP, nodes[0])
+    assert result.code == 0, result.err
+    assert ask(port) == f"{nodes[0].port} 127.0.0.1 None"
+    master = master_of(balancer)
+    failures: list[object] = []
+    stop = threading.Event()
+
+    def hammer() -> None:
+        while not stop.is_set():
+            try:
+                answer = ask(port)
+                if not answer.endswith("None"):
+                    failures.append(answer)
+            except OSError as error:
+                failures.append(error)
+
+    visitors = [threading.Thread(target=hammer) for _ in range(2)]
+    for visitor in visitors:
+        visitor.start()
+    try:
+        for node in nodes[1:]:
+            assert join(balancer, SHOP, node).code == 0
+        assert answering(port, nodes)
+        assert balancer.call("stopProxy", "127.0.0.1").code == 0
+        assert answering(port, nodes[1:])
+    finally:
+        stop.set()
+        for visitor in visitors:
+            visitor.join()
+    assert failures == []
+    assert master_of(balancer) == master
+
+
+def test_what_is_there_already_changes_nothing(balancer: Server, nodes: list[Node]) -> None:
+    publish(balancer, SHOP, free_port())
+    join(balancer, SHOP, nodes[0])
+    before = config(balancer), workers(master_of(balancer))
+    result = join(balancer, SHOP, nodes[0])
+    assert (result.code, "already" in result.err) == (0, True)
+    result = balancer.call("stopProxy", "127.0.0.77")
+    assert (result.code, "no service has a node" in result.err) == (0, True)
+    # 127.0.0.1 is not a part of it.
+    assert balancer.call("stopProxy", "127.0.0").code == 0
+    assert (config(balancer), workers(master_of(balancer))) == before
+
+
+def workers(master: int) -> set[str]:
+    return set(Path(f"/proc/{master}/task/{master}/children").read_text().split())
+
+
+def test_nothing_to_leave_on_a_server_without_services(balancer: Server) -> None:
+    assert balancer.call("stopProxy", "127.0.0.1").code == 0
+    assert not balancer.path("etc/haproxy/haproxy.cfg").exists()
+
+
+def test_same_nodes_same_bytes(balancer: Server, nodes: list[Node]) -> None:
+    publish(balancer, SHOP, free_port())
+    for node in nodes[:2]:
+        join(balancer, SHOP, node)
+    first = config(balancer)
+    balancer.call("stopProxy", "127.0.0.1")
+    for node in reversed(nodes[:2]):
+        join(balancer, SHOP, node, names="Shop.test,NONE")
+    assert config(balancer) == first
+
+
+def test_a_request_under_way_is_finished_when_its_node_leaves(balancer: Server, nodes: list[Node]) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port)
+    join(balancer, SHOP, nodes[0])
+    nodes[0].hold = threading.Event()
+    answers: list[str] = []
+    visitor = threading.Thread(target=lambda: answers.append(ask(port, path="/slow")))
+    visitor.start()
+    join(balancer, SHOP, nodes[1])
+    assert balancer.call("stopProxy", "127.0.0.1").code == 0
+    assert answering(port, nodes[1:2])
+    nodes[0].hold.set()
+    visitor.join()
+    assert answers[0].split()[0] == nodes[0].port
+
+
+def test_services_on_one_port_are_told_apart_by_their_names(balancer: Server, nodes: list[Node]) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port)
+    publish(balancer, BLOG, port)
+    assert join(balancer, SHOP, nodes[0], names="shop.test,www.shop.test,m.shop.test").code == 0
+    # The only one gets everything.
+    assert ask(port, "elsewhere.test").split()[0] == nodes[0].port
+    assert join(balancer, BLOG, nodes[1], names="blog.test,NONE").code == 0
+    for host, node in [("shop.test", 0), ("M.Shop.Test:80", 0), ("www.shop.test", 0), ("blog.test", 1)]:
+        assert ask(port, host).split()[0] == nodes[node].port
+    assert ask(port, "elsewhere.test") == "503"
+    before = config(balancer)
+    result = join(balancer, BLOG, nodes[2], names="shop.test,NONE")
+    assert (result.code, "the name shop.test" in result.err) == (21, True)
+    assert config(balancer) == before
+    assert join(balancer, BLOG, nodes[2], names="blog.test,NONE").code == 0
+
+
+def test_many_starts_at_once_all_count(balancer: Server, nodes: list[Node]) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port)
+    codes: list[int] = []
+    calls = [
+        threading.Thread(target=lambda node=node: codes.append(join(balancer, SHOP, node).code))
+        for node in nodes
+    ]
+    for call in calls:
+        call.start()
+    for call in calls:
+        call.join()
+    assert codes == [0, 0, 0]
+    assert answering(port, nodes)
+
+
+def test_a_port_that_is_taken_leaves_all_as_it_was(balancer: Server, nodes: list[Node]) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port)
+    join(balancer, SHOP, nodes[0])
+    before = config(balancer)
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        publish(balancer, BLOG, taken.getsockname()[1])
+        result = join(balancer, BLOG, nodes[1])
+        assert (result.code, "as it was before" in result.err) == (21, True)
+        assert config(balancer) == before
+        assert not balancer.path(f"enstratus/ws/proxy/{BLOG}/names").exists()
+        assert ask(port).split()[0] == nodes[0].port
+        # And the balancer is fit for the next change.
+        assert join(balancer, SHOP, nodes[2]).code == 0
+        assert answering(port, [nodes[0], nodes[2]])
+
+
+def test_a_refused_configuration_leaves_all_as_it_was(balancer: Server, nodes: list[Node]) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port)
+    join(balancer, SHOP, nodes[0])
+    before = config(balancer)
+    publish(balancer, BLOG, 99999)
+    result = join(balancer, BLOG, nodes[1])
+    assert (result.code, "HAProxy refuses" in result.err) == (21, True)
+    assert (config(balancer), ask(port).split()[0]) == (before, nodes[0].port)
+    publish(balancer, BLOG, port, "port.1.protocol=TCP\n")
+    result = join(balancer, BLOG, nodes[1])
+    assert (result.code, "different protocols" in result.err) == (21, True)
+
+
+def test_a_dead_balancer_is_started_again(balancer: Server, nodes: list[Node]) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port)
+    join(balancer, SHOP, nodes[0])
+    end(balancer)
+    assert join(balancer, SHOP, nodes[0]).code == 0
+    assert answering(port, nodes[:1])
+
+
+def test_a_balancer_that_something_else_started_is_taken_over(
+    balancer: Server, nodes: list[Node], need: dict[str, str]
+) -> None:
+    port = free_port()
+    alone = (
+        "defaults\n  mode http\n  timeout client 1s\n  timeout server 1s\n  timeout connect 1s\n"
+        f"frontend old\n  bind *:{port}\n"
+    )
+    balancer.write("etc/haproxy/haproxy.cfg", alone)
+    balancer.path("run").mkdir()
+    pid_file, its_config = balancer.path("run/haproxy.pid"), balancer.path("etc/haproxy/haproxy.cfg")
+    subprocess.run([need["haproxy"], "-D", "-p", pid_file, "-f", its_config], check=True)
+    old = master_of(balancer)
+    publish(balancer, SHOP, port)
+    assert join(balancer, SHOP, nodes[0]).code == 0
+    until(lambda: not is_running(old), "the old one has ended")
+    assert answering(port, nodes[:1])
+    assert balancer.path("etc/haproxy/haproxy.cfg.before-gantry").read_text() == alone
+
+
+def test_https_ends_at_the_balancer(balancer: Server, nodes: list[Node]) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port)
+    cert, key = balancer.path("tmp-cert.pem"), balancer.path("tmp-key.pem")
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=shop.test"
+    )
+    subprocess.run([*command.split(), "-keyout", key, "-out", cert], check=True, capture_output=True)
+    assert join(balancer, SHOP, nodes[0], cert, key, cert).code == 0
+    assert ask(port, scheme="https").split()[::2] == [nodes[0].port, "https"]
+    pem = balancer.path(f"enstratus/ws/proxy/{SHOP}/ssl.pem")
+    assert pem.stat().st_mode & 0o777 == 0o600
+    assert pem.read_text().rstrip().endswith("PRIVATE KEY-----")
+    assert join(balancer, SHOP, nodes[0], cert, balancer.path("nowhere")).code == 21
+    broken = balancer.write("broken.pem", "no key")
+    assert join(balancer, SHOP, nodes[1], cert, broken).code == 21
+    assert ask(port, scheme="https").split()[0] == nodes[0].port
+
+
+def test_another_balancers_helper_can_be_put_in_place(server: Server) -> None:
+    server.custom("proxy-mine", 'echo "mine $*"')
+    server.write("enstratus/custom/proxy-helper", "proxy-mine\n")
+    arguments = (SHOP, "shop.test", "NONE", "10.0.0.1", "10.0.0.2", "80")
+    result = server.call("startProxy", *arguments)
+    assert (result.code, result.out) == (0, "mine add a1 shop.test NONE 10.0.0.1 10.0.0.2 80\n")
+    server.custom("proxy-mine", "exit 3")
+    assert server.call("startProxy", *arguments).code == 21
+    assert server.call("stopProxy", "10.0.0.2").code == 21
+    assert server.call("stopProxy", "10.0.0.2", GANTRY_PROXY_HELPER="../bin/job").code == 21
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("a1", "shop.test", "NONE", "10.0.0.1", "10.0.0.2"),
+        ("a1", "shop.test", "NONE", "10.0.0.1", "10.0.0.2", "80", "/cert"),
+        ("../a1", "shop.test", "NONE", "10.0.0.1", "10.0.0.2", "80"),
+        ("a1", "shop test", "NONE", "10.0.0.1", "10.0.0.2", "80"),
+        ("a1", "shop.test", "x,y z", "10.0.0.1", "10.0.0.2", "80"),
+        ("a1", "shop.test", "NONE", "10.0.0.1", "10.0.0.2/x", "80"),
+        ("a1", "shop.test", "NONE", "10.0.0.1", "10.0.0.2", "http"),
+        ("a1", "shop.test", "NONE", "10.0.0.1", "10.0.0.2", "80\n    user root"),
+    ],
+)
+def test_wrong_arguments_are_a_failure_and_change_nothing(
+    balancer: Server, arguments: tuple[str, ...]
+) -> None:
+    assert balancer.call("startProxy", *arguments).code == 21
+    assert not balancer.path("enstratus/ws/proxy").exists()
+    assert balancer.call("stopProxy", "10.0.0.2 10.0.0.3").code == 21

@@ -1,0 +1,233 @@
+"""A definition becomes a DAG that a person can read, and that is the same at every parse."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import pathlib
+import socket
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, BaseHook, Variable
+from airflow.serialization.serialized_objects import DagSerialization
+
+from gantry import definition, plan
+from gantry.dag import compile as dag_compile
+from gantry.dag import deployment_dags
+
+from .definitions import HEAD, ODD, WEB
+
+BOOKSHOP = pathlib.Path(__file__).parents[3] / "include/bookshop/bookshop.yaml"
+TEXTS = {"bookshop": BOOKSHOP.read_text(), **ODD}
+
+
+@pytest.fixture(scope="module")
+def bookshop() -> DAG:
+    return deployment_dags(BOOKSHOP)[0]
+
+
+def both(text: str) -> list[tuple[plan.Plan, DAG]]:
+    known = definition.loads(text)
+    return [
+        (plan.launch_plan(known), dag_compile.launch_dag(known)),
+        (plan.termination_plan(known), dag_compile.termination_dag(known)),
+    ]
+
+
+def serialized(dag: DAG) -> str:
+    return json.dumps(DagSerialization.to_dict(dag))
+
+
+def timetable(dag: DAG) -> dict[str, Any]:
+    found: dict[str, Any] = DagSerialization.to_dict(dag)["dag"]["timetable"]
+    return found
+
+
+def mapped_group(dag: DAG, task_id: str) -> str | None:
+    found = dag.get_task(task_id).get_closest_mapped_task_group()
+    return found.group_id if found else None
+
+
+# --- structure -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_step_is_a_task_and_every_edge_of_the_plan_an_edge_of_the_dag(name: str) -> None:
+    for found, dag in both(TEXTS[name]):
+        assert sorted(dag.task_ids) == sorted(step.id for step in found)
+        edges = {(task.task_id, after) for task in dag.tasks for after in task.downstream_task_ids}
+        assert set(found.edges) <= edges
+        # Whoever is dealt servers waits for the task that deals them.
+        dealing = {
+            (f"tier-{step.tier}.scale_up", step.id)
+            for step in found
+            if step.per_server and step.tier is not None
+        }
+        assert edges - set(found.edges) <= dealing
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_steps_on_servers_are_mapped_and_all_others_are_not(name: str) -> None:
+    for found, dag in both(TEXTS[name]):
+        for step in found:
+            assert (mapped_group(dag, step.id) is not None) == step.per_server, step.id
+            if step.per_server and step.skipped is None:
+                assert dag.get_task(step.id).map_index_template == "{{ task.servers_label }}"
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_grant_is_waited_for_on_every_server_also_where_the_dependent_stands_on_the_same_tier(
+    name: str,
+) -> None:
+    # Inside a mapped group, a hand waits for its own servers only: enough where there is one.
+    servers = {tier.tier: tier.most for found, _ in both(TEXTS[name]) for tier in found.tiers}
+    for found, dag in both(TEXTS[name]):
+        for before, after in found.edges:
+            step = found.by_id[before]
+            if step.kind is plan.StepKind.GRANT_ACCESS and step.tier is not None and servers[step.tier] > 1:
+                assert mapped_group(dag, before) != mapped_group(dag, after)
+
+
+def test_tiers_services_and_balancers_are_groups_with_names_that_people_know(bookshop: DAG) -> None:
+    groups = bookshop.task_group_dict
+    assert {
+        "tier-database",
+        "tier-application",
+        "tier-proxy",
+        "service-db",
+        "service-app",
+        "balancer-front",
+    } <= set(groups)
+    assert groups["service-app"].group_display_name == "service app"
+    assert groups["service-app"].tooltip == "Service app (a1002) on tier application"
+    assert groups["tier-application"].tooltip == "Tier application, 2 to 6 servers"
+
+
+def test_servers_stand_where_the_page_has_them(bookshop: DAG) -> None:
+    grant = bookshop.get_task("service-app.grant_access_on_db")
+    assert grant.downstream_task_ids == {"service-app.configure"}
+    assert {"service-db.configure", "tier-application.scale_up"} <= grant.upstream_task_ids
+    assert bookshop.get_task("finish_launch").upstream_task_ids == {"balancer-front.start_proxy"}
+
+
+def test_phases_without_configuration_management_keep_their_place_and_say_why(bookshop: DAG) -> None:
+    task = bookshop.get_task("tier-database.execute_configuration_management")
+    assert "names no configuration management" in str(task.doc_md)
+    assert task.downstream_task_ids == {"tier-database.install_services"}
+
+
+# --- what a person sees --------------------------------------------------------------------------------------
+
+
+def test_the_form_asks_for_servers_within_their_limits_services_to_redeploy_and_a_reason(
+    bookshop: DAG,
+) -> None:
+    form = {name: bookshop.params.get_param(name) for name in bookshop.params}
+    assert list(form) == ["servers_database", "servers_application", "servers_proxy", "redeploy", "reason"]
+    schema = form["servers_application"].schema
+    assert (schema["minimum"], schema["maximum"], form["servers_application"].value) == (2, 6, 2)
+    assert form["redeploy"].schema["items"]["enum"] == ["app", "db"]
+    assert form["redeploy"].value == []
+    for param in form.values():
+        assert param.schema["section"]
+        assert param.schema["title"]
+        assert param.description
+        param.resolve()
+    with pytest.raises(Exception, match="7 is greater than the maximum of 6"):
+        form["servers_application"].resolve(7)
+
+
+def test_a_termination_wants_the_deployments_name_typed() -> None:
+    _, terminate = deployment_dags(BOOKSHOP)
+    assert terminate.dag_id == "bookshop.terminate"
+    assert terminate.params.get_param("confirm").value == ""
+    assert "Type bookshop" in str(terminate.params.get_param("confirm").description)
+    assert "bookshop" in str(terminate.doc_md)
+
+
+def test_the_schedule_keeps_the_definitions_time_zone_and_only_launches_are_scheduled() -> None:
+    (_, launch), (_, terminate) = both('schedule: "0 4 * * 0"\ntimezone: Europe/Berlin\n' + ODD["a diamond"])
+    found = timetable(launch)
+    assert found["__type"].endswith("CronTriggerTimetable")
+    assert (found["__var"]["expression"], found["__var"]["timezone"]) == ("0 4 * * 0", "Europe/Berlin")
+    assert timetable(terminate)["__type"].endswith("NullTimetable")
+    by_hand, _ = (dag for _, dag in both(ODD["a diamond"]))
+    assert timetable(by_hand)["__type"].endswith("NullTimetable")
+
+
+def test_one_run_at_a_time_nothing_is_caught_up_and_airflow_decides_about_pausing() -> None:
+    for dag in deployment_dags(BOOKSHOP):
+        assert (dag.max_active_runs, dag.catchup, dag.is_paused_upon_creation) == (1, False, None)
+        assert dag.start_date == datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+
+
+def test_tags_tell_deployments_and_directions_apart() -> None:
+    (_, launch), (_, terminate) = both("tags: [shops, eu]\n" + HEAD + WEB)
+    assert launch.tags == {"gantry", "launch", "shops", "eu"}
+    assert terminate.tags == {"gantry", "terminate", "shops", "eu"}
+
+
+def test_a_launch_updates_the_deployments_asset_and_a_termination_does_not(bookshop: DAG) -> None:
+    assert [asset.name for asset in bookshop.get_task("finish_launch").outlets] == ["deployment://bookshop"]
+    assert not [asset for task in deployment_dags(BOOKSHOP)[1].tasks for asset in task.outlets]
+    assert [task.task_id for task in bookshop.tasks if task.outlets] == ["finish_launch"]
+
+
+def test_the_page_shows_the_topology(bookshop: DAG) -> None:
+    page = str(bookshop.doc_md)
+    assert "```mermaid" in page
+    assert "service_app -->|catalog| service_db" in page
+    assert "balancer_front --> service_app" in page
+    assert "| application | 2 to 6 | `gantry-debian-12` t3.small | app | none |" in page
+    assert "**shop.example.com**" in page
+
+
+def test_a_description_cannot_bring_html_into_the_page() -> None:
+    (_, launch), _ = both('description: "<script>alert(1)</script> & more"\n' + HEAD + WEB)
+    assert "<script>" not in str(launch.doc_md)
+    assert "&lt;script&gt;" in str(launch.doc_md)
+
+
+# --- parsing -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_two_builds_are_the_same(name: str) -> None:
+    for (_, first), (_, second) in zip(both(TEXTS[name]), both(TEXTS[name]), strict=True):
+        assert serialized(first) == serialized(second)
+
+
+def test_building_reads_nothing_but_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any, **__: Any) -> Any:
+        raise AssertionError("I/O while building a DAG")
+
+    monkeypatch.setattr(socket, "socket", forbidden)
+    monkeypatch.setattr(socket, "create_connection", forbidden)
+    monkeypatch.setattr(BaseHook, "get_connection", forbidden)
+    monkeypatch.setattr(Variable, "get", forbidden)
+    monkeypatch.setattr("subprocess.Popen", forbidden)
+    opened: set[str] = set()
+    real = pathlib.Path.open
+
+    def noting(self: pathlib.Path, *arguments: Any, **more: Any) -> Any:
+        opened.add(self.name)
+        return real(self, *arguments, **more)
+
+    monkeypatch.setattr(pathlib.Path, "open", noting)
+    assert len(deployment_dags(BOOKSHOP)) == 2
+    assert opened <= {"bookshop.yaml", "launch.md.jinja", "terminate.md.jinja"}
+
+
+def test_the_definition_is_not_in_the_serialized_dag(bookshop: DAG) -> None:
+    # It travels as a macro: what connections it names is the business of tasks alone.
+    assert "bookshop_catalog" not in serialized(bookshop)
+
+
+def test_chef_is_refused_with_the_place_and_what_to_do(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text(
+        (HEAD + WEB).replace("connection: shop_ssh}", "connection: shop_ssh}, chef: {connection: chef}")
+    )
+    with pytest.raises(dag_compile.NotYetSupportedError, match=r"shop\.yaml:\d+:\d+: .*leave the key out"):
+        deployment_dags(file)
