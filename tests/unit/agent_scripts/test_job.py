@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -379,7 +380,9 @@ def test_scripts_start_with_the_usual_signals(server: Server) -> None:
         "show", "grep -E 'SigIgn|SigBlk' /proc/self/status; umask; pwd; ls -l /proc/self/fd | wc -l"
     )
     start(server, "show")
-    blocked, ignored, *rest = re.findall(r"(?m)^(?:Sig(?:Blk|Ign):\t)?(.+)$", server.call("job", "follow", JOB, "0").out)
+    blocked, ignored, *rest = re.findall(
+        r"(?m)^(?:Sig(?:Blk|Ign):\t)?(.+)$", server.call("job", "follow", JOB, "0").out
+    )
     # Signals 1 to 31, those a script can name: what C libraries keep for themselves above is the caller's affair.
     named = 0x7FFFFFFF
     assert (int(blocked, 16) & named, int(ignored, 16) & named) == (0, 0)
