@@ -14,4 +14,47 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Gantry",
         "description": "Deployment definitions in YAML become DAGs that launch whole application stacks.",
         "versions": [gantry.__version__],
+        "connection-types": [_CHEF],
     }
+
+
+_CHEF = {
+    "connection-type": "chef",
+    "hook-class-name": "gantry.operators.hooks.ChefHook",
+    "hook-name": "Chef",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port"],
+        "relabeling": {
+            "host": "Server URL",
+            "login": "Validation client",
+            "password": "Validation key",
+        },
+        "placeholders": {
+            "host": "https://chef.example.com/organizations/acme",
+            "login": "acme-validator",
+            "password": "-----BEGIN RSA PRIVATE KEY----- …",
+        },
+    },
+    "conn-fields": {
+        "environment": {
+            "label": "Environment",
+            "description": "For launch configurations that name none; _default where this is empty too.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "trusted_certificate": {
+            "label": "Trusted certificate",
+            "description": "PEM. For a Chef server with a certificate of its own; servers trust it.",
+            "schema": {"type": ["string", "null"], "format": "multiline"},
+        },
+        "admin_name": {
+            "label": "Admin name",
+            "description": "Who removes nodes and clients when servers are terminated or replaced. Optional.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "admin_key": {
+            "label": "Admin key",
+            "description": "The administrator's private key, PEM.",
+            "schema": {"type": ["string", "null"], "format": "password"},
+        },
+    },
+}

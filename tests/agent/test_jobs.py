@@ -92,7 +92,7 @@ def test_what_the_worker_began_the_triggerer_ends_from_the_same_byte(machine: Ma
     said, step = Said(), key("handed")
     everything = [progress(machine, job(script), job(second))]
     begun = time.monotonic()
-    assert not asyncio.run(drive.carry_out(everything, machine.access, step, said, 1.5))
+    assert not asyncio.run(drive.carry_out(everything, machine.access, step, said, seconds=1.5))
     assert time.monotonic() - begun < 6
     everything = moved_to_the_triggerer(everything)
     machine.sh("touch /tmp/handed")
@@ -346,7 +346,9 @@ def test_a_check_that_hangs_counts_as_not_healthy(machine: Machine, monkeypatch:
         return drive.Work()
 
     service = names.ServiceId("a66")
-    asyncio.run(drive.prepare([machine.target], machine.access, decide, Said(), service))
+    asyncio.run(
+        drive.prepare([machine.target], machine.access, decide, Said(), drive.Questions(checked=service))
+    )
     assert [each.healthy for each in seen] == [False]
     assert "4714" not in machine.sh("ps -eo args")
     machine.sh("rm -r /mnt/services/a66")

@@ -48,7 +48,7 @@ ROOMS = {
     "status": Room({"definition", "plan"}, never={*NETWORK, "rich", "jinja2"}),
     "agent": Room({"definition", "plan"}),
     "cloud": Room({"definition", "plan"}, {"airflow.providers.amazon"}),
-    "configuration_management": Room({"definition", "plan"}),
+    "configuration_management": Room({"definition", "plan", "agent"}),
     # Airflow's task SDK has no base class for triggers: every provider takes it from here.
     "operators": Room(BELOW_OPERATORS, {*PUBLIC_AIRFLOW, "airflow.triggers.base"}),
     "dag": Room({*BELOW_OPERATORS, "operators"}, PUBLIC_AIRFLOW),

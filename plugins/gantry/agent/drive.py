@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TypeVar
 
 from gantry import errors, names
@@ -26,10 +26,25 @@ class Work:
 
 @dataclasses.dataclass(frozen=True)
 class Applied:
-    """What a server says of itself: the marks on it, and whether the service in question says OK."""
+    """What a server says of itself.
+
+    Attributes:
+        marks: what succeeded jobs have noted there.
+        healthy: whether the service in question says OK.
+        digests: SHA-256 sums (hexadecimal) of the files in question, by path; absent and empty ones are left out.
+    """
 
     marks: Mapping[str, str]
     healthy: bool = False
+    digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Questions:
+    """What a server is asked in addition to its marks: a service's check, the digests of files."""
+
+    checked: names.ServiceId | None = None
+    files: tuple[str, ...] = ()
 
 
 Decide = Callable[[ssh.Target, Applied], Work]
@@ -50,19 +65,18 @@ async def prepare(
     access: ssh.Access,
     decide: Decide,
     output: jobs.Output,
-    checked: names.ServiceId | None = None,
+    questions: Questions = Questions(),
 ) -> list[jobs.Progress]:
     """Ask every server what is applied there, decide what is left, and put the files in place.
 
-    With `checked`, that service's check is asked too. A server that cannot be prepared within its
-    patience comes back with its error; the others go on.
+    A server that cannot be prepared within its patience comes back with its error; the others go on.
     """
 
     async def one(target: ssh.Target) -> jobs.Progress:
         progress = jobs.Progress(target, ())
         try:
             async with asyncio.timeout(access.patience):
-                work = await _prepare(jobs.Agent(target, access), decide, output, checked)
+                work = await _prepare(jobs.Agent(target, access), decide, output, questions)
         except TimeoutError:
             progress.error, progress.passing = f"{target.name}: no answer within {access.patience:g} s", True
             return progress
@@ -80,7 +94,9 @@ async def carry_out(
     access: ssh.Access,
     key: jobs.StepKey,
     output: jobs.Output,
+    *,
     seconds: float | None = None,
+    reader: jobs.Reader | None = None,
 ) -> bool:
     """Drive the servers' jobs, for so many seconds at most; say whether all are done.
 
@@ -88,25 +104,35 @@ async def carry_out(
     """
 
     async def one(progress: jobs.Progress) -> None:
-        agent = jobs.Agent(progress.target, access)
+        agent = jobs.Agent(progress.target, access, reader)
         try:
             await agent.carry_out(progress, key, output)
         except errors.GantryError as error:
             progress.error, progress.passing = str(error), error.passing
             await _forget_secrets(agent, progress)
 
-    tasks = [asyncio.create_task(one(each)) for each in everything if not each.done]
-    if tasks:
-        try:
-            finished, _ = await asyncio.wait(tasks, timeout=seconds)
-        finally:
-            # Also when this call is cancelled: the triggerer would be left with followers that nobody knows.
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in finished:
-            task.result()
+    await side_by_side([one(each) for each in everything if not each.done], seconds)
     return all(each.done for each in everything)
+
+
+async def side_by_side(work: Sequence[Coroutine[None, None, None]], seconds: float | None = None) -> None:
+    """Run coroutines at the same time, for so many seconds at most; what is not done then is cancelled.
+
+    Raises:
+        Exception: what the first of them raised that was done.
+    """
+    tasks = [asyncio.create_task(each) for each in work]
+    if not tasks:
+        return
+    try:
+        finished, _ = await asyncio.wait(tasks, timeout=seconds)
+    finally:
+        # Also when this call is cancelled: nobody goes on behind the back of what comes next.
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in finished:
+        task.result()
 
 
 def verdict(everything: Sequence[jobs.Progress]) -> None:
@@ -128,13 +154,13 @@ async def kill(everything: Sequence[jobs.Progress], access: ssh.Access, key: job
     await asyncio.gather(*(one(each) for each in everything))
 
 
-async def _prepare(
-    agent: jobs.Agent, decide: Decide, output: jobs.Output, checked: names.ServiceId | None
-) -> Work:
+async def _prepare(agent: jobs.Agent, decide: Decide, output: jobs.Output, questions: Questions) -> Work:
     async def attempt() -> Work:
         async with agent.open() as server:
+            checked = questions.checked
             healthy = checked is not None and await _says_ok(server, checked)
-            work = decide(agent.target, Applied(await marks(server), healthy))
+            digests = await _digests(server, questions.files)
+            work = decide(agent.target, Applied(await marks(server), healthy, digests))
             await server.put(work.files)
             return work
 
@@ -165,6 +191,13 @@ async def marks(server: session.Session, prefix: str = "") -> dict[str, str]:
     """What the server has noted as applied: keys to values."""
     listing = await server.run(f"{session.BIN}/marks", *((prefix,) if prefix else ()))
     return dict(line.split(" ", 1) for line in listing.splitlines() if " " in line)
+
+
+async def _digests(server: session.Session, paths: Sequence[str]) -> dict[str, str]:
+    if not paths:
+        return {}
+    listing = await server.run(f"{session.BIN}/digests", *paths)
+    return {path: digest for digest, path in (line.split(maxsplit=1) for line in listing.splitlines())}
 
 
 async def _says_ok(server: session.Session, service: names.ServiceId) -> bool:

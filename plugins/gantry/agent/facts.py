@@ -11,13 +11,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jinja2
-import jinja2.exceptions
-import jinja2.runtime
-import jinja2.sandbox
-
 from gantry import errors, inventory, names
-from gantry.agent import config_file
+from gantry.agent import config_file, templates
 from gantry.definition import models
 
 
@@ -236,9 +231,9 @@ class Facts:
         for key, value in service.custom.items():
             try:
                 text = str(value).lower() if isinstance(value, bool) else str(value)
-                rendered[key] = _TEMPLATES.from_string(text).render(known)
-            except Exception as error:  # a template raises whatever its filters raise
-                raise CustomFactError(name, key, str(error) or type(error).__name__) from error
+                rendered[key] = templates.render(text, known)
+            except templates.TemplateError as error:
+                raise CustomFactError(name, key, error.reason) from error
         return rendered
 
     def _template_facts(self, name: names.ServiceName, server: inventory.Server) -> dict[str, Any]:
@@ -248,8 +243,8 @@ class Facts:
             "deployment": {"name": self.definition.deployment, "description": self.definition.description},
             "tier": {"name": service.tier},
             "service": {"name": name, "id": service.id, **_port(service)},
-            "server": _server_facts(server),
-            "peers": [_server_facts(each) for each in self.servers.of_tier(service.tier)],
+            "server": server_facts(server),
+            "peers": [server_facts(each) for each in self.servers.of_tier(service.tier)],
             "dependencies": {
                 each.service: {
                     "addresses": list(self.addresses_of(each.service)),
@@ -271,7 +266,8 @@ def address(server: inventory.Server) -> str:
     return server.private_address
 
 
-def _server_facts(server: inventory.Server) -> dict[str, str | int]:
+def server_facts(server: inventory.Server) -> dict[str, str | int]:
+    """What templates may know of a server. Raises MissingAddressError."""
     return {"name": server.name, "slot": server.slot, "address": address(server), "id": server.instance_id}
 
 
@@ -286,38 +282,3 @@ def _labels(service: models.Service) -> dict[models.Dependency, str]:
         each: f"{'DATA_SOURCE' if each.datasource else 'SERVICE'}-{number}"
         for number, each in enumerate(service.depends_on, start=1)
     }
-
-
-class _Templates(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """Templates over plain data: no methods, no attributes, nothing that costs more than its text says."""
-
-    intercepted_binops = frozenset({"*", "**", "%"})
-
-    def __init__(self) -> None:
-        super().__init__(undefined=jinja2.StrictUndefined)
-        # `range` would make loops out of nothing.
-        self.globals.clear()
-        # A value that differs each time would restart the service each time.
-        del self.filters["random"]
-
-    def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - whatever the template names
-        """`a.b`: an entry, never an attribute (but for the loop's own)."""
-        if isinstance(obj, jinja2.runtime.LoopContext):
-            return super().getattr(obj, attribute)
-        return self.getitem(obj, attribute)
-
-    def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: ANN401 - as above
-        """`a["b"]`: an entry."""
-        try:
-            return obj[argument]
-        except (TypeError, LookupError, AttributeError):
-            return self.undefined(obj=obj, name=argument)
-
-    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
-        """Arithmetic on numbers only: `"a" * 10**10` would fill the memory."""
-        if operator == "**" or not all(isinstance(each, int | float) for each in (left, right)):
-            raise jinja2.exceptions.SecurityError(f"{operator} is for numbers only, and ** for none")
-        return super().call_binop(context, operator, left, right)
-
-
-_TEMPLATES = _Templates()

@@ -11,8 +11,10 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol
 
+from gantry import errors as root
 from gantry import names
 from gantry.agent import errors, session, ssh
 
@@ -27,6 +29,22 @@ _HOLDS = 10.0
 
 Output = Callable[[names.ServerName, str], None]
 """Takes one line of a script's output, as it comes."""
+
+
+_MOST_KEPT = 2000
+"""Lines of a log that are kept for its reader at most: they travel with a step."""
+
+
+class Reader(Protocol):
+    """Makes sense of what a step's scripts print."""
+
+    def keeps(self, line: str) -> bool:
+        """Whether a line is wanted at the end."""
+        ...
+
+    def failure(self, error: errors.ScriptFailedError, kept: Sequence[str]) -> root.GantryError:
+        """A script's failure, worded from the lines that were kept."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +112,7 @@ class Progress:
             the worker's attention, while the job ran.
         started: when it was started (seconds since 1970), or 0.
         error, passing: what stopped it for good, and whether that may go away by itself.
+        kept: the lines that the step's reader wanted.
     """
 
     target: ssh.Target
@@ -105,6 +124,7 @@ class Progress:
     started: float = 0.0
     error: str = ""
     passing: bool = False
+    kept: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def done(self) -> bool:
@@ -115,9 +135,10 @@ class Progress:
 class Agent:
     """A server's agent: commands and jobs over a connection that is opened again when it breaks."""
 
-    def __init__(self, target: ssh.Target, access: ssh.Access) -> None:
+    def __init__(self, target: ssh.Target, access: ssh.Access, reader: Reader | None = None) -> None:
         self.target = target
         self._access = access
+        self._reader = reader
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[session.Session]:
@@ -195,6 +216,8 @@ class Agent:
             # What ended since it was first asked for in this try has told nobody yet.
             if said.strip() == "succeeded" and not asked:
                 output(self.target.name, f"{job.call}: done before, not run again")
+                if self._reader is not None:
+                    await self._follow(server, progress, identity, _nowhere)
                 return
             progress.started = time.time()
             output(self.target.name, f"$ {job.call}")
@@ -212,13 +235,24 @@ class Agent:
             raise errors.ScriptTimeoutError(self.target.name, job.call, job.timeout, tail)
         if ended.code != 0 or ended.killed:
             tail = await self._tail(server, progress, identity)
-            raise errors.ScriptFailedError(self.target.name, job.call, ended.code, tail, killed=ended.killed)
+            failure = errors.ScriptFailedError(
+                self.target.name, job.call, ended.code, tail, killed=ended.killed
+            )
+            if self._reader is None or ended.killed or ended.code is None:
+                raise failure
+            raise self._reader.failure(failure, progress.kept) from failure
 
     async def _follow(
         self, server: session.Session, progress: Progress, identity: str, output: Output
     ) -> session.Ended:
         """Give out the job's log from where the last reader stopped, line by line, until it has ended."""
-        lines = _Lines(lambda line: output(self.target.name, line))
+
+        def on_line(line: str) -> None:
+            if self._reader is not None and len(progress.kept) < _MOST_KEPT and self._reader.keeps(line):
+                progress.kept.append(line)
+            output(self.target.name, line)
+
+        lines = _Lines(on_line)
 
         def on_output(chunk: bytes) -> None:
             progress.offset += lines.feed(chunk)
@@ -268,6 +302,10 @@ class _Lines:
             self._on_line(self._rest.decode(errors="replace"))
             self._rest = b""
         return given
+
+
+def _nowhere(server: names.ServerName, line: str) -> None:
+    """An output that nobody wants to see twice."""
 
 
 def _identity(progress: Progress, key: StepKey) -> str:

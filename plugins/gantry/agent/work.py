@@ -51,7 +51,7 @@ def install_services(definition: models.Definition, wanted: Iterable[Install], m
         if marks.get(key) == each.archive.version and not each.forced:
             continue
         target = f"{session.TEMPORARY}/{each.service.id}{_suffix(each.archive.url)}"
-        file, job = _fetched(
+        file, job = fetched(
             f"install-{each.service.id}-{_short(each.archive.version)}",
             each.archive,
             target,
@@ -83,7 +83,7 @@ def install_datasources(
         job_name = f"datasource-{service.id}-{datasource}-{_short(dump.version)}"
         config = f"{session.TEMPORARY}/{job_name}.cfg"
         target = f"{session.TEMPORARY}/{job_name}{_suffix(dump.url)}"
-        file, job = _fetched(
+        file, job = fetched(
             job_name,
             dump,
             target,
@@ -274,8 +274,13 @@ def _restart(
     )
 
 
-def _fetched(
-    name: str, download: Download, target: str, call: tuple[str, ...], timeout: float
+def fetched(
+    name: str,
+    download: Download,
+    target: str,
+    call: tuple[str, ...],
+    timeout: float,
+    mark: tuple[str, str] | None = None,
 ) -> tuple[session.RemoteFile, jobs.Job]:
     """A job that downloads a file, calls a script with it, and leaves neither link nor file behind."""
     link = f"{session.TEMPORARY}/{name}.url"
@@ -285,6 +290,8 @@ def _fetched(
         (link, target, download.sha256 or "NULL", *call),
         timeout,
         remove=(link, target),
+        mark=mark,
+        unmark=() if mark is None else (mark[0],),
     )
     return session.RemoteFile(link, f"{download.link()}\n".encode()), job
 

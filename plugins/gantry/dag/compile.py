@@ -15,7 +15,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, BaseOperator, CronTriggerTimetable, TaskGroup, task_group
 
 import gantry.definition
-from gantry import errors, names
+from gantry import names
 from gantry.dag import docs, params
 from gantry.definition import models
 from gantry.operators import catalog
@@ -31,14 +31,6 @@ _NO_DATE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 """Every DAG's start date. Fixed, because a moving one would make a new DAG version at each parse."""
 
 
-class NotYetSupportedError(errors.GantryError):
-    """A definition that asks for what this version of Gantry cannot do."""
-
-    def __init__(self, file: str, what: str) -> None:
-        self.what = what
-        super().__init__(f"{file}:1:1: {what}")
-
-
 def deployment_dags(path: str | pathlib.Path) -> tuple[DAG, DAG]:
     """The DAGs of the definition in a file: its launch and its termination.
 
@@ -52,10 +44,6 @@ def deployment_dags(path: str | pathlib.Path) -> tuple[DAG, DAG]:
         DefinitionError: the definition is wrong; Airflow shows the message, which begins `file:line:column`.
     """
     definition = gantry.definition.load(pathlib.Path(path))
-    if any(each.chef for each in definition.launch_configurations.values()):
-        raise NotYetSupportedError(
-            str(path), "configuration management (chef:) is not in this version; leave the key out"
-        )
     return launch_dag(definition), termination_dag(definition)
 
 

@@ -25,6 +25,24 @@ def launch_params(definition: models.Definition) -> dict[str, Any]:
             ),
             section="Tiers",
         )
+    managed = [
+        name
+        for name in sorted(definition.tiers)
+        if definition.launch_configuration_of(name).configuration_management is not None
+    ]
+    if managed:
+        params["converge"] = Param(
+            [],
+            type="array",
+            items={"type": "string", "enum": managed},
+            examples=managed,
+            title="Tiers to converge",
+            description=(
+                "Configuration management runs on all their servers even if nothing about it has changed. "
+                "Leave empty to run it on new servers, and where run list, attributes or environment changed."
+            ),
+            section="Tiers",
+        )
     services = sorted(definition.services)
     if services:
         params["redeploy"] = Param(

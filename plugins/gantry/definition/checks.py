@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import graphlib
+import re
 from collections.abc import Iterable, Iterator
 
 from gantry import names
@@ -11,6 +12,8 @@ from gantry.definition import models, source
 
 LONGEST_HOST_NAME = 63
 """Characters: the limit of a DNS label. A server's name is also its host name."""
+
+_CHEF_ITEM = re.compile(r"(role|recipe)\[[A-Za-z0-9_:.@\-]+\]")
 
 Finding = tuple[source.Path, str]
 """Where (a path into the data) and what."""
@@ -75,12 +78,29 @@ def _tiers(definition: models.Definition) -> Iterator[Finding]:
                 ("tiers", name, "launch_configuration"),
                 unknown("launch configuration", tier.launch_configuration, definition.launch_configurations),
             )
-        elif tier.run_list and definition.launch_configuration_of(name).chef is None:
-            yield (
-                ("tiers", name, "run_list"),
-                f"a run list needs configuration management, and launch configuration "
-                f"{tier.launch_configuration!r} names none (chef:)",
-            )
+        else:
+            yield from _configuration_management(definition, name, tier)
+
+
+def _configuration_management(
+    definition: models.Definition, name: names.TierName, tier: models.Tier
+) -> Iterator[Finding]:
+    launch = definition.launch_configuration_of(name)
+    if launch.configuration_management is None:
+        for key, what in (("run_list", "a run list needs"), ("attributes", "attributes need")):
+            if getattr(tier, key):
+                yield (
+                    ("tiers", name, key),
+                    f"{what} configuration management, and launch configuration "
+                    f"{tier.launch_configuration!r} names none (chef: or script:)",
+                )
+    if launch.chef is not None:
+        for index, item in enumerate(tier.run_list):
+            if not _CHEF_ITEM.fullmatch(item):
+                yield (
+                    ("tiers", name, "run_list", index),
+                    f"{source.shown(item)} is not an item of a run list (role[NAME] or recipe[NAME])",
+                )
 
 
 def _services(definition: models.Definition) -> Iterator[Finding]:

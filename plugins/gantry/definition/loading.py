@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import pydantic
 
-from gantry.definition import checks, models, source
+from gantry.definition import checks, fields, models, source
 
 _WORDS = {
     "missing": "the key {key} is missing",
@@ -107,7 +107,7 @@ def _bad_name(name: str, context: Mapping[str, object]) -> str:
 
 def _form(context: Mapping[str, object]) -> str:
     pattern = str(context.get("pattern"))
-    return models.FORMS.get(pattern, f"of the form {pattern}")
+    return fields.FORMS.get(pattern, f"of the form {pattern}")
 
 
 def _known_part(read: source.Source, location: source.Path) -> source.Path:

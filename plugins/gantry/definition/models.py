@@ -18,105 +18,44 @@ from pydantic import Field
 
 from gantry import names
 from gantry.definition import source
+from gantry.definition.fields import (
+    BalancerName,
+    ChefEnvironment,
+    ClientSetting,
+    ConfigurationName,
+    Connection,
+    CustomerId,
+    CustomKey,
+    DatasourceName,
+    DeploymentName,
+    Duration,
+    HostName,
+    Json,
+    Model,
+    Port,
+    Region,
+    RunListItem,
+    S3Url,
+    Scalar,
+    SecurityGroup,
+    ServiceId,
+    ServiceName,
+    Sha256,
+    Size,
+    Subnet,
+    TierName,
+    UserId,
+)
 
 SMALLEST_FAN_OUT, LARGEST_FAN_OUT = 1, 64
 MOST_SERVERS = 1000
-LONGEST_DURATION = datetime.timedelta(days=30)
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smh])")
-_DURATION_WORDS = "a length of time is a number of seconds, or text such as 90s, 15m, 1h"
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
-
-
-def _duration(value: object) -> object:
-    """Read `90`, `"90s"`, `"15m"` or `"1h"` as a length of time."""
-    if isinstance(value, datetime.timedelta):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
-    elif isinstance(value, str) and (found := _DURATION.fullmatch(value.strip())):
-        seconds = float(found[1]) * _SECONDS[found[2]]
-    else:
-        raise ValueError(f"{_DURATION_WORDS}, and not {source.shown(value)}")
-    if seconds > LONGEST_DURATION.total_seconds():
-        raise ValueError(f"a length of time is at most {LONGEST_DURATION.days} days")
-    return datetime.timedelta(seconds=seconds)
-
-
-def _positive(value: datetime.timedelta) -> datetime.timedelta:
-    if value <= datetime.timedelta(0):
-        raise ValueError("a length of time is more than zero")
-    return value
-
-
-def _scalar(value: object) -> object:
-    if not isinstance(value, str | int | float):
-        raise ValueError("a text, a number, true or false belongs here")
-    return value
-
-
-Duration = Annotated[
-    datetime.timedelta,
-    pydantic.BeforeValidator(_duration),
-    pydantic.AfterValidator(_positive),
-    pydantic.PlainSerializer(datetime.timedelta.total_seconds),
-]
-_CONNECTION = r"^[A-Za-z0-9_.\-]+$"
-_SHA256 = r"^[0-9a-f]{64}$"
-_S3_URL = r"^s3://[a-z0-9][a-z0-9.\-]{2,62}/\S+$"
-_HOST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?$"
-_REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
-_SIZE = r"^[a-z0-9\-]+\.[a-z0-9\-]+$"
-_SUBNET = r"^subnet-[0-9a-f]+$"
-_SECURITY_GROUP = r"^sg-[0-9a-f]+$"
-_RUN_LIST_ITEM = r"^(role|recipe)\[[A-Za-z0-9_:.@\-]+\]$"
-_CUSTOM_KEY = r"^[A-Za-z][A-Za-z0-9_.\-]*$"
-
-FORMS = {
-    names.NAME_PATTERN: "a name (small letters, digits, single dashes; a letter first)",
-    names.SERVICE_ID_PATTERN: "a service id (a and up to 9 digits, such as a1001)",
-    names.CUSTOMER_ID_PATTERN: "a customer id (c and up to 9 digits, such as c100)",
-    names.USER_PATTERN: "a user name (small letters, digits, _ and -)",
-    _CONNECTION: "a connection's id (letters, digits, _ . -)",
-    _SHA256: "a SHA-256 sum (64 hexadecimal digits in small letters)",
-    _S3_URL: "an S3 URL (s3://BUCKET/KEY)",
-    _HOST_NAME: "a host name (letters, digits, dots, dashes)",
-    _REGION: "a region (such as eu-central-1)",
-    _SIZE: "an instance type (such as t3.small)",
-    _SUBNET: "a subnet's id (such as subnet-0a1b2c3d)",
-    _SECURITY_GROUP: "a security group's id (such as sg-0a1b2c3d)",
-    _RUN_LIST_ITEM: "an item of a run list (role[NAME] or recipe[NAME])",
-    _CUSTOM_KEY: "a custom key (letters, digits, _ . -; a letter first)",
-}
-"""What people call the texts that a pattern describes."""
-
-_NAME = Field(pattern=names.NAME_PATTERN, max_length=40)
-DeploymentName = Annotated[names.DeploymentName, _NAME]
-ConfigurationName = Annotated[str, _NAME]
-TierName = Annotated[names.TierName, _NAME]
-ServiceName = Annotated[names.ServiceName, _NAME]
-DatasourceName = Annotated[names.DatasourceName, _NAME]
-BalancerName = Annotated[names.BalancerName, _NAME]
-CustomerId = Annotated[names.CustomerId, Field(pattern=names.CUSTOMER_ID_PATTERN)]
-Connection = Annotated[names.ConnectionId, Field(pattern=_CONNECTION, max_length=200)]
-# Strict: otherwise `true` would be port 1.
-Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
-Sha256 = Annotated[str, Field(pattern=_SHA256)]
-S3Url = Annotated[str, Field(pattern=_S3_URL)]
-HostName = Annotated[str, Field(pattern=_HOST_NAME)]
-Scalar = Annotated[str | int | float | bool, pydantic.BeforeValidator(_scalar)]
-
-
-class Model(pydantic.BaseModel):
-    """What every part of a definition is: frozen, and closed to keys it does not know."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
 class Cloud(Model):
     """Which cloud the servers run in."""
 
     connection: Connection = names.ConnectionId("aws_default")
-    region: Annotated[str, Field(pattern=_REGION)]
+    region: Region
 
 
 class Ssh(Model):
@@ -132,22 +71,66 @@ class Ssh(Model):
     reconnect_for: Duration = datetime.timedelta(minutes=2)
 
 
+Converge = Literal["on-change", "always"]
+"""When a server that has been configured before is configured again at a launch."""
+
+
 class Chef(Model):
-    """The configuration management that a launch configuration asks for."""
+    """Chef Infra as the configuration management of a launch configuration.
+
+    The connection is of Airflow's type `chef`. `environment` is the connection's where it is left out. `settings`
+    are further lines of `client.rb`. `accept_license` accepts the license of Chef Infra Client on the servers;
+    without it, a client that has not been told otherwise refuses to run.
+    """
 
     connection: Connection
-    environment: str = "_default"
+    environment: ChefEnvironment | None = None
+    converge: Converge = "on-change"
+    log_level: Literal["auto", "trace", "debug", "info", "warn", "error", "fatal"] = "auto"
+    accept_license: bool = False
+    settings: dict[ClientSetting, Scalar] = Field(default_factory=dict)
+
+    @pydantic.field_validator("settings")
+    @classmethod
+    def _not_ours(cls, value: dict[str, Scalar]) -> dict[str, Scalar]:
+        taken = sorted(_SET_BY_US & value.keys())
+        if taken:
+            raise ValueError(f"set by Gantry itself, and not to be set here: {source.listed(taken)}")
+        return value
+
+
+class Script(Model):
+    """A program from object storage as the configuration management of a launch configuration.
+
+    It is called with the tier's run list as its arguments, as root, on each server.
+    """
+
+    program: S3Url
+    sha256: Sha256 | None = None
+    converge: Converge = "on-change"
 
 
 class LaunchConfiguration(Model):
     """How each server of a tier is made: image, size, network, SSH access."""
 
     image: Annotated[str, Field(min_length=1, max_length=128)]
-    size: Annotated[str, Field(pattern=_SIZE)] = "t3.small"
-    subnet: Annotated[str, Field(pattern=_SUBNET)] | None = None
-    security_groups: tuple[Annotated[str, Field(pattern=_SECURITY_GROUP)], ...] = ()
+    size: Size = "t3.small"
+    subnet: Subnet | None = None
+    security_groups: tuple[SecurityGroup, ...] = ()
     ssh: Ssh
     chef: Chef | None = None
+    script: Script | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_kind(self) -> LaunchConfiguration:
+        if self.chef is not None and self.script is not None:
+            raise ValueError("one kind of configuration management belongs here: chef or script, not both")
+        return self
+
+    @property
+    def configuration_management(self) -> Chef | Script | None:
+        """What configures the servers before services are installed, if anything."""
+        return self.chef or self.script
 
 
 class ServerCount(Model):
@@ -183,7 +166,15 @@ class Tier(Model):
 
     launch_configuration: ConfigurationName
     servers: ServerCount
-    run_list: tuple[Annotated[str, Field(pattern=_RUN_LIST_ITEM)], ...] = ()
+    run_list: tuple[RunListItem, ...] = ()
+    attributes: dict[str, Json] = Field(default_factory=dict)
+
+    @pydantic.field_validator("attributes")
+    @classmethod
+    def _no_run_list(cls, value: dict[str, Json]) -> dict[str, Json]:
+        if "run_list" in value:
+            raise ValueError("a run list is no attribute: write it as the tier's run_list")
+        return value
 
 
 class Datasource(Model):
@@ -217,16 +208,16 @@ class Dependency(Model):
 class Service(Model):
     """An application part that is installed on every server of its tier."""
 
-    id: Annotated[names.ServiceId, Field(pattern=names.SERVICE_ID_PATTERN)]
+    id: ServiceId
     tier: TierName
     archive: S3Url
     sha256: Sha256 | None = None
     port: Port | None = None
     protocol: Literal["http", "https", "tcp"] = "tcp"
-    datasources: dict[DatasourceName, Datasource] = {}
+    datasources: dict[DatasourceName, Datasource] = Field(default_factory=dict)
     depends_on: tuple[Dependency, ...] = ()
     order: Literal["datasource-first", "configure-first"] = "datasource-first"
-    custom: dict[Annotated[str, Field(pattern=_CUSTOM_KEY)], Scalar] = {}
+    custom: dict[CustomKey, Scalar] = Field(default_factory=dict)
 
     @pydantic.field_validator("depends_on")
     @classmethod
@@ -270,18 +261,16 @@ class Definition(Model):
     tags: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ()
     schedule: str | None = None
     timezone: str = "UTC"
-    customer_id: Annotated[names.CustomerId, Field(pattern=names.CUSTOMER_ID_PATTERN)] = names.CustomerId(
-        "c100"
-    )
-    user_id: Annotated[str, Field(pattern=names.USER_PATTERN)] = "gantry"
+    customer_id: CustomerId = names.CustomerId("c100")
+    user_id: UserId = "gantry"
     fan_out: Annotated[int, Field(strict=True, ge=SMALLEST_FAN_OUT, le=LARGEST_FAN_OUT)] = 8
     attend_time: Duration = datetime.timedelta(seconds=30)
     timeouts: Timeouts = Timeouts()
     cloud: Cloud
     launch_configurations: Annotated[dict[ConfigurationName, LaunchConfiguration], Field(min_length=1)]
     tiers: Annotated[dict[TierName, Tier], Field(min_length=1)]
-    services: dict[ServiceName, Service] = {}
-    load_balancers: dict[BalancerName, LoadBalancer] = {}
+    services: dict[ServiceName, Service] = Field(default_factory=dict)
+    load_balancers: dict[BalancerName, LoadBalancer] = Field(default_factory=dict)
 
     @pydantic.field_validator("timezone")
     @classmethod
@@ -320,6 +309,12 @@ class Definition(Model):
         return self.launch_configurations[self.tiers[tier].launch_configuration]
 
 
+_SET_BY_US = frozenset(
+    {
+        "chef_license", "chef_server_url", "client_key", "environment", "log_level", "log_location", "node_name",
+        "trusted_certs_dir", "validation_client_name", "validation_key",
+    }
+)  # fmt: skip
 _CRON_FIELDS = 5
 _RANDOM = re.compile(r"(^|[\s,])[rR]([\s(]|$)")
 _SOME_MOMENT = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from gantry.operators import base, finish, scale_up, services, termination
+from gantry.operators import base, configuration_management, finish, scale_up, services, termination
 from gantry.plan import StepKind
 
 OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.SCALE_UP: scale_up.ScaleUpOperator,
     StepKind.HANDSHAKE: scale_up.HandshakeOperator,
+    StepKind.PREPARE_CONFIGURATION_MANAGEMENT: configuration_management.PrepareConfigurationManagementOperator,
+    StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: configuration_management.ExecuteConfigurationManagementOperator,
     StepKind.INSTALL_SERVICES: services.InstallServicesOperator,
     StepKind.INSTALL_DATASOURCES: services.InstallDatasourcesOperator,
     StepKind.CONFIGURE: services.ConfigureOperator,
@@ -19,5 +21,6 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.STOP_PROXY: termination.StopProxyOperator,
     StepKind.STOP_SERVICE: termination.StopServiceOperator,
     StepKind.TERMINATE_SERVERS: termination.TerminateServersOperator,
+    StepKind.CLEAN_UP_CONFIGURATION_MANAGEMENT: configuration_management.CleanUpConfigurationManagementOperator,
     StepKind.FINISH_TERMINATION: termination.FinishTerminationOperator,
 }

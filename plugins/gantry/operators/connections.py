@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.log import mask_secret
 
 from gantry import errors, names
 from gantry.agent import facts, ssh
+from gantry.configuration_management import chef, chef_server
 from gantry.definition import models
+
+_CHEF_URL = re.compile(r"https?://[A-Za-z0-9.\-]+(:[0-9]+)?(/[A-Za-z0-9._~%/\-]*)?")
 
 
 class ConnectionFactError(errors.GantryError):
@@ -69,6 +73,69 @@ def accounts(
         (service, datasource): _account(definition.services[service].datasources[datasource])
         for service, datasource in sorted(needed)
     }
+
+
+def chef_credentials(settings: models.Chef) -> chef.Credentials:
+    """A Chef server and who we are there, from the connection that the definition names.
+
+    Raises:
+        ConnectionFactError, UnknownConnectionError, UnusableChefKeyError: what is missing, and where.
+    """
+    return chef_from(_get(settings.connection))
+
+
+def chef_from(connection: Connection) -> chef.Credentials:
+    """What a connection of the type `chef` says. Raises as `chef_credentials`."""
+    extra = connection.extra_dejson
+    validator = admin = None
+    if connection.login and connection.password:
+        mask_secret(connection.password)
+        validator = chef.Validator(connection.login, _chef_key(connection, connection.password, "password"))
+    elif connection.login or connection.password:
+        raise ConnectionFactError(
+            connection.conn_id,
+            "a validation client needs both a login (its name) and a password (its private key)",
+        )
+    if extra.get("admin_name") and extra.get("admin_key"):
+        key = str(extra["admin_key"])
+        mask_secret(key)
+        admin = chef_server.Actor(str(extra["admin_name"]), _chef_key(connection, key, "admin_key"))
+    elif extra.get("admin_name") or extra.get("admin_key"):
+        raise ConnectionFactError(connection.conn_id, "an administrator needs both admin_name and admin_key")
+    return chef.Credentials(
+        connection=names.ConnectionId(connection.conn_id),
+        url=_chef_url(connection),
+        environment=extra.get("environment") or None,
+        certificate=extra.get("trusted_certificate") or None,
+        validator=validator,
+        admin=admin,
+    )
+
+
+def _chef_key(connection: Connection, key: str, field: str) -> str:
+    try:
+        usable = chef_server.usable_key(key)
+    except errors.GantryError as error:
+        raise ConnectionFactError(connection.conn_id, f"the field {field}: {error}") from None
+    # As it is written on the server: what a form has made of it looks different.
+    mask_secret(usable)
+    return usable
+
+
+def _chef_url(connection: Connection) -> str:
+    """`https://chef.example.com/organizations/acme`: whole in the host field, or scheme, host and port apart."""
+    host = (connection.host or "").strip().rstrip("/")
+    if host and "://" not in host:
+        port = f":{connection.port}" if connection.port else ""
+        name, slash, path = host.partition("/")
+        host = f"{connection.schema or 'https'}://{name}{port}{slash}{path}"
+    if not _CHEF_URL.fullmatch(host):
+        raise ConnectionFactError(
+            connection.conn_id,
+            f"the host is the Chef server's URL, such as https://chef.example.com/organizations/acme, and not "
+            f"{connection.host!r}",
+        )
+    return host
 
 
 def _account(datasource: models.Datasource) -> facts.Account:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 
 from gantry import errors, inventory, names
+from gantry.agent import drive, handshake, jobs, ssh
 from gantry.agent import errors as agent_errors
-from gantry.agent import handshake, jobs, ssh
 from gantry.cloud import servers
 
 _PAUSE = 0.5
@@ -73,18 +73,8 @@ class Greeter:
         With `seconds`, return then at the latest; what is not done can be greeted again.
         """
         started = time.time()
-        tasks = [
-            asyncio.create_task(self._greet(each, deadline, started)) for each in guests if not each.done
-        ]
-        try:
-            finished, _ = await asyncio.wait(tasks, timeout=seconds) if tasks else (set(), set())
-        finally:
-            # Also when this is cancelled itself: nobody goes on asking behind the back of what comes next.
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in finished:
-            task.result()
+        waiting = [self._greet(each, deadline, started) for each in guests if not each.done]
+        await drive.side_by_side(waiting, seconds)
         return all(guest.done for guest in guests)
 
     async def _greet(self, guest: Guest, deadline: float, started: float) -> None:

@@ -10,10 +10,11 @@ import logging
 from airflow.sdk import Context
 
 from gantry import inventory, names
-from gantry.agent import facts, jobs, ssh
+from gantry.agent import facts, jobs, ssh, work
 from gantry.cloud import clients, servers
 from gantry.cloud.objects import Objects
 from gantry.definition import models
+from gantry.inventory import Server
 from gantry.operators import connections
 from gantry.plan import Plan, Step
 
@@ -42,6 +43,7 @@ class Run:
     key: jobs.StepKey
     wanted: dict[str, int]
     redeploy: frozenset[str]
+    converge: frozenset[str]
     reason: str
 
     @functools.cached_property
@@ -82,6 +84,18 @@ class Run:
         """The login for the step's servers."""
         return connections.access(self.ssh_settings)
 
+    def server(self, name: names.ServerName) -> Server:
+        """One of the deployment's servers, which has to be there."""
+        found = self.inventory.named(name)
+        if found is None:
+            raise LookupError(f"{name} is not in the inventory it came from")
+        return found
+
+    def download(self, url: str, sha256: str | None, wanted_by: str) -> work.Download:
+        """An object as it is now. `wanted_by` is what names it, for errors. Raises MissingObjectError, CloudError."""
+        found = self.objects.facts(url, f"{wanted_by}, deployment {self.definition.deployment}")
+        return work.Download(url, found.version, sha256, lambda: self.objects.link(url))
+
     def facts(self, *services: names.ServiceName) -> facts.Facts:
         """What the files of these services are made from. Reads only the accounts that they need."""
         needed = {
@@ -121,6 +135,7 @@ def run_of(context: Context) -> Run:
             for tier, found in compiled.definition.tiers.items()
         },
         redeploy=frozenset(params.get("redeploy") or ()),
+        converge=frozenset(params.get("converge") or ()),
         reason=str(params.get("reason") or ""),
     )
 

@@ -12,7 +12,7 @@ from airflow.sdk import Context
 
 from gantry import names
 from gantry.agent import drive, jobs, ssh
-from gantry.definition import models
+from gantry.configuration_management import readers
 from gantry.operators import base, printing, triggers
 from gantry.operators import run as runs
 
@@ -40,8 +40,12 @@ class ServerStepOperator(base.StepOperator):
         """What is left to do on a server. Called once a task; what it returns, once a server."""
         raise NotImplementedError
 
-    def checked(self, run: runs.Run) -> names.ServiceId | None:  # noqa: ARG002 - for those that have one
-        """The service whose check decides too, if any."""
+    def questions(self, run: runs.Run) -> drive.Questions:  # noqa: ARG002 - for those that have some
+        """What else decides: a service's check, files on the server."""
+        return drive.Questions()
+
+    def reader(self, run: runs.Run) -> readers.Name | None:  # noqa: ARG002 - for those that have one
+        """Who makes sense of what the scripts print, if anybody."""
         return None
 
     def targets(self, run: runs.Run) -> list[ssh.Target]:
@@ -54,21 +58,25 @@ class ServerStepOperator(base.StepOperator):
         access = run.access()
         output = printing.printer(self.log, several=len(found) > 1)
         attend = run.definition.attend_time.total_seconds()
-        decide, checked = self.decide(run), self.checked(run)
+        decide, questions, reader = self.decide(run), self.questions(run), self.reader(run)
 
         async def work() -> tuple[list[jobs.Progress], bool]:
-            everything = await drive.prepare(found, access, decide, output, checked)
+            everything = await drive.prepare(found, access, decide, output, questions)
             for each in everything:
                 if not each.jobs and not each.error:
                     output(each.target.name, "nothing to do: everything is applied already")
             self._driven = (everything, access, run.key)
-            return everything, await drive.carry_out(everything, access, run.key, output, attend)
+            return everything, await drive.carry_out(
+                everything, access, run.key, output, seconds=attend, reader=readers.named(reader)
+            )
 
         everything, done = asyncio.run(work())
         if not done:
-            self._hand_over(context, run, everything, run.ssh_settings)
+            self._hand_over(context, run, everything, reader)
         drive.verdict(everything)
-        return base.result(context, [each.target.name for each in everything])
+        return base.result(
+            context, [each.target.name for each in everything], **readers.report(reader, everything)
+        )
 
     def on_kill(self) -> None:
         """Take the remote processes along when the task is marked, cleared or timed out."""
@@ -82,16 +90,17 @@ class ServerStepOperator(base.StepOperator):
         killer.join()
 
     def _hand_over(
-        self, context: Context, run: runs.Run, everything: list[jobs.Progress], settings: models.Ssh
+        self, context: Context, run: runs.Run, everything: list[jobs.Progress], reader: readers.Name | None
     ) -> None:
         self.log.info("still running after %s; the triggerer goes on following", run.definition.attend_time)
         self.defer(
             trigger=triggers.JobsTrigger(
                 everything=triggers.dump(everything),
-                login=settings.model_dump(mode="json"),
+                login=run.ssh_settings.model_dump(mode="json"),
                 step=run.key.step,
                 epoch=run.key.epoch,
                 attempt=run.key.attempt,
+                reader=reader,
                 report=base.result(context, [each.target.name for each in everything]),
             ),
             method_name="resume",

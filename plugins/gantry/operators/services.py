@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gantry import inventory, names
-from gantry.agent import drive, ssh, work
+from gantry import names
+from gantry.agent import drive, work
 from gantry.operators import run as runs
 from gantry.operators import server_step
 
@@ -18,7 +18,7 @@ class InstallServicesOperator(server_step.ServerStepOperator):
         wanted = [
             work.Install(
                 service,
-                _download(run, service.archive, service.sha256, f"the archive of service {name!r}"),
+                run.download(service.archive, service.sha256, f"the archive of service {name!r}"),
                 forced=name in run.redeploy,
             )
             for name, service in run.definition.services_of(run.tier).items()
@@ -33,13 +33,13 @@ class InstallDatasourcesOperator(server_step.ServerStepOperator):
         """Look at the dumps once."""
         known = run.facts(run.service)
         dumps: Mapping[names.DatasourceName, work.Download] = {
-            name: _download(
-                run, datasource.dump, datasource.sha256, f"datasource {name!r} of service {run.service!r}"
+            name: run.download(
+                datasource.dump, datasource.sha256, f"datasource {name!r} of service {run.service!r}"
             )
             for name, datasource in run.definition.services[run.service].datasources.items()
         }
         return lambda target, applied: work.install_datasources(
-            known, run.service, _server(run, target), dumps, applied.marks
+            known, run.service, run.server(target.name), dumps, applied.marks
         )
 
 
@@ -51,12 +51,12 @@ class ConfigureOperator(server_step.ServerStepOperator):
         known = run.facts(run.service)
         forced = run.service in run.redeploy
         return lambda target, applied: work.configure(
-            known, run.service, _server(run, target), applied, forced=forced
+            known, run.service, run.server(target.name), applied, forced=forced
         )
 
-    def checked(self, run: runs.Run) -> names.ServiceId:
+    def questions(self, run: runs.Run) -> drive.Questions:
         """A service that should run and does not is started again, even if no fact has changed."""
-        return run.definition.services[run.service].id
+        return drive.Questions(checked=run.definition.services[run.service].id)
 
 
 class RestartOperator(server_step.ServerStepOperator):
@@ -65,11 +65,11 @@ class RestartOperator(server_step.ServerStepOperator):
     def decide(self, run: runs.Run) -> drive.Decide:
         """As `ConfigureOperator`."""
         known = run.facts(run.service)
-        return lambda target, applied: work.restart(known, run.service, _server(run, target), applied)
+        return lambda target, applied: work.restart(known, run.service, run.server(target.name), applied)
 
-    def checked(self, run: runs.Run) -> names.ServiceId:
+    def questions(self, run: runs.Run) -> drive.Questions:
         """As `ConfigureOperator`."""
-        return run.definition.services[run.service].id
+        return drive.Questions(checked=run.definition.services[run.service].id)
 
 
 class GrantAccessOperator(server_step.ServerStepOperator):
@@ -82,7 +82,7 @@ class GrantAccessOperator(server_step.ServerStepOperator):
         if dependent is None:
             raise LookupError(f"{run.step.id} has no peer")
         return lambda target, applied: work.grant_access(
-            known, run.service, _server(run, target), dependent, applied.marks
+            known, run.service, run.server(target.name), dependent, applied.marks
         )
 
 
@@ -95,16 +95,6 @@ class StartProxyOperator(server_step.ServerStepOperator):
         balancer = run.step.balancer
         if balancer is None:
             raise LookupError(f"{run.step.id} is about no load balancer")
-        return lambda target, applied: work.start_proxy(known, balancer, _server(run, target), applied.marks)
-
-
-def _server(run: runs.Run, target: ssh.Target) -> inventory.Server:
-    found = run.inventory.named(target.name)
-    if found is None:
-        raise LookupError(f"{target.name} is not in the inventory it came from")
-    return found
-
-
-def _download(run: runs.Run, url: str, sha256: str | None, wanted_by: str) -> work.Download:
-    facts = run.objects.facts(url, f"{wanted_by}, deployment {run.definition.deployment}")
-    return work.Download(url, facts.version, sha256, lambda: run.objects.link(url))
+        return lambda target, applied: work.start_proxy(
+            known, balancer, run.server(target.name), applied.marks
+        )

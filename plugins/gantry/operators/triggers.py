@@ -14,6 +14,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from gantry import errors
 from gantry.agent import drive, jobs, ssh
 from gantry.cloud import clients, servers
+from gantry.configuration_management import readers
 from gantry.definition import models
 from gantry.operators import connections, greeting, printing
 
@@ -67,8 +68,10 @@ class JobsTrigger(StepTrigger):
         epoch: str,
         attempt: str,
         report: dict[str, Any],
+        reader: readers.Name | None = None,
     ) -> None:
         super().__init__(report)
+        self._reader = reader
         self._everything = everything
         self._login = login
         self._key = jobs.StepKey(step, epoch, attempt)
@@ -85,6 +88,7 @@ class JobsTrigger(StepTrigger):
                 "epoch": self._key.epoch,
                 "attempt": self._key.attempt,
                 "report": self._report,
+                "reader": self._reader,
             },
         )
 
@@ -93,7 +97,8 @@ class JobsTrigger(StepTrigger):
         access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
         self._driven = (everything, access)
         output = printing.printer(self.log, several=len(everything) > 1)
-        await drive.carry_out(everything, access, self._key, output)
+        await drive.carry_out(everything, access, self._key, output, reader=readers.named(self._reader))
+        self._report |= readers.report(self._reader, everything)
         return [(each.error, each.passing) for each in everything if each.error]
 
     async def on_kill(self) -> None:

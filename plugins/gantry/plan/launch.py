@@ -22,6 +22,10 @@ from gantry.plan.steps import (
 
 INSTALL_SCRIPTS = ("downloadFile", "installService")
 DATASOURCE_SCRIPTS = ("downloadFile", "installDataSource")
+CONFIGURATION_MANAGEMENT_SCRIPTS: dict[type[models.Chef | models.Script], tuple[str, ...]] = {
+    models.Chef: ("runConfigurationManagement-CHEF",),
+    models.Script: ("downloadFile", "runConfigurationManagement-SCRIPT"),
+}
 CONFIGURE_SCRIPTS = ("configureService", "stopService", "startService", "awaitService")
 
 
@@ -84,8 +88,9 @@ def _tier_steps(definition: models.Definition, tier: names.TierName) -> Iterator
     """Scale up, handshake, configuration management, download and install."""
     group = Group(GroupKind.TIER, tier)
     configuration = definition.tiers[tier].launch_configuration
+    management = definition.launch_configurations[configuration].configuration_management
     skipped = None
-    if definition.launch_configurations[configuration].chef is None:
+    if management is None:
         skipped = f"launch configuration {configuration!r} names no configuration management"
     before: tuple[str, ...] = ()
     for kind, phase, scripts, reason in (
@@ -100,7 +105,7 @@ def _tier_steps(definition: models.Definition, tier: names.TierName) -> Iterator
         (
             StepKind.EXECUTE_CONFIGURATION_MANAGEMENT,
             Phase.EXECUTE_CONFIGURATION_MANAGEMENT,
-            ("runConfigurationManagement-CHEF",),
+            () if management is None else CONFIGURATION_MANAGEMENT_SCRIPTS[type(management)],
             skipped,
         ),
         (StepKind.INSTALL_SERVICES, Phase.INSTALL_SERVICES, INSTALL_SCRIPTS, None),

@@ -83,7 +83,7 @@ FACTS: dict[Phase, PhaseFacts] = {
         DeploymentState.LAUNCHING,
         ServiceState.PAUSED,
         ServiceState.PAUSED,
-        ("runConfigurationManagement-CHEF",),
+        ("runConfigurationManagement-CHEF", "runConfigurationManagement-SCRIPT"),
     ),
     Phase.INSTALL_SERVICES: PhaseFacts(
         "service download and install",

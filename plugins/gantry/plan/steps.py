@@ -30,6 +30,7 @@ class StepKind(enum.StrEnum):
     STOP_PROXY = "stop_proxy"
     STOP_SERVICE = "stop_service"
     TERMINATE_SERVERS = "terminate_servers"
+    CLEAN_UP_CONFIGURATION_MANAGEMENT = "clean_up_configuration_management"
     FINISH_TERMINATION = "finish_termination"
 
 

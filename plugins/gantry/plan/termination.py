@@ -28,6 +28,12 @@ def termination_plan(definition: models.Definition) -> Plan:
         *(_stop_proxy(definition, name, confirm.id) for name in definition.load_balancers),
         *(_stop_service(definition, name, confirm.id) for name in definition.services),
         *(_terminate_servers(definition, name, confirm.id) for name in definition.tiers),
+        *(
+            _clean_up(name)
+            for name in definition.tiers
+            # Of what is known today, only a Chef server keeps anything about servers that are gone.
+            if definition.launch_configuration_of(name).chef is not None
+        ),
     ]
     finish = Step(
         id=step_id(DEPLOYMENT, StepKind.FINISH_TERMINATION),
@@ -87,6 +93,19 @@ def _terminate_servers(definition: models.Definition, name: names.TierName, conf
         group=group,
         tier=name,
         upstream=(*_stopped_proxies(definition, tier=name), *services) or (confirm,),
+    )
+
+
+def _clean_up(name: names.TierName) -> Step:
+    """Forget the servers where their configuration management registered them, once they are gone."""
+    group = Group(GroupKind.TIER, name)
+    return Step(
+        id=step_id(group, StepKind.CLEAN_UP_CONFIGURATION_MANAGEMENT),
+        kind=StepKind.CLEAN_UP_CONFIGURATION_MANAGEMENT,
+        phase=Phase.PREPARE_CONFIGURATION_MANAGEMENT,
+        group=group,
+        tier=name,
+        upstream=(step_id(group, StepKind.TERMINATE_SERVERS),),
     )
 
 

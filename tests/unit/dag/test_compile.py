@@ -224,10 +224,28 @@ def test_the_definition_is_not_in_the_serialized_dag(bookshop: DAG) -> None:
     assert "bookshop_catalog" not in serialized(bookshop)
 
 
-def test_chef_is_refused_with_the_place_and_what_to_do(tmp_path: pathlib.Path) -> None:
+def test_configuration_management_has_its_tasks_where_a_launch_configuration_names_it(
+    tmp_path: pathlib.Path,
+) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text(
         (HEAD + WEB).replace("connection: shop_ssh}", "connection: shop_ssh}, chef: {connection: chef}")
     )
-    with pytest.raises(dag_compile.NotYetSupportedError, match=r"shop\.yaml:\d+:\d+: .*leave the key out"):
-        deployment_dags(file)
+    launch, terminate = deployment_dags(file)
+    tier = next(iter(launch.user_defined_macros["gantry"].definition.tiers))
+    for name in ("prepare", "execute"):
+        operator = launch.task_dict[f"tier-{tier}.{name}_configuration_management"]
+        assert operator.operator_class.__name__ == f"{name.title()}ConfigurationManagementOperator"
+    assert launch.params.get_param("converge").schema["items"]["enum"] == [tier]
+    clean_up = terminate.task_dict[f"tier-{tier}.clean_up_configuration_management"]
+    assert clean_up.upstream_task_ids == {f"tier-{tier}.terminate_servers"}
+
+
+def test_without_configuration_management_nobody_is_asked_to_converge_or_clean_up(
+    bookshop: DAG, tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text(HEAD + WEB)
+    launch, terminate = deployment_dags(file)
+    assert "converge" not in launch.params
+    assert not [task for task in terminate.task_dict if "clean_up" in task]

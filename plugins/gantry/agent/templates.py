@@ -1,0 +1,72 @@
+"""Templates in a definition's values: Jinja2 over plain data, in a sandbox, strict about unknown names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+import jinja2.exceptions
+import jinja2.runtime
+import jinja2.sandbox
+
+from gantry import errors
+
+
+class TemplateError(errors.GantryError):
+    """A text that cannot be rendered. Whoever knows where it stands words it anew from `reason`."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+def render(text: str, known: Mapping[str, Any]) -> str:
+    """Render a text.
+
+    Args:
+        text: the template.
+        known: plain data: texts, numbers, and mappings and lists of them. No objects with methods, no passwords.
+
+    Raises:
+        TemplateError: it asks for what is not known, or for what the sandbox refuses, or is no template.
+    """
+    try:
+        return _TEMPLATES.from_string(text).render(known)
+    except Exception as error:  # a template raises whatever its filters raise
+        raise TemplateError(str(error) or type(error).__name__) from error
+
+
+class _Templates(jinja2.sandbox.ImmutableSandboxedEnvironment):
+    """Templates over plain data: no methods, no attributes, nothing that costs more than its text says."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def __init__(self) -> None:
+        super().__init__(undefined=jinja2.StrictUndefined)
+        # `range` would make loops out of nothing.
+        self.globals.clear()
+        # A value that differs each time would restart the service each time.
+        del self.filters["random"]
+
+    def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - whatever the template names
+        """`a.b`: an entry, never an attribute (but for the loop's own)."""
+        if isinstance(obj, jinja2.runtime.LoopContext):
+            return super().getattr(obj, attribute)
+        return self.getitem(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: ANN401 - as above
+        """`a["b"]`: an entry."""
+        try:
+            return obj[argument]
+        except (TypeError, LookupError, AttributeError):
+            return self.undefined(obj=obj, name=argument)
+
+    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
+        """Arithmetic on numbers only: `"a" * 10**10` would fill the memory."""
+        if operator == "**" or not all(isinstance(each, int | float) for each in (left, right)):
+            raise jinja2.exceptions.SecurityError(f"{operator} is for numbers only, and ** for none")
+        return super().call_binop(context, operator, left, right)
+
+
+_TEMPLATES = _Templates()

@@ -1,0 +1,285 @@
+"""A Chef server's API: signed requests, with or without an organization in the URL.
+
+Signing protocol 1.3 (RSA, SHA-256), which Chef Infra Server since 12.4 and goiardi speak. httpx and cryptography are
+imported where they are used: operators import this module, and every task start imports operators.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import datetime
+import functools
+import hashlib
+import json
+import re
+import ssl
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from gantry import errors
+
+if TYPE_CHECKING:
+    import httpx
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+TIMEOUT = 20.0
+"""Seconds for one request."""
+
+_SERVER_ERROR = 500
+_NOT_FOUND = 404
+_REFUSALS = (401, 403)
+_PEM = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----(.*?)-----END \1-----", re.DOTALL)
+_LINE = 64
+
+
+class UnusableChefKeyError(errors.GantryError):
+    """What should be a client's private key is none."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"no usable private key: {reason}; a Chef client's key is an RSA key in PEM")
+
+
+class ChefServerError(errors.GantryError):
+    """A Chef server's answer that is of no use. `status` is HTTP's."""
+
+    def __init__(self, what: str, status: int, said: str) -> None:
+        self.status = status
+        self.passing = status >= _SERVER_ERROR
+        super().__init__(f"{what}: the Chef server answered {status}: {said or '(nothing)'}")
+
+
+class ChefServerRefusedError(errors.GantryError):
+    """A Chef server that does not accept who we are, or does not let us."""
+
+    def __init__(self, what: str, actor: str, status: int, said: str) -> None:
+        self.actor = actor
+        self.status = status
+        clock = "synchronize the clock" in said or "clock" in said
+        advice = (
+            "The clocks of this machine and of the Chef server are too far apart."
+            if clock
+            else "Check name and key of this client or user in the connection."
+            if status == _REFUSALS[0]
+            else "Its key is right, its permissions are not."
+        )
+        super().__init__(
+            f"{what}: the Chef server refuses {actor!r} ({status}: {said or 'nothing said'})\n{advice}"
+        )
+
+
+class ChefServerUnreachableError(errors.GantryError):
+    """A Chef server that does not answer, or whose certificate is not trusted."""
+
+    def __init__(self, what: str, reason: str, *, untrusted: bool) -> None:
+        self.reason = reason
+        self.passing = not untrusted
+        advice = (
+            "Put the Chef server's certificate into the connection's field trusted_certificate."
+            if untrusted
+            else "Check the URL in the connection, and the way from here to there."
+        )
+        super().__init__(f"{what}: no answer from the Chef server: {reason}\n{advice}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Actor:
+    """A client or user of a Chef server."""
+
+    name: str
+    private_key: str = dataclasses.field(repr=False)
+
+    @functools.cached_property
+    def key(self) -> rsa.RSAPrivateKey:
+        """The key, ready to sign. Raises UnusableChefKeyError."""
+        return _loaded(self.private_key)
+
+
+class ChefServer:
+    """A Chef server, spoken to as one actor.
+
+    Args:
+        url: its root, or `…/organizations/NAME`.
+        actor: who signs.
+        certificate: PEM that is trusted in addition to the machine's own; for a server that made its own.
+    """
+
+    def __init__(self, url: str, actor: Actor, certificate: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        self.actor = actor
+        self._certificate = certificate
+
+    def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """Read `path` (such as `/nodes/x`)."""
+        return self._json("GET", path)
+
+    def post(self, path: str, body: Any) -> Any:  # noqa: ANN401 - JSON
+        """Create something."""
+        return self._json("POST", path, body)
+
+    def put(self, path: str, body: Any) -> Any:  # noqa: ANN401 - JSON
+        """Replace something."""
+        return self._json("PUT", path, body)
+
+    def delete(self, path: str) -> bool:
+        """Remove something; whether it was there."""
+        try:
+            self._json("DELETE", path)
+        except ChefServerError as error:
+            if error.status == _NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def put_file(self, url: str, content: bytes) -> None:
+        """Upload the content of a file to the place that the server named for it."""
+        checksum = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+        headers = {"Content-Type": "application/x-binary", "Content-MD5": checksum}
+        self._checked(f"PUT {url}", self._send("PUT", url, content, headers))
+
+    def nodes(self) -> frozenset[str]:
+        """The names of all nodes."""
+        return frozenset(self.get("/nodes"))
+
+    def clients(self) -> frozenset[str]:
+        """The names of all clients."""
+        return frozenset(self.get("/clients"))
+
+    def delete_node(self, name: str) -> bool:
+        """Remove a node; whether it was there."""
+        return self.delete(f"/nodes/{name}")
+
+    def delete_client(self, name: str) -> bool:
+        """Remove a client; whether it was there."""
+        return self.delete(f"/clients/{name}")
+
+    def check(self) -> None:
+        """See that the server knows the actor and accepts its key.
+
+        Raises:
+            ChefServerRefusedError, ChefServerUnreachableError, ChefServerError, UnusableChefKeyError: it does not.
+        """
+        try:
+            self.get(f"/clients/{self.actor.name}")
+        except ChefServerRefusedError as error:
+            # A validation client may not look at clients; that it was told so means that its key is right.
+            if error.status == _REFUSALS[0]:
+                raise
+        except ChefServerError as error:
+            # A user is no client. Signed well, or this would be a refusal.
+            if error.status != _NOT_FOUND:
+                raise
+
+    def _json(self, method: str, path: str, body: Any = None) -> Any:  # noqa: ANN401 - JSON
+        content = b"" if body is None else json.dumps(body).encode()
+        what = f"{method} {self.url}{path}"
+        answer = self._send(method, f"{self.url}{path}", content, {"Content-Type": "application/json"})
+        self._checked(what, answer)
+        try:
+            return answer.json()
+        except ValueError:
+            # goiardi answers paths that it does not know with nothing, and 200.
+            raise ChefServerError(what, answer.status_code, "no JSON; is the URL right?") from None
+
+    def _send(self, method: str, url: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
+        import httpx  # noqa: PLC0415 - see the head of this module
+
+        try:
+            with httpx.Client(verify=self._trust, timeout=TIMEOUT) as client:
+                return client.request(
+                    method, url, content=content, headers=headers | self._signed(method, url, content)
+                )
+        except httpx.HTTPError as error:
+            untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
+            raise ChefServerUnreachableError(f"{method} {url}", str(error), untrusted=untrusted) from error
+
+    @functools.cached_property
+    def _trust(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        if self._certificate:
+            try:
+                context.load_verify_locations(cadata=self._certificate)
+            except (ssl.SSLError, ValueError) as error:
+                reason = f"the certificate to trust is no PEM certificate ({error})"
+                raise ChefServerUnreachableError(self.url, reason, untrusted=True) from error
+        return context
+
+    def _checked(self, what: str, answer: httpx.Response) -> None:
+        if answer.is_success:
+            return
+        said = _said(answer)
+        if answer.status_code in _REFUSALS:
+            raise ChefServerRefusedError(what, self.actor.name, answer.status_code, said)
+        raise ChefServerError(what, answer.status_code, said)
+
+    def _signed(self, method: str, url: str, content: bytes) -> dict[str, str]:
+        """The headers of the signing protocol, version 1.3. The query is not part of what is signed."""
+        from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - see the head of this module
+        from cryptography.hazmat.primitives.asymmetric import padding  # noqa: PLC0415
+
+        stamp = datetime.datetime.now(tz=datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
+        canonical = "\n".join(
+            (
+                f"Method:{method}",
+                f"Path:{re.sub('/+', '/', urlsplit(url).path) or '/'}",
+                f"X-Ops-Content-Hash:{digest}",
+                "X-Ops-Sign:version=1.3",
+                f"X-Ops-Timestamp:{stamp}",
+                f"X-Ops-UserId:{self.actor.name}",
+                "X-Ops-Server-API-Version:1",
+            )
+        )
+        signature = self.actor.key.sign(canonical.encode(), padding.PKCS1v15(), hashes.SHA256())
+        text = base64.b64encode(signature).decode()
+        lines = [text[start : start + 60] for start in range(0, len(text), 60)]
+        return {
+            "Accept": "application/json",
+            "X-Chef-Version": "17.0.0",
+            "X-Ops-Sign": "algorithm=sha256;version=1.3;",
+            "X-Ops-Userid": self.actor.name,
+            "X-Ops-Timestamp": stamp,
+            "X-Ops-Content-Hash": digest,
+            "X-Ops-Server-API-Version": "1",
+            **{f"X-Ops-Authorization-{number}": line for number, line in enumerate(lines, start=1)},
+        }
+
+
+def usable_key(text: str) -> str:
+    """A private key in PEM, as it should be, from one whose line breaks a form or JSON has eaten.
+
+    Raises:
+        UnusableChefKeyError: it is no RSA private key.
+    """
+    found = _PEM.search(text.replace("\\n", "\n"))
+    if found is None:
+        raise UnusableChefKeyError("it does not begin with -----BEGIN RSA PRIVATE KEY-----")
+    kind, body = found[1], re.sub(r"\s+", "", found[2])
+    lines = [body[start : start + _LINE] for start in range(0, len(body), _LINE)]
+    key = "\n".join((f"-----BEGIN {kind}-----", *lines, f"-----END {kind}-----", ""))
+    _loaded(key)
+    return key
+
+
+@functools.lru_cache(maxsize=8)
+def _loaded(text: str) -> rsa.RSAPrivateKey:
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see the head of this module
+    from cryptography.hazmat.primitives.asymmetric import rsa as kinds  # noqa: PLC0415
+
+    try:
+        key = serialization.load_pem_private_key(text.encode(), password=None)
+    except (ValueError, TypeError) as error:
+        # The library's own words could repeat a part of the key.
+        raise UnusableChefKeyError("it cannot be read, or it is encrypted") from error
+    if not isinstance(key, kinds.RSAPrivateKey):
+        raise UnusableChefKeyError("it is not an RSA key")
+    return key
+
+
+def _said(answer: httpx.Response) -> str:
+    try:
+        said = answer.json().get("error", "")
+    except (ValueError, AttributeError):
+        return answer.text[:200].strip()
+    return "; ".join(map(str, said)) if isinstance(said, list) else str(said)

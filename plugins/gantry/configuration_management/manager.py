@@ -1,0 +1,98 @@
+"""The seam between a launch and a kind of configuration management."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Protocol
+
+import pydantic
+
+from gantry import errors, inventory, names
+from gantry.agent import facts, templates
+from gantry.agent.drive import Applied, Work
+from gantry.definition import models
+
+MARK = "configuration-management"
+"""The note on a server about what it was last configured with."""
+
+
+class Manager(Protocol):
+    """One kind of configuration management, for the servers of one tier.
+
+    `files` are the paths on a server whose digests decide what is left to do there.
+    """
+
+    files: tuple[str, ...]
+
+    def prepare(self, server: inventory.Server, applied: Applied) -> Work:
+        """What the server needs before the run, as far as it is not there already."""
+        ...
+
+    def run(self, server: inventory.Server, applied: Applied, *, forced: bool) -> Work:
+        """The run; nothing if nothing changed since the last one that succeeded."""
+        ...
+
+
+class AttributeTemplateError(errors.GantryError):
+    """A template among a tier's attributes that cannot be rendered."""
+
+    def __init__(self, tier: names.TierName, path: str, reason: str) -> None:
+        self.tier = tier
+        self.path = path
+        super().__init__(
+            f"tiers.{tier}.attributes{path}: {reason}\n"
+            f"A template may use deployment, tier and server, which are plain data, and Jinja's filters."
+        )
+
+
+def first_boot(definition: models.Definition, server: inventory.Server) -> bytes:
+    """`first-boot.json`: the tier's run list, and its attributes with their templates rendered.
+
+    The same facts give the same bytes.
+
+    Raises:
+        AttributeTemplateError: a template asks for what is not there.
+    """
+    tier = definition.tiers[server.tier]
+    known = {
+        "deployment": {"name": definition.deployment, "description": definition.description},
+        "tier": {"name": server.tier},
+        "server": facts.server_facts(server),
+    }
+
+    def rendered(value: pydantic.JsonValue, path: str) -> pydantic.JsonValue:
+        if isinstance(value, dict):
+            return {key: rendered(part, f"{path}.{key}") for key, part in value.items()}
+        if isinstance(value, list):
+            return [rendered(part, f"{path}[{index}]") for index, part in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        try:
+            return templates.render(value, known)
+        except templates.TemplateError as error:
+            raise AttributeTemplateError(server.tier, path, error.reason) from error
+
+    attributes = {key: rendered(value, f".{key}") for key, value in tier.attributes.items()}
+    content = {**attributes, "run_list": list(tier.run_list)}
+    return f"{json.dumps(content, indent=2, sort_keys=True, allow_nan=False)}\n".encode()
+
+
+def digest(*parts: bytes | str) -> str:
+    """A fingerprint of everything that a run depends on."""
+    sums = [hashlib.sha256(part.encode() if isinstance(part, str) else part).hexdigest() for part in parts]
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+
+def due(applied: Applied, wanted: str, converge: models.Converge, *, forced: bool) -> bool:
+    """Whether a server has to be configured (again)."""
+    return forced or converge == "always" or applied.marks.get(MARK) != wanted
+
+
+def differs(digests: Mapping[str, str], path: str, content: bytes) -> bool:
+    """Whether a file is not on the server as it should be. An empty file and none are the same."""
+    return digests.get(path, _EMPTY) != hashlib.sha256(content).hexdigest()
+
+
+_EMPTY = hashlib.sha256(b"").hexdigest()

@@ -1,0 +1,48 @@
+"""A program of the user's own as configuration management: no server, no registration, nothing to clean up."""
+
+from __future__ import annotations
+
+from gantry import inventory
+from gantry.agent import session, work
+from gantry.agent.drive import Applied, Work
+from gantry.configuration_management import manager
+from gantry.definition import models
+
+CONFIG = f"{session.HOME}/ws/script/first-boot.json"
+
+
+class ScriptManager:
+    """A script for the servers of one tier. See `manager.Manager`."""
+
+    files: tuple[str, ...] = (CONFIG,)
+
+    def __init__(
+        self, definition: models.Definition, settings: models.Script, program: work.Download
+    ) -> None:
+        self._definition = definition
+        self._settings = settings
+        self._program = program
+
+    def prepare(self, server: inventory.Server, applied: Applied) -> Work:
+        """The run list and the attributes as JSON, as far as they are not there."""
+        config = session.RemoteFile(CONFIG, manager.first_boot(self._definition, server))
+        return Work((config,) if manager.differs(applied.digests, CONFIG, config.content) else ())
+
+    def run(self, server: inventory.Server, applied: Applied, *, forced: bool) -> Work:
+        """Download the program and call it with the run list's items."""
+        first_boot = manager.first_boot(self._definition, server)
+        wanted = manager.digest(first_boot, self._program.version)
+        if not manager.due(applied, wanted, self._settings.converge, forced=forced):
+            return Work()
+        target = f"{session.TEMPORARY}/script-program"
+        call = (
+            "runConfigurationManagement-SCRIPT",
+            server.name,
+            target,
+            CONFIG,
+            *self._definition.tiers[server.tier].run_list,
+        )
+        timeout = self._definition.timeouts.execute_configuration_management.total_seconds()
+        mark = (manager.MARK, wanted)
+        link, job = work.fetched(f"script-{wanted[:12]}", self._program, target, call, timeout, mark)
+        return Work((link,), (job,))

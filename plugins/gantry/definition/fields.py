@@ -1,0 +1,118 @@
+"""The words of the definition language: names, lengths of time, URLs, and what each of them must look like."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Annotated
+
+import pydantic
+from pydantic import Field
+
+from gantry import names
+from gantry.definition import source
+
+LONGEST_DURATION = datetime.timedelta(days=30)
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smh])")
+_DURATION_WORDS = "a length of time is a number of seconds, or text such as 90s, 15m, 1h"
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _duration(value: object) -> object:
+    """Read `90`, `"90s"`, `"15m"` or `"1h"` as a length of time."""
+    if isinstance(value, datetime.timedelta):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and (found := _DURATION.fullmatch(value.strip())):
+        seconds = float(found[1]) * _SECONDS[found[2]]
+    else:
+        raise ValueError(f"{_DURATION_WORDS}, and not {source.shown(value)}")
+    if seconds > LONGEST_DURATION.total_seconds():
+        raise ValueError(f"a length of time is at most {LONGEST_DURATION.days} days")
+    return datetime.timedelta(seconds=seconds)
+
+
+def _positive(value: datetime.timedelta) -> datetime.timedelta:
+    if value <= datetime.timedelta(0):
+        raise ValueError("a length of time is more than zero")
+    return value
+
+
+def _scalar(value: object) -> object:
+    if not isinstance(value, str | int | float):
+        raise ValueError("a text, a number, true or false belongs here")
+    return value
+
+
+Duration = Annotated[
+    datetime.timedelta,
+    pydantic.BeforeValidator(_duration),
+    pydantic.AfterValidator(_positive),
+    pydantic.PlainSerializer(datetime.timedelta.total_seconds),
+]
+_CONNECTION = r"^[A-Za-z0-9_.\-]+$"
+_SHA256 = r"^[0-9a-f]{64}$"
+_S3_URL = r"^s3://[a-z0-9][a-z0-9.\-]{2,62}/\S+$"
+_HOST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?$"
+_REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
+_SIZE = r"^[a-z0-9\-]+\.[a-z0-9\-]+$"
+_SUBNET = r"^subnet-[0-9a-f]+$"
+_SECURITY_GROUP = r"^sg-[0-9a-f]+$"
+_RUN_LIST_ITEM = r"^[A-Za-z0-9_][A-Za-z0-9_:.@\-]*(\[[A-Za-z0-9_:.@\-]+\])?$"
+_CHEF_NAME = r"^[A-Za-z0-9_\-]+$"
+_SETTING = r"^[a-z][a-z0-9_]*$"
+_CUSTOM_KEY = r"^[A-Za-z][A-Za-z0-9_.\-]*$"
+
+FORMS = {
+    names.NAME_PATTERN: "a name (small letters, digits, single dashes; a letter first)",
+    names.SERVICE_ID_PATTERN: "a service id (a and up to 9 digits, such as a1001)",
+    names.CUSTOMER_ID_PATTERN: "a customer id (c and up to 9 digits, such as c100)",
+    names.USER_PATTERN: "a user name (small letters, digits, _ and -)",
+    _CONNECTION: "a connection's id (letters, digits, _ . -)",
+    _SHA256: "a SHA-256 sum (64 hexadecimal digits in small letters)",
+    _S3_URL: "an S3 URL (s3://BUCKET/KEY)",
+    _HOST_NAME: "a host name (letters, digits, dots, dashes)",
+    _REGION: "a region (such as eu-central-1)",
+    _SIZE: "an instance type (such as t3.small)",
+    _SUBNET: "a subnet's id (such as subnet-0a1b2c3d)",
+    _SECURITY_GROUP: "a security group's id (such as sg-0a1b2c3d)",
+    _RUN_LIST_ITEM: "an item of a run list (role[NAME] or recipe[NAME])",
+    _CHEF_NAME: "the name of a Chef environment (letters, digits, _ and -)",
+    _SETTING: "a setting of client.rb (small letters, digits, _; a letter first)",
+    _CUSTOM_KEY: "a custom key (letters, digits, _ . -; a letter first)",
+}
+"""What people call the texts that a pattern describes."""
+
+_NAME = Field(pattern=names.NAME_PATTERN, max_length=40)
+DeploymentName = Annotated[names.DeploymentName, _NAME]
+ConfigurationName = Annotated[str, _NAME]
+TierName = Annotated[names.TierName, _NAME]
+ServiceName = Annotated[names.ServiceName, _NAME]
+DatasourceName = Annotated[names.DatasourceName, _NAME]
+BalancerName = Annotated[names.BalancerName, _NAME]
+ServiceId = Annotated[names.ServiceId, Field(pattern=names.SERVICE_ID_PATTERN)]
+UserId = Annotated[str, Field(pattern=names.USER_PATTERN)]
+CustomerId = Annotated[names.CustomerId, Field(pattern=names.CUSTOMER_ID_PATTERN)]
+Connection = Annotated[names.ConnectionId, Field(pattern=_CONNECTION, max_length=200)]
+# Strict: otherwise `true` would be port 1.
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+Sha256 = Annotated[str, Field(pattern=_SHA256)]
+S3Url = Annotated[str, Field(pattern=_S3_URL)]
+HostName = Annotated[str, Field(pattern=_HOST_NAME)]
+Region = Annotated[str, Field(pattern=_REGION)]
+Size = Annotated[str, Field(pattern=_SIZE)]
+Subnet = Annotated[str, Field(pattern=_SUBNET)]
+SecurityGroup = Annotated[str, Field(pattern=_SECURITY_GROUP)]
+RunListItem = Annotated[str, Field(pattern=_RUN_LIST_ITEM)]
+ChefEnvironment = Annotated[str, Field(pattern=_CHEF_NAME, max_length=255)]
+ClientSetting = Annotated[str, Field(pattern=_SETTING)]
+CustomKey = Annotated[str, Field(pattern=_CUSTOM_KEY)]
+Json = pydantic.JsonValue
+Scalar = Annotated[str | int | float | bool, pydantic.BeforeValidator(_scalar)]
+
+
+class Model(pydantic.BaseModel):
+    """What every part of a definition is: frozen, and closed to keys it does not know."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)

@@ -1,0 +1,138 @@
+"""Phases 2 and 3 of a launch, and what remains of them at its end. What each kind does stands in its own room."""
+
+from __future__ import annotations
+
+from airflow.sdk import Context
+
+from gantry import errors, names
+from gantry.agent import drive, ssh
+from gantry.configuration_management import chef, chef_server, manager, readers, script
+from gantry.definition import models
+from gantry.operators import base, connections, server_step
+from gantry.operators import run as runs
+
+
+class NoManagementError(errors.GantryError):
+    """A step of configuration management where the launch configuration has none."""
+
+    def __init__(self, tier: names.TierName) -> None:
+        super().__init__(f"tier {tier}: its launch configuration names no configuration management")
+
+
+class ManagementStepOperator(server_step.ServerStepOperator):
+    """A step that a tier's kind of configuration management decides about."""
+
+    def manager(self, run: runs.Run) -> manager.Manager:
+        """The tier's configuration management, with its credentials."""
+        settings = run.definition.launch_configuration_of(run.tier).configuration_management
+        match settings:
+            case models.Chef():
+                return chef.ChefManager(run.definition, settings, connections.chef_credentials(settings))
+            case models.Script():
+                wanted_by = f"the configuration management of tier {run.tier!r}"
+                found = run.download(settings.program, settings.sha256, wanted_by)
+                return script.ScriptManager(run.definition, settings, found)
+            case None:
+                raise NoManagementError(run.tier)
+
+    def questions(self, run: runs.Run) -> drive.Questions:
+        """The files that tell what is left to do."""
+        is_chef = run.definition.launch_configuration_of(run.tier).chef is not None
+        return drive.Questions(files=chef.ChefManager.files if is_chef else script.ScriptManager.files)
+
+
+class PrepareConfigurationManagementOperator(ManagementStepOperator):
+    """Gives servers what they need for the run, and makes way for new ones on the Chef server."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Prepare the servers; then remove what former servers of their names left on the Chef server."""
+        self._new: set[names.ServerName] = set()
+        report = super().perform(context, run)
+        settings = run.definition.launch_configuration_of(run.tier).chef
+        if settings is not None and self._new:
+            self._make_way(connections.chef_credentials(settings))
+        return report
+
+    def decide(self, run: runs.Run) -> drive.Decide:
+        """The files that are not there yet, or not as they should be."""
+        management = self.manager(run)
+        is_chef = isinstance(management, chef.ChefManager)
+
+        def decide(target: ssh.Target, applied: drive.Applied) -> drive.Work:
+            found = management.prepare(run.server(target.name), applied)
+            if is_chef and not chef.registered(applied):
+                self._new.add(target.name)
+            sent = " ".join(file.path for file in found.files) or "none, all are as they should be"
+            self.log.info("%s: files sent: %s", target.name, sent)
+            return found
+
+        return decide
+
+    def _make_way(self, credentials: chef.Credentials) -> None:
+        """A server without a key is new to the Chef server: whatever is registered under its name is not it."""
+        if credentials.admin is None:
+            self.log.info(
+                "connection %s has no admin key: what a former server of the same name has left on the Chef server "
+                "cannot be removed",
+                credentials.connection,
+            )
+            return
+        try:
+            found = chef.forget(credentials, self._new)
+        except chef_server.ChefServerUnreachableError as error:
+            # The servers may reach it all the same; if something is left, their run says so.
+            self.log.warning("not looked for former servers of the same names: %s", error)
+            return
+        for what in found.removed:
+            self.log.info("removed from the Chef server, a former server left it: %s", what)
+
+
+class ExecuteConfigurationManagementOperator(ManagementStepOperator):
+    """Runs the configuration management where something has changed since it last succeeded."""
+
+    def decide(self, run: runs.Run) -> drive.Decide:
+        """What is left to run on a server."""
+        management = self.manager(run)
+        forced = run.tier in run.converge
+        return lambda target, applied: management.run(run.server(target.name), applied, forced=forced)
+
+    def reader(self, run: runs.Run) -> readers.Name | None:
+        """Chef's output tells what was updated, and what a failure means."""
+        return "chef" if run.definition.launch_configuration_of(run.tier).chef is not None else None
+
+
+class CleanUpConfigurationManagementOperator(base.StepOperator):
+    """Removes a tier's nodes and clients from the Chef server when their servers are gone."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Remove what is there under the names that the tier's servers can have; say what cannot be removed."""
+        settings = run.definition.launch_configuration_of(run.tier).chef
+        if settings is None:
+            raise NoManagementError(run.tier)
+        instance = context["ti"]
+        last_try = instance.try_number > (instance.max_tries or 0)
+        skipped = self._clean_up(run, connections.chef_credentials(settings), last_try=last_try)
+        for line in skipped:
+            self.log.warning("skipped: %s", line)
+        return base.result(context, [], skipped=skipped)
+
+    def _clean_up(self, run: runs.Run, credentials: chef.Credentials, *, last_try: bool) -> list[str]:
+        nodes = f"nodes and clients {names.server_name(run.definition.deployment, run.tier, names.Slot(1))} …"
+        if credentials.admin is None:
+            return [
+                f"{nodes} stay on {credentials.url}: connection {credentials.connection} has no admin key"
+            ]
+        try:
+            found = chef.forget(credentials, _possible_names(run.definition.deployment, run.tier))
+        except errors.GantryError as error:
+            # The servers are gone; a Chef server in trouble must not keep the termination from its end.
+            if error.passing and not last_try:
+                raise
+            return [f"{nodes} may still be on {credentials.url}: {str(error).partition(chr(10))[0]}"]
+        self.log.info("removed from the Chef server: %s", ", ".join(found.removed) or "nothing was there")
+        return []
+
+
+def _possible_names(deployment: names.DeploymentName, tier: names.TierName) -> tuple[str, ...]:
+    slots = range(1, models.MOST_SERVERS + 1)
+    return tuple(names.server_name(deployment, tier, names.Slot(slot)) for slot in slots)

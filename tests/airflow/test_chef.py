@@ -1,0 +1,441 @@
+"""Chef on real servers, from Airflow: when it runs, what its failures say, and that no death makes it run twice.
+
+A real Chef server (goiardi); what stands in for chef-client is told in docs/configuration-management.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import signal
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry.configuration_management import chef_repository, chef_server
+from tests.airflow.stage import Launch, Machine, Stage, eventually
+
+pytestmark = pytest.mark.airflow
+
+PREPARE = "tier-only.prepare_configuration_management"
+EXECUTE = "tier-only.execute_configuration_management"
+SCRIPT = "runConfigurationManagement-CHEF"
+Name = Callable[[str], str]
+
+RECIPES = {
+    "default": "file '/tmp/probe' do\n  content node['probe']['text']\nend\n",
+    "other": "file '/tmp/other' do\n  content 'other'\nend\n",
+    "broken": "file('/tmp/first') { content 'stays' }\nexecute 'exit 7'\n",
+    # Sixty seconds of work, or as fast as it goes once /tmp/hurry is there.
+    "slow": textwrap.dedent("""\
+        execute 'work' do
+          command <<~SH
+            echo begun >> /tmp/starts
+            number=0
+            while [ "$number" -lt 120 ] && [ ! -e /tmp/hurry ]; do
+              number=$((number + 1))
+              sleep 0.5
+            done
+          SH
+        end
+        """),
+    "hang": "execute('sleep 4716') { not_if 'test -e /tmp/hurry' }\n",
+}
+
+
+@pytest.fixture(scope="module")
+def chef(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> chef_server.ChefServer:
+    """The Chef server as its administrator, with the cookbook `probe` on it."""
+    server = stage.chef()
+    folder = tmp_path_factory.mktemp("chef") / "cookbooks" / "probe"
+    (folder / "recipes").mkdir(parents=True)
+    (folder / "attributes").mkdir()
+    (folder / "metadata.json").write_text('{"name": "probe", "version": "1.0.0"}')
+    (folder / "attributes" / "default.rb").write_text("default['probe']['text'] = 'by default'\n")
+    for name, text in RECIPES.items():
+        (folder / "recipes" / f"{name}.rb").write_text(text)
+    chef_repository.upload(folder.parents[1], server)
+    return server
+
+
+def bare(name: str, run_list: str = "recipe[probe]", **changes: str) -> str:
+    """The definition of one tier of bare servers, which Chef configures."""
+    facts = {
+        "connection": "chef_default",
+        "chef": "",
+        "attributes": "{}",
+        "servers": "1",
+        "attend": "30s",
+        "timeout": "5m",
+        **changes,
+    }
+    return textwrap.dedent(f"""\
+        deployment: {name}
+        attend_time: {facts["attend"]}
+        timeouts: {{handshake: 120s, execute_configuration_management: {facts["timeout"]}}}
+        cloud: {{region: eu-central-1}}
+        launch_configurations:
+          debian:
+            image: gantry-debian-12
+            ssh: {{connection: bookshop_ssh}}
+            chef: {{connection: {facts["connection"]}, accept_license: true{facts["chef"]}}}
+        tiers:
+          only:
+            launch_configuration: debian
+            servers: {facts["servers"]}
+            run_list: ["{run_list}"]
+            attributes: {facts["attributes"]}
+        """)
+
+
+def launched(stage: Stage, name: str, text: str) -> Launch:
+    """Define a deployment and launch it; come back at once."""
+    stage.define(name, text)
+    return stage.launch(name)
+
+
+def without_secrets(machine: Machine) -> None:
+    """The validator's key is nowhere any more."""
+    assert machine.secrets_in_transit() == []
+    assert (
+        machine.sh("ls /etc/chef /etc/chef.before-gantry 2>/dev/null | grep -c validation || true") == "0\n"
+    )
+
+
+def report(launch: Launch, task: str = EXECUTE, index: int = 0) -> dict[str, Any]:
+    """What a step has left as its result."""
+    path = f"/dags/{launch.dag}/dagRuns/{launch.run}/taskInstances/{task}/xcomEntries/return_value"
+    value = launch.api.call("GET", path, params={"map_index": index, "deserialize": True})["value"]
+    found: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
+    return found
+
+
+def test_chef_runs_on_new_servers_and_when_something_changed(
+    stage: Stage, chef: chef_server.ChefServer, scrapped: Name
+) -> None:
+    name = scrapped("chef-life")
+    first = launched(stage, name, bare(name, attributes='{probe: {text: "on {{ server.name }}"}}'))
+    first.succeeds()
+    machine = stage.machine(name)
+    assert machine.sh("cat /tmp/probe") == f"on {name}-only-1"
+    without_secrets(machine)
+    log = first.task_log(EXECUTE)
+    assert "Creating a new client identity" in log
+    runs = report(first)["runs"][f"{name}-only-1"]
+    assert (runs["updated"], runs["total"]) == (1, 1)
+    assert runs["resources"] == ["file[/tmp/probe] create"]
+    assert runs["seconds"] is not None
+
+    again = stage.launch(name)
+    again.succeeds()
+    assert machine.calls(SCRIPT) == 1
+    assert "nothing to do: everything is applied already" in again.task_log(EXECUTE)
+    assert "files sent: none" in again.task_log(PREPARE)
+
+    stage.redefine(name, bare(name, run_list="recipe[probe::other]"))
+    changed = stage.launch(name)
+    changed.succeeds()
+    assert machine.sh("cat /tmp/other") == "other"
+    assert "no validator is needed" in changed.task_log(EXECUTE)
+
+    forced = stage.launch(name, converge=["only"])
+    forced.succeeds()
+    assert machine.calls(SCRIPT) == 3
+    assert report(forced)["runs"][f"{name}-only-1"]["updated"] == 0
+
+    assert {f"{name}-only-1"} <= set(chef.nodes()) & set(chef.clients())
+    stage.terminate(name).succeeds()
+    assert f"{name}-only-1" not in {*chef.nodes(), *chef.clients()}
+
+
+def test_a_lost_key_and_a_former_server_make_way(
+    stage: Stage, chef: chef_server.ChefServer, scrapped: Name
+) -> None:
+    name = scrapped("chef-lost")
+    launched(stage, name, bare(name)).succeeds()
+    # The server goes without anybody telling Chef; the next one has its name.
+    stage.cloud.client("ec2").terminate_instances(InstanceIds=[stage.machine(name).instance_id])
+    eventually(lambda: not stage.machines(name) or None, "the server to be gone")
+    assert f"{name}-only-1" in chef.nodes()
+    replaced = stage.launch(name)
+    replaced.succeeds()
+    assert f"a former server left it: node {name}-only-1" in replaced.task_log(PREPARE)
+    assert stage.machine(name).calls(SCRIPT) == 1
+
+
+def test_a_lost_key_without_an_admin_is_explained(
+    stage: Stage, chef: chef_server.ChefServer, scrapped: Name
+) -> None:
+    name = scrapped("chef-no-admin")
+    stage.connect("chef_no_admin", stage.chef_connection(admin=False))
+    launched(stage, name, bare(name, connection="chef_no_admin")).succeeds()
+    machine = stage.machine(name)
+    machine.sh("rm /etc/chef/client.pem")
+    launch = stage.launch(name, converge=["only"])
+    error = launch.fails_at(EXECUTE)
+    assert f"{name}-only-1: FATAL: " in error
+    assert "this server has not got its key" in error
+    assert launch.instance(EXECUTE).try_number == 1
+    without_secrets(machine)
+    # What the message says, by hand.
+    chef.delete_client(f"{name}-only-1")
+    chef.delete_node(f"{name}-only-1")
+    launch.clear(EXECUTE)
+    launch.succeeds()
+    termination = stage.terminate(name)
+    termination.succeeds()
+    assert "has no admin key" in termination.task_log("finish_termination").partition("skipped: ")[2]
+    assert f"{name}-only-1" in chef.nodes()
+    chef.delete_client(f"{name}-only-1")
+    chef.delete_node(f"{name}-only-1")
+
+
+@pytest.mark.parametrize(
+    ("case", "changes", "fatal", "advice"),
+    [
+        ("role", {"run_list": "role[chef-late]"}, "nonexistent roles: chef-late", "upload the role"),
+        ("cookbook", {"run_list": "recipe[nowhere]"}, "412", "is not on the Chef server"),
+        ("recipe", {"run_list": "recipe[probe::broken]"}, "exit 7", "mend the cookbook"),
+        ("key", {"connection": "chef_wrong_key"}, "401", "does not accept the key"),
+        ("name", {"connection": "chef_wrong_name"}, "401", "does not accept the key"),
+        ("tls", {"connection": "chef_no_certificate"}, "certificate verify failed", "Trusted certificate"),
+    ],
+)
+def test_what_cannot_pass_fails_once_with_chefs_word_and_what_to_do(
+    stage: Stage,
+    chef: chef_server.ChefServer,
+    scrapped: Name,
+    case: str,
+    changes: dict[str, str],
+    fatal: str,
+    advice: str,
+) -> None:
+    name = scrapped(f"chef-{case}")
+    good = stage.chef_connection()
+    # Without an admin: it is the servers' own way to the Chef server that is looked at.
+    extra = {"environment": "_default"}
+    certificate = {"trusted_certificate": good["extra"]["trusted_certificate"]}
+    stage.connect("chef_wrong_key", {**good, "password": stage.other_key(), "extra": extra | certificate})
+    stage.connect("chef_wrong_name", {**good, "login": "somebody", "extra": extra | certificate})
+    stage.connect("chef_no_certificate", {**good, "extra": extra})
+    settings = ", settings: {http_retry_count: 0}"
+    launch = launched(stage, name, bare(name, chef=settings, **changes))
+    error = launch.fails_at(EXECUTE)
+    first = next(line for line in error.splitlines() if "FATAL" in line)
+    assert f"{name}-only-1: FATAL: " in first
+    assert fatal in first
+    assert advice in first
+    assert f"{SCRIPT} root {name}-only-1" in error
+    assert launch.instance(EXECUTE).try_number == 1
+    without_secrets(stage.machine(name))
+    # Mended, as the message says, and cleared.
+    if case == "role":
+        chef.post("/roles", {"name": "chef-late", "run_list": ["recipe[probe]"], "json_class": "Chef::Role"})
+    else:
+        stage.redefine(name, bare(name))
+    launch.clear(PREPARE)
+    launch.succeeds()
+    assert stage.machine(name).sh("cat /tmp/probe") == "by default"
+    without_secrets(stage.machine(name))
+
+
+@pytest.mark.parametrize("kind", ["refused", "503"])
+def test_what_may_pass_is_tried_three_times(
+    stage: Stage, chef: chef_server.ChefServer, scrapped: Name, kind: str
+) -> None:
+    name = scrapped(f"chef-{kind}")
+    good = stage.chef_connection()
+    with in_trouble(stage, refusing=kind == "refused") as url:
+        stage.connect("chef_in_trouble", {**good, "host": url, "extra": {"environment": "_default"}})
+        settings = ", settings: {http_retry_count: 0, http_retry_delay: 1}"
+        launch = launched(stage, name, bare(name, connection="chef_in_trouble", chef=settings))
+        error = launch.fails_at(EXECUTE, 300)
+    assert "cannot be reached from this server, or is in trouble" in error
+    assert launch.instance(EXECUTE).try_number == 3
+    without_secrets(stage.machine(name))
+    stage.connect("chef_in_trouble", good)
+    launch.clear(PREPARE)
+    launch.succeeds()
+
+
+@contextlib.contextmanager
+def in_trouble(stage: Stage, *, refusing: bool) -> Iterator[str]:
+    """The URL of a Chef server that cannot be spoken to, or has nothing but 503 to say."""
+
+    class Unavailable(http.server.BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST = do_PUT = answer
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer((stage.gateway, 0), Unavailable)
+    url = f"http://{stage.gateway}:{server.server_port}"
+    if refusing:
+        server.server_close()
+        yield url
+        return
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield url
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def begin(stage: Stage, name: str, attend: str) -> tuple[Launch, Machine]:
+    """Launch a deployment whose Chef run takes a minute; come back when it works."""
+    launch = launched(stage, name, bare(name, run_list="recipe[probe::slow]", attend=attend))
+    launch.await_state(EXECUTE, "running", "deferred", seconds=120)
+    machine = stage.machine(name)
+    eventually(lambda: "starts" in machine.sh("ls /tmp") or None, "chef-client to work")
+    return launch, machine
+
+
+def ended_well(launch: Launch, machine: Machine) -> None:
+    """Chef ran once, and its whole output is in the log."""
+    machine.sh("touch /tmp/hurry")
+    launch.succeeds(240)
+    assert machine.sh("cat /tmp/starts") == "begun\n"
+    assert (machine.calls(SCRIPT), machine.calls(SCRIPT, "end")) == (1, 1)
+    log = launch.task_log(EXECUTE)
+    assert log.count("* execute[work] action run") == 1
+    assert "Infra Phase complete, 1/1 resources updated" in log
+    assert report(launch)["runs"][f"{launch.dag}-only-1"]["resources"] == ["execute[work] run"]
+    without_secrets(machine)
+
+
+def test_a_worker_killed_during_a_run_changes_nothing(
+    stage: Stage, chef: chef_server.ChefServer, scrapped: Name
+) -> None:
+    name = scrapped("chef-worker")
+    launch, machine = begin(stage, name, attend="60s")
+    stage.kill_workers(launch, EXECUTE)
+    eventually(lambda: launch.instance(EXECUTE).try_number > 1 or None, "another try", seconds=90)
+    ended_well(launch, machine)
+
+
+def test_a_triggerer_killed_during_a_run_changes_nothing(
+    stage: Stage, chef: chef_server.ChefServer, scrapped: Name
+) -> None:
+    name = scrapped("chef-triggerer")
+    launch, machine = begin(stage, name, attend="2s")
+    launch.await_state(EXECUTE, "deferred")
+    triggerers = stage.airflow.parts()["triggerer"]
+    assert triggerers
+    for pid in triggerers:
+        os.kill(pid, signal.SIGKILL)
+    stage.start_triggerer()
+    ended_well(launch, machine)
+    assert launch.instance(EXECUTE).try_number == 1
+
+
+def test_a_run_that_hangs_is_ended_with_its_children(
+    stage: Stage, chef: chef_server.ChefServer, scrapped: Name
+) -> None:
+    name = scrapped("chef-hang")
+    launch = launched(stage, name, bare(name, run_list="recipe[probe::hang]", timeout="15s", attend="5s"))
+    error = launch.fails_at(EXECUTE)
+    machine = stage.machine(name)
+    assert "did not end within 15 s; it and its children were killed" in error
+    assert "4716" not in machine.sh("ps -eo args")
+    without_secrets(machine)
+    machine.sh("touch /tmp/hurry")
+    launch.clear(EXECUTE)
+    launch.succeeds()
+
+
+def test_twenty_servers_converge_without_a_worker_slot(
+    stage: Stage, chef: chef_server.ChefServer, scrapped: Name
+) -> None:
+    name = scrapped("chef-many")
+    launch = launched(
+        stage, name, bare(name, run_list="recipe[probe::slow]", servers="20", attend="2s", timeout="10m")
+    )
+
+    def all_at_work() -> bool | None:
+        machines = stage.machines(name).values()
+        return (len(machines) == 20 and all("starts" in each.sh("ls /tmp") for each in machines)) or None
+
+    eventually(all_at_work, "twenty servers to converge", seconds=240)
+    eventually(
+        lambda: (
+            (
+                {each.state for each in launch.api.instances(name, launch.run) if each.task_id == EXECUTE}
+                == {"deferred"}
+            )
+            or None
+        ),
+        "no worker to be held",
+    )
+    assert "running" not in {each.state for each in launch.api.instances(name, launch.run)}
+    for machine in stage.machines(name).values():
+        machine.sh("touch /tmp/hurry")
+    launch.succeeds(240)
+    for machine in stage.machines(name).values():
+        assert machine.sh("cat /tmp/starts") == "begun\n"
+        without_secrets(machine)
+
+
+def test_a_program_of_ones_own_configures_servers(stage: Stage, scrapped: Name) -> None:
+    name = scrapped("scripted")
+    program = '#!/bin/sh\necho "$GANTRY_NODE_NAME $*" >> /tmp/ran; grep -o \'"text": "[^"]*"\' "$GANTRY_CONFIG_FILE"\n'
+    url = stage.upload("converge.sh", program.encode())
+    text = bare(name, run_list="base", attributes='{text: "on {{ server.name }}"}').replace(
+        "chef: {connection: chef_default, accept_license: true}", f"script: {{program: {url}}}"
+    )
+    first = launched(stage, name, text)
+    first.succeeds()
+    machine = stage.machine(name)
+    assert machine.sh("cat /tmp/ran") == f"{name}-only-1 base\n"
+    assert f'"text": "on {name}-only-1"' in first.task_log(EXECUTE)
+    assert machine.secrets_in_transit() == []
+    stage.launch(name).succeeds()
+    assert machine.sh("cat /tmp/ran") == f"{name}-only-1 base\n"
+    stage.upload("converge.sh", program.encode() + b"exit 9\n")
+    failed = stage.launch(name)
+    assert "failed with exit code 9" in failed.fails_at(EXECUTE)
+    stage.upload("converge.sh", program.encode())
+    failed.clear(EXECUTE)
+    failed.succeeds()
+
+
+def test_the_test_button_says_whether_the_chef_server_accepts_the_keys(
+    stage: Stage, chef: chef_server.ChefServer
+) -> None:
+    good = stage.chef_connection()
+
+    def press(connection: dict[str, Any]) -> dict[str, Any]:
+        body = {
+            "connection_id": "tried",
+            **{key: value for key, value in connection.items() if key != "extra"},
+            "extra": json.dumps(connection["extra"]),
+        }
+        return stage.api.call("POST", "/connections/test", json=body)
+
+    answer = press(good)
+    assert answer["status"], answer
+    assert f"{stage.cloud.chef_server_url} accepts the keys of chef-validator and admin." in answer["message"]
+    answer = press({**good, "password": stage.other_key()})
+    assert not answer["status"]
+    assert "chef-validator" in answer["message"]
+    assert "PRIVATE" not in answer["message"]
+
+
+def test_the_form_of_a_chef_connection_has_its_fields(stage: Stage) -> None:
+    path = Path("/ui/connections/hook_meta")
+    found = stage.api.ui("GET", str(path))
+    form = next(each for each in found if each["connection_type"] == "chef")
+    assert form["standard_fields"]["host"]["title"] == "Server URL"
+    assert set(form["extra_fields"]) == {"environment", "trusted_certificate", "admin_name", "admin_key"}
