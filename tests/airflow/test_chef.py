@@ -275,7 +275,7 @@ def in_trouble(stage: Stage, *, refusing: bool) -> Iterator[str]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        do_GET = do_POST = do_PUT = answer
+        do_GET = do_POST = do_PUT = answer  # noqa: N815 - names of http.server
 
         def log_message(self, *_: object) -> None:
             pass

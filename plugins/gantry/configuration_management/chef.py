@@ -35,14 +35,6 @@ class NoValidatorError(errors.GantryError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Validator:
-    """The client that may register nodes, and nothing else."""
-
-    name: str
-    key: str = dataclasses.field(repr=False)
-
-
-@dataclasses.dataclass(frozen=True)
 class Credentials:
     """A Chef server, and who we are there.
 
@@ -50,6 +42,7 @@ class Credentials:
         connection: the Airflow connection that all this comes from, for error messages.
         url: with or without `/organizations/NAME`.
         certificate: PEM; what a server with a certificate of its own is trusted by.
+        validator: the client that may register nodes, and nothing else; known nodes need none.
         admin: who may remove nodes and clients, if anybody.
     """
 
@@ -57,8 +50,8 @@ class Credentials:
     url: str
     environment: str | None = None
     certificate: str | None = None
-    validator: Validator | None = None
-    admin: chef_server.Actor | None = dataclasses.field(repr=False, default=None)
+    validator: chef_server.Actor | None = None
+    admin: chef_server.Actor | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +133,7 @@ class ChefManager:
             return None
         if self._credentials.validator is None:
             raise NoValidatorError(server.name, self._credentials.connection)
-        key = self._credentials.validator.key
+        key = self._credentials.validator.private_key
         return session.RemoteFile(f"{session.TEMPORARY}/chef-validation.pem", key.encode())
 
 

@@ -33,6 +33,8 @@ from gantry.local import engine, errors
 ACCOUNT_ID = "123456789012"  # moto's default
 IMAGE_NAME = "gantry-debian-12"
 IMAGE_ID = "ami-0d6120009a4712000"  # the same in every embedded cloud
+PREPARED_IMAGE_NAME = "gantry-debian-12-prepared"
+PREPARED_IMAGE_ID = "ami-0d6120009a4712001"
 
 _LONGEST_CLIENT_TOKEN = 64
 _PENDING, _RUNNING, _SHUTTING_DOWN, _TERMINATED, _STOPPING = 0, 16, 32, 48, 64
@@ -341,8 +343,8 @@ def install(ground: Ground) -> None:
     moto_utils.filter_dict_attribute_mapping["client-token"] = "client_token"
 
 
-def furnish(region: str, cidr: str, image: str) -> tuple[str, str, str]:
-    """Put our image there, and make the Docker network the account's default VPC, with one subnet.
+def furnish(region: str, cidr: str, image: str, prepared_image: str) -> tuple[str, str, str]:
+    """Put our images there, and make the Docker network the account's default VPC, with one subnet.
 
     Done in moto's objects, as the API offers neither a chosen image id nor a default VPC with a chosen range.
 
@@ -350,16 +352,25 @@ def furnish(region: str, cidr: str, image: str) -> tuple[str, str, str]:
         The ids of the VPC, of its subnet, and of the VPC's default security group.
     """
     ec2 = ec2_backends[ACCOUNT_ID][region]
-    ec2.amis[IMAGE_ID] = Ami(
-        ec2,
-        IMAGE_ID,
-        name=IMAGE_NAME,
-        description="Debian 12 with cloud-init and sshd, a container of this machine",
-        image_location=image,
-        architecture="x86_64",
-        virtualization_type="hvm",
-        region_name=f"{region}a",
-    )
+    for identifier, name, description, location in (
+        (IMAGE_ID, IMAGE_NAME, "Debian 12 with cloud-init, sshd and chef-client", image),
+        (
+            PREPARED_IMAGE_ID,
+            PREPARED_IMAGE_NAME,
+            "The same with MariaDB, HAProxy and PyMySQL",
+            prepared_image,
+        ),
+    ):
+        ec2.amis[identifier] = Ami(
+            ec2,
+            identifier,
+            name=name,
+            description=f"{description}, a container of this machine",
+            image_location=location,
+            architecture="x86_64",
+            virtualization_type="hvm",
+            region_name=f"{region}a",
+        )
     for subnet in list(ec2.get_default_subnets().values()):
         ec2.delete_subnet(subnet.id)
     ec2.delete_vpc(ec2.get_default_vpc().id)

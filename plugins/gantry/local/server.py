@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import logging
 import os
 import secrets
@@ -10,14 +11,13 @@ import signal
 import string
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import docker
 from werkzeug import serving
 
-from gantry.local import engine, signatures, state
+from gantry.local import chef_server, engine, signatures, state
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PORT = 4566
 DEFAULT_REGION = "eu-central-1"
 DEFAULT_IMAGE = "gantry-server:latest"
+PREPARED_IMAGE = "gantry-server:prepared"
 _WORKERS = 8
 
 _log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def serve(name: str, state_dir: Path, region: str = DEFAULT_REGION, image: str =
         engine.remove_all(client, name)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _running(
     client: docker.DockerClient, name: str, state_dir: Path, region: str, image: str
 ) -> Iterator[state.EmbeddedCloud]:
@@ -68,10 +69,13 @@ def _running(
 
     from gantry.local import ec2  # noqa: PLC0415 (it imports moto)
 
-    with concurrent.futures.ThreadPoolExecutor(_WORKERS, "docker") as workers:
+    with (
+        contextlib.ExitStack() as ending,
+        concurrent.futures.ThreadPoolExecutor(_WORKERS, "docker") as workers,
+    ):
         machines = engine.Machines(client, name, str(network.name))
         ec2.install(ec2.Ground(machines, image, threading.RLock(), workers))
-        vpc_id, subnet_id, security_group_id = ec2.furnish(region, str(cidr), image)
+        vpc_id, subnet_id, security_group_id = ec2.furnish(region, str(cidr), image, PREPARED_IMAGE)
 
         application: WSGIApplication = werkzeug_app.DomainDispatcherApplication(
             werkzeug_app.create_backend_app
@@ -85,6 +89,9 @@ def _running(
                 _log.info("%s %s %s", self.command, self.path.partition("?")[0], code)
 
         address = str(cidr[1])
+        chef = ending.enter_context(
+            chef_server.running(address, state.directory(name, state_dir).absolute() / "chef")
+        )
         http = serving.make_server(address, PORT, application, threaded=True, request_handler=Handler)
         thread = threading.Thread(target=http.serve_forever, name="http", daemon=True)
         thread.start()
@@ -103,6 +110,9 @@ def _running(
                 cidr=str(cidr),
                 pid=os.getpid(),
                 state_dir=state_dir.absolute(),
+                chef_server_url=chef.url,
+                chef_certificate=chef.certificate,
+                chef_keys=chef.folder,
             )
         finally:
             http.shutdown()

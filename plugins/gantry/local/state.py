@@ -8,19 +8,22 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import quote, urlencode
 
 import boto3
 import pydantic
 
+from gantry.configuration_management import chef_server
 from gantry.local import errors
 
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
     from types_boto3_s3 import S3Client
+    from types_boto3_secretsmanager import SecretsManagerClient
 
 DEFAULT_NAME = "gantry"
+Service = Literal["ec2", "s3", "secretsmanager"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class EmbeddedCloud:
         cidr: Addresses of the network, the VPC and the subnet.
         pid: The server process.
         state_dir: Where `NAME/state.json` and `NAME/server.log` are.
+        chef_server_url: A Chef server answers here, with the self-signed `chef_certificate` (PEM).
+        chef_keys: Folder with `chef-validator.pem` and `admin.pem`, the keys of its first two clients.
     """
 
     name: str
@@ -49,6 +54,9 @@ class EmbeddedCloud:
     cidr: str
     pid: int
     state_dir: Path
+    chef_server_url: str
+    chef_certificate: str
+    chef_keys: Path
 
     @property
     def log_file(self) -> Path:
@@ -74,18 +82,40 @@ class EmbeddedCloud:
             }
         )
 
+    def chef_connection(self) -> dict[str, Any]:
+        """The Airflow connection of this cloud's Chef server, as JSON has it (holds two private keys)."""
+        return {
+            "conn_type": "chef",
+            "description": f"the Chef server of the embedded cloud {self.name}",
+            "host": self.chef_server_url,
+            "login": "chef-validator",
+            "password": (self.chef_keys / "chef-validator.pem").read_text(),
+            "extra": {
+                "trusted_certificate": self.chef_certificate,
+                "admin_name": "admin",
+                "admin_key": (self.chef_keys / "admin.pem").read_text(),
+            },
+        }
+
+    def chef_server(self) -> chef_server.ChefServer:
+        """This cloud's Chef server, spoken to as its administrator."""
+        actor = chef_server.Actor("admin", (self.chef_keys / "admin.pem").read_text())
+        return chef_server.ChefServer(self.chef_server_url, actor, self.chef_certificate)
+
     @overload
     def client(self, service: Literal["ec2"]) -> EC2Client: ...
     @overload
     def client(self, service: Literal["s3"]) -> S3Client: ...
-    def client(self, service: Literal["ec2", "s3"]) -> EC2Client | S3Client:
+    @overload
+    def client(self, service: Literal["secretsmanager"]) -> SecretsManagerClient: ...
+    def client(self, service: Service) -> EC2Client | S3Client | SecretsManagerClient:
         """A boto3 client of this cloud, independent of the environment's AWS settings."""
         return _client(self, service)
 
 
 # boto3 reads megabytes of API descriptions for each client; one serves all threads.
 @functools.lru_cache(maxsize=8)
-def _client(cloud: EmbeddedCloud, service: Literal["ec2", "s3"]) -> EC2Client | S3Client:
+def _client(cloud: EmbeddedCloud, service: Service) -> EC2Client | S3Client | SecretsManagerClient:
     session = boto3.Session(
         aws_access_key_id=cloud.access_key_id,
         aws_secret_access_key=cloud.secret_access_key,
@@ -93,7 +123,9 @@ def _client(cloud: EmbeddedCloud, service: Literal["ec2", "s3"]) -> EC2Client | 
     )
     if service == "ec2":
         return session.client("ec2", endpoint_url=cloud.endpoint_url)
-    return session.client("s3", endpoint_url=cloud.endpoint_url)
+    if service == "s3":
+        return session.client("s3", endpoint_url=cloud.endpoint_url)
+    return session.client("secretsmanager", endpoint_url=cloud.endpoint_url)
 
 
 _FORMAT = pydantic.TypeAdapter(EmbeddedCloud)

@@ -90,7 +90,8 @@ def chef_from(connection: Connection) -> chef.Credentials:
     validator = admin = None
     if connection.login and connection.password:
         mask_secret(connection.password)
-        validator = chef.Validator(connection.login, _chef_key(connection, connection.password, "password"))
+        key = _chef_key(connection, connection.password, "password")
+        validator = chef_server.Actor(connection.login, key)
     elif connection.login or connection.password:
         raise ConnectionFactError(
             connection.conn_id,

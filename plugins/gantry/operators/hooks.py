@@ -29,14 +29,7 @@ class ChefHook(BaseHook):
         """Sign a request with each key that the connection holds; whether the Chef server accepts them, in words."""
         try:
             found = connections.chef_from(self.get_connection(self.chef_conn_id))
-            actors = [
-                actor
-                for actor in (
-                    found.validator and chef_server.Actor(found.validator.name, found.validator.key),
-                    found.admin,
-                )
-                if actor is not None
-            ]
+            actors = [actor for actor in (found.validator, found.admin) if actor is not None]
             for actor in actors:
                 chef_server.ChefServer(found.url, actor, found.certificate).check()
         except errors.GantryError as error:

@@ -27,7 +27,9 @@ tiers:
     run_list: ["role[web]", "recipe[base::users]"]
     attributes:
       nginx:
-        {{workers: 4, motd: "{{{{ server.name }}}} at {{{{ server.address }}}}", hosts: [a, "{{{{ deployment.name }}}}"]}}
+        workers: 4
+        motd: "{{{{ server.name }}}} at {{{{ server.address }}}}"
+        hosts: [a, "{{{{ deployment.name }}}}"]
       debug: false
 """
 CHEF = "chef: {connection: chef_default}"
@@ -60,7 +62,7 @@ def managed(
     facts: dict[str, Any] = {
         "connection": names.ConnectionId("chef_default"),
         "url": "https://chef.example.com/organizations/acme",
-        "validator": chef.Validator("acme-validator", KEY),
+        "validator": chef_server.Actor("acme-validator", KEY),
     }
     return chef.ChefManager(found, settings, chef.Credentials(**(facts | more)))
 
@@ -90,14 +92,14 @@ def test_first_boot_holds_the_run_list_and_the_attributes_rendered() -> None:
 
 
 def test_what_a_template_renders_cannot_leave_its_value() -> None:
-    known = read(hosts='x: "{{ tier.name ~ \'\\", \\"run_list\\": []\' }}", hosts')
+    known = read(hosts='x: "{{ tier.name ~ \'\\", \\"run_list\\": []\' }}"\n        hosts')
     content = put(managed(known=known).prepare(SERVER, NEW))[chef.FIRST_BOOT]
     assert json.loads(content)["nginx"]["x"] == 'web", "run_list": []'
     assert json.loads(content)["run_list"] == ["role[web]", "recipe[base::users]"]
 
 
 def test_a_template_that_asks_for_more_is_an_error_with_its_place() -> None:
-    known = read(hosts='x: ["{{ peers }}"], hosts')
+    known = read(hosts='x: ["{{ peers }}"]\n        hosts')
     with pytest.raises(manager.AttributeTemplateError) as raised:
         managed(known=known).prepare(SERVER, NEW)
     assert str(raised.value).startswith("tiers.web.attributes.nginx.x[0]: 'peers' is undefined\n")
@@ -188,7 +190,7 @@ def test_no_key_is_shown() -> None:
     actor = chef_server.Actor("admin", KEY)
     shown = repr(
         chef.Credentials(
-            names.ConnectionId("c"), "https://c", validator=chef.Validator("v", KEY), admin=actor
+            names.ConnectionId("c"), "https://c", validator=chef_server.Actor("v", KEY), admin=actor
         )
     )
     assert "validator\n" not in shown

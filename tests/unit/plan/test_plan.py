@@ -248,6 +248,7 @@ def test_a_deployment_of_servers_alone_is_launched() -> None:
     ] == [
         StepKind.CONFIRM,
         StepKind.TERMINATE_SERVERS,
+        StepKind.CLEAN_UP_CONFIGURATION_MANAGEMENT,
         StepKind.FINISH_TERMINATION,
     ]
 

@@ -1,0 +1,141 @@
+"""The Chef server of an embedded cloud: goiardi, with authentication on, behind a certificate of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from gantry import errors as root
+from gantry.configuration_management import chef_server
+from gantry.local import errors
+
+PROGRAM = "goiardi"
+# The network's gateway is ours alone, so the port may be the same each time.
+PORT = 4545
+VALIDATOR = "chef-validator"
+ADMIN = "admin"
+_READY_SECONDS = 20.0
+
+
+class ChefServerStartError(errors.LocalCloudError):
+    """goiardi does not run."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the Chef server does not start: {reason}")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A Chef server that answers. `folder` holds the keys `chef-validator.pem` and `admin.pem`, for root alone."""
+
+    url: str
+    certificate: str
+    folder: Path
+
+
+@contextlib.contextmanager
+def running(address: str, folder: Path) -> Iterator[Running]:
+    """Run a Chef server, empty at first; its keys and everything in it go with it.
+
+    Args:
+        address: that it listens on, and that its certificate is for.
+        folder: is made anew.
+
+    Raises:
+        ChefServerStartError: it does not run, or does not answer within 20 s.
+    """
+    if shutil.which(PROGRAM) is None:
+        raise ChefServerStartError(f"there is no {PROGRAM}; run docker/setup-machine.sh")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700, parents=True)
+    certificate = _certificate(address, folder)
+    log_file = folder / "goiardi.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - no input of a user
+            # It ends with us, however we end.
+            ["setpriv", "--pdeathsig", "KILL", PROGRAM, *_options(address, folder)],  # noqa: S607 - Debian's
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=lambda: os.umask(0o077),  # noqa: PLW1509 - a process of one thread so far
+        )
+    try:
+        found = Running(f"https://{address}:{PORT}", certificate, folder)
+        _await_answer(process, found, log_file)
+        yield found
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _options(address: str, folder: Path) -> list[str]:
+    return [
+        "-I", address, "-H", address, "-P", str(PORT), "--use-auth", "--disable-webui", f"--conf-root={folder}",
+        "--use-ssl", f"--ssl-cert={folder / 'server.crt'}", f"--ssl-key={folder / 'server.key'}",
+        f"--local-filestore-dir={folder / 'files'}", "--log-level=warning",
+    ]  # fmt: skip
+
+
+def _await_answer(process: subprocess.Popen[bytes], found: Running, log_file: Path) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    reason = "it wrote no keys"
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            reason = f"it ended with exit code {process.returncode}"
+            break
+        try:
+            actor = chef_server.Actor(ADMIN, (found.folder / f"{ADMIN}.pem").read_text())
+            chef_server.ChefServer(found.url, actor, found.certificate).nodes()
+        except (FileNotFoundError, root.GantryError) as error:
+            reason = str(error)
+        else:
+            return
+        time.sleep(0.05)
+    raise ChefServerStartError(f"{reason}\n{log_file.read_text(errors='replace')[-2000:]}")
+
+
+def _certificate(address: str, folder: Path) -> str:
+    """A certificate of the server's own, and its key, as files; the certificate's text."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
+    now = datetime.datetime.now(tz=datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=365))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    text = certificate.public_bytes(serialization.Encoding.PEM).decode()
+    (folder / "server.crt").write_text(text)
+    (folder / "server.key").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        )
+    )
+    return text
