@@ -1,8 +1,11 @@
 #!/bin/sh
-# Prepares a Debian 12 machine for the demo and the tests: packages, a running Docker Engine, the server image.
+# Prepares a Debian 12 machine for the demo and the tests: packages, a running Docker Engine, the server images.
 # Does nothing, quickly, when nothing is to be done.
 #
-# usage: setup-machine.sh [--image NAME]     (default: gantry-server:latest)
+# usage: [CHEF_CLIENT=VERSION] setup-machine.sh
+#
+# CHEF_CLIENT is what becomes chef-client on the servers: `stand-in` (default), or a version of Chef Infra Client
+# such as `18`, where its vendor's installer can be reached.
 set -eu
 
 # docker.io           the engine that the servers run on
@@ -11,9 +14,11 @@ set -eu
 # openssh-client      to look into a server by hand, ssh-keygen
 # curl zip unzip      service archives, health checks
 # haproxy shellcheck  the tests lint the shipped shell scripts and the generated haproxy.cfg files
-PACKAGES='docker.io iptables debootstrap openssh-client curl zip unzip haproxy shellcheck'
+# goiardi             the Chef server of the embedded cloud
+PACKAGES='docker.io iptables debootstrap openssh-client curl zip unzip haproxy shellcheck goiardi'
 
-IMAGE=gantry-server:latest
+IMAGE=gantry-server # :latest is the bare one, :prepared has the demo's software
+CHEF_CLIENT=${CHEF_CLIENT:-stand-in}
 BASE=debian:bookworm-slim
 MIRROR=http://deb.debian.org/debian
 DOCKERD_LOG=/var/log/gantry-dockerd.log
@@ -47,7 +52,7 @@ has_systemd() { [ -d /run/systemd/system ]; }
 # Elsewhere we change nothing: say what has to be there.
 require_by_hand() {
     wanted=
-    for command in docker curl zip unzip haproxy shellcheck ssh-keygen; do
+    for command in docker curl zip unzip haproxy shellcheck ssh-keygen goiardi; do
         command -v "$command" >/dev/null || wanted="$wanted $command"
     done
     [ -z "$wanted" ] || die "$1: install these commands yourself:$wanted"
@@ -61,6 +66,10 @@ install_packages() {
     apt-get update -qq
     # shellcheck disable=SC2086 # a list of words
     DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends $missing
+    # The tests and the demo start what they need themselves.
+    case $missing in
+    *goiardi*) ! has_systemd || systemctl disable --quiet --now goiardi ;;
+    esac
 }
 
 start_engine() {
@@ -99,31 +108,28 @@ make_base() {
     tar -C "$SCRATCH/root" -c . | docker import --change 'CMD ["bash"]' - "$BASE" >/dev/null
 }
 
-inputs_hash() { (cd "$CONTEXT" && find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -d' ' -f1); }
+inputs_hash() {
+    (cd "$CONTEXT" && {
+        echo "$CHEF_CLIENT"
+        find . -type f | LC_ALL=C sort | xargs sha256sum
+    } | sha256sum | cut -d' ' -f1)
+}
 
+# make_image TARGET NAME: builds a target of the Dockerfile, unless the image of that name was built from the same.
 make_image() {
     hash=$(inputs_hash)
-    built=$(docker image inspect --format '{{index .Config.Labels "gantry.inputs"}}' "$IMAGE" 2>/dev/null || :)
+    built=$(docker image inspect --format '{{index .Config.Labels "gantry.inputs"}}' "$2" 2>/dev/null || :)
     [ "$hash" != "$built" ] || return 0
     make_base
-    say "building $IMAGE"
-    former=$(docker image inspect --format '{{.Id}}' "$IMAGE" 2>/dev/null || :)
-    docker build --label "gantry.inputs=$hash" --tag "$IMAGE" "$CONTEXT" || die "docker build of $CONTEXT failed"
+    say "building $2, chef-client: $CHEF_CLIENT"
+    former=$(docker image inspect --format '{{.Id}}' "$2" 2>/dev/null || :)
+    docker build --target "$1" --build-arg "CHEF_CLIENT=$CHEF_CLIENT" --label "gantry.inputs=$hash" --tag "$2" \
+        "$CONTEXT" || die "docker build of $CONTEXT failed"
     # Servers that still run on the former image keep it.
     [ -z "$former" ] || docker rmi "$former" >/dev/null 2>&1 || :
 }
 
-while [ $# -gt 0 ]; do
-    case $1 in
-    --image)
-        [ $# -ge 2 ] || die '--image needs a name'
-        IMAGE=$2
-        shift 2
-        ;;
-    *) die "unknown argument: $1 (usage: setup-machine.sh [--image NAME])" ;;
-    esac
-done
-
+[ $# -eq 0 ] || die "unknown argument: $1 (usage: [CHEF_CLIENT=VERSION] setup-machine.sh)"
 if ! is_debian_12; then
     require_by_hand 'this is not Debian 12'
 elif [ "$(id -u)" -ne 0 ]; then
@@ -134,5 +140,6 @@ else
     install_packages
     start_engine
 fi
-make_image
-say "ready: Docker $(docker version --format '{{.Server.Version}}'), image $IMAGE"
+make_image bare "$IMAGE:latest"
+make_image prepared "$IMAGE:prepared"
+say "ready: Docker $(docker version --format '{{.Server.Version}}'), images $IMAGE:latest and $IMAGE:prepared"
