@@ -1,0 +1,1 @@
+package node['bookshop']['application']['packages']
