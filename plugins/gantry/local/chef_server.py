@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
-import os
 import shutil
 import subprocess
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from gantry import errors as root
@@ -40,31 +39,55 @@ class ChefServerStartError(errors.LocalCloudError):
 
 @dataclass(frozen=True)
 class Running:
-    """A Chef server that answers. `folder` holds the keys `chef-validator.pem` and `admin.pem`, for root alone."""
+    """A Chef server. `folder` holds the keys `chef-validator.pem` and `admin.pem`, for their owner alone."""
 
     url: str
     certificate: str
     folder: Path
+    process: subprocess.Popen[bytes]
+
+    def await_answer(self) -> None:
+        """Return when it answers, signatures and all.
+
+        Raises:
+            ChefServerStartError: it ended, or does not answer within 20 s.
+        """
+        deadline = time.monotonic() + _READY_SECONDS
+        reason = "it wrote no keys"
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                reason = f"it ended with exit code {self.process.returncode}"
+                break
+            try:
+                actor = chef_server.Actor(ADMIN, (self.folder / f"{ADMIN}.pem").read_text())
+                chef_server.ChefServer(self.url, actor, self.certificate).nodes()
+            except (FileNotFoundError, root.GantryError) as error:
+                reason = str(error)
+            else:
+                return
+            time.sleep(0.05)
+        raise ChefServerStartError(f"{reason}\n{_log(self.folder).read_text(errors='replace')[-2000:]}")
 
 
 @contextlib.contextmanager
 def running(address: str, folder: Path) -> Iterator[Running]:
     """Run a Chef server, empty at first; its keys and everything in it go with it.
 
+    It needs half a second to make its keys: do something else before `Running.await_answer`.
+
     Args:
         address: that it listens on, and that its certificate is for.
         folder: is made anew.
 
     Raises:
-        ChefServerStartError: it does not run, or does not answer within 20 s.
+        ChefServerStartError: there is none to run.
     """
     if shutil.which(PROGRAM) is None:
         raise ChefServerStartError(f"there is no {PROGRAM}; run docker/setup-machine.sh")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     certificate = _certificate(address, folder)
-    log_file = folder / "goiardi.log"
-    with log_file.open("wb") as log:
+    with _log(folder).open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - no input of a user
             # It ends with us, however we end.
             ["setpriv", "--pdeathsig", "KILL", PROGRAM, *_options(address, folder)],  # noqa: S607 - Debian's
@@ -72,47 +95,32 @@ def running(address: str, folder: Path) -> Iterator[Running]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=lambda: os.umask(0o077),  # noqa: PLW1509 - a process of one thread so far
+            umask=0o077,
         )
     try:
-        found = Running(f"https://{address}:{PORT}", certificate, folder)
-        _await_answer(process, found, log_file)
-        yield found
+        yield Running(f"https://{address}:{PORT}", certificate, folder, process)
     finally:
         process.kill()
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _log(folder: Path) -> Path:
+    return folder / "goiardi.log"
+
+
 def _options(address: str, folder: Path) -> list[str]:
+    # Everything is in its memory, uploaded files too. What it says its own name is, file URLs begin with.
     return [
         "-I", address, "-H", address, "-P", str(PORT), "--use-auth", "--disable-webui", f"--conf-root={folder}",
         "--use-ssl", f"--ssl-cert={folder / 'server.crt'}", f"--ssl-key={folder / 'server.key'}",
-        f"--local-filestore-dir={folder / 'files'}", "--log-level=warning",
+        "--log-level=warning",
     ]  # fmt: skip
-
-
-def _await_answer(process: subprocess.Popen[bytes], found: Running, log_file: Path) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
-    reason = "it wrote no keys"
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            reason = f"it ended with exit code {process.returncode}"
-            break
-        try:
-            actor = chef_server.Actor(ADMIN, (found.folder / f"{ADMIN}.pem").read_text())
-            chef_server.ChefServer(found.url, actor, found.certificate).nodes()
-        except (FileNotFoundError, root.GantryError) as error:
-            reason = str(error)
-        else:
-            return
-        time.sleep(0.05)
-    raise ChefServerStartError(f"{reason}\n{log_file.read_text(errors='replace')[-2000:]}")
 
 
 def _certificate(address: str, folder: Path) -> str:
     """A certificate of the server's own, and its key, as files; the certificate's text."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
     now = datetime.datetime.now(tz=datetime.UTC)
     certificate = (
@@ -133,9 +141,7 @@ def _certificate(address: str, folder: Path) -> str:
     (folder / "server.crt").write_text(text)
     (folder / "server.key").write_bytes(
         key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )
     return text

@@ -39,6 +39,7 @@ def serve(name: str, state_dir: Path, region: str = DEFAULT_REGION, image: str =
         EngineUnreachableError: No Docker Engine answers.
         ImageMissingError: There is nothing to boot from.
         NoFreeNetworkError: No address range is free.
+        ChefServerStartError: There is no Chef server, or it does not answer.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,18 +62,19 @@ def _running(
     client: docker.DockerClient, name: str, state_dir: Path, region: str, image: str
 ) -> Iterator[state.EmbeddedCloud]:
     network, cidr = engine.create_network(client, name)
+    address = str(cidr[1])
     access_key_id, secret_access_key = _new_credentials()
 
-    # moto reads these when it is imported: no catalogue of other people's images.
-    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
-    from moto.moto_server import werkzeug_app  # noqa: PLC0415 (after the environment is set)
-
-    from gantry.local import ec2  # noqa: PLC0415 (it imports moto)
-
     with (
-        contextlib.ExitStack() as ending,
+        chef_server.running(address, state.chef_folder(name, state_dir)) as chef,
         concurrent.futures.ThreadPoolExecutor(_WORKERS, "docker") as workers,
     ):
+        # moto reads these when it is imported: no catalogue of other people's images.
+        os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+        from moto.moto_server import werkzeug_app  # noqa: PLC0415 (after the environment is set)
+
+        from gantry.local import ec2  # noqa: PLC0415 (it imports moto)
+
         machines = engine.Machines(client, name, str(network.name))
         ec2.install(ec2.Ground(machines, image, threading.RLock(), workers))
         vpc_id, subnet_id, security_group_id = ec2.furnish(region, str(cidr), image, PREPARED_IMAGE)
@@ -88,14 +90,11 @@ def _running(
             def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002
                 _log.info("%s %s %s", self.command, self.path.partition("?")[0], code)
 
-        address = str(cidr[1])
-        chef = ending.enter_context(
-            chef_server.running(address, state.directory(name, state_dir).absolute() / "chef")
-        )
         http = serving.make_server(address, PORT, application, threaded=True, request_handler=Handler)
         thread = threading.Thread(target=http.serve_forever, name="http", daemon=True)
         thread.start()
         try:
+            chef.await_answer()
             yield state.EmbeddedCloud(
                 name=name,
                 endpoint_url=f"http://{address}:{PORT}",

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -141,6 +142,11 @@ def directory(name: str, state_dir: Path | None = None) -> Path:
     return (state_dir or default_state_dir()) / name
 
 
+def chef_folder(name: str, state_dir: Path | None = None) -> Path:
+    """Where the Chef server's keys are while the cloud runs."""
+    return directory(name, state_dir).absolute() / "chef"
+
+
 def load(name: str = DEFAULT_NAME, state_dir: Path | None = None) -> EmbeddedCloud:
     """Read the state file.
 
@@ -165,6 +171,7 @@ def save(cloud: EmbeddedCloud) -> None:
 
 
 def forget(name: str, state_dir: Path | None = None) -> None:
-    """Remove the state file; the log stays."""
+    """Remove the state file and the Chef server's keys; the log stays."""
     with contextlib.suppress(FileNotFoundError):
         (directory(name, state_dir) / "state.json").unlink()
+    shutil.rmtree(chef_folder(name, state_dir), ignore_errors=True)
