@@ -48,6 +48,18 @@ def test_a_wrong_secret_is_refused(cloud: local.EmbeddedCloud) -> None:
         stranger.client("s3").list_buckets()
 
 
+def test_secrets_are_kept_for_who_has_the_key(cloud: local.EmbeddedCloud) -> None:
+    cloud.client("secretsmanager").create_secret(Name="airflow/connections/x", SecretString="words")
+    answer = cloud.client("secretsmanager").get_secret_value(SecretId="airflow/connections/x")
+    assert answer["SecretString"] == "words"
+    stranger = dataclasses.replace(cloud, access_key_id="AKIAAAAAAAAAAAAAAAAA").client("secretsmanager")
+    with pytest.raises(ClientError, match="UnrecognizedClientException"):
+        stranger.get_secret_value(SecretId="airflow/connections/x")
+    stranger = dataclasses.replace(cloud, secret_access_key="guessed").client("secretsmanager")
+    with pytest.raises(ClientError, match="InvalidSignatureException"):
+        stranger.get_secret_value(SecretId="airflow/connections/x")
+
+
 @pytest.mark.parametrize("path", ["", "/bookshop", "/moto-api/data.json", "/latest/meta-data/"])
 def test_an_unsigned_request_is_refused(cloud: local.EmbeddedCloud, path: str) -> None:
     assert _get(cloud.endpoint_url + path)[0] == 403

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m gantry.local",
-        description="An embedded cloud: EC2 and S3 whose instances are containers.",
+        description="An embedded cloud: EC2 and S3 whose instances are containers, and a Chef server.",
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 def _up(options: argparse.Namespace) -> None:
     cloud = control.up(options.name, options.state_dir, region=options.region, image=options.image)
     _console.print(f"EC2 and S3 of {cloud.name!r} answer on {cloud.endpoint_url} ({cloud.region})")
+    _console.print(f"Chef server {cloud.chef_server_url}, its keys in {cloud.chef_keys}")
     _console.print(
         f"image {cloud.ami}, subnet {cloud.subnet_id} ({cloud.cidr}), group {cloud.security_group_id}"
     )

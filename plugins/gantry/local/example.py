@@ -1,4 +1,4 @@
-"""The bookshop made ready for an embedded cloud: archives and dump in S3, keys, Airflow's connections."""
+"""The bookshop made ready for an embedded cloud: archives, dump, Chef repository, keys, Airflow's connections."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncssh
 
 from gantry import archive
+from gantry.configuration_management import chef_repository
 from gantry.local import state
 
 BUCKET = "bookshop"
@@ -37,10 +38,10 @@ class Example:
 
 
 def prepare(cloud: state.EmbeddedCloud, include: Path, folder: Path) -> Example:
-    """Build the archives from their sources, make the dump, upload both; make keys and connections.
+    """Build the archives from their sources, make the dump, upload both and the cookbooks; make keys and connections.
 
     Args:
-        cloud: where archives and dump go.
+        cloud: where archives and dump go, and whose Chef server gets roles and cookbooks.
         include: the project's `include/` folder.
         folder: for what is built.
     """
@@ -54,6 +55,7 @@ def prepare(cloud: state.EmbeddedCloud, include: Path, folder: Path) -> Example:
     make = include / "bookshop" / "datasources" / "make_catalog.py"
     subprocess.run([sys.executable, str(make), str(dump)], check=True)  # noqa: S603 - our own script
     s3.upload_file(str(dump), BUCKET, dump.name)
+    chef_repository.upload(include / "chef", cloud.chef_server())
     private_key = asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode()
     password = secrets.token_urlsafe(18)
     return Example(
@@ -62,6 +64,7 @@ def prepare(cloud: state.EmbeddedCloud, include: Path, folder: Path) -> Example:
         password=password,
         environment={
             "AIRFLOW_CONN_AWS_DEFAULT": cloud.aws_connection_json(),
+            "AIRFLOW_CONN_CHEF_DEFAULT": json.dumps(cloud.chef_connection()),
             "AIRFLOW_CONN_BOOKSHOP_SSH": json.dumps(
                 {"conn_type": "ssh", "login": SSH_USER, "extra": {"private_key": private_key}}
             ),

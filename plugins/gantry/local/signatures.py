@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import hmac
 import io
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +29,13 @@ _HEADER = re.compile(
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 _CLOCK_SKEW = datetime.timedelta(minutes=15)
 _LONGEST_VALIDITY = datetime.timedelta(days=7)
+_XML = "text/xml"
+_JSON_CODES = {
+    "InvalidAccessKeyId": "UnrecognizedClientException",
+    "SignatureDoesNotMatch": "InvalidSignatureException",
+    "RequestTimeTooSkewed": "InvalidSignatureException",
+}
+"""What the APIs that speak JSON call the same refusals."""
 
 
 class _Refused(Exception):  # noqa: N818 (it is an answer, not an error of ours)
@@ -65,8 +73,8 @@ class SignatureCheck:
         try:
             self._check(environ)
         except _Refused as refusal:
-            status, body = _error_document(service, refusal)
-            start_response(status, [("Content-Type", "text/xml"), ("Content-Length", str(len(body)))])
+            status, kind, body = _error_document(service, refusal)
+            start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
             return [body]
         return self._application(environ, start_response)
 
@@ -194,8 +202,12 @@ def _claimed_service(environ: WSGIEnvironment) -> str:
     return "ec2" if posts_form else "s3"
 
 
-def _error_document(service: str, refusal: _Refused) -> tuple[str, bytes]:
+def _error_document(service: str, refusal: _Refused) -> tuple[str, str, bytes]:
+    """Status, content type and body, as the API that was called would answer."""
     code, message = refusal.code, refusal.message
+    if service == "secretsmanager":
+        body = {"__type": _JSON_CODES.get(code, "AccessDeniedException"), "message": message}
+        return "400 Bad Request", "application/x-amz-json-1.1", json.dumps(body).encode()
     if service == "ec2":
         # EC2 does not tell a wrong key from a wrong signature.
         if code in {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"}:
@@ -205,9 +217,9 @@ def _error_document(service: str, refusal: _Refused) -> tuple[str, bytes]:
             f"<Response><Errors><Error><Code>{code}</Code><Message>{escape(message)}</Message></Error></Errors>"
             "<RequestID>gantry.local</RequestID></Response>"
         )
-        return "401 Unauthorized", document.encode()
+        return "401 Unauthorized", _XML, document.encode()
     error = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
     status = "400 Bad Request" if code.startswith(("InvalidRequest", "Authorization")) else "403 Forbidden"
     if service == "s3":
-        return status, f"<Error>{error}<RequestId>gantry.local</RequestId></Error>".encode()
-    return status, f"<ErrorResponse><Error>{error}</Error></ErrorResponse>".encode()
+        return status, _XML, f"<Error>{error}<RequestId>gantry.local</RequestId></Error>".encode()
+    return status, _XML, f"<ErrorResponse><Error>{error}</Error></ErrorResponse>".encode()

@@ -103,10 +103,10 @@ def start(name: str, project: Path, say: Say, port: int | None = None) -> Stage:
         say(f"removed what an earlier run left: {thing}")
     clock = _Clock(say)
     cloud = control.up(name)
-    clock.took(f"embedded cloud: EC2 and S3 answer on {cloud.endpoint_url}")
+    clock.took(f"embedded cloud: EC2 and S3 answer on {cloud.endpoint_url}, Chef on {cloud.chef_server_url}")
     folder = remains.folder(name)
     prepared = example.prepare(cloud, include, folder / "example")
-    clock.took("bookshop: archives built and uploaded, keys made")
+    clock.took("bookshop: archives and cookbooks uploaded, keys made")
     airflow = airflow_process.start(
         remains.airflow_home(name), dags, {**prepared.environment, **_PATIENCE}, port or _preferred_port()
     )

@@ -1,0 +1,79 @@
+"""The embedded cloud has a Chef server, which trusts nobody without a key and ends with the cloud."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gantry import local
+from gantry.configuration_management import chef_server
+
+from .conftest import Account, eventually
+
+pytestmark = pytest.mark.docker
+
+
+def test_its_administrator_may_do_everything_and_its_validator_register_only(
+    cloud: local.EmbeddedCloud,
+) -> None:
+    assert cloud.chef_server().clients() == {"chef-validator", "chef-webui"}
+    connection = cloud.chef_connection()
+    validator = chef_server.ChefServer(
+        connection["host"],
+        chef_server.Actor(connection["login"], connection["password"]),
+        connection["extra"]["trusted_certificate"],
+    )
+    validator.check()
+    with pytest.raises(chef_server.ChefServerRefusedError, match="403"):
+        validator.nodes()
+
+
+def test_the_connection_is_all_that_airflow_needs(cloud: local.EmbeddedCloud) -> None:
+    connection = cloud.chef_connection()
+    assert connection["conn_type"] == "chef"
+    extra = connection["extra"]
+    actor = chef_server.Actor(extra["admin_name"], extra["admin_key"])
+    chef_server.ChefServer(connection["host"], actor, extra["trusted_certificate"]).check()
+
+
+def test_only_the_owner_reads_its_keys(cloud: local.EmbeddedCloud) -> None:
+    assert stat.S_IMODE(cloud.chef_keys.stat().st_mode) == 0o700
+    for name in ("admin.pem", "chef-validator.pem"):
+        assert stat.S_IMODE((cloud.chef_keys / name).stat().st_mode) == 0o600
+
+
+def test_servers_reach_it_by_the_certificate_s_name(
+    cloud: local.EmbeddedCloud, account: Account, server: str
+) -> None:
+    container = account.container(server)
+    container.exec_run(["sh", "-c", f"cat > /tmp/chef.crt <<'END'\n{cloud.chef_certificate}END"])
+    fetch = f"curl -s -o /dev/null -w '%{{http_code}}' {cloud.chef_server_url}/nodes"
+    # Encrypted and trusted, but unsigned.
+    assert container.exec_run(["sh", "-c", f"{fetch} --cacert /tmp/chef.crt"]).output == b"401"
+    assert container.exec_run(["sh", "-c", fetch]).exit_code == 60
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_it_ends_with_its_cloud_however_that_ends(tmp_path: Path, number: signal.Signals) -> None:
+    name = f"crash-{os.getpid()}"
+    cloud = local.up(name, tmp_path)
+    try:
+        assert _processes(cloud.chef_keys)
+        os.kill(cloud.pid, number)
+        eventually(lambda: not _processes(cloud.chef_keys))
+    finally:
+        local.down(name, tmp_path)
+    assert not cloud.chef_keys.exists()
+
+
+def _processes(folder: Path) -> list[str]:
+    """Ids of the processes that were started with that folder."""
+    found = subprocess.run(
+        ["pgrep", "-f", f"conf-root={folder}"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.split()
