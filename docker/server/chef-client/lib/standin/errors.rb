@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "net/http" # Net::HTTPClientException, Net::HTTPFatalError
+
 # The error classes that a user of Chef Infra Client meets, by the names that it gives them.
 module Chef
   module Exceptions
@@ -19,11 +21,6 @@ module Chef
     class ResourceNotFound < RuntimeError; end
     class NoSuchResourceType < NameError; end
   end
-end
-
-# What Chef calls a 4xx and a 5xx.
-module Net
-  HTTPClientException = Class.new(ProtoServerError) { attr_accessor :response } unless const_defined?(:HTTPClientException)
 end
 
 module StandIn

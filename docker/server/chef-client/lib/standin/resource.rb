@@ -7,7 +7,7 @@ module StandIn
   # What every resource of a recipe is: a name, properties, actions, guards, notifications.
   class Resource
     Notification = Struct.new(:action, :target, :timing)
-    TIMINGS = { before: :before, immediate: :immediately, immediately: :immediately, delayed: :delayed }.freeze
+    TIMINGS = { immediate: :immediately, immediately: :immediately, delayed: :delayed }.freeze
 
     class << self
       attr_reader :shown_as
@@ -143,7 +143,7 @@ module StandIn
     def timing_of(timing)
       TIMINGS.fetch(timing.to_sym) do
         raise Chef::Exceptions::ValidationFailed,
-              "invalid timing: #{timing} for notifies(#{self}); valid timings are: delayed, immediate, immediately, before"
+              "invalid timing: #{timing} for notifies(#{self}); valid timings are: delayed, immediate, immediately (the stand-in does not know :before)"
       end
     end
 
