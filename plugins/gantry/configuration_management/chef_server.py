@@ -15,7 +15,7 @@ import json
 import re
 import ssl
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from gantry import errors
 
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 TIMEOUT = 20.0
 """Seconds for one request."""
 
+_OK = 200
 _SERVER_ERROR = 500
 _NOT_FOUND = 404
 _REFUSALS = (401, 403)
-_PEM = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----(.*?)-----END \1-----", re.DOTALL)
+_KEY = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----(.*?)-----END \1-----", re.DOTALL)
+_CERTIFICATE = re.compile(r"-----BEGIN (CERTIFICATE)-----(.*?)-----END \1-----", re.DOTALL)
+_UNKNOWN_ISSUER = re.compile("self-signed|unable to get (local )?issuer|unable to verify", re.IGNORECASE)
 _LINE = 64
 
 
@@ -56,10 +59,9 @@ class ChefServerRefusedError(errors.GantryError):
     def __init__(self, what: str, actor: str, status: int, said: str) -> None:
         self.actor = actor
         self.status = status
-        clock = "synchronize the clock" in said or "clock" in said
         advice = (
             "The clocks of this machine and of the Chef server are too far apart."
-            if clock
+            if "clock" in said or "imestamp" in said
             else "Check name and key of this client or user in the connection."
             if status == _REFUSALS[0]
             else "Its key is right, its permissions are not."
@@ -70,16 +72,17 @@ class ChefServerRefusedError(errors.GantryError):
 
 
 class ChefServerUnreachableError(errors.GantryError):
-    """A Chef server that does not answer, or whose certificate is not trusted."""
+    """A Chef server that does not answer, or whose certificate is not trusted (`untrusted`)."""
 
     def __init__(self, what: str, reason: str, *, untrusted: bool) -> None:
         self.reason = reason
+        self.untrusted = untrusted
         self.passing = not untrusted
-        advice = (
-            "Put the Chef server's certificate into the connection's field trusted_certificate."
-            if untrusted
-            else "Check the URL in the connection, and the way from here to there."
-        )
+        advice = "Check the URL in the connection, and the way from here to there."
+        if untrusted and _UNKNOWN_ISSUER.search(reason):
+            advice = "Put the Chef server's certificate into the connection's field trusted_certificate."
+        elif untrusted:
+            advice = "Mend the certificate on the Chef server, or the URL or trusted_certificate in the connection."
         super().__init__(f"{what}: no answer from the Chef server: {reason}\n{advice}")
 
 
@@ -103,12 +106,16 @@ class ChefServer:
         url: its root, or `…/organizations/NAME`.
         actor: who signs.
         certificate: PEM that is trusted in addition to the machine's own; for a server that made its own.
+        timeout: seconds for one request.
     """
 
-    def __init__(self, url: str, actor: Actor, certificate: str | None = None) -> None:
+    def __init__(
+        self, url: str, actor: Actor, certificate: str | None = None, timeout: float = TIMEOUT
+    ) -> None:
         self.url = url.rstrip("/")
         self.actor = actor
         self._certificate = certificate
+        self._timeout = timeout
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
         """Read `path` (such as `/nodes/x`)."""
@@ -140,19 +147,19 @@ class ChefServer:
 
     def nodes(self) -> frozenset[str]:
         """The names of all nodes."""
-        return frozenset(self.get("/nodes"))
+        return self._names("/nodes")
 
     def clients(self) -> frozenset[str]:
         """The names of all clients."""
-        return frozenset(self.get("/clients"))
+        return self._names("/clients")
 
     def delete_node(self, name: str) -> bool:
         """Remove a node; whether it was there."""
-        return self.delete(f"/nodes/{name}")
+        return self.delete(f"/nodes/{quote(name, safe='')}")
 
     def delete_client(self, name: str) -> bool:
         """Remove a client; whether it was there."""
-        return self.delete(f"/clients/{name}")
+        return self.delete(f"/clients/{quote(name, safe='')}")
 
     def check(self) -> None:
         """See that the server knows the actor and accepts its key.
@@ -161,15 +168,26 @@ class ChefServer:
             ChefServerRefusedError, ChefServerUnreachableError, ChefServerError, UnusableChefKeyError: it does not.
         """
         try:
-            self.get(f"/clients/{self.actor.name}")
+            try:
+                self.get(f"/clients/{quote(self.actor.name, safe='')}")
+            except ChefServerError as error:
+                if error.status != _NOT_FOUND:
+                    raise
+                # A user is no client; and no client is found either where there is no such organization.
+                self.nodes()
         except ChefServerRefusedError as error:
-            # A validation client may not look at clients; that it was told so means that its key is right.
+            # A validation client may look at little; that it was told so means that its key is right.
             if error.status == _REFUSALS[0]:
                 raise
-        except ChefServerError as error:
-            # A user is no client. Signed well, or this would be a refusal.
-            if error.status != _NOT_FOUND:
-                raise
+
+    def _names(self, path: str) -> frozenset[str]:
+        """The names in an index, which is an object of names and URLs."""
+        found = self.get(path)
+        if not isinstance(found, dict):
+            raise ChefServerError(
+                f"GET {self.url}{path}", _OK, "a list of names was expected; is the URL right?"
+            )
+        return frozenset(found)
 
     def _json(self, method: str, path: str, body: Any = None) -> Any:  # noqa: ANN401 - JSON
         content = b"" if body is None else json.dumps(body).encode()
@@ -186,20 +204,21 @@ class ChefServer:
         import httpx  # noqa: PLC0415 - see the head of this module
 
         try:
-            with httpx.Client(verify=self._trust, timeout=TIMEOUT) as client:
+            with httpx.Client(verify=self._trust, timeout=self._timeout) as client:
                 return client.request(
                     method, url, content=content, headers=headers | self._signed(method, url, content)
                 )
-        except httpx.HTTPError as error:
-            untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
-            raise ChefServerUnreachableError(f"{method} {url}", str(error), untrusted=untrusted) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            untrusted = "CERTIFICATE_VERIFY_FAILED" in reason
+            raise ChefServerUnreachableError(f"{method} {url}", reason, untrusted=untrusted) from error
 
     @functools.cached_property
     def _trust(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
         if self._certificate:
             try:
-                context.load_verify_locations(cadata=self._certificate)
+                context.load_verify_locations(cadata=_mended(_CERTIFICATE, self._certificate))
             except (ssl.SSLError, ValueError) as error:
                 reason = f"the certificate to trust is no PEM certificate ({error})"
                 raise ChefServerUnreachableError(self.url, reason, untrusted=True) from error
@@ -252,26 +271,37 @@ def usable_key(text: str) -> str:
     Raises:
         UnusableChefKeyError: it is no RSA private key.
     """
-    found = _PEM.search(text.replace("\\n", "\n"))
-    if found is None:
+    key = _mended(_KEY, text)
+    if not key:
         raise UnusableChefKeyError("it does not begin with -----BEGIN RSA PRIVATE KEY-----")
-    kind, body = found[1], re.sub(r"\s+", "", found[2])
-    lines = [body[start : start + _LINE] for start in range(0, len(body), _LINE)]
-    key = "\n".join((f"-----BEGIN {kind}-----", *lines, f"-----END {kind}-----", ""))
     _loaded(key)
     return key
 
 
+def _mended(kind: re.Pattern[str], text: str) -> str:
+    """All PEM blocks of a kind, with the line breaks that a form or JSON has eaten; empty if there is none."""
+    lines = []
+    for found in kind.finditer(text.replace("\\n", "\n")):
+        body = re.sub(r"\s+", "", found[2])
+        lines += [
+            f"-----BEGIN {found[1]}-----",
+            *(body[start : start + _LINE] for start in range(0, len(body), _LINE)),
+            f"-----END {found[1]}-----",
+        ]
+    return "".join(f"{line}\n" for line in lines)
+
+
 @functools.lru_cache(maxsize=8)
 def _loaded(text: str) -> rsa.RSAPrivateKey:
+    from cryptography import exceptions  # noqa: PLC0415 - see the head of this module
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see the head of this module
     from cryptography.hazmat.primitives.asymmetric import rsa as kinds  # noqa: PLC0415
 
     try:
         key = serialization.load_pem_private_key(text.encode(), password=None)
-    except (ValueError, TypeError) as error:
-        # The library's own words could repeat a part of the key.
-        raise UnusableChefKeyError("it cannot be read, or it is encrypted") from error
+    except (ValueError, TypeError, exceptions.UnsupportedAlgorithm):
+        # Without the library's own words, which could repeat a part of the key.
+        raise UnusableChefKeyError("it cannot be read, or it is encrypted") from None
     if not isinstance(key, kinds.RSAPrivateKey):
         raise UnusableChefKeyError("it is not an RSA key")
     return key
