@@ -86,6 +86,8 @@ module StandIn
 
     def configure
       path = @options[:config_file]
+      # What else has a place of its own (trusted_certs) is looked for beside it.
+      Chef::Config.config_file = path
       if File.exist?(path)
         Chef::Config.from_string(File.read(path), path)
       else
