@@ -124,6 +124,9 @@ def read(folder: pathlib.Path) -> Repository:
     """
     if not folder.is_dir():
         raise RepositoryError(folder, "there is no such folder")
+    for more in ("data_bags", "nodes", "policies"):
+        if any(folder.glob(f"{more}/*")):
+            raise RepositoryError(folder / more, "not uploaded by this: use `knife upload`, or move it away")
     found = Repository(
         tuple(
             _cookbook(each) for each in sorted(folder.glob("cookbooks/*")) if not each.name.startswith(".")
