@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -12,10 +13,12 @@ import pytest
 
 from gantry import local
 from gantry.local import airflow_process, example
-from tests.airflow.stage import Stage
+from tests.airflow.stage import SECRETS, Stage
 
 INCLUDE = Path(__file__).parents[2] / "include"
 CLOUD = f"airflow-{os.getpid()}"
+CHEF = "AIRFLOW_CONN_CHEF_DEFAULT"
+"""Left out: this connection is found in a secrets backend."""
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +36,17 @@ def stage() -> Iterator[Stage]:
             folder / "airflow",
             dags,
             {
-                **shop.environment,
+                **{name: value for name, value in shop.environment.items() if name != CHEF},
+                **secrets_manager(cloud),
+                # For the Test button of a connection's form.
+                "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
                 # So that a killed triggerer's work is taken over within the patience of a test.
                 "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             },
         )
         found = Stage(cloud, shop, airflow, definitions, dags)
+        found.connect("chef_default", found.chef_connection())
         yield found
     finally:
         if found is not None:
@@ -48,6 +55,24 @@ def stage() -> Iterator[Stage]:
             airflow_process.stop(airflow)
         local.down(CLOUD)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def secrets_manager(cloud: local.EmbeddedCloud) -> dict[str, str]:
+    """Airflow's settings for connections `chef_…` in AWS Secrets Manager; the others come as they always do."""
+    backend = {
+        "connections_prefix": SECRETS,
+        "connections_lookup_pattern": "^chef_",
+        "variables_prefix": None,
+        "config_prefix": None,
+        "region_name": cloud.region,
+        "endpoint_url": cloud.endpoint_url,
+        "aws_access_key_id": cloud.access_key_id,
+        "aws_secret_access_key": cloud.secret_access_key,
+    }
+    return {
+        "AIRFLOW__SECRETS__BACKEND": "airflow.providers.amazon.aws.secrets.secrets_manager.SecretsManagerBackend",
+        "AIRFLOW__SECRETS__BACKEND_KWARGS": json.dumps(backend),
+    }
 
 
 @pytest.fixture

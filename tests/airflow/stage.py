@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import gzip
 import io
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,11 +18,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
+import asyncssh
 import docker
 from docker.models.containers import Container
 
 from gantry import local
+from gantry.configuration_management import chef_server
 from gantry.local import airflow_process, example, rest
 
 T = TypeVar("T")
@@ -41,6 +46,9 @@ SCRIPTS = {
 """The smallest service there is: it runs while a file is there."""
 
 _MARKER_SECONDS = 60.0
+BARE = "gantry-debian-12"
+SECRETS = "airflow/connections"
+"""What the names of connections begin with in Secrets Manager."""
 
 
 def eventually(look: Callable[[], T | None], what: str, seconds: float = _MARKER_SECONDS) -> T:
@@ -248,6 +256,48 @@ class Stage:
         dag = f"{name}.terminate"
         return Launch(self.api, dag, self.api.trigger(dag, confirm=name if confirm is None else confirm))
 
+    def chef(self) -> chef_server.ChefServer:
+        """The cloud's Chef server, as its administrator."""
+        return self.cloud.chef_server()
+
+    def chef_connection(self, *, admin: bool = True) -> dict[str, Any]:
+        """A connection to the cloud's Chef server, with or without its administrator's key."""
+        found = self.cloud.chef_connection()
+        if not admin:
+            found["extra"] = {key: value for key, value in found["extra"].items() if "admin" not in key}
+        return found
+
+    def connect(self, name: str, connection: dict[str, Any]) -> None:
+        """Put a connection into Secrets Manager; one of the same name is replaced."""
+        manager = self.cloud.client("secretsmanager")
+        secret = f"{SECRETS}/{name}"
+        # As a text: Secrets Manager has no mappings within mappings, and Airflow reads both.
+        text = json.dumps({**connection, "extra": json.dumps(connection["extra"])})
+        try:
+            manager.create_secret(Name=secret, SecretString=text)
+        except manager.exceptions.ResourceExistsException:
+            manager.put_secret_value(SecretId=secret, SecretString=text)
+
+    def other_key(self) -> str:
+        """A private key that no Chef server knows."""
+        key = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
+        return key.export_private_key("pkcs1-pem").decode()
+
+    @property
+    def gateway(self) -> str:
+        """This machine's address, as servers see it."""
+        return str(urlsplit(self.cloud.endpoint_url).hostname)
+
+    def kill_workers(self, launch: Launch, task: str, map_index: int = 0) -> None:
+        """Kill the processes that run a task, as the kernel does when memory is out."""
+        instance = self.api.call(
+            "GET", f"/dags/{launch.dag}/dagRuns/{launch.run}/taskInstances/{task}/{map_index}"
+        )
+        found = processes(f"airflow worker -- {instance['id']}")
+        assert found, "no worker process runs the task"
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
+
     def upload(self, key: str, content: bytes) -> str:
         """Put an object into the example's bucket; its URL."""
         self.cloud.client("s3").put_object(Bucket=example.BUCKET, Key=key, Body=content)
@@ -292,6 +342,24 @@ class Stage:
         )
         for reservation in answer["Reservations"]:
             yield from reservation["Instances"]
+
+
+def processes(title: str) -> list[int]:
+    """Processes by the beginning of what `ps` shows of them."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+                if words.startswith(title):
+                    found.append(int(entry.name))
+    return found
+
+
+def without_chef(text: str) -> str:
+    """The bookshop's definition on servers that bring what Chef would install."""
+    kept = "\n".join(line for line in text.split("\n") if "chef:" not in line and "../chef" not in line)
+    return re.sub(r", run_list: \[[^]]*\]", "", kept).replace(BARE, f"{BARE}-prepared")
 
 
 def probe(name: str, archive_url: str, **changes: str) -> str:

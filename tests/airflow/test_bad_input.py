@@ -93,7 +93,7 @@ def test_an_sql_error_in_the_dump_shows_mariadbs_words(stage: Stage, scrapped: N
             "deployment": name,
             "cloud": {"region": "eu-central-1"},
             "launch_configurations": {
-                "debian": {"image": "gantry-debian-12", "ssh": {"connection": "bookshop_ssh"}}
+                "debian": {"image": "gantry-debian-12-prepared", "ssh": {"connection": "bookshop_ssh"}}
             },
             "tiers": {"database": {"launch_configuration": "debian", "servers": 1}},
             "services": {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -60,13 +59,7 @@ def test_a_worker_killed_while_a_script_runs_changes_nothing_on_the_server(
 ) -> None:
     name = scrapped("worker-dies")
     launch, machine = begin(stage, name, attend="60s")
-    instance = stage.api.call(
-        "GET", f"/dags/{name}/dagRuns/{launch.run}/taskInstances/{CONFIGURE}/0", params={}
-    )
-    workers = _processes(f"airflow worker -- {instance['id']}")
-    assert workers, "no worker process runs the task"
-    for pid in workers:
-        os.kill(pid, signal.SIGKILL)
+    stage.kill_workers(launch, CONFIGURE)
     eventually(
         lambda: launch.instance(CONFIGURE).try_number > 1 or None, "the task to be tried again", seconds=90
     )
@@ -157,16 +150,3 @@ def test_a_cleared_step_that_had_succeeded_runs_anew(stage: Stage, scrapped: Nam
     launch.clear(CONFIGURE)
     launch.succeeds()
     assert machine.calls("startService") == 2
-
-
-def _processes(title: str) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                words = (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
-            except OSError:
-                continue
-            if words.startswith(title):
-                found.append(int(entry.name))
-    return found

@@ -49,8 +49,9 @@ class Api:
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def call(self, method: str, path: str, **more: Any) -> Json:  # noqa: ANN401 - httpx's keywords
-        """One call; its answer as JSON."""
-        answer = self._client.request(method, f"/api/v2{path}", **more)
+        """One call; its answer as JSON. A path that begins with `/ui/` is what the UI itself asks."""
+        place = path if path.startswith("/ui/") else f"/api/v2{path}"
+        answer = self._client.request(method, place, **more)
         if answer.is_error:
             raise RestError(f"{method} {path}", answer)
         result: Json = answer.json() if answer.content else {}

@@ -232,7 +232,7 @@ def test_configuration_management_has_its_tasks_where_a_launch_configuration_nam
         (HEAD + WEB).replace("connection: shop_ssh}", "connection: shop_ssh}, chef: {connection: chef}")
     )
     launch, terminate = deployment_dags(file)
-    tier = next(iter(launch.user_defined_macros["gantry"].definition.tiers))
+    tier = next(iter((launch.user_defined_macros or {})["gantry"].definition.tiers))
     for name in ("prepare", "execute"):
         operator = launch.task_dict[f"tier-{tier}.{name}_configuration_management"]
         assert operator.operator_class.__name__ == f"{name.title()}ConfigurationManagementOperator"
