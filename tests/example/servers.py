@@ -18,7 +18,7 @@ from gantry import archive
 ROOT = Path(__file__).parents[2]
 BOOKSHOP = ROOT / "include/bookshop"
 SERVER_IMAGE = "gantry-server:prepared"
-BARE_IMAGE = "h2-try"
+BARE_IMAGE = "gantry-server:latest"
 DATABASE_ID, APPLICATION_ID = "a1001", "a1002"
 
 

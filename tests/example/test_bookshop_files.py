@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from gantry.configuration_management import chef_repository
 from gantry.definition import loading
 
-from .servers import BOOKSHOP
+from .servers import BOOKSHOP, ROOT
 
 SCRIPTS = sorted(
     path for path in BOOKSHOP.glob("services/*/*/*") if path.parent.name == "bin" or path.suffix == ".sh"
@@ -28,6 +29,17 @@ def test_the_definition_has_no_errors() -> None:
     definition = loading.load(BOOKSHOP / "bookshop.yaml")
     assert definition.deployment == "bookshop"
     assert sorted(definition.services) == ["app", "db"]
+
+
+def test_every_role_s_recipes_are_there() -> None:
+    repository = chef_repository.read(ROOT / "include/chef")
+    recipes = {
+        f"recipe[{cookbook.name}]"
+        for cookbook in repository.cookbooks
+        if "recipes/default.rb" in cookbook.files
+    }
+    assert sorted(repository.roles) == ["applicationServer", "databaseServer", "loadBalancer"]
+    assert {entry for role in repository.roles.values() for entry in role["run_list"]} == recipes
 
 
 def test_the_catalogue_is_the_same_each_time(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ import pytest
 from docker.errors import DockerException, ImageNotFound
 from docker.models.networks import Network
 
+from gantry import archive
 from gantry.configuration_management import chef_repository, chef_server
 from gantry.local import chef_server as goiardi
 
-from .servers import BARE_IMAGE, ROOT, Result, Server
+from .servers import BARE_IMAGE, DATABASE_ID, ROOT, Result, Server
 
 pytestmark = pytest.mark.docker
 
@@ -109,7 +110,7 @@ def test_a_second_run_changes_nothing(node: Node) -> None:
 
 def test_it_has_what_its_service_expects(node: Node) -> None:
     expected = {
-        "databaseServer": "mariadbd --version && mariadb-install-db --help",
+        "databaseServer": "mariadbd --version && mariadb --version && command -v mariadb-install-db",
         "applicationServer": "/usr/bin/python3 -c 'import pymysql'",
         "loadBalancer": "haproxy -v && socat -V",
     }
@@ -117,10 +118,40 @@ def test_it_has_what_its_service_expects(node: Node) -> None:
 
 
 def test_no_process_of_a_package_stands_in_a_service_s_way(node: Node) -> None:
-    # Neither mariadbd nor haproxy: the one belongs to the service db, the other to startProxy.
+    # MariaDB belongs to the service db.
     assert node.server.attempt("pgrep -x 'mariadbd|mysqld'").out == ""
     for level in "2345":
         assert node.server.attempt(f"ls /etc/rc{level}.d | grep -i '^S.*mariadb'").out == ""
+
+
+@pytest.mark.parametrize("node", ["databaseServer"], indirect=True)
+def test_an_instance_that_the_package_started_is_stopped(node: Node) -> None:
+    node.server.run("service mariadb start && pgrep -x mariadbd")
+    stopped = node.converge()
+    assert stopped.code == 0, stopped.out
+    assert node.server.attempt("pgrep -x mariadbd").out == ""
+
+
+@pytest.mark.parametrize("node", ["databaseServer"], indirect=True)
+def test_a_run_leaves_the_service_alone_and_shows_people_the_way_to_it(
+    node: Node, archives: dict[str, archive.BuiltArchive]
+) -> None:
+    server = node.server
+    server.install(archives[DATABASE_ID], DATABASE_ID)
+    facts = server.write(
+        f"/mnt/services/{DATABASE_ID}/cfg/enstratus.cfg",
+        f"[enStratus]\nserviceId={DATABASE_ID}\nrunAsUser=c100\naddresses={server.address}\n"
+        "port.1.privatePort=3306\n",
+    )
+    for script, arguments in (("configure", (DATABASE_ID, facts)), ("start", ())):
+        result = server.script(DATABASE_ID, script, *arguments)
+        assert result.code == 0, result
+    process = server.run("pgrep -x mariadbd")
+    again = node.converge()
+    assert " 0/" in again.out.partition("nfra Phase complete,")[2], again.out
+    assert server.run("pgrep -x mariadbd") == process
+    # Without being told where: the client's settings are Chef's.
+    assert server.run("mariadb -N -e 'SELECT @@port'") == "3306"
 
 
 def test_who_logs_in_reads_what_the_server_is_for(node: Node) -> None:
