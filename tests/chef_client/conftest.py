@@ -1,0 +1,89 @@
+"""Bare servers and a Chef server on a network of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+
+import docker
+import pytest
+from docker.errors import DockerException, ImageNotFound
+from docker.models.containers import Container
+from docker.models.networks import Network
+
+from gantry.local import chef_server as goiardi
+
+from . import proxy as proxies
+from .nodes import Kitchen, Node
+
+# Another image may be tried, such as one that was built with the vendor's own client.
+IMAGE = os.environ.get("GANTRY_CHEF_CLIENT_IMAGE", "gantry-server:latest")
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[Network]:
+    try:
+        client = docker.from_env()
+        client.images.get(IMAGE)
+    except ImageNotFound:
+        pytest.skip(f"no image {IMAGE}: run docker/setup-machine.sh")
+    except DockerException as error:
+        pytest.skip(f"the Docker engine does not answer: {error}")
+    network = client.networks.create(f"chef-client-{uuid.uuid4().hex[:8]}")
+    network.reload()
+    yield network
+    network.remove()
+
+
+@pytest.fixture(scope="session")
+def address(network: Network) -> str:
+    """This machine, as the servers see it."""
+    return str(network.attrs["IPAM"]["Config"][0]["Gateway"])
+
+
+@pytest.fixture(scope="session")
+def kitchen(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kitchen]:
+    if shutil.which(goiardi.PROGRAM) is None:
+        pytest.skip(f"there is no {goiardi.PROGRAM}: run docker/setup-machine.sh")
+    folder = tmp_path_factory.mktemp("kitchen")
+    with goiardi.running(address, folder / "goiardi") as found:
+        found.await_answer()
+        yield Kitchen(found, folder / "repositories")
+
+
+@pytest.fixture
+def new_node(network: Network, kitchen: Kitchen) -> Iterator[Callable[[str], Node]]:
+    """Makes bare servers; by their names."""
+    made: list[Container] = []
+
+    def make(name: str) -> Node:
+        container = docker.from_env().containers.run(
+            IMAGE,
+            entrypoint=["sleep", "infinity"],
+            command=[],
+            init=True,
+            detach=True,
+            hostname=name,
+            network=network.name,
+        )
+        made.append(container)
+        return Node(container, name, kitchen)
+
+    yield make
+    for container in made:
+        container.remove(force=True, v=True)
+
+
+@pytest.fixture
+def node(new_node: Callable[[str], Node]) -> Node:
+    """A bare server, whose name nobody had before."""
+    return new_node(f"node-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def proxy(kitchen: Kitchen, address: str) -> Iterator[proxies.Proxy]:
+    """A server before the Chef server."""
+    with proxies.before(kitchen, address) as proxy:
+        yield proxy
