@@ -6,14 +6,23 @@ import os
 import signal
 import stat
 import subprocess
+import types
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+import gantry.definition
 from gantry import local
 from gantry.configuration_management import chef_server
+from gantry.local import verify
 
 from .conftest import Account, eventually
+
+if TYPE_CHECKING:
+    from gantry.local import stage as demo_stage
+
+BOOKSHOP = Path(__file__).parents[2] / "include/bookshop/bookshop.yaml"
 
 pytestmark = pytest.mark.docker
 
@@ -77,3 +86,19 @@ def _processes(folder: Path) -> list[str]:
         ["pgrep", "-f", f"conf-root={folder}"], capture_output=True, text=True, check=False
     )
     return found.stdout.split()
+
+
+def test_the_demo_notices_what_chef_has_not_done_and_what_it_still_knows(cloud: local.EmbeddedCloud) -> None:
+    servers = [types.SimpleNamespace(name="bookshop-proxy-1", tier="proxy")]
+    on = types.SimpleNamespace(
+        cloud=cloud, definition=gantry.definition.load(BOOKSHOP), servers=lambda: servers
+    )
+    stage = cast("demo_stage.Stage", on)
+    with pytest.raises(verify.CheckFailedError, match=r"'bookshop-proxy-1': None"):
+        verify.configured(stage)
+    cloud.chef_server().post("/nodes", {"name": "bookshop-proxy-1", "run_list": ["role[loadBalancer]"]})
+    assert verify.configured(stage) == "1 nodes on the Chef server, converged with role[loadBalancer]"
+    servers.clear()
+    with pytest.raises(verify.CheckFailedError, match="bookshop-proxy-1 on the Chef server"):
+        verify.nothing_left(stage)
+    cloud.chef_server().delete_node("bookshop-proxy-1")

@@ -91,6 +91,7 @@ def launch(on: stage.Stage, *, previously_running: bool) -> None:
 
 
 def _verify(on: stage.Stage) -> None:
+    _checked(verify.configured(on))
     _checked(verify.sells(on))
     before = verify.snapshot(on)
     say("")

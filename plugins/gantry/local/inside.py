@@ -14,11 +14,12 @@ from gantry.local import engine, errors, state
 CHANGING = frozenset(
     {
         "installService", "installDataSource", "configureService", "startService", "stopService",
-        "grantDatabaseAccess", "revokeDatabaseAccess", "stopProxy",
+        "grantDatabaseAccess", "revokeDatabaseAccess", "stopProxy", "runConfigurationManagement-CHEF",
     }
 )  # fmt: skip
 """Agent scripts that change something on a server; the others only look. A known node joins its balancer at
-every launch (`startProxy`), which changes nothing where the balancer runs."""
+every launch (`startProxy`), which changes nothing where the balancer runs. Chef may change anything, and runs again
+only where what a node is told has changed."""
 
 PROGRAMS = frozenset({"mariadbd", "python3", "haproxy"})
 """What runs on the example's servers, by the kernel's name for it."""

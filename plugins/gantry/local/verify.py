@@ -64,6 +64,22 @@ def sells(on: stage.Stage) -> str:
     return f"{books.count} books from the datasource, pages from {', '.join(sorted(pages))}, each with its greeting"
 
 
+def configured(on: stage.Stage) -> str:
+    """Chef has made every server what the run list of its tier says; what the Chef server knows of them.
+
+    Raises:
+        CheckFailedError: it has not.
+    """
+    chef = on.cloud.chef_server()
+    wanted = {each.name: list(on.definition.tiers[each.tier].run_list) for each in on.servers()}
+    known = chef.nodes()
+    seen = {name: chef.get(f"/nodes/{name}")["run_list"] if name in known else None for name in wanted}
+    if seen != wanted:
+        raise CheckFailedError(f"the Chef server knows the run lists {wanted}", str(seen))
+    roles = sorted({entry for run_list in wanted.values() for entry in run_list})
+    return f"{len(seen)} nodes on the Chef server, converged with {', '.join(roles)}"
+
+
 def _greets(on: stage.Stage, pages: dict[str, shop.Page]) -> None:
     greeting = str(on.application.custom["greeting"])
     for name, page in pages.items():
@@ -98,13 +114,18 @@ def unchanged(before: Snapshot, after: Snapshot) -> str:
 
 
 def nothing_left(on: stage.Stage) -> str:
-    """After a termination neither the cloud nor this machine has any of the bookshop's servers.
+    """After a termination neither the cloud, nor the Chef server, nor this machine knows any of the bookshop's servers.
 
     Raises:
         CheckFailedError: something is left.
     """
     left = [f"{each.name} {each.instance_id} {each.state}" for each in on.servers()]
     containers = [str(each.name) for each in engine.containers(engine.connect(), on.cloud.name)]
-    if left or containers:
-        raise CheckFailedError("nothing is left after a termination", ", ".join([*left, *containers]))
-    return "EC2 lists no living server, Docker no container"
+    chef = on.cloud.chef_server()
+    prefix = f"{on.definition.deployment}-"
+    known = sorted(
+        f"{name} on the Chef server" for name in chef.nodes() | chef.clients() if name.startswith(prefix)
+    )
+    if left or containers or known:
+        raise CheckFailedError("nothing is left after a termination", ", ".join([*left, *containers, *known]))
+    return "EC2 lists no living server, Docker no container, the Chef server no node"
