@@ -3,6 +3,7 @@
 require "digest"
 require "fileutils"
 require "standin/errors"
+require "standin/run_list"
 
 module StandIn
   # The cookbooks of a run, as files in the cache.
@@ -10,6 +11,7 @@ module StandIn
     SEGMENTS = %w[all_files recipes attributes definitions files libraries providers resources templates root_files].freeze
     # What the real client reads from a cookbook and this one does not know.
     UNKNOWN = %w[definitions providers resources].freeze
+    NAME = /\A[A-Za-z0-9_][A-Za-z0-9_.-]*\z/
 
     Cookbook = Struct.new(:name, :version, :folder, :paths, :dependencies)
 
@@ -34,21 +36,16 @@ module StandIn
       @cookbooks[name] or raise Chef::Exceptions::CookbookNotFound, "Cookbook #{name} not found. If you're loading #{name} from another cookbook, make sure you configure the dependency in your metadata"
     end
 
-    def names
-      @cookbooks.keys
-    end
-
     def load_all_attributes(recipes)
       recipes.map { |recipe| recipe.split("::").first.split("@").first }.uniq.each { |name| load_cookbook_attributes(name) }
     end
 
+    # Raises: Refused, a cookbook brings resources of its own.
     def load_libraries
       @cookbooks.each_value do |cookbook|
-        strange = cookbook.paths.find { |path| UNKNOWN.include?(path.split("/").first) }
-        if strange
-          raise Chef::Exceptions::NoSuchResourceType,
-                "the stand-in for chef-client does not know #{strange.split('/').first} in cookbooks (#{cookbook.name}: #{strange})"
-        end
+        strange = cookbook.paths.find { |path| UNKNOWN.include?(path.split("/").first) && path.end_with?(".rb") }
+        raise Refused, "the stand-in knows no #{strange.split('/').first} of cookbooks (#{cookbook.name}: #{strange})" if strange
+
         cookbook.paths.grep(%r{\Alibraries/.+\.rb\z}).sort.each { |path| require File.join(cookbook.folder, path) }
       end
     end
@@ -99,25 +96,26 @@ module StandIn
     end
 
     def fetch(name, manifest)
+      raise Refused, "#{name.inspect} is no name of a cookbook" unless NAME.match?(name)
+
       folder = File.join(@folder, name)
       paths = SEGMENTS.flat_map { |segment| manifest[segment] || [] }.map do |file|
-        path = safe(file.fetch("path"))
+        path = file.fetch("path")
+        stays_inside(name, path)
         store(File.join(folder, path), file)
         path
       end
       FileUtils.mkdir_p(folder)
-      stale = Dir.glob("**/*", base: folder).select { |path| File.file?(File.join(folder, path)) } - paths
+      stale = Dir.glob("**/*", File::FNM_DOTMATCH, base: folder).select { |path| File.file?(File.join(folder, path)) } - paths
       stale.each { |path| File.delete(File.join(folder, path)) }
-      dependencies = (manifest.dig("metadata", "dependencies") || {}).keys
-      Cookbook.new(name, manifest["version"], folder, paths, dependencies)
+      Cookbook.new(name, manifest["version"], folder, paths, (manifest.dig("metadata", "dependencies") || {}).keys)
     end
 
-    # Whoever owns the Chef server owns this node anyway; a broken manifest must not write just anywhere, all the same.
-    def safe(path)
-      parts = path.split("/")
-      raise Fatal, "a cookbook's file would leave its folder: #{path}" if path.start_with?("/") || parts.include?("..")
+    # Who owns the Chef server owns the node, but a broken manifest must not write just anywhere.
+    def stays_inside(cookbook, path)
+      return unless path.start_with?("/") || path.split("/").include?("..")
 
-      path
+      raise Refused, "cookbook #{cookbook}: the file #{path.inspect} would leave the cookbook's folder"
     end
 
     def store(path, file)
@@ -135,7 +133,7 @@ module StandIn
     end
 
     def forget_others
-      (Dir.children(@folder) - names).each { |name| FileUtils.rm_rf(File.join(@folder, name)) } if Dir.exist?(@folder)
+      (Dir.children(@folder) - @cookbooks.keys).each { |name| FileUtils.rm_rf(File.join(@folder, name)) } if Dir.exist?(@folder)
     end
   end
 end

@@ -1,13 +1,20 @@
 # frozen_string_literal: true
 
-require "net/http" # Net::HTTPClientException, Net::HTTPFatalError
-
 # The error classes that a user of Chef Infra Client meets, by the names that it gives them.
-module Chef
+class Chef
   module Exceptions
+    class CannotWritePrivateKey < RuntimeError; end
     class PrivateKeyMissing < RuntimeError; end
     class InvalidPrivateKey < ArgumentError; end
-    class MissingRole < RuntimeError; end
+    # `roles`: names, with who wants each.
+    class MissingRole < RuntimeError
+      attr_reader :roles
+
+      def initialize(roles)
+        @roles = roles
+        super("The expanded run list includes nonexistent roles: #{roles.keys.join(', ')}")
+      end
+    end
     class CookbookNotFound < RuntimeError; end
     class RecipeNotFound < ArgumentError; end
     class ValidationFailed < ArgumentError; end
@@ -19,14 +26,22 @@ module Chef
     class GroupIDNotFound < ArgumentError; end
     class EnclosingDirectoryDoesNotExist < ArgumentError; end
     class ResourceNotFound < RuntimeError; end
-    class NoSuchResourceType < NameError; end
+    class MultipleFailures < RuntimeError; end
+    class RunLockTimeout < RuntimeError; end
+    class ImmutableAttributeModification < NoMethodError; end
+  end
+
+  module Mixin
+    module Template
+      class TemplateError < RuntimeError; end
+    end
   end
 end
 
 module StandIn
-  # Ends the run with one FATAL line and no block above it.
+  # Ends the program with one FATAL line and no block above it.
   class Fatal < StandardError; end
 
-  # Not accepted: its own exit code.
-  class LicenseNotAccepted < StandardError; end
+  # What no real server sends, or what only the real client can do.
+  class Refused < StandardError; end
 end

@@ -1,98 +1,140 @@
 # frozen_string_literal: true
 
+require "json"
+require "standin/errors"
+require "standin/run"
+
 module StandIn
   # The blocks in which Chef tells of a failure, and the FATAL line that comes last.
   module Explain
+    TITLES = {
+      register: "Chef Infra Client encountered an error attempting to create the client \"%s\"",
+      node: "Chef Infra Client encountered an error attempting to load the node data for \"%s\"",
+      run_list: "Error expanding the run_list:",
+      cookbooks: "Error Resolving Cookbooks for Run List:",
+      files: "Error Syncing Cookbooks:"
+    }.freeze
+
     module_function
 
-    # Runs something and remembers where it was that failed, as the error's own instance variable.
-    def at(place)
-      yield
-    rescue StandardError => e
-      e.instance_variable_set(:@standin_place, place) unless e.instance_variable_defined?(:@standin_place)
-      raise
-    end
-
-    def block(formatter, error, config, name)
-      case error
-      when Run::ActionFailed
-        action_block(formatter, error)
-      when Run::CompileFailed
-        cause = error.cause
-        formatter.block("Recipe Compile Error in #{error.path}", { cause.class.to_s => cause.message })
-      else
-        place_block(formatter, error, config, name)
-      end
-    end
-
+    # The last word on a failure.
     def fatal(error)
       case error
       when Fatal then error.message
-      when Run::ActionFailed
-        # The class once for the error of the resource, and once for what it says, as the real client has it.
-        "#{error.cause.class}: #{error.message} had an error: #{error.cause.class}: #{error.cause.message}"
+      # The class once for the resource, and once for what it says, as the real client has it.
+      when Run::ActionFailed then "#{error.cause.class}: #{error.message} had an error: #{error.cause.class}: #{error.cause.message}"
       when Run::CompileFailed then "#{error.cause.class}: #{error.cause.message}"
       else "#{error.class}: #{error.message}"
       end
     end
 
-    def action_block(formatter, error)
-      cause = error.cause
-      formatter.block("Error executing action `#{error.action}` on resource '#{error.resource}'",
-                      { cause.class.to_s => cause.message,
-                        "Resource Declaration:" => "#{error.resource.recipe.cookbook_name}::#{error.resource.recipe.recipe_name} line #{error.resource.line}" })
-    end
+    # `place`: what was being done, a key of TITLES, or nil.
+    def block(formatter, error, place, config)
+      case error
+      when Run::ActionFailed
+        formatter.block("Error executing action `#{error.action}` on resource '#{error.resource}'", of_resource(error))
+      when Run::CompileFailed
+        formatter.block("Recipe Compile Error#{" in #{error.path}" if error.path}", of_recipe(error))
+      else
+        return unless place
 
-    TITLES = {
-      register: "Chef Infra Client encountered an error attempting to create the client \"%s\"",
-      node: "Chef Infra Client encountered an error attempting to load the node data for \"%s\"",
-      run_list: "Error expanding the run_list:",
-      environment: "Error loading the environment of \"%s\"",
-      cookbooks: "Error Resolving Cookbooks for Run List:"
-    }.freeze
-
-    def place_block(formatter, error, config, name)
-      place = error.instance_variable_get(:@standin_place)
-      title = format(TITLES.fetch(place, "Unexpected Error"), name)
-      formatter.block(title, sections(error, config, name, place))
-    end
-
-    def sections(error, config, name, place)
-      return { "Missing Role(s) in Run List:" => error.message } if error.is_a?(Chef::Exceptions::MissingRole)
-
-      code = error.respond_to?(:response) && error.response ? error.response.code : nil
-      said = code && answer(error.response)
-      case code
-      when "401" then { "Authentication Error:" => authentication(config, name, place, said), "Server Response:" => said }
-      when "403" then { "Authorization Error:" => authorization(config, name, place), "Server Response:" => said }
-      when "412" then { "Missing Cookbooks:" => "The following cookbooks are required by the client but don't exist on the server:\n#{said}" }
-      when nil then { error.class.to_s => error.message }
-      else { "HTTP #{code}" => said }
+        formatter.block(format(TITLES.fetch(place), config.node_name), of_server(error, place, config))
       end
     end
 
-    def authentication(config, name, place, said)
-      who = place == :register ? "as the validator #{config.validation_client_name}" : "as #{name} with key #{config.client_key}"
-      lines = ["Failed to authenticate to the Chef Infra Server (http 401) #{who}."]
-      if said.match?(/clock/i)
-        lines << "The request failed because your clock has drifted by more than 15 minutes."
-        lines << "Syncing your clock to an NTP Time source should resolve the issue. Please check your system's clock."
-      end
-      lines.join("\n")
+    def of_resource(error)
+      resource = error.resource
+      {
+        error.cause.class.to_s => error.cause.message,
+        "Resource Declaration:" => resource.sensitive ? "suppressed sensitive resource output" : declaration(resource),
+        "Compiled Resource:" => resource.to_text
+      }
     end
 
-    def authorization(config, name, place)
-      return "Your client is not authorized to do this (http 403)." unless place == :register
+    # The lines of the recipe, from the resource's first to its `end`.
+    def declaration(resource)
+      lines = File.readlines(resource.recipe.path, chomp: true)
+      first = (resource.line || 1) - 1
+      indent = lines[first][/\A\s*/]
+      last = lines[first].match?(/\bdo\s*(\|.*\|)?\s*\z/) ? lines.index.with_index { |line, at| at > first && line == "#{indent}end" } : first
+      "# In #{resource.recipe.path}\n\n" + (first..(last || first)).map { |at| format("%3d: %s", at + 1, lines[at]) }.join("\n")
+    end
 
-      "Your validation client is not authorized to create the client for this node on the Chef Infra Server (http 403).\n" \
-        "\nPossible Causes:\n* There may already be a client named \"#{name}\"\n" \
+    def of_recipe(error)
+      sections = { error.cause.class.to_s => error.cause.message }
+      trace = (error.cause.backtrace || []).select { |line| line.include?("/cookbooks/") }
+      return sections if trace.empty?
+
+      sections.merge("Cookbook Trace: (most recent call first)" => trace.map { |line| "  #{line}" }.join("\n"),
+                     "Relevant File Content:" => around(trace.first))
+    end
+
+    def around(place)
+      path, number = place.split(":")
+      lines = File.readlines(path, chomp: true)
+      shown = ([number.to_i - 8, 1].max..[number.to_i + 8, lines.length].min)
+      "#{path}:\n\n" + shown.map { |at| format("%3d%s%s", at, at == number.to_i ? ">> " : ":  ", lines[at - 1]) }.join("\n")
+    end
+
+    def of_server(error, place, config)
+      if error.is_a?(Chef::Exceptions::MissingRole)
+        return { "Missing Role(s) in Run List:" => error.roles.map { |role, by| "* #{role} included by '#{by}'" }.join("\n") }
+      end
+      return by_status(error.response, place, config) if error.respond_to?(:response) && error.response
+
+      settings = { "Relevant Config Settings:" => "chef_server_url  \"#{config.chef_server_url}\"" }
+      case error
+      when Chef::Exceptions::PrivateKeyMissing
+        { "Private Key Not Found:" => "Your private key could not be loaded. If the key file exists, ensure that it is\nreadable by chef-client.",
+          "Relevant Config Settings:" => key(place, config) }
+      when *ServerAPI::UNREACHABLE
+        { "Networking Error:" => "#{error.message}\n\nYour chef_server_url may be misconfigured, or the network could be down." }.merge(settings)
+      else { "Unexpected Error:" => "#{error.class}: #{error.message}" }
+      end
+    end
+
+    def by_status(response, place, config)
+      said = { "Server Response:" => answer(response) }
+      case response.code
+      when "401" then authentication(response, place, config, said)
+      when "403" then { "Authorization Error:" => authorization(place, config) }.merge(said)
+      when "412" then { "Missing Cookbooks:" => "The following cookbooks are required by the client but don't exist on the server:\n* #{answer(response)}" }
+      when "404" then { "Resource Not Found:" => "The server returned a HTTP 404. This usually indicates that your chef_server_url is incorrect." }.merge(said)
+      when "502", "503" then { "Server Unavailable" => "The Chef Infra Server is temporarily unavailable" }.merge(said)
+      when "500" then { "Unknown Server Error:" => "The server had a fatal error attempting to load the node data." }.merge(said)
+      else { "Unexpected API Request Failure:" => answer(response) }
+      end
+    end
+
+    def authentication(response, place, config, said)
+      failed = "Failed to authenticate to the Chef Infra Server (http 401)."
+      if response.body.to_s.match?(/synchronize the clock/i)
+        return { "Authentication Error:" => "#{failed}\nThe request failed because your clock has drifted by more than 15 minutes.\n" \
+                                            "Syncing your clock to an NTP Time source should resolve the issue." }
+      end
+      { "Authentication Error:" => failed }.merge(said).merge(
+        "Relevant Config Settings:" => "chef_server_url  \"#{config.chef_server_url}\"\n#{key(place, config)}\n\n" \
+                                       "If these settings are correct, your #{place == :register ? 'validation_key' : 'client_key'} may be invalid."
+      )
+    end
+
+    def key(place, config)
+      return "node_name  \"#{config.node_name}\"\nclient_key  \"#{config.client_key}\"" unless place == :register
+
+      "validation_client_name  \"#{config.validation_client_name}\"\nvalidation_key  \"#{config.validation_key}\""
+    end
+
+    def authorization(place, config)
+      return "Your client is not authorized to do this (HTTP 403)." unless place == :register
+
+      "Your validation client is not authorized to create the client for this node on the Chef Infra Server (HTTP 403).\n\n" \
+        "Possible Causes:\n\n* There may already be a client named \"#{config.node_name}\"\n" \
         "* Your validation client (#{config.validation_client_name}) may have misconfigured authorization permissions."
     end
 
     def answer(response)
-      found = JSON.parse(response.body)["error"]
-      Array(found).map { |each| each.is_a?(Hash) ? JSON.generate(each) : each.to_s }.join("\n")
-    rescue JSON::ParserError, TypeError
+      Array(JSON.parse(response.body)["error"]).map { |each| each.is_a?(Hash) ? each["message"] || JSON.generate(each) : each }.join("; ")
+    rescue JSON::ParserError, TypeError, NoMethodError
       response.body.to_s
     end
   end

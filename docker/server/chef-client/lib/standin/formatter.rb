@@ -1,18 +1,22 @@
 # frozen_string_literal: true
 
 module StandIn
-  # Chef's own way of telling a run: the `doc` formatter's shapes.
+  # Chef's own way of telling a run: the shapes of its `doc` formatter.
   class Formatter
     RULER = "=" * 80
 
-    attr_reader :updated, :up_to_date
+    attr_reader :updated, :untouched
 
     def initialize
       @updated = 0
-      @up_to_date = 0
+      @untouched = 0
       @recipe = nil
       @open = false
       @started = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    end
+
+    def total
+      updated + untouched
     end
 
     def say(text = "")
@@ -20,34 +24,30 @@ module StandIn
       $stdout.puts(text)
     end
 
-    def recipe(name)
-      return if name == @recipe
-
-      @recipe = name
-      say("Recipe: #{name}")
-    end
-
     # The line stays open until it is known how it ends.
     def action_begins(resource, action)
+      recipe(resource.recipe.full_name)
       close
       $stdout.print("  * #{resource} action #{action}")
       @open = true
     end
 
-    def changes(descriptions)
+    # What was changed; what has to be seen as it is, such as a difference, in `details`.
+    def changes(descriptions, details = [])
       close
-      descriptions.each { |text| text.each_line(chomp: true) { |line| $stdout.puts("    - #{line}") } }
+      descriptions.each { |text| $stdout.puts("    - #{text}") }
+      details.each { |line| $stdout.puts("    #{line}") }
     end
 
     def action_ends(updated:)
-      updated ? @updated += 1 : @up_to_date += 1
-      return close if updated
-
-      $stdout.puts(" (up to date)")
+      updated ? @updated += 1 : @untouched += 1
+      $stdout.puts(" (up to date)") if @open && !updated
+      $stdout.puts if @open && updated
       @open = false
     end
 
-    def skipped(_resource, why)
+    def skipped(why)
+      @untouched += 1
       $stdout.puts(" (skipped due to #{why})")
       @open = false
     end
@@ -58,26 +58,25 @@ module StandIn
       say(RULER)
       say(title)
       say(RULER)
-      sections.each do |heading, text|
-        say
-        say(heading)
-        say("-" * heading.length)
-        say(text)
-      end
+      sections.each { |heading, text| say("\n#{heading}\n#{'-' * heading.length}\n#{text}") }
       say
     end
 
     def elapsed
-      seconds = (Process.clock_gettime(Process::CLOCK_MONOTONIC) - @started).to_i
-      hours, rest = seconds.divmod(3600)
-      minutes, seconds = rest.divmod(60)
-      return format("%02d seconds", seconds) if (hours + minutes).zero?
-      return format("%02d minutes %02d seconds", minutes, seconds) if hours.zero?
+      time = Time.at(Process.clock_gettime(Process::CLOCK_MONOTONIC) - @started).utc
+      return time.strftime("%S seconds") if time.to_i < 60
 
-      format("%02d hours %02d minutes %02d seconds", hours, minutes, seconds)
+      time.strftime(time.to_i < 3600 ? "%M minutes %S seconds" : "%H hours %M minutes %S seconds")
     end
 
     private
+
+    def recipe(name)
+      return if name == @recipe
+
+      @recipe = name
+      say("Recipe: #{name}")
+    end
 
     def close
       $stdout.puts if @open

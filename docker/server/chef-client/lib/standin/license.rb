@@ -2,36 +2,46 @@
 
 require "fileutils"
 require "time"
+require "yaml"
+require "standin/log"
+require "standin/version"
 
 module StandIn
-  # The license of Chef Infra Client: without acceptance nothing runs, as with the real one.
-  class License
-    ACCEPTED = %w[accept accept-silent accept-no-persist].freeze
-    FILE = "/etc/chef/accepted_licenses/chef_infra_client"
+  # The acceptance of the license that the real client asks for. Nothing of the stand-in is under that license; who
+  # drives the one must have learned to drive the other.
+  module License
+    FOLDER = "/etc/chef/accepted_licenses"
+    PRODUCTS = { "chef_infra_client" => "Chef Infra Client", "inspec" => "Chef InSpec" }.freeze
+    BORDER = "+---------------------------------------------+"
 
-    def initialize(word)
-      @word = word
+    module_function
+
+    # Whether it is accepted: earlier (a file says so), or by one of the values, which are the configuration's, the
+    # environment's and the command line's.
+    def accepted?(*values)
+      values = values.compact.map(&:to_s)
+      return true if values.include?("accept-no-persist")
+
+      missing = PRODUCTS.keys.reject { |product| File.exist?(File.join(FOLDER, product)) }
+      return true if missing.empty?
+
+      if values.include?("accept") || values.include?("accept-silent")
+        persist(missing)
+        puts BORDER, "✔ #{missing.size} product license#{'s' if missing.size > 1} accepted.", BORDER if values.include?("accept")
+        return true
+      end
+      strange = values.first
+      Chef::Log.error("Unrecognized license acceptance value '#{strange}', expected one of: 'accept', 'accept-silent', 'accept-no-persist'") if strange
+      false
     end
 
-    def check
-      word = @word || ENV.fetch("CHEF_LICENSE", nil)
-      return persist(word) if ACCEPTED.include?(word.to_s)
-      return if File.exist?(FILE)
-
-      puts "+---------------------------------------------+", "            Chef License Acceptance", "",
-           "Before you can continue, 1 product license", "must be accepted. View the license at",
-           "https://www.chef.io/end-user-license-agreement/", "", "License that need accepting:", "  * Chef Infra Client", ""
-      raise LicenseNotAccepted, "Chef Infra Client cannot execute without accepting the license"
-    end
-
-    private
-
-    def persist(word)
-      return if File.exist?(FILE) || word.to_s == "accept-no-persist"
-
-      FileUtils.mkdir_p(File.dirname(FILE))
-      File.write(FILE, "---\nid: infra-client\nname: Chef Infra Client\ndate_accepted: '#{Time.now.iso8601}'\n" \
-                       "accepting_product: infra-client\naccepting_product_version: #{VERSION}\nfile_format: 1\n")
+    def persist(products)
+      FileUtils.mkdir_p(FOLDER)
+      products.each do |product|
+        facts = { "id" => product, "name" => PRODUCTS[product], "date_accepted" => Time.now.iso8601,
+                  "accepting_product" => "chef_infra_client", "accepting_product_version" => VERSION, "user" => "root" }
+        File.write(File.join(FOLDER, product), YAML.dump(facts))
+      end
     end
   end
 end

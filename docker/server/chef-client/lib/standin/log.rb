@@ -1,30 +1,26 @@
 # frozen_string_literal: true
 
 require "time"
+require "standin/errors"
 
-module StandIn
-  # Lines such as `[2026-01-01T00:00:00+00:00] WARN: text` on standard output, where Chef says everything.
+class Chef
+  # Lines such as `[2026-01-01T00:00:00+00:00] WARN: text`, on standard output unless the configuration says otherwise.
   module Log
     LEVELS = %i[trace debug info warn error fatal].freeze
 
     class << self
-      attr_writer :level
-
-      def level
-        @level ||= :warn
-      end
+      attr_accessor :level, :target
 
       LEVELS.each do |level|
-        define_method(level) do |text|
+        define_method(level) do |text = nil, &block|
           next if LEVELS.index(level) < LEVELS.index(self.level)
 
-          text.to_s.each_line(chomp: true).with_index do |line, number|
-            $stdout.puts(number.zero? ? "[#{Time.now.iso8601}] #{level.upcase}: #{line}" : line)
-          end
+          target.puts("[#{Time.now.iso8601}] #{level.upcase}: #{text || block.call}")
         end
       end
     end
+
+    self.level = :warn
+    self.target = $stdout
   end
 end
-
-Chef::Log = StandIn::Log

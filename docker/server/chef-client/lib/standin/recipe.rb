@@ -1,29 +1,39 @@
 # frozen_string_literal: true
 
 require "standin/errors"
+require "standin/log"
 require "standin/resource"
 
 module StandIn
   # What a recipe's text is evaluated in.
   class Recipe
-    attr_reader :run, :cookbook_name, :recipe_name
+    attr_reader :run, :cookbook_name, :recipe_name, :path
 
-    def initialize(run, cookbook_name, recipe_name)
+    def initialize(run, cookbook_name, recipe_name, path)
       @run = run
       @cookbook_name = cookbook_name
       @recipe_name = recipe_name
+      @path = path
+    end
+
+    def evaluate
+      instance_eval(File.read(path), path, 1)
+    end
+
+    def full_name
+      "#{cookbook_name}::#{recipe_name}"
     end
 
     def node
       run.node
     end
 
-    def from_file(path)
-      instance_eval(File.read(path), path, 1)
-    end
-
     def include_recipe(*names)
       names.flatten.each { |name| run.load_recipe(name.start_with?("::") ? "#{cookbook_name}#{name}" : name) }
+    end
+
+    def include_attribute(*names)
+      names.flatten.each { |name| node.include_attribute(name) }
     end
 
     def platform?(*names)
@@ -45,23 +55,31 @@ module StandIn
       found[node["platform_version"]] || found["default"]
     end
 
-    def resources(*names)
-      run.find_resource(names.first)
+    def lazy(&block)
+      Resource::Lazy.new(block)
+    end
+
+    def resources(name)
+      run.find_resource(name)
     end
 
     def find_resource(type, name)
       run.find_resource("#{type}[#{name}]")
     end
 
-    def log_level
-      Log.level
+    def shell_out(*command, **options)
+      Mixlib::ShellOut.new(*command, **options).run_command
+    end
+
+    def shell_out!(*command, **options)
+      shell_out(*command, **options).tap(&:error!)
     end
 
     # A resource of this type, with the properties that its block gives it.
-    def declare_resource(type, name = nil, &block)
-      kind = Resource.registry[type] or return unknown(type)
-      line = caller_locations.find { |place| place.path.include?("/recipes/") }&.lineno
-      resource = kind.new(name || "", self, line)
+    def declare_resource(type, name = "", &block)
+      kind = Resource.registry[type.to_sym] or unknown(type)
+      place = caller_locations.find { |each| each.path == path }
+      resource = kind.new(name, self, place&.lineno)
       resource.instance_exec(&block) if block
       run.add(resource)
     end
@@ -69,21 +87,17 @@ module StandIn
     def method_missing(name, *arguments, &block)
       return unknown(name) unless Resource.registry.key?(name)
 
-      declare_resource(name, arguments.first, &block)
+      declare_resource(name, *arguments, &block)
     end
 
     def respond_to_missing?(name, _include_private = false)
       Resource.registry.key?(name)
     end
 
-    def to_s
-      "cookbook: #{cookbook_name}, recipe: #{recipe_name} :Chef::Recipe"
-    end
-
     private
 
     def unknown(name)
-      raise NoMethodError, "undefined method `#{name}' for #{self}"
+      raise NoMethodError, "undefined method `#{name}' for cookbook: #{cookbook_name}, recipe: #{recipe_name} :Chef::Recipe"
     end
   end
 end

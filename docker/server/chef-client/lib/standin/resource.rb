@@ -7,15 +7,21 @@ module StandIn
   # What every resource of a recipe is: a name, properties, actions, guards, notifications.
   class Resource
     Notification = Struct.new(:action, :target, :timing)
-    TIMINGS = { immediate: :immediately, immediately: :immediately, delayed: :delayed }.freeze
+    TIMINGS = { before: :before, immediate: :immediately, immediately: :immediately, delayed: :delayed }.freeze
 
     class << self
-      attr_reader :shown_as
+      attr_reader :shown_as, :all_names
 
       # Declares the names that recipes use; the first is the one that is shown.
       def provides(*names, shown_as: nil)
         @shown_as = (shown_as || names.first).to_s
+        @all_names = [@shown_as, *names.map(&:to_s)].uniq
         names.each { |name| registry[name] = self }
+      end
+
+      # Its class in the real client, as error messages show it.
+      def chef_name
+        "Chef::Resource::#{shown_as.split('_').map(&:capitalize).join}"
       end
 
       def registry
@@ -43,6 +49,8 @@ module StandIn
 
     attr_reader :name, :recipe, :line, :notifications
     attr_accessor :updated
+    alias updated? updated
+    alias updated_by_last_action? updated
 
     def initialize(name, recipe, line)
       @name = name.is_a?(Array) ? name.join(", ") : name.to_s
@@ -60,7 +68,6 @@ module StandIn
     property(:retries, 0)
     property(:retry_delay, 2)
     property(:sensitive, false)
-    property(:umask, nil)
 
     def node
       recipe.node
@@ -110,11 +117,24 @@ module StandIn
       nil
     end
 
-    # Does something, and says it; the resource counts as updated.
-    def converge_by(*descriptions)
-      @updated = true
-      recipe.run.formatter.changes(descriptions)
+    # Does something, then says it; the resource counts as updated. In a rehearsal, for `notifies ..., :before`, it
+    # does nothing and ends the action.
+    def converge_by(*descriptions, details: [])
+      throw(:rehearsed, true) if @rehearsing
       yield
+      @updated = true
+      recipe.run.formatter.changes(descriptions.flatten, details)
+    end
+
+    # Whether the action would change anything.
+    def would_update?(action)
+      @rehearsing = true
+      catch(:rehearsed) do
+        public_send("run_#{action}")
+        false
+      end
+    ensure
+      @rehearsing = false
     end
 
     def shell_out(*command, **options)
@@ -125,15 +145,25 @@ module StandIn
       shell_out(*command, **options).tap(&:error!)
     end
 
-    # Within a resource, as in a recipe, attributes are reached by helpers too.
+    # Attributes are reached by helpers too, as in a recipe.
     %i[platform? platform_family?].each { |helper| define_method(helper) { |*names| node.public_send(helper, *names) } }
 
     def method_missing(name, *_arguments)
-      raise NoMethodError, "undefined method `#{name}' for Custom resource #{self.class.shown_as} (#{self})"
+      raise NoMethodError, "undefined method `#{name}' for #{self.class.chef_name}"
     end
 
     def respond_to_missing?(*)
       false
+    end
+
+    # What it was compiled to, for error messages.
+    def to_text
+      return "suppressed sensitive resource output" if sensitive
+
+      lines = ["# Declared in #{recipe.path}:#{line}", "", "#{self.class.shown_as}(#{name.inspect}) do", "  action #{action.inspect}"]
+      lines += @values.reject { |_, value| value.is_a?(Proc) || value.is_a?(Lazy) }.map { |key, value| "  #{key} #{value.inspect}" }
+      lines += @guards.map { |kind, command, *| "  #{kind} #{command ? command.inspect : '{ #code block }'}" }
+      [*lines, "end"].join("\n")
     end
 
     Lazy = Struct.new(:block)
@@ -143,7 +173,7 @@ module StandIn
     def timing_of(timing)
       TIMINGS.fetch(timing.to_sym) do
         raise Chef::Exceptions::ValidationFailed,
-              "invalid timing: #{timing} for notifies(#{self}); valid timings are: delayed, immediate, immediately (the stand-in does not know :before)"
+              "invalid timing: #{timing} for notifies(#{self}); valid timings are: delayed, immediate, immediately, before"
       end
     end
 

@@ -1,32 +1,30 @@
 # frozen_string_literal: true
 
-require "English"
 require "standin/cookbooks"
-require "standin/formatter"
 require "standin/recipe"
 require "standin/run_list"
 
 module StandIn
   # One run: recipes compiled to resources, resources converged in their order.
   class Run
-    # A resource's failure, with the resource.
+    # A resource's failure; what went wrong is its cause.
     class ActionFailed < StandardError
       attr_reader :resource, :action
 
       def initialize(resource, action)
         @resource = resource
         @action = action
-        super("#{resource} (#{resource.recipe.cookbook_name}::#{resource.recipe.recipe_name} line #{resource.line})")
+        super("#{resource} (#{resource.recipe.full_name} line #{resource.line})")
       end
     end
 
-    # A recipe's failure to compile.
+    # A failure of a recipe or an attributes file to compile; what went wrong is its cause.
     class CompileFailed < StandardError
       attr_reader :path
 
       def initialize(path)
         @path = path
-        super(path)
+        super
       end
     end
 
@@ -42,10 +40,12 @@ module StandIn
       @delayed = []
     end
 
+    # Raises: CompileFailed.
     def compile(recipes)
-      cookbooks.load_libraries
-      cookbooks.load_all_attributes(recipes)
-      recipes.each { |recipe| load_recipe(recipe.split("@").first) }
+      names = recipes.map { |recipe| recipe.split("@").first }
+      compiling { cookbooks.load_libraries }
+      compiling { cookbooks.load_all_attributes(names) }
+      compiling { names.each { |name| load_recipe(name) } }
     end
 
     def load_recipe(name)
@@ -54,13 +54,7 @@ module StandIn
 
       @loaded << full
       cookbook, recipe, path = cookbooks.recipe(full)
-      begin
-        Recipe.new(self, cookbook, recipe).from_file(path)
-      rescue CompileFailed
-        raise
-      rescue StandardError, SyntaxError
-        raise CompileFailed, path
-      end
+      compiling(path) { Recipe.new(self, cookbook, recipe, path).evaluate }
     end
 
     def add(resource)
@@ -72,51 +66,79 @@ module StandIn
       @subscriptions << [target, notification]
     end
 
-    # `type[name]`, by any of the type's names.
+    # `type[name]`, by any of the type's names; the one declared last.
     def find_resource(wanted)
       return wanted if wanted.is_a?(Resource)
 
       type, name = wanted.to_s.match(/\A(\w+)\[(.*)\]\z/m)&.captures
-      kind = type && Resource.registry[type.to_sym]
-      found = @resources.reverse.find { |each| kind && each.instance_of?(kind) && each.name == name }
-      found or raise Chef::Exceptions::ResourceNotFound, "Cannot find a resource matching #{wanted} (did you define it first?)"
+      @resources.reverse.find { |each| each.name == name && each.class.all_names.include?(type) } or
+        raise Chef::Exceptions::ResourceNotFound, "Cannot find a resource matching #{wanted} (did you define it first?)"
     end
 
+    # Raises: ActionFailed, MultipleFailures. What was changed before a failure still takes effect.
     def converge
-      check_notifications
-      @resources.each do |resource|
-        formatter.recipe("#{resource.recipe.cookbook_name}::#{resource.recipe.recipe_name}")
-        Array(resource.action).each { |action| perform(resource, action) }
+      compiling { resolve_notifications }
+      failures = []
+      begin
+        @resources.each { |resource| Array(resource.action).each { |action| perform(resource, action) } }
+      rescue ActionFailed => e
+        failures << e
       end
-    ensure
-      run_delayed
+      run_delayed(failures)
+      raise failures.first if failures.one?
+      raise Chef::Exceptions::MultipleFailures, failures.map { |each| "* #{each.message}: #{each.cause.message}" }.unshift("Multiple failures occurred:").join("\n") if failures.any?
     end
 
     private
 
+    def compiling(path = nil)
+      yield
+    rescue CompileFailed
+      raise
+    rescue StandardError, ScriptError => e
+      raise CompileFailed, path || e.backtrace&.first.to_s[/\A[^:]+/]
+    end
+
     # As in the real client, a name that nobody has is found before anything is changed.
-    def check_notifications
+    def resolve_notifications
       @subscriptions.each { |target, notification| find_resource(target).notifications << notification }
-      @resources.each { |resource| resource.notifications.each { |each| each.target = find_resource(each.target) } }
+      @resources.each do |resource|
+        resource.notifications.each do |each|
+          each.target = find_resource(each.target)
+        rescue Chef::Exceptions::ResourceNotFound
+          raise Chef::Exceptions::ResourceNotFound,
+                "resource #{resource} is configured to notify resource #{each.target} with action #{each.action}, but " \
+                "#{each.target} cannot be found in the resource collection. #{resource} is defined in " \
+                "#{resource.recipe.path}:#{resource.line}"
+        end
+      end
     end
 
     def perform(resource, action)
+      notify_before(resource, action)
       formatter.action_begins(resource, action)
-      if action == :nothing
-        formatter.skipped(resource, "action :nothing")
-        return
-      end
-      why = resource.skipped_by
-      return formatter.skipped(resource, why) if why
+      why = action == :nothing ? "action :nothing" : resource.skipped_by
+      return formatter.skipped(why) if why
 
       resource.updated = false
       attempt(resource, action)
       formatter.action_ends(updated: resource.updated)
       notify(resource) if resource.updated
-    rescue StandardError => e
-      raise if e.is_a?(ActionFailed)
+    rescue ActionFailed
+      raise
+    rescue StandardError, ScriptError => e
+      raise ActionFailed.new(resource, action) unless resource.ignore_failure
 
-      fail_or_ignore(resource, action)
+      formatter.action_ends(updated: false)
+      Chef::Log.error("#{resource} (#{resource.recipe.full_name} line #{resource.line}) had an error: #{e.message}; ignore_failure is set, continuing")
+    end
+
+    # What has to happen first, if the action would change anything.
+    def notify_before(resource, action)
+      before = resource.notifications.select { |each| each.timing == :before }
+      return if before.empty? || action == :nothing || resource.skipped_by || !resource.would_update?(action)
+
+      before.each { |each| perform(each.target, each.action) }
     end
 
     def attempt(resource, action)
@@ -124,41 +146,32 @@ module StandIn
       begin
         resource.public_send("run_#{action}")
       rescue StandardError => e
-        raise if left <= 0
+        raise unless left.positive?
 
         left -= 1
-        Log.info("Retrying execution of #{resource}, #{left} attempts left: #{e.message}")
+        Chef::Log.info("Retrying execution of #{resource}, #{left} attempt(s) left: #{e.message}")
         sleep(resource.retry_delay)
         retry
       end
     end
 
-    def fail_or_ignore(resource, action)
-      raise ActionFailed.new(resource, action) unless resource.ignore_failure
-
-      formatter.say(" (#{$ERROR_INFO.class}: #{$ERROR_INFO.message.lines.first.to_s.chomp}); ignore_failure is set, continuing")
-    end
-
     def notify(resource)
-      now, later = resource.notifications.partition { |each| each.timing != :delayed }
-      now.each { |each| perform(each.target, each.action) }
-      later.each do |each|
-        pair = [each.target, each.action]
-        @delayed << pair unless @delayed.include?(pair)
+      resource.notifications.each do |each|
+        case each.timing
+        when :immediately then perform(each.target, each.action)
+        when :delayed then @delayed |= [[each.target, each.action]]
+        end
       end
     end
 
-    # After a failure too: what was changed before it has to take effect.
-    def run_delayed
-      failed = nil
+    def run_delayed(failures)
       until @delayed.empty?
         begin
           perform(*@delayed.shift)
         rescue ActionFailed => e
-          failed ||= e
+          failures << e
         end
       end
-      raise failed if failed && $ERROR_INFO.nil?
     end
   end
 end

@@ -1,42 +1,44 @@
 # frozen_string_literal: true
 
-require "set"
 require "standin/errors"
+require "standin/mash"
 
 module StandIn
   # A run list with its roles expanded, recursively and each once.
   class RunList
     ITEM = /\A(?:(?<type>role|recipe)\[(?<name>[^\]@]+)(?:@(?<version>[^\]]+))?\]|(?<bare>[^\[\]@]+)(?:@(?<bare_version>.+))?)\z/
 
-    attr_reader :recipes, :roles, :default_attributes, :override_attributes
+    # `missing`: names of roles that are not on the server, with who wants them.
+    attr_reader :recipes, :roles, :missing, :default_attributes, :override_attributes
 
     def initialize(items, environment, server)
       @environment = environment
       @server = server
       @recipes = []
       @roles = []
-      @missing = []
+      @missing = {}
       @default_attributes = Mash.new
       @override_attributes = Mash.new
-      expand(items)
-      return if @missing.empty?
-
-      raise Chef::Exceptions::MissingRole,
-            "The expanded run list includes nonexistent roles: #{@missing.join(', ')}"
+      expand(items, "the run list")
     end
 
-    # `cookbook::recipe`, as cookbook_versions and the compiler want it.
+    # Raises: Chef::Exceptions::MissingRole.
+    def check
+      raise Chef::Exceptions::MissingRole, @missing unless @missing.empty?
+    end
+
+    # `cookbook::recipe`, as the compiler wants it.
     def self.full(name)
       name.include?("::") ? name : "#{name}::default"
     end
 
     private
 
-    def expand(items)
+    def expand(items, by)
       items.each do |item|
-        match = ITEM.match(item.to_s) or raise Fatal, "#{item.inspect} is not an item of a run list"
+        match = ITEM.match(item.to_s) or raise ArgumentError, "#{item.inspect} is not a valid run list item"
         if match[:type] == "role"
-          expand_role(match[:name])
+          expand_role(match[:name], by)
         else
           add_recipe(match[:name] || match[:bare], match[:version] || match[:bare_version])
         end
@@ -48,24 +50,24 @@ module StandIn
       @recipes << wanted unless @recipes.include?(wanted)
     end
 
-    def expand_role(name)
-      return if @roles.include?(name)
+    def expand_role(name, by)
+      return if @roles.include?(name) || @missing.key?(name)
 
+      role = fetch(name, by) or return
       @roles << name
-      role = fetch(name) or return
-      own = role.fetch("env_run_lists", nil)&.fetch(@environment, nil) || role.fetch("run_list", [])
-      expand(own)
+      lists = role["env_run_lists"] || {}
+      expand(lists[@environment] || role["run_list"] || [], "role[#{name}]")
       # An outer role wins over those that it includes.
       @default_attributes = @default_attributes.deep_merge(role["default_attributes"] || {})
       @override_attributes = @override_attributes.deep_merge(role["override_attributes"] || {})
     end
 
-    def fetch(name)
+    def fetch(name, by)
       @server.get("/roles/#{name}")
     rescue Net::HTTPClientException => e
       raise unless e.response.code == "404"
 
-      @missing << name
+      @missing[name] = by
       nil
     end
   end

@@ -5,6 +5,7 @@ require "erubis"
 require "etc"
 require "fileutils"
 require "tempfile"
+require "standin/config"
 
 module StandIn
   # Owner, group and mode, which files and directories share.
@@ -52,9 +53,6 @@ module StandIn
     property(:path) { name }
     property(:content)
     property(:backup, 5)
-    property(:manage_symlink_source)
-    property(:force_unlink, false)
-    property(:verify)
 
     def wanted_content
       content
@@ -93,12 +91,29 @@ module StandIn
       raise Chef::Exceptions::EnclosingDirectoryDoesNotExist, "Parent directory #{File.dirname(path)} does not exist."
     end
 
-    def describe(text, new_file, &block)
+    def describe(text, new_file)
       was = new_file ? "none" : Digest::SHA256.file(path).hexdigest[0, 6]
       words = ["update content in file #{path} from #{was} to #{Digest::SHA256.hexdigest(text)[0, 6]}"]
-      words << "suppressed sensitive resource" if sensitive
       words.unshift("create new file #{path}") if new_file
-      converge_by(*words, &block)
+      details = sensitive ? ["suppressed sensitive resource"] : difference(text, new_file)
+      converge_by(*words, details: details) do
+        keep_former unless new_file
+        replace(text)
+      end
+    end
+
+    def difference(text, new_file)
+      former = new_file ? "/dev/null" : path
+      shell_out("diff", "-u", "--label", path, "--label", "#{path} (new)", former, "-", input: text).stdout.scrub("?").lines(chomp: true)
+    end
+
+    def keep_former
+      return unless backup
+
+      stem = File.join(Chef::Config.file_backup_path, "#{path}.chef-")
+      FileUtils.mkdir_p(File.dirname(stem))
+      FileUtils.cp(path, "#{stem}#{Time.now.strftime('%Y%m%d%H%M%S.%6N')}", preserve: true)
+      Dir.glob("#{stem}*").sort[0...-backup].each { |old| File.delete(old) }
     end
 
     # In one step: nobody sees half a file, and a secret is not readable for a moment.
@@ -123,7 +138,6 @@ module StandIn
     property(:variables, {})
     property(:cookbook)
     property(:local, false)
-    property(:helpers)
 
     # What a template sees: @variables, node, and nothing of ours.
     class Context
@@ -133,13 +147,19 @@ module StandIn
         @node = node
         variables.each { |key, value| instance_variable_set("@#{key}", value) }
       end
+
+      def inspect
+        "#<Chef::Mixin::Template::TemplateContext>"
+      end
     end
 
     def wanted_content
       file = local ? source : recipe.run.cookbooks.file(cookbook || recipe.cookbook_name, "templates", source)
-      Erubis::Eruby.new(File.read(file), filename: file).evaluate(Context.new(node, variables))
-    rescue NameError, SyntaxError, TypeError => e
-      raise e.class, "Chef::Mixin::Template::TemplateError: #{e.message} (#{source})"
+      begin
+        Erubis::Eruby.new(File.read(file), filename: file).evaluate(Context.new(node, variables))
+      rescue StandardError, ScriptError => e
+        raise Chef::Mixin::Template::TemplateError, "#{e.message} (#{(e.backtrace || []).find { |line| line.start_with?(file) } || file})"
+      end
     end
   end
 

@@ -1,7 +1,9 @@
 # frozen_string_literal: true
 
 require "etc"
+require "fileutils"
 require "tempfile"
+require "standin/log"
 
 module StandIn
   class ExecuteResource < Resource
@@ -16,6 +18,7 @@ module StandIn
     property(:creates)
     property(:timeout, 3600)
     property(:input)
+    property(:umask)
     property(:live_stream, false)
     property(:login, false)
     alias env environment
@@ -23,12 +26,22 @@ module StandIn
     def run_run
       return if creates && File.exist?(File.expand_path(creates, cwd || "/"))
 
-      # Said before, since a command may take its time; that it changed something is known only after.
-      settings = { cwd: cwd, user: user, group: group, input: input, umask: umask, timeout: timeout, returns: Array(returns),
-                   environment: environment.transform_keys(&:to_s) }.compact
+      shown = Array(command).join(" ").strip
+      converge_by("execute #{sensitive ? 'sensitive resource' : shown}") { perform(*Array(command)) }
+    end
+
+    private
+
+    def perform(*words)
+      settings = { cwd: cwd, user: user, group: group, input: input, umask: umask, timeout: timeout,
+                   returns: Array(returns), environment: environment.transform_keys(&:to_s) }.compact
+      settings[:login] = true if login
       settings[:live_stream] = $stdout if live_stream
-      shell_out!(*Array(command), **settings)
-      converge_by("execute #{sensitive ? '[sensitive]' : Array(command).join(' ').strip}") {}
+      shell_out!(*words, **settings)
+    rescue Mixlib::ShellOut::ShellCommandFailed
+      raise unless sensitive
+
+      raise Mixlib::ShellOut::ShellCommandFailed, "Command execution failed. STDOUT/STDERR suppressed for sensitive resource"
     end
   end
 
@@ -39,13 +52,16 @@ module StandIn
     property(:interpreter, "sh")
     property(:flags, "")
 
-    def command
-      @command ||= begin
-        @file = Tempfile.new("chef-script")
-        @file.write(code)
-        @file.close
-        FileUtils.chown(user, group, @file.path) if user || group
-        "#{interpreter} #{flags} #{@file.path}"
+    def run_run
+      return if creates && File.exist?(File.expand_path(creates, cwd || "/"))
+
+      converge_by("execute #{interpreter.inspect} #{flags}".strip) do
+        Tempfile.create("chef-script") do |file|
+          file.write(code)
+          file.close
+          FileUtils.chown(user, group, file.path)
+          perform(*[interpreter, *flags.split, file.path])
+        end
       end
     end
   end
@@ -73,8 +89,8 @@ module StandIn
     property(:level, :info)
 
     def run_write
-      Log.public_send(level, message)
-      # As with the real client: what is only said changes nothing.
+      # What is only said changes nothing.
+      Chef::Log.public_send(level, message)
     end
   end
 
