@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 # A command on a prepared machine: Docker Engine and server image; both are left as they were found.
 ON_MACHINE := docker/with-machine.sh
 # In this order: seconds, then what needs Docker, then what needs a running Airflow.
-TESTS := tests/unit tests/local tests/cloud tests/agent tests/example tests/airflow
+TESTS := tests/unit tests/local tests/cloud tests/agent tests/chef_server tests/chef_client tests/example tests/airflow
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint screenshots clean

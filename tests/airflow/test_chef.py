@@ -110,7 +110,7 @@ def without_secrets(machine: Machine) -> None:
 def report(launch: Launch, task: str = EXECUTE, index: int = 0) -> dict[str, Any]:
     """What a step has left as its result."""
     path = f"/dags/{launch.dag}/dagRuns/{launch.run}/taskInstances/{task}/xcomEntries/return_value"
-    value = launch.api.call("GET", path, params={"map_index": index, "deserialize": True})["value"]
+    value = launch.api.call("GET", path, params={"map_index": index})["value"]
     found: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
     return found
 

@@ -62,7 +62,7 @@ ROOMS = {
     "cli": Room({*BELOW_OPERATORS, "dag", "web", "archive"}, PUBLIC_AIRFLOW),
     "__main__": Room({"cli"}),
     # The embedded cloud and the demo on it: nobody knows them, and the demo looks at what the product did.
-    "local": Room({"archive", "definition", "plan", "status", "cloud", "cli"}),
+    "local": Room({"archive", "definition", "plan", "status", "cloud", "configuration_management", "cli"}),
 }
 
 

@@ -112,7 +112,7 @@ class Summary:
 
     def as_json(self) -> dict[str, Any]:
         """The summary as plain JSON."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "resources": list(self.resources)}
 
 
 class ChefRunFailedError(errors.ServerError):
