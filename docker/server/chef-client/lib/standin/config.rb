@@ -37,10 +37,10 @@ module StandIn
     end
 
     def direct_log
-      level = Chef::Config.log_level
-      Chef::Log.level = level == :auto ? :warn : level.to_sym
-      raise Fatal, "log_level #{level.inspect} is none" unless Chef::Log::LEVELS.include?(Chef::Log.level)
+      level = Chef::Config.log_level.to_sym
+      raise Fatal, "log_level :#{level} is none of #{Chef::Log::LEVELS.join(', ')}" unless [:auto, *Chef::Log::LEVELS].include?(level)
 
+      Chef::Log.level = level == :auto ? :warn : level
       location = Chef::Config.log_location
       Chef::Log.target = open_log(location) if location && location != $stdout
     end

@@ -77,7 +77,7 @@ module StandIn
 
     # Raises: ActionFailed, MultipleFailures. What was changed before a failure still takes effect.
     def converge
-      compiling { resolve_notifications }
+      resolve_notifications
       failures = []
       begin
         @resources.each { |resource| Array(resource.action).each { |action| perform(resource, action) } }
@@ -101,16 +101,20 @@ module StandIn
 
     # As in the real client, a name that nobody has is found before anything is changed.
     def resolve_notifications
-      @subscriptions.each { |target, notification| find_resource(target).notifications << notification }
-      @resources.each do |resource|
-        resource.notifications.each do |each|
-          each.target = find_resource(each.target)
-        rescue Chef::Exceptions::ResourceNotFound
-          raise Chef::Exceptions::ResourceNotFound,
-                "resource #{resource} is configured to notify resource #{each.target} with action #{each.action}, but " \
-                "#{each.target} cannot be found in the resource collection. #{resource} is defined in " \
-                "#{resource.recipe.path}:#{resource.line}"
-        end
+      @subscriptions.each do |target, notification|
+        compiling(notification.target.recipe.path) { find_resource(target).notifications << notification }
+      end
+      @resources.each { |resource| compiling(resource.recipe.path) { resolve_targets(resource) } }
+    end
+
+    def resolve_targets(resource)
+      resource.notifications.each do |each|
+        each.target = find_resource(each.target)
+      rescue Chef::Exceptions::ResourceNotFound
+        raise Chef::Exceptions::ResourceNotFound,
+              "resource #{resource} is configured to notify resource #{each.target} with action #{each.action}, but " \
+              "#{each.target} cannot be found in the resource collection. #{resource} is defined in " \
+              "#{resource.recipe.path}:#{resource.line}"
       end
     end
 

@@ -13,8 +13,10 @@ module StandIn
   # Signed requests to a Chef server, with the retries of the real client: a server that cannot be reached is asked
   # again at a fixed pace, one that is in trouble (5xx) ever slower.
   class ServerAPI
-    UNREACHABLE = [SocketError, Errno::ETIMEDOUT, Errno::ECONNRESET, Errno::ECONNREFUSED, Errno::EHOSTUNREACH,
-                   Errno::ENETUNREACH, Errno::EPIPE, Timeout::Error, OpenSSL::SSL::SSLError].freeze
+    # EADDRNOTAVAIL: a name with an IPv6 address, such as localhost, where there is no IPv6.
+    UNREACHABLE = [SocketError, Errno::ETIMEDOUT, Errno::ECONNRESET, Errno::ECONNREFUSED, Errno::EADDRNOTAVAIL,
+                   Errno::EHOSTUNREACH, Errno::ENETUNREACH, Errno::EPIPE, EOFError, Timeout::Error,
+                   OpenSSL::SSL::SSLError].freeze
 
     # `rounds`: how often all the retries of an unreachable server are gone through.
     def initialize(config, name, key_path, rounds: 1)
@@ -66,6 +68,7 @@ module StandIn
         begin
           response = yield
         rescue *UNREACHABLE => e
+          e = Errno::ECONNREFUSED.new if e.is_a?(Errno::EADDRNOTAVAIL)
           raise worded(e, uri) if last || untrusted?(e)
 
           Chef::Log.error("#{trouble(e)} connecting to #{uri}, retry #{attempt}/#{@config.http_retry_count}")
