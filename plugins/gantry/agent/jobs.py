@@ -217,7 +217,8 @@ class Agent:
             if said.strip() == "succeeded" and not asked:
                 output(self.target.name, f"{job.call}: done before, not run again")
                 if self._reader is not None:
-                    await self._follow(server, progress, identity, _nowhere)
+                    # Whoever ran it may have died before it read all of it.
+                    await self._follow(server, progress, identity, output)
                 return
             progress.started = time.time()
             output(self.target.name, f"$ {job.call}")
@@ -302,10 +303,6 @@ class _Lines:
             self._on_line(self._rest.decode(errors="replace"))
             self._rest = b""
         return given
-
-
-def _nowhere(server: names.ServerName, line: str) -> None:
-    """An output that nobody wants to see twice."""
 
 
 def _identity(progress: Progress, key: StepKey) -> str:

@@ -96,7 +96,7 @@ class ChefManager:
             tuple(each for each in wanted if manager.differs(applied.digests, each.path, each.content))
         )
 
-    def run(self, server: inventory.Server, applied: Applied, *, forced: bool) -> Work:
+    def run(self, server: inventory.Server, applied: Applied, occasion: manager.Occasion) -> Work:
         """One run of chef-client; a node that is not registered gets the validator's key for it.
 
         Raises:
@@ -104,7 +104,7 @@ class ChefManager:
         """
         first_boot = manager.first_boot(self._definition, server)
         wanted = manager.digest(first_boot, self.environment, self._credentials.url)
-        if not manager.due(applied, wanted, self._settings.converge, forced=forced):
+        if not occasion.wants(applied, wanted, self._settings.converge):
             return Work()
         token = self._token(server, applied)
         validator = self._credentials.validator
@@ -123,7 +123,7 @@ class ChefManager:
             self._definition.timeouts.execute_configuration_management.total_seconds(),
             # The script removes its copy; this is for the case that it is killed at once.
             remove=(token.path, VALIDATION_KEY) if token else (),
-            mark=(manager.MARK, wanted),
+            mark=occasion.mark(wanted),
             unmark=(manager.MARK,),
         )
         return Work((token,) if token else (), (job,))

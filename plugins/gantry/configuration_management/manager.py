@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -30,7 +31,7 @@ class Manager(Protocol):
         """What the server needs before the run, as far as it is not there already."""
         ...
 
-    def run(self, server: inventory.Server, applied: Applied, *, forced: bool) -> Work:
+    def run(self, server: inventory.Server, applied: Applied, occasion: Occasion) -> Work:
         """The run; nothing if nothing changed since the last one that succeeded."""
         ...
 
@@ -85,9 +86,29 @@ def digest(*parts: bytes | str) -> str:
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
-def due(applied: Applied, wanted: str, converge: models.Converge, *, forced: bool) -> bool:
-    """Whether a server has to be configured (again)."""
-    return forced or converge == "always" or applied.marks.get(MARK) != wanted
+@dataclasses.dataclass(frozen=True)
+class Occasion:
+    """Why a run is asked for.
+
+    Attributes:
+        step: the step of the launch that asks, the same for all its tries.
+        forced: whether a person wants it in any case.
+    """
+
+    step: str
+    forced: bool = False
+
+    def wants(self, applied: Applied, wanted: str, converge: models.Converge) -> bool:
+        """Whether a server has to be configured (again).
+
+        Also where an earlier try of this very step did it: its job is there, and tells what it did.
+        """
+        done, _, by = applied.marks.get(MARK, "").partition(" ")
+        return self.forced or converge == "always" or done != wanted or by == self.step
+
+    def mark(self, wanted: str) -> tuple[str, str]:
+        """What the server notes when the run has succeeded."""
+        return MARK, f"{wanted} {self.step}"
 
 
 def differs(digests: Mapping[str, str], path: str, content: bytes) -> bool:

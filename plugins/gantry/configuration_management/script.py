@@ -28,11 +28,11 @@ class ScriptManager:
         config = session.RemoteFile(CONFIG, manager.first_boot(self._definition, server))
         return Work((config,) if manager.differs(applied.digests, CONFIG, config.content) else ())
 
-    def run(self, server: inventory.Server, applied: Applied, *, forced: bool) -> Work:
+    def run(self, server: inventory.Server, applied: Applied, occasion: manager.Occasion) -> Work:
         """Download the program and call it with the run list's items."""
         first_boot = manager.first_boot(self._definition, server)
         wanted = manager.digest(first_boot, self._program.version)
-        if not manager.due(applied, wanted, self._settings.converge, forced=forced):
+        if not occasion.wants(applied, wanted, self._settings.converge):
             return Work()
         target = f"{session.TEMPORARY}/script-program"
         call = (
@@ -43,6 +43,7 @@ class ScriptManager:
             *self._definition.tiers[server.tier].run_list,
         )
         timeout = self._definition.timeouts.execute_configuration_management.total_seconds()
-        mark = (manager.MARK, wanted)
-        link, job = work.fetched(f"script-{wanted[:12]}", self._program, target, call, timeout, mark)
+        link, job = work.fetched(
+            f"script-{wanted[:12]}", self._program, target, call, timeout, occasion.mark(wanted)
+        )
         return Work((link,), (job,))

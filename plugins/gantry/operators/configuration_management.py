@@ -93,8 +93,8 @@ class ExecuteConfigurationManagementOperator(ManagementStepOperator):
     def decide(self, run: runs.Run) -> drive.Decide:
         """What is left to run on a server."""
         management = self.manager(run)
-        forced = run.tier in run.converge
-        return lambda target, applied: management.run(run.server(target.name), applied, forced=forced)
+        occasion = manager.Occasion(run.key.step, forced=run.tier in run.converge)
+        return lambda target, applied: management.run(run.server(target.name), applied, occasion)
 
     def reader(self, run: runs.Run) -> readers.Name | None:
         """Chef's output tells what was updated, and what a failure means."""

@@ -75,6 +75,10 @@ NEW = Applied({})
 KNOWN = Applied({}, digests={chef.CLIENT_KEY: "0" * 64})
 
 
+NOW = manager.Occasion("run-2.execute")
+EARLIER = manager.Occasion("run-1.execute")
+
+
 def ran(found: Work, applied: Applied = KNOWN) -> Applied:
     """The server after the run has succeeded."""
     (job,) = found.jobs
@@ -129,7 +133,7 @@ def test_files_that_did_not_change_are_not_sent_again() -> None:
 
 def test_a_new_node_gets_the_validator_for_the_run_and_only_then() -> None:
     assert KEY not in str(put(managed().prepare(SERVER, NEW)))
-    found = managed().run(SERVER, NEW, forced=False)
+    found = managed().run(SERVER, NEW, NOW)
     (token,), (job,) = found.files, found.jobs
     assert (token.content.decode(), token.mode) == (KEY, 0o600)
     assert token.path.startswith(f"{session.TEMPORARY}/")
@@ -142,7 +146,7 @@ def test_a_new_node_gets_the_validator_for_the_run_and_only_then() -> None:
 
 
 def test_a_node_with_its_own_key_never_gets_the_validator() -> None:
-    found = managed().run(SERVER, KNOWN, forced=False)
+    found = managed().run(SERVER, KNOWN, NOW)
     assert found.files == ()
     assert found.jobs[0].arguments[2] == "NULL"
 
@@ -153,16 +157,22 @@ def test_a_new_node_and_no_validator_is_an_error_before_anything_runs() -> None:
     with pytest.raises(chef.NoValidatorError, match=told):
         bare.prepare(SERVER, NEW)
     with pytest.raises(chef.NoValidatorError, match=told):
-        bare.run(SERVER, NEW, forced=False)
-    assert bare.run(SERVER, KNOWN, forced=False).jobs
+        bare.run(SERVER, NEW, NOW)
+    assert bare.run(SERVER, KNOWN, NOW).jobs
 
 
 def test_what_did_not_change_does_not_run_again() -> None:
-    done = ran(managed().run(SERVER, KNOWN, forced=False))
-    assert managed().run(SERVER, done, forced=False) == Work()
-    assert managed(CHEF.replace("}", ", log_level: debug}")).run(SERVER, done, forced=False) == Work()
-    assert managed().run(SERVER, done, forced=True).jobs
-    assert managed(CHEF.replace("}", ", converge: always}")).run(SERVER, done, forced=False).jobs
+    done = ran(managed().run(SERVER, KNOWN, EARLIER))
+    assert managed().run(SERVER, done, NOW) == Work()
+    assert managed(CHEF.replace("}", ", log_level: debug}")).run(SERVER, done, NOW) == Work()
+    assert managed().run(SERVER, done, manager.Occasion("run-2.execute", forced=True)).jobs
+    assert managed(CHEF.replace("}", ", converge: always}")).run(SERVER, done, NOW).jobs
+
+
+def test_what_an_earlier_try_of_this_step_did_is_looked_at_again() -> None:
+    done = ran(managed().run(SERVER, KNOWN, NOW))
+    first, again = managed().run(SERVER, KNOWN, NOW), managed().run(SERVER, done, NOW)
+    assert first.jobs == again.jobs
 
 
 @pytest.mark.parametrize(
@@ -177,8 +187,8 @@ def test_what_did_not_change_does_not_run_again() -> None:
     ids=["attribute", "run-list", "environment", "connection's environment", "server"],
 )
 def test_a_change_runs_again(other: chef.ChefManager) -> None:
-    done = ran(managed().run(SERVER, KNOWN, forced=False))
-    assert other.run(SERVER, done, forced=False).jobs
+    done = ran(managed().run(SERVER, KNOWN, EARLIER))
+    assert other.run(SERVER, done, NOW).jobs
 
 
 def test_the_definitions_environment_goes_before_the_connections() -> None:
@@ -210,7 +220,7 @@ def test_a_script_is_downloaded_and_called_with_the_run_list() -> None:
         return script.ScriptManager(known, settings, program)
 
     assert set(put(management().prepare(SERVER, NEW))) == {script.CONFIG}
-    found = management().run(SERVER, NEW, forced=False)
+    found = management().run(SERVER, NEW, EARLIER)
     (job,) = found.jobs
     assert job.arguments[-6:] == (
         "runConfigurationManagement-SCRIPT",
@@ -222,5 +232,5 @@ def test_a_script_is_downloaded_and_called_with_the_run_list() -> None:
     )
     assert "secret" not in job.call
     done = ran(found)
-    assert management().run(SERVER, done, forced=False) == Work()
-    assert management("two").run(SERVER, done, forced=False).jobs
+    assert management().run(SERVER, done, NOW) == Work()
+    assert management("two").run(SERVER, done, NOW).jobs
