@@ -46,10 +46,10 @@ need_uv() {
     "$ROOT/.work/uv/bin/pip" install --quiet --disable-pip-version-check "uv==$UV_VERSION"
 }
 
-# What the environment is made from; the place too, as an environment cannot be moved.
+# What the environment is made from and how; the place too, as an environment cannot be moved.
 inputs() {
     echo "$ROOT $*"
-    sha256sum "$ROOT/pyproject.toml" "$ROOT/uv.lock"
+    sha256sum "$ROOT/pyproject.toml" "$ROOT/uv.lock" "$0"
 }
 
 wanted=$(inputs "$@" | sha256sum)
@@ -60,6 +60,7 @@ need_uv
 say 'making .venv from uv.lock'
 # An environment that is active in the caller's shell is not the one to fill; no Python is ever downloaded.
 unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON
-UV_PYTHON_DOWNLOADS=never "$UV" sync --project "$ROOT" --frozen --quiet "$@"
+# Compiled once here: where PYTHONDONTWRITEBYTECODE is set, each process would compile all it imports again.
+UV_PYTHON_DOWNLOADS=never "$UV" sync --project "$ROOT" --frozen --quiet --compile-bytecode "$@"
 echo "$wanted" >"$STAMP"
 say "ready: $("$ROOT/.venv/bin/python" --version) in .venv"
