@@ -1,14 +1,14 @@
 """Load what every task needs once, in the process that tasks are forked from.
 
-A task of Gantry needs asyncssh and boto3, whose imports take longer than most of its work. With the
-LocalExecutor a task is a fork of the scheduler: what the scheduler has loaded costs the task nothing. With other
-executors this does nothing.
+A task of Gantry needs asyncssh and boto3, whose imports take longer than most of its work. With the LocalExecutor a
+task is a fork of the scheduler; with every executor a DAG file is parsed in a fork of the DAG processor, and triggers
+run in a fork of the triggerer. What the parent has loaded costs the fork nothing.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Protocol
+import inspect
 
 from airflow.listeners import hookimpl
 
@@ -23,15 +23,20 @@ _NEEDED_BY_TASKS = (
 )
 
 
-class _Component(Protocol):
-    job_type: str
-
-
 @hookimpl
-def on_starting(component: _Component) -> None:
-    """Called by Airflow before a scheduler, triggerer or other job begins, and so before anything is forked."""
-    if getattr(component, "job_type", None) == "SchedulerJob":
-        for module in _NEEDED_BY_TASKS:
-            importlib.import_module(module)
-        # An asset has Airflow ask every provider how it writes its URIs, once in a process.
-        importlib.import_module("gantry.dag.compile").deployment_asset("any")
+def on_starting(component: object) -> None:
+    """Called by Airflow before a scheduler, DAG processor or triggerer begins, and when a task starts.
+
+    Args:
+        component: a job, which forks, or what stands for a task, which would only wait for what it may not need.
+    """
+    # Airflow calls while it still makes the job: there is a `job_type`, but it does not say yet which.
+    if not hasattr(component, "job_type"):
+        return
+    for module in _NEEDED_BY_TASKS:
+        importlib.import_module(module)
+    # An asset has Airflow ask every provider how it writes its URIs, once in a process.
+    importlib.import_module("gantry.dag.compile").deployment_asset("any")
+    # The amazon provider reads the call stack for each client's user agent; the first look in a process resolves
+    # the files of all its modules.
+    inspect.stack()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.resources
 
 import jinja2
@@ -11,18 +10,22 @@ from gantry.definition import models
 from gantry.plan import Plan
 
 
-def launch_page(definition: models.Definition, plan: Plan) -> str:
-    """Markdown with a Mermaid picture of tiers, services, dependencies and load balancers."""
-    return _template("launch.md.jinja").render(definition=definition, plan=plan)
-
-
-def termination_page(definition: models.Definition, plan: Plan) -> str:
-    """Markdown that says what goes, in which order, and what stays."""
-    return _template("terminate.md.jinja").render(definition=definition, plan=plan)
-
-
-@functools.cache
 def _template(name: str) -> jinja2.Template:
     text = (importlib.resources.files("gantry.dag") / "templates" / name).read_text()
     # Autoescape: names in a definition are checked, descriptions are free text and end up in a page.
     return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(text)
+
+
+# Compiling them takes longer than building a DAG. Done at import, it is done before a task's process is forked.
+_LAUNCH = _template("launch.md.jinja")
+_TERMINATION = _template("terminate.md.jinja")
+
+
+def launch_page(definition: models.Definition, plan: Plan) -> str:
+    """Markdown with a Mermaid picture of tiers, services, dependencies and load balancers."""
+    return _LAUNCH.render(definition=definition, plan=plan)
+
+
+def termination_page(definition: models.Definition, plan: Plan) -> str:
+    """Markdown that says what goes, in which order, and what stays."""
+    return _TERMINATION.render(definition=definition, plan=plan)

@@ -77,7 +77,6 @@ def start(home: Path, dags: Path, environment: Mapping[str, str], port: int | No
         home: for its database and logs; made if it does not exist.
         dags: the DAGs folder.
         environment: more environment variables, such as connections.
-        port: of the UI and the API; a free one if not given.
         port: of the UI and the API; without it a free one.
 
     Raises:
@@ -173,6 +172,8 @@ def _environment(home: Path, dags: Path, port: int, passwords: Path) -> dict[str
 
 def _is_healthy(client: httpx.Client, url: str) -> bool:
     try:
+        # The API that tasks speak to is built at its first request, for seconds: here, not in the first task.
+        client.get(f"{url}/execution/health", timeout=30).raise_for_status()
         answer = client.get(f"{url}/api/v2/monitor/health", timeout=5)
     except httpx.HTTPError:
         return False
