@@ -17,9 +17,12 @@ _NEEDED_BY_TASKS = (
     "airflow.providers.standard.operators.empty",
     "asyncssh",
     "botocore.client",
+    "cryptography.hazmat.primitives.asymmetric.rsa",
+    "cryptography.hazmat.primitives.serialization",
     "gantry.cloud.clients",
     "gantry.dag",
     "gantry.operators.catalog",
+    "httpx",
 )
 
 

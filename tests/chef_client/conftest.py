@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import docker
 import pytest
 from docker.errors import DockerException, ImageNotFound
-from docker.models.containers import Container
 from docker.models.networks import Network
 
 from gantry.local import chef_server as goiardi
@@ -53,33 +53,37 @@ def kitchen(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield Kitchen(found, folder / "repositories")
 
 
-@pytest.fixture
-def new_node(network: Network, kitchen: Kitchen) -> Iterator[Callable[[str], Node]]:
-    """Makes bare servers; by their names."""
-    made: list[Container] = []
-
-    def make(name: str) -> Node:
-        container = docker.from_env().containers.run(
-            IMAGE,
-            entrypoint=["sleep", "infinity"],
-            command=[],
-            init=True,
-            detach=True,
-            hostname=name,
-            network=network.name,
-        )
-        made.append(container)
-        return Node(container, name, kitchen)
-
-    yield make
-    for container in made:
+@contextlib.contextmanager
+def bare_server(network: Network, kitchen: Kitchen) -> Iterator[Node]:
+    """A bare server, whose name nobody had before."""
+    name = f"node-{uuid.uuid4().hex[:8]}"
+    container = docker.from_env().containers.run(
+        IMAGE,
+        entrypoint=["sleep", "infinity"],
+        command=[],
+        init=True,
+        detach=True,
+        hostname=name,
+        network=network.name,
+    )
+    try:
+        yield Node(container, name, kitchen)
+    finally:
         container.remove(force=True, v=True)
 
 
 @pytest.fixture
-def node(new_node: Callable[[str], Node]) -> Node:
-    """A bare server, whose name nobody had before."""
-    return new_node(f"node-{uuid.uuid4().hex[:8]}")
+def node(network: Network, kitchen: Kitchen) -> Iterator[Node]:
+    """A bare server for one test."""
+    with bare_server(network, kitchen) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def shared(network: Network, kitchen: Kitchen) -> Iterator[Node]:
+    """A bare server for tests that change nothing on it."""
+    with bare_server(network, kitchen) as node:
+        yield node
 
 
 @pytest.fixture

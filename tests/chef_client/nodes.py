@@ -73,11 +73,11 @@ class Kitchen:
         """Upload a cookbook of one recipe."""
         self.cookbook(name, {"recipes/default.rb": text})
 
-    def role(self, name: str, run_list: Sequence[str], **facts: Any) -> None:  # noqa: ANN401 - JSON
+    def role(self, name: str, run_list: Sequence[str], **facts: Any) -> None:
         """Upload a role."""
         self._object("roles", {"name": name, "run_list": list(run_list), **facts})
 
-    def environment(self, name: str, **facts: Any) -> None:  # noqa: ANN401 - JSON
+    def environment(self, name: str, **facts: Any) -> None:
         """Upload an environment."""
         self._object("environments", {"name": name, **facts})
 
@@ -141,24 +141,24 @@ class Node:
         found = self.container.exec_run(["sh", "-c", command], stream=True)
         return cast("Iterator[bytes]", found.output)
 
-    def command(self, *run_list: str, options: str = "", **attributes: Any) -> str:  # noqa: ANN401 - JSON
+    def command(self, *run_list: str, options: str = "", **attributes: Any) -> str:
         """The command line of a run; writes its JSON file."""
         content = {"run_list": run_list, **attributes} if run_list else attributes
         self.write("/etc/chef/first-boot.json", json.dumps(content))
         return f"chef-client -j /etc/chef/first-boot.json {options}"
 
-    def chef(self, *run_list: str, options: str = "", **attributes: Any) -> Run:  # noqa: ANN401 - JSON
+    def chef(self, *run_list: str, options: str = "", **attributes: Any) -> Run:
         """Run chef-client; without a run list, with the one that the Chef server knows."""
         return self.attempt(self.command(*run_list, options=options, **attributes))
 
-    def converge(self, *run_list: str, options: str = "", **attributes: Any) -> Run:  # noqa: ANN401 - JSON
+    def converge(self, *run_list: str, options: str = "", **attributes: Any) -> Run:
         """Run chef-client, which has to succeed."""
         run = self.chef(*run_list, options=options, **attributes)
         assert run.code == 0, run.out + run.err
         assert run.err == ""
         return run
 
-    def fails(self, *run_list: str, options: str = "", **attributes: Any) -> Run:  # noqa: ANN401 - JSON
+    def fails(self, *run_list: str, options: str = "", **attributes: Any) -> Run:
         """Run chef-client, which has to fail as every failure does."""
         run = self.chef(*run_list, options=options, **attributes)
         assert run.code == 1, run.out + run.err

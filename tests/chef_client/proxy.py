@@ -39,7 +39,7 @@ Change = Callable[[Request, Answer], Answer]
 
 @dataclass
 class Proxy:
-    """Requests so far; `answer` is asked first, `change` afterwards. `refuse` would be a server that is not there."""
+    """Requests so far. `answer` may answer instead of the Chef server; `change` may change what that has answered."""
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)

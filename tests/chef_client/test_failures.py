@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -49,15 +50,22 @@ def test_a_missing_cookbook(node: Node, kitchen: Kitchen) -> None:
 def test_a_missing_recipe(node: Node, kitchen: Kitchen) -> None:
     kitchen.recipe("single", "")
     run = node.fails("recipe[single::other]")
-    assert run.fatal.startswith("Chef::Exceptions::RecipeNotFound: could not find recipe other for cookbook single")
+    assert run.fatal.startswith(
+        "Chef::Exceptions::RecipeNotFound: could not find recipe other for cookbook single"
+    )
 
 
 def test_a_missing_environment(node: Node) -> None:
     assert node.fails(options="-E nowhere").fatal == 'Net::HTTPServerException: 404 "Not Found"'
 
 
-def test_a_failing_recipe_leaves_what_was_done_and_does_not_save_the_node(node: Node, kitchen: Kitchen) -> None:
-    kitchen.recipe("half", "file('/srv/done')\nexecute 'give up' do\n  command 'echo why >&2; exit 7'\nend\nfile('/srv/not')")
+def test_a_failing_recipe_leaves_what_was_done_and_does_not_save_the_node(
+    node: Node, kitchen: Kitchen
+) -> None:
+    kitchen.recipe(
+        "half",
+        "file('/srv/done')\nexecute 'give up' do\n  command 'echo why >&2; exit 7'\nend\nfile('/srv/not')",
+    )
     run = node.fails("recipe[half]", note="lost")
     assert run.fatal == (
         "Mixlib::ShellOut::ShellCommandFailed: execute[give up] (half::default line 2) had an error: "
@@ -77,7 +85,10 @@ def test_a_failing_recipe_leaves_what_was_done_and_does_not_save_the_node(node: 
 @pytest.mark.parametrize(
     ("recipe", "fatal"),
     [
-        ("frobnicate 'x'", "NoMethodError: undefined method `frobnicate' for cookbook: {}, recipe: default :Chef::Recipe"),
+        (
+            "frobnicate 'x'",
+            "NoMethodError: undefined method `frobnicate' for cookbook: {}, recipe: default :Chef::Recipe",
+        ),
         (
             "file '/srv/x' do\n  colour 'red'\nend",
             "NoMethodError: undefined method `colour' for Chef::Resource::File",
@@ -88,7 +99,10 @@ def test_a_failing_recipe_leaves_what_was_done_and_does_not_save_the_node(node: 
         ),
         ("file '/srv/x' do\n", "SyntaxError: /var/chef/cache/cookbooks/{}/recipes/default.rb:"),
         ("node['absent']['below']", "NoMethodError: undefined method `[]' for nil:NilClass"),
-        ("node['hostname'] << 'x'\nnode['kernel']['name'] = 'BSD'", "Chef::Exceptions::ImmutableAttributeModification: "),
+        (
+            "node['hostname'] << 'x'\nnode['kernel']['name'] = 'BSD'",
+            "Chef::Exceptions::ImmutableAttributeModification: ",
+        ),
         ("raise 'not like this'", "RuntimeError: not like this"),
         ("include_recipe 'elsewhere'", "Chef::Exceptions::CookbookNotFound: Cookbook elsewhere not found."),
         (
@@ -98,14 +112,14 @@ def test_a_failing_recipe_leaves_what_was_done_and_does_not_save_the_node(node: 
     ],
 )
 def test_a_recipe_that_does_not_compile_changes_nothing(
-    node: Node, kitchen: Kitchen, request: pytest.FixtureRequest, recipe: str, fatal: str
+    shared: Node, kitchen: Kitchen, recipe: str, fatal: str
 ) -> None:
-    name = f"broken-{abs(hash(recipe))}"
+    name = f"broken-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
     kitchen.recipe(name, f"file('/srv/first')\n{recipe}")
-    run = node.fails(f"recipe[{name}]")
+    run = shared.fails(f"recipe[{name}]")
     assert run.fatal.startswith(fatal.format(name))
     assert f"Recipe Compile Error in /var/chef/cache/cookbooks/{name}/recipes/default.rb" in run.out
-    assert node.sh("ls /srv") == ""
+    assert shared.sh("ls /srv") == ""
 
 
 @pytest.mark.parametrize("wrong", ["name", "key"])
@@ -126,7 +140,9 @@ def test_a_wrong_validator(node: Node, kitchen: Kitchen, wrong: str) -> None:
 def test_no_key_or_garbage_is_nothing_to_ask_with(node: Node, proxy: Proxy) -> None:
     node.configure(url=proxy.url)
     node.sh(f"rm {VALIDATOR_KEY}")
-    assert node.fails().fatal.startswith(f"Chef::Exceptions::PrivateKeyMissing: I cannot read {VALIDATOR_KEY}")
+    assert node.fails().fatal.startswith(
+        f"Chef::Exceptions::PrivateKeyMissing: I cannot read {VALIDATOR_KEY}"
+    )
     for path in (VALIDATOR_KEY, CLIENT_KEY):
         node.write(path, "garbage\n")
         fatal = node.fails().fatal
@@ -187,7 +203,9 @@ def test_without_client_rb_it_looks_for_a_chef_server_on_the_node_itself(node: N
     while "retry 1/5" not in heard:
         heard += next(with_defaults).decode()
     assert "WARN: Did not find config file: /etc/chef/client.rb. Using command line options instead." in heard
-    assert re.search(r"ERROR: Connection refused connecting to https://localhost(:443)?/nodes/\S+, retry 1/5", heard)
+    assert re.search(
+        r"ERROR: Connection refused connecting to https://localhost(:443)?/nodes/\S+, retry 1/5", heard
+    )
     node.sh("kill -TERM $(cat /var/chef/cache/chef-client-running.pid)")
     assert "SIGTERM received" in b"".join(with_defaults).decode()
 
@@ -214,7 +232,9 @@ def test_a_registered_node_tries_longer(node: Node) -> None:
 
 @pytest.mark.parametrize("setting", ["http_retry_count", "http_retry_delay"])
 def test_five_retries_at_five_seconds_unless_told_otherwise(node: Node, setting: str) -> None:
-    shown = node.sh(f"ruby -I /usr/local/lib/gantry-chef-client/lib -e 'require \"standin/config\"; p Chef::Config.{setting}'")
+    shown = node.sh(
+        f"ruby -I /usr/local/lib/gantry-chef-client/lib -e 'require \"standin/config\"; p Chef::Config.{setting}'"
+    )
     assert shown == "5"
 
 
@@ -292,8 +312,12 @@ def test_a_file_that_is_not_what_it_should_be_is_not_used(node: Node, kitchen: K
     assert node.sh("find /var/chef/cache /srv -name '*.rb' -o -name genuine -type f") == ""
 
 
-@pytest.mark.parametrize("path", ["../../../../../srv/escaped.rb", "/srv/escaped.rb", "recipes/../../escaped.rb"])
-def test_no_file_of_a_cookbook_leaves_its_folder(node: Node, kitchen: Kitchen, proxy: Proxy, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["../../../../../srv/escaped.rb", "/srv/escaped.rb", "recipes/../../escaped.rb"]
+)
+def test_no_file_of_a_cookbook_leaves_its_folder(
+    node: Node, kitchen: Kitchen, proxy: Proxy, path: str
+) -> None:
     kitchen.recipe("genuine", "file('/srv/genuine')")
     node.configure(url=proxy.url)
     proxy.change = with_file({"path": path})

@@ -146,7 +146,9 @@ def test_a_second_run_waits_for_the_first(node: Node, kitchen: Kitchen) -> None:
 
 def test_a_lock_s_time_limit_is_kept(node: Node) -> None:
     node.configure("run_lock_timeout 0.1")
-    node.sh("mkdir -p /var/chef/cache; flock /var/chef/cache/chef-client-running.pid sleep 30 > /dev/null 2>&1 &")
+    node.sh(
+        "mkdir -p /var/chef/cache; flock /var/chef/cache/chef-client-running.pid sleep 30 > /dev/null 2>&1 &"
+    )
     node.sh("until ! flock -n /var/chef/cache/chef-client-running.pid true; do sleep 0.05; done")
     assert node.fails().fatal.startswith("Chef::Exceptions::RunLockTimeout: ")
 
@@ -184,8 +186,8 @@ def test_log_lines_may_go_to_a_file(node: Node, kitchen: Kitchen) -> None:
         ("stray", 1, r"stray"),
     ],
 )
-def test_the_command_line(node: Node, options: str, code: int, said: str) -> None:
-    run = node.attempt(f"chef-client {options}")
+def test_the_command_line(shared: Node, options: str, code: int, said: str) -> None:
+    run = shared.attempt(f"chef-client {options}")
     assert run.code == code
     assert re.search(said, run.out)
     assert run.err == ""
