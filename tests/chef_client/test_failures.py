@@ -107,7 +107,7 @@ def test_a_failing_recipe_leaves_what_was_done_and_does_not_save_the_node(
         ("include_recipe 'elsewhere'", "Chef::Exceptions::CookbookNotFound: Cookbook elsewhere not found."),
         (
             "file('/srv/x') { notifies :run, 'execute[nobody]' }",
-            "Chef::Exceptions::ResourceNotFound: resource file[/srv/x] is configured to notify resource execute[nobody] ",
+            "Chef::Exceptions::ResourceNotFound: resource file[/srv/x] is configured to notify resource execute[no",
         ),
     ],
 )

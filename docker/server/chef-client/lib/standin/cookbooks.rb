@@ -33,7 +33,10 @@ module StandIn
     end
 
     def [](name)
-      @cookbooks[name] or raise Chef::Exceptions::CookbookNotFound, "Cookbook #{name} not found. If you're loading #{name} from another cookbook, make sure you configure the dependency in your metadata"
+      @cookbooks[name] or
+        raise Chef::Exceptions::CookbookNotFound,
+              "Cookbook #{name} not found. If you're loading #{name} from another cookbook, make sure you configure " \
+              "the dependency in your metadata"
     end
 
     def load_all_attributes(recipes)

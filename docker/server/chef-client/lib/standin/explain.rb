@@ -21,8 +21,9 @@ module StandIn
     def fatal(error)
       case error
       when Fatal then error.message
-      # The class once for the resource, and once for what it says, as the real client has it.
-      when Run::ActionFailed then "#{error.cause.class}: #{error.message} had an error: #{error.cause.class}: #{error.cause.message}"
+      when Run::ActionFailed
+        # The class once for the resource, and once for what it says, as the real client has it.
+        "#{error.cause.class}: #{error.message} had an error: #{error.cause.class}: #{error.cause.message}"
       when Run::CompileFailed then "#{error.cause.class}: #{error.cause.message}"
       else "#{error.class}: #{error.message}"
       end
@@ -56,7 +57,10 @@ module StandIn
       lines = File.readlines(resource.recipe.path, chomp: true)
       first = (resource.line || 1) - 1
       indent = lines[first][/\A\s*/]
-      last = lines[first].match?(/\bdo\s*(\|.*\|)?\s*\z/) ? lines.index.with_index { |line, at| at > first && line == "#{indent}end" } : first
+      last = first
+      if lines[first].match?(/\bdo\s*(\|.*\|)?\s*\z/)
+        last = lines.index.with_index { |line, at| at > first && line == "#{indent}end" }
+      end
       "# In #{resource.recipe.path}\n\n" + (first..(last || first)).map { |at| format("%3d: %s", at + 1, lines[at]) }.join("\n")
     end
 
@@ -85,7 +89,8 @@ module StandIn
       settings = { "Relevant Config Settings:" => "chef_server_url  \"#{config.chef_server_url}\"" }
       case error
       when Chef::Exceptions::PrivateKeyMissing
-        { "Private Key Not Found:" => "Your private key could not be loaded. If the key file exists, ensure that it is\nreadable by chef-client.",
+        { "Private Key Not Found:" => "Your private key could not be loaded. If the key file exists, ensure that it is\n" \
+                                      "readable by chef-client.",
           "Relevant Config Settings:" => key(place, config) }
       when *ServerAPI::UNREACHABLE
         { "Networking Error:" => "#{error.message}\n\nYour chef_server_url may be misconfigured, or the network could be down." }.merge(settings)
@@ -98,8 +103,12 @@ module StandIn
       case response.code
       when "401" then authentication(response, place, config, said)
       when "403" then { "Authorization Error:" => authorization(place, config) }.merge(said)
-      when "412" then { "Missing Cookbooks:" => "The following cookbooks are required by the client but don't exist on the server:\n* #{answer(response)}" }
-      when "404" then { "Resource Not Found:" => "The server returned a HTTP 404. This usually indicates that your chef_server_url is incorrect." }.merge(said)
+      when "412"
+        { "Missing Cookbooks:" => "The following cookbooks are required by the client but don't exist on the server:\n" \
+                                  "* #{answer(response)}" }
+      when "404"
+        { "Resource Not Found:" => "The server returned a HTTP 404. This usually indicates that your chef_server_url " \
+                                   "is incorrect." }.merge(said)
       when "502", "503" then { "Server Unavailable" => "The Chef Infra Server is temporarily unavailable" }.merge(said)
       when "500" then { "Unknown Server Error:" => "The server had a fatal error attempting to load the node data." }.merge(said)
       else { "Unexpected API Request Failure:" => answer(response) }

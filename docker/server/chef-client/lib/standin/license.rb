@@ -27,12 +27,19 @@ module StandIn
 
       if values.include?("accept") || values.include?("accept-silent")
         persist(missing)
-        puts BORDER, "✔ #{missing.size} product license#{'s' if missing.size > 1} accepted.", BORDER if values.include?("accept")
+        say(missing.size) if values.include?("accept")
         return true
       end
       strange = values.first
-      Chef::Log.error("Unrecognized license acceptance value '#{strange}', expected one of: 'accept', 'accept-silent', 'accept-no-persist'") if strange
+      if strange
+        Chef::Log.error("Unrecognized license acceptance value '#{strange}', expected one of: 'accept', " \
+                        "'accept-silent', 'accept-no-persist'")
+      end
       false
+    end
+
+    def say(count)
+      puts BORDER, "✔ #{count} product license#{'s' if count > 1} accepted.", BORDER
     end
 
     def persist(products)

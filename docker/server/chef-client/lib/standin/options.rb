@@ -30,7 +30,9 @@ module StandIn
         parser.banner = "Usage: chef-client (options)"
         parser.on("-c", "--config CONFIG", "The configuration file to use.") { |path| @config_file = path }
         parser.on("-j", "--json-attributes JSON_ATTRIBS", "Load attributes from a JSON file.") { |path| @json = path }
-        parser.on("-o", "--override-runlist ITEM,ITEM", Array, "Replace current run list with specified items for a single run.") { |items| @override_run_list = items }
+        parser.on("-o", "--override-runlist ITEM,ITEM", Array, "Replace current run list for a single run.") do |items|
+          @override_run_list = items
+        end
         parser.on("-z", "--local-mode", "Not in the stand-in.") { @local = true }
         setting(parser, :environment, "-E", "--environment ENVIRONMENT", "Set the Chef environment on the node.")
         setting(parser, :node_name, "-N", "--node-name NODE_NAME", "The node name for this client.")
@@ -38,7 +40,7 @@ module StandIn
         setting(parser, :validation_key, "-K", "--validation_key KEY_FILE", "The key that registers new clients.")
         setting(parser, :client_key, "-k", "--client_key KEY_FILE", "The client's own key.")
         setting(parser, :log_location, "-L", "--logfile LOGLOCATION", "Where to log to.")
-        setting(parser, :chef_license, "--chef-license ACCEPTANCE", "Accept the license: accept, accept-no-persist, accept-silent.")
+        setting(parser, :chef_license, "--chef-license ACCEPTANCE", "accept, accept-no-persist or accept-silent.")
         parser.on("-l", "--log_level LEVEL", "auto, trace, debug, info, warn, error or fatal.") { |level| @settings[:log_level] = level.to_sym }
         parser.on("--once", "Run once; the stand-in never does anything else.")
         parser.on("-v", "--version", "Show the version.") { @early = "#{PRODUCT}: #{VERSION} (Gantry's stand-in)" }

@@ -85,8 +85,11 @@ module StandIn
         failures << e
       end
       run_delayed(failures)
+      return if failures.empty?
       raise failures.first if failures.one?
-      raise Chef::Exceptions::MultipleFailures, failures.map { |each| "* #{each.message}: #{each.cause.message}" }.unshift("Multiple failures occurred:").join("\n") if failures.any?
+
+      list = failures.map { |each| "* #{each.message}: #{each.cause.message}" }
+      raise Chef::Exceptions::MultipleFailures, ["Multiple failures occurred:", *list].join("\n")
     end
 
     private
@@ -134,7 +137,8 @@ module StandIn
       raise ActionFailed.new(resource, action) unless resource.ignore_failure
 
       formatter.action_ends(updated: false)
-      Chef::Log.error("#{resource} (#{resource.recipe.full_name} line #{resource.line}) had an error: #{e.message}; ignore_failure is set, continuing")
+      failed = ActionFailed.new(resource, action)
+      Chef::Log.error("#{failed.message} had an error: #{e.message}; ignore_failure is set, continuing")
     end
 
     # What has to happen first, if the action would change anything.

@@ -10,7 +10,6 @@ module StandIn
     property(:version)
     property(:options)
     property(:timeout, 900)
-    property(:source)
     property(:default_release)
 
     NOBODY_TO_ASK = { "DEBIAN_FRONTEND" => "noninteractive" }.freeze
@@ -49,8 +48,7 @@ module StandIn
       chosen = packages.to_h { |package, version| [package, version || candidate(package)] }
       lost = chosen.select { |_, version| version.nil? }.keys
       unless lost.empty?
-        raise Chef::Exceptions::Package,
-              "No candidate version available for #{lost.join(', ')}"
+        raise Chef::Exceptions::Package, "No candidate version available for #{lost.join(', ')}"
       end
 
       was = packages.keys.to_h { |package| [package, installed(package)] }
@@ -88,18 +86,23 @@ module StandIn
     HOOK = "/etc/apt/apt.conf.d/15update-stamp"
 
     def run_periodic
-      run_update unless fresh?
+      converge_by("update new lists of packages") { fetch } unless fresh?
     end
 
     def run_update
+      converge_by("force update new lists of packages") { fetch }
+    end
+
+    private
+
+    # The time of the last success is kept by apt itself, whoever calls it.
+    def fetch
       FileUtils.mkdir_p(STAMP_FOLDER)
       unless File.exist?(HOOK)
         File.write(HOOK, "APT::Update::Post-Invoke-Success {\"touch #{STAMP} 2>/dev/null || true\";};\n")
       end
-      converge_by("force update new lists of packages") { shell_out!("apt-get", "-q", "update", timeout: 900) }
+      shell_out!("apt-get", "-q", "update", timeout: 900)
     end
-
-    private
 
     def fresh?
       File.exist?(STAMP) && File.mtime(STAMP) > Time.now - frequency
@@ -118,8 +121,6 @@ module StandIn
     property(:restart_command)
     property(:reload_command)
     property(:timeout, 900)
-    property(:init_command)
-    property(:provider)
 
     def run_start
       converge_by("start service #{self}") { control("start", start_command) } unless running?
