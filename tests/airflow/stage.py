@@ -359,7 +359,7 @@ def processes(title: str) -> list[int]:
 def without_chef(text: str) -> str:
     """The bookshop's definition on servers that bring what Chef would install."""
     kept = "\n".join(line for line in text.split("\n") if "chef:" not in line and "../chef" not in line)
-    return re.sub(r", run_list: \[[^]]*\]", "", kept).replace(BARE, f"{BARE}-prepared")
+    return re.sub(r', run_list: \[".*?"\]', "", kept).replace(BARE, f"{BARE}-prepared")
 
 
 def probe(name: str, archive_url: str, **changes: str) -> str:
