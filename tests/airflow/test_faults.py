@@ -77,6 +77,7 @@ def test_work_longer_than_the_attend_time_ends_in_the_triggerer_with_its_whole_l
     log = launch.task_log(CONFIGURE)
     ticks = [line.rpartition("tick ")[2] for line in log.splitlines() if "tick " in line]
     assert ticks == [f"{number} of 60" for number in range(1, 61)]
+    assert f"deployment {name} is RUNNING" in launch.task_log("finish_launch")
     assert launch.instance(CONFIGURE).try_number == 1
 
 

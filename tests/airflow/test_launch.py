@@ -25,6 +25,7 @@ pytestmark = pytest.mark.airflow
 
 SHOP = "bookshop"
 BOOKS = 5000
+CONFIG = "/mnt/services/a1002/cfg/enstratus.cfg"
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +140,35 @@ def test_no_secret_is_shown_anywhere(stage: Stage, launched: Launch) -> None:
     assert "startService a1002" in shown
     for secret in (stage.shop.password, stage.cloud.secret_access_key, "X-Amz-Signature", "PRIVATE KEY"):
         assert secret not in shown
+
+
+def test_keys_and_passwords_are_in_no_file_no_process_list_and_not_in_the_metadata_database(
+    stage: Stage, launched: Launch
+) -> None:
+    chef = stage.chef_connection()
+    keys = {
+        "the validator's key": chef["password"],
+        "the admin's key": chef["extra"]["admin_key"],
+        "the SSH key": stage.shop.private_key,
+    }
+    # A line of each, as any form of the key holds it.
+    secrets = {what: key.splitlines()[2] for what, key in keys.items()}
+    secrets["the database's password"] = stage.shop.password
+    # Where the contract with services wants it: a dependent's own configuration.
+    password_files = {"application-1": {CONFIG}, "application-2": {CONFIG}}
+    for path in stage.airflow.home.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not [what for what, secret in secrets.items() if secret.encode() in content], path
+    for name, machine in stage.machines(SHOP).items():
+        for what, secret in secrets.items():
+            found = machine.sh(
+                f"grep -rlF --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev -e '{secret}' / || true"
+            )
+            allowed = password_files.get(name, set()) if "password" in what else set()
+            assert set(found.split()) == allowed, (name, what)
+        shown = machine.sh("ps -eo args")
+        assert not [what for what, secret in secrets.items() if secret in shown]
 
 
 def test_a_launch_updates_the_deployments_asset(stage: Stage, launched: Launch) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich import markup
 from rich.console import Console
 
 from gantry import errors
@@ -181,7 +182,7 @@ def _clean() -> int:
 
 
 def _checked(what: str) -> None:
-    _console.print(f"[green]✓[/] {what}")
+    _console.print(f"[green]✓[/] {markup.escape(what)}")
 
 
 def say(line: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from typing import Any, NoReturn
 
 from airflow.sdk import BaseOperator, Context
@@ -64,4 +65,6 @@ def result(context: Context, servers: list[str], **more: Any) -> Result:  # noqa
 def reports(context: Context, task_id: str, key: str = "return_value") -> list[Result]:
     """What the instances of a task have reported so far."""
     pulled = context["ti"].xcom_pull(task_ids=[task_id], key=key) or ()
-    return [each for each in pulled if isinstance(each, dict)]
+    # What a triggerer ends a task with is encoded once more than what a worker does (Airflow 3.3).
+    found = (json.loads(each) if isinstance(each, str) else each for each in pulled)
+    return [each for each in found if isinstance(each, dict)]
