@@ -154,8 +154,9 @@ def test_keys_and_passwords_are_in_no_file_no_process_list_and_not_in_the_metada
     # A line of each, as any form of the key holds it.
     secrets = {what: key.splitlines()[2] for what, key in keys.items()}
     secrets["the database's password"] = stage.shop.password
-    # Where the contract with services wants it: a dependent's own configuration.
-    password_files = {"application-1": {CONFIG}, "application-2": {CONFIG}}
+    # Where the contract with services wants it, and what the application makes of it.
+    configured = {CONFIG, CONFIG.replace("enstratus.cfg", "app.json")}
+    password_files = {"application-1": configured, "application-2": configured}
     for path in stage.airflow.home.rglob("*"):
         if path.is_file():
             content = path.read_bytes()
