@@ -44,6 +44,13 @@ class UnusableChefKeyError(errors.GantryError):
         super().__init__(f"no usable private key: {reason}; a Chef client's key is an RSA key in PEM")
 
 
+class UnusableCertificateError(errors.GantryError):
+    """What should be a certificate to trust is none."""
+
+    def __init__(self) -> None:
+        super().__init__("no certificate: it does not begin with -----BEGIN CERTIFICATE-----")
+
+
 class ChefServerError(errors.GantryError):
     """A Chef server's answer that is of no use. `status` is HTTP's."""
 
@@ -276,6 +283,18 @@ def usable_key(text: str) -> str:
         raise UnusableChefKeyError("it does not begin with -----BEGIN RSA PRIVATE KEY-----")
     _loaded(key)
     return key
+
+
+def usable_certificate(text: str) -> str:
+    """Certificates in PEM, as they should be, from ones whose line breaks a form or JSON has eaten.
+
+    Raises:
+        UnusableCertificateError: there is none.
+    """
+    certificate = _mended(_CERTIFICATE, text)
+    if not certificate:
+        raise UnusableCertificateError
+    return certificate
 
 
 def _mended(kind: re.Pattern[str], text: str) -> str:

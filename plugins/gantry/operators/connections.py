@@ -107,7 +107,7 @@ def chef_from(connection: Connection) -> chef.Credentials:
         connection=names.ConnectionId(connection.conn_id),
         url=_chef_url(connection),
         environment=extra.get("environment") or None,
-        certificate=extra.get("trusted_certificate") or None,
+        certificate=_chef_certificate(connection, str(extra.get("trusted_certificate") or "")),
         validator=validator,
         admin=admin,
     )
@@ -121,6 +121,13 @@ def _chef_key(connection: Connection, key: str, field: str) -> str:
     # As it is written on the server: what a form has made of it looks different.
     mask_secret(usable)
     return usable
+
+
+def _chef_certificate(connection: Connection, text: str) -> str | None:
+    try:
+        return chef_server.usable_certificate(text) if text.strip() else None
+    except chef_server.UnusableCertificateError as error:
+        raise ConnectionFactError(connection.conn_id, f"the field trusted_certificate: {error}") from None
 
 
 def _chef_url(connection: Connection) -> str:
