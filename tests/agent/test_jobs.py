@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections.abc import Sequence
 
 import pydantic
 import pytest
@@ -266,7 +267,8 @@ def test_files_with_secrets_are_gone_however_the_step_ends(machine: Machine, end
     said, step = Said(), key(name)
 
     async def go() -> None:
-        everything = await drive.prepare([machine.target], machine.access, lambda *_: work, said)
+        everything = drive.begin([machine.target])
+        await drive.prepare(everything, machine.access, lambda *_: work, said)
         assert machine.sh(f"stat -c %a:%U {path}") == "600:root"
         if end == "never ran":
             await drive.kill(everything, machine.access, step)
@@ -281,6 +283,26 @@ def test_files_with_secrets_are_gone_however_the_step_ends(machine: Machine, end
     assert not machine.exists(path)
     assert not machine.exists(other)
     assert machine.begun(script) == {"success": 2, "failure": 1, "kill": 1, "never ran": 0}[end]
+
+
+def test_files_with_secrets_are_gone_when_a_step_is_stopped_before_its_first_job(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{session.TEMPORARY}/stopped.cfg"
+    work = drive.Work((session.RemoteFile(path, b"password"),), (job("never", remove=(path,)),))
+    put = session.Session.put
+
+    async def put_and_be_stopped(self: session.Session, files: Sequence[session.RemoteFile]) -> None:
+        await put(self, files)
+        assert machine.exists(path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session.Session, "put", put_and_be_stopped)
+    everything = drive.begin([machine.target])
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(drive.prepare(everything, machine.access, lambda *_: work, Said()))
+    asyncio.run(drive.kill(everything, machine.access, key("stopped")))
+    assert not machine.exists(path)
 
 
 # --- side by side --------------------------------------------------------------------------------------------
@@ -325,7 +347,8 @@ def test_a_server_that_cannot_be_reached_does_not_keep_the_others_from_being_pre
     )
     access = dataclasses.replace(machine.access, patience=2)
     said = Said()
-    everything = asyncio.run(drive.prepare([nowhere, machine.target], access, lambda *_: drive.Work(), said))
+    everything = drive.begin([nowhere, machine.target])
+    asyncio.run(drive.prepare(everything, access, lambda *_: drive.Work(), said))
     assert everything[0].error.startswith("shop-gone-1: no SSH connection to 127.255.255.254")
     assert everything[0].passing
     assert everything[1].error == ""
@@ -347,7 +370,9 @@ def test_a_check_that_hangs_counts_as_not_healthy(machine: Machine, monkeypatch:
 
     service = names.ServiceId("a66")
     asyncio.run(
-        drive.prepare([machine.target], machine.access, decide, Said(), drive.Questions(checked=service))
+        drive.prepare(
+            drive.begin([machine.target]), machine.access, decide, Said(), drive.Questions(checked=service)
+        )
     )
     assert [each.healthy for each in seen] == [False]
     assert "4714" not in machine.sh("ps -eo args")

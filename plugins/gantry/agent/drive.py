@@ -60,33 +60,37 @@ class StepFailedError(errors.GantryError):
         super().__init__("\n".join(self.failures))
 
 
+def begin(targets: Sequence[ssh.Target]) -> list[jobs.Progress]:
+    """How far servers are of which nothing is known yet."""
+    return [jobs.Progress(target, ()) for target in targets]
+
+
 async def prepare(
-    targets: Sequence[ssh.Target],
+    everything: Sequence[jobs.Progress],
     access: ssh.Access,
     decide: Decide,
     output: jobs.Output,
     questions: Questions = Questions(),
-) -> list[jobs.Progress]:
+) -> None:
     """Ask every server what is applied there, decide what is left, and put the files in place.
 
-    A server that cannot be prepared within its patience comes back with its error; the others go on.
+    A server that cannot be prepared within its patience has its error noted; the others go on. Who is stopped in
+    the middle finds in `everything` what `kill` needs to take the files away again.
     """
 
-    async def one(target: ssh.Target) -> jobs.Progress:
-        progress = jobs.Progress(target, ())
+    async def one(progress: jobs.Progress) -> None:
+        agent = jobs.Agent(progress.target, access)
         try:
             async with asyncio.timeout(access.patience):
-                work = await _prepare(jobs.Agent(target, access), decide, output, questions)
+                await _prepare(agent, progress, decide, output, questions)
         except TimeoutError:
-            progress.error, progress.passing = f"{target.name}: no answer within {access.patience:g} s", True
-            return progress
+            progress.error = f"{progress.target.name}: no answer within {access.patience:g} s"
+            progress.passing = True
         except errors.GantryError as error:
             progress.error, progress.passing = str(error), error.passing
-            return progress
-        progress.jobs = work.jobs
-        return progress
+            await _forget_secrets(agent, progress)
 
-    return list(await asyncio.gather(*(one(target) for target in targets)))
+    await asyncio.gather(*(one(each) for each in everything))
 
 
 async def carry_out(
@@ -154,17 +158,24 @@ async def kill(everything: Sequence[jobs.Progress], access: ssh.Access, key: job
     await asyncio.gather(*(one(each) for each in everything))
 
 
-async def _prepare(agent: jobs.Agent, decide: Decide, output: jobs.Output, questions: Questions) -> Work:
-    async def attempt() -> Work:
+async def _prepare(
+    agent: jobs.Agent,
+    progress: jobs.Progress,
+    decide: Decide,
+    output: jobs.Output,
+    questions: Questions,
+) -> None:
+    async def attempt() -> None:
         async with agent.open() as server:
             checked = questions.checked
             healthy = checked is not None and await _says_ok(server, checked)
             digests = await _digests(server, questions.files)
             work = decide(agent.target, Applied(await marks(server), healthy, digests))
+            # Before the files are there: whoever is stopped now has to know them.
+            progress.jobs = work.jobs
             await server.put(work.files)
-            return work
 
-    return await _reconnecting(attempt, agent.target.name, output)
+    await _reconnecting(attempt, agent.target.name, output)
 
 
 async def _reconnecting(

@@ -60,17 +60,19 @@ class ServerStepOperator(base.StepOperator):
         attend = run.definition.attend_time.total_seconds()
         decide, questions, reader = self.decide(run), self.questions(run), self.reader(run)
 
-        async def work() -> tuple[list[jobs.Progress], bool]:
-            everything = await drive.prepare(found, access, decide, output, questions)
+        everything = drive.begin(found)
+        self._driven = (everything, access, run.key)
+
+        async def work() -> bool:
+            await drive.prepare(everything, access, decide, output, questions)
             for each in everything:
                 if not each.jobs and not each.error:
                     output(each.target.name, "nothing to do: everything is applied already")
-            self._driven = (everything, access, run.key)
-            return everything, await drive.carry_out(
+            return await drive.carry_out(
                 everything, access, run.key, output, seconds=attend, reader=readers.named(reader)
             )
 
-        everything, done = asyncio.run(work())
+        done = asyncio.run(work())
         if not done:
             self._hand_over(context, run, everything, reader)
         drive.verdict(everything)

@@ -85,7 +85,8 @@ class StopOperator(base.StepOperator):
         output = printing.printer(self.log, several=len(found) > 1)
 
         async def stop() -> list[str]:
-            everything = await drive.prepare(found, access, self.decide(run), output)
+            everything = drive.begin(found)
+            await drive.prepare(everything, access, self.decide(run), output)
             await drive.carry_out(everything, access, run.key, output)
             return [each.error.partition("\n")[0] for each in everything if each.error]
 
