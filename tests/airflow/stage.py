@@ -228,6 +228,14 @@ class Stage:
                 )
             )
 
+    def kill_triggerer(self) -> None:
+        """Kill the triggerer, and start another one."""
+        triggerers = self.airflow.parts()["triggerer"]
+        assert triggerers
+        for pid in triggerers:
+            os.kill(pid, signal.SIGKILL)
+        self.start_triggerer()
+
     def close(self) -> None:
         """End what the stage itself has started."""
         for process in self._triggerers:

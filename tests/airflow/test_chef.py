@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import os
-import signal
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
@@ -331,11 +329,7 @@ def test_a_triggerer_killed_during_a_run_changes_nothing(
     name = scrapped("chef-triggerer")
     launch, machine = begin(stage, name, attend="2s")
     launch.await_state(EXECUTE, "deferred")
-    triggerers = stage.airflow.parts()["triggerer"]
-    assert triggerers
-    for pid in triggerers:
-        os.kill(pid, signal.SIGKILL)
-    stage.start_triggerer()
+    stage.kill_triggerer()
     ended_well(launch, machine)
     assert launch.instance(EXECUTE).try_number == 1
 

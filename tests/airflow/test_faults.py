@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 
 import pytest
@@ -87,11 +85,7 @@ def test_a_triggerer_killed_while_a_script_runs_changes_nothing_on_the_server(
     name = scrapped("triggerer-dies")
     launch, machine = begin(stage, name, attend="2s")
     launch.await_state(CONFIGURE, "deferred")
-    triggerers = stage.airflow.parts()["triggerer"]
-    assert triggerers
-    for pid in triggerers:
-        os.kill(pid, signal.SIGKILL)
-    stage.start_triggerer()
+    stage.kill_triggerer()
     ended_well(launch, machine)
     assert launch.instance(CONFIGURE).try_number == 1
 

@@ -8,6 +8,7 @@ The keys up to `dataSource.NAME.servicePassword` are inherited (existing archive
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -82,18 +83,7 @@ class Facts:
         self, name: names.ServiceName, datasource: names.DatasourceName, server: inventory.Server
     ) -> bytes:
         """What `installDataSource` is told: which database the dump becomes."""
-        account = self.accounts[name, datasource]
-        return config_file.render(
-            config_file.Section(
-                "enStratus",
-                {
-                    **self._identity(name, server),
-                    **self._older_ports(self.definition.services[name]),
-                    "dataSource": datasource,
-                    "database": account.database,
-                },
-            )
-        )
+        return config_file.render(self._of_datasource(name, datasource, server))
 
     def grant_file(
         self,
@@ -104,21 +94,13 @@ class Facts:
     ) -> bytes:
         """What `grantDatabaseAccess` is told: the account to open, for exactly the dependent's addresses."""
         account = self.accounts[name, datasource]
-        return config_file.render(
-            config_file.Section(
-                "enStratus",
-                {
-                    **self._identity(name, server),
-                    **self._older_ports(self.definition.services[name]),
-                    "dataSource": datasource,
-                    "database": account.database,
-                    "user": account.user,
-                    "password": account.password,
-                    "grantee": dependent,
-                    "addresses": ",".join(self.addresses_of(dependent)),
-                },
-            )
-        )
+        more = {
+            "user": account.user,
+            "password": account.password,
+            "grantee": dependent,
+            "addresses": ",".join(self.addresses_of(dependent)),
+        }
+        return config_file.render(self._of_datasource(name, datasource, server, more))
 
     def balancer_file(self, name: names.BalancerName, server: inventory.Server) -> bytes:
         """What the balancer's helper is told before the first node joins."""
@@ -143,6 +125,25 @@ class Facts:
     def addresses_of(self, name: names.ServiceName) -> tuple[str, ...]:
         """The addresses of all servers that a service runs on, by slot."""
         return tuple(address(server) for server in self.servers.of_tier(self.definition.services[name].tier))
+
+    def _of_datasource(
+        self,
+        name: names.ServiceName,
+        datasource: names.DatasourceName,
+        server: inventory.Server,
+        more: Mapping[str, str] = types.MappingProxyType({}),
+    ) -> config_file.Section:
+        """What both files of the database's side say, and what one of them says more."""
+        return config_file.Section(
+            "enStratus",
+            {
+                **self._identity(name, server),
+                **self._older_ports(self.definition.services[name]),
+                "dataSource": datasource,
+                "database": self.accounts[name, datasource].database,
+                **more,
+            },
+        )
 
     def _identity(self, name: names.ServiceName, server: inventory.Server) -> dict[str, str]:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk import Param
@@ -31,11 +32,8 @@ def launch_params(definition: models.Definition) -> dict[str, Any]:
         if definition.launch_configuration_of(name).configuration_management is not None
     ]
     if managed:
-        params["converge"] = Param(
-            [],
-            type="array",
-            items={"type": "string", "enum": managed},
-            examples=managed,
+        params["converge"] = _choice(
+            managed,
             title="Tiers to converge",
             description=(
                 "Configuration management runs on all their servers even if nothing about it has changed. "
@@ -45,11 +43,8 @@ def launch_params(definition: models.Definition) -> dict[str, Any]:
         )
     services = sorted(definition.services)
     if services:
-        params["redeploy"] = Param(
-            [],
-            type="array",
-            items={"type": "string", "enum": services},
-            examples=services,
+        params["redeploy"] = _choice(
+            services,
             title="Services to redeploy",
             description=(
                 "These are installed, configured and restarted even if nothing about them has changed. "
@@ -66,6 +61,19 @@ def launch_params(definition: models.Definition) -> dict[str, Any]:
         section="Record",
     )
     return params
+
+
+def _choice(choices: Sequence[str], *, title: str, description: str, section: str) -> Param:
+    """Any of these names, none of them by default."""
+    return Param(
+        [],
+        type="array",
+        items={"type": "string", "enum": list(choices)},
+        examples=list(choices),
+        title=title,
+        description=description,
+        section=section,
+    )
 
 
 def termination_params(definition: models.Definition) -> dict[str, Any]:

@@ -111,20 +111,23 @@ def test_servers_stand_where_the_page_has_them(bookshop: DAG) -> None:
     assert bookshop.get_task("finish_launch").upstream_task_ids == {"balancer-front.start_proxy"}
 
 
-def test_phases_without_configuration_management_keep_their_place_and_say_why(bookshop: DAG) -> None:
-    task = bookshop.get_task("tier-database.execute_configuration_management")
+def test_phases_without_configuration_management_keep_their_place_and_say_why() -> None:
+    (_, launch), _ = both(ODD["a diamond"])
+    task = launch.task_dict["tier-web.execute_configuration_management"]
     assert "names no configuration management" in str(task.doc_md)
-    assert task.downstream_task_ids == {"tier-database.install_services"}
+    assert task.downstream_task_ids == {"tier-web.install_services"}
 
 
 # --- what a person sees --------------------------------------------------------------------------------------
 
 
-def test_the_form_asks_for_servers_within_their_limits_services_to_redeploy_and_a_reason(
+def test_the_form_asks_for_servers_within_their_limits_what_to_do_again_and_a_reason(
     bookshop: DAG,
 ) -> None:
     form = {name: bookshop.params.get_param(name) for name in bookshop.params}
-    assert list(form) == ["servers_database", "servers_application", "servers_proxy", "redeploy", "reason"]
+    servers = ["servers_database", "servers_application", "servers_proxy"]
+    assert list(form) == [*servers, "converge", "redeploy", "reason"]
+    assert form["converge"].schema["items"]["enum"] == ["application", "database", "proxy"]
     schema = form["servers_application"].schema
     assert (schema["minimum"], schema["maximum"], form["servers_application"].value) == (2, 6, 2)
     assert form["redeploy"].schema["items"]["enum"] == ["app", "db"]
@@ -179,7 +182,8 @@ def test_the_page_shows_the_topology(bookshop: DAG) -> None:
     assert "```mermaid" in page
     assert "service_app -->|catalog| service_db" in page
     assert "balancer_front --> service_app" in page
-    assert "| application | 2 to 6 | `gantry-debian-12` t3.small | app | none |" in page
+    row = "| application | 2 to 6 | `gantry-debian-12` t3.small | app | Chef, role[applicationServer] |"
+    assert row in page
     assert "**shop.example.com**" in page
 
 
