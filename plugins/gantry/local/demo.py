@@ -123,6 +123,8 @@ def _explain(on: stage.Stage) -> None:
 [bold]What to try next[/]
   look around     open the graph of {stage.DAG}, its Details, and the log of finish_launch: states and timeline
   launch again    trigger {stage.DAG}: it finds everything in place and touches nothing
+  watch Chef      the logs of execute_configuration_management; trigger {stage.DAG} with tiers to converge, and it
+                  runs again and finds nothing to do
   scale up        trigger {stage.DAG} with 3 servers of tier application: one is started, the balancer learns of it
   change a thing  edit the greeting in include/bookshop/bookshop.yaml, trigger {stage.DAG}: only the
                   application is configured and restarted
