@@ -229,11 +229,14 @@ class Stage:
             )
 
     def kill_triggerer(self) -> None:
-        """Kill the triggerer, and start another one."""
-        triggerers = self.airflow.parts()["triggerer"]
-        assert triggerers
-        for pid in triggerers:
+        """Kill the triggerer, Airflow's own or the one that took its place, and start another one."""
+        own = self.airflow.parts().get("triggerer", [])
+        others = [each.pid for each in self._triggerers if each.poll() is None]
+        assert own or others, "no triggerer runs"
+        for pid in own:
             os.kill(pid, signal.SIGKILL)
+        for leader in others:
+            os.killpg(leader, signal.SIGKILL)
         self.start_triggerer()
 
     def close(self) -> None:
