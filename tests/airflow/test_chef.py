@@ -29,13 +29,13 @@ RECIPES = {
     "default": "file '/tmp/probe' do\n  content node['probe']['text']\nend\n",
     "other": "file '/tmp/other' do\n  content 'other'\nend\n",
     "broken": "file('/tmp/first') { content 'stays' }\nexecute 'exit 7'\n",
-    # Sixty seconds of work, or as fast as it goes once /tmp/hurry is there.
+    # Four minutes of work, or as fast as it goes once /tmp/hurry is there: all of twenty servers have to be at it.
     "slow": textwrap.dedent("""\
         execute 'work' do
           command <<~SH
             echo begun >> /tmp/starts
             number=0
-            while [ "$number" -lt 120 ] && [ ! -e /tmp/hurry ]; do
+            while [ "$number" -lt 480 ] && [ ! -e /tmp/hurry ]; do
               number=$((number + 1))
               sleep 0.5
             done
