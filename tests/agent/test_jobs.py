@@ -11,7 +11,7 @@ import pydantic
 import pytest
 
 from gantry import names
-from gantry.agent import drive, jobs, session
+from gantry.agent import drive, errors, jobs, session
 
 from .machines import Machine, Said, errors_of, job, key, progress, until
 
@@ -249,6 +249,24 @@ def test_a_script_that_vanishes_without_an_exit_code_is_said_to_have(machine: Ma
 
     asyncio.run(reset())
     assert "vanish failed with no exit code: the server was restarted, or it vanished" in everything[0].error
+
+
+class Everything:
+    """A reader that wants every line."""
+
+    def keeps(self, line: str) -> bool:
+        return line != ""
+
+    def failure(self, error: errors.ScriptFailedError, kept: Sequence[str]) -> errors.ServerError:
+        return errors.ServerError(error.server, f"the last line was {kept[-1]}")
+
+
+def test_of_a_long_log_the_end_is_kept_for_its_reader(machine: Machine) -> None:
+    script = machine.script("long", "seq 1 2500; exit 3")
+    everything = [progress(machine, job(script))]
+    asyncio.run(drive.carry_out(everything, machine.access, key("long"), Said(), reader=Everything()))
+    assert (len(everything[0].kept), everything[0].kept[-1]) == (2000, "2500")
+    assert everything[0].error.endswith("the last line was 2500")
 
 
 # --- secrets -------------------------------------------------------------------------------------------------

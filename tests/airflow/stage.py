@@ -289,6 +289,11 @@ class Stage:
         except manager.exceptions.ResourceExistsException:
             manager.put_secret_value(SecretId=secret, SecretString=text)
 
+    def disconnect(self, name: str) -> None:
+        """Take a connection away from Secrets Manager."""
+        manager = self.cloud.client("secretsmanager")
+        manager.delete_secret(SecretId=f"{SECRETS}/{name}", ForceDeleteWithoutRecovery=True)
+
     def other_key(self) -> str:
         """A private key that no Chef server knows."""
         key = asyncssh.generate_private_key("ssh-rsa", key_size=2048)

@@ -193,6 +193,23 @@ def test_a_lost_key_without_an_admin_is_explained(
     chef.delete_node(f"{name}-only-1")
 
 
+def test_a_connection_that_is_gone_does_not_keep_a_termination_from_its_end(
+    stage: Stage, chef: chef_server.ChefServer, scrapped: Name
+) -> None:
+    name = scrapped("chef-gone")
+    stage.connect("chef_gone", stage.chef_connection())
+    launched(stage, name, bare(name, connection="chef_gone")).succeeds()
+    stage.disconnect("chef_gone")
+    termination = stage.terminate(name)
+    termination.succeeds()
+    assert stage.machines(name) == {}
+    skipped = termination.task_log("finish_termination").partition("skipped: ")[2]
+    assert "may still be on the Chef server: Airflow connection 'chef_gone' cannot be read" in skipped
+    assert f"{name}-only-1" in chef.nodes()
+    chef.delete_client(f"{name}-only-1")
+    chef.delete_node(f"{name}-only-1")
+
+
 @pytest.mark.parametrize(
     ("case", "changes", "fatal", "advice"),
     [

@@ -249,8 +249,10 @@ class Agent:
         """Give out the job's log from where the last reader stopped, line by line, until it has ended."""
 
         def on_line(line: str) -> None:
-            if self._reader is not None and len(progress.kept) < _MOST_KEPT and self._reader.keeps(line):
+            if self._reader is not None and self._reader.keeps(line):
                 progress.kept.append(line)
+                # The end is what tells how it went.
+                del progress.kept[:-_MOST_KEPT]
             output(self.target.name, line)
 
         lines = _Lines(on_line)

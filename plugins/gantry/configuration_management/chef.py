@@ -54,13 +54,6 @@ class Credentials:
     admin: chef_server.Actor | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Forgotten:
-    """What was removed from a Chef server: `node NAME` and `client NAME`."""
-
-    removed: tuple[str, ...]
-
-
 class ChefManager:
     """Chef for the servers of one tier. See `manager.Manager`."""
 
@@ -142,8 +135,8 @@ def registered(applied: Applied) -> bool:
     return CLIENT_KEY in applied.digests
 
 
-def forget(credentials: Credentials, servers: Iterable[str]) -> Forgotten:
-    """Remove nodes and clients from the Chef server. Those that are not there are no error.
+def forget(credentials: Credentials, servers: Iterable[str]) -> tuple[str, ...]:
+    """Remove nodes and clients from the Chef server; what was removed, as `node NAME` and `client NAME`.
 
     Raises:
         LookupError: the credentials name no administrator; ask before.
@@ -153,11 +146,10 @@ def forget(credentials: Credentials, servers: Iterable[str]) -> Forgotten:
         raise LookupError("nobody to remove nodes as")
     server = chef_server.ChefServer(credentials.url, credentials.admin, credentials.certificate)
     wanted = set(servers)
-    removed = [
+    return (
         *(f"node {name}" for name in sorted(wanted & set(server.nodes())) if server.delete_node(name)),
         *(f"client {name}" for name in sorted(wanted & set(server.clients())) if server.delete_client(name)),
-    ]
-    return Forgotten(tuple(removed))
+    )
 
 
 def client_settings(settings: models.Chef) -> bytes:

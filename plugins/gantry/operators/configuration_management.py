@@ -83,7 +83,7 @@ class PrepareConfigurationManagementOperator(ManagementStepOperator):
             # The servers may reach it all the same; if something is left, their run says so.
             self.log.warning("not looked for former servers of the same names: %s", error)
             return
-        for what in found.removed:
+        for what in found:
             self.log.info("removed from the Chef server, a former server left it: %s", what)
 
 
@@ -111,25 +111,26 @@ class CleanUpConfigurationManagementOperator(base.StepOperator):
             raise NoManagementError(run.tier)
         instance = context["ti"]
         last_try = instance.try_number > (instance.max_tries or 0)
-        skipped = self._clean_up(run, connections.chef_credentials(settings), last_try=last_try)
+        skipped = self._clean_up(run, settings, last_try=last_try)
         for line in skipped:
             self.log.warning("skipped: %s", line)
         return base.result(context, [], skipped=skipped)
 
-    def _clean_up(self, run: runs.Run, credentials: chef.Credentials, *, last_try: bool) -> list[str]:
+    def _clean_up(self, run: runs.Run, settings: models.Chef, *, last_try: bool) -> list[str]:
         nodes = f"nodes and clients {names.server_name(run.definition.deployment, run.tier, names.Slot(1))} …"
-        if credentials.admin is None:
-            return [
-                f"{nodes} stay on {credentials.url}: connection {credentials.connection} has no admin key"
-            ]
         try:
+            credentials = connections.chef_credentials(settings)
+            if credentials.admin is None:
+                return [
+                    f"{nodes} stay on {credentials.url}: connection {settings.connection} has no admin key"
+                ]
             found = chef.forget(credentials, _possible_names(run.definition.deployment, run.tier))
         except errors.GantryError as error:
-            # The servers are gone; a Chef server in trouble must not keep the termination from its end.
+            # The servers are gone; a Chef server or a connection in trouble must not keep the termination from its end.
             if error.passing and not last_try:
                 raise
-            return [f"{nodes} may still be on {credentials.url}: {str(error).partition(chr(10))[0]}"]
-        self.log.info("removed from the Chef server: %s", ", ".join(found.removed) or "nothing was there")
+            return [f"{nodes} may still be on the Chef server: {str(error).splitlines()[0]}"]
+        self.log.info("removed from the Chef server: %s", ", ".join(found) or "nothing was there")
         return []
 
 
