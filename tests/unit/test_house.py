@@ -14,7 +14,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[2] / "plugins" / "gantry"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-GROUND = {"", "errors", "names", "inventory"}
+GROUND = {"", "errors", "names", "inventory", "templates"}
 """What every room may stand on; `""` is `import gantry` for its version."""
 
 NETWORK = {
@@ -41,6 +41,7 @@ ROOMS = {
     "errors": Room(never=NETWORK),
     "names": Room(never=NETWORK),
     "inventory": Room(never=NETWORK),
+    "templates": Room(never=NETWORK),
     "provider_info": Room(never=NETWORK),
     "archive": Room(never=NETWORK),
     "definition": Room(never=NETWORK),
@@ -59,10 +60,16 @@ ROOMS = {
     "airflow_plugin": Room(
         {"web", "operators", "dag", "warm_up"}, {*PUBLIC_AIRFLOW, "airflow.plugins_manager"}
     ),
-    "cli": Room({*BELOW_OPERATORS, "dag", "web", "archive"}, PUBLIC_AIRFLOW),
+    # Airflow's own API, spoken to from outside: no Airflow is needed for it.
+    "rest": Room(),
+    # What a launch would do now: the steps' own decisions, without the steps.
+    "preview": Room({*BELOW_OPERATORS, "operators"}, PUBLIC_AIRFLOW),
+    "cli": Room({*BELOW_OPERATORS, "operators", "dag", "web", "archive", "rest", "preview"}, PUBLIC_AIRFLOW),
     "__main__": Room({"cli"}),
     # The embedded cloud and the demo on it: nobody knows them, and the demo looks at what the product did.
-    "local": Room({"archive", "definition", "plan", "status", "cloud", "configuration_management", "cli"}),
+    "local": Room(
+        {"archive", "definition", "plan", "status", "cloud", "configuration_management", "cli", "rest"}
+    ),
 }
 
 

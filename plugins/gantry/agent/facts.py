@@ -12,8 +12,8 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gantry import errors, inventory, names
-from gantry.agent import config_file, templates
+from gantry import errors, inventory, names, templates
+from gantry.agent import config_file
 from gantry.definition import models
 
 

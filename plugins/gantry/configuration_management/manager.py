@@ -10,8 +10,8 @@ from typing import Protocol
 
 import pydantic
 
-from gantry import errors, inventory, names
-from gantry.agent import facts, templates
+from gantry import errors, inventory, names, templates
+from gantry.agent import facts
 from gantry.agent.drive import Applied, Work
 from gantry.definition import models
 

@@ -1,0 +1,92 @@
+"""The table of commands. A command's module is loaded when it is called, so no command pays for another's imports."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import sys
+from typing import Annotated, Any, cast
+
+import typer
+import typer.core
+import typer.main
+from typer import rich_utils
+
+import gantry
+from gantry import errors
+from gantry.cli import console
+
+COMMANDS: dict[str, str] = {}
+"""Our commands, in the order of `--help`, and the modules that hold each as a `typer.Typer` called `app`."""
+
+GROUP = "gantry.commands"
+"""Entry points by which other packages (the embedded cloud's, for one) add commands."""
+
+
+# typer raises these from click, or from the copy of click that later versions bring along.
+_USAGE, _REPORTED = (cast("type[Exception]", each) for each in typer.BadParameter.__mro__[1:3])
+
+
+class _Commands(typer.core.TyperGroup):
+    """Finds commands by name, and imports nothing before."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - click's, or a copy's
+        return [*COMMANDS, *(point.name for point in _added())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - as above
+        if cmd_name in COMMANDS:
+            found = importlib.import_module(COMMANDS[cmd_name]).app
+        else:
+            points = [point for point in _added() if point.name == cmd_name]
+            if not points:
+                return super().get_command(ctx, cmd_name)
+            found = points[0].load()
+        command = typer.main.get_command(found)
+        command.name = cmd_name
+        return command
+
+
+def _added() -> list[importlib.metadata.EntryPoint]:
+    return sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        console.say(f"gantry {gantry.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def gantry_(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    """Launch whole deployments from Airflow: check, preview, launch and watch them."""
+
+
+def main() -> None:
+    """Run the command line; ends the process with the command's exit code."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(prog_name="gantry", standalone_mode=False)
+    except _REPORTED as error:
+        rich_utils.rich_format_error(cast("Any", error))
+        # 2 is `gantry plan`'s word for "there is something to do", so a mistyped option must not end with it.
+        sys.exit(console.USAGE if isinstance(error, _USAGE) else console.FAILURE)
+    except errors.GantryError as error:
+        console.complain(str(error))
+        sys.exit(console.FAILURE)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(console.INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else console.SUCCESS)

@@ -1,0 +1,37 @@
+"""What all commands share: how they speak, and how they end."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pydantic
+from rich.console import Console
+
+SUCCESS = 0
+FAILURE = 1
+"""Something is wrong with what was given, or could not be done."""
+CHANGES = 2
+"""`gantry plan` found something to do."""
+USAGE = 64
+"""An unknown option, a missing argument: nothing was tried."""
+INTERRUPTED = 130
+
+# A line is a fact: not wrapped, so that it can be searched for and copied.
+out = Console(soft_wrap=True, highlight=False)
+err = Console(soft_wrap=True, highlight=False, stderr=True)
+
+
+def say(line: str = "") -> None:
+    """A line of plain text on standard output."""
+    out.print(line, markup=False)
+
+
+def complain(message: str) -> None:
+    """An error, on standard error."""
+    err.print(message, style="red", markup=False)
+
+
+def as_json(data: pydantic.JsonValue) -> None:
+    """The answer for a program: one JSON document on standard output."""
+    sys.stdout.write(f"{json.dumps(data, indent=2, ensure_ascii=False)}\n")
