@@ -1,0 +1,98 @@
+"""Runs: when a launch happens, how long its steps may take, and other settings that Airflow has a word for."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import zoneinfo
+
+import croniter
+from pydantic import Field
+
+from gantry.definition import source
+from gantry.definition.fields import Duration, Model
+
+SMALLEST_FAN_OUT, LARGEST_FAN_OUT = 1, 64
+
+
+class Timeouts(Model):
+    """How long each kind of step may take on one server before it is ended there."""
+
+    scale_up: Duration = Field(
+        default=datetime.timedelta(minutes=10),
+        description="Until stopped servers can be resumed, and until terminated ones are gone.",
+        examples=["10m"],
+    )
+    handshake: Duration = Field(
+        default=datetime.timedelta(minutes=10),
+        description='From "asked for" to "the agent answers".',
+        examples=["5m"],
+    )
+    execute_configuration_management: Duration = Field(
+        default=datetime.timedelta(minutes=45),
+        description="A Chef run, or a run of the program.",
+        examples=["1h"],
+    )
+    install_services: Duration = Field(
+        default=datetime.timedelta(minutes=15),
+        description="Download and install of one service.",
+        examples=["15m"],
+    )
+    install_datasources: Duration = Field(
+        default=datetime.timedelta(minutes=60),
+        description="Download and load of one datasource.",
+        examples=["2h"],
+    )
+    configure: Duration = Field(
+        default=datetime.timedelta(minutes=15),
+        description="Configure, stop and start, each.",
+        examples=["5m"],
+    )
+    check: Duration = Field(
+        default=datetime.timedelta(minutes=5),
+        description="Until the service's check says `OK`.",
+        examples=["90s"],
+    )
+    grant_access: Duration = Field(
+        default=datetime.timedelta(minutes=5), description="A grant.", examples=["1m"]
+    )
+    start_proxy: Duration = Field(
+        default=datetime.timedelta(minutes=5), description="The joining of one node.", examples=["1m"]
+    )
+    stop: Duration = Field(
+        default=datetime.timedelta(minutes=5), description="Stopping, when terminating.", examples=["2m"]
+    )
+
+
+def known_time_zone(value: str) -> str:
+    """A time zone's name, such as `Europe/Berlin`. Raises ValueError."""
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        shown = source.shown(value)
+        raise ValueError(f"unknown time zone {shown}; write one such as Europe/Berlin") from error
+    return value
+
+
+def schedule(value: str | None) -> str | None:
+    """A cron expression of five fields that comes round, or a preset. Raises ValueError."""
+    if value is None or value in _PRESETS:
+        return value
+    if value.startswith("@"):
+        raise ValueError(f"unknown preset {source.shown(value)}; known are {', '.join(sorted(_PRESETS))}")
+    # croniter also takes seconds, years, and random values that would differ at each parse.
+    is_plain = len(value.split()) == _CRON_FIELDS and not _RANDOM.search(value)
+    if not is_plain or not croniter.croniter.is_valid(value):
+        shown = source.shown(value)
+        raise ValueError(f"{shown} is no cron expression (minute hour day month weekday)")
+    try:
+        croniter.croniter(value, _SOME_MOMENT).get_next()
+    except croniter.CroniterBadDateError as error:
+        raise ValueError(f"{source.shown(value)} is a moment that never comes") from error
+    return value
+
+
+_CRON_FIELDS = 5
+_RANDOM = re.compile(r"(^|[\s,])[rR]([\s(]|$)")
+_SOME_MOMENT = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+_PRESETS = frozenset({"@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly"})
