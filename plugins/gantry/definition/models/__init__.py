@@ -7,7 +7,8 @@ examples: the reference and the JSON Schema are made from them.
 
 from __future__ import annotations
 
-from gantry.definition.models.definition import Definition
+from gantry.definition.models.definition import SERVER_NAME, Definition
+from gantry.definition.models.machines import LARGEST_USER_DATA, LONGEST_TAG_KEY, MOST_TAGS, Network, Volume
 from gantry.definition.models.runs import LARGEST_FAN_OUT, SMALLEST_FAN_OUT, Timeouts
 from gantry.definition.models.servers import (
     MOST_SERVERS,
@@ -24,7 +25,11 @@ from gantry.definition.models.services import Datasource, Dependency, LoadBalanc
 
 __all__ = [
     "LARGEST_FAN_OUT",
+    "LARGEST_USER_DATA",
+    "LONGEST_TAG_KEY",
     "MOST_SERVERS",
+    "MOST_TAGS",
+    "SERVER_NAME",
     "SMALLEST_FAN_OUT",
     "Chef",
     "Cloud",
@@ -34,10 +39,12 @@ __all__ = [
     "Dependency",
     "LaunchConfiguration",
     "LoadBalancer",
+    "Network",
     "Script",
     "ServerCount",
     "Service",
     "Ssh",
     "Tier",
     "Timeouts",
+    "Volume",
 ]
