@@ -35,10 +35,11 @@ def _names(definition: models.Definition) -> Iterator[Finding]:
     for tier, found in definition.tiers.items():
         longest = definition.name_of(tier, found.servers.max)
         if len(longest) > LONGEST_HOST_NAME:
+            is_default = definition.server_name == models.SERVER_NAME
             yield (
-                ("tiers", tier),
-                f"its servers' names, such as {source.shown(longest)[1:-1]}, would be longer than {LONGEST_HOST_NAME} "
-                f"characters",
+                ("tiers", tier) if is_default else ("server_name",),
+                f"the names of the servers of tier {tier!r}, such as {source.shown(longest)[1:-1]}, would be longer "
+                f"than {LONGEST_HOST_NAME} characters",
             )
             continue
         for slot, name in enumerate(definition.names_of(tier), 1):
