@@ -84,7 +84,7 @@ FORMS = {
     _SECURITY_GROUP: "a security group's id (such as sg-0a1b2c3d)",
     _SNAPSHOT: "a snapshot's id (such as snap-0a1b2c3d)",
     _DEVICE: "a device (such as /dev/xvdb or /dev/sdf)",
-    _INSTANCE_PROFILE: "the name or the ARN of an instance profile",
+    _INSTANCE_PROFILE: "an instance profile (its name or its ARN)",
     _RUN_LIST_ITEM: "an item of a run list (role[NAME] or recipe[NAME])",
     _CHEF_NAME: "the name of a Chef environment (letters, digits, _ and -)",
     _SETTING: "a setting of client.rb (small letters, digits, _; a letter first)",
