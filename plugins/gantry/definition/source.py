@@ -91,6 +91,14 @@ class Insertion:
     variable: str
     origin: Origin
 
+    def where(self, file: str) -> str:
+        """Where the variable was set, as a message says it that is about a file."""
+        if self.origin.place is None:
+            return "was given as an argument"
+        if self.origin.file == file:
+            return f"is set in line {self.origin.place.line}"
+        return f"is set in {self.origin}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
@@ -180,9 +188,10 @@ class Source:
             return self.keys[path].problem(message)
         while path and path not in self.values:
             path = path[:-1]
+        spot = self.values[path]
         for each in self.insertions.get(path, ()):
-            message = f"{message} (the variable {each.variable!r} is from {each.origin})"
-        return self.values[path].problem(message)
+            message = f"{message} (the variable {each.variable!r} {each.where(spot.document.name)})"
+        return spot.problem(message)
 
     def origin(self, path: Path) -> Origin:
         """Where the value at `path` comes from. What stands in no file is a default.
