@@ -41,11 +41,12 @@ def models_in(annotation: object) -> Iterator[tuple[str, type[pydantic.BaseModel
 
 def documented() -> set[tuple[str, str, bool]]:
     """Every row of the tables of keys."""
-    found = set()
+    found: set[tuple[str, str, bool]] = set()
     for section in re.split(r"^### ", KEYS, flags=re.MULTILINE)[1:]:
-        path = section.partition("\n")[0].strip("`")
+        heading = section.partition("\n")[0]
         for bold, key in re.findall(r"^\| (\*\*)?`(\w+)`", section.partition("\n## ")[0], re.MULTILINE):
-            found.add((path, key, bool(bold)))
+            # One table may be that of several keys.
+            found.update((path, key, bool(bold)) for path in re.findall(r"`(.+?)`", heading) or [heading])
     return found
 
 

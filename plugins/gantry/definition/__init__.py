@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gantry.definition.loading import load, loads
+from gantry.definition.loading import load, loads, refusal
 from gantry.definition.models import Definition
 from gantry.definition.source import DefinitionError, Place, Problem
 
-__all__ = ["Definition", "DefinitionError", "Place", "Problem", "load", "loads"]
+__all__ = ["Definition", "DefinitionError", "Place", "Problem", "load", "loads", "refusal"]

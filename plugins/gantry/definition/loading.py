@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import itertools
 import pathlib
+import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pydantic
 
@@ -37,6 +38,17 @@ def load(path: pathlib.Path) -> models.Definition:
     Raises:
         DefinitionError: with every problem of the file, each as `file:line:column: message`.
     """
+    return loads(_text(path), str(path))
+
+
+def refusal(path: pathlib.Path, findings: Iterable[checks.Finding]) -> source.DefinitionError:
+    """The error for a definition that is good in itself, and wrong to somebody who knows more, such as Airflow."""
+    read = source.read(_text(path), str(path))
+    return source.DefinitionError(tuple(read.problem(place, message) for place, message in findings))
+
+
+def _text(path: pathlib.Path) -> str:
+    """The text of a file. Raises DefinitionError."""
     try:
         with path.open("rb") as file:
             raw = file.read(source.LARGEST_FILE + 1)
@@ -45,11 +57,10 @@ def load(path: pathlib.Path) -> models.Definition:
     if len(raw) > source.LARGEST_FILE:
         raise source.too_large(str(path))
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         problem = source.Problem(str(path), source.place_of(raw, error.start), "not UTF-8")
         raise source.DefinitionError((problem,)) from None
-    return loads(text, str(path))
 
 
 def loads(text: str, file: str = "<definition>") -> models.Definition:
@@ -100,6 +111,8 @@ def _problem(read: source.Source, error: typing.Any) -> source.Problem:  # noqa:
 
 
 def _bad_name(name: str, context: Mapping[str, object]) -> str:
+    if "expected" in context:
+        return checks.unknown("key", name, re.findall(r"'(.*?)'", str(context["expected"])))
     if "max_length" in context:
         return f"the name {source.shown(name)} is longer than {context['max_length']} characters"
     return f"{source.shown(name)} is not {_form(context)}"
