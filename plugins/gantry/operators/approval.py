@@ -32,13 +32,17 @@ class ApproveOperator(ApprovalOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> base.Result:
         """Say who answered what, and leave out what follows if it was no."""
-        answer = super().execute_complete(context, event)
-        approved = list(answer["chosen_options"]) == [self.APPROVE]
-        user = answer["responded_by_user"] or {}
+        user = event.get("responded_by_user") or {}
         who = str(user.get("name") or user.get("id") or "nobody known")
-        note = str(answer["params_input"].get(NOTE) or "")
-        self.log.info("%s by %s at %s", "approved" if approved else "rejected", who, answer["responded_at"])
-        self.log.info("note: %s", note or "none")
-        if not approved:
-            self.log.info("nothing is started")
-        return base.result(context, [], approved=approved, by=who, note=note)
+        note = str((event.get("params_input") or {}).get(NOTE) or "")
+        if "error" not in event:
+            approved = list(event["chosen_options"]) == [self.APPROVE]
+            self.log.info(
+                "%s by %s at %s", "approved" if approved else "rejected", who, event["responded_at"]
+            )
+            self.log.info("note: %s", note or "none")
+            if not approved:
+                self.log.info("nothing is started")
+        # Does not come back after a no: Airflow skips by raising.
+        super().execute_complete(context, event)
+        return base.result(context, [], by=who, note=note)
