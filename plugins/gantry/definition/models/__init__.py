@@ -22,6 +22,7 @@ from gantry.definition.models.servers import (
     Tier,
 )
 from gantry.definition.models.services import Datasource, Dependency, LoadBalancer, Service
+from gantry.definition.models.variables import Variable
 
 __all__ = [
     "LARGEST_FAN_OUT",
@@ -46,4 +47,5 @@ __all__ = [
     "StepSettings",
     "Tier",
     "Timeouts",
+    "Variable",
 ]
