@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import jinja2.exceptions
 import jinja2.filters
+import jinja2.nodes
 import jinja2.runtime
 import jinja2.sandbox
 
@@ -54,6 +55,31 @@ def _format(text: object, *values: object, **named: object) -> str:
     if _WIDE.search(str(text)):
         raise jinja2.exceptions.SecurityError("a width of format is at most 999, and written out")
     return jinja2.filters.do_format(str(text), *values, **named)
+
+
+def parse(text: str) -> jinja2.nodes.Template:
+    """What a text consists of, without running any of it: compiling would, wherever all values are constant.
+
+    Raises:
+        TemplateError: it is no template.
+    """
+    try:
+        return _TEMPLATES.parse(text)
+    except jinja2.TemplateSyntaxError as error:
+        at = f" (line {error.lineno} of it)" if "\n" in text else ""
+        raise TemplateError(f"{error.message}{at}") from error
+    except RecursionError as error:
+        raise TemplateError("nested too deeply") from error
+
+
+def filter_names() -> frozenset[str]:
+    """The filters that there are."""
+    return frozenset(_TEMPLATES.filters)
+
+
+def test_names() -> frozenset[str]:
+    """The tests that there are: what can stand after `is`."""
+    return frozenset(_TEMPLATES.tests)
 
 
 class _Templates(jinja2.sandbox.ImmutableSandboxedEnvironment):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from gantry.definition.models.definition import SERVER_NAME, Definition
 from gantry.definition.models.machines import LARGEST_USER_DATA, LONGEST_TAG_KEY, MOST_TAGS, Network, Volume
-from gantry.definition.models.runs import LARGEST_FAN_OUT, SMALLEST_FAN_OUT, Timeouts
+from gantry.definition.models.notices import Approval, AssignedUser, Deadline, Notifier
+from gantry.definition.models.runs import LARGEST_FAN_OUT, SMALLEST_FAN_OUT, StepSettings, Timeouts
 from gantry.definition.models.servers import (
     MOST_SERVERS,
     Chef,
@@ -22,6 +23,7 @@ from gantry.definition.models.servers import (
     Tier,
 )
 from gantry.definition.models.services import Datasource, Dependency, LoadBalancer, Service
+from gantry.definition.models.variables import Variable
 
 __all__ = [
     "LARGEST_FAN_OUT",
@@ -31,20 +33,26 @@ __all__ = [
     "MOST_TAGS",
     "SERVER_NAME",
     "SMALLEST_FAN_OUT",
+    "Approval",
+    "AssignedUser",
     "Chef",
     "Cloud",
     "Converge",
     "Datasource",
+    "Deadline",
     "Definition",
     "Dependency",
     "LaunchConfiguration",
     "LoadBalancer",
     "Network",
+    "Notifier",
     "Script",
     "ServerCount",
     "Service",
     "Ssh",
+    "StepSettings",
     "Tier",
     "Timeouts",
+    "Variable",
     "Volume",
 ]

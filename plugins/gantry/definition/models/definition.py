@@ -8,7 +8,8 @@ from typing import Annotated
 import pydantic
 from pydantic import Field
 
-from gantry import names, templates
+from gantry import names
+from gantry.definition import template_facts
 from gantry.definition.fields import (
     BalancerName,
     ConfigurationName,
@@ -19,10 +20,12 @@ from gantry.definition.fields import (
     ServiceName,
     TierName,
     UserId,
+    VariableName,
 )
-from gantry.definition.models import runs
+from gantry.definition.models import notices, runs
 from gantry.definition.models.servers import Cloud, LaunchConfiguration, Tier
 from gantry.definition.models.services import LoadBalancer, Service
+from gantry.definition.models.variables import Variable
 
 SERVER_NAME = "{{ deployment.name }}-{{ tier.name }}-{{ server.slot }}"
 LONGEST_NAME_TEMPLATE = 200
@@ -52,6 +55,9 @@ class Definition(Model):
     timezone: str = Field(
         default="UTC", description="The time zone that the schedule is meant in.", examples=["Europe/Berlin"]
     )
+    owner: Annotated[str, Field(min_length=1, max_length=100)] = Field(
+        default="gantry", description="Airflow's owner of the tasks.", examples=["team-blue"]
+    )
     customer_id: CustomerId = Field(
         default=names.CustomerId("c100"),
         description="`c` and digits; also the user that services run as.",
@@ -79,6 +85,64 @@ class Definition(Model):
         default=runs.Timeouts(),
         description="How long each kind of step may take.",
         examples=[{"configure": "5m", "check": "90s"}],
+    )
+    retries: runs.Retries = Field(
+        default=2,
+        description=(
+            "How often a step is tried again after a cause that passes by itself: a lost worker, a throttled call, an "
+            "unreachable server. For failures of scripts see `steps`."
+        ),
+        examples=[2],
+    )
+    retry_delay: Duration = Field(
+        default=datetime.timedelta(seconds=5),
+        description="How long to wait before a step is tried again.",
+        examples=["30s"],
+    )
+    pool: runs.Pool | None = Field(
+        default=None,
+        description="Airflow pool of all tasks. Left out: Airflow's default pool.",
+        examples=["launches"],
+    )
+    max_active_tasks: runs.Count | None = Field(
+        default=None,
+        description="How many tasks of a run are at work at the same time. Left out: as Airflow is configured.",
+        examples=[32],
+    )
+    dagrun_timeout: Duration | None = Field(
+        default=None,
+        description="A launch that takes longer is ended, its scripts too, and has failed. Left out: no limit.",
+        examples=["2h"],
+    )
+    steps: dict[runs.StepName, runs.StepSettings] = Field(
+        default_factory=dict,
+        description="How Airflow runs the tasks of a kind of step, by its name.",
+        examples=[{"configure": {"retries": 3, "retry_delay": "30s"}}],
+    )
+    approval: notices.Approval | None = Field(
+        default=None,
+        description="A person has to agree before anything is started. Left out: nobody is asked.",
+        examples=[{"response_timeout": "8h"}],
+    )
+    deadline: notices.Deadline | None = Field(
+        default=None,
+        description="When a launch should be over, and who is told when it is not. Left out: nobody.",
+        examples=[
+            {
+                "interval": "30m",
+                "callback": [{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}],
+            }
+        ],
+    )
+    on_success_callback: tuple[notices.Notifier, ...] = Field(
+        default=(),
+        description="Who is told that the deployment is RUNNING.",
+        examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
+    )
+    on_failure_callback: tuple[notices.Notifier, ...] = Field(
+        default=(),
+        description="Who is told that a launch or a termination has failed.",
+        examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
     )
     cloud: Cloud = Field(description="Which cloud the servers run in.", examples=[{"region": "eu-central-1"}])
     launch_configurations: Annotated[dict[ConfigurationName, LaunchConfiguration], Field(min_length=1)] = (
@@ -110,6 +174,20 @@ class Definition(Model):
         examples=[{"main": {"tier": "front", "service": "page", "name": "hello.example.com"}}],
     )
 
+    variables: dict[VariableName, Variable] = Field(
+        default_factory=dict,
+        description="Values that differ between environments, by name. Each is used as `${NAME}` in any value.",
+        examples=[{"size": "t3.small", "servers": {"type": "integer", "default": 2}}],
+    )
+
+    @pydantic.field_validator("approval", mode="before")
+    @classmethod
+    def _written_out(cls, value: object) -> object:
+        if value is None:
+            # Whoever writes `approval:` does not mean that nobody is asked.
+            raise ValueError("write approval: {} to have somebody asked, or leave the key out")
+        return value
+
     @pydantic.field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -136,8 +214,15 @@ class Definition(Model):
         """
         if self.server_name == SERVER_NAME:
             return names.ServerName(f"{self.deployment}-{tier}-{slot}")
-        facts = {"deployment": {"name": self.deployment}, "tier": {"name": tier}, "server": {"slot": slot}}
-        return names.ServerName(templates.render(self.server_name, facts))
+        # Jinja is loaded only where it is needed.
+        from gantry import templates  # noqa: PLC0415
+
+        facts = template_facts.InServerName(
+            deployment=template_facts.Named(name=self.deployment),
+            tier=template_facts.Named(name=tier),
+            server=template_facts.Numbered(slot=slot),
+        )
+        return names.ServerName(templates.render(self.server_name, facts.known()))
 
     def names_of(self, tier: names.TierName) -> tuple[names.ServerName, ...]:
         """The names that the servers of a tier can have, by slot."""
@@ -150,6 +235,15 @@ class Definition(Model):
     def services_of(self, tier: names.TierName) -> dict[names.ServiceName, Service]:
         """The services that run on a tier, in the order of the file."""
         return {name: service for name, service in self.services.items() if service.tier == tier}
+
+    def step_settings(self, step: str) -> runs.StepSettings | None:
+        """What the file says about the tasks of a kind of step, if anything."""
+        return next((settings for name, settings in self.steps.items() if name == step), None)
+
+    def retries_every_failure(self, step: str) -> bool:
+        """Whether the file says of a kind of step how often it is tried again, which then is for any cause."""
+        settings = self.step_settings(step)
+        return settings is not None and settings.retries is not None
 
     def launch_configuration_of(self, tier: names.TierName) -> LaunchConfiguration:
         """The launch configuration that a tier's servers are made from."""
