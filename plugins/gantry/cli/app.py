@@ -94,6 +94,11 @@ def main() -> None:
     except errors.GantryError as error:
         console.complain(str(error))
         sys.exit(console.FAILURE)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        console.complain(f"{error.filename}: {error.strerror}")
+        sys.exit(console.FAILURE)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(console.INTERRUPTED)
     sys.exit(code if isinstance(code, int) else console.SUCCESS)

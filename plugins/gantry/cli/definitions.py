@@ -76,7 +76,8 @@ def find(
     """The definition that a person means, read and checked.
 
     Args:
-        name_or_path: a deployment's name; or a path. The path of an overlay stands for its base in that environment.
+        name_or_path: a deployment's name; or a path. An overlay stands for its definition in that environment: by
+            its path, or by the name that it gives the deployment.
         folder: where to look for a name, in folders below it too.
         environment: whose overlay to lay over it.
         variables: values for its variables, which go before all others.
@@ -130,15 +131,25 @@ def environment_of(overlay: pathlib.Path) -> str:
 
 
 def known(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, ...]]:
-    """The definitions in a folder by what they say after `deployment:`."""
+    """The deployments of a folder: for each the definition or, where an overlay gives it its name, the overlay."""
     from gantry import definition  # noqa: PLC0415 - as above
 
-    found: dict[str, tuple[pathlib.Path, ...]] = {}
+    found: dict[str, list[pathlib.Path]] = {}
+    overlays: list[tuple[str, pathlib.Path]] = []
     for path in files(folder):
         name = written_name(path)
-        if name is not None and definition.overlaid(path) is None:
-            found[name] = (*found.get(name, ()), path)
-    return found
+        if name is None:
+            continue
+        if definition.overlaid(path) is None:
+            found.setdefault(name, []).append(path)
+        else:
+            overlays.append((name, path))
+    # An overlay that repeats the name of its definition means the same deployment.
+    named = frozenset(found)
+    for name, path in overlays:
+        if name not in named:
+            found.setdefault(name, []).append(path)
+    return {name: tuple(paths) for name, paths in found.items()}
 
 
 def completions(incomplete: str, folder: pathlib.Path | str | None = None) -> list[str]:
@@ -155,6 +166,7 @@ def environments(
     named = _path(name_or_path) if name_or_path else None
     by_name = known(_folder(folder))
     bases = (named,) if named else by_name.get(name_or_path or "") or sum(by_name.values(), ())
+    bases = tuple(definition.overlaid(each) or each for each in bases)
     return sorted(
         {each for base in bases for each in definition.environments(base) if each.startswith(incomplete)}
     )
@@ -180,6 +192,9 @@ def _by_name(
         found = tuple(_named_by_variables(name, by_name, environment, variables))
     if not found:
         raise UnknownDeploymentError(name, folder, tuple(sorted(by_name)))
+    if len(found) > 1 and environment is not None:
+        # Several environments of one name.
+        found = tuple(each for each in found if environment_of(each) == environment) or found
     if len(found) > 1:
         raise AmbiguousDeploymentError(name, found)
     return found[0]
@@ -195,8 +210,10 @@ def _named_by_variables(
     from gantry import definition  # noqa: PLC0415 - as above
 
     for path in (each for written, paths in by_name.items() if "${" in written for each in paths):
+        base = definition.overlaid(path)
+        chosen = environment or (environment_of(path) if base else None)
         try:
-            if definition.load(path, environment=environment, variables=variables).deployment == name:
+            if definition.load(base or path, environment=chosen, variables=variables).deployment == name:
                 yield path
         except definition.DefinitionError:
             continue
