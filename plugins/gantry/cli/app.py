@@ -16,7 +16,14 @@ import gantry
 from gantry import errors
 from gantry.cli import console
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "new": "gantry.cli.new",
+    "validate": "gantry.cli.validate",
+    "show": "gantry.cli.show",
+    "graph": "gantry.cli.graph",
+    "schema": "gantry.cli.schema",
+    "archive": "gantry.cli.archive",
+}
 """Our commands, in the order of `--help`, and the modules that hold each as a `typer.Typer` called `app`."""
 
 GROUP = "gantry.commands"
@@ -86,6 +93,11 @@ def main() -> None:
         sys.exit(console.USAGE if isinstance(error, _USAGE) else console.FAILURE)
     except errors.GantryError as error:
         console.complain(str(error))
+        sys.exit(console.FAILURE)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        console.complain(f"{error.filename}: {error.strerror}")
         sys.exit(console.FAILURE)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(console.INTERRUPTED)
