@@ -276,7 +276,10 @@ def test_followed_logs_come_while_the_run_goes_on(
     gantry: Gantry, environ: dict[str, str], stage: Stage
 ) -> None:
     name = "followed"
-    slow = "#!/bin/sh\necho waiting\nwhile [ ! -e /tmp/go-on ]; do sleep 0.1; done\necho going on\ntouch /tmp/probe-runs\n"
+    slow = (
+        "#!/bin/sh\necho waiting\nwhile [ ! -e /tmp/go-on ]; do sleep 0.1; done\n"
+        "echo going on\ntouch /tmp/probe-runs\n"
+    )
     stage.define(
         name, probe(name, stage.upload("followed.tar.gz", archive({"enstratus-start": slow})), attend="3s")
     )
