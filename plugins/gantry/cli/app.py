@@ -23,6 +23,10 @@ COMMANDS: dict[str, str] = {
     "graph": "gantry.cli.graph",
     "schema": "gantry.cli.schema",
     "archive": "gantry.cli.archive",
+    "launch": "gantry.cli.launch",
+    "terminate": "gantry.cli.terminate",
+    "status": "gantry.cli.status",
+    "logs": "gantry.cli.logs",
 }
 """Our commands, in the order of `--help`, and the modules that hold each as a `typer.Typer` called `app`."""
 

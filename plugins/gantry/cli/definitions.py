@@ -177,6 +177,11 @@ def _folder(given: pathlib.Path | str | None) -> pathlib.Path:
     return pathlib.Path(given or os.environ.get(VARIABLE) or FOLDER)
 
 
+def is_path(name_or_path: str) -> bool:
+    """Whether a path is meant, and no name."""
+    return _path(name_or_path) is not None
+
+
 def _path(name_or_path: str) -> pathlib.Path | None:
     """A path, if that is what it looks like. A file that happens to have a deployment's name is not meant."""
     path = pathlib.Path(name_or_path)
