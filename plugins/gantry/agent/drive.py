@@ -228,7 +228,9 @@ async def check(server: session.Session, service: names.ServiceId, *, quiet: boo
     try:
         answer = await server.run(*environment, *limit, f"{session.BIN}/checkService", service)
     except agent_errors.CommandError as error:
-        return error.output.strip() or f"it gave no answer (exit code {error.code})"
+        said = error.output.strip()
+        # A check that fails is not OK, whatever it says.
+        return said if said not in ("", OK) else f"it ended with exit code {error.code}"
     return answer.strip()
 
 
