@@ -198,8 +198,10 @@ def _grant_access(scene: Scene) -> Iterator[report.Change]:
 
 def _start_proxy(scene: Scene) -> Iterator[report.Change]:
     lines: tuple[str, ...] = ()
+    told = False
     for file in scene.work.files:
         before = scene.state.configs.get(file.path)
+        told = told or before is not None
         lines += diff.unified(file.path, before, file.content.decode(), scene.secrets)
     details = []
     for job in scene.work.jobs:
@@ -208,7 +210,7 @@ def _start_proxy(scene: Scene) -> Iterator[report.Change]:
         elif lines or scene.before(job) != job.mark[1]:
             details.append(f"joins: {_node(scene, job.mark[0].rpartition('/')[2])}")
     if details or lines:
-        reasons = ("what it is told changes",) if lines and scene.state.configs else ()
+        reasons = ("what it is told changes",) if lines and told else ()
         yield scene.change(scene.work.jobs, *reasons, details=tuple(details), diff=lines)
 
 

@@ -91,7 +91,7 @@ class Stage:
         )
 
 
-def rehearse(definition: models.Definition, wishes: Wishes = Wishes()) -> report.Report:
+def rehearse(definition: models.Definition, wishes: Wishes) -> report.Report:
     """What a launch would do now.
 
     Raises:
