@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from gantry.cli import console, definitions, options
+from gantry.cli import connections, console, definitions, options
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode="rich")
 
 _SERVERS_HELP = "How many servers a tier has at least after the launch, as in the trigger form. Repeatable."
 _REDEPLOY_HELP = "As if this service were to be redeployed: installed, configured and restarted in any case."
@@ -33,15 +33,17 @@ def _each_is_a_count(values: list[str] | None) -> list[str] | None:
 
 
 @app.command(
-    epilog=(
-        "[bold]Examples[/]\n\n"
-        "gantry plan bookshop\n\n"
-        "gantry plan bookshop -e staging --set greeting=Hi\n\n"
-        "gantry plan bookshop --servers application=3 --redeploy app\n\n"
-        "gantry plan bookshop --json | jq '.changes[] | select(.restarts) | .server'"
-    )
+    epilog="""[bold]Examples[/]
+
+[cyan]gantry plan bookshop[/]
+
+[cyan]gantry plan bookshop -e staging --set greeting=Hi[/]
+
+[cyan]gantry plan bookshop --servers application=3 --redeploy app[/]
+
+[cyan]gantry plan bookshop --json | jq '.changes\\[] | select(.restarts) | .server'[/]"""
 )
-def plan(
+def plan(  # noqa: PLR0913 - one parameter an option
     *,
     name: options.Name,
     folder: options.Folder = definitions.FOLDER,
@@ -70,10 +72,8 @@ def plan(
     """
     found = definitions.find(name, folder, environment=environment, variables=options.variables(settings))
 
+    connections.prepare()
     # Airflow and all that speaks to clouds and servers take a second or two to load.
-    from gantry.preview import surroundings  # noqa: PLC0415
-
-    surroundings.settle()
     from gantry.cli import plan_text  # noqa: PLC0415
     from gantry.preview import rehearsal, wishes  # noqa: PLC0415
 

@@ -129,7 +129,7 @@ def _what(change: report.Change) -> str:
 def _short(scripts: Iterable[str]) -> str:
     """Calls in their order; of several in a row of one kind, their number."""
     runs = ((script, sum(1 for _ in run)) for script, run in itertools.groupby(scripts))
-    return " → ".join(script if times == 1 else f"{times} × {script}" for script, times in runs)
+    return " → ".join(script if times == 1 else f"{times} x {script}" for script, times in runs)
 
 
 def _title(step: str) -> str:
