@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "validate": "gantry.cli.validate",
     "show": "gantry.cli.show",
     "graph": "gantry.cli.graph",
+    "plan": "gantry.cli.plan",
     "schema": "gantry.cli.schema",
     "archive": "gantry.cli.archive",
     "launch": "gantry.cli.launch",
