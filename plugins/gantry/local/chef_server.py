@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from gantry import errors as root
 from gantry.configuration_management import chef_server
-from gantry.local import errors
+from gantry.local import errors, resources
 
 PROGRAM = "goiardi"
 # The network's gateway is ours alone, so the port may be the same each time.
@@ -83,7 +83,7 @@ def running(address: str, folder: Path) -> Iterator[Running]:
         ChefServerStartError: there is none to run.
     """
     if shutil.which(PROGRAM) is None:
-        raise ChefServerStartError(f"there is no {PROGRAM}; run docker/setup-machine.sh")
+        raise ChefServerStartError(f"there is no {PROGRAM}; run {resources.SETUP_MACHINE}")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     certificate = _certificate(address, folder)
