@@ -1,4 +1,4 @@
-"""Puts what `gantry demo` needs into a wheel. It stands once, in the project's own folders; see gantry.local.resources."""
+"""Puts what `gantry demo` needs into a wheel, from the project's own folders (see gantry.local.resources)."""
 
 from __future__ import annotations
 

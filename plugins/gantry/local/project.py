@@ -1,0 +1,102 @@
+"""The folder that a demo is for: an Airflow project with DAGs, and with definitions of deployments."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from gantry import definition
+from gantry.cli import definitions as files
+from gantry.local import errors, resources
+
+_WORDS = (b"airflow", b"dag")
+"""What a file has to contain for Airflow to look for DAGs in it."""
+
+
+class NoProjectError(errors.LocalCloudError):
+    """The folder is no Airflow project."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        super().__init__(
+            f"{root} holds no dags/, so it is no Airflow project. Go to yours, or begin one here: `gantry new hello`, "
+            "or `gantry demo up --bookshop` for an example"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Project:
+    """A project as it is now.
+
+    Attributes:
+        definitions: what its definitions say: each as it stands, and in each of its environments.
+        broken: what is wrong with definitions that cannot be read.
+        files: how many definitions there are, broken ones included.
+    """
+
+    root: Path
+    definitions: tuple[definition.Definition, ...] = ()
+    broken: tuple[str, ...] = ()
+    files: int = 0
+
+    @property
+    def dags(self) -> Path:
+        """Airflow's DAGs folder."""
+        return self.root / "dags"
+
+    @property
+    def deployments(self) -> tuple[str, ...]:
+        """The names of its deployments, sorted."""
+        return tuple(sorted({each.deployment for each in self.definitions}))
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions that its deployments are in, sorted."""
+        return tuple(sorted({each.cloud.region for each in self.definitions}))
+
+    def loaders(self) -> set[Path]:
+        """The files that Airflow will look for DAGs in."""
+        return {path for path in self.dags.rglob("*.py") if all(word in path.read_bytes() for word in _WORDS)}
+
+
+def look(root: Path) -> Project:
+    """Read the definitions of a project, in `include/` (or `$GANTRY_DEFINITIONS`) and beside its DAGs.
+
+    Raises:
+        NoProjectError: there is no `dags/`.
+    """
+    if not (root / "dags").is_dir():
+        raise NoProjectError(root)
+    include = root / Path(os.environ.get(files.VARIABLE) or files.FOLDER)
+    found = {
+        path.resolve(): path
+        for folder in (include, root / "dags")
+        for paths in files.known(folder).values()
+        for path in paths
+    }
+    read: list[definition.Definition] = []
+    broken = []
+    for path in found.values():
+        try:
+            read.append(definition.load(path))
+        except definition.DefinitionError as error:
+            broken.append(str(error))
+    return Project(root, tuple(read), tuple(broken), len(found))
+
+
+def add_bookshop(root: Path, say: Callable[[str], None]) -> None:
+    """Copy the example into a project: definition, loader, services, cookbooks. What is there already stays."""
+    for path in resources.BOOKSHOP:
+        target = root / path
+        if target.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = resources.ROOT / path
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target)
+        say(f"wrote {path}: the bookshop, yours to change")
