@@ -16,7 +16,14 @@ import gantry
 from gantry import errors
 from gantry.cli import console
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "new": "gantry.cli.new",
+    "validate": "gantry.cli.validate",
+    "show": "gantry.cli.show",
+    "graph": "gantry.cli.graph",
+    "schema": "gantry.cli.schema",
+    "archive": "gantry.cli.archive",
+}
 """Our commands, in the order of `--help`, and the modules that hold each as a `typer.Typer` called `app`."""
 
 GROUP = "gantry.commands"

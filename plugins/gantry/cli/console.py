@@ -27,6 +27,11 @@ def say(line: str = "") -> None:
     out.print(line, markup=False)
 
 
+def remark(line: str) -> None:
+    """What a person may want to know and a program does not read: on standard error."""
+    err.print(line, markup=False)
+
+
 def complain(message: str) -> None:
     """An error, on standard error."""
     err.print(message, style="red", markup=False)

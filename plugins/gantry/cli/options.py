@@ -17,7 +17,8 @@ def _each_is_set(values: list[str] | None) -> list[str] | None:
     return values
 
 
-def _names(ctx: typer.Context, incomplete: str) -> list[str]:
+def deployments(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of deployments, for the shell."""
     return definitions.completions(incomplete, ctx.params.get("folder"))
 
 
@@ -31,7 +32,7 @@ Name = Annotated[
         metavar="NAME",
         help="A deployment's name, or the path of its definition.",
         show_default=False,
-        autocompletion=_names,
+        autocompletion=deployments,
     ),
 ]
 """`name`: what to work on; `definitions.find` turns it into a definition."""
