@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -31,7 +31,11 @@ _NO_DATE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 """Every DAG's start date. Fixed, because a moving one would make a new DAG version at each parse."""
 
 
-def deployment_dags(path: str | pathlib.Path) -> tuple[DAG, DAG]:
+def deployment_dags(
+    path: str | pathlib.Path,
+    environment: str | None = None,
+    variables: Mapping[str, gantry.definition.Scalar] | None = None,
+) -> tuple[DAG, DAG]:
     """The DAGs of the definition in a file: its launch and its termination.
 
     A loader in the DAGs folder is two lines::
@@ -40,10 +44,15 @@ def deployment_dags(path: str | pathlib.Path) -> tuple[DAG, DAG]:
 
         launch, terminate = deployment_dags("/path/to/bookshop.yaml")
 
+    Args:
+        path: the definition.
+        environment: such as `staging`: the overlay `bookshop.staging.yaml` is laid over it.
+        variables: values for the definition's variables. They win over the overlay's.
+
     Raises:
         DefinitionError: the definition is wrong; Airflow shows the message, which begins `file:line:column`.
     """
-    definition = gantry.definition.load(pathlib.Path(path))
+    definition = gantry.definition.load(pathlib.Path(path), environment=environment, variables=variables)
     return launch_dag(definition), termination_dag(definition)
 
 

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from gantry.definition.loading import load, loads
+from gantry.definition.loaded import Loaded, Value
+from gantry.definition.loading import environments, load, loads, overlaid, read
 from gantry.definition.models import Definition
-from gantry.definition.source import DefinitionError, Place, Problem
+from gantry.definition.source import DefinitionError, Kind, Origin, Place, Problem, Scalar
 
-__all__ = ["Definition", "DefinitionError", "Place", "Problem", "load", "loads"]
+__all__ = [
+    "Definition",
+    "DefinitionError",
+    "Kind",
+    "Loaded",
+    "Origin",
+    "Place",
+    "Problem",
+    "Scalar",
+    "Value",
+    "environments",
+    "load",
+    "loads",
+    "overlaid",
+    "read",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import graphlib
 import re
 from collections.abc import Iterable, Iterator
@@ -54,15 +53,7 @@ def dependency_cycle(definition: models.Definition) -> tuple[names.ServiceName, 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Say that a name is unknown, with the nearest one that is known."""
-    return f"unknown {kind} {source.shown(name)}{_or_rather(name, known)}"
-
-
-def _or_rather(name: str, known: Iterable[str]) -> str:
-    candidates = sorted(known)
-    near = difflib.get_close_matches(name, candidates, n=1)
-    if near:
-        return f", did you mean {near[0]!r}?"
-    return f"; known are {source.listed(candidates)}" if candidates else "; there is none"
+    return f"unknown {kind} {source.shown(name)}{source.or_rather(name, known)}"
 
 
 def _tiers(definition: models.Definition) -> Iterator[Finding]:
@@ -143,7 +134,7 @@ def _dependencies(definition: models.Definition) -> Iterator[Finding]:
             if target is None:
                 yield at, unknown("service", dependency.service, definition.services)
             elif dependency.datasource is not None and dependency.datasource not in target.datasources:
-                rather = _or_rather(dependency.datasource, target.datasources)
+                rather = source.or_rather(dependency.datasource, target.datasources)
                 yield (
                     at,
                     f"service {dependency.service!r} has no datasource {dependency.datasource!r}{rather}",

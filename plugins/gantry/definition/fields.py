@@ -63,6 +63,7 @@ _RUN_LIST_ITEM = r"^[A-Za-z0-9_][A-Za-z0-9_:.@\-]*(\[[A-Za-z0-9_:.@\-]+\])?$"
 _CHEF_NAME = r"^[A-Za-z0-9_\-]+$"
 _SETTING = r"^[a-z][a-z0-9_]*$"
 _CUSTOM_KEY = r"^[A-Za-z][A-Za-z0-9_.\-]*$"
+_VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 FORMS = {
     names.NAME_PATTERN: "a name (small letters, digits, single dashes; a letter first)",
@@ -81,6 +82,7 @@ FORMS = {
     _CHEF_NAME: "the name of a Chef environment (letters, digits, _ and -)",
     _SETTING: "a setting of client.rb (small letters, digits, _; a letter first)",
     _CUSTOM_KEY: "a custom key (letters, digits, _ . -; a letter first)",
+    _VARIABLE: "the name of a variable (letters, digits, _; no digit first)",
 }
 """What people call the texts that a pattern describes."""
 
@@ -108,6 +110,7 @@ RunListItem = Annotated[str, Field(pattern=_RUN_LIST_ITEM)]
 ChefEnvironment = Annotated[str, Field(pattern=_CHEF_NAME, max_length=255)]
 ClientSetting = Annotated[str, Field(pattern=_SETTING)]
 CustomKey = Annotated[str, Field(pattern=_CUSTOM_KEY)]
+VariableName = Annotated[str, Field(pattern=_VARIABLE, max_length=40)]
 Json = pydantic.JsonValue
 Scalar = Annotated[str | int | float | bool, pydantic.BeforeValidator(_scalar)]
 

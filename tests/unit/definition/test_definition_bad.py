@@ -19,7 +19,8 @@ def told(text: str) -> list[str]:
     """What a person is told about a text, one line a problem, without the file's name."""
     with pytest.raises(definition.DefinitionError) as raised:
         definition.loads(text, "shop.yaml")
-    assert str(raised.value).splitlines() == [str(each) for each in raised.value.problems]
+    parts = [part for each in raised.value.problems for part in (str(each), each.excerpt) if part]
+    assert str(raised.value) == "\n".join(parts)
     return [str(each).removeprefix("shop.yaml:") for each in raised.value.problems]
 
 

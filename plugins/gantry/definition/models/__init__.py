@@ -21,6 +21,7 @@ from gantry.definition.models.servers import (
     Tier,
 )
 from gantry.definition.models.services import Datasource, Dependency, LoadBalancer, Service
+from gantry.definition.models.variables import Variable
 
 __all__ = [
     "LARGEST_FAN_OUT",
@@ -40,4 +41,5 @@ __all__ = [
     "Ssh",
     "Tier",
     "Timeouts",
+    "Variable",
 ]

@@ -19,10 +19,12 @@ from gantry.definition.fields import (
     ServiceName,
     TierName,
     UserId,
+    VariableName,
 )
 from gantry.definition.models import runs
 from gantry.definition.models.servers import Cloud, LaunchConfiguration, Tier
 from gantry.definition.models.services import LoadBalancer, Service
+from gantry.definition.models.variables import Variable
 
 
 class Definition(Model):
@@ -96,6 +98,12 @@ class Definition(Model):
         default_factory=dict,
         description="What spreads traffic over services, by name.",
         examples=[{"main": {"tier": "front", "service": "page", "name": "hello.example.com"}}],
+    )
+
+    variables: dict[VariableName, Variable] = Field(
+        default_factory=dict,
+        description="Values that differ between environments, by name. Each is used as `${NAME}` in any value.",
+        examples=[{"size": "t3.small", "servers": {"type": "integer", "default": 2}}],
     )
 
     @pydantic.field_validator("timezone")

@@ -1,0 +1,57 @@
+"""What the language knows at a place of a definition: the keys of the model that stands there."""
+
+from __future__ import annotations
+
+import types
+import typing
+
+import pydantic
+
+from gantry.definition import models, source
+
+
+def keys_at(path: source.Path) -> frozenset[str]:
+    """The keys that the language knows at a path; none where the names are the user's own."""
+    return _keys(models.Definition, path)
+
+
+def unknown_key(path: source.Path) -> str:
+    """Say that the last key of a path is unknown, with the nearest one that is known there."""
+    key = str(path[-1])
+    known = sorted(keys_at(path[:-1]))
+    found = source.near(key, known)
+    if found is not None:
+        return f"unknown key {source.shown(key)}, did you mean {found!r}?"
+    return f"unknown key {source.shown(key)}" + (f"; known are {', '.join(known)}" if known else "")
+
+
+def _keys(model: type[pydantic.BaseModel], path: source.Path) -> frozenset[str]:
+    if not path:
+        return frozenset(model.model_fields)
+    field = model.model_fields.get(str(path[0]))
+    if field is None:
+        return frozenset()
+    inner, named = _model_in(field.annotation)
+    # Names of the user's own, and positions in a list, are stepped through.
+    if inner is None or (named and len(path) == 1):
+        return frozenset()
+    return _keys(inner, path[2:] if named else path[1:])
+
+
+def _model_in(annotation: object) -> tuple[type[pydantic.BaseModel] | None, bool]:
+    """The model that a field's value consists of, and whether it stands behind a name or in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return annotation, False
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _model_in(arguments[0])
+    if origin is dict:
+        return _model_in(arguments[1])[0], True
+    if origin in (tuple, list):
+        return _model_in(arguments[0])[0], True
+    if origin in (types.UnionType, typing.Union):
+        for each in arguments:
+            found, named = _model_in(each)
+            if found is not None:
+                return found, named
+    return None, False

@@ -1,0 +1,122 @@
+"""Variables: values that differ from one environment to the next."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pydantic
+from pydantic import Field
+
+from gantry.definition import source
+from gantry.definition.fields import Model, Scalar
+
+VariableType = Literal["string", "integer", "number", "boolean"]
+
+_WORDS = {
+    "string": "a text (put it in quotes)",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+}
+
+
+class Variable(Model):
+    """A value that is written `${NAME}` elsewhere. A bare value is a variable of its type with that default."""
+
+    type: VariableType = Field(
+        default="string",
+        description="What its values are. Left out: what `default` is, else `string`.",
+        examples=["integer"],
+    )
+    values: tuple[Scalar, ...] = Field(
+        default=(), description="The only values that it may have.", examples=[["small", "large"]]
+    )
+    default: Scalar | None = Field(
+        default=None,
+        description="Its value where neither an overlay nor whoever loads the definition gives another one.",
+        examples=[2],
+    )
+    description: str = Field(
+        default="", description="A line for people.", examples=["How many application servers there are"]
+    )
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _bare_value(cls, value: Any) -> Any:  # noqa: ANN401 - what stands in the file can be anything
+        if isinstance(value, Variable):
+            return value
+        given = value if isinstance(value, dict) else {"default": value}
+        if not isinstance(given.get("default"), str | int | float | dict | list | None):
+            return given
+        if isinstance(value, list) or value is None:
+            raise ValueError("a value, or {type: …, default: …}, belongs here")
+        kind = type_of(given.get("default"))
+        return given if "type" in given or kind is None else {**given, "type": kind}
+
+    @pydantic.field_validator("values")
+    @classmethod
+    def _values_of_type(cls, value: tuple[Scalar, ...], info: pydantic.ValidationInfo) -> tuple[Scalar, ...]:
+        kind = info.data.get("type")
+        for each in value:
+            if kind is not None and not fits(each, kind):
+                raise ValueError(f"{source.shown(each)} is not {_WORDS[kind]}")
+        return value
+
+    @pydantic.field_validator("default")
+    @classmethod
+    def _default_allowed(cls, value: Scalar | None, info: pydantic.ValidationInfo) -> Scalar | None:
+        kind, values = info.data.get("type"), info.data.get("values")
+        if value is not None and kind is not None and values is not None:
+            check(value, kind, values)
+        return value
+
+    def checked(self, value: source.Scalar) -> source.Scalar:
+        """A value for this variable. Raises ValueError with what is wrong about it."""
+        check(value, self.type, self.values)
+        return value
+
+    def read(self, text: str) -> source.Scalar:
+        """A value for this variable that was given as text, on a command line. Raises ValueError."""
+        return self.checked(_read(text, self.type))
+
+
+def check(value: source.Scalar, kind: VariableType, values: tuple[source.Scalar, ...]) -> None:
+    """Raise a ValueError unless a value is of the type and among the values (if there are any)."""
+    if not fits(value, kind):
+        raise ValueError(f"{source.shown(value)} is not {_WORDS[kind]}")
+    if values and not any(value == each for each in values):
+        words = [str(each) for each in values]
+        found = source.near(str(value), words)
+        rather = f", did you mean {found!r}?" if found is not None else ""
+        raise ValueError(f"{source.shown(value)} is none of {source.listed(words)}{rather}")
+
+
+def fits(value: source.Scalar, kind: VariableType) -> bool:
+    """Whether a value is of a type."""
+    own = type_of(value)
+    return own == kind or (own == "integer" and kind == "number")
+
+
+def type_of(value: object) -> VariableType | None:
+    """The type of a value."""
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "number"
+    return "string" if isinstance(value, str) else None
+
+
+def _read(text: str, kind: VariableType) -> source.Scalar:
+    try:
+        if kind == "boolean":
+            return {"true": True, "false": False}[text.lower()]
+        if kind == "integer":
+            return int(text)
+        if kind == "number":
+            return float(text)
+    except (KeyError, ValueError):
+        # Said by the check, which knows the word for the type.
+        pass
+    return text
