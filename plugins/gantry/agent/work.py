@@ -215,7 +215,7 @@ def start_proxy(known: facts.Facts, name: names.BalancerName, server: inventory.
         )
         for address in addresses
     )
-    file = session.RemoteFile(f"{session.HOME}/ws/proxy/{service.id}/enstratus.cfg", content, 0o644)
+    file = session.RemoteFile(balancer_config(service), content, 0o644)
     # Nodes join at every launch, known ones too: that is what starts a balancer again that has died.
     return Work((file,), (*leave, *join))
 
@@ -246,6 +246,16 @@ def stop_service(definition: models.Definition, service: models.Service, marks: 
     timeout = definition.timeouts.stop.total_seconds()
     job = jobs.Job(f"stop-{service.id}", "stopService", (service.id,), timeout, unmark=(_applied(service),))
     return Work((), (job,))
+
+
+def service_config(service: models.Service) -> str:
+    """Where a server keeps a service's `enstratus.cfg`."""
+    return f"/mnt/services/{service.id}/cfg/enstratus.cfg"
+
+
+def balancer_config(service: models.Service) -> str:
+    """Where a balancer keeps what it was told of the service that it stands in front of."""
+    return f"{session.HOME}/ws/proxy/{service.id}/enstratus.cfg"
 
 
 def separate_restart(service: models.Service) -> bool:

@@ -76,6 +76,7 @@ def server(instance: InstanceTypeDef) -> inventory.Server:
         instance_id=instance["InstanceId"],
         state=inventory.InstanceState(instance["State"]["Name"]),
         image=instance["ImageId"],
+        size=instance.get("InstanceType", ""),
         launched_at=instance["LaunchTime"],
         private_address=instance.get("PrivateIpAddress"),
         public_address=instance.get("PublicIpAddress"),
