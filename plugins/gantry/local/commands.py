@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     help="Try deployments out on this machine: an embedded cloud (EC2, S3, Chef) and a real Airflow.",
     epilog="It needs the extra [bold]local[/] (pip install 'airflow-provider-gantry\\[local]'), Debian 12 and root; "
     "elsewhere it says what is missing.",

@@ -80,11 +80,23 @@ def look(root: Path) -> Project:
     read: list[definition.Definition] = []
     broken = []
     for path in found.values():
-        try:
-            read.append(definition.load(path))
-        except definition.DefinitionError as error:
-            broken.append(str(error))
+        deployments, problem = _read(path)
+        read += deployments
+        broken += [problem] if problem else []
     return Project(root, tuple(read), tuple(broken), len(found))
+
+
+def _read(path: Path) -> tuple[list[definition.Definition], str]:
+    """A definition as it stands and in each of its environments; and what is wrong with it if none can be read."""
+    read = []
+    problem = ""
+    for environment in (None, *definition.environments(path)):
+        try:
+            read.append(definition.load(path, environment=environment))
+        except definition.DefinitionError as error:
+            # A definition may need an environment to be complete; what is wrong with that is said elsewhere.
+            problem = problem or str(error)
+    return read, "" if read else problem
 
 
 def add_bookshop(root: Path, say: Callable[[str], None]) -> None:
@@ -99,4 +111,4 @@ def add_bookshop(root: Path, say: Callable[[str], None]) -> None:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copyfile(source, target)
-        say(f"wrote {path}: the bookshop, yours to change")
+        say(f"wrote {path}: a part of the bookshop, yours to change")
