@@ -11,9 +11,9 @@ from gantry.rest import profiles
 def prepare(profile: str | None = None) -> None:
     """Let connections be found where Airflow itself finds them: environment, secrets backends, its database.
 
-    And in the environment file of the profile, of which `gantry demo up` writes one. Without this the task SDK leaves the database out, as it must for tasks; Airflow's own command line
-    (`airflow connections test`) says the same to it. And Airflow's log, which would go to standard output between a
-    command's own lines, is cut down to errors, on standard error.
+    And in the environment file of a profile. Without this the task SDK leaves the database out, as it must for tasks;
+    Airflow's own command line (`airflow connections test`) says the same to it. And Airflow's log, which would go to
+    standard output between a command's own lines, is cut down to errors, on standard error.
     """
     profiles.use_environment(_chosen(profile))
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
