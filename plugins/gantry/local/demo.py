@@ -12,15 +12,19 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rich import markup
 from rich.console import Console
 
-from gantry import errors, local
-from gantry.local import picture, remains, stage, standing, verify, watch
+from gantry import errors, local, plan
+from gantry.cli import moments, picture, watch
+from gantry.local import airflow_process, remains, stage, standing, verify
+from gantry.rest import errors as rest_errors
 
 _PROMISED_SECONDS = 60
 _LOOK_SECONDS = 2.0
+_MOST_SECONDS = 600.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # A line is a fact: not wrapped, so that it can be searched for and copied.
@@ -81,19 +85,45 @@ def _demo(name: str, project: Path, port: int | None, *, once: bool) -> int:
 
 def launch(on: stage.Stage, *, previously_running: bool) -> None:
     """Trigger the launch, show it, and say where the time went. Raises LocalCloudError if it fails."""
-    watched = watch.Watch(on.airflow, on.api, on.launch, on.servers, previously_running=previously_running)
-    with picture.shown(_console, watch.Moment.phases) as show:
-        moment = watched.run(stage.DAG, show)
+    moment = _watched(on, stage.DAG, on.launch, previously_running=previously_running)
     if not _console.is_terminal:
         say("where the time went")
         for line in picture.times(moment):
             say(line)
     for line in picture.where_the_time_went(moment):
         say(line)
-    seconds, servers = moment.seconds() or 0, len(moment.found.servers)
-    say(f"{stage.DAG} is {moment.status.state} with {servers} servers: {seconds:.1f} s from trigger to end")
+    seconds, servers = moment.seconds() or 0, len(on.servers().servers)
+    say(f"{_state(moment)} with {servers} servers: {seconds:.1f} s from trigger to end")
     if seconds > _PROMISED_SECONDS:
         say(f"that is more than the {_PROMISED_SECONDS} s that an idle machine needs; is this one busy?")
+
+
+def _watched(
+    on: stage.Stage,
+    dag: str,
+    steps: plan.Plan,
+    conf: dict[str, Any] | None = None,
+    *,
+    previously_running: bool,
+) -> moments.Moment:
+    """Trigger a DAG and show the run to its end."""
+    watched = watch.Watch(
+        on.api,
+        on.definition.deployment,
+        steps,
+        on.servers,
+        previously_running=previously_running,
+        lives=on.airflow.parts,
+    )
+    try:
+        with picture.shown(_console) as show:
+            return watched.follow(watched.trigger(dag, conf or {}), show, seconds=_MOST_SECONDS)
+    except rest_errors.UnreachableError as error:
+        raise airflow_process.AirflowLostError(on.airflow, error.reason) from error
+
+
+def _state(moment: moments.Moment) -> str:
+    return moment.headline().partition("   ")[0]
 
 
 def _verify(on: stage.Stage) -> None:
@@ -107,10 +137,9 @@ def _verify(on: stage.Stage) -> None:
     _checked(verify.sells(on))
     say("")
     say(f"terminating: DAG {stage.TERMINATE}, confirmed with the deployment's name")
-    watched = watch.Watch(on.airflow, on.api, on.termination, on.servers, previously_running=True)
-    with picture.shown(_console, watch.Moment.steps) as show:
-        moment = watched.run(stage.TERMINATE, show, confirm=on.definition.deployment)
-    say(f"{stage.DAG} is {moment.status.state}: {moment.seconds() or 0:.1f} s from trigger to end")
+    confirm = {"confirm": on.definition.deployment}
+    moment = _watched(on, stage.TERMINATE, on.termination, confirm, previously_running=True)
+    say(f"{_state(moment)}: {moment.seconds() or 0:.1f} s from trigger to end")
     _checked(verify.nothing_left(on))
 
 
@@ -150,7 +179,7 @@ def _wait(on: stage.Stage) -> int:
         while not pause.wait(_LOOK_SECONDS):
             ended, _ = os.waitpid(on.airflow.pid, os.WNOHANG)
             if ended:
-                raise watch.AirflowLostError(on.airflow, "it ended by itself")
+                raise airflow_process.AirflowLostError(on.airflow, "it ended by itself")
     return 0
 
 

@@ -13,7 +13,8 @@ import gantry.definition
 from gantry import inventory, plan
 from gantry.cloud import servers
 from gantry.definition import models
-from gantry.local import airflow_process, control, errors, example, remains, rest, shop, state
+from gantry.local import airflow_process, control, errors, example, remains, shop, state
+from gantry.rest import client
 
 PORT = 8080
 DAG = "bookshop"
@@ -42,7 +43,7 @@ class Stage:
     cloud: state.EmbeddedCloud
     example: example.Example
     airflow: airflow_process.Airflow
-    api: rest.Api
+    api: client.Api
     definition: gantry.definition.Definition
 
     @property
@@ -108,7 +109,7 @@ def start(name: str, project: Path, say: Say, port: int | None = None) -> Stage:
     prepared = example.prepare(cloud, include, folder / "example")
     clock.took("bookshop: archives and cookbooks uploaded, keys made")
     airflow = start_airflow(name, dags, prepared.environment, port)
-    api = rest.Api(airflow)
+    api = airflow.api()
     clock.took(f"Airflow: {airflow.url}")
     for dag in (DAG, TERMINATE):
         api.await_dag(dag)

@@ -24,12 +24,11 @@ from gantry.local import (
     machine,
     project,
     remains,
-    rest,
     server,
     stage,
     state,
 )
-from gantry.rest import profiles
+from gantry.rest import client, profiles
 
 Say = Callable[[str], None]
 _PARSED_SECONDS = 60.0
@@ -185,7 +184,7 @@ def _begin(
         say(f"connection {each.name} ({each.kind.value}) is left to you: nobody can make it up")
     if former is not None and answers(former):
         airflow = former.airflow
-        _add(rest.Api(airflow), new)
+        _add(airflow.api(), new)
     else:
         remains.end_airflow(remains.airflow_home(name))
         airflow = stage.start_airflow(name, found.dags, {**made.environment, **_SETTINGS}, port)
@@ -193,7 +192,7 @@ def _begin(
     _keep(remains.record(name), _FORMAT.dump_json(standing))
     clock.took(f"Airflow: {airflow.url}, with the connections {', '.join(sorted(made.connections))}")
     profile = _profile(standing, made.environment)
-    for line in _parsed(rest.Api(airflow), found):
+    for line in _parsed(airflow.api(), found):
         say(line)
     clock.took(f"DAGs of {', '.join(found.deployments) or 'no deployment yet'}: looked at")
     return Begun(standing, found, profile)
@@ -238,7 +237,7 @@ def _connections(
     return made, {name: each for name, each in made.connections.items() if name not in known}
 
 
-def _add(api: rest.Api, new: Mapping[str, connections.Connection]) -> None:
+def _add(api: client.Api, new: Mapping[str, connections.Connection]) -> None:
     """Tell a running Airflow of more connections."""
     for name, each in new.items():
         extra = json.dumps(each.get("extra", {}))
@@ -259,7 +258,7 @@ def _profile(standing: Standing, environment: Mapping[str, str]) -> Path:
     )
 
 
-def _parsed(api: rest.Api, found: project.Project) -> Iterator[str]:
+def _parsed(api: client.Api, found: project.Project) -> Iterator[str]:
     """Wait until Airflow has looked at the project's loaders; what to say about them.
 
     A file that makes no DAG is told from one that has not been looked at yet by nothing but time.
@@ -267,15 +266,9 @@ def _parsed(api: rest.Api, found: project.Project) -> Iterator[str]:
     wanted = set(found.deployments)
     deadline = time.monotonic() + _PARSED_SECONDS
     while True:
-        dags = {
-            each["dag_id"]: Path(each["fileloc"])
-            for each in api.call("GET", "/dags", params={"limit": 1000})["dags"]
-        }
-        failed = {
-            Path(each["filename"]).name: each["stack_trace"]
-            for each in api.call("GET", "/importErrors")["import_errors"]
-        }
-        seen = {*(path.name for path in dags.values()), *failed}
+        dags = {each.id: Path(each.file).name for each in api.dags() if not each.is_stale}
+        failed = {Path(each.file).name: each.message for each in api.broken_files()}
+        seen = {*dags.values(), *failed}
         waiting = {path for path in found.loaders() if path.name not in seen}
         if wanted <= dags.keys() or not waiting or time.monotonic() > deadline:
             break
