@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import asyncssh
+import pydantic
 
 from gantry import definition, names
-from gantry.local import state
+from gantry.local import certificates, state
 
 SSH_USER = "launcher"
 Connection = dict[str, Any]
 """As Airflow's JSON form of a connection has it."""
+
+_ACCOUNT = "mysql"
 
 _LONGEST_LOGIN = 32
 """MySQL's and MariaDB's limit for the name of an account."""
@@ -32,6 +35,21 @@ class Kind(enum.Enum):
     JUMP_HOST = "ssh, a jump host"
     CHEF_SERVER = "chef"
     ACCOUNT = "an account"
+    CERTIFICATE = "tls"
+    UNKNOWN = "of a kind that the demo does not know"
+
+
+_KINDS = {
+    "Cloud.connection": Kind.CLOUD,
+    "Ssh.connection": Kind.SERVERS,
+    "Ssh.jump_connection": Kind.JUMP_HOST,
+    "Chef.connection": Kind.CHEF_SERVER,
+    "Datasource.connection": Kind.ACCOUNT,
+    "Replication.connection": Kind.ACCOUNT,
+    "ServiceTls.connection": Kind.CERTIFICATE,
+    "BalancerTls.connection": Kind.CERTIFICATE,
+}
+"""What for, by the key of the language (its model and field) that names the connection."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,27 +58,55 @@ class Need:
 
     Attributes:
         login, schema: of an account: who it is for, and its database.
+        hosts: of a certificate: whom it is for.
     """
 
     name: names.ConnectionId
     kind: Kind
     login: str = ""
     schema: str = ""
+    hosts: tuple[str, ...] = ()
 
 
 def needs(deployment: definition.Definition) -> Iterator[Need]:
-    """Every connection that a definition names, in its order; some more than once."""
-    yield Need(deployment.cloud.connection, Kind.CLOUD)
-    for configuration in deployment.launch_configurations.values():
-        yield Need(configuration.ssh.connection, Kind.SERVERS)
-        if configuration.ssh.jump_connection is not None:
-            yield Need(configuration.ssh.jump_connection, Kind.JUMP_HOST)
-        if configuration.chef is not None:
-            yield Need(configuration.chef.connection, Kind.CHEF_SERVER)
+    """Every connection that a definition names, wherever the language lets it; some more than once."""
     login = deployment.deployment.replace("-", "_")[:_LONGEST_LOGIN]
-    for service in deployment.services.values():
-        for name, datasource in service.datasources.items():
-            yield Need(datasource.connection, Kind.ACCOUNT, login, name)
+    hosts = tuple(dict.fromkeys(_hosts(deployment))) or (deployment.deployment,)
+    for key, below, name in _named(deployment):
+        yield Need(name, kind_of(key), login, below, hosts)
+
+
+def kind_of(key: str) -> Kind:
+    """What a key of the language, such as `Ssh.connection`, names a connection for."""
+    return _KINDS.get(key, Kind.UNKNOWN)
+
+
+def is_connection(field: str) -> bool:
+    """Whether a field of the language's models names a connection: they are called so."""
+    return field == "connection" or field.endswith("_connection")
+
+
+def _named(value: object, below: str = "") -> Iterator[tuple[str, str, names.ConnectionId]]:
+    """The key, the name that the user gave to what it stands in, and the connection."""
+    if isinstance(value, pydantic.BaseModel):
+        for field in type(value).model_fields:
+            inner = getattr(value, field)
+            if is_connection(field):
+                if inner is not None:
+                    yield f"{type(value).__name__}.{field}", below, inner
+            else:
+                yield from _named(inner, below)
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _named(inner, str(name))
+    elif isinstance(value, tuple | list):
+        for inner in value:
+            yield from _named(inner, below)
+
+
+def _hosts(deployment: definition.Definition) -> Iterator[str]:
+    for balancer in deployment.load_balancers.values():
+        yield from (balancer.name, *balancer.aliases)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +144,10 @@ def make(
     for need in (each for deployment in deployments for each in needs(deployment)):
         if need.name in made:
             continue
+        taken = {each.get("login") for each in made.values() if each["conn_type"] == _ACCOUNT}
+        if need.kind is Kind.ACCOUNT and need.login in taken:
+            # Two passwords for one account of one database would be one too many.
+            need = dataclasses.replace(need, login=need.name[:_LONGEST_LOGIN])  # noqa: PLW2901 - the same, renamed
         found = _connection(cloud, need, private_key)
         if found is None:
             left[need.name] = need
@@ -128,10 +178,13 @@ def _connection(cloud: state.EmbeddedCloud, need: Need, key: str) -> Connection 
             return cloud.chef_connection()
         case Kind.ACCOUNT:
             return {
-                "conn_type": "mysql",
+                "conn_type": _ACCOUNT,
                 "login": need.login,
                 "password": secrets.token_urlsafe(18),
                 "schema": need.schema,
             }
-        case Kind.JUMP_HOST:
+        case Kind.CERTIFICATE:
+            made = certificates.self_signed(need.hosts)
+            return {"conn_type": "tls", "password": made.key, "extra": {"certificate": made.certificate}}
+        case Kind.JUMP_HOST | Kind.UNKNOWN:
             return None
