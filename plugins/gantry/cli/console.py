@@ -27,6 +27,14 @@ def say(line: str = "") -> None:
     out.print(line, markup=False)
 
 
+def code(line: str, comment: str = "") -> None:
+    """A line of a file on standard output, with a comment behind it."""
+    out.print(line, markup=False, end="")
+    if comment:
+        out.print(f"{'  ' if line else ''}# {comment}", markup=False, style="dim", end="")
+    out.print()
+
+
 def remark(line: str) -> None:
     """What a person may want to know and a program does not read: on standard error."""
     err.print(line, markup=False)

@@ -91,7 +91,7 @@ def find(
     path = _path(name_or_path)
     if path is None:
         path = _by_name(name_or_path, folder, environment, variables)
-    base = base_of(path)
+    base = definition.overlaid(path)
     if base is not None:
         environment = environment or environment_of(path)
         path = base
@@ -124,32 +124,19 @@ def _start(path: pathlib.Path) -> bytes:
         return b""
 
 
-def base_of(path: pathlib.Path) -> pathlib.Path | None:
-    """The definition that a file is an overlay of: `shop.yaml` of `shop.production.yaml`, if there is one."""
-    name, dot, _ = path.stem.rpartition(".")
-    if not dot:
-        return None
-    found = path.with_name(f"{name}{path.suffix}")
-    return found if found.is_file() else None
-
-
 def environment_of(overlay: pathlib.Path) -> str:
     """The environment that an overlay is for: `production` of `shop.production.yaml`."""
     return overlay.stem.rpartition(".")[2]
 
 
-def overlays_of(path: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The overlays beside a definition, by environment."""
-    found = sorted(path.parent.glob(f"{path.stem}.*{path.suffix}"))
-    return {environment_of(each): each for each in found if base_of(each) == path}
-
-
 def known(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, ...]]:
     """The definitions in a folder by what they say after `deployment:`."""
+    from gantry import definition  # noqa: PLC0415 - as above
+
     found: dict[str, tuple[pathlib.Path, ...]] = {}
     for path in files(folder):
         name = written_name(path)
-        if name is not None and base_of(path) is None:
+        if name is not None and definition.overlaid(path) is None:
             found[name] = (*found.get(name, ()), path)
     return found
 
@@ -163,10 +150,14 @@ def environments(
     incomplete: str, name_or_path: str | None, folder: pathlib.Path | str | None = None
 ) -> list[str]:
     """Environments that have an overlay and begin so, for the shell; of all deployments if none is named yet."""
+    from gantry import definition  # noqa: PLC0415 - as above
+
     named = _path(name_or_path) if name_or_path else None
     by_name = known(_folder(folder))
     bases = (named,) if named else by_name.get(name_or_path or "") or sum(by_name.values(), ())
-    return sorted({each for base in bases for each in overlays_of(base) if each.startswith(incomplete)})
+    return sorted(
+        {each for base in bases for each in definition.environments(base) if each.startswith(incomplete)}
+    )
 
 
 def _folder(given: pathlib.Path | str | None) -> pathlib.Path:
