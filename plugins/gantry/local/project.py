@@ -33,12 +33,14 @@ class Project:
 
     Attributes:
         definitions: what its definitions say: each as it stands, and in each of its environments.
+        deployments: the names of those that stand for themselves, sorted.
         broken: what is wrong with definitions that cannot be read.
         files: how many definitions there are, broken ones included.
     """
 
     root: Path
     definitions: tuple[definition.Definition, ...] = ()
+    deployments: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     files: int = 0
 
@@ -48,14 +50,9 @@ class Project:
         return self.root / "dags"
 
     @property
-    def deployments(self) -> tuple[str, ...]:
-        """The names of its deployments, sorted."""
-        return tuple(sorted({each.deployment for each in self.definitions}))
-
-    @property
     def regions(self) -> tuple[str, ...]:
-        """The regions that its deployments are in, sorted."""
-        return tuple(sorted({each.cloud.region for each in self.definitions}))
+        """The regions that its deployments are in, in their order."""
+        return tuple(dict.fromkeys(each.cloud.region for each in self.definitions))
 
     def loaders(self) -> set[Path]:
         """The files that Airflow will look for DAGs in."""
@@ -78,21 +75,23 @@ def look(root: Path) -> Project:
         for path in paths
     }
     read: list[definition.Definition] = []
+    names = set()
     broken = []
     for path in found.values():
-        deployments, problem = _read(path)
-        read += deployments
+        by_environment, problem = _read(path)
+        read += by_environment.values()
+        names |= {each.deployment for name, each in by_environment.items() if name is None}
         broken += [problem] if problem else []
-    return Project(root, tuple(read), tuple(broken), len(found))
+    return Project(root, tuple(read), tuple(sorted(names)), tuple(broken), len(found))
 
 
-def _read(path: Path) -> tuple[list[definition.Definition], str]:
+def _read(path: Path) -> tuple[dict[str | None, definition.Definition], str]:
     """A definition as it stands and in each of its environments; and what is wrong with it if none can be read."""
-    read = []
+    read: dict[str | None, definition.Definition] = {}
     problem = ""
     for environment in (None, *definition.environments(path)):
         try:
-            read.append(definition.load(path, environment=environment))
+            read[environment] = definition.load(path, environment=environment)
         except definition.DefinitionError as error:
             # A definition may need an environment to be complete; what is wrong with that is said elsewhere.
             problem = problem or str(error)
