@@ -17,9 +17,9 @@ from typing import Any
 from rich import markup
 from rich.console import Console
 
-from gantry import errors, plan
+from gantry import errors, local, plan
 from gantry.cli import moments, picture, watch
-from gantry.local import airflow_process, remains, stage, verify
+from gantry.local import airflow_process, remains, stage, standing, verify
 from gantry.rest import errors as rest_errors
 
 _PROMISED_SECONDS = 60
@@ -34,13 +34,20 @@ _console = Console(highlight=False, soft_wrap=True)
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo; the result is the exit code."""
     options = _parser().parse_args(arguments)
-    # What the rooms below log about the cloud's answers belongs to task logs; here it would tear the table.
-    logging.getLogger("gantry").addHandler(logging.NullHandler())
     if options.clean:
         return _clean()
+    return attend(options.name, options.project.resolve(), options.port, once=options.once)
+
+
+def attend(name: str, project: Path, port: int | None = None, *, once: bool = False) -> int:
+    """The demo of a project that has the bookshop, until it is interrupted; the result is the exit code."""
+    # What the rooms below log about the cloud's answers belongs to task logs; here it would tear the table.
+    logging.getLogger("gantry").addHandler(logging.NullHandler())
     try:
-        with remains.only_one(options.name), attended(options.name):
-            return _demo(options)
+        with remains.only_one(name):
+            standing.refuse(name)
+            with attended(name):
+                return _demo(name, project, port, once=once)
     except errors.GantryError as error:
         _console.print(f"demo: {error}", style="red", markup=False)
         return 1
@@ -57,21 +64,19 @@ def _parser() -> argparse.ArgumentParser:
         "--once", action="store_true", help="check the result, launch again, terminate, and end"
     )
     parser.add_argument("--clean", action="store_true", help="only remove what killed demos and tests left")
-    parser.add_argument(
-        "--name", default=remains.DEMO, help="several run side by side (default: %(default)s)"
-    )
+    parser.add_argument("--name", default=local.DEMO, help="several run side by side (default: %(default)s)")
     parser.add_argument("--port", type=int, help=f"Airflow's port (default: {stage.PORT}, or a free one)")
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="default: the current folder")
     return parser
 
 
-def _demo(options: argparse.Namespace) -> int:
+def _demo(name: str, project: Path, port: int | None, *, once: bool) -> int:
     say("starting the stage")
-    on = stage.start(options.name, options.project.resolve(), say, options.port)
+    on = stage.start(name, project, say, port)
     say("")
     say(f"launching: DAG {stage.DAG}")
     launch(on, previously_running=False)
-    if options.once:
+    if once:
         _verify(on)
         return 0
     _explain(on)
