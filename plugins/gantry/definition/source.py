@@ -137,7 +137,8 @@ class Document:
         """Say that `width` characters from a place on are wrong."""
         line = self.lines[place.line - 1] if place.line <= len(self.lines) else ""
         shown = excerpt.excerpt(line, place.line, place.column, width) if line.strip() else ""
-        return Problem(self.name, place, message, shown)
+        # Names of the user's own are in it, some of them not checked yet.
+        return Problem(self.name, place, excerpt.harmless(message), shown)
 
 
 class Spot(NamedTuple):
@@ -233,10 +234,13 @@ def shown(value: object) -> str:
 
 
 def listed(words: Sequence[str]) -> str:
-    """Words with commas between them; of many only the first few."""
+    """Words with commas between them; of many only the first few, and none of them long."""
+    first = ", ".join(
+        word if len(word) <= LONGEST_ECHO else f"{word[: LONGEST_ECHO - 1]}…" for word in words[:MOST_LISTED]
+    )
     if len(words) <= MOST_LISTED:
-        return ", ".join(words) or "none"
-    return f"{', '.join(words[:MOST_LISTED])} and {len(words) - MOST_LISTED} more"
+        return first or "none"
+    return f"{first} and {len(words) - MOST_LISTED} more"
 
 
 def near(word: str, known: Iterable[str]) -> str | None:

@@ -119,7 +119,8 @@ def test_an_argument_may_be_text_as_a_command_line_has_it(
 def test_an_argument_of_a_wrong_type_is_refused(
     written: Written, name: str, given: object, told: str
 ) -> None:
-    assert refused(written(), **{name: given}) == [f"{told} (the variable {name!r}, given as an argument)"]
+    variables: Any = {name: given}
+    assert refused(written(), **variables) == [f"{told} (the variable {name!r}, given as an argument)"]
 
 
 def test_an_unknown_argument_is_refused_with_the_one_that_was_meant(written: Written) -> None:
