@@ -89,12 +89,20 @@ def _overlay(path: pathlib.Path, environment: str) -> pathlib.Path:
     # An environment may be typed by anybody: it is a word, and no way into another folder.
     if path.name and _ENVIRONMENT.fullmatch(environment):
         file = path.with_name(f"{path.stem}.{environment}{path.suffix}")
-        if file.exists() or not path.exists():
+        if _exists(file) or not _exists(path):
             return file
     known = environments(path)
     rather = source.or_rather(environment, known) if known else f" (no {path.stem}.*{path.suffix} beside it)"
     message = f"unknown environment {source.shown(environment)}{rather}"
     raise source.DefinitionError((source.Problem(str(path), source.TOP, message),))
+
+
+def _exists(path: pathlib.Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # The name is longer than any file's may be.
+        return False
 
 
 def _loaded(
