@@ -59,6 +59,16 @@ def test_a_file_that_cannot_be_written_is_named(gantry: Gantry, project: pathlib
     assert (answer.code, answer.err) == (1, "nowhere/bookshop.svg: No such file or directory\n")
 
 
+def test_who_reads_only_the_beginning_is_not_told_that_the_rest_is_lost(project: pathlib.Path) -> None:
+    # More than a pipe holds: several hundred thousand characters.
+    wrong = "tiers:\n" + "".join(f"  Tier{number}: {{}}\n" for number in range(90))
+    for number in range(20):
+        (project / "include" / f"wrong{number}.yaml").write_text(wrong)
+    command = f"'{sys.executable}' -m gantry validate --json | head -c 20"
+    run = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (run.stdout, run.stderr) == ('{\n  "valid": false,\n', "")
+
+
 def test_the_shell_completes_commands_deployments_and_environments(project: pathlib.Path) -> None:
     assert set(completed("gantry ", "1")) >= set(OURS)
     assert completed("gantry sh", "1") == ["show"]
