@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -92,7 +91,6 @@ def main() -> None:
     command = typer.main.get_command(app)
     try:
         code = command.main(prog_name="gantry", standalone_mode=False)
-        sys.stdout.flush()
     except _REPORTED as error:
         # Loads all that can draw Markdown.
         from typer import rich_utils  # noqa: PLC0415
@@ -102,10 +100,6 @@ def main() -> None:
         sys.exit(console.USAGE if isinstance(error, _USAGE) else console.FAILURE)
     except errors.GantryError as error:
         console.complain(str(error))
-        sys.exit(console.FAILURE)
-    except BrokenPipeError:
-        # Whoever reads has seen enough, such as `| head`; the rest goes nowhere, without a word.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(console.FAILURE)
     except OSError as error:
         if error.filename is None:
