@@ -17,9 +17,9 @@ USAGE = 64
 """An unknown option, a missing argument: nothing was tried."""
 INTERRUPTED = 130
 
-# A line is a fact: not wrapped, so that it can be searched for and copied.
-out = Console(soft_wrap=True, highlight=False)
-err = Console(soft_wrap=True, highlight=False, stderr=True)
+# A line is a fact: neither wrapped nor turned into pictures (`:x:`), so that it can be searched for and copied.
+out = Console(soft_wrap=True, highlight=False, emoji=False)
+err = Console(soft_wrap=True, highlight=False, emoji=False, stderr=True)
 
 
 def say(line: str = "") -> None:

@@ -13,7 +13,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 
 import jsonschema
 import pytest
@@ -41,7 +40,7 @@ def project(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def typed(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """A terminal, and what a person types there."""
 
     class Terminal(io.StringIO):

@@ -25,7 +25,7 @@ services:
     tier: web
     archive: s3://shop/page.tar.gz
     custom:
-      greeting: "{{ server.name }}: $${literal} # text"
+      greeting: "{{ server.name }}: $${literal} :x: # text"
       several: |
         a: b
 
@@ -73,7 +73,7 @@ def test_what_is_shown_is_the_same_definition(defaults: str, gantry: Gantry, sho
     again = definition.loads(shown).model_dump(exclude=without)
     assert again == definition.load(shop, environment="production").model_dump(exclude=without)
     assert again["services"]["page"]["custom"] == {
-        "greeting": "{{ server.name }}: ${literal} # text",
+        "greeting": "{{ server.name }}: ${literal} :x: # text",
         # A text of the language is stripped.
         "several": "a: b\n\n  c",
         "true": "2",
