@@ -25,10 +25,7 @@ class NoServerError(errors.GantryError):
 
     def __init__(self, wanted: str, known: list[str], *, is_near: bool = False) -> None:
         self.wanted = wanted
-        if is_near:
-            hint = f", did you mean {known[0]!r}?"
-        else:
-            hint = f"; it has {', '.join(known) or 'none'}"
+        hint = f", did you mean {known[0]!r}?" if is_near else f"; it has {', '.join(known) or 'none'}"
         super().__init__(f"the cloud has no server {wanted!r} of this deployment{hint}")
 
 
@@ -90,9 +87,7 @@ def agent_log(
     if server.state is not inventory.InstanceState.RUNNING:
         raise NotReadyError(name, f"its instance {server.instance_id} is {server.state}")
     if server.host_key is None:
-        raise NoServerError(
-            wanted, [], f"{name}: no handshake yet, so there is neither a host key nor an agent"
-        )
+        raise NotReadyError(name, "no handshake yet, so there is neither a host key nor an agent")
     access = connections.access(definition.launch_configuration_of(server.tier).ssh)
     target = runs.target(server, name)
     asyncio.run(_read(target, access, show, lines=lines, follow=follow))
