@@ -12,6 +12,9 @@ from gantry import inventory, names, plan
 from gantry import status as states
 from gantry.rest import client
 
+_APPROVE = "approve"
+"""The task that asks a person, in a definition that wants it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -69,6 +72,12 @@ class Moment:
         """Whether the run did what it is for. One that a person refused succeeds without."""
         return run_view(self.run, self.deployment, self.tasks).has_arrived
 
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether the run goes on when a person says so."""
+        asking = [each for each in self.tasks if each.task_id == _APPROVE]
+        return states.progress(asking) is states.Progress.IN_PROGRESS
+
     def rows(self) -> list[Row]:
         """The picture of the run: a launch by phases, a termination by steps; without a plan, by tasks."""
         if self.seen is None:
@@ -112,14 +121,15 @@ class Moment:
 
     def headline(self) -> str:
         """The deployment's state and its servers, in a line."""
+        asked = "   waiting for a person's approval" if self.awaits_approval else ""
         if self.seen is None:
-            return f"{self.run.dag}, run {self.run.id}: {self.run.state}"
+            return f"{self.run.dag}, run {self.run.id}: {self.run.state}{asked}"
         found = self.seen.status
         tiers = ", ".join(
             f"{each.tier} {each.running}{f' of {each.wanted}' if each.wanted else ''}" for each in found.tiers
         )
         failed = f" (failed at {found.failed.title})" if found.failed is not None else ""
-        return f"{self.deployment} is {found.state.value}{failed}   servers: {tiers}"
+        return f"{self.deployment} is {found.state.value}{failed}   servers: {tiers}{asked}"
 
     @property
     def triggered(self) -> datetime.datetime:
@@ -156,6 +166,7 @@ class Moment:
             "run": self.run.id,
             "run_state": self.run.state,
             "state": state,
+            "awaits_approval": self.awaits_approval,
             "failed_at": failed.title if failed is not None else None,
             "seconds": self.seconds(),
             "progress": [

@@ -67,7 +67,7 @@ class _Lines:
 
     def show(self, moment: moments.Moment) -> None:
         at = (datetime.datetime.now(tz=datetime.UTC) - moment.triggered).total_seconds()
-        fact = moment.seen.status.state.value if moment.seen else moment.run.state
+        fact = f"{moment.seen.status.state if moment.seen else moment.run.state} {moment.awaits_approval}"
         self._say("deployment", f"{at:5.1f} s  deployment {moment.headline()}", fact)
         for row in moment.rows():
             if row.progress is status.Progress.WAITING:

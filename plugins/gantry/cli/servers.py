@@ -23,13 +23,18 @@ _log = logging.getLogger(__name__)
 class NoServerError(errors.GantryError):
     """The cloud has no server of that name that one could look at."""
 
-    def __init__(self, wanted: str, known: list[str], reason: str = "") -> None:
+    def __init__(self, wanted: str, known: list[str], *, is_near: bool = False) -> None:
         self.wanted = wanted
-        near = difflib.get_close_matches(wanted, known, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}" if known else ""
-        super().__init__(
-            reason or f"the cloud has no server {wanted!r} of this deployment{hint or '; it has none'}"
-        )
+        hint = f", did you mean {known[0]!r}?" if is_near else f"; it has {', '.join(known) or 'none'}"
+        super().__init__(f"the cloud has no server {wanted!r} of this deployment{hint}")
+
+
+class NotReadyError(errors.GantryError):
+    """A server that cannot be asked yet, or any more."""
+
+    def __init__(self, name: names.ServerName, reason: str) -> None:
+        self.name = name
+        super().__init__(f"{name}: {reason}")
 
 
 def find(definition: models.Definition) -> inventory.Inventory:
@@ -68,7 +73,7 @@ def agent_log(
         follow: go on with what comes, until interrupted.
 
     Raises:
-        NoServerError: there is no such server, or it does not run.
+        NoServerError, NotReadyError: there is no such server, or it does not run.
         ServerError, ConnectionFactError, UnknownConnectionError: it cannot be reached, or not without a key.
     """
     found = find(definition)
@@ -76,13 +81,13 @@ def agent_log(
     name = names.ServerName(wanted if wanted in known else f"{definition.deployment}-{wanted}")
     server = known.get(name)
     if server is None:
-        raise NoServerError(wanted, list(known))
+        # Short or whole, it is near to the same names.
+        near = difflib.get_close_matches(name, known, n=1)
+        raise NoServerError(wanted, near or list(known), is_near=bool(near))
     if server.state is not inventory.InstanceState.RUNNING:
-        raise NoServerError(wanted, [], f"{name}: its instance {server.instance_id} is {server.state}")
+        raise NotReadyError(name, f"its instance {server.instance_id} is {server.state}")
     if server.host_key is None:
-        raise NoServerError(
-            wanted, [], f"{name}: no handshake yet, so there is neither a host key nor an agent"
-        )
+        raise NotReadyError(name, "no handshake yet, so there is neither a host key nor an agent")
     access = connections.access(definition.launch_configuration_of(server.tier).ssh)
     target = runs.target(server, name)
     asyncio.run(_read(target, access, show, lines=lines, follow=follow))

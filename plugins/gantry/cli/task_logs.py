@@ -41,9 +41,9 @@ class NoRunError(errors.GantryError):
 class NoStepError(errors.GantryError):
     """No task of the run is meant."""
 
-    def __init__(self, what: str, wanted: str, known: Sequence[str]) -> None:
+    def __init__(self, what: str, wanted: str, known: Sequence[str], *more: str) -> None:
         self.wanted = wanted
-        near = difflib.get_close_matches(wanted, known, n=1)
+        near = difflib.get_close_matches(wanted, [*more, *known], n=1)
         hint = f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(known) or 'none'}"
         super().__init__(f"the run has no {what} {wanted!r}{hint}")
 
@@ -210,7 +210,9 @@ def _instances(
     every = api.instances(run.dag, run.id)
     chosen = [each for each in every if wanted.takes_step(each.task_id)]
     if not chosen:
-        raise NoStepError("step", str(wanted.step), sorted({each.task_id for each in every}))
+        steps = sorted({each.task_id for each in every})
+        parts = sorted({part for each in steps for part in each.rpartition(".")[::2] if part})
+        raise NoStepError("step", str(wanted.step), steps, *parts)
     found = [each for each in chosen if wanted.takes_server(each.label)]
     if not found and run.is_over:
         labels = sorted({each.label for each in chosen if each.label and not each.label.isdecimal()})

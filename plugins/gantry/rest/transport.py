@@ -99,10 +99,11 @@ class Connection:
         try:
             found = answer.json()
         except ValueError:
-            found = None
-        if not isinstance(found, dict):
+            raise self._not_airflow(call, answer) from None
+        # `null` is what Airflow answers where there is nothing to say.
+        if not isinstance(found, dict | None):
             raise self._not_airflow(call, answer)
-        return found
+        return found or {}
 
     def _refusal(self, call: str, answer: httpx.Response) -> errors.RestError:
         who, code, reason = self.login, answer.status_code, _reason(answer)
@@ -136,6 +137,9 @@ class Connection:
 
 
 def _trusted(who: login.Login) -> ssl.SSLContext | bool:
+    if who.url.startswith("http://"):
+        # There is no certificate; and loading all that sign some takes a tenth of a second.
+        return False
     if who.ca_file is None:
         return True
     try:

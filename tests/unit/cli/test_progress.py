@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import io
 
@@ -106,6 +107,20 @@ def test_a_program_gets_states_times_and_servers() -> None:
 def test_a_run_that_a_person_refused_has_not_arrived() -> None:
     assert moment(len(ORDER), working=False, run_state="success").arrived
     assert not moment(len(ORDER) - 1, working=False, run_state="success").arrived
+
+
+def test_a_launch_that_waits_for_a_person_says_so() -> None:
+    working = moment(0, working=False)
+    asking = status.TaskView("approve", -1, status.TaskState.AWAITING_INPUT, TRIGGERED)
+    output = io.StringIO()
+    with picture.shown(Console(file=output)) as show:
+        show(working)
+        show(dataclasses.replace(working, tasks=(asking,)))
+        answered = dataclasses.replace(asking, state=status.TaskState.SUCCESS)
+        show(dataclasses.replace(working, tasks=(answered,)))
+    told = [line.partition("s  ")[2] for line in output.getvalue().splitlines()]
+    heads = [line for line in told if line.startswith("deployment")]
+    assert [line.endswith("waiting for a person's approval") for line in heads] == [False, True, False]
 
 
 def test_tasks_stand_after_all_that_they_wait_for() -> None:
