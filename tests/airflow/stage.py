@@ -208,7 +208,7 @@ class Stage:
         self.shop = shop
         self.airflow = airflow
         self.api = rest.Api(airflow)
-        self._definitions = definitions
+        self.definitions = definitions
         self._dags = dags
         self._docker = docker.from_env()
         self._triggerers: list[subprocess.Popen[bytes]] = []
@@ -248,7 +248,7 @@ class Stage:
 
     def define(self, name: str, text: str) -> None:
         """Put a definition where Airflow finds it, and wait for its DAGs."""
-        path = self._definitions / f"{name}.yaml"
+        path = self.definitions / f"{name}.yaml"
         path.write_text(text)
         (self._dags / f"{name}.py").write_text(LOADER.format(path=str(path)))
         self.api.await_dag(name)
@@ -256,7 +256,7 @@ class Stage:
 
     def redefine(self, name: str, text: str) -> None:
         """Change a definition, as a person would in git. Tasks read it anew when they start."""
-        (self._definitions / f"{name}.yaml").write_text(text)
+        (self.definitions / f"{name}.yaml").write_text(text)
 
     def launch(self, name: str, **params: Any) -> Launch:
         """Trigger a launch."""
