@@ -145,7 +145,7 @@ def test_before_the_first_launch_everything_is_to_be_started_and_nothing_has_an_
     assert "+dependency.DATA_SOURCE-1.readHosts=(known after launch)" in first.text
     assert "+dependency.DATA_SOURCE-1.password=(secret)" in first.text
     assert "app on db.catalog for (known after launch), (known after launch)" in first.text
-    assert "joins: planshop-application-1 (known after launch)" in first.text
+    assert "joins: planshop-application-1 (known after launch), planshop-application-2" in first.text
     print(first.text)
 
 
