@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import collections
+import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
+from gantry.plan import StepKind
 from gantry.preview import report
 from gantry.preview.report import Action
 
@@ -22,6 +23,26 @@ _SIGNS = {
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 _CHANGE = ("~", "yellow")
 _UNKNOWN = ("?", "magenta")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Noun:
+    one: str
+    many: str
+
+
+_COUNTED: dict[_Noun, Callable[[report.Change], bool]] = {
+    _Noun("run of configuration management", "runs of configuration management"): lambda each: (
+        each.kind is StepKind.EXECUTE_CONFIGURATION_MANAGEMENT
+    ),
+    _Noun("install", "installs"): lambda each: each.kind is StepKind.INSTALL_SERVICES,
+    _Noun("datasource to load", "datasources to load"): lambda each: (
+        each.kind is StepKind.INSTALL_DATASOURCES
+    ),
+    _Noun("configuration file changes", "configuration files change"): lambda each: bool(each.diff),
+    _Noun("restart", "restarts"): lambda each: each.restarts,
+    _Noun("grant", "grants"): lambda each: each.kind is StepKind.GRANT_ACCESS,
+}
 
 
 def show(found: report.Report, out: Console, *, diffs: bool = True) -> None:
@@ -53,46 +74,15 @@ def summary(found: report.Report) -> str:
     """One line that sums up."""
     if found.nothing_to_do:
         return f"Nothing to do: a launch of {found.deployment} now would change nothing."
-    servers = [
-        f"{len(found.of(action))} to {action}"
-        for action in Action
-        if found.of(action) or action is Action.KEEP
-    ]
-    count = collections.Counter(
-        part
-        for change in found.changes
-        for part in (
-            ("configuration", bool(change.diff)),
-            ("restart", change.restarts),
-            ("run of configuration management", change.kind.startswith("execute_")),
-            ("install", change.kind.startswith("install_services")),
-            ("datasource", change.kind.startswith("install_datasources")),
-            ("grant", change.kind.startswith("grant_")),
-        )
-    )
-    parts = [f"servers: {', '.join(servers)}"]
-    work = [
-        f"{count[what, True]} {word if count[what, True] == 1 else words}"
-        for what, word, words in (
-            (
-                "run of configuration management",
-                "run of configuration management",
-                "runs of configuration management",
-            ),
-            ("install", "service to install", "services to install"),
-            ("datasource", "datasource to load", "datasources to load"),
-            ("configuration", "configuration file changes", "configuration files change"),
-            ("restart", "restart", "restarts"),
-            ("grant", "grant", "grants"),
-        )
-        if count[what, True]
-    ]
+    parts = [", ".join(f"{len(found.of(action))} to {action}" for action in Action if found.of(action))]
+    counted = {what: sum(map(is_one, found.changes)) for what, is_one in _COUNTED.items()}
+    work = [f"{count} {what.one if count == 1 else what.many}" for what, count in counted.items() if count]
     if work:
         parts.append(", ".join(work))
     unknown = sum(1 for _ in found.unknown)
     if unknown:
         parts.append(f"unknown on {unknown} server{'s' if unknown > 1 else ''}")
-    return f"Plan for {found.deployment}. {'; '.join(parts)}."
+    return f"Plan for {found.deployment}: servers {'; '.join(parts)}."
 
 
 def _server(server: report.Server, width: int) -> Iterator[Text]:

@@ -34,12 +34,12 @@ def decide(run: runs.Run) -> drive.Decide:
     Raises:
         GantryError: a connection, an archive or a dump that the step needs cannot be had.
     """
-    return _DECISIONS[run.step.kind].decide(run)
+    return DECISIONS[run.step.kind].decide(run)
 
 
 def questions(run: runs.Run) -> drive.Questions:
     """What else than its marks a server is asked before that: a service's check, files."""
-    return _DECISIONS[run.step.kind].questions(run)
+    return DECISIONS[run.step.kind].questions(run)
 
 
 def management(run: runs.Run) -> manager.Manager:
@@ -158,20 +158,23 @@ def _stop_service(run: runs.Run) -> drive.Decide:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Decision:
+class Decision:
+    """How a kind of step decides."""
+
     decide: Callable[[runs.Run], drive.Decide]
     questions: Callable[[runs.Run], drive.Questions] = _nothing
 
 
-_DECISIONS: dict[StepKind, _Decision] = {
-    StepKind.PREPARE_CONFIGURATION_MANAGEMENT: _Decision(_prepare_management, _management_files),
-    StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: _Decision(_execute_management, _management_files),
-    StepKind.INSTALL_SERVICES: _Decision(_install_services),
-    StepKind.INSTALL_DATASOURCES: _Decision(_install_datasources),
-    StepKind.CONFIGURE: _Decision(_configure, _check),
-    StepKind.RESTART: _Decision(_restart, _check),
-    StepKind.GRANT_ACCESS: _Decision(_grant_access),
-    StepKind.START_PROXY: _Decision(_start_proxy),
-    StepKind.STOP_PROXY: _Decision(_stop_proxy),
-    StepKind.STOP_SERVICE: _Decision(_stop_service),
+DECISIONS: dict[StepKind, Decision] = {
+    StepKind.PREPARE_CONFIGURATION_MANAGEMENT: Decision(_prepare_management, _management_files),
+    StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: Decision(_execute_management, _management_files),
+    StepKind.INSTALL_SERVICES: Decision(_install_services),
+    StepKind.INSTALL_DATASOURCES: Decision(_install_datasources),
+    StepKind.CONFIGURE: Decision(_configure, _check),
+    StepKind.RESTART: Decision(_restart, _check),
+    StepKind.GRANT_ACCESS: Decision(_grant_access),
+    StepKind.START_PROXY: Decision(_start_proxy),
+    StepKind.STOP_PROXY: Decision(_stop_proxy),
+    StepKind.STOP_SERVICE: Decision(_stop_service),
 }
+"""Each kind of step that decides on every server what is left to do there."""

@@ -126,7 +126,7 @@ def _execute_management(scene: Scene) -> Iterator[report.Change]:
 def _install_services(scene: Scene) -> Iterator[report.Change]:
     services = {each.id: name for name, each in scene.definition.services.items()}
     for job in scene.work.jobs:
-        reason = _other_object(scene, job, "not installed yet", "the archive has changed")
+        reason = _other_object(scene, job, _NOT_INSTALLED, "the archive has changed")
         id_ = (job.mark or ("", ""))[0].partition("/")[0]
         yield dataclasses.replace(
             scene.change((job,), reason or "redeploy is asked for"),
@@ -152,7 +152,7 @@ def _configure(scene: Scene) -> Iterator[report.Change]:
     path = work.service_config(scene.service)
     lines: tuple[str, ...] = ()
     reasons = [
-        reason
+        "newly installed" if reason == _NOT_INSTALLED else reason
         for each in scene.earlier
         if each.kind is StepKind.INSTALL_SERVICES and each.service == scene.step.service
         for reason in each.reasons
@@ -203,12 +203,15 @@ def _start_proxy(scene: Scene) -> Iterator[report.Change]:
         before = scene.state.configs.get(file.path)
         told = told or before is not None
         lines += diff.unified(file.path, before, file.content.decode(), scene.secrets)
-    details = []
-    for job in scene.work.jobs:
-        if job.mark is None:
-            details.append(f"leaves: {' '.join(job.arguments)}")
-        elif lines or scene.before(job) != job.mark[1]:
-            details.append(f"joins: {_node(scene, job.mark[0].rpartition('/')[2])}")
+    leaving = [" ".join(job.arguments) for job in scene.work.jobs if job.mark is None]
+    joining = [
+        _node(scene, job.mark[0].rpartition("/")[2])
+        for job in scene.work.jobs
+        if job.mark is not None and (lines or scene.before(job) != job.mark[1])
+    ]
+    details = [
+        f"{what}: {', '.join(nodes)}" for what, nodes in (("leaves", leaving), ("joins", joining)) if nodes
+    ]
     if details or lines:
         reasons = ("what it is told changes",) if lines and told else ()
         yield scene.change(scene.work.jobs, *reasons, details=tuple(details), diff=lines)
@@ -237,6 +240,7 @@ def _one_line(said: str | None) -> str:
 
 
 _LONGEST_ANSWER = 120
+_NOT_INSTALLED = "not installed yet"
 
 _WORDS: dict[StepKind, Callable[[Scene], Iterator[report.Change]]] = {
     StepKind.PREPARE_CONFIGURATION_MANAGEMENT: _prepare_management,

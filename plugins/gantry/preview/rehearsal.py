@@ -28,50 +28,21 @@ LOG = logging.getLogger("gantry")
 
 
 @dataclasses.dataclass(frozen=True)
-class _Run(runs.Run):
-    """A step's run that finds the servers as they will be, and shares what all steps look at."""
-
-    scaled: inventory.Inventory = dataclasses.field(kw_only=True)
-    shared: _Shared = dataclasses.field(kw_only=True, repr=False)
-
-    @functools.cached_property
-    def inventory(self) -> inventory.Inventory:
-        """The deployment's servers once every tier is scaled up."""
-        return self.scaled
-
-    @functools.cached_property
-    def objects(self) -> Objects:
-        """Archives and dumps in the cloud."""
-        return self.shared.objects
-
-    def facts(self, *services: names.ServiceName) -> facts.Facts:
-        """As in a launch; the secrets in them are noted, so that none is shown."""
-        found = super().facts(*services)
-        self.shared.secrets.update(account.password for account in found.accounts.values())
-        return found
-
-
-@dataclasses.dataclass
-class _Shared:
-    """What the steps of one rehearsal share: a client, and the secrets that have been read so far."""
-
-    cloud: models.Cloud
-    secrets: set[str] = dataclasses.field(default_factory=set)
-
-    @functools.cached_property
-    def objects(self) -> Objects:
-        return Objects(clients.s3(self.cloud), self.cloud.connection)
-
-
-@dataclasses.dataclass(frozen=True)
 class Stage:
-    """What a rehearsal goes by."""
+    """What a rehearsal goes by.
+
+    Attributes:
+        scaled: the deployment as it will be when it is scaled up.
+        objects: archives and dumps as they are now.
+        secrets: those that have been read so far, so that none is shown. Grows with each step that reads some.
+    """
 
     definition: models.Definition
     plan: Plan
     wishes: Wishes
     scaled: scaling.Scaled
-    shared: _Shared
+    objects: Objects
+    secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     def run(self, step: Step) -> runs.Run:
         """One step's run, as its operator would have it."""
@@ -86,9 +57,31 @@ class Stage:
             redeploy=self.wishes.redeploy,
             converge=self.wishes.converge,
             reason="",
-            scaled=self.scaled.inventory,
-            shared=self.shared,
+            stage=self,
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run(runs.Run):
+    """A step's run that finds the servers as they will be, and shares what all steps look at."""
+
+    stage: Stage = dataclasses.field(kw_only=True)
+
+    @functools.cached_property
+    def inventory(self) -> inventory.Inventory:
+        """The deployment's servers once every tier is scaled up."""
+        return self.stage.scaled.inventory
+
+    @functools.cached_property
+    def objects(self) -> Objects:
+        """Archives and dumps in the cloud."""
+        return self.stage.objects
+
+    def facts(self, *services: names.ServiceName) -> facts.Facts:
+        """As in a launch; the secrets in them are noted."""
+        found = super().facts(*services)
+        self.stage.secrets.update(account.password for account in found.accounts.values())
+        return found
 
 
 def rehearse(definition: models.Definition, wishes: Wishes) -> report.Report:
@@ -100,26 +93,46 @@ def rehearse(definition: models.Definition, wishes: Wishes) -> report.Report:
     """
     wishes.check(definition)
     cloud = servers.Servers(clients.ec2(definition.cloud), definition, LOG)
-    scaled = scaling.scale(cloud, definition, wishes.wanted(definition))
-    stage = Stage(definition, launch_plan(definition), wishes, scaled, _Shared(definition.cloud))
+    stage = Stage(
+        definition,
+        launch_plan(definition),
+        wishes,
+        scaling.scale(cloud, definition, wishes.wanted(definition)),
+        Objects(clients.s3(definition.cloud), definition.cloud.connection),
+    )
     states, unknowns = _ask(stage, cloud)
-    return walk(stage, states, unknowns)
+    walked = walk(stage, states)
+    return report.Report(
+        deployment=definition.deployment,
+        servers=tuple(stage.scaled.report(definition, unknowns)),
+        objects=walked.objects,
+        changes=walked.changes,
+        repeated=walked.repeated,
+    )
 
 
-def walk(
-    stage: Stage, states: Mapping[names.ServerName, State], unknowns: dict[names.ServerName, str]
-) -> report.Report:
+@dataclasses.dataclass(frozen=True)
+class Walked:
+    """What the plan's steps would do, and what servers would say then. See `report.Report`."""
+
+    changes: tuple[report.Change, ...]
+    repeated: tuple[report.Change, ...]
+    objects: tuple[report.ChangedObject, ...]
+    states: Mapping[names.ServerName, State]
+
+
+def walk(stage: Stage, states: Mapping[names.ServerName, State]) -> Walked:
     """Go through the plan's steps, each deciding after the ones before it have been taken for done.
 
     Args:
-        stage: the deployment as it will be when it is scaled up.
-        states: what is applied on each server now.
-        unknowns: why nobody knows it, for the other servers.
+        stage: what the steps go by.
+        states: what is applied on each server now. On those that are missing here nothing is decided.
     """
     now = dict(states)
     changes = [change for each in stage.scaled.inventory for change in _handshake(stage, each, now)]
     repeated: list[report.Change] = []
     objects: dict[tuple[report.ObjectKind, str, str], list[names.ServerName]] = {}
+    by_address = {each.private_address or "": each.name for each in stage.scaled.inventory}
     for step in decided(stage.plan):
         run = stage.run(step)
         decide, questions = decisions.decide(run), decisions.questions(run)
@@ -136,8 +149,8 @@ def walk(
                 work=found,
                 redeploy=stage.wishes.redeploy,
                 converge=stage.wishes.converge,
-                secrets=frozenset(stage.shared.secrets),
-                servers={each.private_address or "": each.name for each in run.inventory},
+                secrets=frozenset(stage.secrets),
+                servers=by_address,
                 earlier=tuple(each for each in changes if each.server == server.name),
             )
             changes += explain.explain(scene)
@@ -145,14 +158,13 @@ def walk(
             for what in explain.other_objects(scene):
                 objects.setdefault(what, []).append(server.name)
             now[server.name] = state.after(found)
-    return report.Report(
-        deployment=stage.definition.deployment,
-        servers=tuple(stage.scaled.report(stage.definition, unknowns)),
+    return Walked(
+        changes=tuple(changes),
+        repeated=tuple(repeated),
         objects=tuple(
             report.ChangedObject(kind, of, url, tuple(on)) for (kind, of, url), on in objects.items()
         ),
-        changes=tuple(changes),
-        repeated=tuple(repeated),
+        states=now,
     )
 
 

@@ -57,4 +57,5 @@ class State:
                     checks[names.ServiceId(job.arguments[0])] = drive.OK
                 case "stopService":
                     checks[names.ServiceId(job.arguments[0])] = "it is stopped"
-        return dataclasses.replace(self, marks=marks, checks=checks, digests=digests)
+        # The handshake came before all work.
+        return dataclasses.replace(self, marks=marks, checks=checks, digests=digests, stale=())
