@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -276,6 +276,18 @@ def _parsed(api: client.Api, found: project.Project) -> Iterator[str]:
     yield from (f"import error: {text.strip()}" for text in failed.values())
     if not failed:
         yield from (f"{name} has a definition, and no DAG in dags/" for name in sorted(wanted - dags.keys()))
+    yield from _let_run(api, found, dags.keys())
+
+
+def _let_run(api: client.Api, found: project.Project, dags: Collection[str]) -> Iterator[str]:
+    """Unpause what runs only when it is asked to: a new DAG is paused, and nobody would launch anything by surprise."""
+    scheduled = {each.deployment for each in found.definitions if each.schedule is not None}
+    for name in found.deployments:
+        for dag in (name, f"{name}.terminate"):
+            if dag in dags and dag not in scheduled:
+                api.unpause(dag)
+        if name in dags and name in scheduled:
+            yield f"{name} has a schedule, so it stays as it is in Airflow: paused, if it is new"
 
 
 def _end(name: str, say: Say = lambda _: None) -> list[str]:
