@@ -7,6 +7,7 @@ from typing import Any
 
 import jinja2
 import jinja2.exceptions
+import jinja2.nodes
 import jinja2.runtime
 import jinja2.sandbox
 
@@ -35,6 +36,31 @@ def render(text: str, known: Mapping[str, Any]) -> str:
         return _TEMPLATES.from_string(text).render(known)
     except Exception as error:  # a template raises whatever its filters raise
         raise TemplateError(str(error) or type(error).__name__) from error
+
+
+def parse(text: str) -> jinja2.nodes.Template:
+    """What a text consists of, without running any of it: compiling would, wherever all values are constant.
+
+    Raises:
+        TemplateError: it is no template.
+    """
+    try:
+        return _TEMPLATES.parse(text)
+    except jinja2.TemplateSyntaxError as error:
+        at = f" (line {error.lineno} of it)" if "\n" in text else ""
+        raise TemplateError(f"{error.message}{at}") from error
+    except RecursionError as error:
+        raise TemplateError("nested too deeply") from error
+
+
+def filter_names() -> frozenset[str]:
+    """The filters that there are."""
+    return frozenset(_TEMPLATES.filters)
+
+
+def test_names() -> frozenset[str]:
+    """The tests that there are: what can stand after `is`."""
+    return frozenset(_TEMPLATES.tests)
 
 
 class _Templates(jinja2.sandbox.ImmutableSandboxedEnvironment):

@@ -21,6 +21,7 @@ _NEEDED_BY_TASKS = (
     "cryptography.hazmat.primitives.serialization",
     "gantry.cloud.clients",
     "gantry.dag",
+    "gantry.definition.template_checks",
     "gantry.operators.catalog",
     "httpx",
 )

@@ -10,11 +10,10 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from gantry import errors, inventory, names, templates
 from gantry.agent import config_file
-from gantry.definition import models
+from gantry.definition import models, template_facts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,7 +226,7 @@ class Facts:
 
     def _custom(self, name: names.ServiceName, server: inventory.Server) -> dict[str, str]:
         service = self.definition.services[name]
-        known = self._template_facts(name, server)
+        known = self._template_facts(name, server).known()
         rendered: dict[str, str] = {}
         for key, value in service.custom.items():
             try:
@@ -237,23 +236,23 @@ class Facts:
                 raise CustomFactError(name, key, error.reason) from error
         return rendered
 
-    def _template_facts(self, name: names.ServiceName, server: inventory.Server) -> dict[str, Any]:
-        """What templates may use: plain strings and numbers, no objects with methods, no passwords."""
+    def _template_facts(self, name: names.ServiceName, server: inventory.Server) -> template_facts.InCustom:
+        """What templates may use."""
         service = self.definition.services[name]
-        return {
-            "deployment": {"name": self.definition.deployment, "description": self.definition.description},
-            "tier": {"name": service.tier},
-            "service": {"name": name, "id": service.id, **_port(service)},
-            "server": server_facts(server),
-            "peers": [server_facts(each) for each in self.servers.of_tier(service.tier)],
-            "dependencies": {
-                each.service: {
-                    "addresses": list(self.addresses_of(each.service)),
-                    **_port(self.definition.services[each.service]),
-                }
+        return template_facts.InCustom(
+            deployment=deployment_facts(self.definition),
+            tier=template_facts.Tier(name=service.tier),
+            service=template_facts.Service(name=name, id=service.id, port=service.port),
+            server=server_facts(server),
+            peers=tuple(server_facts(each) for each in self.servers.of_tier(service.tier)),
+            dependencies={
+                each.service: template_facts.Dependency(
+                    addresses=self.addresses_of(each.service),
+                    port=self.definition.services[each.service].port,
+                )
                 for each in service.depends_on
             },
-        }
+        )
 
 
 def address(server: inventory.Server) -> str:
@@ -267,14 +266,16 @@ def address(server: inventory.Server) -> str:
     return server.private_address
 
 
-def server_facts(server: inventory.Server) -> dict[str, str | int]:
+def deployment_facts(definition: models.Definition) -> template_facts.Deployment:
+    """What templates may know of the deployment."""
+    return template_facts.Deployment(name=definition.deployment, description=definition.description)
+
+
+def server_facts(server: inventory.Server) -> template_facts.Server:
     """What templates may know of a server. Raises MissingAddressError."""
-    return {"name": server.name, "slot": server.slot, "address": address(server), "id": server.instance_id}
-
-
-def _port(service: models.Service) -> dict[str, int]:
-    # Absent, so that a template that asks for it fails and does not write `None`.
-    return {} if service.port is None else {"port": service.port}
+    return template_facts.Server(
+        name=server.name, slot=server.slot, address=address(server), id=server.instance_id
+    )
 
 
 def _labels(service: models.Service) -> dict[models.Dependency, str]:

@@ -6,6 +6,8 @@ import graphlib
 import re
 from collections.abc import Iterable, Iterator
 
+import pydantic
+
 from gantry import names
 from gantry.definition import models, source
 
@@ -24,6 +26,7 @@ def findings(definition: models.Definition) -> Iterator[Finding]:
     yield from _services(definition)
     yield from _dependencies(definition)
     yield from _load_balancers(definition)
+    yield from _templates(definition)
     cycle = dependency_cycle(definition)
     if cycle:
         middle = " → ".join(
@@ -178,3 +181,51 @@ def _load_balancers(definition: models.Definition) -> Iterator[Finding]:
                     ("load_balancers", name, *place),
                     f"{host}:{balancer.port} on tier {balancer.tier!r} belongs to {first!r} already",
                 )
+
+
+def _templates(definition: models.Definition) -> Iterator[Finding]:
+    """What is wrong with templates. Jinja is loaded only where there are some."""
+    written = [*_custom_texts(definition), *_attribute_texts(definition)]
+    if not written:
+        return
+    from gantry.definition import shapes, template_checks, template_facts  # noqa: PLC0415 - see above
+
+    for path, text in written:
+        section, name = path[:2]
+        if section == "services":
+            service = names.ServiceName(str(name))
+            if any(
+                each.service not in definition.services for each in definition.services[service].depends_on
+            ):
+                # Said already, and what can be asked for follows from it.
+                continue
+            known = shapes.in_custom(definition, service)
+        else:
+            known = shapes.of(template_facts.InAttributes)
+        for message in template_checks.problems(text, known):
+            yield path, message
+
+
+def _custom_texts(definition: models.Definition) -> Iterator[tuple[source.Path, str]]:
+    for name, service in definition.services.items():
+        for key, value in service.custom.items():
+            if isinstance(value, str) and "{" in value:
+                yield ("services", name, "custom", key), value
+
+
+def _attribute_texts(definition: models.Definition) -> Iterator[tuple[source.Path, str]]:
+    for name, tier in definition.tiers.items():
+        yield from _texts(tier.attributes, ("tiers", name, "attributes"))
+
+
+def _texts(value: pydantic.JsonValue, path: source.Path) -> Iterator[tuple[source.Path, str]]:
+    """The texts within a value that may be templates."""
+    if isinstance(value, str):
+        if "{" in value:
+            yield path, value
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from _texts(part, (*path, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _texts(part, (*path, index))

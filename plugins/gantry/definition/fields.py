@@ -80,6 +80,7 @@ _SECURITY_GROUP = r"^sg-[0-9a-f]+$"
 _RUN_LIST_ITEM = r"^[A-Za-z0-9_][A-Za-z0-9_:.@\-]*(\[[A-Za-z0-9_:.@\-]+\])?$"
 _CHEF_NAME = r"^[A-Za-z0-9_\-]+$"
 _SETTING = r"^[a-z][a-z0-9_]*$"
+_DOTTED_NAME = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$"
 _CUSTOM_KEY = r"^[A-Za-z][A-Za-z0-9_.\-]*$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -99,6 +100,7 @@ FORMS = {
     _RUN_LIST_ITEM: "an item of a run list (role[NAME] or recipe[NAME])",
     _CHEF_NAME: "the name of a Chef environment (letters, digits, _ and -)",
     _SETTING: "a setting of client.rb (small letters, digits, _; a letter first)",
+    _DOTTED_NAME: "the dotted name of a class (package.module.Class)",
     _CUSTOM_KEY: "a custom key (letters, digits, _ . -; a letter first)",
     _VARIABLE: "the name of a variable (letters, digits, _; no digit first)",
 }
@@ -127,6 +129,7 @@ SecurityGroup = Annotated[str, Field(pattern=_SECURITY_GROUP)]
 RunListItem = Annotated[str, Field(pattern=_RUN_LIST_ITEM)]
 ChefEnvironment = Annotated[str, Field(pattern=_CHEF_NAME, max_length=255)]
 ClientSetting = Annotated[str, Field(pattern=_SETTING)]
+DottedName = Annotated[str, Field(pattern=_DOTTED_NAME, max_length=500)]
 CustomKey = Annotated[str, Field(pattern=_CUSTOM_KEY)]
 VariableName = Annotated[str, Field(pattern=_VARIABLE, max_length=40)]
 Json = pydantic.JsonValue

@@ -68,6 +68,9 @@ def _message(kind: str, error: Any, context: Mapping[str, object]) -> str:  # no
 
 
 def _bad_name(name: str, context: Mapping[str, object]) -> str:
+    if "expected" in context:
+        known = _QUOTED.findall(str(context["expected"]))
+        return f"unknown key {source.shown(name)}{source.or_rather(name, known)}"
     if "max_length" in context:
         return f"the name {source.shown(name)} is longer than {context['max_length']} characters"
     return f"{source.shown(name)} is not {_form(context)}"

@@ -37,8 +37,10 @@ def launch_plan(definition: models.Definition) -> Plan:
     is satisfied: datasource loaded, and its check says OK.
     """
     needed = depended_on(definition)
+    approval = _approve_step(definition)
     steps = [
-        *(step for tier in definition.tiers for step in _tier_steps(definition, tier)),
+        *approval,
+        *(step for tier in definition.tiers for step in _tier_steps(definition, tier, approval)),
         *(
             step
             for service in definition.services
@@ -84,7 +86,17 @@ def depended_on(definition: models.Definition) -> frozenset[names.ServiceName]:
     )
 
 
-def _tier_steps(definition: models.Definition, tier: names.TierName) -> Iterator[Step]:
+def _approve_step(definition: models.Definition) -> tuple[Step, ...]:
+    """The question whether to launch at all, if the definition wants it asked."""
+    if definition.approval is None:
+        return ()
+    kind = StepKind.APPROVE
+    return (Step(id=step_id(DEPLOYMENT, kind), kind=kind, phase=Phase.PRE_LAUNCH, group=DEPLOYMENT),)
+
+
+def _tier_steps(
+    definition: models.Definition, tier: names.TierName, approval: tuple[Step, ...]
+) -> Iterator[Step]:
     """Scale up, handshake, configuration management, download and install."""
     group = Group(GroupKind.TIER, tier)
     configuration = definition.tiers[tier].launch_configuration
@@ -92,7 +104,7 @@ def _tier_steps(definition: models.Definition, tier: names.TierName) -> Iterator
     skipped = None
     if management is None:
         skipped = f"launch configuration {configuration!r} names no configuration management"
-    before: tuple[str, ...] = ()
+    before = tuple(step.id for step in approval)
     for kind, phase, scripts, reason in (
         (StepKind.SCALE_UP, Phase.SCALE_UP, (), None),
         (StepKind.HANDSHAKE, Phase.SCALE_UP, (), None),

@@ -15,6 +15,7 @@ from gantry.plan.phases import Phase
 class StepKind(enum.StrEnum):
     """What a step does. The value names its task."""
 
+    APPROVE = "approve"
     SCALE_UP = "scale_up"
     HANDSHAKE = "handshake"
     PREPARE_CONFIGURATION_MANAGEMENT = "prepare_configuration_management"

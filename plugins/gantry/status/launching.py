@@ -7,7 +7,7 @@ import datetime
 
 from gantry import names
 from gantry.plan import AgentState, DeploymentState, GroupKind, Phase, ServiceState, Step, StepKind
-from gantry.status.deployment import DeploymentStatus, Scene, TierStatus
+from gantry.status.deployment import Approval, DeploymentStatus, Scene, TierStatus
 from gantry.status.tasks import Progress
 
 _CHECK = "awaitService"
@@ -35,14 +35,18 @@ def status(scene: Scene) -> DeploymentStatus:
         },
         phases=scene.steps.phases(),
         steps=scene.steps.by_id(),
+        approval=_approval(scene),
     )
 
 
 def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | None]:
     """The deployment's state, the phase now running, the phase that failed."""
     progress = scene.steps.by_id()
-    if not any(each.has_begun for each in progress.values()):
-        return scene.before(), None, None
+    if not _has_begun(scene):
+        # Nobody was asked, or the answer is awaited, or it was no, or it came too late.
+        asked = Phase.PRE_LAUNCH if _approval(scene) is Approval.AWAITED else None
+        unanswered = [step.phase for step in _questions(scene) if progress[step.id] is Progress.FAILED]
+        return scene.before(), asked, min(unanswered, default=None)
     if _is_complete(scene):
         return DeploymentState.RUNNING, None, None
     state = DeploymentState.MAINTENANCE if scene.previously_running else DeploymentState.LAUNCHING
@@ -54,6 +58,29 @@ def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | No
     # Between two phases the one that comes next is shown, rather than none.
     running = min((phase for phase in unfinished if phase in begun), default=min(unfinished))
     return state, running, min(failures, default=None)
+
+
+def _questions(scene: Scene) -> list[Step]:
+    return [step for step in scene.plan if step.kind is StepKind.APPROVE]
+
+
+def _has_begun(scene: Scene) -> bool:
+    """Whether the run has touched the deployment. A question touches nothing."""
+    return any(
+        scene.steps.progress(step.id).has_begun for step in scene.plan if step.kind is not StepKind.APPROVE
+    )
+
+
+def _approval(scene: Scene) -> Approval | None:
+    for question in _questions(scene):
+        progress = scene.steps.progress(question.id)
+        if progress is Progress.IN_PROGRESS and not scene.run_ended:
+            return Approval.AWAITED
+        if progress is Progress.SUCCEEDED:
+            # A refusal succeeds and leaves out what follows.
+            after = [scene.steps.progress(step.id) for step in scene.plan if question.id in step.upstream]
+            return Approval.REFUSED if Progress.LEFT_OUT in after else Approval.GIVEN
+    return None
 
 
 def _is_complete(scene: Scene) -> bool:

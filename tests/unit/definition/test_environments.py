@@ -134,7 +134,7 @@ def test_an_unknown_argument_is_refused_with_the_one_that_was_meant(written: Wri
 
 
 def test_a_value_stays_one_value_whatever_is_in_it(written: Written) -> None:
-    nasty = "a: b\n- [c, d]\n\"' ${count} {% raw %}"
+    nasty = "a: b\n- [c, d]\n\"' ${count} {% raw %}{% endraw %}"
     text = SHOP.replace('"${loud} ${share}"', '"<${size}>"').replace('size: "${size}"', "size: t3.small")
     assert custom(definition.load(written(text), variables={"size": nasty}))["text"] == f"<{nasty}>"
 

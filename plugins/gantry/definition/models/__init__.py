@@ -8,7 +8,8 @@ examples: the reference and the JSON Schema are made from them.
 from __future__ import annotations
 
 from gantry.definition.models.definition import Definition
-from gantry.definition.models.runs import LARGEST_FAN_OUT, SMALLEST_FAN_OUT, Timeouts
+from gantry.definition.models.notices import Approval, AssignedUser, Deadline, Notifier
+from gantry.definition.models.runs import LARGEST_FAN_OUT, SMALLEST_FAN_OUT, StepSettings, Timeouts
 from gantry.definition.models.servers import (
     MOST_SERVERS,
     Chef,
@@ -27,18 +28,23 @@ __all__ = [
     "LARGEST_FAN_OUT",
     "MOST_SERVERS",
     "SMALLEST_FAN_OUT",
+    "Approval",
+    "AssignedUser",
     "Chef",
     "Cloud",
     "Converge",
     "Datasource",
+    "Deadline",
     "Definition",
     "Dependency",
     "LaunchConfiguration",
     "LoadBalancer",
+    "Notifier",
     "Script",
     "ServerCount",
     "Service",
     "Ssh",
+    "StepSettings",
     "Tier",
     "Timeouts",
     "Variable",

@@ -21,7 +21,7 @@ from gantry.definition.fields import (
     UserId,
     VariableName,
 )
-from gantry.definition.models import runs
+from gantry.definition.models import notices, runs
 from gantry.definition.models.servers import Cloud, LaunchConfiguration, Tier
 from gantry.definition.models.services import LoadBalancer, Service
 from gantry.definition.models.variables import Variable
@@ -49,6 +49,9 @@ class Definition(Model):
     )
     timezone: str = Field(
         default="UTC", description="The time zone that the schedule is meant in.", examples=["Europe/Berlin"]
+    )
+    owner: Annotated[str, Field(min_length=1, max_length=100)] = Field(
+        default="gantry", description="Airflow's owner of the tasks.", examples=["team-blue"]
     )
     customer_id: CustomerId = Field(
         default=names.CustomerId("c100"),
@@ -78,6 +81,64 @@ class Definition(Model):
         description="How long each kind of step may take.",
         examples=[{"configure": "5m", "check": "90s"}],
     )
+    retries: runs.Retries = Field(
+        default=2,
+        description=(
+            "How often a step is tried again after a cause that passes by itself: a lost worker, a throttled call, an "
+            "unreachable server. For failures of scripts see `steps`."
+        ),
+        examples=[2],
+    )
+    retry_delay: Duration = Field(
+        default=datetime.timedelta(seconds=5),
+        description="How long to wait before a step is tried again.",
+        examples=["30s"],
+    )
+    pool: runs.Pool | None = Field(
+        default=None,
+        description="Airflow pool of all tasks. Left out: Airflow's default pool.",
+        examples=["launches"],
+    )
+    max_active_tasks: runs.Count | None = Field(
+        default=None,
+        description="How many tasks of a run are at work at the same time. Left out: as Airflow is configured.",
+        examples=[32],
+    )
+    dagrun_timeout: Duration | None = Field(
+        default=None,
+        description="A launch that takes longer is ended, its scripts too, and has failed. Left out: no limit.",
+        examples=["2h"],
+    )
+    steps: dict[runs.StepName, runs.StepSettings] = Field(
+        default_factory=dict,
+        description="How Airflow runs the tasks of a kind of step, by its name.",
+        examples=[{"configure": {"retries": 3, "retry_delay": "30s"}}],
+    )
+    approval: notices.Approval | None = Field(
+        default=None,
+        description="A person has to agree before anything is started. Left out: nobody is asked.",
+        examples=[{"response_timeout": "8h"}],
+    )
+    deadline: notices.Deadline | None = Field(
+        default=None,
+        description="When a launch should be over, and who is told when it is not. Left out: nobody.",
+        examples=[
+            {
+                "interval": "30m",
+                "callback": [{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}],
+            }
+        ],
+    )
+    on_success_callback: tuple[notices.Notifier, ...] = Field(
+        default=(),
+        description="Who is told that the deployment is RUNNING.",
+        examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
+    )
+    on_failure_callback: tuple[notices.Notifier, ...] = Field(
+        default=(),
+        description="Who is told that a launch or a termination has failed.",
+        examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
+    )
     cloud: Cloud = Field(description="Which cloud the servers run in.", examples=[{"region": "eu-central-1"}])
     launch_configurations: Annotated[dict[ConfigurationName, LaunchConfiguration], Field(min_length=1)] = (
         Field(
@@ -106,6 +167,14 @@ class Definition(Model):
         examples=[{"size": "t3.small", "servers": {"type": "integer", "default": 2}}],
     )
 
+    @pydantic.field_validator("approval", mode="before")
+    @classmethod
+    def _written_out(cls, value: object) -> object:
+        if value is None:
+            # Whoever writes `approval:` does not mean that nobody is asked.
+            raise ValueError("write approval: {} to have somebody asked, or leave the key out")
+        return value
+
     @pydantic.field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -119,6 +188,15 @@ class Definition(Model):
     def services_of(self, tier: names.TierName) -> dict[names.ServiceName, Service]:
         """The services that run on a tier, in the order of the file."""
         return {name: service for name, service in self.services.items() if service.tier == tier}
+
+    def step_settings(self, step: str) -> runs.StepSettings | None:
+        """What the file says about the tasks of a kind of step, if anything."""
+        return next((settings for name, settings in self.steps.items() if name == step), None)
+
+    def retries_every_failure(self, step: str) -> bool:
+        """Whether the file says of a kind of step how often it is tried again, which then is for any cause."""
+        settings = self.step_settings(step)
+        return settings is not None and settings.retries is not None
 
     def launch_configuration_of(self, tier: names.TierName) -> LaunchConfiguration:
         """The launch configuration that a tier's servers are made from."""
