@@ -242,7 +242,10 @@ def inline(value: object) -> str:
     """A value in one line of YAML."""
     plainly = pydantic_core.to_jsonable_python(value)
     if isinstance(plainly, str):
-        return plainly if yaml.safe_load(plainly) == plainly else json.dumps(plainly)
+        try:
+            return plainly if yaml.safe_load(plainly) == plainly else json.dumps(plainly)
+        except yaml.YAMLError:
+            return json.dumps(plainly)
     text = yaml.safe_dump(plainly, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
     return text.removesuffix("...\n").strip()
 

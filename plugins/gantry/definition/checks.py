@@ -9,10 +9,7 @@ from collections.abc import Iterable, Iterator
 import pydantic
 
 from gantry import names
-from gantry.definition import models, source
-
-LONGEST_HOST_NAME = 63
-"""Characters: the limit of a DNS label. A server's name is also its host name."""
+from gantry.definition import models, server_checks, source
 
 _CHEF_ITEM = re.compile(r"(role|recipe)\[[A-Za-z0-9_:.@\-]+\]")
 
@@ -22,6 +19,7 @@ Finding = tuple[source.Path, str]
 
 def findings(definition: models.Definition) -> Iterator[Finding]:
     """Everything that is wrong between the parts of a definition."""
+    yield from server_checks.findings(definition)
     yield from _tiers(definition)
     yield from _services(definition)
     yield from _dependencies(definition)
@@ -61,12 +59,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 def _tiers(definition: models.Definition) -> Iterator[Finding]:
     for name, tier in definition.tiers.items():
-        longest = names.server_name(definition.deployment, name, tier.servers.max)
-        if len(longest) > LONGEST_HOST_NAME:
-            yield (
-                ("tiers", name),
-                f"its servers' names, such as {longest}, would be longer than {LONGEST_HOST_NAME} characters",
-            )
         if tier.launch_configuration not in definition.launch_configurations:
             yield (
                 ("tiers", name, "launch_configuration"),

@@ -77,6 +77,11 @@ _REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
 _SIZE = r"^[a-z0-9\-]+\.[a-z0-9\-]+$"
 _SUBNET = r"^subnet-[0-9a-f]+$"
 _SECURITY_GROUP = r"^sg-[0-9a-f]+$"
+_SNAPSHOT = r"^snap-[0-9a-f]+$"
+_DEVICE = r"^/dev/(sd[a-z][0-9]{0,2}|xvd[a-z]{1,2}[0-9]{0,2})$"
+_INSTANCE_PROFILE = (
+    r"^(arn:aws[a-z\-]*:iam::[0-9]{12}:instance-profile/([!-~]+/)?)?[A-Za-z0-9_+=,.@\-]{1,128}$"
+)
 _RUN_LIST_ITEM = r"^[A-Za-z0-9_][A-Za-z0-9_:.@\-]*(\[[A-Za-z0-9_:.@\-]+\])?$"
 _CHEF_NAME = r"^[A-Za-z0-9_\-]+$"
 _SETTING = r"^[a-z][a-z0-9_]*$"
@@ -97,6 +102,9 @@ FORMS = {
     _SIZE: "an instance type (such as t3.small)",
     _SUBNET: "a subnet's id (such as subnet-0a1b2c3d)",
     _SECURITY_GROUP: "a security group's id (such as sg-0a1b2c3d)",
+    _SNAPSHOT: "a snapshot's id (such as snap-0a1b2c3d)",
+    _DEVICE: "a device (such as /dev/xvdb or /dev/sdf)",
+    _INSTANCE_PROFILE: "an instance profile (its name or its ARN)",
     _RUN_LIST_ITEM: "an item of a run list (role[NAME] or recipe[NAME])",
     _CHEF_NAME: "the name of a Chef environment (letters, digits, _ and -)",
     _SETTING: "a setting of client.rb (small letters, digits, _; a letter first)",
@@ -126,6 +134,11 @@ Region = Annotated[str, Field(pattern=_REGION)]
 Size = Annotated[str, Field(pattern=_SIZE)]
 Subnet = Annotated[str, Field(pattern=_SUBNET)]
 SecurityGroup = Annotated[str, Field(pattern=_SECURITY_GROUP)]
+Snapshot = Annotated[str, Field(pattern=_SNAPSHOT)]
+Device = Annotated[str, Field(pattern=_DEVICE)]
+InstanceProfile = Annotated[str, Field(pattern=_INSTANCE_PROFILE)]
+# Strict: otherwise 1 and "on" would be true.
+Flag = Annotated[bool, Field(strict=True)]
 RunListItem = Annotated[str, Field(pattern=_RUN_LIST_ITEM)]
 ChefEnvironment = Annotated[str, Field(pattern=_CHEF_NAME, max_length=255)]
 ClientSetting = Annotated[str, Field(pattern=_SETTING)]

@@ -145,19 +145,22 @@ def targets(found: inventory.Inventory, wanted: list[names.ServerName]) -> list[
 
     Raises:
         LostServerError: one of them is not there any more.
+        NoAddressError: one of them lacks the address that it is reached by.
     """
     return [target(found.named(name), name) for name in wanted]
 
 
 def target(server: inventory.Server | None, name: names.ServerName) -> ssh.Target:
-    """The SSH side of one server. Raises LostServerError as `targets` does."""
+    """The SSH side of one server. Raises as `targets` does."""
     if server is None or server.state is not inventory.InstanceState.RUNNING:
         raise servers.LostServerError(name, None if server is None else server.state)
-    if server.host_key is None or server.private_address is None:
+    if server.host_key is None:
         raise servers.LostServerError(name, None)
+    if server.ssh_address is None:
+        raise servers.NoAddressError(server)
     return ssh.Target(
         name=server.name,
         instance_id=server.instance_id,
-        address=server.private_address,
+        address=server.ssh_address,
         host_key=server.host_key,
     )

@@ -70,10 +70,7 @@ def tier_servers(definition: models.Definition) -> tuple[TierServers, ...]:
             tier=name,
             fewest=tier.servers.min,
             most=tier.servers.max,
-            names=tuple(
-                names.server_name(definition.deployment, name, slot)
-                for slot in range(1, tier.servers.min + 1)
-            ),
+            names=definition.names_of(name)[: tier.servers.min],
         )
         for name, tier in definition.tiers.items()
     )

@@ -7,7 +7,8 @@ examples: the reference and the JSON Schema are made from them.
 
 from __future__ import annotations
 
-from gantry.definition.models.definition import Definition
+from gantry.definition.models.definition import SERVER_NAME, Definition
+from gantry.definition.models.machines import LARGEST_USER_DATA, LONGEST_TAG_KEY, MOST_TAGS, Network, Volume
 from gantry.definition.models.notices import Approval, AssignedUser, Deadline, Notifier
 from gantry.definition.models.runs import LARGEST_FAN_OUT, SMALLEST_FAN_OUT, StepSettings, Timeouts
 from gantry.definition.models.servers import (
@@ -26,7 +27,11 @@ from gantry.definition.models.variables import Variable
 
 __all__ = [
     "LARGEST_FAN_OUT",
+    "LARGEST_USER_DATA",
+    "LONGEST_TAG_KEY",
     "MOST_SERVERS",
+    "MOST_TAGS",
+    "SERVER_NAME",
     "SMALLEST_FAN_OUT",
     "Approval",
     "AssignedUser",
@@ -39,6 +44,7 @@ __all__ = [
     "Dependency",
     "LaunchConfiguration",
     "LoadBalancer",
+    "Network",
     "Notifier",
     "Script",
     "ServerCount",
@@ -48,4 +54,5 @@ __all__ = [
     "Tier",
     "Timeouts",
     "Variable",
+    "Volume",
 ]

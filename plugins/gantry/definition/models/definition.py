@@ -8,7 +8,7 @@ from typing import Annotated
 import pydantic
 from pydantic import Field
 
-from gantry import names
+from gantry import names, templates
 from gantry.definition.fields import (
     BalancerName,
     ConfigurationName,
@@ -25,6 +25,10 @@ from gantry.definition.models import notices, runs
 from gantry.definition.models.servers import Cloud, LaunchConfiguration, Tier
 from gantry.definition.models.services import LoadBalancer, Service
 from gantry.definition.models.variables import Variable
+
+SERVER_NAME = "{{ deployment.name }}-{{ tier.name }}-{{ server.slot }}"
+LONGEST_NAME_TEMPLATE = 200
+"""Characters. What it makes has at most 63."""
 
 
 class Definition(Model):
@@ -150,6 +154,14 @@ class Definition(Model):
         description="Sets of like servers, by name.",
         examples=[{"web": {"launch_configuration": "debian", "servers": 2}}],
     )
+    server_name: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME_TEMPLATE)] = Field(
+        default=SERVER_NAME,
+        description=(
+            "What servers are called: a template that knows `deployment.name`, `tier.name` and `server.slot`, and no "
+            "more. Each name is a host name of its own within the deployment, of at most 63 characters."
+        ),
+        examples=['{{ tier.name }}{{ "%02d" | format(server.slot) }}-{{ deployment.name }}'],
+    )
     services: dict[ServiceName, Service] = Field(
         default_factory=dict,
         description="What is installed on the servers, by name.",
@@ -184,6 +196,33 @@ class Definition(Model):
     @classmethod
     def _cron(cls, value: str | None) -> str | None:
         return runs.schedule(value)
+
+    @pydantic.field_validator("server_name")
+    @classmethod
+    def _only_expressions(cls, value: str) -> str:
+        # Loops could take minutes, and names are made at each parse of the DAG.
+        if "{%" in value:
+            raise ValueError("a server's name is text and expressions {{ … }}, and no statements {% … %}")
+        return value
+
+    def name_of(self, tier: names.TierName, slot: int) -> names.ServerName:
+        """The name of the server that fills a slot of a tier; the tier need not be one of the definition any more.
+
+        Raises:
+            TemplateError: `server_name` cannot be rendered. A definition that was checked has no such one.
+        """
+        if self.server_name == SERVER_NAME:
+            return names.ServerName(f"{self.deployment}-{tier}-{slot}")
+        facts = {"deployment": {"name": self.deployment}, "tier": {"name": tier}, "server": {"slot": slot}}
+        return names.ServerName(templates.render(self.server_name, facts))
+
+    def names_of(self, tier: names.TierName) -> tuple[names.ServerName, ...]:
+        """The names that the servers of a tier can have, by slot."""
+        return tuple(self.name_of(tier, slot) for slot in range(1, self.tiers[tier].servers.max + 1))
+
+    def resource_tags(self, tier: names.TierName) -> dict[str, str]:
+        """The definition's own tags on a tier's instances and volumes; the launch configuration's win."""
+        return {**self.cloud.tags, **self.launch_configuration_of(tier).tags}
 
     def services_of(self, tier: names.TierName) -> dict[names.ServiceName, Service]:
         """The services that run on a tier, in the order of the file."""
