@@ -7,7 +7,7 @@ ON_MACHINE := docker/with-machine.sh
 TESTS := tests/unit tests/local tests/cloud tests/agent tests/chef_server tests/chef_client tests/example tests/airflow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint screenshots clean
+.PHONY: help setup demo test lint docs screenshots clean
 # Each target cleans up behind itself; two at a time would be in each other's way.
 .NOTPARALLEL:
 
@@ -31,6 +31,11 @@ lint: ## ruff and mypy
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+
+docs: ## the documentation as a site, in build/site; its reference is made anew from the models
+	@docker/setup-python.sh
+	$(PYTHON) docs/generate_reference.py
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 
 screenshots: ## the pictures of the documentation, taken from a running demo
 	@docker/setup-python.sh --group browser

@@ -1,59 +1,73 @@
-"""The documentation says what is there: every key of a definition, files that exist, examples that load."""
+"""The documentation says what is there: every key of a definition, files that exist, examples that load, commands."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
-import typing
+import shlex
+import subprocess
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Any, cast
 
 import pydantic
 import pytest
+import typer.main
+import yaml
 
 from gantry import definition
+from gantry.cli import app
 from gantry.definition import models
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "include").rglob("*.md")])
-KEYS = (ROOT / "docs" / "writing-a-definition.md").read_text()
+BASE = Path(__file__).with_name("bookshop.yaml")
+"""What the parts of definitions that pages show are put into."""
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-def fields(model: type[pydantic.BaseModel], path: str = "") -> Iterator[tuple[str, str, bool]]:
-    """Every key of the language: (where it stands, key, whether it has to be there)."""
-    for key, field in model.model_fields.items():
-        yield path or "the file", key, field.is_required()
-        for below, inner in models_in(field.annotation):
-            yield from fields(inner, ".".join(part for part in (path, key, below) if part))
+def blocks(page: Path, language: str) -> Iterator[str]:
+    """The code blocks of a page in one language, without their indentation."""
+    for indent, body in re.findall(
+        rf"^([ ]*)```{language}\n(.*?)^\1```$", page.read_text(), re.MULTILINE | re.DOTALL
+    ):
+        yield "\n".join(line.removeprefix(indent) for line in body.split("\n"))
 
 
-def models_in(annotation: object) -> Iterator[tuple[str, type[pydantic.BaseModel]]]:
-    """The models that a key's value consists of, and whether a name of the user's own comes before them."""
-    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
-        # A dependency is written as one word.
-        if annotation is not models.Dependency:
-            yield "", annotation
-        return
-    below = "NAME" if typing.get_origin(annotation) is dict else ""
-    for part in typing.get_args(annotation):
-        for _, inner in models_in(part):
-            yield below, inner
+def reference() -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "generate_reference", ROOT / "docs" / "generate_reference.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def documented() -> set[tuple[str, str, bool]]:
-    """Every row of the tables of keys."""
-    found = set()
-    for section in re.split(r"^### ", KEYS, flags=re.MULTILINE)[1:]:
-        path = section.partition("\n")[0].strip("`")
-        for bold, key in re.findall(r"^\| (\*\*)?`(\w+)`", section.partition("\n## ")[0], re.MULTILINE):
-            found.add((path, key, bool(bold)))
-    return found
+def test_the_reference_is_what_the_models_say() -> None:
+    made = reference().page()
+    assert (ROOT / "docs" / "definition-reference.md").read_text() == made, (
+        "run .venv/bin/python docs/generate_reference.py"
+    )
 
 
-def test_every_key_of_a_definition_is_explained_and_no_other() -> None:
-    assert documented() == set(fields(models.Definition))
+def test_every_key_has_a_description_and_an_example_that_is_a_value_of_it() -> None:
+    for path, model in reference().sections():
+        for key, field in model.model_fields.items():
+            place = f"{path}.{key}"
+            assert field.description, place
+            assert field.examples, place
+            kind: Any = pydantic.TypeAdapter(cast("Any", Annotated[field.annotation, field]))
+            for example in field.examples:
+                kind.validate_python(example)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@each_page
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text()
     assert "../shared" not in text
@@ -74,10 +88,100 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/writing-a-definition.md"])
-def test_definitions_in_the_documentation_load(page: str) -> None:
-    text = (ROOT / page).read_text()
-    examples = re.findall(r"^(deployment: .*?)^(?:```|END)$", text, re.MULTILINE | re.DOTALL)
-    assert examples
-    for example in examples:
-        definition.loads(example, page)
+@each_page
+def test_definitions_in_the_documentation_load(page: Path) -> None:
+    text = page.read_text()
+    # An overlay is no definition; those of the page about them are read by its own test.
+    whole = re.findall(
+        r"(?<!overlay\.schema\.json\n)^(deployment: .*?)^(?:```|END)$", text, re.MULTILINE | re.DOTALL
+    )
+    for example in whole:
+        definition.loads(example, str(page))
+
+
+@each_page
+def test_parts_of_definitions_in_the_documentation_load_within_a_whole_one(page: Path) -> None:
+    for block in blocks(page, "yaml"):
+        part = yaml.safe_load(block)
+        if "deployment" in part or "repos" in part:
+            continue
+        unknown = set(part) - set(models.Definition.model_fields)
+        assert not unknown, f"{page.name}: {unknown} in\n{block}"
+        definition.loads(yaml.safe_dump(merged(yaml.safe_load(BASE.read_text()), part)), str(page))
+
+
+def merged(whole: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """A whole definition with what a part says: its tiers, services and so on are added, or take others' places."""
+    result = dict(whole)
+    for key, value in part.items():
+        both = isinstance(value, dict) and isinstance(whole.get(key), dict)
+        result[key] = {**whole[key], **value} if both else value
+    return result
+
+
+_OURS = r"(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?(?:gantry|make|python -m gantry\S*) "
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """Every command line of ours that a page shows, in blocks and in the middle of a sentence, as words."""
+    text = page.read_text().replace("\\\n", " ")
+    lines = re.findall(rf"^ *(?:\$ )?({_OURS}.*)$", text, re.MULTILINE)
+    for line in [*lines, *re.findall(rf"`({_OURS}[^`\n]*)`", text)]:
+        words = shlex.split(line.replace("…", ""), comments=True)
+        while re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            words = words[1:]
+        yield [words[0].removeprefix(".venv/bin/"), *words[1:]]
+
+
+@each_page
+def test_commands_in_the_documentation_are_understood(page: Path) -> None:
+    for words in commands(page):
+        match words:
+            case ["gantry", *arguments]:
+                understood(arguments)
+            case ["make", target, *_] if re.fullmatch(r"[a-z]+", target):
+                assert f"\n{target}:" in (ROOT / "Makefile").read_text(), words
+            case ["python", "-m", module, *_] if module.startswith("gantry"):
+                assert importlib.util.find_spec(module), words
+
+
+def understood(arguments: list[str]) -> None:
+    """Have the command line parse these arguments, without doing anything. Placeholders are arguments too."""
+    arguments = [re.sub(r"^\[|\]$", "", each) for each in arguments if each not in ("…", "|")]
+    for end in ("&&", "||", ";", ">", "<", "2>"):
+        if end in arguments:
+            arguments = arguments[: arguments.index(end)]
+    command: Any = typer.main.get_command(app.app)
+    context = command.make_context("gantry", list(arguments), resilient_parsing=True)
+    words = arguments
+    while hasattr(command, "resolve_command"):
+        assert words, f"no command: gantry {arguments}"
+        name, command, words = command.resolve_command(context, words)
+        assert command is not None, f"unknown command: gantry {arguments}"
+        is_group = hasattr(command, "resolve_command")
+        context = command.make_context(name, list(words), parent=context, resilient_parsing=is_group)
+
+
+def test_a_command_that_does_not_exist_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="unknown command: gantry"):
+        understood(["lanch", "bookshop"])
+
+
+def test_the_documentation_builds_strictly(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("mkdocs")),
+            "build",
+            "--strict",
+            "--site-dir",
+            str(tmp_path / "site"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    pages = {page.stem for page in (ROOT / "docs").glob("*.md")}
+    assert {page.stem for page in (tmp_path / "site").glob("*.html")} == pages | {"404"}
