@@ -217,7 +217,8 @@ def _references(schema: Schema) -> Iterator[str]:
         return each
 
     _inside(schema, noted)
-    for each in inside:
+    # What names may be is no value, and stays as it is; but it may be described elsewhere.
+    for each in (*inside, schema.get("propertyNames", {})):
         yield from _references(each)
 
 

@@ -336,6 +336,21 @@ def test_every_value_says_where_it_comes_from(written: Written) -> None:
     }
 
 
+def test_who_knows_more_refuses_with_the_places_of_the_files(written: Written) -> None:
+    loaded = definition.read(written(live="tiers: {web: {servers: {max: 9}}}\n"), environment="live")
+    error = loaded.refusal(
+        [(("tiers", "web", "servers", "max"), "too many"), (("cloud", "region"), "too far")]
+    )
+    assert str(error) == (
+        "shop.yaml:3:17: too far\n"
+        "   3 | cloud: {region: eu-central-1}\n"
+        "     |                 ^^^^^^^^^^^^\n"
+        "shop.live.yaml:1:30: too many\n"
+        "   1 | tiers: {web: {servers: {max: 9}}}\n"
+        "     |                              ^"
+    )
+
+
 def test_a_short_form_is_where_its_parts_come_from(written: Written) -> None:
     loaded = definition.read(written())
     assert str(loaded.origin(("tiers", "spare", "servers", "max"))) == "shop.yaml:14:50"
