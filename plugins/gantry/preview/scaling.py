@@ -67,7 +67,7 @@ def scale(cloud: servers.Servers, definition: models.Definition, wanted: dict[st
         intended = servers.intend(found.of_tier(tier), count)
         actions |= {server.name: Action.RESUME for server in intended.resumed}
         for slot in intended.missing:
-            new = unknown.server(definition.server_name(tier, slot), tier, slot)
+            new = unknown.server(definition.name_of(tier, slot), tier, slot)
             every[new.name], actions[new.name] = new, Action.START
         image = functools.cache(lambda wanted=launch.image: cloud.image_id(wanted))
         if intended.missing:
