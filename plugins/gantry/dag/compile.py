@@ -61,9 +61,9 @@ def deployment_dags(
     """
     loaded = gantry.definition.read(pathlib.Path(path), environment=environment, variables=variables)
     definition = loaded.definition
-    found = [loaded.source.problem(place, message) for place, message in people.findings(definition)]
+    found = tuple(people.findings(definition))
     if found:
-        raise gantry.definition.DefinitionError(found)
+        raise loaded.refusal(found)
     # A task's process reads its DAG file again, and needs one DAG of it.
     wanted = get_parsing_context().dag_id
     launch, termination = definition.deployment, termination_id(definition.deployment)

@@ -218,7 +218,9 @@ def _references(schema: Schema) -> Iterator[str]:
 
     _inside(schema, noted)
     # What names may be is no value, and stays as it is; but it may be described elsewhere.
-    for each in (*inside, schema.get("propertyNames", {})):
+    if "propertyNames" in schema:
+        inside.append(schema["propertyNames"])
+    for each in inside:
         yield from _references(each)
 
 
