@@ -55,7 +55,13 @@ def install_services(definition: models.Definition, wanted: Iterable[Install], m
             f"install-{each.service.id}-{_short(each.archive.version)}",
             each.archive,
             target,
-            ("installService", each.service.id, definition.customer_id, definition.user_id, target),
+            (
+                "installService",
+                each.service.id,
+                definition.customer_of(each.service),
+                definition.user_of(each.service),
+                target,
+            ),
             definition.timeouts.install_services.total_seconds(),
         )
         files.append(file)
@@ -133,7 +139,7 @@ def configure(
     apply = jobs.Job(
         f"configure-{service.id}-{short}",
         "configureService",
-        (known.definition.user_id, known.definition.customer_id, service.id),
+        (known.definition.user_of(service), known.definition.customer_of(service), service.id),
         timeout,
         mark=(_configured(service), digest),
     )
@@ -188,11 +194,12 @@ def grant_access(
 def start_proxy(known: facts.Facts, name: names.BalancerName, server: inventory.Server, marks: Marks) -> Work:
     """Join every node of the service, and let go of addresses that are nobody's any more."""
     balancer = known.definition.load_balancers[name]
-    service = known.definition.services[balancer.service]
+    behind = known.definition.port_behind(balancer)
+    balanced = _balanced(known.definition, balancer)
     timeout = known.definition.timeouts.start_proxy.total_seconds()
     content = known.balancer_file(name, server)
     addresses = known.addresses_of(balancer.service)
-    prefix = f"proxy/{service.id}/"
+    prefix = f"proxy/{balanced}/"
     gone = [key.removeprefix(prefix) for key in marks if key.startswith(prefix)]
     leave = tuple(
         jobs.Job(f"leave-{address}", "stopProxy", (address,), timeout, unmark=(f"{prefix}{address}",))
@@ -200,29 +207,29 @@ def start_proxy(known: facts.Facts, name: names.BalancerName, server: inventory.
     )
     join = tuple(
         jobs.Job(
-            f"join-{service.id}-{address}-{_short(config_file.digest(content))}",
+            f"join-{balanced}-{address}-{_short(config_file.digest(content))}",
             "startProxy",
             (
-                service.id,
+                balanced,
                 balancer.name,
                 ",".join(balancer.aliases) or "NONE",
                 facts.address(server),
                 address,
-                str(service.port),
+                str(behind.port),
             ),
             timeout,
-            mark=(f"{prefix}{address}", str(service.port)),
+            mark=(f"{prefix}{address}", str(behind.port)),
         )
         for address in addresses
     )
-    file = session.RemoteFile(f"{session.HOME}/ws/proxy/{service.id}/enstratus.cfg", content, 0o644)
+    file = session.RemoteFile(f"{session.HOME}/ws/proxy/{balanced}/enstratus.cfg", content, 0o644)
     # Nodes join at every launch, known ones too: that is what starts a balancer again that has died.
     return Work((file,), (*leave, *join))
 
 
-def stop_proxy(definition: models.Definition, service: models.Service, marks: Marks) -> Work:
-    """Let go of every node of a service, on one balancer."""
-    prefix = f"proxy/{service.id}/"
+def stop_proxy(definition: models.Definition, name: names.BalancerName, marks: Marks) -> Work:
+    """Let go of every node of a load balancer, on one of its servers."""
+    prefix = f"proxy/{_balanced(definition, definition.load_balancers[name])}/"
     return Work(
         (),
         tuple(
@@ -294,6 +301,14 @@ def fetched(
         unmark=() if mark is None else (mark[0],),
     )
     return session.RemoteFile(link, f"{download.link()}\n".encode()), job
+
+
+def _balanced(definition: models.Definition, balancer: models.LoadBalancer) -> str:
+    """The word under which a balancer knows what it balances: a service, or a further port of one."""
+    service = definition.services[balancer.service]
+    if definition.port_behind(balancer) == service.listens[0]:
+        return service.id
+    return f"{service.id}.{balancer.service_port}"
 
 
 def _applied(service: models.Service) -> str:

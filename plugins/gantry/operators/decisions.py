@@ -139,16 +139,20 @@ def _grant_access(run: runs.Run) -> drive.Decide:
 def _start_proxy(run: runs.Run) -> drive.Decide:
     """On a balancer: every node of its service."""
     known = run.facts()
-    balancer = run.step.balancer
-    if balancer is None:
-        raise LookupError(f"{run.step.id} is about no load balancer")
+    balancer = _balancer(run)
     return lambda target, applied: work.start_proxy(known, balancer, run.server(target.name), applied.marks)
 
 
 def _stop_proxy(run: runs.Run) -> drive.Decide:
     """Whatever nodes the balancer knows."""
-    service = run.definition.services[run.service]
-    return lambda _, applied: work.stop_proxy(run.definition, service, applied.marks)
+    balancer = _balancer(run)
+    return lambda _, applied: work.stop_proxy(run.definition, balancer, applied.marks)
+
+
+def _balancer(run: runs.Run) -> names.BalancerName:
+    if run.step.balancer is None:
+        raise LookupError(f"{run.step.id} is about no load balancer")
+    return run.step.balancer
 
 
 def _stop_service(run: runs.Run) -> drive.Decide:

@@ -241,7 +241,7 @@ def test_a_termination_takes_every_node_out_and_stops_what_is_installed(
     known = world.facts().definition
     machine = Machine()
     machine.carry_out(proxy(world, machine))
-    found = work.stop_proxy(known, known.services[APP], machine.marks)
+    found = work.stop_proxy(known, FRONT, machine.marks)
     assert [job.call for job in found.jobs] == ["stopProxy 10.0.0.21", "stopProxy 10.0.0.22"]
     machine.carry_out(found)
     assert machine.marks == {}
@@ -317,3 +317,27 @@ def test_accounts_are_needed_only_where_they_are_used(world: World) -> None:
     known = dataclasses.replace(world.facts(), accounts={})
     assert proxy(world, Machine()).files == work.start_proxy(known, FRONT, world.server("proxy-1"), {}).files
     assert isinstance(known, facts.Facts)
+
+
+# --- what a definition says more of a service ----------------------------------------------------------------
+
+
+def test_a_further_port_is_balanced_beside_the_main_one_under_a_word_of_its_own(world: World) -> None:
+    ports = "    ports: {web: {port: 8000, protocol: http}, admin: {port: 8001, protocol: http}}\n"
+    text = world.text.replace("    port: 8000\n    protocol: http\n", ports)
+    back = "  back: {tier: proxy, service: app, service_port: admin, name: admin.example.com}\n"
+    world = world.but(text=text + back)
+    known, machine = world.facts(), Machine()
+    machine.carry_out(proxy(world, machine))
+    found = work.start_proxy(known, names.BalancerName("back"), world.server("proxy-1"), machine.marks)
+    assert found.jobs[0].call == "startProxy a1002.admin admin.example.com NONE 10.0.0.31 10.0.0.21 8001"
+    machine.carry_out(found)
+    machine.carry_out(work.stop_proxy(known.definition, FRONT, machine.marks))
+    assert sorted(machine.marks) == ["proxy/a1002.admin/10.0.0.21", "proxy/a1002.admin/10.0.0.22"]
+
+
+def test_scripts_are_told_a_services_own_customer_and_user(world: World) -> None:
+    own = "  db:\n    customer_id: c200\n    user_id: alice\n"
+    world = world.but(text=world.text.replace("  db:\n", own))
+    assert install(world, Machine()).jobs[0].arguments[-3:-1] == ("c200", "alice")
+    assert configure(world, Machine()).jobs[1].arguments == ("alice", "c200", "a1001")

@@ -59,6 +59,7 @@ class World:
     text: str = DEFINITION
     addresses: Mapping[str, str | None] = dataclasses.field(default_factory=lambda: SERVERS)
     password: str = PASSWORD
+    replication_password: str = "copy=me"
 
     def facts(self) -> facts.Facts:
         known = definition.loads(self.text)
@@ -67,7 +68,13 @@ class World:
             for service, each in known.services.items()
             for datasource in each.datasources
         }
-        return facts.Facts(known, inventory.Inventory(tuple(map(self.server, self.addresses))), accounts)
+        replications = {
+            service: facts.ReplicationAccount("copier", self.replication_password)
+            for service, each in known.services.items()
+            if each.replication
+        }
+        servers = inventory.Inventory(tuple(map(self.server, self.addresses)))
+        return facts.Facts(known, servers, accounts, replications)
 
     def server(self, short: str) -> inventory.Server:
         """`application-2`"""
@@ -82,6 +89,17 @@ class World:
             launched_at=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
             private_address=self.addresses[short],
         )
+
+    def replicated(self, *, replicants: int = 1) -> World:
+        """The same deployment with a replicated database."""
+        tier = "database:    {launch_configuration: debian, servers: 1}"
+        text = self.text.replace(tier, tier.replace("1}", "{min: 2, max: 4}}"))
+        text = text.replace(
+            "    datasources:\n", "    replication: {connection: bookshop_replication}\n    datasources:\n"
+        )
+        more = {f"database-{slot}": f"10.0.0.{10 + slot}" for slot in range(2, 2 + replicants)}
+        first = {"database-1": self.addresses["database-1"]}
+        return self.but(text=text, addresses={**first, **more, **self.addresses})
 
     def but(self, **changes: Any) -> World:
         return dataclasses.replace(self, **changes)

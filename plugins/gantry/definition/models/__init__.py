@@ -20,12 +20,22 @@ from gantry.definition.models.servers import (
     Ssh,
     Tier,
 )
-from gantry.definition.models.services import Datasource, Dependency, LoadBalancer, Service
+from gantry.definition.models.services import (
+    BalancerTls,
+    Datasource,
+    Dependency,
+    LoadBalancer,
+    Replication,
+    Service,
+    ServicePort,
+    ServiceTls,
+)
 
 __all__ = [
     "LARGEST_FAN_OUT",
     "MOST_SERVERS",
     "SMALLEST_FAN_OUT",
+    "BalancerTls",
     "Chef",
     "Cloud",
     "Converge",
@@ -34,9 +44,12 @@ __all__ = [
     "Dependency",
     "LaunchConfiguration",
     "LoadBalancer",
+    "Replication",
     "Script",
     "ServerCount",
     "Service",
+    "ServicePort",
+    "ServiceTls",
     "Ssh",
     "Tier",
     "Timeouts",
