@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gantry import errors, inventory, names, templates
-from gantry.agent import config_file
+from gantry.agent import config_file, tls
 from gantry.definition import models
 
 
@@ -40,6 +40,7 @@ MASTER = 1
 
 Accounts = Mapping[tuple[names.ServiceName, names.DatasourceName], Account]
 ReplicationAccounts = Mapping[names.ServiceName, ReplicationAccount]
+Certificates = Mapping[names.ConnectionId, tls.Certificate]
 
 
 class CustomFactError(errors.GantryError):
@@ -95,7 +96,8 @@ class ReplicationAccountError(errors.GantryError):
 class Facts:
     """The deployment as its servers may know it.
 
-    `accounts` and `replications` hold those that are needed for what is asked, and perhaps no others.
+    `accounts`, `replications` and `certificates` (by connection) hold those that are needed for what is asked, and
+    perhaps no others.
     """
 
     definition: models.Definition
@@ -104,6 +106,13 @@ class Facts:
     replications: ReplicationAccounts = dataclasses.field(
         default_factory=lambda: types.MappingProxyType({}), repr=False
     )
+    certificates: Certificates = dataclasses.field(
+        default_factory=lambda: types.MappingProxyType({}), repr=False
+    )
+
+    def certificate(self, wanted: models.ServiceTls | models.BalancerTls | None) -> tls.Certificate | None:
+        """The certificate that a part of the definition names, if it names one."""
+        return None if wanted is None else self.certificates[wanted.connection]
 
     def is_replicant(self, name: names.ServiceName, server: inventory.Server) -> bool:
         """Whether a service is a copy of its master on this server."""

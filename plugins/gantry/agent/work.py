@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 
 from gantry import inventory, names
-from gantry.agent import config_file, facts, jobs, session
+from gantry.agent import config_file, facts, jobs, session, tls
 from gantry.agent.drive import Applied, Work
 from gantry.definition import models
 
@@ -119,7 +119,8 @@ def configure(
     """
     service = known.definition.services[name]
     content = known.service_file(name, server)
-    digest = _applied_digest(content, applied.marks, service)
+    certificate = known.certificate(service.tls)
+    digest = _applied_digest(content, applied.marks, service, certificate)
     if applied.marks.get(_applied(service)) == digest and applied.healthy and not forced:
         return Work()
     after = () if separate_restart(service) else _restart(known.definition, service, digest)
@@ -136,20 +137,29 @@ def configure(
         remove=(path,),
         unmark=(_applied(service), _configured(service)),
     )
+    files = () if certificate is None else certificate.files(path.removesuffix(".cfg"))
+    paths = tuple(file.path for file in files)
     apply = jobs.Job(
         f"configure-{service.id}-{short}",
         "configureService",
-        (known.definition.user_of(service), known.definition.customer_of(service), service.id),
+        (
+            known.definition.user_of(service),
+            known.definition.customer_of(service),
+            service.id,
+            *((service.tls.address, *paths) if service.tls else ()),
+        ),
         timeout,
+        remove=paths,
         mark=(_configured(service), digest),
     )
-    return Work((session.RemoteFile(path, content),), (put, apply, *after))
+    return Work((session.RemoteFile(path, content), *files), (put, apply, *after))
 
 
 def restart(known: facts.Facts, name: names.ServiceName, server: inventory.Server, applied: Applied) -> Work:
     """Stop, start, wait for the check: the second half of `configure` where the datasource comes between."""
     service = known.definition.services[name]
-    digest = _applied_digest(known.service_file(name, server), applied.marks, service)
+    certificate = known.certificate(service.tls)
+    digest = _applied_digest(known.service_file(name, server), applied.marks, service, certificate)
     if applied.marks.get(_applied(service)) == digest and applied.healthy:
         return Work()
     return Work((), _restart(known.definition, service, digest))
@@ -205,9 +215,13 @@ def start_proxy(known: facts.Facts, name: names.BalancerName, server: inventory.
         jobs.Job(f"leave-{address}", "stopProxy", (address,), timeout, unmark=(f"{prefix}{address}",))
         for address in sorted(set(gone) - set(addresses))
     )
+    certificate = known.certificate(balancer.tls)
+    version = _short(f"{config_file.digest(content)}{certificate.digest if certificate else ''}")
+    files = certificate.files(f"{session.TEMPORARY}/proxy-{balanced}-{version}") if certificate else ()
+    paths = tuple(file.path for file in files)
     join = tuple(
         jobs.Job(
-            f"join-{balanced}-{address}-{_short(config_file.digest(content))}",
+            f"join-{balanced}-{address}-{version}",
             "startProxy",
             (
                 balanced,
@@ -216,15 +230,18 @@ def start_proxy(known: facts.Facts, name: names.BalancerName, server: inventory.
                 facts.address(server),
                 address,
                 str(behind.port),
+                *paths,
             ),
             timeout,
+            # All joins read them; they run one after the other, and what does not run is cleaned up after.
+            remove=paths if address == addresses[-1] else (),
             mark=(f"{prefix}{address}", str(behind.port)),
         )
         for address in addresses
     )
     file = session.RemoteFile(f"{session.HOME}/ws/proxy/{balanced}/enstratus.cfg", content, 0o644)
     # Nodes join at every launch, known ones too: that is what starts a balancer again that has died.
-    return Work((file,), (*leave, *join))
+    return Work((file, *(files if join else ())), (*leave, *join))
 
 
 def stop_proxy(definition: models.Definition, name: names.BalancerName, marks: Marks) -> Work:
@@ -319,9 +336,13 @@ def _configured(service: models.Service) -> str:
     return f"{service.id}/configured"
 
 
-def _applied_digest(content: bytes, marks: Marks, service: models.Service) -> str:
-    archive = marks.get(f"{service.id}/archive", "")
-    return hashlib.sha256(f"{config_file.digest(content)} {archive}".encode()).hexdigest()
+def _applied_digest(
+    content: bytes, marks: Marks, service: models.Service, certificate: tls.Certificate | None
+) -> str:
+    parts = [config_file.digest(content), marks.get(f"{service.id}/archive", "")]
+    if service.tls is not None and certificate is not None:
+        parts += [service.tls.address, certificate.digest]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def _short(version: str) -> str:

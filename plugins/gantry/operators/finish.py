@@ -60,8 +60,10 @@ def summary(run: runs.Run, found: status.DeploymentStatus, times: status.Timelin
         agent = found.agents.get(server.name, "?")
         yield f"  {server.name:<28} {server.private_address or '-':<15} {server.instance_id} agent={agent} {services}"
     for name, balancer in definition.load_balancers.items():
+        scheme = "https" if balancer.tls else definition.port_behind(balancer).protocol
         for server in run.inventory.of_tier(balancer.tier):
-            yield f"  load balancer {name}: http://{server.private_address}:{balancer.port}/ for {balancer.name}"
+            place = f"{scheme}://{server.private_address}:{balancer.port}/"
+            yield f"  load balancer {name}: {place} for {balancer.name}"
     yield "timeline"
     begun = times.span.started
     for each in times.phases:

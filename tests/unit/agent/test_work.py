@@ -261,6 +261,8 @@ def every_step(world: World) -> Iterator[Work]:
     yield work.restart(known, DB, server, Applied({}))
     yield grant(world, Machine())
     yield proxy(world, Machine())
+    yield configure(world.with_tls(), Machine())
+    yield proxy(world.with_tls(), Machine())
 
 
 def test_no_argument_mark_or_name_holds_a_secret_and_every_secret_is_removed_by_the_job_that_reads_it(
@@ -268,7 +270,7 @@ def test_no_argument_mark_or_name_holds_a_secret_and_every_secret_is_removed_by_
 ) -> None:
     # A word that nothing else contains.
     world = world.but(password="hunter2hunter2")
-    secrets = ("hunter2hunter2", "5ecre7", "X-Amz-Signature")
+    secrets = ("hunter2hunter2", "5ecre7", "X-Amz-Signature", "pr1vate key")
     seen = set()
     for found in every_step(world):
         for job in found.jobs:
@@ -341,3 +343,50 @@ def test_scripts_are_told_a_services_own_customer_and_user(world: World) -> None
     world = world.but(text=world.text.replace("  db:\n", own))
     assert install(world, Machine()).jobs[0].arguments[-3:-1] == ("c200", "alice")
     assert configure(world, Machine()).jobs[1].arguments == ("alice", "c200", "a1001")
+
+
+def renewed(world: World) -> World:
+    return world.but(certificate=dataclasses.replace(world.certificate, certificate="another one\n"))
+
+
+def test_a_service_is_configured_with_its_certificate_and_again_only_when_it_is_renewed(world: World) -> None:
+    world = world.with_tls()
+    machine = Machine()
+    found = configure(world, machine)
+    address, *paths = found.jobs[1].arguments[3:]
+    assert address == "db.example.com"
+    assert [path.rpartition(".")[2] for path in paths] == ["crt", "key", "chain"]
+    assert [file.path for file in found.files[1:]] == paths == list(found.jobs[1].remove)
+    machine.carry_out(found)
+    assert configure(world, machine) == Work()
+    assert machine.carry_out(configure(renewed(world), machine)) == CONFIGURED
+    elsewhere = world.but(text=world.text.replace("db.example.com", "sql.example.com"))
+    assert machine.carry_out(configure(elsewhere, machine)) == CONFIGURED
+
+
+def test_a_certificate_without_a_chain_is_two_files(world: World) -> None:
+    world = world.with_tls()
+    world = world.but(certificate=dataclasses.replace(world.certificate, chain=""))
+    assert len(configure(world, Machine()).jobs[1].arguments) == 6
+    assert len(proxy(world, Machine()).jobs[0].arguments) == 8
+
+
+def test_nodes_join_with_the_certificate_which_goes_with_the_last_of_them(world: World) -> None:
+    found = proxy(world.with_tls(), Machine())
+    paths = tuple(file.path for file in found.files[1:])
+    assert [path.rpartition(".")[2] for path in paths] == ["crt", "key", "chain"]
+    assert [job.arguments[6:] for job in found.jobs] == [paths, paths]
+    assert [job.remove for job in found.jobs] == [(), paths]
+    assert b"port.1.publicPort=443\n" in found.files[0].content
+    assert {job.name for job in found.jobs}.isdisjoint(
+        job.name for job in proxy(renewed(world.with_tls()), Machine()).jobs
+    )
+
+
+def test_no_certificate_is_sent_where_nobody_joins(world: World) -> None:
+    world = world.with_tls()
+    none = world.but(
+        addresses={name: at for name, at in world.addresses.items() if "application" not in name}
+    )
+    found = proxy(none, Machine())
+    assert (len(found.files), found.jobs) == (1, ())

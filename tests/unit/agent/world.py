@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gantry import definition, inventory, names
-from gantry.agent import facts
+from gantry.agent import facts, tls
 
 DEFINITION = """\
 deployment: bookshop
@@ -52,6 +52,18 @@ SERVERS = {
 PASSWORD = "pa=ss wo$rd'\"`\\#&é"
 
 
+TLS = names.ConnectionId("shop_tls")
+CERTIFICATE = tls.Certificate(
+    certificate="the certificate\n",
+    chain="the chain\n",
+    key="the pr1vate key\n",
+    names=("shop.example.com",),
+    issuer="CN=authority",
+    begins=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    ends=datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC),
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class World:
     """The deployment, and how to imagine it otherwise."""
@@ -60,6 +72,7 @@ class World:
     addresses: Mapping[str, str | None] = dataclasses.field(default_factory=lambda: SERVERS)
     password: str = PASSWORD
     replication_password: str = "copy=me"
+    certificate: tls.Certificate = CERTIFICATE
 
     def facts(self) -> facts.Facts:
         known = definition.loads(self.text)
@@ -74,7 +87,7 @@ class World:
             if each.replication
         }
         servers = inventory.Inventory(tuple(map(self.server, self.addresses)))
-        return facts.Facts(known, servers, accounts, replications)
+        return facts.Facts(known, servers, accounts, replications, {TLS: self.certificate})
 
     def server(self, short: str) -> inventory.Server:
         """`application-2`"""
@@ -100,6 +113,12 @@ class World:
         more = {f"database-{slot}": f"10.0.0.{10 + slot}" for slot in range(2, 2 + replicants)}
         first = {"database-1": self.addresses["database-1"]}
         return self.but(text=text, addresses={**first, **more, **self.addresses})
+
+    def with_tls(self) -> World:
+        """The same deployment with a certificate for the database and one for the balancer."""
+        address = "    tls: {connection: shop_tls, address: db.example.com}\n"
+        text = self.text.replace("    id: a1001\n", f"    id: a1001\n{address}")
+        return self.but(text=text.replace("port: 80,", "tls: {connection: shop_tls},"))
 
     def but(self, **changes: Any) -> World:
         return dataclasses.replace(self, **changes)
