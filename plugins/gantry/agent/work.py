@@ -78,7 +78,9 @@ def install_datasources(
     dumps: Mapping[names.DatasourceName, Download],
     marks: Marks,
 ) -> Work:
-    """Load the datasources that are not loaded yet, or that changed."""
+    """Load the datasources that are not loaded yet, or that changed. Replicants get theirs from the master."""
+    if known.is_replicant(name, server):
+        return Work()
     service = known.definition.services[name]
     files: list[session.RemoteFile] = []
     calls: list[jobs.Job] = []
@@ -115,30 +117,75 @@ def configure(
     """Hand over `enstratus.cfg`, configure, restart, wait for the check; nothing if nothing changed.
 
     A service that is configured as it should be and does not say OK is only restarted. With the other order of
-    steps (configure first) the restart is a step of its own.
+    steps (configure first) the restart is a step of its own. A master is then opened for its replicants, which have
+    their turn after it.
     """
+    if known.is_replicant(name, server):
+        return Work()
+    separate = separate_restart(known.definition.services[name])
+    found = _set_up(known, name, server, applied, forced=forced, restarts=not separate)
+    return found if separate else _then_open(known, name, server, applied.marks, found)
+
+
+def configure_replicant(
+    known: facts.Facts,
+    name: names.ServiceName,
+    server: inventory.Server,
+    applied: Applied,
+    *,
+    forced: bool = False,
+) -> Work:
+    """As `configure`, for the replicants of a service whose master runs. The master itself has had its turn."""
+    if not known.is_replicant(name, server):
+        return Work()
+    return _set_up(known, name, server, applied, forced=forced, restarts=True)
+
+
+def restart(known: facts.Facts, name: names.ServiceName, server: inventory.Server, applied: Applied) -> Work:
+    """Stop, start, wait for the check: the second half of `configure` where the datasource comes between."""
+    if known.is_replicant(name, server):
+        return Work()
+    service = known.definition.services[name]
+    certificate = known.certificate(service.tls)
+    digest = _applied_digest(known.service_file(name, server), applied.marks, service, certificate)
+    is_done = applied.marks.get(_applied(service)) == digest and applied.healthy
+    found = Work() if is_done else Work((), _restart(known.definition, service, digest))
+    return _then_open(known, name, server, applied.marks, found)
+
+
+def _set_up(
+    known: facts.Facts,
+    name: names.ServiceName,
+    server: inventory.Server,
+    applied: Applied,
+    *,
+    forced: bool,
+    restarts: bool,
+) -> Work:
     service = known.definition.services[name]
     content = known.service_file(name, server)
     certificate = known.certificate(service.tls)
     digest = _applied_digest(content, applied.marks, service, certificate)
     if applied.marks.get(_applied(service)) == digest and applied.healthy and not forced:
         return Work()
-    after = () if separate_restart(service) else _restart(known.definition, service, digest)
+    after = _restart(known.definition, service, digest) if restarts else ()
     if applied.marks.get(_configured(service)) == digest and not forced:
         return Work((), after)
     short = _short(digest)
     path = f"{session.TEMPORARY}/configure-{service.id}-{short}.cfg"
-    timeout = known.definition.timeouts.configure.total_seconds()
+    timeouts = known.definition.timeouts
     put = jobs.Job(
         f"put-{service.id}-{short}",
         "putConfig",
         (service.id, path),
-        timeout,
+        timeouts.configure.total_seconds(),
         remove=(path,),
         unmark=(_applied(service), _configured(service)),
     )
     files = () if certificate is None else certificate.files(path.removesuffix(".cfg"))
     paths = tuple(file.path for file in files)
+    # A replicant copies its master's data now, which takes what loading them took.
+    copies = known.is_replicant(name, server)
     apply = jobs.Job(
         f"configure-{service.id}-{short}",
         "configureService",
@@ -148,21 +195,23 @@ def configure(
             service.id,
             *((service.tls.address, *paths) if service.tls else ()),
         ),
-        timeout,
+        (timeouts.install_datasources if copies else timeouts.configure).total_seconds(),
         remove=paths,
         mark=(_configured(service), digest),
     )
     return Work((session.RemoteFile(path, content), *files), (put, apply, *after))
 
 
-def restart(known: facts.Facts, name: names.ServiceName, server: inventory.Server, applied: Applied) -> Work:
-    """Stop, start, wait for the check: the second half of `configure` where the datasource comes between."""
+def _then_open(
+    known: facts.Facts, name: names.ServiceName, server: inventory.Server, marks: Marks, found: Work
+) -> Work:
+    """A master's work, and after it the opening of its account for exactly its replicants."""
     service = known.definition.services[name]
-    certificate = known.certificate(service.tls)
-    digest = _applied_digest(known.service_file(name, server), applied.marks, service, certificate)
-    if applied.marks.get(_applied(service)) == digest and applied.healthy:
-        return Work()
-    return Work((), _restart(known.definition, service, digest))
+    if service.replication is None:
+        return found
+    content = known.replication_file(name, server)
+    opening = _grant(known, service, "replication", content, marks)
+    return Work((*found.files, *opening.files), (*found.jobs, *opening.jobs))
 
 
 def grant_access(
@@ -174,31 +223,34 @@ def grant_access(
 ) -> Work:
     """Open the database for exactly the addresses of the dependent's servers."""
     service = known.definition.services[name]
-    files: list[session.RemoteFile] = []
-    calls: list[jobs.Job] = []
+    found = Work()
     for dependency in known.definition.services[dependent].depends_on:
         if dependency.service != name or dependency.datasource is None:
             continue
         content = known.grant_file(name, dependency.datasource, server, dependent)
-        digest = config_file.digest(content)
-        key = f"{service.id}/grant.{dependent}.{dependency.datasource}"
-        if marks.get(key) == digest:
-            continue
-        job_name = f"grant-{service.id}-{dependent}-{dependency.datasource}-{_short(digest)}"
-        path = f"{session.TEMPORARY}/{job_name}.cfg"
-        files.append(session.RemoteFile(path, content))
-        calls.append(
-            jobs.Job(
-                job_name,
-                "grantDatabaseAccess",
-                (service.id, path),
-                known.definition.timeouts.grant_access.total_seconds(),
-                remove=(path,),
-                mark=(key, digest),
-                unmark=(key,),
-            )
-        )
-    return Work(tuple(files), tuple(calls))
+        grant = _grant(known, service, f"{dependent}.{dependency.datasource}", content, marks)
+        found = Work((*found.files, *grant.files), (*found.jobs, *grant.jobs))
+    return found
+
+
+def _grant(known: facts.Facts, service: models.Service, what: str, content: bytes, marks: Marks) -> Work:
+    """Hand a file to `grantDatabaseAccess`, unless this very file was handed to it last. `what` names the grant."""
+    digest = config_file.digest(content)
+    key = f"{service.id}/grant.{what}"
+    if marks.get(key) == digest:
+        return Work()
+    name = f"grant-{service.id}-{what.replace('.', '-')}-{_short(digest)}"
+    path = f"{session.TEMPORARY}/{name}.cfg"
+    job = jobs.Job(
+        name,
+        "grantDatabaseAccess",
+        (service.id, path),
+        known.definition.timeouts.grant_access.total_seconds(),
+        remove=(path,),
+        mark=(key, digest),
+        unmark=(key,),
+    )
+    return Work((session.RemoteFile(path, content),), (job,))
 
 
 def start_proxy(known: facts.Facts, name: names.BalancerName, server: inventory.Server, marks: Marks) -> Work:

@@ -125,6 +125,15 @@ def _restart(run: runs.Run) -> drive.Decide:
     return lambda target, applied: work.restart(known, run.service, run.server(target.name), applied)
 
 
+def _configure_replicants(run: runs.Run) -> drive.Decide:
+    """As `_configure`, on the servers that it leaves out."""
+    known = run.facts(run.service)
+    forced = run.service in run.redeploy
+    return lambda target, applied: work.configure_replicant(
+        known, run.service, run.server(target.name), applied, forced=forced
+    )
+
+
 def _grant_access(run: runs.Run) -> drive.Decide:
     """On the database's servers: the access for exactly the dependent's addresses."""
     known = run.facts(run.service)
@@ -174,6 +183,7 @@ _DECISIONS: dict[StepKind, _Decision] = {
     StepKind.INSTALL_DATASOURCES: _Decision(_install_datasources),
     StepKind.CONFIGURE: _Decision(_configure, _check),
     StepKind.RESTART: _Decision(_restart, _check),
+    StepKind.CONFIGURE_REPLICANTS: _Decision(_configure_replicants, _check),
     StepKind.GRANT_ACCESS: _Decision(_grant_access),
     StepKind.START_PROXY: _Decision(_start_proxy),
     StepKind.STOP_PROXY: _Decision(_stop_proxy),
