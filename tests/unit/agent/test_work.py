@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -262,6 +262,9 @@ def every_step(world: World) -> Iterator[Work]:
     yield grant(world, Machine())
     yield proxy(world, Machine())
     yield configure(world.with_tls(), Machine())
+    replicated = world.replicated()
+    for decide, name in ((work.configure, "database-1"), (work.configure_replicant, "database-2")):
+        yield decide(replicated.facts(), DB, replicated.server(name), Applied({}))
     yield proxy(world.with_tls(), Machine())
 
 
@@ -269,8 +272,8 @@ def test_no_argument_mark_or_name_holds_a_secret_and_every_secret_is_removed_by_
     world: World,
 ) -> None:
     # A word that nothing else contains.
-    world = world.but(password="hunter2hunter2")
-    secrets = ("hunter2hunter2", "5ecre7", "X-Amz-Signature", "pr1vate key")
+    world = world.but(password="hunter2hunter2", replication_password="c0py-that")
+    secrets = ("hunter2hunter2", "5ecre7", "X-Amz-Signature", "pr1vate key", "c0py-that")
     seen = set()
     for found in every_step(world):
         for job in found.jobs:
@@ -390,3 +393,86 @@ def test_no_certificate_is_sent_where_nobody_joins(world: World) -> None:
     )
     found = proxy(none, Machine())
     assert (len(found.files), found.jobs) == (1, ())
+
+
+# --- replication ---------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Pair:
+    """A replicated database: its master and a replicant."""
+
+    world: World
+    master: Machine = dataclasses.field(default_factory=Machine)
+    replicant: Machine = dataclasses.field(default_factory=Machine)
+
+    def step(self, decide: Callable[..., Work]) -> tuple[list[str], list[str]]:
+        """What a step runs on the master, and on the replicant."""
+        known = self.world.facts()
+        master, replicant = (
+            machine.carry_out(decide(known, DB, self.world.server(server), machine.applied()))
+            for server, machine in (("database-1", self.master), ("database-2", self.replicant))
+        )
+        return master, replicant
+
+
+@pytest.fixture
+def pair(world: World) -> Pair:
+    return Pair(world.replicated())
+
+
+def test_the_master_is_configured_and_opened_before_the_replicants_have_their_turn(pair: Pair) -> None:
+    assert pair.step(work.configure) == ([*CONFIGURED, "grantDatabaseAccess"], [])
+    assert pair.step(work.configure_replicant) == ([], CONFIGURED)
+    assert pair.step(work.configure) == pair.step(work.configure_replicant) == ([], [])
+
+
+def test_with_configure_first_the_master_is_opened_after_its_restart(pair: Pair) -> None:
+    pair.world = pair.world.but(
+        text=pair.world.text.replace("    id: a1001\n", "    id: a1001\n    order: configure-first\n")
+    )
+    assert pair.step(work.configure) == (CONFIGURED[:2], [])
+    assert pair.step(work.restart) == ([*RESTARTED, "grantDatabaseAccess"], [])
+    assert pair.step(work.configure_replicant) == ([], CONFIGURED)
+
+
+def test_datasources_are_loaded_on_the_master_only(pair: Pair) -> None:
+    dumps = {CATALOG: archive("one", "s3://bookshop/datasource.sql")}
+    known = pair.world.facts()
+    scripts_on = [
+        scripts(work.install_datasources(known, DB, pair.world.server(server), dumps, {}))
+        for server in ("database-1", "database-2")
+    ]
+    assert scripts_on == [["installDataSource"], []]
+
+
+def test_access_is_granted_on_master_and_replicants_alike(pair: Pair) -> None:
+    known = pair.world.facts()
+    for server in ("database-1", "database-2"):
+        found = work.grant_access(known, DB, pair.world.server(server), APP, {})
+        assert scripts(found) == ["grantDatabaseAccess"]
+        assert f"serverId=bookshop-{server}\n".encode() in found.files[0].content
+
+
+def test_one_more_replicant_is_let_in_without_a_restart_of_the_master(pair: Pair, world: World) -> None:
+    pair.step(work.configure)
+    pair.step(work.configure_replicant)
+    pair.world = world.replicated(replicants=2)
+    assert pair.step(work.configure) == (["grantDatabaseAccess"], [])
+    assert pair.step(work.configure_replicant) == ([], [])
+
+
+def test_another_replication_password_reaches_both_sides(pair: Pair) -> None:
+    pair.step(work.configure)
+    pair.step(work.configure_replicant)
+    pair.world = pair.world.but(replication_password="another")
+    assert pair.step(work.configure) == (["grantDatabaseAccess"], [])
+    assert pair.step(work.configure_replicant) == ([], CONFIGURED)
+
+
+def test_a_replicant_has_as_long_for_its_copy_as_a_datasource_for_its_load(pair: Pair) -> None:
+    known = pair.world.facts()
+    found = work.configure_replicant(known, DB, pair.world.server("database-2"), Applied({}))
+    timeouts = {job.script: job.timeout for job in found.jobs}
+    assert timeouts["configureService"] == known.definition.timeouts.install_datasources.total_seconds()
+    assert timeouts["startService"] == known.definition.timeouts.configure.total_seconds()
