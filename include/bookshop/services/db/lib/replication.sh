@@ -76,18 +76,19 @@ is_replicant() {
 
 # replica_now: OK, or why this replicant does not follow its master.
 replica_now() {
-    printf 'SHOW REPLICA STATUS\\G' | sql | awk -F': ' '
-        { sub(/^ +/, "") }
-        $1 == "Slave_IO_Running" { reading = $2 }
-        $1 == "Slave_SQL_Running" { applying = $2 }
-        $1 == "Last_IO_Error" { reads = substr($0, length($1) + 3) }
-        $1 == "Last_SQL_Error" { applies = substr($0, length($1) + 3) }
-        END {
-            if (reading == "") print "this replicant follows no master"
-            else if (applying != "Yes") print "cannot do what its master did: " applies
-            else if (reading != "Yes") print "cannot read from its master (" reading "): " reads
-            else print "OK"
-        }'
+    mariadb --defaults-file="$settings" --user=root --connect-timeout=5 --vertical --execute='SHOW REPLICA STATUS' |
+        awk -F': ' '
+            { sub(/^ +/, "") }
+            $1 == "Slave_IO_Running" { reading = $2 }
+            $1 == "Slave_SQL_Running" { applying = $2 }
+            $1 == "Last_IO_Error" { reads = substr($0, length($1) + 3) }
+            $1 == "Last_SQL_Error" { applies = substr($0, length($1) + 3) }
+            END {
+                if (reading == "") print "this replicant follows no master"
+                else if (applying != "Yes") print "cannot do what its master did: " applies
+                else if (reading != "Yes") print "cannot read from its master (" reading "): " reads
+                else print "OK"
+            }'
 }
 
 # replica_answer: the same, with a moment for a link that is just being made.
