@@ -21,8 +21,8 @@ read_primary() {
 # argument list.
 primary_options() {
     printf '[client]\nhost=%s\nport=%s\nprotocol=tcp\nloose-connect-timeout=10\n' "$primary" "$primary_port"
-    printf '%s\n' "$replication_user" | sed 's/\\/\\\\/g; s/.*/user="&"/'
-    printf '%s\n' "$replication_password" | sed 's/\\/\\\\/g; s/.*/password="&"/'
+    printf '%s\n' "$replication_user" | sed 's/[\\"]/\\&/g; s/.*/user="&"/'
+    printf '%s\n' "$replication_password" | sed 's/[\\"]/\\&/g; s/.*/password="&"/'
 }
 
 # follow_primary: makes this instance a copy of the master unless it is one, and has it follow from there.
