@@ -291,7 +291,7 @@ def start_proxy(known: facts.Facts, name: names.BalancerName, server: inventory.
         )
         for address in addresses
     )
-    file = session.RemoteFile(f"{session.HOME}/ws/proxy/{balanced}/enstratus.cfg", content, 0o644)
+    file = session.RemoteFile(balancer_config(known.definition, balancer), content, 0o644)
     # Nodes join at every launch, known ones too: that is what starts a balancer again that has died.
     return Work((file, *(files if join else ())), (*leave, *join))
 
@@ -322,6 +322,11 @@ def stop_service(definition: models.Definition, service: models.Service, marks: 
     timeout = definition.timeouts.stop.total_seconds()
     job = jobs.Job(f"stop-{service.id}", "stopService", (service.id,), timeout, unmark=(_applied(service),))
     return Work((), (job,))
+
+
+def balancer_config(definition: models.Definition, balancer: models.LoadBalancer) -> str:
+    """Where a balancer keeps what it was told of the service that it stands in front of."""
+    return f"{session.HOME}/ws/proxy/{_balanced(definition, balancer)}/enstratus.cfg"
 
 
 def separate_restart(service: models.Service) -> bool:
