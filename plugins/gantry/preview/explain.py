@@ -158,7 +158,10 @@ def _configure(scene: Scene) -> Iterator[report.Change]:
         for reason in each.reasons
     ]
     # Without one, the file has been handed over by an earlier launch, and the service only wants a restart.
-    sent = next((each.content for each in scene.work.files if each.path.startswith(session.TEMPORARY)), None)
+    handed = {job.arguments[1] for job in scene.work.jobs if job.script == "putConfig"}
+    sent = next((each.content for each in scene.work.files if each.path in handed), None)
+    if all(job.script == "grantDatabaseAccess" for job in scene.work.jobs):
+        reasons.append("its replicants, or their account, have changed")
     if sent is not None and path in scene.state.unreadable:
         reasons.append(f"no diff: {path} {scene.state.unreadable[path]}")
     elif sent is not None:
@@ -200,6 +203,9 @@ def _start_proxy(scene: Scene) -> Iterator[report.Change]:
     lines: tuple[str, ...] = ()
     told = False
     for file in scene.work.files:
+        if file.path.startswith(f"{session.TEMPORARY}/"):
+            # On their way to a script: a certificate and its key.
+            continue
         before = scene.state.configs.get(file.path)
         told = told or before is not None
         lines += diff.unified(file.path, before, file.content.decode(), scene.secrets)
@@ -248,6 +254,7 @@ _WORDS: dict[StepKind, Callable[[Scene], Iterator[report.Change]]] = {
     StepKind.INSTALL_SERVICES: _install_services,
     StepKind.INSTALL_DATASOURCES: _install_datasources,
     StepKind.CONFIGURE: _configure,
+    StepKind.CONFIGURE_REPLICANTS: _configure,
     StepKind.RESTART: _restart,
     StepKind.GRANT_ACCESS: _grant_access,
     StepKind.START_PROXY: _start_proxy,

@@ -22,7 +22,16 @@ from gantry.definition.models.servers import (
     Ssh,
     Tier,
 )
-from gantry.definition.models.services import Datasource, Dependency, LoadBalancer, Service
+from gantry.definition.models.services import (
+    BalancerTls,
+    Datasource,
+    Dependency,
+    LoadBalancer,
+    Replication,
+    Service,
+    ServicePort,
+    ServiceTls,
+)
 from gantry.definition.models.variables import Variable
 
 __all__ = [
@@ -35,6 +44,7 @@ __all__ = [
     "SMALLEST_FAN_OUT",
     "Approval",
     "AssignedUser",
+    "BalancerTls",
     "Chef",
     "Cloud",
     "Converge",
@@ -46,9 +56,12 @@ __all__ = [
     "LoadBalancer",
     "Network",
     "Notifier",
+    "Replication",
     "Script",
     "ServerCount",
     "Service",
+    "ServicePort",
+    "ServiceTls",
     "Ssh",
     "StepSettings",
     "Tier",

@@ -23,7 +23,7 @@ from gantry.definition.fields import (
 )
 from gantry.definition.models import notices, runs
 from gantry.definition.models.servers import Cloud, LaunchConfiguration, Tier
-from gantry.definition.models.services import LoadBalancer, Service
+from gantry.definition.models.services import LoadBalancer, Service, ServicePort
 from gantry.definition.models.variables import Variable
 
 SERVER_NAME = "{{ deployment.name }}-{{ tier.name }}-{{ server.slot }}"
@@ -240,3 +240,18 @@ class Definition(Model):
     def launch_configuration_of(self, tier: names.TierName) -> LaunchConfiguration:
         """The launch configuration that a tier's servers are made from."""
         return self.launch_configurations[self.tiers[tier].launch_configuration]
+
+    def port_behind(self, balancer: LoadBalancer) -> ServicePort:
+        """The port that a load balancer sends to."""
+        service = self.services[balancer.service]
+        if balancer.service_port is not None and balancer.service_port in service.ports:
+            return service.ports[balancer.service_port]
+        return service.listens[0]
+
+    def customer_of(self, service: Service) -> names.CustomerId:
+        """The customer that a service belongs to."""
+        return service.customer_id or self.customer_id
+
+    def user_of(self, service: Service) -> str:
+        """The user on whose behalf a service is installed and configured."""
+        return service.user_id or self.user_id

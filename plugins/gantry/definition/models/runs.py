@@ -88,7 +88,7 @@ class Timeouts(Model):
     )
     install_datasources: Duration = Field(
         default=datetime.timedelta(minutes=60),
-        description="Download and load of one datasource.",
+        description="Download and load of one datasource; the copying of a replicant.",
         examples=["2h"],
     )
     configure: Duration = Field(
