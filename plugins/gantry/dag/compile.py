@@ -12,7 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, Asset, BaseOperator, CronTriggerTimetable, TaskGroup, task_group
+from airflow.sdk import (
+    DAG,
+    Asset,
+    BaseOperator,
+    CronTriggerTimetable,
+    TaskGroup,
+    get_parsing_context,
+    task_group,
+)
 
 import gantry.definition
 from gantry import names
@@ -49,11 +57,25 @@ def deployment_dags(
         environment: such as `staging`: the overlay `bookshop.staging.yaml` is laid over it.
         variables: values for the definition's variables. They win over the overlay's.
 
+    Returns:
+        Both DAGs. Where a task of one is about to run, the other is a stand-in without tasks.
+
     Raises:
         DefinitionError: the definition is wrong; Airflow shows the message, which begins `file:line:column`.
     """
     definition = gantry.definition.load(pathlib.Path(path), environment=environment, variables=variables)
-    return launch_dag(definition), termination_dag(definition)
+    # A task's process reads its DAG file again, and needs one DAG of it.
+    wanted = get_parsing_context().dag_id
+    launch, termination = definition.deployment, termination_id(definition.deployment)
+    return (
+        launch_dag(definition) if wanted in (None, launch) else DAG(launch, schedule=None),
+        termination_dag(definition) if wanted in (None, termination) else DAG(termination, schedule=None),
+    )
+
+
+def termination_id(deployment: names.DeploymentName) -> str:
+    """The id of the DAG that terminates a deployment. The other's is the deployment's name."""
+    return f"{deployment}.terminate"
 
 
 def launch_dag(definition: models.Definition) -> DAG:
@@ -81,7 +103,7 @@ def termination_dag(definition: models.Definition) -> DAG:
     dag = _dag(
         definition,
         plan,
-        dag_id=f"{definition.deployment}.terminate",
+        dag_id=termination_id(definition.deployment),
         description=f"Terminate the deployment {definition.deployment}",
         schedule=None,
         doc_md=docs.termination_page(definition, plan),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import pydantic
 from pydantic import Field
@@ -33,6 +34,15 @@ def _duration(value: object) -> object:
     return datetime.timedelta(seconds=seconds)
 
 
+def written(value: datetime.timedelta) -> str:
+    """A length of time as a definition has it: in the largest unit that leaves no fraction."""
+    seconds = value.total_seconds()
+    for unit, length in sorted(_SECONDS.items(), key=lambda each: -each[1]):
+        if seconds % length == 0:
+            return f"{seconds / length:g}{unit}"
+    return f"{seconds:g}s"
+
+
 def _positive(value: datetime.timedelta) -> datetime.timedelta:
     if value <= datetime.timedelta(0):
         raise ValueError("a length of time is more than zero")
@@ -50,6 +60,14 @@ Duration = Annotated[
     pydantic.BeforeValidator(_duration),
     pydantic.AfterValidator(_positive),
     pydantic.PlainSerializer(datetime.timedelta.total_seconds),
+    pydantic.WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_DURATION.total_seconds()},
+                {"type": "string", "pattern": rf"^\s*{_DURATION.pattern}\s*$"},
+            ]
+        }
+    ),
 ]
 _CONNECTION = r"^[A-Za-z0-9_.\-]+$"
 _SHA256 = r"^[0-9a-f]{64}$"
@@ -119,3 +137,9 @@ class Model(pydantic.BaseModel):
     """What every part of a definition is: frozen, and closed to keys it does not know."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    short_form: ClassVar[Mapping[str, object] | None] = None
+    """JSON Schema of what may be written instead of the mapping, if anything."""
+
+    only_short: ClassVar[bool] = False
+    """Whether the short form is the only one."""

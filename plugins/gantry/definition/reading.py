@@ -172,7 +172,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, document: source.Document) -> s
     if error.context_mark is not None and error.context_mark.line != mark.line:
         context += f" that begins in line {error.context_mark.line + 1}"
     message = f"not YAML: {', '.join(part for part in (context, error.problem) if part)}"
-    if _VARIABLE_IN_BRACES.search(line[: mark.column]) and ("flow" in context or "flow" in message):
+    if "flow" in context and _VARIABLE_IN_BRACES.search(line):
         message += '; between brackets a variable needs quotes: "${NAME}"'
     return document.problem(place, message)
 

@@ -30,7 +30,13 @@ def test_the_bookshop_of_the_launch_page_is_read(bookshop: definition.Definition
     ids=lambda path: path.stem,
 )
 def test_every_definition_that_is_shipped_is_good(path: pathlib.Path) -> None:
-    definition.load(path)
+    base = definition.overlaid(path)
+    if base is None:
+        definition.load(path)
+    else:
+        environment = path.stem.rpartition(".")[2]
+        # Deployments of all environments live side by side in one Airflow.
+        assert definition.load(base, environment=environment).deployment != definition.load(base).deployment
 
 
 @pytest.mark.parametrize(

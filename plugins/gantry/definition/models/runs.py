@@ -81,7 +81,9 @@ def schedule(value: str | None) -> str | None:
     if value.startswith("@"):
         raise ValueError(f"unknown preset {source.shown(value)}; known are {', '.join(sorted(_PRESETS))}")
     # croniter also takes seconds, years, and random values that would differ at each parse.
-    is_plain = len(value.split()) == _CRON_FIELDS and not _RANDOM.search(value)
+    is_plain = (
+        len(value) <= _LONGEST_CRON and len(value.split()) == _CRON_FIELDS and not _RANDOM.search(value)
+    )
     if not is_plain or not croniter.croniter.is_valid(value):
         shown = source.shown(value)
         raise ValueError(f"{shown} is no cron expression (minute hour day month weekday)")
@@ -93,6 +95,7 @@ def schedule(value: str | None) -> str | None:
 
 
 _CRON_FIELDS = 5
+_LONGEST_CRON = 500
 _RANDOM = re.compile(r"(^|[\s,])[rR]([\s(]|$)")
 _SOME_MOMENT = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
 _PRESETS = frozenset({"@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly"})

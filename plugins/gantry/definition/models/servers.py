@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 from pydantic import Field
@@ -181,6 +182,12 @@ class LaunchConfiguration(Model):
 
 class ServerCount(Model):
     """The fewest and the most servers of a tier. A bare number means both."""
+
+    short_form: ClassVar[Mapping[str, object] | None] = {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MOST_SERVERS,
+    }
 
     min: Annotated[int, Field(strict=True, ge=1, le=MOST_SERVERS)] = Field(
         description="What a launch brings up.", examples=[2]

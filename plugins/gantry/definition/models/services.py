@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import collections
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import pydantic
 from pydantic import Field
 
+from gantry import names
 from gantry.definition import source
 from gantry.definition.fields import (
     Connection,
@@ -23,6 +25,8 @@ from gantry.definition.fields import (
     Sha256,
     TierName,
 )
+
+_NAME = names.NAME_PATTERN.strip("^$")
 
 
 class Datasource(Model):
@@ -45,6 +49,12 @@ class Datasource(Model):
 
 class Dependency(Model):
     """What a service waits for: a service, or a datasource of one. Written `db` or `db.catalog`."""
+
+    short_form: ClassVar[Mapping[str, object] | None] = {
+        "type": "string",
+        "pattern": rf"{_NAME}(\.{_NAME})?".join("^$"),
+    }
+    only_short: ClassVar[bool] = True
 
     service: ServiceName
     datasource: DatasourceName | None = None
