@@ -81,6 +81,7 @@ class Airflow:
     users: dict[str, str] = dataclasses.field(default_factory=lambda: {"ada": "secret"})
     lets_everybody_in: bool = False
     tokens: set[str] = dataclasses.field(default_factory=set)
+    expired: set[str] = dataclasses.field(default_factory=set)
     forbidden: set[str] = dataclasses.field(default_factory=set)
     dags: dict[str, Dag] = dataclasses.field(default_factory=dict)
     import_errors: list[tuple[str, str]] = dataclasses.field(default_factory=list)
@@ -105,7 +106,7 @@ class Airflow:
         return self.add(Dag(name))
 
     def give_token(self) -> str:
-        token = f"token-{len(self.tokens)}"
+        token = f"token-{len(self.asked)}"
         self.tokens.add(token)
         return token
 
@@ -167,8 +168,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if "/auth/token" in call:
             return self._token(call, body)
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if token in self.airflow.expired:
+            raise RefusalError(401, "Token Expired")
         if token not in self.airflow.tokens:
-            raise RefusalError(401, "Invalid JWT token")
+            raise RefusalError(403, "Invalid JWT token")
         if any(each in call for each in self.airflow.forbidden):
             raise RefusalError(403, "Forbidden")
         for pattern, allowed, answer in _ROUTES:

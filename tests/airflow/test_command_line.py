@@ -187,6 +187,23 @@ def test_the_agents_own_log_is_read_from_the_server(
     assert f"no server 'olny-1' of this deployment, did you mean '{SERVER}'?" in unknown.stderr
 
 
+def test_the_agents_log_is_followed_until_somebody_has_seen_enough(
+    environ: dict[str, str], launched: subprocess.CompletedProcess[str], stage: Stage
+) -> None:
+    following = subprocess.Popen(
+        [*COMMAND, "logs", NAME, "--server", "only-1", "--follow", "--lines", "1"],
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert following.stdout is not None
+    assert following.stdout.readline() == f"{stage.machine(NAME).journal()[-1]}\n"
+    stage.machine(NAME).sh("echo 'a line from the test' >>/enstratus/ws/log/agent.log")
+    assert following.stdout.readline() == "a line from the test\n"
+    following.send_signal(signal.SIGINT)
+    assert following.wait(30) == 130
+
+
 def test_the_agents_log_is_not_read_from_somebody_else(
     gantry: Gantry, launched: subprocess.CompletedProcess[str], stage: Stage
 ) -> None:

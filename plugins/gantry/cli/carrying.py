@@ -100,13 +100,13 @@ def follow(
     previously_running: bool,
 ) -> int:
     """Show a run to its end; the exit code. Raises as `carry_out`."""
-    from gantry.cli import picture, watch  # noqa: PLC0415 - as above
+    from gantry.cli import live, watch  # noqa: PLC0415 - as above
 
     watched = watch.Watch(api, name, steps, previously_running=previously_running)
     try:
         if waiting.json_:
             return _for_a_program(watched, run, waiting.timeout)
-        with picture.shown(console.out) as show:
+        with live.shown(console.out) as show:
             moment = watched.follow(run, show, seconds=waiting.timeout)
     except KeyboardInterrupt:
         console.complain(
@@ -116,7 +116,7 @@ def follow(
         return console.INTERRUPTED
     if not moment.arrived:
         raise RefusedError(run.dag, api.link(run.dag, run.id))
-    for line in picture.where_the_time_went(moment):
+    for line in live.where_the_time_went(moment):
         console.say(line)
     state = moment.seen.status.state if moment.seen else ("STOPPED" if moment.is_termination else "RUNNING")
     console.say(f"{name} is {state}: {moment.seconds() or 0:.1f} s from trigger to end")

@@ -12,7 +12,7 @@ import typer
 from gantry.cli import console, definitions, options
 
 if TYPE_CHECKING:
-    from gantry.cli import drawing
+    from gantry.cli import picture
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -63,9 +63,9 @@ def graph(
     """
     loaded = definitions.find(name, folder, environment=environment, variables=options.variables(settings))
     from gantry import plan  # noqa: PLC0415 - pydantic and YAML, which help need not load
-    from gantry.cli import drawing  # noqa: PLC0415 - as above
+    from gantry.cli import picture  # noqa: PLC0415 - as above
 
-    drawn = drawing.Graph(loaded.definition, plan.launch_plan(loaded.definition))
+    drawn = picture.Graph(loaded.definition, plan.launch_plan(loaded.definition))
     chosen = format_ or _SUFFIXES.get(output.suffix if output else "", Format.TEXT)
     text = _text(drawn) if chosen is Format.TEXT else _filled(drawn, chosen)
     if output is None:
@@ -75,16 +75,16 @@ def graph(
     console.say(f"wrote {output}")
 
 
-def _title(drawn: drawing.Graph) -> str:
+def _title(drawn: picture.Graph) -> str:
     return f"Launch of {drawn.plan.deployment}"
 
 
-def _filled(drawn: drawing.Graph, chosen: Format) -> str:
+def _filled(drawn: picture.Graph, chosen: Format) -> str:
     import importlib.resources  # noqa: PLC0415 - only here
 
     import jinja2  # noqa: PLC0415 - not for the sake of --help
 
-    from gantry.cli import drawing  # noqa: PLC0415 - as above
+    from gantry.cli import picture  # noqa: PLC0415 - as above
 
     file = "graph.svg.jinja" if chosen is Format.SVG else "graph.mmd.jinja"
     # Names are checked, but what stands in a picture is text whatever it is.
@@ -102,14 +102,14 @@ def _filled(drawn: drawing.Graph, chosen: Format) -> str:
         title=_title(drawn),
         graph=drawn,
         node={step.id: f"step{number}" for number, step in enumerate(drawn.steps, 1)},
-        picture=drawing.draw(drawn, _title(drawn)) if chosen is Format.SVG else None,
-        margin=drawing.MARGIN,
-        box_width=drawing.BOX_WIDTH,
-        line_height=drawing.LINE_HEIGHT,
+        picture=picture.draw(drawn, _title(drawn)) if chosen is Format.SVG else None,
+        margin=picture.MARGIN,
+        box_width=picture.BOX_WIDTH,
+        line_height=picture.LINE_HEIGHT,
     )
 
 
-def _text(drawn: drawing.Graph) -> str:
+def _text(drawn: picture.Graph) -> str:
     """The steps in their phases, each with a number by which others refer to it."""
     in_phases = sorted(drawn.steps, key=lambda step: step.phase)
     number = {step.id: place for place, step in enumerate(in_phases, 1)}

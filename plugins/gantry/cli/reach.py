@@ -13,7 +13,7 @@ from gantry.cli import console, definitions, options
 
 if TYPE_CHECKING:
     from gantry.definition import models
-    from gantry.rest import client, login, profiles
+    from gantry.rest import client, login
 
 _PANEL = "Which Airflow"
 
@@ -93,20 +93,8 @@ class Airflow:
     def use_connections(self) -> None:
         """Let this process read connections: from the profile's environment file, and where Airflow finds them."""
         from gantry.cli import connections  # noqa: PLC0415 - as above
-        from gantry.rest import profiles  # noqa: PLC0415
 
-        profiles.use_environment(self._profile())
-        connections.prepare()
-
-    def _profile(self) -> profiles.Profile | None:
-        from gantry.rest import profiles  # noqa: PLC0415 - as above
-
-        try:
-            return profiles.choose(self.profile)
-        except profiles.UnknownProfileError:
-            if self.profile is not None or self.url is None:
-                raise
-            return None
+        connections.prepare(self.profile)
 
     def _options(self) -> login.Options:
         from gantry.rest import login  # noqa: PLC0415 - as above

@@ -18,7 +18,7 @@ from rich import markup
 from rich.console import Console
 
 from gantry import errors, local, plan
-from gantry.cli import moments, picture, watch
+from gantry.cli import live, moments, watch
 from gantry.local import airflow_process, remains, stage, standing, verify
 from gantry.rest import errors as rest_errors
 
@@ -88,9 +88,9 @@ def launch(on: stage.Stage, *, previously_running: bool) -> None:
     moment = _watched(on, stage.DAG, on.launch, previously_running=previously_running)
     if not _console.is_terminal:
         say("where the time went")
-        for line in picture.times(moment):
+        for line in live.times(moment):
             say(line)
-    for line in picture.where_the_time_went(moment):
+    for line in live.where_the_time_went(moment):
         say(line)
     seconds, servers = moment.seconds() or 0, len(on.servers().servers)
     say(f"{_state(moment)} with {servers} servers: {seconds:.1f} s from trigger to end")
@@ -116,7 +116,7 @@ def _watched(
         lives=on.airflow.parts,
     )
     try:
-        with picture.shown(_console) as show:
+        with live.shown(_console) as show:
             return watched.follow(watched.trigger(dag, conf or {}), show, seconds=_MOST_SECONDS)
     except rest_errors.UnreachableError as error:
         raise airflow_process.AirflowLostError(on.airflow, error.reason) from error

@@ -116,12 +116,12 @@ class NoCredentialsError(RestError):
 class TokenRefusedError(RestError):
     """The token is not, or no longer, good."""
 
-    def __init__(self, call: str, url: str, said_by: str, reason: str) -> None:
+    def __init__(self, call: str, code: int, url: str, said_by: str, reason: str) -> None:
         super().__init__(
             f"Airflow at {url} refuses the token ({said_by}): {reason}\n"
             f"It may have expired. Get another one, or give a user and a password, which are exchanged for a token.",
             call,
-            401,
+            code,
         )
 
 

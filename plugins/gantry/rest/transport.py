@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 _PAGE = 100
 _SECONDS = httpx.Timeout(60, connect=10)
-_UNAUTHORIZED, _NOT_FOUND, _BROKEN = 401, 404, 500
+_NOT_FOUND, _BROKEN = 404, 500
 
 
 class Connection:
@@ -45,7 +45,7 @@ class Connection:
             self._log_in()
         place = path if path.startswith("/ui/") else f"/api/v2{path}"
         answer = self._request(call, method, place, **more)
-        if answer.status_code == _UNAUTHORIZED and self.login.token is None:
+        if _is_about_the_token(answer) and self.login.token is None:
             # What was exchanged for the password has expired meanwhile.
             self._log_in()
             answer = self._request(call, method, place, **more)
@@ -109,20 +109,18 @@ class Connection:
         who, code, reason = self.login, answer.status_code, _reason(answer)
         if answer.is_redirect or (code == _NOT_FOUND and not _is_json(answer)):
             return self._not_airflow(call, answer)
-        if code >= _BROKEN:
-            return errors.BrokenError(call, code, reason)
+        if _is_about_the_token(answer):
+            return errors.TokenRefusedError(call, code, who.url, who.credentials_from, reason)
         match code:
-            case httpx.codes.UNAUTHORIZED:
-                found: errors.RestError = errors.TokenRefusedError(
-                    call, who.url, who.credentials_from, reason
-                )
             case httpx.codes.FORBIDDEN:
                 owner = repr(who.username) if who.username else "this token's owner"
-                found = errors.ForbiddenError(call, owner, reason)
+                found: errors.RestError = errors.ForbiddenError(call, owner, reason)
             case httpx.codes.NOT_FOUND:
                 found = errors.NotFoundError(call, reason)
             case httpx.codes.CONFLICT:
                 found = errors.ConflictError(call, reason)
+            case _ if code >= _BROKEN:
+                found = errors.BrokenError(call, code, reason)
             case _:
                 found = errors.RefusedError(call, code, reason)
         return found
@@ -160,6 +158,13 @@ def _certificate(error: BaseException | None) -> str | None:
             return error.verify_message
         error = error.__cause__ or error.__context__
     return None
+
+
+def _is_about_the_token(answer: httpx.Response) -> bool:
+    """Whether the token itself is refused: Airflow says 401 where it has expired, 403 where it is none of its own."""
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        return True
+    return answer.status_code == httpx.codes.FORBIDDEN and _reason(answer) == "Invalid JWT token"
 
 
 def _is_json(answer: httpx.Response) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -354,7 +355,7 @@ def test_status_from_the_cloud_asks_no_airflow(
     )
     strange = dataclasses.replace(running, name=names.ServerName("shop-old-1"), tier=names.TierName("old"))
     monkeypatch.setattr(servers, "find", lambda _: inventory.Inventory((running, strange)))
-    monkeypatch.setattr(connections, "prepare", lambda: None)
+    monkeypatch.setattr(connections, "prepare", lambda _: None)
     monkeypatch.delenv("GANTRY_URL")
     found = gantry_("status", "shop")
     assert found.code == 0, found.err
@@ -441,6 +442,27 @@ def test_followed_logs_tell_each_line_once(
         "line 2",
     ]
     assert lines[-1]["task"] == "finish_launch"
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_who_reads_may_stop_reading(
+    airflow: airflow_api.Airflow, gantry_: Gantry, form: tuple[str, ...]
+) -> None:
+    run = airflow_api.Run("r1", [GOOD])
+    # More than a pipe holds.
+    run.logs["tier-only.scale_up"] = [{"event": f"line {number}"} for number in range(20_000)]
+    shop(airflow).runs.append(run)
+    telling = subprocess.Popen(
+        [sys.executable, "-m", "gantry", "logs", "shop", *form],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert telling.stdout is not None
+    assert telling.stderr is not None
+    telling.stdout.readline()
+    telling.stdout.close()
+    assert (telling.wait(60), telling.stderr.read()) == (1, "")
 
 
 def test_the_commands_teach_with_examples(gantry: Gantry) -> None:

@@ -9,7 +9,7 @@ import io
 from rich.console import Console
 
 from gantry import definition, inventory, plan, status
-from gantry.cli import moments, picture
+from gantry.cli import live, moments
 from gantry.rest import client
 
 TRIGGERED = datetime.datetime(2026, 11, 20, 4, 0, tzinfo=datetime.UTC)
@@ -50,7 +50,7 @@ def moment(done: int, *, working: bool, run_state: str = "running", planned: boo
 
 def test_without_a_terminal_each_change_is_one_line() -> None:
     output = io.StringIO()
-    with picture.shown(Console(file=output)) as show:
+    with live.shown(Console(file=output)) as show:
         for _ in range(3):
             show(moment(0, working=True))
         show(moment(2, working=True))
@@ -64,7 +64,7 @@ def test_without_a_terminal_each_change_is_one_line() -> None:
 def test_a_terminal_gets_a_table_with_servers_and_times() -> None:
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=140)
-    with picture.shown(console) as show:
+    with live.shown(console) as show:
         show(moment(1, working=True))
     assert "only-1" in output.getvalue()
     assert "2 prepare configuration management" in output.getvalue()
@@ -72,14 +72,14 @@ def test_a_terminal_gets_a_table_with_servers_and_times() -> None:
 
 def test_the_end_says_where_the_time_went() -> None:
     ended = moment(len(ORDER), working=False, run_state="success")
-    (path,) = picture.where_the_time_went(ended)
+    (path,) = live.where_the_time_went(ended)
     assert path.startswith("critical path: tier-only.scale_up 2.0 s → tier-only.handshake 2.0 s")
     assert ended.seconds() == 2 * len(ORDER)
 
 
 def test_without_a_definition_each_task_has_a_row() -> None:
     output = io.StringIO()
-    with picture.shown(Console(file=output)) as show:
+    with live.shown(Console(file=output)) as show:
         show(moment(1, working=True, planned=False))
     lines = output.getvalue().splitlines()
     assert "short, run manual__1: running" in lines[0]
@@ -113,7 +113,7 @@ def test_a_launch_that_waits_for_a_person_says_so() -> None:
     working = moment(0, working=False)
     asking = status.TaskView("approve", -1, status.TaskState.AWAITING_INPUT, TRIGGERED)
     output = io.StringIO()
-    with picture.shown(Console(file=output)) as show:
+    with live.shown(Console(file=output)) as show:
         show(working)
         show(dataclasses.replace(working, tasks=(asking,)))
         answered = dataclasses.replace(asking, state=status.TaskState.SUCCESS)

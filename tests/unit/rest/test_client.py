@@ -35,8 +35,12 @@ def test_a_password_is_exchanged_for_a_token_once(airflow: airflow_api.Airflow, 
 def test_a_token_that_expires_meanwhile_is_renewed(airflow: airflow_api.Airflow, ada: client.Api) -> None:
     airflow.add(airflow_api.Dag("shop"))
     ada.dag("shop")
+    airflow.expired |= airflow.tokens
+    assert ada.dag("shop").id == "shop"
+    # As after a restart of the API server with another secret.
     airflow.tokens.clear()
     assert ada.dag("shop").id == "shop"
+    assert airflow.asked.count("POST /auth/token") == 3
 
 
 def test_a_token_of_ones_own_is_used_as_it_is(airflow: airflow_api.Airflow) -> None:
@@ -44,7 +48,10 @@ def test_a_token_of_ones_own_is_used_as_it_is(airflow: airflow_api.Airflow) -> N
     api(airflow.url, token=airflow.give_token()).dag("shop")
     assert airflow.asked == ["GET /api/v2/dags/shop"]
     with pytest.raises(errors.TokenRefusedError, match=r"refuses the token \(GANTRY_TOKEN\): Invalid JWT"):
-        api(airflow.url, token="old", credentials_from="GANTRY_TOKEN").dag("shop")
+        api(airflow.url, token="wrong", credentials_from="GANTRY_TOKEN").dag("shop")
+    airflow.expired.add("old")
+    with pytest.raises(errors.TokenRefusedError, match="Token Expired"):
+        api(airflow.url, token="old").dag("shop")
 
 
 def test_an_airflow_that_lets_everybody_in_needs_no_login(airflow: airflow_api.Airflow) -> None:
