@@ -174,7 +174,7 @@ STEPS: list[tuple[str, int, Check]] = [
     ),
     ("gantry plan hello", 2, three_servers_to_start),
     ("gantry launch hello", 0, runs),
-    ("gantry status hello", 0, tells_the_balancers_address),
+    ("gantry status hello --from both", 0, tells_the_balancers_address),
     ("curl -H 'Host: hello.example.com' http://ADDRESS/", 0, greets("Hello from")),
     ("gantry plan hello", 0, anything),
     ("sed -i 's/Hello from/Greetings from/' include/hello/hello.yaml", 0, anything),
