@@ -91,9 +91,9 @@ def newcomer(installed: Path, tmp_path: Path) -> Iterator[Newcomer]:
         somebody.types("gantry demo down")
 
 
-def commands() -> list[str]:
-    """The command lines in the page's blocks, in their order."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+def commands(page: Path = PAGE) -> list[str]:
+    """The command lines in a page's blocks, in their order."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     return [line for block in blocks for line in block.replace("\\\n", "").splitlines()]
 
 
@@ -174,7 +174,7 @@ STEPS: list[tuple[str, int, Check]] = [
     ),
     ("gantry plan hello", 2, three_servers_to_start),
     ("gantry launch hello", 0, runs),
-    ("gantry status hello", 0, tells_the_balancers_address),
+    ("gantry status hello --from both", 0, tells_the_balancers_address),
     ("curl -H 'Host: hello.example.com' http://ADDRESS/", 0, greets("Hello from")),
     ("gantry plan hello", 0, anything),
     ("sed -i 's/Hello from/Greetings from/' include/hello/hello.yaml", 0, anything),
@@ -195,6 +195,14 @@ def test_the_page_has_these_commands_and_no_others() -> None:
     typed = commands()
     assert typed[:INSTALLATION][-1].startswith("pip install 'airflow-provider-gantry[local]' ")
     assert typed[INSTALLATION:] == [command for command, _, _ in STEPS]
+
+
+def test_the_readme_has_some_of_them_in_the_same_order() -> None:
+    install, *typed = commands(ROOT / "README.md")
+    assert install == commands()[INSTALLATION - 1]
+    rest = iter(command for command, _, _ in STEPS)
+    assert typed
+    assert [line for line in typed if line not in rest] == []
 
 
 @pytest.mark.timeout(1500)

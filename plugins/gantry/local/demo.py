@@ -1,4 +1,4 @@
-"""`python -m gantry.local.demo`: the bookshop launched on this machine, to watch and to play with (`make demo`)."""
+"""`gantry demo run`: the bookshop launched on this machine, to watch and to play with (`make demo`)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from gantry.cli import definitions as files
 from gantry.local import errors, resources
 
 _WORDS = (b"airflow", b"dag")
-"""What a file has to contain for Airflow to look for DAGs in it."""
+"""What a file has to contain, in small or large letters, for Airflow to look for DAGs in it."""
 
 
 class NoProjectError(errors.LocalCloudError):
@@ -56,7 +56,8 @@ class Project:
 
     def loaders(self) -> set[Path]:
         """The files that Airflow will look for DAGs in."""
-        return {path for path in self.dags.rglob("*.py") if all(word in path.read_bytes() for word in _WORDS)}
+        texts = {path: path.read_bytes().lower() for path in self.dags.rglob("*.py")}
+        return {path for path, text in texts.items() if all(word in text for word in _WORDS)}
 
 
 def look(root: Path) -> Project:

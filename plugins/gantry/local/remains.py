@@ -81,8 +81,8 @@ def remove(name: str) -> list[str]:
     found += control.down(name)
     # A task that was being killed may still write its log.
     shutil.rmtree(folder(name), ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):
-        (state.directory(name) / "server.log").unlink()
+    for file in (record(name), state.directory(name) / "server.log"):
+        file.unlink(missing_ok=True)
     return found
 
 

@@ -172,7 +172,7 @@ def test_a_project_is_read_with_its_overlays_and_without_what_is_broken(root: Pa
 
 
 def test_only_files_that_airflow_looks_at_are_loaders(root: Path) -> None:
-    (root / "dags" / "shop.py").write_text('"""An airflow DAG, a dag."""\n')
+    (root / "dags" / "shop.py").write_text('"""The Airflow DAGs of the shop."""\n')
     (root / "dags" / "helper.py").write_text("pass\n")
     assert project.look(root).loaders() == {root / "dags" / "shop.py"}
 
