@@ -37,7 +37,8 @@ HOSTILE = """\
 #cloud-config
 merge_how: list(prepend)+dict(no_replace,recurse_list)+str(append)
 users:
-  - {name: deploy, ssh_authorized_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEVILEVILEVILEVILEVILEVILEVILEVILEVILEVIL]}
+  - name: deploy
+    ssh_authorized_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEVILEVILEVILEVILEVILEVILEVILEVILEVILEVILEVI]
   - {name: intruder, sudo: "ALL=(ALL) NOPASSWD:ALL"}
 disable_root: false
 ssh_pwauth: true

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from gantry import names, templates
+from gantry import names
 from gantry.definition import models, source
 
 LONGEST_HOST_NAME = 63
@@ -20,13 +20,25 @@ Finding = tuple[source.Path, str]
 
 def findings(definition: models.Definition) -> Iterator[Finding]:
     """Everything that is wrong between the parts of a definition that say how servers are made."""
-    try:
-        yield from _names(definition)
-    except templates.TemplateError as error:
-        yield ("server_name",), f"cannot be rendered: {error.reason}"
+    yield from _names(definition) if definition.server_name == models.SERVER_NAME else _made_names(definition)
     yield from _reserved_tags(("cloud", "tags"), definition.cloud.tags)
     for name, launch in definition.launch_configurations.items():
         yield from _launch_configuration(definition, name, launch)
+
+
+def _made_names(definition: models.Definition) -> Iterator[Finding]:
+    """What is wrong with the template of names, and else with the names. Jinja is loaded only where there is one."""
+    from gantry import templates  # noqa: PLC0415 - see above
+    from gantry.definition import shapes, template_checks, template_facts  # noqa: PLC0415 - see above
+
+    problems = template_checks.problems(definition.server_name, shapes.of(template_facts.InServerName))
+    for message in problems:
+        yield ("server_name",), message
+    if not problems:
+        try:
+            yield from _names(definition)
+        except templates.TemplateError as error:
+            yield ("server_name",), f"cannot be rendered: {error.reason}"
 
 
 def _names(definition: models.Definition) -> Iterator[Finding]:

@@ -22,6 +22,18 @@ class TemplateFacts(pydantic.BaseModel):
         return self.model_dump(mode="json", exclude_none=True)
 
 
+class Named(TemplateFacts):
+    """A thing of which the name is known before there are servers."""
+
+    name: str = Field(description="Its name.", examples=["bookshop"])
+
+
+class Numbered(TemplateFacts):
+    """A server before there is one."""
+
+    slot: int = Field(description="Its number in its tier, from 1.", examples=[1])
+
+
 class Deployment(TemplateFacts):
     """The deployment."""
 
@@ -89,3 +101,11 @@ class InAttributes(TemplateFacts):
     deployment: Deployment = Field(description="The deployment.")
     tier: Tier = Field(description="The tier.")
     server: Server = Field(description="The server that is configured.")
+
+
+class InServerName(TemplateFacts):
+    """What `server_name` may use: what is known of a server that does not exist yet, and never changes."""
+
+    deployment: Named = Field(description="The deployment.")
+    tier: Named = Field(description="The tier.")
+    server: Numbered = Field(description="The server.")

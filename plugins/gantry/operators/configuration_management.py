@@ -89,7 +89,7 @@ class CleanUpConfigurationManagementOperator(base.StepOperator):
                 return [
                     f"{nodes} stay on {credentials.url}: connection {settings.connection} has no admin key"
                 ]
-            found = chef.forget(credentials, _possible_names(run.definition, run.tier))
+            found = chef.forget(credentials, possible_names(run.definition, run.tier))
         except errors.GantryError as error:
             # The servers are gone; a Chef server or a connection in trouble must not keep the termination from its end.
             if error.passing and not last_try:
@@ -99,7 +99,7 @@ class CleanUpConfigurationManagementOperator(base.StepOperator):
         return []
 
 
-def _possible_names(definition: models.Definition, tier: names.TierName) -> tuple[names.ServerName, ...]:
+def possible_names(definition: models.Definition, tier: names.TierName) -> tuple[names.ServerName, ...]:
     """The names that servers of a tier can have had, with a larger maximum too.
 
     Only those within today's maximum where the names do not tell the deployment: others may share the pattern.

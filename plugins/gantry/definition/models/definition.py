@@ -8,7 +8,8 @@ from typing import Annotated
 import pydantic
 from pydantic import Field
 
-from gantry import names, templates
+from gantry import names
+from gantry.definition import template_facts
 from gantry.definition.fields import (
     BalancerName,
     ConfigurationName,
@@ -213,8 +214,15 @@ class Definition(Model):
         """
         if self.server_name == SERVER_NAME:
             return names.ServerName(f"{self.deployment}-{tier}-{slot}")
-        facts = {"deployment": {"name": self.deployment}, "tier": {"name": tier}, "server": {"slot": slot}}
-        return names.ServerName(templates.render(self.server_name, facts))
+        # Jinja is loaded only where it is needed.
+        from gantry import templates  # noqa: PLC0415
+
+        facts = template_facts.InServerName(
+            deployment=template_facts.Named(name=self.deployment),
+            tier=template_facts.Named(name=tier),
+            server=template_facts.Numbered(slot=slot),
+        )
+        return names.ServerName(templates.render(self.server_name, facts.known()))
 
     def names_of(self, tier: names.TierName) -> tuple[names.ServerName, ...]:
         """The names that the servers of a tier can have, by slot."""
