@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import json
 import subprocess
@@ -20,6 +21,7 @@ from tests.airflow.test_chef import bare
 pytestmark = pytest.mark.airflow
 
 SHOP = "planshop"
+ARCHIVE = "appService.tar.gz"
 PASSWORD = "kept in Airflow's own database"
 SERVERS = ("database-1", "application-1", "application-2", "proxy-1")
 NOT_A_STEP = {"checkService", "withDownload"}
@@ -74,7 +76,8 @@ def plan(stage: Stage, name: str, *options: str) -> Plan:
         assert answer.stderr == "" or answer.returncode == 1
         return answer
 
-    text, facts = call(), call("--json")
+    with concurrent.futures.ThreadPoolExecutor() as both:
+        text, facts = both.map(lambda more: call(*more), ((), ("--json",)))
     assert text.returncode == facts.returncode
     return Plan(text.returncode, text.stdout + text.stderr, json.loads(facts.stdout) if facts.stdout else {})
 
@@ -131,11 +134,13 @@ def text(stage: Stage) -> str:
 @pytest.fixture(scope="module")
 def first(stage: Stage, text: str) -> Iterator[Plan]:
     """The plan of the first launch; the launch has been made when it is there."""
+    shared = stage.cloud.client("s3").get_object(Bucket="bookshop", Key=ARCHIVE)["Body"].read()
     stage.define(SHOP, text)
     planned = plan(stage, SHOP)
     launch_as_planned(stage, planned)
     yield planned
     stage.scrap(SHOP)
+    stage.upload(ARCHIVE, shared)
 
 
 def test_before_the_first_launch_everything_is_to_be_started_and_nothing_has_an_address(first: Plan) -> None:
@@ -162,24 +167,6 @@ def test_after_a_launch_there_is_nothing_to_do_and_asking_changes_nothing(stage:
     assert plan(stage, SHOP).code == 0
 
 
-def test_a_changed_greeting_is_a_diff_and_a_restart_on_the_application_servers_only(
-    stage: Stage, first: Plan, text: str
-) -> None:
-    stage.redefine(SHOP, text.replace("Hello from", "Welcome to"))
-    planned = plan(stage, SHOP)
-    print(planned.text)
-    assert planned.code == 2
-    assert planned.restarts() == ["application-1", "application-2"]
-    assert {each["step"] for each in planned.facts["changes"]} == {"service-app.configure"}
-    for slot in (1, 2):
-        assert f"-greeting=Hello from planshop-application-{slot}" in planned.text
-        assert f"+greeting=Welcome to planshop-application-{slot}" in planned.text
-    launch_as_planned(stage, planned)
-    assert plan(stage, SHOP).code == 0
-    stage.redefine(SHOP, text)
-    stage.launch(SHOP).succeeds()
-
-
 def test_a_changed_password_is_a_change_and_is_not_shown(stage: Stage, first: Plan, text: str) -> None:
     stage.redefine(SHOP, text.replace("plan_catalog", "bookshop_catalog"))
     planned = plan(stage, SHOP)
@@ -193,28 +180,23 @@ def test_a_changed_password_is_a_change_and_is_not_shown(stage: Stage, first: Pl
 
 
 def test_a_changed_archive_is_said_and_installed_again(stage: Stage, first: Plan, tmp_path: Path) -> None:
-    file = tmp_path / "appService.tar.gz"
+    file = tmp_path / ARCHIVE
     source = tmp_path / "app"
     subprocess.run(["cp", "-r", str(INCLUDE / "bookshop" / "services" / "app"), str(source)], check=True)
     (source / "NEWS").write_text("something new\n")
     archive.build_archive(source, file)
-    before = stage.cloud.client("s3").get_object(Bucket="bookshop", Key="appService.tar.gz")["Body"].read()
-    stage.upload("appService.tar.gz", file.read_bytes())
-    try:
-        planned = plan(stage, SHOP)
-        print(planned.text)
-        (changed,) = planned.facts["objects"]
-        assert changed == {
-            "kind": "archive",
-            "of": "app",
-            "url": "s3://bookshop/appService.tar.gz",
-            "servers": [f"{SHOP}-application-1", f"{SHOP}-application-2"],
-        }
-        assert planned.restarts() == ["application-1", "application-2"]
-        launch_as_planned(stage, planned)
-    finally:
-        stage.upload("appService.tar.gz", before)
-    stage.launch(SHOP).succeeds()
+    stage.upload(ARCHIVE, file.read_bytes())
+    planned = plan(stage, SHOP)
+    print(planned.text)
+    (changed,) = planned.facts["objects"]
+    assert changed == {
+        "kind": "archive",
+        "of": "app",
+        "url": "s3://bookshop/appService.tar.gz",
+        "servers": [f"{SHOP}-application-1", f"{SHOP}-application-2"],
+    }
+    assert planned.restarts() == ["application-1", "application-2"]
+    launch_as_planned(stage, planned)
 
 
 def test_one_more_server_is_started_granted_and_joined(stage: Stage, first: Plan) -> None:
@@ -260,18 +242,6 @@ def test_of_a_server_that_does_not_answer_nothing_is_claimed(stage: Stage, first
     assert plan(stage, SHOP).code == 0
 
 
-def test_a_stopped_server_is_resumed_and_what_it_needs_then_is_unknown(stage: Stage, first: Plan) -> None:
-    instance = stage.machines(SHOP)["application-3"].instance_id
-    ec2 = stage.cloud.client("ec2")
-    ec2.stop_instances(InstanceIds=[instance])
-    ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
-    planned = plan(stage, SHOP)
-    assert planned.code == 2
-    assert planned.servers(action="resume") == ["application-3"]
-    assert "it is stopped; what is applied there, it tells when it runs" in planned.text
-    stage.launch(SHOP).succeeds()
-
-
 def test_what_a_launch_never_does_is_a_note(stage: Stage, first: Plan, text: str) -> None:
     stage.redefine(SHOP, text.replace("size: t3.small", "size: t3.large"))
     planned = plan(stage, SHOP)
@@ -296,6 +266,33 @@ def test_what_a_launch_would_fail_at_is_an_error(stage: Stage, first: Plan, text
     wrong_tier = plan(stage, SHOP, "--servers", "aplication=3")
     assert wrong_tier.code == 1
     assert "unknown tier 'aplication', did you mean 'application'?" in wrong_tier.text
+
+
+def test_a_changed_greeting_is_a_diff_and_a_restart_on_the_application_servers_only(
+    stage: Stage, first: Plan, text: str
+) -> None:
+    stage.redefine(SHOP, text.replace("Hello from", "Welcome to"))
+    planned = plan(stage, SHOP)
+    print(planned.text)
+    assert planned.code == 2
+    assert planned.restarts() == ["application-1", "application-2", "application-3"]
+    assert {each["step"] for each in planned.facts["changes"]} == {"service-app.configure"}
+    for slot in (1, 2, 3):
+        assert f"-greeting=Hello from planshop-application-{slot}" in planned.text
+        assert f"+greeting=Welcome to planshop-application-{slot}" in planned.text
+    launch_as_planned(stage, planned)
+    assert plan(stage, SHOP).code == 0
+
+
+def test_a_stopped_server_is_resumed_and_what_it_needs_then_is_unknown(stage: Stage, first: Plan) -> None:
+    instance = stage.machines(SHOP)["application-3"].instance_id
+    ec2 = stage.cloud.client("ec2")
+    ec2.stop_instances(InstanceIds=[instance])
+    ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
+    planned = plan(stage, SHOP)
+    assert planned.code == 2
+    assert planned.servers(action="resume") == ["application-3"]
+    assert "it is stopped; what is applied there, it tells when it runs" in planned.text
 
 
 def test_a_server_with_chef_is_planned_launched_and_planned_again(stage: Stage) -> None:

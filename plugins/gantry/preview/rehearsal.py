@@ -251,7 +251,7 @@ def _reached(server: inventory.Server, cloud: servers.Servers) -> ssh.Target:
 def _reason(server: inventory.Server, error: errors.GantryError) -> str:
     if server.state is not inventory.InstanceState.RUNNING:
         return f"its instance is {server.state}"
-    if server.host_key is None:
+    if server.host_key is None and isinstance(error, servers.LostServerError):
         return "it has not shown its host key on its console yet"
     return str(error).splitlines()[0].removeprefix(f"{server.name}: ")
 
