@@ -128,7 +128,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     text = page.read_text().replace("\\\n", " ")
     lines = re.findall(rf"^ *(?:\$ )?({_OURS}.*)$", text, re.MULTILINE)
     for line in [*lines, *re.findall(rf"`({_OURS}[^`\n]*)`", text)]:
-        words = shlex.split(line.replace("…", ""), comments=True)
+        words = shlex.split(line, comments=True)
         while re.fullmatch(r"[A-Z_]+=.*", words[0]):
             words = words[1:]
         yield [words[0].removeprefix(".venv/bin/"), *words[1:]]
@@ -148,7 +148,8 @@ def test_commands_in_the_documentation_are_understood(page: Path) -> None:
 
 def understood(arguments: list[str]) -> None:
     """Have the command line parse these arguments, without doing anything. Placeholders are arguments too."""
-    arguments = [re.sub(r"^\[|\]$", "", each) for each in arguments if each not in ("…", "|")]
+    is_shortened = any("…" in each for each in arguments)
+    arguments = [re.sub(r"^\[|\]$", "", each) for each in arguments if "…" not in each and each != "|"]
     for end in ("&&", "||", ";", ">", "<", "2>"):
         if end in arguments:
             arguments = arguments[: arguments.index(end)]
@@ -160,7 +161,7 @@ def understood(arguments: list[str]) -> None:
         name, command, words = command.resolve_command(context, words)
         assert command is not None, f"unknown command: gantry {arguments}"
         # A command's bare name in a sentence is not a call of it.
-        is_mentioned = hasattr(command, "resolve_command") or not words
+        is_mentioned = hasattr(command, "resolve_command") or not words or is_shortened
         context = command.make_context(name, list(words), parent=context, resilient_parsing=is_mentioned)
 
 

@@ -7,7 +7,7 @@ examples: the reference and the JSON Schema are made from them.
 
 from __future__ import annotations
 
-from gantry.definition.models.definition import SERVER_NAME, Definition
+from gantry.definition.models.definition import SERVER_NAME, WRITTEN, Definition
 from gantry.definition.models.machines import LARGEST_USER_DATA, LONGEST_TAG_KEY, MOST_TAGS, Network, Volume
 from gantry.definition.models.notices import Approval, AssignedUser, Deadline, Notifier
 from gantry.definition.models.runs import LARGEST_FAN_OUT, SMALLEST_FAN_OUT, StepSettings, Timeouts
@@ -42,6 +42,7 @@ __all__ = [
     "MOST_TAGS",
     "SERVER_NAME",
     "SMALLEST_FAN_OUT",
+    "WRITTEN",
     "Approval",
     "AssignedUser",
     "BalancerTls",

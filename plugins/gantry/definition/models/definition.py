@@ -31,6 +31,9 @@ SERVER_NAME = "{{ deployment.name }}-{{ tier.name }}-{{ server.slot }}"
 LONGEST_NAME_TEMPLATE = 200
 """Characters. What it makes has at most 63."""
 
+WRITTEN = "written by a person"
+"""The validation context of what stands in a file."""
+
 
 class Definition(Model):
     """A whole deployment, as written."""
@@ -182,9 +185,9 @@ class Definition(Model):
 
     @pydantic.field_validator("approval", mode="before")
     @classmethod
-    def _written_out(cls, value: object) -> object:
-        if value is None:
-            # Whoever writes `approval:` does not mean that nobody is asked.
+    def _written_out(cls, value: object, info: pydantic.ValidationInfo) -> object:
+        if value is None and info.context == WRITTEN:
+            # Whoever writes `approval:` does not mean that nobody is asked. (What was dumped says None, and means it.)
             raise ValueError("write approval: {} to have somebody asked, or leave the key out")
         return value
 
