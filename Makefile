@@ -36,6 +36,7 @@ lint: ## ruff and mypy
 docs: ## the documentation as a site, in build/site; its reference is made anew from the models
 	@docker/setup-python.sh
 	$(PYTHON) docs/generate_reference.py
+	.venv/bin/gantry graph bookshop --output docs/images/plan.svg
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 
 screenshots: ## the pictures of the documentation, taken from a running demo

@@ -170,6 +170,16 @@ def test_a_command_that_does_not_exist_is_noticed() -> None:
         understood(["lanch", "bookshop"])
 
 
+def test_the_picture_of_a_plan_is_what_the_command_draws(tmp_path: Path) -> None:
+    drawn = tmp_path / "plan.svg"
+    subprocess.run(
+        [sys.executable, "-m", "gantry", "graph", "bookshop", "--output", str(drawn)], cwd=ROOT, check=True
+    )
+    assert (ROOT / "docs" / "images" / "plan.svg").read_text() == drawn.read_text(), (
+        "run .venv/bin/gantry graph bookshop --output docs/images/plan.svg"
+    )
+
+
 def test_the_documentation_builds_strictly(tmp_path: Path) -> None:
     built = subprocess.run(
         [
