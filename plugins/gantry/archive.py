@@ -22,6 +22,9 @@ from pathlib import Path
 from gantry.errors import GantryError
 
 REQUIRED_SCRIPTS = ("bin/enstratus-configure", "bin/enstratus-start", "bin/enstratus-stop")
+SUFFIXES = (".tar.gz", ".tgz")
+"""How the name of an archive that is made here ends; a server tells by it how to unpack."""
+
 _SCRIPT_MODE = 0o750
 _PROGRAM_MODE = 0o755
 _PLAIN_MODE = 0o644

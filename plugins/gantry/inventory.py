@@ -28,6 +28,7 @@ class Server:
     Attributes:
         host_key: the public host key that is pinned to this instance (`ssh-ed25519 AAAA…`), or None before
             the first handshake.
+        size: the instance type, in EC2's own words.
         private_address, public_address: IPv4, or None while the cloud has given none.
         tagged_name: what the cloud shows as its name, which is another one before the first handshake, and when
             the definition has been given another `server_name` since.
@@ -44,6 +45,7 @@ class Server:
     private_address: str | None = None
     public_address: str | None = None
     host_key: str | None = None
+    size: str = ""
     tagged_name: str | None = None
     reached_in_public: bool = False
 

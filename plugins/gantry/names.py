@@ -25,6 +25,9 @@ DatasourceName = NewType("DatasourceName", str)
 BalancerName = NewType("BalancerName", str)
 """A load balancer's name in the definition."""
 
+PortName = NewType("PortName", str)
+"""The name of one of a service's ports, unique within its service."""
+
 ConnectionId = NewType("ConnectionId", str)
 """The id of an Airflow connection: a reference to a secret, never the secret."""
 
@@ -35,7 +38,7 @@ ServerName = NewType("ServerName", str)
 """A server's name, as the definition's `server_name` makes it: `deployment-tier-slot` where that is left out."""
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
-"""Names of deployments, tiers, services, datasources and balancers: usable in DNS, task ids and tags."""
+"""Names of deployments, tiers, services, datasources, ports and balancers: usable in DNS, task ids and tags."""
 
 SERVICE_ID_PATTERN = r"^a[0-9]{1,9}$"
 CUSTOMER_ID_PATTERN = r"^c[0-9]{1,9}$"

@@ -41,22 +41,6 @@ def render(text: str, known: Mapping[str, Any]) -> str:
         raise TemplateError(str(error) or type(error).__name__) from error
 
 
-@functools.lru_cache(maxsize=256)
-def _compiled(text: str) -> jinja2.Template:
-    """Compiling costs a hundred times what rendering does, and a server's name is rendered for each server."""
-    return _TEMPLATES.from_string(text)
-
-
-_WIDE = re.compile(r"%[^%a-zA-Z]*(\*|[0-9]{4})")
-
-
-def _format(text: object, *values: object, **named: object) -> str:
-    """Jinja's filter `format`, such as `"%03d" | format(server.slot)`, without a width that fills the memory."""
-    if _WIDE.search(str(text)):
-        raise jinja2.exceptions.SecurityError("a width of format is at most 999, and written out")
-    return jinja2.filters.do_format(str(text), *values, **named)
-
-
 def parse(text: str) -> jinja2.nodes.Template:
     """What a text consists of, without running any of it: compiling would, wherever all values are constant.
 
@@ -80,6 +64,22 @@ def filter_names() -> frozenset[str]:
 def test_names() -> frozenset[str]:
     """The tests that there are: what can stand after `is`."""
     return frozenset(_TEMPLATES.tests)
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(text: str) -> jinja2.Template:
+    """Compiling costs a hundred times what rendering does, and a server's name is rendered for each server."""
+    return _TEMPLATES.from_string(text)
+
+
+_WIDE = re.compile(r"%[^%a-zA-Z]*(\*|[0-9]{4})")
+
+
+def _format(text: object, *values: object, **named: object) -> str:
+    """Jinja's filter `format`, such as `"%03d" | format(server.slot)`, without a width that fills the memory."""
+    if _WIDE.search(str(text)):
+        raise jinja2.exceptions.SecurityError("a width of format is at most 999, and written out")
+    return jinja2.filters.do_format(str(text), *values, **named)
 
 
 class _Templates(jinja2.sandbox.ImmutableSandboxedEnvironment):

@@ -19,6 +19,7 @@ _NEEDED_BY_TASKS = (
     "botocore.client",
     "cryptography.hazmat.primitives.asymmetric.rsa",
     "cryptography.hazmat.primitives.serialization",
+    "cryptography.x509",
     "gantry.cloud.clients",
     "gantry.dag",
     "gantry.definition.template_checks",

@@ -102,7 +102,8 @@ def test_definitions_in_the_documentation_load(page: Path) -> None:
 @each_page
 def test_parts_of_definitions_in_the_documentation_load_within_a_whole_one(page: Path) -> None:
     for block in blocks(page, "yaml"):
-        part = yaml.safe_load(block)
+        # A block of comments alone shows where they stand.
+        part = yaml.safe_load(block) or {}
         if "deployment" in part or "repos" in part:
             continue
         unknown = set(part) - set(models.Definition.model_fields)
@@ -127,7 +128,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     text = page.read_text().replace("\\\n", " ")
     lines = re.findall(rf"^ *(?:\$ )?({_OURS}.*)$", text, re.MULTILINE)
     for line in [*lines, *re.findall(rf"`({_OURS}[^`\n]*)`", text)]:
-        words = shlex.split(line.replace("…", ""), comments=True)
+        words = shlex.split(line, comments=True)
         while re.fullmatch(r"[A-Z_]+=.*", words[0]):
             words = words[1:]
         yield [words[0].removeprefix(".venv/bin/"), *words[1:]]
@@ -147,7 +148,8 @@ def test_commands_in_the_documentation_are_understood(page: Path) -> None:
 
 def understood(arguments: list[str]) -> None:
     """Have the command line parse these arguments, without doing anything. Placeholders are arguments too."""
-    arguments = [re.sub(r"^\[|\]$", "", each) for each in arguments if each not in ("…", "|")]
+    is_shortened = any("…" in each for each in arguments)
+    arguments = [re.sub(r"^\[|\]$", "", each) for each in arguments if "…" not in each and each != "|"]
     for end in ("&&", "||", ";", ">", "<", "2>"):
         if end in arguments:
             arguments = arguments[: arguments.index(end)]
@@ -158,13 +160,24 @@ def understood(arguments: list[str]) -> None:
         assert words, f"no command: gantry {arguments}"
         name, command, words = command.resolve_command(context, words)
         assert command is not None, f"unknown command: gantry {arguments}"
-        is_group = hasattr(command, "resolve_command")
-        context = command.make_context(name, list(words), parent=context, resilient_parsing=is_group)
+        # A command's bare name in a sentence is not a call of it.
+        is_mentioned = hasattr(command, "resolve_command") or not words or is_shortened
+        context = command.make_context(name, list(words), parent=context, resilient_parsing=is_mentioned)
 
 
 def test_a_command_that_does_not_exist_is_noticed() -> None:
     with pytest.raises(AssertionError, match="unknown command: gantry"):
         understood(["lanch", "bookshop"])
+
+
+def test_the_picture_of_a_plan_is_what_the_command_draws(tmp_path: Path) -> None:
+    drawn = tmp_path / "plan.svg"
+    subprocess.run(
+        [sys.executable, "-m", "gantry", "graph", "bookshop", "--output", str(drawn)], cwd=ROOT, check=True
+    )
+    assert (ROOT / "docs" / "images" / "plan.svg").read_text() == drawn.read_text(), (
+        "run .venv/bin/gantry graph bookshop --output docs/images/plan.svg"
+    )
 
 
 def test_the_documentation_builds_strictly(tmp_path: Path) -> None:

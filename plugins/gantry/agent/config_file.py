@@ -14,6 +14,9 @@ from collections.abc import Mapping
 from gantry import errors
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
+_SECRET = re.compile(
+    r"pass(word|wd|phrase)|secret|token|credential|(private|api|access)[_.\-]?key", re.IGNORECASE
+)
 
 
 class UnwritableFactError(errors.GantryError):
@@ -59,3 +62,11 @@ def digest(content: bytes) -> str:
     """What tells one content of the file from another. Comment lines do not count: they may hold a time."""
     facts = b"\n".join(line for line in content.splitlines() if not line.startswith(b"#"))
     return hashlib.sha256(facts).hexdigest()
+
+
+def is_secret(key: str) -> bool:
+    """Whether a key's name says that its value is nobody's business: passwords, tokens, private keys.
+
+    Also for a definition's own keys (`[custom]`): rather one value too many is hidden where the file is shown.
+    """
+    return _SECRET.search(key) is not None

@@ -14,6 +14,8 @@ from gantry.agent import jobs, session, ssh
 
 T = TypeVar("T")
 _CHECK_SECONDS = "20"
+OK = "OK"
+"""What the check of a healthy service says."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,9 +170,9 @@ async def _prepare(
     async def attempt() -> None:
         async with agent.open() as server:
             checked = questions.checked
-            healthy = checked is not None and await _says_ok(server, checked)
-            digests = await _digests(server, questions.files)
-            work = decide(agent.target, Applied(await marks(server), healthy, digests))
+            healthy = checked is not None and await check(server, checked) == OK
+            sums = await digests(server, questions.files)
+            work = decide(agent.target, Applied(await marks(server), healthy, sums))
             # Before the files are there: whoever is stopped now has to know them.
             progress.jobs = work.jobs
             await server.put(work.files)
@@ -204,21 +206,32 @@ async def marks(server: session.Session, prefix: str = "") -> dict[str, str]:
     return dict(line.split(" ", 1) for line in listing.splitlines() if " " in line)
 
 
-async def _digests(server: session.Session, paths: Sequence[str]) -> dict[str, str]:
+async def digests(server: session.Session, paths: Sequence[str]) -> dict[str, str]:
+    """SHA-256 sums (hexadecimal) of those of the files that are there and hold something."""
     if not paths:
         return {}
     listing = await server.run(f"{session.BIN}/digests", *paths)
     return {path: digest for digest, path in (line.split(maxsplit=1) for line in listing.splitlines())}
 
 
-async def _says_ok(server: session.Session, service: names.ServiceId) -> bool:
+async def check(server: session.Session, service: names.ServiceId, *, quiet: bool = False) -> str:
+    """What a service's check says: `OK`, or what is wrong.
+
+    Args:
+        server: where the service runs.
+        service: its id.
+        quiet: leave no line in the agent's journal.
+    """
     # A check that hangs is an answer too: the service wants to be restarted.
     limit = ("timeout", "--kill-after=5", _CHECK_SECONDS)
+    environment = ("env", "GANTRY_QUIET=1") if quiet else ()
     try:
-        answer = await server.run(*limit, f"{session.BIN}/checkService", service)
-    except agent_errors.CommandError:
-        return False
-    return answer.strip() == "OK"
+        answer = await server.run(*environment, *limit, f"{session.BIN}/checkService", service)
+    except agent_errors.CommandError as error:
+        said = error.output.strip()
+        # A check that fails is not OK, whatever it says.
+        return said if said not in ("", OK) else f"it ended with exit code {error.code}"
+    return answer.strip()
 
 
 async def _forget_secrets(agent: jobs.Agent, progress: jobs.Progress) -> None:

@@ -36,12 +36,12 @@ async def install_agent(server: session.Session, name: names.ServerName) -> tupl
     for mode, *folders in _FOLDERS:
         await server.run("install", "-d", "-o", "root", "-g", "root", "-m", mode, *folders)
     shipped = bundle.bundle()
-    stale = await _stale(server, shipped)
+    stale = await stale_scripts(server, shipped)
     if stale:
         await server.put(
             [session.RemoteFile(f"/enstratus/{file.path}", file.content, file.mode) for file in stale]
         )
-        damaged = await _stale(server, shipped)
+        damaged = await stale_scripts(server, shipped)
         if damaged:
             raise AgentDamagedError(name, tuple(file.path for file in damaged))
     # Secrets in transit that a dead worker left behind; whatever is running now is younger.
@@ -53,7 +53,14 @@ async def install_agent(server: session.Session, name: names.ServerName) -> tupl
     return tuple(file.path for file in stale)
 
 
-async def _stale(server: session.Session, shipped: bundle.ScriptBundle) -> tuple[bundle.ScriptFile, ...]:
+async def stale_scripts(
+    server: session.Session, shipped: bundle.ScriptBundle
+) -> tuple[bundle.ScriptFile, ...]:
+    """Those of the shipped scripts that the server does not have as they should be. Changes nothing.
+
+    Raises:
+        CommandError, ConnectionLostError: the server has no agent's folders, or could not be worked with.
+    """
     where = ("find", f"{session.HOME}/bin", f"{session.HOME}/lib", "-type", "f")
     digests = _by_path(await server.run(*where, "-exec", "sha256sum", "{}", "+"))
     modes = _by_path(await server.run(*where, "-printf", "%m:%U:%G %p\\n"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from gantry import names
 from gantry.cloud import errors
 from gantry.definition import models
 
@@ -19,24 +20,41 @@ def ec2(cloud: models.Cloud) -> EC2Client:
         UnknownConnectionError: Airflow cannot read the definition's connection.
         CloudUnreachableError: the connection is no good for a client.
     """
-    client: EC2Client = _client(cloud, "ec2")
+    client: EC2Client = _client(cloud.connection, cloud.region, "ec2")
     return client
+
+
+def ec2_of_this_machine(cloud: models.Cloud) -> EC2Client:
+    """An EC2 client with the credentials that boto3 itself finds here, for those who look without Airflow.
+
+    Raises:
+        CloudUnreachableError: what it finds is no good for a client.
+    """
+    import boto3  # noqa: PLC0415 - see `ec2`
+
+    with errors.worded("preparing to speak to EC2 with this machine's own credentials", cloud.connection):
+        return boto3.client("ec2", region_name=cloud.region)
 
 
 def s3(cloud: models.Cloud) -> S3Client:
     """An S3 client; otherwise as `ec2`."""
-    client: S3Client = _client(cloud, "s3")
+    return s3_in(cloud.connection, cloud.region)
+
+
+def s3_in(connection: names.ConnectionId, region: str | None) -> S3Client:
+    """An S3 client for what belongs to no deployment yet. Without a region the connection's own is used."""
+    client: S3Client = _client(connection, region, "s3")
     return client
 
 
-def _client(cloud: models.Cloud, kind: Literal["ec2", "s3"]) -> Any:  # noqa: ANN401 - one of two
+def _client(connection: names.ConnectionId, region: str | None, kind: Literal["ec2", "s3"]) -> Any:  # noqa: ANN401 - one of two
     from airflow.providers.amazon.aws.hooks import base_aws  # noqa: PLC0415
 
-    hook = base_aws.AwsBaseHook(aws_conn_id=cloud.connection, client_type=kind, region_name=cloud.region)
+    hook = base_aws.AwsBaseHook(aws_conn_id=connection, client_type=kind, region_name=region)
     try:
-        hook.get_connection(cloud.connection)
+        hook.get_connection(connection)
     except Exception as error:
         # Every secrets backend raises its own.
-        raise errors.UnknownConnectionError(cloud.connection, str(error)) from error
-    with errors.worded(f"preparing to speak to {kind.upper()}", cloud.connection):
+        raise errors.UnknownConnectionError(connection, str(error)) from error
+    with errors.worded(f"preparing to speak to {kind.upper()}", connection):
         return hook.get_conn()

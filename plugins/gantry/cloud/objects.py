@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from typing import TYPE_CHECKING
+import pathlib
+from typing import TYPE_CHECKING, cast
 
 from gantry import errors, names
 from gantry.cloud.errors import CloudError, worded
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.literals import BucketLocationConstraintType
 
 LINK_LIFETIME = datetime.timedelta(hours=6)
 """How long a presigned URL is good for. A server gets all links of a step at once and fetches one after the other:
 the last of several datasources waits until those before it are loaded."""
+
+_ABSENT = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
+_SHA256 = "sha256"
+_FIRST_REGION = "us-east-1"
+"""The one region that must not be named when a bucket is made in it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +40,17 @@ class MissingObjectError(errors.GantryError):
         self.url = url
         self.wanted_by = wanted_by
         super().__init__(f"{url} does not exist ({wanted_by})\nUpload it, or correct the definition.")
+
+
+class MissingBucketError(errors.GantryError):
+    """Where something should be put, there is no bucket."""
+
+    def __init__(self, bucket: str, connection: names.ConnectionId) -> None:
+        self.bucket = bucket
+        super().__init__(
+            f"there is no bucket {bucket!r} for the Airflow connection {connection!r}\n"
+            "Make it (`gantry archive --create-bucket` does), or name another."
+        )
 
 
 class Objects:
@@ -58,7 +76,7 @@ class Objects:
             with worded(f"looking at {url}", self._connection):
                 found = self._s3.head_object(Bucket=bucket, Key=key)
         except CloudError as error:
-            if error.code in {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}:
+            if error.code in _ABSENT:
                 raise MissingObjectError(url, wanted_by) from error
             raise
         return ObjectFacts(url, found["ETag"].strip('"'), found["ContentLength"])
@@ -72,6 +90,67 @@ class Objects:
                 Params={"Bucket": bucket, "Key": key},
                 ExpiresIn=int(LINK_LIFETIME.total_seconds()),
             )
+
+    def put(self, file: pathlib.Path, url: str, sha256: str) -> bool:
+        """Put a file where `url` says, unless the very same is there already.
+
+        Args:
+            file: what to put there.
+            url: `s3://bucket/key`.
+            sha256: of the file; it is kept beside the object, which makes the same file known again.
+
+        Returns:
+            Whether there was anything to do.
+
+        Raises:
+            MissingBucketError: there is no such bucket.
+            CloudError: the cloud refused.
+        """
+        bucket, key = _parts(url)
+        if self._sha256_of(bucket, key) == sha256:
+            return False
+        try:
+            with worded(f"putting {file.name} to {url}", self._connection), file.open("rb") as content:
+                self._s3.put_object(Bucket=bucket, Key=key, Body=content, Metadata={_SHA256: sha256})
+        except CloudError as error:
+            if error.code == "NoSuchBucket":
+                raise MissingBucketError(bucket, self._connection) from error
+            raise
+        return True
+
+    def make_bucket(self, url: str) -> bool:
+        """Make the bucket of a URL in the client's region. Returns whether it was missing."""
+        bucket, _ = _parts(url)
+        try:
+            with worded(f"looking at the bucket {bucket}", self._connection):
+                self._s3.head_bucket(Bucket=bucket)
+        except CloudError as error:
+            if error.code not in _ABSENT:
+                raise
+        else:
+            return False
+        region = self._s3.meta.region_name
+        with worded(f"making the bucket {bucket}", self._connection):
+            if region == _FIRST_REGION:
+                self._s3.create_bucket(Bucket=bucket)
+            else:
+                self._s3.create_bucket(
+                    Bucket=bucket,
+                    CreateBucketConfiguration={
+                        "LocationConstraint": cast("BucketLocationConstraintType", region)
+                    },
+                )
+        return True
+
+    def _sha256_of(self, bucket: str, key: str) -> str | None:
+        try:
+            with worded(f"looking at s3://{bucket}/{key}", self._connection):
+                return self._s3.head_object(Bucket=bucket, Key=key)["Metadata"].get(_SHA256)
+        except CloudError as error:
+            # Who may put objects need not be allowed to read them.
+            if error.code in _ABSENT or error.code == "403":
+                return None
+            raise
 
 
 def _parts(url: str) -> tuple[str, str]:

@@ -98,6 +98,36 @@ class Scaling:
         return tuple(sorted((*self.started, *self.resumed, *self.kept), key=lambda each: each.slot))
 
 
+@dataclasses.dataclass(frozen=True)
+class Intention:
+    """What a scaling event is about to do: servers to keep, stopped ones to resume, slots to fill."""
+
+    kept: tuple[inventory.Server, ...]
+    resumed: tuple[inventory.Server, ...]
+    missing: tuple[names.Slot, ...]
+
+
+def intend(known: Sequence[inventory.Server], wanted: int) -> Intention:
+    """What makes a tier have at least `wanted` running servers. Nothing is ever taken away or replaced.
+
+    Args:
+        known: the tier's servers that are not gone.
+        wanted: the number to reach.
+    """
+    resumed = tuple(
+        each
+        for each in known
+        if each.state in (inventory.InstanceState.STOPPED, inventory.InstanceState.STOPPING)
+    )
+    taken = {each.slot for each in known}
+    gaps = (slot for slot in map(names.Slot, itertools.count(1)) if slot not in taken)
+    return Intention(
+        kept=tuple(each for each in known if each not in resumed),
+        resumed=resumed,
+        missing=tuple(itertools.islice(gaps, max(0, wanted - len(known)))),
+    )
+
+
 class Servers:
     """The servers of one deployment."""
 
@@ -137,15 +167,8 @@ class Servers:
         A repeated call (the same `run`, the same gaps) returns the instances of the first one.
         """
         known = self.find().of_tier(tier)
-        stopped = tuple(
-            each
-            for each in known
-            if each.state in (inventory.InstanceState.STOPPED, inventory.InstanceState.STOPPING)
-        )
-        kept = tuple(each for each in known if each not in stopped)
-        taken = {each.slot for each in known}
-        gaps = (slot for slot in map(names.Slot, itertools.count(1)) if slot not in taken)
-        missing = list(itertools.islice(gaps, max(0, wanted - len(known))))
+        intended = intend(known, wanted)
+        kept, stopped, missing = intended.kept, intended.resumed, intended.missing
         self._log.info(
             "scaling event: tier %s has %d of %d wanted servers; starting %d, resuming %d",
             tier, len(kept), wanted, len(missing), len(stopped),
@@ -264,7 +287,7 @@ class Servers:
             self._definition,
             tier,
             slots,
-            image_id=self._image(launch.image),
+            image_id=self.image_id(launch.image),
             boot=boot,
             token=self._token(tier, slots, run),
         )
@@ -288,8 +311,13 @@ class Servers:
         facts = "\n".join([self._deployment, tier, " ".join(map(str, slots)), *replaced, run])
         return hashlib.sha256(facts.encode()).hexdigest()
 
-    def _image(self, image: str) -> str:
-        """An image's id. Names are looked up among the account's own images only: anybody may publish one."""
+    def image_id(self, image: str) -> str:
+        """An image's id. Names are looked up among the account's own images only: anybody may publish one.
+
+        Raises:
+            UnknownImageError: the account owns no image of that name.
+            CloudError: the cloud refused.
+        """
         if image.startswith("ami-"):
             return image
         with worded(f"looking for the image {image}", self._connection):

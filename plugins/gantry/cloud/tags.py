@@ -102,6 +102,7 @@ def server(definition: models.Definition, instance: InstanceTypeDef) -> inventor
         instance_id=instance["InstanceId"],
         state=inventory.InstanceState(instance["State"]["Name"]),
         image=instance["ImageId"],
+        size=instance.get("InstanceType", ""),
         launched_at=instance["LaunchTime"],
         private_address=instance.get("PrivateIpAddress"),
         public_address=instance.get("PublicIpAddress"),

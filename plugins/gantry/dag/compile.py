@@ -29,7 +29,7 @@ from gantry.definition import models
 from gantry.operators import catalog
 from gantry.operators import run as runs
 from gantry.plan import Group, GroupKind, Plan, Step, StepKind, group_id, launch_plan, termination_plan
-from gantry.plan.steps import step_id
+from gantry.plan.steps import AFTER_EVERY_SERVER, BEFORE_ANY_SERVER, step_id
 
 _NO_DATE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 """Every DAG's start date. Fixed, because a moving one would make a new DAG version at each parse."""
@@ -183,23 +183,31 @@ def _dealt(
 ) -> None:
     """The steps that are dealt to servers: those of one tier in a row share their hands.
 
-    In such a row each hand goes at its own pace; a slow server holds up only what depends on it. (A grant is in a
-    row with its dependent only where both stand on one tier, and a tier with a datasource has one server.)
+    In such a row each hand goes at its own pace; a slow server holds up only what depends on it. Steps that wait for
+    all servers, or that all have to wait for, stand in rows of their own: between two rows everybody waits.
     """
-    for tier in dict.fromkeys(step.tier for step in steps):
-        row = [step for step in steps if step.tier == tier]
+    apart = AFTER_EVERY_SERVER | BEFORE_ANY_SERVER
+    rows: dict[tuple[names.TierName | None, StepKind | None], list[Step]] = {}
+    for step in steps:
+        rows.setdefault((step.tier, step.kind if step.kind in apart else None), []).append(step)
+    for (tier, kind), row in rows.items():
         scale_up = tasks[step_id(Group(GroupKind.TIER, str(tier)), StepKind.SCALE_UP)]
 
         def on_servers(servers: Any, row: Iterable[Step] = tuple(row)) -> None:  # noqa: ANN401 - a stand-in
             for step in row:
                 tasks[step.id] = _on_servers(step, servers, definition)
 
+        what = "" if kind is None else f"{_ROWS[kind]} "
         task_group(
-            group_id=f"{group_id(group)}-on-{tier}",
+            group_id=f"{group_id(group)}-{what.replace(' ', '-')}on-{tier}",
             # Short: Airflow draws it beside the number of tasks.
-            group_display_name=f"on {tier}",
+            group_display_name=f"{what}on {tier}",
             prefix_group_id=False,
         )(on_servers).expand(servers=scale_up.output)
+
+
+_ROWS = {StepKind.GRANT_ACCESS: "grants", StepKind.CONFIGURE_REPLICANTS: "replicants"}
+"""What a row of such steps is called."""
 
 
 def _on_servers(step: Step, servers: Any, definition: models.Definition) -> BaseOperator:  # noqa: ANN401 - Airflow's stand-in for a list

@@ -98,26 +98,57 @@ def _services(definition: models.Definition) -> Iterator[Finding]:
         first = ids.setdefault(service.id, name)
         if first != name:
             yield ("services", name, "id"), f"the id {service.id} belongs to service {first!r} already"
-        if service.port is not None:
-            first = ports.setdefault((service.tier, service.port), name)
+        yield from _ports(name, service)
+        for place, number in _numbers(service):
+            first = ports.setdefault((service.tier, number), name)
             if first != name:
                 yield (
-                    ("services", name, "port"),
-                    f"port {service.port} of tier {service.tier!r} belongs to service {first!r} already",
+                    ("services", name, *place),
+                    f"port {number} of tier {service.tier!r} belongs to service {first!r} already",
                 )
-        if service.datasources and service.tier in definition.tiers:
+        if service.tier in definition.tiers:
             yield from _datasources(definition, name, service)
+
+
+def _ports(name: names.ServiceName, service: models.Service) -> Iterator[Finding]:
+    """What one service says of its own ports."""
+    if not service.ports:
+        return
+    if service.port is not None:
+        yield ("services", name, "port"), "port and ports say the same: one of them is enough"
+    if "protocol" in service.model_fields_set:
+        yield ("services", name, "protocol"), "with ports, each of them has a protocol of its own"
+    used: dict[int, str] = {}
+    for key, each in service.ports.items():
+        first = used.setdefault(each.port, key)
+        if first != key:
+            yield ("services", name, "ports", key, "port"), f"port {each.port} is {first!r} already"
+
+
+def _numbers(service: models.Service) -> Iterator[tuple[source.Path, int]]:
+    """A service's ports: where each of them stands below the service, and its number."""
+    if service.port is not None:
+        yield ("port",), service.port
+    for key, each in service.ports.items():
+        yield ("ports", key, "port"), each.port
 
 
 def _datasources(
     definition: models.Definition, name: names.ServiceName, service: models.Service
 ) -> Iterator[Finding]:
     most = definition.tiers[service.tier].servers.max
-    if most > 1:
-        # Replication is not part of the language yet: two masters with the same dump would silently drift.
+    if service.replication is not None:
+        if not service.datasources:
+            yield (
+                ("services", name, "replication"),
+                "it is datasources that are replicated, and there are none",
+            )
+    elif service.datasources and most > 1:
+        # Without replication, two masters with the same dump would silently drift.
         yield (
             ("services", name, "datasources"),
-            f"a service with datasources runs on one server; tier {service.tier!r} allows {most}",
+            f"a service with datasources runs on one server unless it has replication; "
+            f"tier {service.tier!r} allows {most}",
         )
 
 
@@ -138,32 +169,18 @@ def _dependencies(definition: models.Definition) -> Iterator[Finding]:
 
 def _load_balancers(definition: models.Definition) -> Iterator[Finding]:
     fronts: dict[tuple[str, int, str], str] = {}
-    services: dict[tuple[str, str], str] = {}
+    services: dict[tuple[str, str, int], str] = {}
+    kinds: dict[tuple[str, int], tuple[str, str]] = {}
     for name, balancer in definition.load_balancers.items():
         if balancer.tier not in definition.tiers:
             yield ("load_balancers", name, "tier"), unknown("tier", balancer.tier, definition.tiers)
-        if balancer.service not in definition.services:
-            yield (
-                ("load_balancers", name, "service"),
-                unknown("service", balancer.service, definition.services),
-            )
-        elif definition.services[balancer.service].port is None:
-            yield (
-                ("load_balancers", name, "service"),
-                f"service {balancer.service!r} has no port that traffic could be sent to",
-            )
+        yield from _balanced(definition, name, balancer, services, kinds)
         for other, service in definition.services.items():
-            if (service.tier, service.port) == (balancer.tier, balancer.port):
+            if service.tier == balancer.tier and balancer.port in {each.port for each in service.listens}:
                 yield (
                     ("load_balancers", name, "port"),
                     f"port {balancer.port} of tier {balancer.tier!r} belongs to service {other!r} already",
                 )
-        first = services.setdefault((balancer.tier, balancer.service), name)
-        if first != name:
-            yield (
-                ("load_balancers", name, "service"),
-                f"tier {balancer.tier!r} balances service {balancer.service!r} already ({first!r})",
-            )
         places: list[tuple[str, source.Path]] = [(balancer.name, ("name",))]
         places.extend((alias, ("aliases", index)) for index, alias in enumerate(balancer.aliases))
         for host, place in places:
@@ -221,3 +238,53 @@ def _texts(value: pydantic.JsonValue, path: source.Path) -> Iterator[tuple[sourc
     elif isinstance(value, list):
         for index, part in enumerate(value):
             yield from _texts(part, (*path, index))
+
+
+def _balanced(
+    definition: models.Definition,
+    name: names.BalancerName,
+    balancer: models.LoadBalancer,
+    services: dict[tuple[str, str, int], str],
+    kinds: dict[tuple[str, int], tuple[str, str]],
+) -> Iterator[Finding]:
+    """What a load balancer sends to. `services` and `kinds` hold what the ones before it said, and get its own."""
+    service = definition.services.get(balancer.service)
+    if service is None:
+        yield (
+            ("load_balancers", name, "service"),
+            unknown("service", balancer.service, definition.services),
+        )
+        return
+    if not service.listens:
+        yield (
+            ("load_balancers", name, "service"),
+            f"service {balancer.service!r} has no port that traffic could be sent to",
+        )
+        return
+    if balancer.service_port is not None and balancer.service_port not in service.ports:
+        rather = source.or_rather(balancer.service_port, service.ports)
+        yield (
+            ("load_balancers", name, "service_port"),
+            f"service {balancer.service!r} has no port {balancer.service_port!r}{rather}",
+        )
+        return
+    behind = definition.port_behind(balancer)
+    first = services.setdefault((balancer.tier, balancer.service, behind.port), name)
+    if first != name:
+        yield (
+            ("load_balancers", name, "service"),
+            f"tier {balancer.tier!r} balances service {balancer.service!r} already ({first!r})",
+        )
+    kind = "HTTPS" if balancer.tls else "HTTP" if behind.protocol == "http" else "TCP"
+    other, before = kinds.setdefault((balancer.tier, balancer.port), (name, kind))
+    if kind != before:
+        yield (
+            ("load_balancers", name, "port"),
+            f"port {balancer.port} of tier {balancer.tier!r} is {before} for {other!r}, and {kind} here",
+        )
+    elif kind == "TCP" and other != name:
+        yield (
+            ("load_balancers", name, "port"),
+            f"port {balancer.port} of tier {balancer.tier!r} belongs to {other!r}: over TCP nobody says "
+            f"which name is meant",
+        )

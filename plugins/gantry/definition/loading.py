@@ -122,7 +122,7 @@ def _loaded(
     filled, failed = known.insert(base)
     problems.extend(known.problems)
     try:
-        definition = models.Definition.model_validate(filled.data)
+        definition = models.Definition.model_validate(filled.data, context=models.WRITTEN)
     except pydantic.ValidationError as error:
         problems.extend(
             problem

@@ -67,11 +67,17 @@ def of(model: type[template_facts.TemplateFacts]) -> Parts:
 def _with_port(
     model: type[template_facts.TemplateFacts], name: names.ServiceName, service: models.Service
 ) -> Parts:
-    shape = of(model)
-    if service.port is not None:
-        return shape
-    known = {key: part for key, part in shape.known.items() if key != "port"}
-    return Parts(known, {"port": f"service {name!r} has no port"})
+    known = dict(of(model).known)
+    absent: dict[str, str] = {}
+    if service.main_port is None:
+        del known["port"]
+        absent["port"] = f"service {name!r} has no port"
+    if service.ports:
+        known["ports"] = Parts(dict.fromkeys(map(str, service.ports), Plain()), kind="port")
+    else:
+        del known["ports"]
+        absent["ports"] = f"service {name!r} has no ports with names"
+    return Parts(known, absent)
 
 
 def _of_type(annotation: object) -> Shape:

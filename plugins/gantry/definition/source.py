@@ -14,6 +14,9 @@ import yaml
 from gantry import errors
 from gantry.definition import excerpt
 
+DEEPEST = 40
+"""Levels of nesting. Composing YAML recurses in C, where too deep a text ends the whole process."""
+
 LARGEST_FILE = 1_000_000
 """Bytes. A definition is written by people; anything larger is a mistake or an attack."""
 

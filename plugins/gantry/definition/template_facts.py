@@ -61,7 +61,10 @@ class Service(TemplateFacts):
 
     name: str = Field(description="Its name.", examples=["app"])
     id: str = Field(description="Its id.", examples=["a1002"])
-    port: int | None = Field(default=None, description="Its port, if it has one.", examples=[8000])
+    port: int | None = Field(default=None, description="Its (first) port, if it has one.", examples=[8000])
+    ports: dict[str, int] | None = Field(
+        default=None, description="Its ports by name, if they have names.", examples=[{"web": 8000}]
+    )
 
 
 class Dependency(TemplateFacts):
@@ -70,7 +73,10 @@ class Dependency(TemplateFacts):
     addresses: tuple[str, ...] = Field(
         description="The addresses of its servers, by slot.", examples=[["10.0.0.11"]]
     )
-    port: int | None = Field(default=None, description="Its port, if it has one.", examples=[3306])
+    port: int | None = Field(default=None, description="Its (first) port, if it has one.", examples=[3306])
+    ports: dict[str, int] | None = Field(
+        default=None, description="Its ports by name, if they have names.", examples=[{"web": 8000}]
+    )
 
 
 class InCustom(TemplateFacts):

@@ -6,42 +6,13 @@ from airflow.sdk import Context
 
 from gantry import errors, names
 from gantry.agent import drive, ssh
-from gantry.configuration_management import chef, chef_server, manager, readers, script
+from gantry.configuration_management import chef, chef_server, readers
 from gantry.definition import models
-from gantry.operators import base, connections, server_step
+from gantry.operators import base, connections, decisions, server_step
 from gantry.operators import run as runs
 
 
-class NoManagementError(errors.GantryError):
-    """A step of configuration management where the launch configuration has none."""
-
-    def __init__(self, tier: names.TierName) -> None:
-        super().__init__(f"tier {tier}: its launch configuration names no configuration management")
-
-
-class ManagementStepOperator(server_step.ServerStepOperator):
-    """A step that a tier's kind of configuration management decides about."""
-
-    def manager(self, run: runs.Run) -> manager.Manager:
-        """The tier's configuration management, with its credentials."""
-        settings = run.definition.launch_configuration_of(run.tier).configuration_management
-        match settings:
-            case models.Chef():
-                return chef.ChefManager(run.definition, settings, connections.chef_credentials(settings))
-            case models.Script():
-                wanted_by = f"the configuration management of tier {run.tier!r}"
-                found = run.download(settings.program, settings.sha256, wanted_by)
-                return script.ScriptManager(run.definition, settings, found)
-            case None:
-                raise NoManagementError(run.tier)
-
-    def questions(self, run: runs.Run) -> drive.Questions:
-        """The files that tell what is left to do."""
-        is_chef = run.definition.launch_configuration_of(run.tier).chef is not None
-        return drive.Questions(files=chef.ChefManager.files if is_chef else script.ScriptManager.files)
-
-
-class PrepareConfigurationManagementOperator(ManagementStepOperator):
+class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
     """Gives servers what they need for the run, and makes way for new ones on the Chef server."""
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
@@ -54,12 +25,12 @@ class PrepareConfigurationManagementOperator(ManagementStepOperator):
         return report
 
     def decide(self, run: runs.Run) -> drive.Decide:
-        """The files that are not there yet, or not as they should be."""
-        management = self.manager(run)
-        is_chef = isinstance(management, chef.ChefManager)
+        """The files that are not there yet, or not as they should be; who is new to Chef is noted."""
+        prepare = super().decide(run)
+        is_chef = run.definition.launch_configuration_of(run.tier).chef is not None
 
         def decide(target: ssh.Target, applied: drive.Applied) -> drive.Work:
-            found = management.prepare(run.server(target.name), applied)
+            found = prepare(target, applied)
             if is_chef and not chef.registered(applied):
                 self._new.add(target.name)
             sent = " ".join(file.path for file in found.files) or "none, all are as they should be"
@@ -87,14 +58,8 @@ class PrepareConfigurationManagementOperator(ManagementStepOperator):
             self.log.info("removed from the Chef server, a former server left it: %s", what)
 
 
-class ExecuteConfigurationManagementOperator(ManagementStepOperator):
+class ExecuteConfigurationManagementOperator(server_step.ServerStepOperator):
     """Runs the configuration management where something has changed since it last succeeded."""
-
-    def decide(self, run: runs.Run) -> drive.Decide:
-        """What is left to run on a server."""
-        management = self.manager(run)
-        occasion = manager.Occasion(run.key.step, forced=run.tier in run.converge)
-        return lambda target, applied: management.run(run.server(target.name), applied, occasion)
 
     def reader(self, run: runs.Run) -> readers.Name | None:
         """Chef's output tells what was updated, and what a failure means."""
@@ -108,7 +73,7 @@ class CleanUpConfigurationManagementOperator(base.StepOperator):
         """Remove what is there under the names that the tier's servers can have; say what cannot be removed."""
         settings = run.definition.launch_configuration_of(run.tier).chef
         if settings is None:
-            raise NoManagementError(run.tier)
+            raise decisions.NoManagementError(run.tier)
         instance = context["ti"]
         last_try = instance.try_number > (instance.max_tries or 0)
         skipped = self._clean_up(run, settings, last_try=last_try)

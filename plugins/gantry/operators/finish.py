@@ -64,9 +64,10 @@ def summary(run: runs.Run, found: status.DeploymentStatus, times: status.Timelin
             f"{services}"
         )
     for name, balancer in definition.load_balancers.items():
+        scheme = "https" if balancer.tls else definition.port_behind(balancer).protocol
         for server in run.inventory.of_tier(balancer.tier):
             address = server.public_address or server.private_address
-            yield f"  load balancer {name}: http://{address}:{balancer.port}/ for {balancer.name}"
+            yield f"  load balancer {name}: {scheme}://{address}:{balancer.port}/ for {balancer.name}"
     yield "timeline"
     begun = times.span.started
     for each in times.phases:

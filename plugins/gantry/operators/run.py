@@ -97,18 +97,12 @@ class Run:
         return work.Download(url, found.version, sha256, lambda: self.objects.link(url))
 
     def facts(self, *services: names.ServiceName) -> facts.Facts:
-        """What the files of these services are made from. Reads only the accounts that they need."""
-        needed = {
-            (each.service, each.datasource)
-            for name in services
-            for each in self.definition.services[name].depends_on
-            if each.datasource is not None
-        } | {
-            (name, datasource)
-            for name in services
-            for datasource in self.definition.services[name].datasources
-        }
-        return facts.Facts(self.definition, self.inventory, connections.accounts(self.definition, needed))
+        """What the files of these services, and of the step's load balancer, are made from.
+
+        Reads only the secrets that they need. Raises as `connections.facts_of`.
+        """
+        balancers = () if self.step.balancer is None else (self.step.balancer,)
+        return connections.facts_of(self.definition, self.inventory, services, balancers)
 
 
 def run_of(context: Context) -> Run:

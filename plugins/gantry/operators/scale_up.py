@@ -13,6 +13,7 @@ from airflow.sdk import Context
 
 from gantry import errors, names
 from gantry.agent import drive
+from gantry.definition import models
 from gantry.operators import base, greeting, printing, server_step, triggers
 from gantry.operators import run as runs
 
@@ -29,15 +30,20 @@ class ServerCountError(errors.GantryError):
         )
 
 
+def wanted_servers(definition: models.Definition, tier: names.TierName, wanted: int) -> int:
+    """The number itself, if the tier's limits allow it. Raises ServerCountError."""
+    limits = definition.tiers[tier].servers
+    if not limits.min <= wanted <= limits.max:
+        raise ServerCountError(tier, wanted, limits.min, limits.max)
+    return wanted
+
+
 class ScaleUpOperator(base.StepOperator):
     """The scaling event of a tier. Its XCom deals the tier's servers to the task instances that follow."""
 
     def perform(self, context: Context, run: runs.Run) -> list[list[str]]:
         """Start what is missing; return batches of server names, `fan_out` at most."""
-        limits = run.definition.tiers[run.tier].servers
-        wanted = run.wanted[run.tier]
-        if not limits.min <= wanted <= limits.max:
-            raise ServerCountError(run.tier, wanted, limits.min, limits.max)
+        wanted = wanted_servers(run.definition, run.tier, run.wanted[run.tier])
         login = run.access().login
         scaling = run.cloud.scale_up(run.tier, wanted, login.authorized_key(), login.user, run.id)
         for server in scaling.kept:

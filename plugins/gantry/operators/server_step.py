@@ -13,7 +13,7 @@ from airflow.sdk import Context
 from gantry import names
 from gantry.agent import drive, jobs, ssh
 from gantry.configuration_management import readers
-from gantry.operators import base, printing, triggers
+from gantry.operators import base, decisions, printing, triggers
 from gantry.operators import run as runs
 
 
@@ -38,11 +38,7 @@ class ServerStepOperator(base.StepOperator):
 
     def decide(self, run: runs.Run) -> drive.Decide:
         """What is left to do on a server. Called once a task; what it returns, once a server."""
-        raise NotImplementedError
-
-    def questions(self, run: runs.Run) -> drive.Questions:  # noqa: ARG002 - for those that have some
-        """What else decides: a service's check, files on the server."""
-        return drive.Questions()
+        return decisions.decide(run)
 
     def reader(self, run: runs.Run) -> readers.Name | None:  # noqa: ARG002 - for those that have one
         """Who makes sense of what the scripts print, if anybody."""
@@ -58,7 +54,7 @@ class ServerStepOperator(base.StepOperator):
         access = run.access()
         output = printing.printer(self.log, several=len(found) > 1)
         attend = run.definition.attend_time.total_seconds()
-        decide, questions, reader = self.decide(run), self.questions(run), self.reader(run)
+        decide, questions, reader = self.decide(run), decisions.questions(run), self.reader(run)
 
         everything = drive.begin(found)
         self._driven = (everything, access, run.key)

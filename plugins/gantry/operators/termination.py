@@ -9,8 +9,8 @@ import time
 from airflow.sdk import Context
 
 from gantry import errors, inventory, names
-from gantry.agent import drive, ssh, work
-from gantry.operators import base, printing
+from gantry.agent import drive, ssh
+from gantry.operators import base, decisions, printing
 from gantry.operators import run as runs
 
 _PAUSE = 1.0
@@ -61,10 +61,6 @@ class ConfirmOperator(base.StepOperator):
 class StopOperator(base.StepOperator):
     """Runs stopping jobs on the tier's servers that can still be worked with."""
 
-    def decide(self, run: runs.Run) -> drive.Decide:
-        """What is left to stop on a server."""
-        raise NotImplementedError
-
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Stop what answers; note what does not."""
         skipped: list[str] = []
@@ -86,7 +82,7 @@ class StopOperator(base.StepOperator):
 
         async def stop() -> list[str]:
             everything = drive.begin(found)
-            await drive.prepare(everything, access, self.decide(run), output)
+            await drive.prepare(everything, access, decisions.decide(run), output)
             await drive.carry_out(everything, access, run.key, output)
             return [each.error.partition("\n")[0] for each in everything if each.error]
 
@@ -96,19 +92,9 @@ class StopOperator(base.StepOperator):
 class StopProxyOperator(StopOperator):
     """Takes all nodes of a service out of a load balancer."""
 
-    def decide(self, run: runs.Run) -> drive.Decide:
-        """Whatever nodes the balancer knows."""
-        service = run.definition.services[run.service]
-        return lambda _, applied: work.stop_proxy(run.definition, service, applied.marks)
-
 
 class StopServiceOperator(StopOperator):
     """Stops a service on all its servers."""
-
-    def decide(self, run: runs.Run) -> drive.Decide:
-        """Where it is installed."""
-        service = run.definition.services[run.service]
-        return lambda _, applied: work.stop_service(run.definition, service, applied.marks)
 
 
 class TerminateServersOperator(base.StepOperator):

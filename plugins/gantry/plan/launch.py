@@ -27,6 +27,7 @@ CONFIGURATION_MANAGEMENT_SCRIPTS: dict[type[models.Chef | models.Script], tuple[
     models.Script: ("downloadFile", "runConfigurationManagement-SCRIPT"),
 }
 CONFIGURE_SCRIPTS = ("configureService", "stopService", "startService", "awaitService")
+GRANT_SCRIPT = "grantDatabaseAccess"
 
 
 def launch_plan(definition: models.Definition) -> Plan:
@@ -163,13 +164,24 @@ def _service_steps(definition: models.Definition, name: names.ServiceName, phase
 
 
 def _service_work(service: models.Service) -> tuple[tuple[StepKind, tuple[str, ...]], ...]:
-    """What sets a service up, in the order that its archive wants."""
+    """What sets a service up, in the order that its archive wants.
+
+    Where it is replicated, this is its master; its replicants come when the master's check has said OK.
+    """
     load = (StepKind.INSTALL_DATASOURCES, DATASOURCE_SCRIPTS)
+    # A master that runs is opened for its replicants.
+    opened = () if service.replication is None else (GRANT_SCRIPT,)
+    replicants = () if service.replication is None else ((StepKind.CONFIGURE_REPLICANTS, CONFIGURE_SCRIPTS),)
     if not service.datasources:
         return ((StepKind.CONFIGURE, CONFIGURE_SCRIPTS),)
     if service.order == "datasource-first":
-        return (load, (StepKind.CONFIGURE, CONFIGURE_SCRIPTS))
-    return ((StepKind.CONFIGURE, CONFIGURE_SCRIPTS[:1]), load, (StepKind.RESTART, CONFIGURE_SCRIPTS[1:]))
+        return (load, (StepKind.CONFIGURE, (*CONFIGURE_SCRIPTS, *opened)), *replicants)
+    return (
+        (StepKind.CONFIGURE, CONFIGURE_SCRIPTS[:1]),
+        load,
+        (StepKind.RESTART, (*CONFIGURE_SCRIPTS[1:], *opened)),
+        *replicants,
+    )
 
 
 def _grant_step(definition: models.Definition, group: Group, target: names.ServiceName, phase: Phase) -> Step:
@@ -186,7 +198,7 @@ def _grant_step(definition: models.Definition, group: Group, target: names.Servi
         tier=definition.services[target].tier,
         service=target,
         peer=dependent,
-        scripts=("grantDatabaseAccess",),
+        scripts=(GRANT_SCRIPT,),
         upstream=(
             _service_ready(definition, target),
             step_id(Group(GroupKind.TIER, definition.services[dependent].tier), StepKind.SCALE_UP),

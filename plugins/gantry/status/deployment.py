@@ -110,6 +110,10 @@ class Scene:
         # The names differ in the slot's number only.
         return tuple(sorted(known, key=lambda name: (len(name), name)))
 
+    def first_of(self, tier: names.TierName) -> names.ServerName:
+        """The server in a tier's first slot, which every launch has: the master of what is replicated there."""
+        return next(each.names[0] for each in self.plan.tiers if each.tier == tier)
+
     def instance(self, server: names.ServerName) -> inventories.Server | None:
         """What the cloud says about a server."""
         return self.inventory.named(server) if self.inventory is not None else None

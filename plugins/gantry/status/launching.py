@@ -28,7 +28,7 @@ def status(scene: Scene) -> DeploymentStatus:
         ),
         agents=agents,
         services={
-            (work.service, server): _service(scene, work, server)
+            (work.service, server): _service(scene, work.on(server, scene.first_of(work.tier)), server)
             for work in _works(scene)
             for server in scene.servers(work.tier)
             if server in agents
@@ -139,22 +139,40 @@ def _began(scene: Scene) -> datetime.datetime | None:
 
 @dataclasses.dataclass(frozen=True)
 class _Work:
-    """What a service's state follows from: its own steps, and those of the services that it needs."""
+    """What a service's state follows from: its own steps, and those of the services that it needs.
+
+    Attributes:
+        replicants: the step that sets up the copies of a replicated service; `own` is its master's then.
+    """
 
     service: names.ServiceName
     tier: names.TierName
     install: Step
     own: tuple[Step, ...]
     needed: tuple[Step, ...]
+    replicants: Step | None = None
+
+    def on(self, server: names.ServerName, master: names.ServerName) -> _Work:
+        """The work as it is on one server."""
+        if self.replicants is None or server == master:
+            return self
+        # A copy waits for its master as a service waits for what it depends on.
+        return dataclasses.replace(self, own=(self.replicants,), needed=self.own[-1:])
 
 
 def _works(scene: Scene) -> list[_Work]:
     plan = scene.plan
     own: dict[names.ServiceName, list[Step]] = {}
+    replicants: dict[names.ServiceName, Step] = {}
     for step in plan:
         # A grant is work on the servers of another service.
-        if step.group.kind is GroupKind.SERVICE and step.kind is not StepKind.GRANT_ACCESS:
-            own.setdefault(names.ServiceName(step.group.name), []).append(step)
+        if step.group.kind is not GroupKind.SERVICE or step.kind is StepKind.GRANT_ACCESS:
+            continue
+        service = names.ServiceName(step.group.name)
+        if step.kind is StepKind.CONFIGURE_REPLICANTS:
+            replicants[service] = step
+        else:
+            own.setdefault(service, []).append(step)
     installs = {step.tier: step for step in plan if step.kind is StepKind.INSTALL_SERVICES}
     works = []
     for service, steps in own.items():
@@ -165,7 +183,7 @@ def _works(scene: Scene) -> list[_Work]:
         others = tuple(
             each for each in upstream if each.group.kind is GroupKind.SERVICE and each.group != steps[0].group
         )
-        works.append(_Work(service, tier, installs[tier], tuple(steps), others))
+        works.append(_Work(service, tier, installs[tier], tuple(steps), others, replicants.get(service)))
     return works
 
 

@@ -89,6 +89,15 @@ def test_a_grant_is_waited_for_on_every_server_also_where_the_dependent_stands_o
                 assert mapped_group(dag, before) != mapped_group(dag, after)
 
 
+def test_replicants_wait_for_the_master_and_not_for_their_own_servers_turn_alone() -> None:
+    for name in ("a replicated database", "a replicated database, configure first"):
+        (found, dag), _ = both(TEXTS[name])
+        before = found.by_id["service-db.configure_replicants"].upstream
+        assert before
+        for step in before:
+            assert mapped_group(dag, step) != mapped_group(dag, "service-db.configure_replicants")
+
+
 def test_tiers_services_and_balancers_are_groups_with_names_that_people_know(bookshop: DAG) -> None:
     groups = bookshop.task_group_dict
     assert {

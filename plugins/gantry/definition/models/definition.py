@@ -24,12 +24,15 @@ from gantry.definition.fields import (
 )
 from gantry.definition.models import notices, runs
 from gantry.definition.models.servers import Cloud, LaunchConfiguration, Tier
-from gantry.definition.models.services import LoadBalancer, Service
+from gantry.definition.models.services import LoadBalancer, Service, ServicePort
 from gantry.definition.models.variables import Variable
 
 SERVER_NAME = "{{ deployment.name }}-{{ tier.name }}-{{ server.slot }}"
 LONGEST_NAME_TEMPLATE = 200
 """Characters. What it makes has at most 63."""
+
+WRITTEN = "written by a person"
+"""The validation context of what stands in a file."""
 
 
 class Definition(Model):
@@ -182,9 +185,9 @@ class Definition(Model):
 
     @pydantic.field_validator("approval", mode="before")
     @classmethod
-    def _written_out(cls, value: object) -> object:
-        if value is None:
-            # Whoever writes `approval:` does not mean that nobody is asked.
+    def _written_out(cls, value: object, info: pydantic.ValidationInfo) -> object:
+        if value is None and info.context == WRITTEN:
+            # Whoever writes `approval:` does not mean that nobody is asked. (What was dumped says None, and means it.)
             raise ValueError("write approval: {} to have somebody asked, or leave the key out")
         return value
 
@@ -248,3 +251,18 @@ class Definition(Model):
     def launch_configuration_of(self, tier: names.TierName) -> LaunchConfiguration:
         """The launch configuration that a tier's servers are made from."""
         return self.launch_configurations[self.tiers[tier].launch_configuration]
+
+    def port_behind(self, balancer: LoadBalancer) -> ServicePort:
+        """The port that a load balancer sends to."""
+        service = self.services[balancer.service]
+        if balancer.service_port is not None and balancer.service_port in service.ports:
+            return service.ports[balancer.service_port]
+        return service.listens[0]
+
+    def customer_of(self, service: Service) -> names.CustomerId:
+        """The customer that a service belongs to."""
+        return service.customer_id or self.customer_id
+
+    def user_of(self, service: Service) -> str:
+        """The user on whose behalf a service is installed and configured."""
+        return service.user_id or self.user_id

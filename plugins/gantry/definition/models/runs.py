@@ -22,8 +22,8 @@ Count = Annotated[int, Field(strict=True, ge=1, le=1000)]
 Pool = Annotated[str, Field(min_length=1, max_length=256)]
 StepName = Literal[
     "scale_up", "handshake", "prepare_configuration_management", "execute_configuration_management",
-    "install_services", "install_datasources", "configure", "restart", "grant_access", "start_proxy",
-    "finish_launch", "confirm", "stop_proxy", "stop_service", "terminate_servers",
+    "install_services", "install_datasources", "configure", "configure_replicants", "restart", "grant_access",
+    "start_proxy", "finish_launch", "confirm", "stop_proxy", "stop_service", "terminate_servers",
     "clean_up_configuration_management", "finish_termination",
 ]  # fmt: skip
 """The kinds of steps whose tasks can be told apart here, by the names of their tasks."""
@@ -88,7 +88,7 @@ class Timeouts(Model):
     )
     install_datasources: Duration = Field(
         default=datetime.timedelta(minutes=60),
-        description="Download and load of one datasource.",
+        description="Download and load of one datasource; the copying of a replicant.",
         examples=["2h"],
     )
     configure: Duration = Field(

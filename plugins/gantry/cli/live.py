@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -12,10 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gantry import status
-from gantry.local import watch
-
-Show = Callable[[watch.Moment], None]
-Rows = Callable[[watch.Moment], list[watch.Row]]
+from gantry.cli import moments, watch
 
 _MOST_NAMES = 8
 _WORDS = {
@@ -29,16 +26,16 @@ _WORDS = {
 
 
 @contextmanager
-def shown(console: Console, rows: Rows) -> Iterator[Show]:
+def shown(console: Console) -> Iterator[watch.Show]:
     """A function that shows each moment of a run."""
     if not console.is_terminal:
-        yield _Lines(console, rows).show
+        yield _Lines(console).show
         return
     with Live(console=console, refresh_per_second=4, transient=False) as live:
-        yield lambda moment: live.update(_table(moment, rows(moment)))
+        yield lambda moment: live.update(table(moment))
 
 
-def where_the_time_went(moment: watch.Moment) -> Iterator[str]:
+def where_the_time_went(moment: moments.Moment) -> Iterator[str]:
     """The lines after a run."""
     total = moment.seconds()
     if total is None:
@@ -46,13 +43,15 @@ def where_the_time_went(moment: watch.Moment) -> Iterator[str]:
     event = moment.scaling_event()
     if event is not None:
         yield f"scaling event {event:.1f} s after the trigger"
-    path = " → ".join(f"{link.step.id} {_seconds(link.span.duration)}" for link in moment.times.critical_path)
-    yield f"critical path: {path}; between these steps {_seconds(moment.times.waited)}"
+    if moment.seen is not None:
+        times_ = moment.seen.times
+        path = " → ".join(f"{link.step.id} {_seconds(link.span.duration)}" for link in times_.critical_path)
+        yield f"critical path: {path}; between these steps {_seconds(times_.waited)}"
 
 
-def times(moment: watch.Moment) -> Iterator[str]:
-    """The phases' times as plain lines: when each began after the trigger, and how long it took."""
-    for row in moment.phases():
+def times(moment: moments.Moment) -> Iterator[str]:
+    """The rows' times as plain lines: when each began after the trigger, and how long it took."""
+    for row in moment.rows():
         if row.span.started is None:
             yield f"  {row.title:<36} {_WORDS[row.progress][0]}"
         else:
@@ -62,15 +61,15 @@ def times(moment: watch.Moment) -> Iterator[str]:
 class _Lines:
     """Says what has changed since the last moment."""
 
-    def __init__(self, console: Console, rows: Rows) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._rows = rows
         self._said: dict[str, str] = {}
 
-    def show(self, moment: watch.Moment) -> None:
+    def show(self, moment: moments.Moment) -> None:
         at = (datetime.datetime.now(tz=datetime.UTC) - moment.triggered).total_seconds()
-        self._say("deployment", f"{at:5.1f} s  deployment {_headline(moment)}", moment.status.state.value)
-        for row in self._rows(moment):
+        fact = f"{moment.seen.status.state if moment.seen else moment.run.state} {moment.awaits_approval}"
+        self._say("deployment", f"{at:5.1f} s  deployment {moment.headline()}", fact)
+        for row in moment.rows():
             if row.progress is status.Progress.WAITING:
                 continue
             word = _WORDS[row.progress][0]
@@ -84,34 +83,26 @@ class _Lines:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _table(moment: watch.Moment, rows: list[watch.Row]) -> Group:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("phase", "state", "servers"):
-        table.add_column(title)
+def table(moment: moments.Moment) -> Group:
+    """A run at one moment: a row for each phase, step or task."""
+    drawn = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("phase" if moment.seen else "task", "state", "servers"):
+        drawn.add_column(title)
     for title in ("began", "took"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
+        drawn.add_column(title, justify="right", no_wrap=True)
+    for row in moment.rows():
         word, style = _WORDS[row.progress]
-        table.add_row(
+        drawn.add_row(
             Text(row.title, "dim" if style == "dim" else ""),
             Text(word, style),
             _servers(row),
             _since(moment, row.span),
             _duration(row.span),
         )
-    return Group(Text(_headline(moment), "bold"), table)
+    return Group(Text(moment.headline(), "bold"), drawn)
 
 
-def _headline(moment: watch.Moment) -> str:
-    found = moment.status
-    tiers = ", ".join(
-        f"{each.tier} {each.running}{f' of {each.wanted}' if each.wanted else ''}" for each in found.tiers
-    )
-    failed = f" (failed at {found.failed.title})" if found.failed is not None else ""
-    return f"{moment.plan.deployment} is {found.state.value}{failed}   servers: {tiers}"
-
-
-def _servers(row: watch.Row) -> Text:
+def _servers(row: moments.Row) -> Text:
     text = Text()
     names = [*((name, "green") for name in row.done), *((name, "yellow") for name in row.working)]
     for name, style in names[:_MOST_NAMES]:
@@ -121,7 +112,7 @@ def _servers(row: watch.Row) -> Text:
     return text
 
 
-def _since(moment: watch.Moment, span: status.Span) -> str:
+def _since(moment: moments.Moment, span: status.Span) -> str:
     return _seconds(span.started - moment.triggered) if span.started else ""
 
 

@@ -1,0 +1,94 @@
+"""Arguments and options that several commands share, so that they are called, explained and completed alike."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from gantry.cli import definitions
+
+
+def _each_is_set(values: list[str] | None) -> list[str] | None:
+    """Refuse `--set` without `=`; as a usage error, so that nothing is tried."""
+    variables(values)
+    return values
+
+
+def deployments(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of deployments, for the shell."""
+    return definitions.completions(incomplete, ctx.params.get("folder"))
+
+
+def _environments(ctx: typer.Context, incomplete: str) -> list[str]:
+    return definitions.environments(incomplete, ctx.params.get("name"), ctx.params.get("folder"))
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A deployment's name, or the path of its definition.",
+        show_default=False,
+        autocompletion=deployments,
+    ),
+]
+"""`name`: what to work on; `definitions.find` turns it into a definition."""
+
+Folder = Annotated[
+    pathlib.Path,
+    typer.Option(
+        "--definitions",
+        metavar="DIR",
+        envvar=definitions.VARIABLE,
+        help="Where definitions are looked for, in folders below it too.",
+        file_okay=False,
+    ),
+]
+"""`folder`, default `definitions.FOLDER`."""
+
+Environment = Annotated[
+    str | None,
+    typer.Option(
+        "--environment",
+        "-e",
+        metavar="ENV",
+        help="Lay [bold]NAME.ENV.yaml[/], which stands beside the definition, over it.",
+        show_default=False,
+        autocompletion=_environments,
+    ),
+]
+"""`environment`, default None."""
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Give a variable of the definition a value, before what the file and the environment say. Repeatable.",
+        show_default=False,
+        callback=_each_is_set,
+    ),
+]
+"""`settings`, default None; `variables` takes them apart."""
+
+Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
+"""`json_`, default False."""
+
+
+def variables(settings: Iterable[str] | None) -> dict[str, str]:
+    """What `--set` said, by name. The last of a name counts.
+
+    Raises:
+        typer.BadParameter: a setting is not `NAME=VALUE`.
+    """
+    found = {}
+    for each in settings or ():
+        name, sign, value = each.partition("=")
+        if not sign or not name:
+            message = f"{each!r} is not NAME=VALUE, such as region=eu-central-1"
+            raise typer.BadParameter(message, param_hint="--set")
+        found[name] = value
+    return found

@@ -1,0 +1,194 @@
+"""What each kind of step finds left to do on a server.
+
+The operators do what is decided here, and `gantry plan` tells it: what it says is therefore what the next run does.
+Nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from gantry import errors, names
+from gantry.agent import drive, work
+from gantry.configuration_management import chef, manager, script
+from gantry.definition import models
+from gantry.operators import connections
+from gantry.operators import run as runs
+from gantry.plan import StepKind
+
+
+class NoManagementError(errors.GantryError):
+    """A step of configuration management where the launch configuration has none."""
+
+    def __init__(self, tier: names.TierName) -> None:
+        super().__init__(f"tier {tier}: its launch configuration names no configuration management")
+
+
+def decide(run: runs.Run) -> drive.Decide:
+    """What is left to do on a server, for the run's step.
+
+    Called once a task: what all servers share (connections, archives) is looked at here. What it returns is called
+    once a server.
+
+    Raises:
+        GantryError: a connection, an archive or a dump that the step needs cannot be had.
+    """
+    return DECISIONS[run.step.kind].decide(run)
+
+
+def questions(run: runs.Run) -> drive.Questions:
+    """What else than its marks a server is asked before that: a service's check, files."""
+    return DECISIONS[run.step.kind].questions(run)
+
+
+def management(run: runs.Run) -> manager.Manager:
+    """The configuration management of the step's tier, with its credentials."""
+    settings = run.definition.launch_configuration_of(run.tier).configuration_management
+    match settings:
+        case models.Chef():
+            return chef.ChefManager(run.definition, settings, connections.chef_credentials(settings))
+        case models.Script():
+            wanted_by = f"the configuration management of tier {run.tier!r}"
+            found = run.download(settings.program, settings.sha256, wanted_by)
+            return script.ScriptManager(run.definition, settings, found)
+        case None:
+            raise NoManagementError(run.tier)
+
+
+def _nothing(run: runs.Run) -> drive.Questions:  # noqa: ARG001 - as those that ask
+    return drive.Questions()
+
+
+def _check(run: runs.Run) -> drive.Questions:
+    """A service that should run and does not is started again, even if no fact has changed."""
+    return drive.Questions(checked=run.definition.services[run.service].id)
+
+
+def _management_files(run: runs.Run) -> drive.Questions:
+    is_chef = run.definition.launch_configuration_of(run.tier).chef is not None
+    return drive.Questions(files=chef.ChefManager.files if is_chef else script.ScriptManager.files)
+
+
+def _prepare_management(run: runs.Run) -> drive.Decide:
+    """The files that are not there yet, or not as they should be."""
+    found = management(run)
+    return lambda target, applied: found.prepare(run.server(target.name), applied)
+
+
+def _execute_management(run: runs.Run) -> drive.Decide:
+    """The run, where something has changed since it last succeeded."""
+    found = management(run)
+    occasion = manager.Occasion(run.key.step, forced=run.tier in run.converge)
+    return lambda target, applied: found.run(run.server(target.name), applied, occasion)
+
+
+def _install_services(run: runs.Run) -> drive.Decide:
+    """Every server downloads and installs all services of its tier that it lacks."""
+    wanted = [
+        work.Install(
+            service,
+            run.download(service.archive, service.sha256, f"the archive of service {name!r}"),
+            forced=name in run.redeploy,
+        )
+        for name, service in run.definition.services_of(run.tier).items()
+    ]
+    return lambda _, applied: work.install_services(run.definition, wanted, applied.marks)
+
+
+def _install_datasources(run: runs.Run) -> drive.Decide:
+    """The dumps that are not loaded yet, or that changed."""
+    known = run.facts(run.service)
+    dumps: Mapping[names.DatasourceName, work.Download] = {
+        name: run.download(
+            datasource.dump, datasource.sha256, f"datasource {name!r} of service {run.service!r}"
+        )
+        for name, datasource in run.definition.services[run.service].datasources.items()
+    }
+    return lambda target, applied: work.install_datasources(
+        known, run.service, run.server(target.name), dumps, applied.marks
+    )
+
+
+def _configure(run: runs.Run) -> drive.Decide:
+    """Facts are made once, from the whole deployment."""
+    known = run.facts(run.service)
+    forced = run.service in run.redeploy
+    return lambda target, applied: work.configure(
+        known, run.service, run.server(target.name), applied, forced=forced
+    )
+
+
+def _restart(run: runs.Run) -> drive.Decide:
+    """The second half of the configuration where the datasource comes in between."""
+    known = run.facts(run.service)
+    return lambda target, applied: work.restart(known, run.service, run.server(target.name), applied)
+
+
+def _configure_replicants(run: runs.Run) -> drive.Decide:
+    """As `_configure`, on the servers that it leaves out."""
+    known = run.facts(run.service)
+    forced = run.service in run.redeploy
+    return lambda target, applied: work.configure_replicant(
+        known, run.service, run.server(target.name), applied, forced=forced
+    )
+
+
+def _grant_access(run: runs.Run) -> drive.Decide:
+    """On the database's servers: the access for exactly the dependent's addresses."""
+    known = run.facts(run.service)
+    dependent = run.step.peer
+    if dependent is None:
+        raise LookupError(f"{run.step.id} has no peer")
+    return lambda target, applied: work.grant_access(
+        known, run.service, run.server(target.name), dependent, applied.marks
+    )
+
+
+def _start_proxy(run: runs.Run) -> drive.Decide:
+    """On a balancer: every node of its service."""
+    known = run.facts()
+    balancer = _balancer(run)
+    return lambda target, applied: work.start_proxy(known, balancer, run.server(target.name), applied.marks)
+
+
+def _stop_proxy(run: runs.Run) -> drive.Decide:
+    """Whatever nodes the balancer knows."""
+    balancer = _balancer(run)
+    return lambda _, applied: work.stop_proxy(run.definition, balancer, applied.marks)
+
+
+def _balancer(run: runs.Run) -> names.BalancerName:
+    if run.step.balancer is None:
+        raise LookupError(f"{run.step.id} is about no load balancer")
+    return run.step.balancer
+
+
+def _stop_service(run: runs.Run) -> drive.Decide:
+    """Where it is installed."""
+    service = run.definition.services[run.service]
+    return lambda _, applied: work.stop_service(run.definition, service, applied.marks)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """How a kind of step decides."""
+
+    decide: Callable[[runs.Run], drive.Decide]
+    questions: Callable[[runs.Run], drive.Questions] = _nothing
+
+
+DECISIONS: dict[StepKind, Decision] = {
+    StepKind.PREPARE_CONFIGURATION_MANAGEMENT: Decision(_prepare_management, _management_files),
+    StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: Decision(_execute_management, _management_files),
+    StepKind.INSTALL_SERVICES: Decision(_install_services),
+    StepKind.INSTALL_DATASOURCES: Decision(_install_datasources),
+    StepKind.CONFIGURE: Decision(_configure, _check),
+    StepKind.RESTART: Decision(_restart, _check),
+    StepKind.CONFIGURE_REPLICANTS: Decision(_configure_replicants, _check),
+    StepKind.GRANT_ACCESS: Decision(_grant_access),
+    StepKind.START_PROXY: Decision(_start_proxy),
+    StepKind.STOP_PROXY: Decision(_stop_proxy),
+    StepKind.STOP_SERVICE: Decision(_stop_service),
+}
+"""Each kind of step that decides on every server what is left to do there."""

@@ -1,0 +1,261 @@
+"""From the work that a step finds on a server to words: what it does there, and why. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+
+from gantry import inventory, names
+from gantry.agent import drive, jobs, session, work
+from gantry.definition import models
+from gantry.plan import Step, StepKind
+from gantry.preview import diff, report, unknown
+from gantry.preview.state import State
+
+Changes = tuple[report.Change, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """One step on one server, just before it.
+
+    Attributes:
+        redeploy, converge: what a person wants done in any case.
+        secrets: values that must not be shown.
+        servers: the deployment's servers by their addresses.
+        earlier: what earlier steps do on this server.
+    """
+
+    definition: models.Definition
+    step: Step
+    server: inventory.Server
+    state: State
+    work: drive.Work
+    redeploy: frozenset[str] = frozenset()
+    converge: frozenset[str] = frozenset()
+    secrets: frozenset[str] = dataclasses.field(default=frozenset(), repr=False)
+    servers: Mapping[str, names.ServerName] = dataclasses.field(default_factory=dict)
+    earlier: Changes = ()
+
+    def before(self, job: jobs.Job) -> str | None:
+        """The note that a job is about to replace."""
+        return None if job.mark is None else self.state.marks.get(job.mark[0])
+
+    @property
+    def service(self) -> models.Service:
+        """The service that the step is about."""
+        if self.step.service is None:
+            raise LookupError(f"{self.step.id} is about no service")
+        return self.definition.services[self.step.service]
+
+    def change(self, called: tuple[jobs.Job, ...], *reasons: str, **more: tuple[str, ...]) -> report.Change:
+        """What jobs of this step do."""
+        calls = tuple(each for job in called for each in _calls(job))
+        return report.Change(
+            step=self.step.id,
+            kind=self.step.kind,
+            server=self.server.name,
+            service=self.step.service,
+            reasons=reasons,
+            calls=calls,
+            files=tuple(
+                file.path for file in self.work.files if not file.path.startswith(f"{session.TEMPORARY}/")
+            ),
+            restarts=any(each.script == "startService" for each in calls),
+            **more,
+        )
+
+
+def explain(scene: Scene) -> Changes:
+    """What the step would change on the server; nothing if there is nothing to do, or only what is so already."""
+    if not scene.work.jobs and not scene.work.files:
+        return ()
+    return tuple(_WORDS.get(scene.step.kind, _plainly)(scene))
+
+
+def repeated(scene: Scene) -> Changes:
+    """What the step would do and what changes nothing."""
+    if scene.work.jobs and not explain(scene):
+        return (scene.change(scene.work.jobs, "joins at every launch"),)
+    return ()
+
+
+def other_objects(scene: Scene) -> Iterator[tuple[report.ObjectKind, str, str]]:
+    """The archives and dumps that are other ones now than what the server has: kind, whose it is, URL."""
+    for job in scene.work.jobs:
+        key, version = job.mark or ("", "")
+        if scene.before(job) in (None, version):
+            continue
+        id_, _, what = key.partition("/")
+        name = next((name for name, each in scene.definition.services.items() if each.id == id_), None)
+        if name is None:
+            continue
+        service = scene.definition.services[name]
+        if what == "archive":
+            yield report.ObjectKind.ARCHIVE, name, service.archive
+        elif what.startswith("datasource."):
+            datasource = names.DatasourceName(what.removeprefix("datasource."))
+            url = service.datasources[datasource].dump
+            yield report.ObjectKind.DATASOURCE, f"{name}.{datasource}", url
+
+
+def _plainly(scene: Scene) -> Iterator[report.Change]:
+    yield scene.change(scene.work.jobs)
+
+
+def _prepare_management(scene: Scene) -> Iterator[report.Change]:
+    new = not any(file.path in scene.state.digests for file in scene.work.files)
+    yield scene.change((), "not there yet" if new else "not as they should be")
+
+
+def _execute_management(scene: Scene) -> Iterator[report.Change]:
+    job = scene.work.jobs[-1]
+    done = (scene.before(job) or "").partition(" ")[0]
+    wanted = job.mark[1].partition(" ")[0] if job.mark is not None else ""
+    if not done:
+        reason = "has not succeeded here yet"
+    elif done != wanted:
+        reason = "what it depends on has changed: run list, attributes, environment, server or program"
+    elif scene.step.tier in scene.converge:
+        reason = "converge is asked for"
+    else:
+        reason = "converges at every launch"
+    yield scene.change(scene.work.jobs, reason)
+
+
+def _install_services(scene: Scene) -> Iterator[report.Change]:
+    services = {each.id: name for name, each in scene.definition.services.items()}
+    for job in scene.work.jobs:
+        reason = _other_object(scene, job, _NOT_INSTALLED, "the archive has changed")
+        id_ = (job.mark or ("", ""))[0].partition("/")[0]
+        yield dataclasses.replace(
+            scene.change((job,), reason or "redeploy is asked for"),
+            service=services.get(names.ServiceId(id_)),
+        )
+
+
+def _install_datasources(scene: Scene) -> Iterator[report.Change]:
+    for job in scene.work.jobs:
+        datasource = (job.mark or ("", ""))[0].partition("/datasource.")[2]
+        reason = _other_object(scene, job, "not loaded yet", "the dump has changed")
+        yield scene.change((job,), *([reason] if reason else ()), details=(datasource,))
+
+
+def _other_object(scene: Scene, job: jobs.Job, new: str, changed: str) -> str | None:
+    before = scene.before(job)
+    if before is None:
+        return new
+    return changed if job.mark is not None and before != job.mark[1] else None
+
+
+def _configure(scene: Scene) -> Iterator[report.Change]:
+    path = work.service_config(scene.service)
+    lines: tuple[str, ...] = ()
+    reasons = [
+        "newly installed" if reason == _NOT_INSTALLED else reason
+        for each in scene.earlier
+        if each.kind is StepKind.INSTALL_SERVICES and each.service == scene.step.service
+        for reason in each.reasons
+    ]
+    # Without one, the file has been handed over by an earlier launch, and the service only wants a restart.
+    handed = {job.arguments[1] for job in scene.work.jobs if job.script == "putConfig"}
+    sent = next((each.content for each in scene.work.files if each.path in handed), None)
+    if all(job.script == "grantDatabaseAccess" for job in scene.work.jobs):
+        reasons.append("its replicants, or their account, have changed")
+    if sent is not None and path in scene.state.unreadable:
+        reasons.append(f"no diff: {path} {scene.state.unreadable[path]}")
+    elif sent is not None:
+        lines = diff.unified(path, scene.state.configs.get(path), sent.decode(), scene.secrets)
+        if lines and path in scene.state.configs:
+            reasons.append("enstratus.cfg changes")
+    yield _about_restart(scene, reasons, lines)
+
+
+def _restart(scene: Scene) -> Iterator[report.Change]:
+    same = (each for each in scene.earlier if each.service == scene.step.service)
+    reasons = [reason for each in same if each.kind is StepKind.CONFIGURE for reason in each.reasons]
+    yield _about_restart(scene, reasons, ())
+
+
+def _about_restart(scene: Scene, reasons: list[str], lines: tuple[str, ...]) -> report.Change:
+    said = scene.state.checks.get(scene.service.id)
+    if scene.step.service in scene.redeploy:
+        reasons.append("redeploy is asked for")
+    elif not reasons and said not in (None, drive.OK):
+        reasons.append(f"its check says: {_one_line(said)}")
+    unique = dict.fromkeys(each for each in reasons if each)
+    return scene.change(
+        scene.work.jobs, *(unique or ("an earlier launch did not get through this step",)), diff=lines
+    )
+
+
+def _grant_access(scene: Scene) -> Iterator[report.Change]:
+    for job in scene.work.jobs:
+        reason = "not granted yet" if scene.before(job) is None else "addresses or account have changed"
+        content = next((file.content.decode() for file in scene.work.files if file.path in job.remove), "")
+        facts = dict(line.split("=", 1) for line in content.splitlines() if "=" in line)
+        granted = f"{scene.step.peer} on {scene.step.service}.{facts.get('dataSource', '?')}"
+        allowed = facts.get("addresses", "").replace(",", ", ")
+        yield scene.change((job,), reason, details=(f"{granted} for {unknown.shown(allowed)}",))
+
+
+def _start_proxy(scene: Scene) -> Iterator[report.Change]:
+    lines: tuple[str, ...] = ()
+    told = False
+    for file in scene.work.files:
+        if file.path.startswith(f"{session.TEMPORARY}/"):
+            # On their way to a script: a certificate and its key.
+            continue
+        before = scene.state.configs.get(file.path)
+        told = told or before is not None
+        lines += diff.unified(file.path, before, file.content.decode(), scene.secrets)
+    leaving = [" ".join(job.arguments) for job in scene.work.jobs if job.mark is None]
+    joining = [
+        _node(scene, job.mark[0].rpartition("/")[2])
+        for job in scene.work.jobs
+        if job.mark is not None and (lines or scene.before(job) != job.mark[1])
+    ]
+    details = [
+        f"{what}: {', '.join(nodes)}" for what, nodes in (("leaves", leaving), ("joins", joining)) if nodes
+    ]
+    if details or lines:
+        reasons = ("what it is told changes",) if lines and told else ()
+        yield scene.change(scene.work.jobs, *reasons, details=tuple(details), diff=lines)
+
+
+def _node(scene: Scene, address: str) -> str:
+    name = scene.servers.get(address)
+    shown = unknown.shown(address)
+    return shown if name is None else f"{name} {shown}"
+
+
+def _calls(job: jobs.Job) -> Iterator[report.Call]:
+    """The scripts of the contract that a job runs."""
+    arguments = tuple(unknown.shown(each) for each in job.arguments)
+    if job.script == "withDownload":
+        yield report.Call("downloadFile", arguments[:3])
+        yield report.Call(arguments[3], arguments[4:])
+    else:
+        yield report.Call(job.script, arguments)
+
+
+def _one_line(said: str | None) -> str:
+    words = " ".join((said or "").split())
+    shown = "".join(letter for letter in words if letter.isprintable())
+    return shown if len(shown) <= _LONGEST_ANSWER else f"{shown[:_LONGEST_ANSWER]}…"
+
+
+_LONGEST_ANSWER = 120
+_NOT_INSTALLED = "not installed yet"
+
+_WORDS: dict[StepKind, Callable[[Scene], Iterator[report.Change]]] = {
+    StepKind.PREPARE_CONFIGURATION_MANAGEMENT: _prepare_management,
+    StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: _execute_management,
+    StepKind.INSTALL_SERVICES: _install_services,
+    StepKind.INSTALL_DATASOURCES: _install_datasources,
+    StepKind.CONFIGURE: _configure,
+    StepKind.CONFIGURE_REPLICANTS: _configure,
+    StepKind.RESTART: _restart,
+    StepKind.GRANT_ACCESS: _grant_access,
+    StepKind.START_PROXY: _start_proxy,
+}

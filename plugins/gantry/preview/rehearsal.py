@@ -1,0 +1,261 @@
+"""A launch without the launch: the plan's steps decide, one after the other, and nothing is done.
+
+Servers are asked once what is applied there; from then on each step's work is taken for done before the next one
+decides, as it would be in a launch that succeeds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Iterable, Mapping
+
+from gantry import errors, inventory, names
+from gantry.agent import facts, jobs, ssh, work
+from gantry.cloud import clients, servers
+from gantry.cloud.objects import Objects
+from gantry.definition import models
+from gantry.operators import connections, decisions
+from gantry.operators import run as runs
+from gantry.plan import Plan, Step, StepKind, launch_plan
+from gantry.preview import explain, look, report, scaling
+from gantry.preview.report import Action
+from gantry.preview.state import State
+from gantry.preview.wishes import Wishes
+
+LOG = logging.getLogger("gantry")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What a rehearsal goes by.
+
+    Attributes:
+        scaled: the deployment as it will be when it is scaled up.
+        objects: archives and dumps as they are now.
+        secrets: those that have been read so far, so that none is shown. Grows with each step that reads some.
+    """
+
+    definition: models.Definition
+    plan: Plan
+    wishes: Wishes
+    scaled: scaling.Scaled
+    objects: Objects
+    secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
+
+    def run(self, step: Step) -> runs.Run:
+        """One step's run, as its operator would have it."""
+        return _Run(
+            definition=self.definition,
+            plan=self.plan,
+            step=step,
+            id="plan",
+            # No launch has this one: what a step of an earlier launch did is not taken for this one's own.
+            key=jobs.StepKey(step=f"plan.{step.id}", epoch="0", attempt="1"),
+            wanted=self.wishes.wanted(self.definition),
+            redeploy=self.wishes.redeploy,
+            converge=self.wishes.converge,
+            reason="",
+            stage=self,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run(runs.Run):
+    """A step's run that finds the servers as they will be, and shares what all steps look at."""
+
+    stage: Stage = dataclasses.field(kw_only=True)
+
+    @functools.cached_property
+    def inventory(self) -> inventory.Inventory:
+        """The deployment's servers once every tier is scaled up."""
+        return self.stage.scaled.inventory
+
+    @functools.cached_property
+    def objects(self) -> Objects:
+        """Archives and dumps in the cloud."""
+        return self.stage.objects
+
+    def facts(self, *services: names.ServiceName) -> facts.Facts:
+        """As in a launch; the secrets in them are noted."""
+        found = super().facts(*services)
+        self.stage.secrets.update(account.password for account in found.accounts.values())
+        self.stage.secrets.update(account.password for account in found.replications.values())
+        return found
+
+
+def rehearse(definition: models.Definition, wishes: Wishes) -> report.Report:
+    """What a launch would do now.
+
+    Raises:
+        GantryError: what a launch would fail at before it asks a server: a connection, an image, an archive, a
+            template; or a wish that the deployment's form does not offer.
+    """
+    wishes.check(definition)
+    cloud = servers.Servers(clients.ec2(definition.cloud), definition, LOG)
+    stage = Stage(
+        definition,
+        launch_plan(definition),
+        wishes,
+        scaling.scale(cloud, definition, wishes.wanted(definition)),
+        Objects(clients.s3(definition.cloud), definition.cloud.connection),
+    )
+    states, unknowns = _ask(stage, cloud)
+    walked = walk(stage, states)
+    return report.Report(
+        deployment=definition.deployment,
+        servers=tuple(stage.scaled.report(definition, unknowns)),
+        objects=walked.objects,
+        changes=walked.changes,
+        repeated=walked.repeated,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Walked:
+    """What the plan's steps would do, and what servers would say then. See `report.Report`."""
+
+    changes: tuple[report.Change, ...]
+    repeated: tuple[report.Change, ...]
+    objects: tuple[report.ChangedObject, ...]
+    states: Mapping[names.ServerName, State]
+
+
+def walk(stage: Stage, states: Mapping[names.ServerName, State]) -> Walked:
+    """Go through the plan's steps, each deciding after the ones before it have been taken for done.
+
+    Args:
+        stage: what the steps go by.
+        states: what is applied on each server now. On those that are missing here nothing is decided.
+    """
+    now = dict(states)
+    changes = [change for each in stage.scaled.inventory for change in _handshake(stage, each, now)]
+    repeated: list[report.Change] = []
+    objects: dict[tuple[report.ObjectKind, str, str], list[names.ServerName]] = {}
+    by_address = {each.private_address or "": each.name for each in stage.scaled.inventory}
+    for step in decided(stage.plan):
+        run = stage.run(step)
+        decide, questions = decisions.decide(run), decisions.questions(run)
+        for server in run.inventory.of_tier(run.tier):
+            state = now.get(server.name)
+            if state is None:
+                continue
+            found = decide(_target(server), state.applied(questions))
+            scene = explain.Scene(
+                definition=stage.definition,
+                step=step,
+                server=server,
+                state=state,
+                work=found,
+                redeploy=stage.wishes.redeploy,
+                converge=stage.wishes.converge,
+                secrets=frozenset(stage.secrets),
+                servers=by_address,
+                earlier=tuple(each for each in changes if each.server == server.name),
+            )
+            changes += explain.explain(scene)
+            repeated += explain.repeated(scene)
+            for what in explain.other_objects(scene):
+                objects.setdefault(what, []).append(server.name)
+            now[server.name] = state.after(found)
+    return Walked(
+        changes=tuple(changes),
+        repeated=tuple(repeated),
+        objects=tuple(
+            report.ChangedObject(kind, of, url, tuple(on)) for (kind, of, url), on in objects.items()
+        ),
+        states=now,
+    )
+
+
+def decided(plan: Plan) -> Iterable[Step]:
+    """The steps that decide on each server what is left to do there."""
+    return (
+        step
+        for step in plan
+        if step.per_server and step.kind is not StepKind.HANDSHAKE and step.skipped is None
+    )
+
+
+def _handshake(
+    stage: Stage, server: inventory.Server, states: Mapping[names.ServerName, State]
+) -> Iterable[report.Change]:
+    """The agent's scripts, where a server that runs has others than a launch sends."""
+    state = states.get(server.name)
+    if state is None or not state.stale or stage.scaled.actions[server.name] is Action.START:
+        return
+    step = next(each for each in stage.plan if each.kind is StepKind.HANDSHAKE and each.tier == server.tier)
+    yield report.Change(
+        step=step.id,
+        kind=step.kind,
+        server=server.name,
+        reasons=("the agent's scripts are not there, or others than this Gantry brings",),
+        files=tuple(f"/enstratus/{each}" for each in state.stale),
+    )
+
+
+def _ask(
+    stage: Stage, cloud: servers.Servers
+) -> tuple[dict[names.ServerName, State], dict[names.ServerName, str]]:
+    """What is applied on each server, and why it is not known of the others."""
+    states: dict[names.ServerName, State] = {}
+    unknowns: dict[names.ServerName, str] = {}
+    visits: list[look.Visit] = []
+    for tier in stage.definition.tiers:
+        interest = _interest(stage, tier)
+        access = connections.access(stage.definition.launch_configuration_of(tier).ssh)
+        for server in stage.scaled.inventory.of_tier(tier):
+            match stage.scaled.actions[server.name]:
+                case Action.START:
+                    states[server.name] = State()
+                case Action.RESUME:
+                    unknowns[server.name] = "it is stopped; what is applied there, it tells when it runs"
+                case _:
+                    try:
+                        target = _reached(server, cloud)
+                    except errors.GantryError as error:
+                        unknowns[server.name] = _reason(server, error)
+                    else:
+                        visits.append(look.Visit(target, access, interest))
+    for name, said in look.look(visits).items():
+        if isinstance(said, State):
+            states[name] = said
+        else:
+            unknowns[name] = str(said).splitlines()[0].removeprefix(f"{name}: ")
+    return states, unknowns
+
+
+def _interest(stage: Stage, tier: names.TierName) -> look.Interest:
+    """Everything that the steps on a tier's servers will ask."""
+    asked = [decisions.questions(stage.run(step)) for step in decided(stage.plan) if step.tier == tier]
+    definition = stage.definition
+    balanced = (each for each in definition.load_balancers.values() if each.tier == tier)
+    return look.Interest(
+        checked=tuple(dict.fromkeys(each.checked for each in asked if each.checked is not None)),
+        files=tuple(dict.fromkeys(path for each in asked for path in each.files)),
+        configs=(
+            *(work.service_config(each) for each in definition.services_of(tier).values()),
+            *(work.balancer_config(definition, each) for each in balanced),
+        ),
+    )
+
+
+def _reached(server: inventory.Server, cloud: servers.Servers) -> ssh.Target:
+    """How to reach a server; one that has never shaken hands shows its host key on its console."""
+    if server.host_key is None and server.state is inventory.InstanceState.RUNNING:
+        server = dataclasses.replace(server, host_key=cloud.console_host_key(server))
+    return runs.target(server, server.name)
+
+
+def _reason(server: inventory.Server, error: errors.GantryError) -> str:
+    if server.state is not inventory.InstanceState.RUNNING:
+        return f"its instance is {server.state}"
+    if server.host_key is None and isinstance(error, servers.LostServerError):
+        return "it has not shown its host key on its console yet"
+    return str(error).splitlines()[0].removeprefix(f"{server.name}: ")
+
+
+def _target(server: inventory.Server) -> ssh.Target:
+    """The server as decisions know it: by its name. Nobody connects to it."""
+    return ssh.Target(server.name, server.instance_id, server.private_address or "", server.host_key or "")

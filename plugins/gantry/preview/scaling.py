@@ -1,0 +1,106 @@
+"""What becomes of the deployment's servers, and what is to be noted of those that stay."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+from gantry import errors, inventory, names
+from gantry.cloud import servers
+from gantry.definition import models
+from gantry.operators import scale_up
+from gantry.preview import report, unknown
+from gantry.preview.report import Action
+
+
+@dataclasses.dataclass(frozen=True)
+class Scaled:
+    """The deployment's servers once every tier is scaled up.
+
+    Attributes:
+        inventory: all of them; those that are to be started have stand-ins for addresses.
+        actions: what becomes of each.
+        notes: what a person should know of servers that stay as they are.
+    """
+
+    inventory: inventory.Inventory
+    actions: dict[names.ServerName, Action]
+    notes: dict[names.ServerName, tuple[str, ...]]
+
+    def report(
+        self, definition: models.Definition, unknowns: dict[names.ServerName, str]
+    ) -> Iterator[report.Server]:
+        """The servers for the report."""
+        for server in self.inventory:
+            action = self.actions[server.name]
+            new = action is Action.START
+            launch = definition.launch_configuration_of(server.tier) if new else None
+            yield report.Server(
+                name=server.name,
+                tier=server.tier,
+                action=action,
+                instance=None if new else server.instance_id,
+                address=unknown.shown(server.private_address or unknown.SHOWN),
+                image=launch.image if launch else server.image,
+                size=launch.size if launch else server.size,
+                unknown=unknowns.get(server.name),
+                notes=self.notes.get(server.name, ()),
+            )
+
+
+def scale(cloud: servers.Servers, definition: models.Definition, wanted: dict[str, int]) -> Scaled:
+    """What scaling every tier up would do.
+
+    Raises:
+        ServerCountError: a tier is to have more or fewer servers than its limits allow.
+        UnknownImageError: servers are to be started from an image that there is not.
+        CloudError: the cloud refused.
+    """
+    found = cloud.find()
+    every = {server.name: server for server in found}
+    actions = dict.fromkeys(every, Action.KEEP)
+    notes = {server.name: _forgotten(server, definition) for server in found}
+    for tier in definition.tiers:
+        count = scale_up.wanted_servers(definition, tier, wanted[tier])
+        launch = definition.launch_configuration_of(tier)
+        intended = servers.intend(found.of_tier(tier), count)
+        actions |= {server.name: Action.RESUME for server in intended.resumed}
+        for slot in intended.missing:
+            new = unknown.server(definition.name_of(tier, slot), tier, slot)
+            every[new.name], actions[new.name] = new, Action.START
+        image = functools.cache(lambda wanted=launch.image: cloud.image_id(wanted))
+        if intended.missing:
+            # A launch would fail there; better now.
+            image()
+        for server in found.of_tier(tier):
+            notes[server.name] = tuple(_differences(server, launch, image))
+            if len(found.of_tier(tier)) > count and server.slot > count:
+                notes[server.name] += (
+                    f"more servers than the {count} wanted of tier {tier}; a launch takes none away",
+                )
+    ordered = sorted(every.values(), key=lambda each: (each.tier, each.slot))
+    return Scaled(inventory.Inventory(tuple(map(unknown.filled, ordered))), actions, notes)
+
+
+def _forgotten(server: inventory.Server, definition: models.Definition) -> tuple[str, ...]:
+    if server.tier in definition.tiers:
+        return ()
+    return (f"the definition has no tier {server.tier} any more; a launch leaves the server as it is",)
+
+
+def _differences(
+    server: inventory.Server, launch: models.LaunchConfiguration, image: functools._lru_cache_wrapper[str]
+) -> Iterator[str]:
+    """How a server differs from what its launch configuration would make today."""
+    if server.host_key is not None and server.tagged_name not in (None, server.name):
+        yield f"is called {server.tagged_name} in the cloud; a launch renames it"
+    try:
+        wanted = image()
+    except errors.GantryError as error:
+        yield f"its image cannot be compared: {str(error).splitlines()[0]}"
+    else:
+        if server.image != wanted:
+            yield f"runs the image {server.image}, the launch configuration says {wanted}; a launch replaces no server"
+    if server.size and server.size != launch.size:
+        yield f"is a {server.size}, the launch configuration says {launch.size}; a launch replaces no server"

@@ -1,0 +1,61 @@
+"""What a server says of itself, and what it would say after some work. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+
+from gantry import names
+from gantry.agent import drive
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What decides about a server.
+
+    Attributes:
+        marks: what succeeded jobs have noted there.
+        checks: what services' checks say, by id.
+        digests: SHA-256 sums of files, by path; of those that are there and hold something.
+        configs: configuration files by their paths. They hold secrets.
+        unreadable: configuration files that are there and cannot be read, and why.
+        stale: the agent's scripts that the handshake would send.
+    """
+
+    marks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    checks: Mapping[names.ServiceId, str] = dataclasses.field(default_factory=dict)
+    digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    configs: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    unreadable: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    stale: tuple[str, ...] = ()
+
+    def applied(self, questions: drive.Questions) -> drive.Applied:
+        """The answers to a step's questions."""
+        return drive.Applied(
+            marks=self.marks,
+            healthy=questions.checked is not None and self.checks.get(questions.checked) == drive.OK,
+            digests={path: self.digests[path] for path in questions.files if path in self.digests},
+        )
+
+    def after(self, work: drive.Work) -> State:
+        """What the server says when that has succeeded."""
+        marks, checks, digests = dict(self.marks), dict(self.checks), dict(self.digests)
+        for file in work.files:
+            digests.pop(file.path, None)
+            if file.content:
+                digests[file.path] = hashlib.sha256(file.content).hexdigest()
+        for job in work.jobs:
+            for key in job.unmark:
+                marks.pop(key, None)
+            if job.mark is not None:
+                marks[job.mark[0]] = job.mark[1]
+            for path in job.remove:
+                digests.pop(path, None)
+            match job.script:
+                case "awaitService":
+                    checks[names.ServiceId(job.arguments[0])] = drive.OK
+                case "stopService":
+                    checks[names.ServiceId(job.arguments[0])] = "it is stopped"
+        # The handshake came before all work.
+        return dataclasses.replace(self, marks=marks, checks=checks, digests=digests, stale=())

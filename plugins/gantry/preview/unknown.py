@@ -1,0 +1,41 @@
+"""What cannot be known before the launch: stand-ins in the facts, and how people see them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+
+from gantry import inventory, names
+
+SHOWN = "(known after launch)"
+
+_STAND_IN = re.compile(r"\{(?:address|instance) of [a-z0-9.-]+\}", re.IGNORECASE)
+"""Each is another for each server, so that the addresses of two of them do not count as one."""
+
+
+def server(name: names.ServerName, tier: names.TierName, slot: names.Slot) -> inventory.Server:
+    """A server that is not started yet."""
+    return inventory.Server(
+        name=name,
+        tier=tier,
+        slot=slot,
+        instance_id=f"{{instance of {name}}}",
+        state=inventory.InstanceState.PENDING,
+        image="",
+        launched_at=datetime.datetime.now(tz=datetime.UTC),
+        private_address=f"{{address of {name}}}",
+        public_address=f"{{address of {name}}}",
+    )
+
+
+def filled(known: inventory.Server) -> inventory.Server:
+    """A server with a stand-in for an address that the cloud has not given it yet."""
+    if known.private_address is not None:
+        return known
+    return dataclasses.replace(known, private_address=f"{{address of {known.name}}}")
+
+
+def shown(text: str) -> str:
+    """A text for people."""
+    return _STAND_IN.sub(SHOWN, text)

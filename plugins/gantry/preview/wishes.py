@@ -1,0 +1,61 @@
+"""What a person wants of a launch beyond its definition, as the trigger form asks it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Collection, Mapping
+
+from gantry import errors, names
+from gantry.definition import models
+
+
+class UnknownChoiceError(errors.GantryError):
+    """A name that the trigger form does not offer."""
+
+    def __init__(self, what: str, name: str, known: Collection[str]) -> None:
+        self.name = name
+        near = difflib.get_close_matches(name, sorted(known), n=1)
+        if near:
+            hint = f", did you mean {near[0]!r}?"
+        else:
+            hint = f"; there are {', '.join(sorted(known))}" if known else "; there are none"
+        super().__init__(f"unknown {what} {name!r}{hint}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wishes:
+    """The trigger form, filled in.
+
+    Attributes:
+        servers: how many servers tiers have at least after the launch; for the others, their `min`.
+        redeploy: services that are installed, configured and restarted in any case.
+        converge: tiers whose configuration management runs in any case.
+    """
+
+    servers: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    redeploy: frozenset[str] = frozenset()
+    converge: frozenset[str] = frozenset()
+
+    def check(self, definition: models.Definition) -> None:
+        """Raise UnknownChoiceError for what the deployment's form does not offer."""
+        managed = {
+            tier
+            for tier in definition.tiers
+            if definition.launch_configuration_of(tier).configuration_management is not None
+        }
+        for what, wanted, known in (
+            ("tier", self.servers, frozenset(definition.tiers)),
+            ("service", self.redeploy, frozenset(definition.services)),
+            ("tier with configuration management", self.converge, frozenset(managed)),
+        ):
+            for name in sorted(wanted):
+                if name not in known:
+                    raise UnknownChoiceError(what, name, known)
+
+    def wanted(self, definition: models.Definition) -> dict[str, int]:
+        """How many servers each tier is to have."""
+        return {
+            tier: self.servers.get(names.TierName(tier), found.servers.min)
+            for tier, found in definition.tiers.items()
+        }

@@ -1,0 +1,318 @@
+"""`gantry plan` on the bookshop's life: what it says is what the next launch does, and it changes nothing itself."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry import archive
+from tests.airflow.conftest import INCLUDE
+from tests.airflow.stage import Stage, without_chef
+from tests.airflow.test_chef import bare
+
+pytestmark = pytest.mark.airflow
+
+SHOP = "planshop"
+ARCHIVE = "appService.tar.gz"
+PASSWORD = "kept in Airflow's own database"
+SERVERS = ("database-1", "application-1", "application-2", "proxy-1")
+NOT_A_STEP = {"checkService", "withDownload"}
+"""What asks, and what only wraps: no part of a plan."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What one call of `gantry plan` answered."""
+
+    code: int
+    text: str
+    facts: dict[str, Any]
+
+    def servers(self, **wanted: str | None) -> list[str]:
+        """The servers for which these facts hold, without the deployment's name."""
+        return [
+            each["name"].partition("-")[2]
+            for each in self.facts["servers"]
+            if all(each[key] == value for key, value in wanted.items())
+        ]
+
+    def scripts(self) -> dict[str, list[str]]:
+        """The scripts that a launch would run on each server, in their order."""
+        found: dict[str, list[str]] = {each.partition("-")[2]: [] for each in self._names()}
+        for change in (*self.facts["changes"], *self.facts["repeated"]):
+            found[change["server"].partition("-")[2]] += [call["script"] for call in change["calls"]]
+        return found
+
+    def restarts(self) -> list[str]:
+        """The servers on which a service would be restarted."""
+        return [each["server"].partition("-")[2] for each in self.facts["changes"] if each["restarts"]]
+
+    def _names(self) -> list[str]:
+        return [each["name"] for each in self.facts["servers"]]
+
+
+def plan(stage: Stage, name: str, *options: str) -> Plan:
+    """Call the command as a person would, beside that Airflow."""
+    variables = Path(f"/proc/{stage.airflow.pid}/environ").read_text().split("\0")
+    environment = dict(each.split("=", 1) for each in variables if "=" in each)
+    command = [str(Path(sys.executable).with_name("gantry")), "plan", name]
+    folder = ["--definitions", str(stage.definitions), *options]
+
+    def call(*more: str) -> subprocess.CompletedProcess[str]:
+        answer = subprocess.run(
+            [*command, *folder, *more], env=environment, capture_output=True, text=True, check=False
+        )
+        shown = answer.stdout + answer.stderr
+        for secret in (stage.shop.password, PASSWORD, stage.cloud.secret_access_key, "PRIVATE KEY", "X-Amz-"):
+            assert secret not in shown
+        assert answer.stderr == "" or answer.returncode == 1
+        return answer
+
+    with concurrent.futures.ThreadPoolExecutor() as both:
+        text, facts = both.map(lambda more: call(*more), ((), ("--json",)))
+    assert text.returncode == facts.returncode
+    return Plan(text.returncode, text.stdout + text.stderr, json.loads(facts.stdout) if facts.stdout else {})
+
+
+def ran(stage: Stage, before: dict[str, int]) -> dict[str, list[str]]:
+    """The scripts that ran on each server since its journal had so many lines."""
+    found = {}
+    for name, machine in stage.machines(SHOP).items():
+        words = [line.split() for line in machine.journal()[before.get(name, 0) :]]
+        found[name] = [each[2] for each in words if each[1] == "begin" and each[2] not in NOT_A_STEP]
+    return found
+
+
+def journals(stage: Stage) -> dict[str, int]:
+    """How long each server's journal is."""
+    return {name: len(machine.journal()) for name, machine in stage.machines(SHOP).items()}
+
+
+def fingerprints(stage: Stage) -> dict[str, str]:
+    """Everything that the agent keeps on each server, as one sum."""
+    return {
+        name: machine.sh("find /enstratus /mnt -printf '%p %s %T@ %C@\\n' | sort | sha256sum")
+        for name, machine in stage.machines(SHOP).items()
+    }
+
+
+def launch_as_planned(stage: Stage, planned: Plan, **params: Any) -> None:
+    """Launch, and compare what ran on each server with what the plan has said."""
+    before = journals(stage)
+    stage.launch(SHOP, **params).succeeds()
+    assert ran(stage, before) == planned.scripts()
+
+
+@pytest.fixture(scope="module")
+def text(stage: Stage) -> str:
+    """The definition of the bookshop without Chef, whose account is kept in Airflow's database."""
+    stage.api.call(
+        "POST",
+        "/connections",
+        json={
+            "connection_id": "plan_catalog",
+            "conn_type": "mysql",
+            "login": "bookshop",
+            "password": PASSWORD,
+            "schema": "catalog",
+        },
+    )
+    shop = without_chef((INCLUDE / "bookshop" / "bookshop.yaml").read_text())
+    return shop.replace("deployment: bookshop", f"deployment: {SHOP}").replace(
+        "bookshop_catalog", "plan_catalog"
+    )
+
+
+@pytest.fixture(scope="module")
+def first(stage: Stage, text: str) -> Iterator[Plan]:
+    """The plan of the first launch; the launch has been made when it is there."""
+    shared = stage.cloud.client("s3").get_object(Bucket="bookshop", Key=ARCHIVE)["Body"].read()
+    stage.define(SHOP, text)
+    planned = plan(stage, SHOP)
+    launch_as_planned(stage, planned)
+    yield planned
+    stage.scrap(SHOP)
+    stage.upload(ARCHIVE, shared)
+
+
+def test_before_the_first_launch_everything_is_to_be_started_and_nothing_has_an_address(first: Plan) -> None:
+    assert first.code == 2
+    assert sorted(first.servers(action="start", address="(known after launch)")) == sorted(SERVERS)
+    assert sorted(first.restarts()) == ["application-1", "application-2", "database-1"]
+    assert "+dependency.DATA_SOURCE-1.readHosts=(known after launch)" in first.text
+    assert "+dependency.DATA_SOURCE-1.password=(secret)" in first.text
+    assert "app on db.catalog for (known after launch), (known after launch)" in first.text
+    assert "joins: planshop-application-1 (known after launch), planshop-application-2" in first.text
+    print(first.text)
+
+
+def test_after_a_launch_there_is_nothing_to_do_and_asking_changes_nothing(stage: Stage, first: Plan) -> None:
+    before = fingerprints(stage)
+    again = plan(stage, SHOP)
+    print(again.text)
+    assert again.facts["changes"] == []
+    assert (again.code, again.facts["nothing_to_do"]) == (0, True)
+    assert sorted(again.servers(action="keep", unknown=None)) == sorted(SERVERS)
+    assert fingerprints(stage) == before
+    # A launch has its balancers join again what they know, and does no more than that.
+    launch_as_planned(stage, again)
+    assert plan(stage, SHOP).code == 0
+
+
+def test_a_changed_password_is_a_change_and_is_not_shown(stage: Stage, first: Plan, text: str) -> None:
+    stage.redefine(SHOP, text.replace("plan_catalog", "bookshop_catalog"))
+    planned = plan(stage, SHOP)
+    print(planned.text)
+    assert planned.restarts() == ["application-1", "application-2"]
+    assert "-dependency.DATA_SOURCE-1.password=(secret)" in planned.text
+    assert "+dependency.DATA_SOURCE-1.password=(secret, changed)" in planned.text
+    assert "grantDatabaseAccess" in planned.scripts()["database-1"]
+    stage.redefine(SHOP, text)
+    assert plan(stage, SHOP).code == 0
+
+
+def test_a_changed_archive_is_said_and_installed_again(stage: Stage, first: Plan, tmp_path: Path) -> None:
+    file = tmp_path / ARCHIVE
+    source = tmp_path / "app"
+    subprocess.run(["cp", "-r", str(INCLUDE / "bookshop" / "services" / "app"), str(source)], check=True)
+    (source / "NEWS").write_text("something new\n")
+    archive.build_archive(source, file)
+    stage.upload(ARCHIVE, file.read_bytes())
+    planned = plan(stage, SHOP)
+    print(planned.text)
+    (changed,) = planned.facts["objects"]
+    assert changed == {
+        "kind": "archive",
+        "of": "app",
+        "url": "s3://bookshop/appService.tar.gz",
+        "servers": [f"{SHOP}-application-1", f"{SHOP}-application-2"],
+    }
+    assert planned.restarts() == ["application-1", "application-2"]
+    launch_as_planned(stage, planned)
+
+
+def test_one_more_server_is_started_granted_and_joined(stage: Stage, first: Plan) -> None:
+    planned = plan(stage, SHOP, "--servers", "application=3")
+    print(planned.text)
+    assert planned.servers(action="start") == ["application-3"]
+    assert planned.restarts() == ["application-3"]
+    addresses = ", ".join(stage.address(SHOP, f"application-{slot}") for slot in (1, 2))
+    assert f"app on db.catalog for {addresses}, (known after launch)" in planned.text
+    assert "joins: planshop-application-3 (known after launch)" in planned.text
+    assert "joins: planshop-application-1" not in planned.text
+    launch_as_planned(stage, planned, servers_application=3)
+    after = plan(stage, SHOP)
+    assert after.code == 0
+    assert "more servers than the 2 wanted of tier application; a launch takes none away" in after.text
+
+
+def test_a_service_that_does_not_run_and_one_that_is_to_be_redeployed(stage: Stage, first: Plan) -> None:
+    stage.machines(SHOP)["application-1"].sh("/enstratus/bin/stopService a1002")
+    planned = plan(stage, SHOP)
+    print(planned.text)
+    assert planned.restarts() == ["application-1"]
+    assert "its check says: " in planned.text
+    launch_as_planned(stage, planned)
+    forced = plan(stage, SHOP, "--redeploy", "db")
+    assert forced.restarts() == ["database-1"]
+    launch_as_planned(stage, forced, redeploy=["db"])
+
+
+def test_of_a_server_that_does_not_answer_nothing_is_claimed(stage: Stage, first: Plan) -> None:
+    machine = stage.machines(SHOP)["application-2"]
+    machine.sh("pkill -STOP -x sshd")
+    try:
+        planned = plan(stage, SHOP, "--no-diff")
+    finally:
+        machine.sh("pkill -CONT -x sshd")
+    print(planned.text)
+    assert planned.code == 2
+    (unknown,) = [each for each in planned.facts["servers"] if each["unknown"]]
+    assert unknown["name"] == f"{SHOP}-application-2"
+    assert "no answer within 15 s" in unknown["unknown"]
+    assert planned.facts["changes"] == []
+    assert plan(stage, SHOP).code == 0
+
+
+def test_what_a_launch_never_does_is_a_note(stage: Stage, first: Plan, text: str) -> None:
+    stage.redefine(SHOP, text.replace("size: t3.small", "size: t3.large"))
+    planned = plan(stage, SHOP)
+    stage.redefine(SHOP, text)
+    assert planned.code == 0
+    assert (
+        "is a t3.small, the launch configuration says t3.large; a launch replaces no server" in planned.text
+    )
+
+
+def test_what_a_launch_would_fail_at_is_an_error(stage: Stage, first: Plan, text: str) -> None:
+    for wrong, said in (
+        (text.replace("dbService", "nothing"), "s3://bookshop/nothing.tar.gz does not exist"),
+        (text.replace("plan_catalog", "plan_no"), "Airflow connection 'plan_no' cannot be read"),
+    ):
+        stage.redefine(SHOP, wrong)
+        planned = plan(stage, SHOP)
+        assert planned.code == 1
+        assert said in planned.text
+        assert "Traceback" not in planned.text
+    stage.redefine(SHOP, text)
+    wrong_tier = plan(stage, SHOP, "--servers", "aplication=3")
+    assert wrong_tier.code == 1
+    assert "unknown tier 'aplication', did you mean 'application'?" in wrong_tier.text
+
+
+def test_a_changed_greeting_is_a_diff_and_a_restart_on_the_application_servers_only(
+    stage: Stage, first: Plan, text: str
+) -> None:
+    stage.redefine(SHOP, text.replace("Hello from", "Welcome to"))
+    planned = plan(stage, SHOP)
+    print(planned.text)
+    assert planned.code == 2
+    assert planned.restarts() == ["application-1", "application-2", "application-3"]
+    assert {each["step"] for each in planned.facts["changes"]} == {"service-app.configure"}
+    for slot in (1, 2, 3):
+        assert f"-greeting=Hello from planshop-application-{slot}" in planned.text
+        assert f"+greeting=Welcome to planshop-application-{slot}" in planned.text
+    launch_as_planned(stage, planned)
+    assert plan(stage, SHOP).code == 0
+
+
+def test_a_stopped_server_is_resumed_and_what_it_needs_then_is_unknown(stage: Stage, first: Plan) -> None:
+    instance = stage.machines(SHOP)["application-3"].instance_id
+    ec2 = stage.cloud.client("ec2")
+    ec2.stop_instances(InstanceIds=[instance])
+    ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
+    planned = plan(stage, SHOP)
+    assert planned.code == 2
+    assert planned.servers(action="resume") == ["application-3"]
+    assert "it is stopped; what is applied there, it tells when it runs" in planned.text
+
+
+def test_a_server_with_chef_is_planned_launched_and_planned_again(stage: Stage) -> None:
+    name = "planchef"
+    # An empty run list is enough for Chef to register the node and to converge.
+    text = bare(name, "", attributes='{a: "{{ server.address }}"}').replace('run_list: [""]', "run_list: []")
+    stage.define(name, text)
+    try:
+        planned = plan(stage, name)
+        print(planned.text)
+        assert planned.code == 2
+        assert planned.scripts() == {"only-1": ["runConfigurationManagement-CHEF"]}
+        assert "/enstratus/ws/chef/first-boot.json" in planned.text
+        stage.launch(name).succeeds()
+        assert plan(stage, name).code == 0
+        forced = plan(stage, name, "--converge", "only")
+        assert "converge is asked for" in forced.text
+        stage.redefine(name, text.replace("{a: ", "{b: "))
+        changed = plan(stage, name)
+        assert changed.scripts() == {"only-1": ["runConfigurationManagement-CHEF"]}
+        assert "what it depends on has changed" in changed.text
+    finally:
+        stage.scrap(name)

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+
+import asyncssh
+import pytest
+
+# Airflow writes a configuration and a log folder where it is imported first; not into anybody's home.
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="gantry-unit-airflow-"))
+
+PASSWORD = "pa=ss wo$rd"
+
+
+@pytest.fixture(autouse=True)
+def connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bookshop's account, as Airflow finds it in the environment."""
+    account = {"conn_type": "mysql", "login": "shopper", "password": PASSWORD, "schema": "catalog"}
+    monkeypatch.setenv("AIRFLOW_CONN_BOOKSHOP_CATALOG", json.dumps(account))
+
+
+@pytest.fixture(scope="session")
+def pem() -> str:
+    """A private key."""
+    return asyncssh.generate_private_key("ssh-rsa", key_size=2048).export_private_key("pkcs1-pem").decode()

@@ -1,0 +1,256 @@
+"""A launch walked through: what each server would be done to, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from gantry import errors, names
+from gantry.agent import bundle
+from gantry.plan import StepKind
+from gantry.preview import rehearsal, report, state, wishes
+
+from . import stages
+from .conftest import PASSWORD
+from .stages import ADDRESSES, DEFINITION, NEW, Story, changed, restarted, scripts
+
+RESTART = ["stopService", "startService", "awaitService"]
+CONFIGURE = ["putConfig", "configureService", *RESTART]
+INSTALL = ["downloadFile", "installService"]
+APP_CONFIG = "/mnt/services/a1002/cfg/enstratus.cfg"
+CHEF = DEFINITION.replace(
+    "{connection: bookshop_ssh}}", "{connection: bookshop_ssh}, chef: {connection: chef}}"
+)
+
+
+@pytest.fixture
+def launched() -> stages.States:
+    """The servers after a first launch."""
+    return Story().walk().states
+
+
+def whole(walked: rehearsal.Walked) -> str:
+    """All that a report says."""
+    found = report.Report(
+        names.DeploymentName("bookshop"), (), walked.objects, walked.changes, walked.repeated
+    )
+    return json.dumps(found.as_json())
+
+
+def test_a_first_launch_does_on_new_servers_what_the_page_says() -> None:
+    walked = Story().but(addresses=NEW).walk()
+    assert scripts(walked) == {
+        "database-1": [*INSTALL, "downloadFile", "installDataSource", *CONFIGURE, "grantDatabaseAccess"],
+        "application-1": [*INSTALL, *CONFIGURE],
+        "application-2": [*INSTALL, *CONFIGURE],
+        "proxy-1": ["startProxy", "startProxy"],
+    }
+    assert walked.repeated == ()
+    assert walked.objects == (), "nothing is changed where there was nothing"
+
+
+def test_addresses_of_servers_that_are_not_started_are_known_after_the_launch() -> None:
+    walked = Story().but(addresses={**ADDRESSES, "application-2": None}).walk()
+    by_kind = {each.kind: each for each in walked.changes if each.server != "bookshop-application-1"}
+    assert by_kind[StepKind.GRANT_ACCESS].details == (
+        "app on db.catalog for 10.0.0.21, (known after launch)",
+    )
+    assert by_kind[StepKind.START_PROXY].details == (
+        "joins: bookshop-application-1 10.0.0.21, bookshop-application-2 (known after launch)",
+    )
+    assert "+addresses=(known after launch)" in by_kind[StepKind.CONFIGURE].diff
+    assert "{address of" not in whole(walked)
+    assert "{instance of" not in whole(walked)
+
+
+def test_after_a_launch_a_second_one_finds_nothing_but_nodes_that_join_again(launched: stages.States) -> None:
+    walked = Story().walk(launched)
+    # The balancer's file is the only one that the rehearsal has not read here.
+    assert [each for each in walked.changes if each.kind is not StepKind.START_PROXY] == []
+    told = {"/enstratus/ws/proxy/a1002/enstratus.cfg": told_of(Story())}
+    walked = Story().walk(changed(launched, "proxy-1", configs=told))
+    assert walked.changes == ()
+    (joins,) = walked.repeated
+    assert [call.script for call in joins.calls] == ["startProxy", "startProxy"]
+
+
+def told_of(story: Story) -> str:
+    """What the balancer is told at a launch."""
+    (joins,) = [each for each in story.walk().changes if each.kind is StepKind.START_PROXY]
+    return "\n".join(line[1:] for line in joins.diff[3:])
+
+
+def test_a_changed_fact_restarts_its_service_and_shows_the_difference(launched: stages.States) -> None:
+    story = Story().but(text=DEFINITION.replace("Hello", "Welcome"))
+    states = changed(launched, "application-1", configs={APP_CONFIG: "[custom]\ngreeting=Hello\n"})
+    walked = story.walk(states)
+    assert restarted(walked) == ["application-1", "application-2"]
+    first = walked.changes[0]
+    assert first.reasons == ("enstratus.cfg changes",)
+    assert "-greeting=Hello" in first.diff
+    assert "+greeting=Welcome from bookshop-application-1" in first.diff
+
+
+def test_a_changed_archive_is_installed_and_its_service_restarted(launched: stages.States) -> None:
+    walked = Story().but(versions={"appService.tar.gz": "2"}).walk(launched)
+    assert walked.objects == (
+        report.ChangedObject(
+            report.ObjectKind.ARCHIVE,
+            "app",
+            "s3://bookshop/appService.tar.gz",
+            (names.ServerName("bookshop-application-1"), names.ServerName("bookshop-application-2")),
+        ),
+    )
+    assert scripts(walked)["application-1"] == [*INSTALL, *CONFIGURE]
+    assert {each.reasons for each in walked.changes if each.service == "app" and each.restarts} == {
+        ("the archive has changed",)
+    }
+
+
+def test_a_changed_dump_is_loaded_again_and_restarts_nothing(launched: stages.States) -> None:
+    walked = Story().but(versions={"datasource.sql": "2"}).walk(launched)
+    assert [(each.kind, each.of) for each in walked.objects] == [(report.ObjectKind.DATASOURCE, "db.catalog")]
+    assert scripts(walked)["database-1"] == ["downloadFile", "installDataSource"]
+    assert restarted(walked) == []
+
+
+def test_one_more_server_is_granted_and_joined_and_the_others_are_let_be(launched: stages.States) -> None:
+    more = Story().but(addresses={**ADDRESSES, "application-3": None})
+    walked = more.walk({**launched, names.ServerName("bookshop-application-3"): state.State()})
+    assert scripts(walked) == {
+        "application-3": [*INSTALL, *CONFIGURE],
+        "database-1": ["grantDatabaseAccess"],
+        "proxy-1": ["startProxy"] * 3,
+    }
+
+
+def test_a_node_that_is_gone_leaves(launched: stages.States) -> None:
+    fewer = {name: address for name, address in ADDRESSES.items() if name != "application-2"}
+    walked = (
+        Story()
+        .but(addresses=fewer)
+        .walk({name: each for name, each in launched.items() if not name.endswith("application-2")})
+    )
+    (proxy,) = [each for each in walked.changes if each.kind is StepKind.START_PROXY]
+    assert proxy.details[0] == "leaves: 10.0.0.22"
+    assert [call.script for call in proxy.calls] == ["stopProxy", "startProxy"]
+
+
+def test_a_service_whose_check_is_not_ok_is_restarted_and_its_answer_is_the_reason(
+    launched: stages.States,
+) -> None:
+    walked = Story().walk(changed(launched, "application-2", checks={"a1002": "no\x1b[31m answer\n"}))
+    (change,) = [each for each in walked.changes if each.restarts]
+    assert (change.server, change.reasons) == ("bookshop-application-2", ("its check says: no[31m answer",))
+    assert [call.script for call in change.calls] == RESTART
+
+
+def test_what_an_earlier_launch_did_not_get_through_is_said_so(launched: stages.States) -> None:
+    marks = dict(launched[names.ServerName("bookshop-application-1")].marks)
+    del marks["a1002/applied"]
+    walked = Story().walk(changed(launched, "application-1", marks=marks))
+    (change,) = [each for each in walked.changes if each.restarts]
+    assert change.reasons == ("an earlier launch did not get through this step",)
+
+
+def test_a_redeploy_is_installed_configured_and_restarted_in_any_case(launched: stages.States) -> None:
+    walked = Story().but(wishes=wishes.Wishes(redeploy=frozenset({"db"}))).walk(launched)
+    assert scripts(walked)["database-1"] == [*INSTALL, *CONFIGURE]
+    assert {each.reasons for each in walked.changes if each.server == "bookshop-database-1"} == {
+        ("redeploy is asked for",)
+    }
+    assert walked.objects == ()
+
+
+def test_with_the_other_order_the_restart_comes_after_the_datasource_and_has_the_same_reason(
+    launched: stages.States,
+) -> None:
+    text = DEFINITION.replace("    port: 3306\n", "    port: 3306\n    order: configure-first\n")
+    walked = Story().but(text=text).walk()
+    on_database = [each for each in walked.changes if each.server == "bookshop-database-1"]
+    assert [each.kind for each in on_database] == [
+        StepKind.INSTALL_SERVICES,
+        StepKind.CONFIGURE,
+        StepKind.INSTALL_DATASOURCES,
+        StepKind.RESTART,
+        StepKind.GRANT_ACCESS,
+    ]
+    assert on_database[3].reasons == ("newly installed",)
+    again = Story().but(text=text).walk(walked.states)
+    assert "database-1" not in scripts(again)
+
+
+def test_on_a_server_that_does_not_answer_nothing_is_decided(launched: stages.States) -> None:
+    known = {name: each for name, each in launched.items() if name != "bookshop-database-1"}
+    walked = Story().but(text=DEFINITION.replace("Hello", "Welcome")).walk(known)
+    assert "database-1" not in scripts(walked)
+    assert restarted(walked) == ["application-1", "application-2"]
+
+
+def test_a_configuration_that_root_must_not_follow_is_said_and_not_shown(launched: stages.States) -> None:
+    states = changed(launched, "application-1", unreadable={APP_CONFIG: "is a link"})
+    walked = Story().but(text=DEFINITION.replace("Hello", "Welcome")).walk(states)
+    assert walked.changes[0].reasons == (f"no diff: {APP_CONFIG} is a link",)
+    assert walked.changes[0].diff == ()
+
+
+def test_scripts_that_the_handshake_would_send_are_a_change(launched: stages.States) -> None:
+    walked = Story().walk(changed(launched, "database-1", stale=("bin/job",)))
+    assert (walked.changes[0].kind, walked.changes[0].files) == (StepKind.HANDSHAKE, ("/enstratus/bin/job",))
+    assert {file.path for file in bundle.bundle().files} >= {"bin/job"}
+
+
+def test_no_secret_is_in_what_is_said() -> None:
+    # Also where somebody has written the account's password into a fact of their own.
+    text = DEFINITION.replace("api_token: sesame", f'api_token: sesame, dsn: "mysql://shopper:{PASSWORD}@db"')
+    said = whole(Story().but(text=text).walk())
+    assert "+dsn=(secret)" in said
+    for secret in (PASSWORD, "sesame", "s3cr3t", "X-Amz-Signature"):
+        assert secret not in said
+
+
+def test_chef_runs_where_it_has_not_and_where_what_it_depends_on_changed(
+    monkeypatch: pytest.MonkeyPatch, pem: str
+) -> None:
+    connection = {"conn_type": "chef", "host": "https://chef.example.com", "login": "v", "password": pem}
+    monkeypatch.setenv("AIRFLOW_CONN_CHEF", json.dumps(connection))
+    story = Story().but(text=CHEF)
+    first = story.walk()
+    on_proxy = [each for each in first.changes if each.server == "bookshop-proxy-1"]
+    assert on_proxy[0].files[0] == "/enstratus/ws/chef/first-boot.json"
+    assert [call.script for call in on_proxy[1].calls] == ["runConfigurationManagement-CHEF"]
+    assert on_proxy[1].reasons == ("has not succeeded here yet",)
+    # As a launch would have left it, and not a rehearsal, whose own steps would know their mark again.
+    registered = {
+        name: dataclasses.replace(
+            each,
+            digests={**each.digests, "/etc/chef/client.pem": "1"},
+            marks={key: value.replace(" plan.", " run.") for key, value in each.marks.items()},
+        )
+        for name, each in first.states.items()
+    }
+    chef_kinds = {StepKind.PREPARE_CONFIGURATION_MANAGEMENT, StepKind.EXECUTE_CONFIGURATION_MANAGEMENT}
+    assert [each for each in story.walk(registered).changes if each.kind in chef_kinds] == []
+    for other, reason in (
+        (story.but(wishes=wishes.Wishes(converge=frozenset({"proxy"}))), "converge is asked for"),
+        (
+            story.but(
+                text=CHEF.replace("servers: 1}\nservices", "servers: 1, attributes: {a: 1}}\nservices")
+            ),
+            "what it depends on has changed: run list, attributes, environment, server or program",
+        ),
+    ):
+        runs = [
+            each
+            for each in other.walk(registered).changes
+            if each.kind is StepKind.EXECUTE_CONFIGURATION_MANAGEMENT
+        ]
+        assert [(each.server, each.reasons) for each in runs] == [("bookshop-proxy-1", (reason,))]
+    assert pem.splitlines()[1] not in whole(first)
+
+
+def test_what_a_launch_would_fail_at_is_the_same_error() -> None:
+    with pytest.raises(errors.GantryError, match=r"services\.app\.custom\.greeting: division by zero"):
+        Story().but(text=DEFINITION.replace("server.name", "1 / 0")).walk()
