@@ -58,9 +58,7 @@ class Scene:
             service=self.step.service,
             reasons=reasons,
             calls=calls,
-            files=tuple(
-                file.path for file in self.work.files if not file.path.startswith(f"{session.TEMPORARY}/")
-            ),
+            files=tuple(file.path for file in _staying(self.work)),
             restarts=any(each.script == "startService" for each in calls),
             **more,
         )
@@ -199,7 +197,7 @@ def _grant_access(scene: Scene) -> Iterator[report.Change]:
 def _start_proxy(scene: Scene) -> Iterator[report.Change]:
     lines: tuple[str, ...] = ()
     told = False
-    for file in scene.work.files:
+    for file in _staying(scene.work):
         before = scene.state.configs.get(file.path)
         told = told or before is not None
         lines += diff.unified(file.path, before, file.content.decode(), scene.secrets)
@@ -215,6 +213,11 @@ def _start_proxy(scene: Scene) -> Iterator[report.Change]:
     if details or lines:
         reasons = ("what it is told changes",) if lines and told else ()
         yield scene.change(scene.work.jobs, *reasons, details=tuple(details), diff=lines)
+
+
+def _staying(found: drive.Work) -> Iterator[session.RemoteFile]:
+    """The files that are sent to stay. The others wait for a script, and some of them are nothing but a secret."""
+    return (file for file in found.files if not file.path.startswith(f"{session.TEMPORARY}/"))
 
 
 def _node(scene: Scene, address: str) -> str:
