@@ -4,7 +4,8 @@ PYTHON := .venv/bin/python
 # A command on a prepared machine: Docker Engine and server image; both are left as they were found.
 ON_MACHINE := docker/with-machine.sh
 # In this order: seconds, then what needs Docker, then what needs a running Airflow.
-TESTS := tests/unit tests/local tests/cloud tests/agent tests/chef_server tests/chef_client tests/example tests/airflow
+TESTS := tests/unit tests/local tests/cloud tests/agent tests/chef_server tests/chef_client tests/example tests/airflow \
+	tests/newcomer
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint docs screenshots clean
@@ -21,7 +22,7 @@ setup: ## packages, Docker Engine, server image, Python environment (Debian 12, 
 
 demo: ## launch the bookshop here, with a real Airflow, until Ctrl-C
 	@docker/setup-python.sh
-	@$(ON_MACHINE) $(PYTHON) -m gantry.local.demo $(if $(ONCE),--once)
+	@$(ON_MACHINE) .venv/bin/gantry demo run $(if $(ONCE),--once)
 
 test: lint ## everything that CI checks, with coverage
 	@$(ON_MACHINE) .venv/bin/pytest --cov --cov-report=term $(TESTS)

@@ -23,7 +23,7 @@ import pydantic_core
 import yaml
 from pydantic.fields import FieldInfo
 
-from gantry.definition import fields, models
+from gantry.definition import fields, models, template_facts
 
 PAGE = Path(__file__).with_name("definition-reference.md")
 
@@ -68,7 +68,41 @@ def page() -> str:
     lines = [f"| {name} | {looks} |" for name, looks in {**words, **MORE_WORDS}.items()]
     parts = [HEAD + "\n".join(lines) + "\n"]
     parts += [section(path, model) for path, model in sections()]
-    return "\n".join(parts)
+    return "\n".join([*parts, templates()])
+
+
+TEMPLATES = """\
+## Templates
+
+What texts in a service's `custom` and in a tier's `attributes` may use. `peers` is a list, and `dependencies` has an
+entry for each service that is depended on. A `port` is absent where the service has none.
+
+| name | type | what | example | in `custom` | in `attributes` |
+|---|---|---|---|---|---|
+"""
+
+
+def templates() -> str:
+    """The table of everything that templates may use."""
+    in_attributes = {name for name, _ in facts(template_facts.InAttributes)}
+    rows = []
+    for name, field in facts(template_facts.InCustom):
+        there = "yes" if name in in_attributes else "no"
+        cells = (f"`{name}`", kind(field, "", ""), str(field.description), example(field), "yes", there)
+        rows.append(f"| {' | '.join(cell(each) for each in cells)} |\n")
+    return TEMPLATES + "".join(rows)
+
+
+def facts(model: type[template_facts.TemplateFacts], path: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every name that a template may write, and what stands there."""
+    for key, field in model.model_fields.items():
+        inner = list(models_in(field.annotation))
+        name = f"{path}{key}"
+        for below, part in inner:
+            several = f".{below}" if below else "[0]" if typing.get_origin(field.annotation) is tuple else ""
+            yield from facts(typing.cast("type[template_facts.TemplateFacts]", part), f"{name}{several}.")
+        if not inner:
+            yield name, field
 
 
 def sections() -> list[tuple[str, type[pydantic.BaseModel]]]:
@@ -208,7 +242,10 @@ def inline(value: object) -> str:
     """A value in one line of YAML."""
     plainly = pydantic_core.to_jsonable_python(value)
     if isinstance(plainly, str):
-        return plainly if yaml.safe_load(plainly) == plainly else json.dumps(plainly)
+        try:
+            return plainly if yaml.safe_load(plainly) == plainly else json.dumps(plainly)
+        except yaml.YAMLError:
+            return json.dumps(plainly)
     text = yaml.safe_dump(plainly, default_flow_style=True, width=10_000, sort_keys=False, allow_unicode=True)
     return text.removesuffix("...\n").strip()
 

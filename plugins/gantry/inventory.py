@@ -30,6 +30,9 @@ class Server:
             the first handshake.
         size: the instance type, in EC2's own words.
         private_address, public_address: IPv4, or None while the cloud has given none.
+        tagged_name: what the cloud shows as its name, which is another one before the first handshake, and when
+            the definition has been given another `server_name` since.
+        reached_in_public: whether the control plane connects to its public address.
     """
 
     name: names.ServerName
@@ -43,6 +46,13 @@ class Server:
     public_address: str | None = None
     host_key: str | None = None
     size: str = ""
+    tagged_name: str | None = None
+    reached_in_public: bool = False
+
+    @property
+    def ssh_address(self) -> str | None:
+        """The address that the control plane connects to, or None while the cloud has given none."""
+        return self.public_address if self.reached_in_public else self.private_address
 
 
 @dataclasses.dataclass(frozen=True)

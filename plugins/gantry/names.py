@@ -25,6 +25,9 @@ DatasourceName = NewType("DatasourceName", str)
 BalancerName = NewType("BalancerName", str)
 """A load balancer's name in the definition."""
 
+PortName = NewType("PortName", str)
+"""The name of one of a service's ports, unique within its service."""
+
 ConnectionId = NewType("ConnectionId", str)
 """The id of an Airflow connection: a reference to a secret, never the secret."""
 
@@ -32,16 +35,11 @@ Slot = NewType("Slot", int)
 """A server's number in its tier, from 1. It outlives the VM that fills it."""
 
 ServerName = NewType("ServerName", str)
-"""`deployment-tier-slot`."""
+"""A server's name, as the definition's `server_name` makes it: `deployment-tier-slot` where that is left out."""
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
-"""Names of deployments, tiers, services, datasources and balancers: usable in DNS, task ids and tags."""
+"""Names of deployments, tiers, services, datasources, ports and balancers: usable in DNS, task ids and tags."""
 
 SERVICE_ID_PATTERN = r"^a[0-9]{1,9}$"
 CUSTOMER_ID_PATTERN = r"^c[0-9]{1,9}$"
 USER_PATTERN = r"^[a-z_][a-z0-9_-]{0,31}$"
-
-
-def server_name(deployment: str, tier: str, slot: int) -> ServerName:
-    """The name of the server that fills a slot of a tier."""
-    return ServerName(f"{deployment}-{tier}-{slot}")

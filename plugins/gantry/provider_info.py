@@ -14,7 +14,7 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Gantry",
         "description": "Deployment definitions in YAML become DAGs that launch whole application stacks.",
         "versions": [gantry.__version__],
-        "connection-types": [_CHEF],
+        "connection-types": [_CHEF, _TLS],
     }
 
 
@@ -55,6 +55,29 @@ _CHEF = {
             "label": "Admin key",
             "description": "The administrator's private key, PEM.",
             "schema": {"type": ["string", "null"], "format": "password"},
+        },
+    },
+}
+
+_TLS = {
+    "connection-type": "tls",
+    "hook-class-name": "gantry.operators.hooks.TlsHook",
+    "hook-name": "TLS certificate",
+    "ui-field-behaviour": {
+        "hidden-fields": ["host", "login", "schema", "port"],
+        "relabeling": {"password": "Private key"},
+        "placeholders": {"password": "-----BEGIN PRIVATE KEY----- …"},
+    },
+    "conn-fields": {
+        "certificate": {
+            "label": "Certificate",
+            "description": "PEM. Certificates after the first one count as chain.",
+            "schema": {"type": ["string", "null"], "format": "multiline"},
+        },
+        "chain": {
+            "label": "Chain",
+            "description": "PEM: the certificates between this one and a trusted one, each after the one it signed.",
+            "schema": {"type": ["string", "null"], "format": "multiline"},
         },
     },
 }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import jinja2
 import jinja2.exceptions
+import jinja2.filters
+import jinja2.nodes
 import jinja2.runtime
 import jinja2.sandbox
 
@@ -32,9 +36,50 @@ def render(text: str, known: Mapping[str, Any]) -> str:
         TemplateError: it asks for what is not known, or for what the sandbox refuses, or is no template.
     """
     try:
-        return _TEMPLATES.from_string(text).render(known)
+        return _compiled(text).render(known)
     except Exception as error:  # a template raises whatever its filters raise
         raise TemplateError(str(error) or type(error).__name__) from error
+
+
+def parse(text: str) -> jinja2.nodes.Template:
+    """What a text consists of, without running any of it: compiling would, wherever all values are constant.
+
+    Raises:
+        TemplateError: it is no template.
+    """
+    try:
+        return _TEMPLATES.parse(text)
+    except jinja2.TemplateSyntaxError as error:
+        at = f" (line {error.lineno} of it)" if "\n" in text else ""
+        raise TemplateError(f"{error.message}{at}") from error
+    except RecursionError as error:
+        raise TemplateError("nested too deeply") from error
+
+
+def filter_names() -> frozenset[str]:
+    """The filters that there are."""
+    return frozenset(_TEMPLATES.filters)
+
+
+def test_names() -> frozenset[str]:
+    """The tests that there are: what can stand after `is`."""
+    return frozenset(_TEMPLATES.tests)
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(text: str) -> jinja2.Template:
+    """Compiling costs a hundred times what rendering does, and a server's name is rendered for each server."""
+    return _TEMPLATES.from_string(text)
+
+
+_WIDE = re.compile(r"%[^%a-zA-Z]*(\*|[0-9]{4})")
+
+
+def _format(text: object, *values: object, **named: object) -> str:
+    """Jinja's filter `format`, such as `"%03d" | format(server.slot)`, without a width that fills the memory."""
+    if _WIDE.search(str(text)):
+        raise jinja2.exceptions.SecurityError("a width of format is at most 999, and written out")
+    return jinja2.filters.do_format(str(text), *values, **named)
 
 
 class _Templates(jinja2.sandbox.ImmutableSandboxedEnvironment):
@@ -48,6 +93,10 @@ class _Templates(jinja2.sandbox.ImmutableSandboxedEnvironment):
         self.globals.clear()
         # A value that differs each time would restart the service each time.
         del self.filters["random"]
+        # `"a" | center(10**9)` would fill the memory.
+        for padding in ("center", "indent"):
+            del self.filters[padding]
+        self.filters["format"] = _format
 
     def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - whatever the template names
         """`a.b`: an entry, never an attribute (but for the loop's own)."""

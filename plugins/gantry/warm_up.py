@@ -19,8 +19,10 @@ _NEEDED_BY_TASKS = (
     "botocore.client",
     "cryptography.hazmat.primitives.asymmetric.rsa",
     "cryptography.hazmat.primitives.serialization",
+    "cryptography.x509",
     "gantry.cloud.clients",
     "gantry.dag",
+    "gantry.definition.template_checks",
     "gantry.operators.catalog",
     "httpx",
 )

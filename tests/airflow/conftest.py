@@ -58,10 +58,10 @@ def stage() -> Iterator[Stage]:
 
 
 def secrets_manager(cloud: local.EmbeddedCloud) -> dict[str, str]:
-    """Airflow's settings for connections `chef_…` in AWS Secrets Manager; the others come as they always do."""
+    """Airflow's settings for connections that tests change, in AWS Secrets Manager; the others come as always."""
     backend = {
         "connections_prefix": SECRETS,
-        "connections_lookup_pattern": "^chef_",
+        "connections_lookup_pattern": "^(chef|tls|replication)_",
         "variables_prefix": None,
         "config_prefix": None,
         "region_name": cloud.region,

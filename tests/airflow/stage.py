@@ -26,7 +26,8 @@ from docker.models.containers import Container
 
 from gantry import local
 from gantry.configuration_management import chef_server
-from gantry.local import airflow_process, example, rest
+from gantry.local import airflow_process, example
+from gantry.rest import client
 
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ class Machine:
 class Launch:
     """One run of a deployment's DAG, as a person follows it in the UI."""
 
-    def __init__(self, api: rest.Api, dag: str, run: str) -> None:
+    def __init__(self, api: client.Api, dag: str, run: str) -> None:
         self.api = api
         self.dag = dag
         self.run = run
@@ -144,7 +145,7 @@ class Launch:
             if each.state == "failed"
         ]
 
-    def instance(self, task: str, map_index: int | None = None) -> rest.Instance:
+    def instance(self, task: str, map_index: int | None = None) -> client.Instance:
         """One task instance."""
         found = [
             each
@@ -154,7 +155,7 @@ class Launch:
         assert found, f"{task} has no instance"
         return found[0]
 
-    def log(self, instance: rest.Instance) -> str:
+    def log(self, instance: client.Instance) -> str:
         """The log of an instance's last try."""
         return self.api.log(self.dag, self.run, instance.task_id, instance.map_index, instance.try_number)
 
@@ -183,10 +184,10 @@ class Launch:
         """Clear a task and what comes after it."""
         self.api.clear(self.dag, self.run, task)
 
-    def await_state(self, task: str, *states: str, seconds: float = 60) -> rest.Instance:
+    def await_state(self, task: str, *states: str, seconds: float = 60) -> client.Instance:
         """Wait until a task's instance is in one of these states."""
 
-        def look() -> rest.Instance | None:
+        def look() -> client.Instance | None:
             every = self.api.instances(self.dag, self.run)
             return next((each for each in every if each.task_id == task and each.state in states), None)
 
@@ -207,7 +208,7 @@ class Stage:
         self.cloud = cloud
         self.shop = shop
         self.airflow = airflow
-        self.api = rest.Api(airflow)
+        self.api = airflow.api()
         self.definitions = definitions
         self._dags = dags
         self._docker = docker.from_env()
@@ -257,6 +258,11 @@ class Stage:
     def redefine(self, name: str, text: str) -> None:
         """Change a definition, as a person would in git. Tasks read it anew when they start."""
         (self.definitions / f"{name}.yaml").write_text(text)
+
+    def reparse(self, name: str) -> None:
+        """What *Reparse Dag* in the UI does: Airflow reads a deployment's loader now."""
+        token = self.api.call("GET", f"/dags/{name}/details")["file_token"]
+        self.api.call("PUT", f"/parseDagFile/{token}")
 
     def launch(self, name: str, **params: Any) -> Launch:
         """Trigger a launch."""

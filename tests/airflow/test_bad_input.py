@@ -12,7 +12,7 @@ from collections.abc import Callable
 import asyncssh
 import pytest
 
-from gantry.local import example
+from gantry.local import connections, example
 from tests.airflow.stage import Launch, Stage, archive, eventually, probe
 
 pytestmark = pytest.mark.airflow
@@ -249,7 +249,7 @@ def test_a_server_without_ssh_fails_with_what_was_last_seen(stage: Stage, scrapp
     connection = {
         "connection_id": "ssh_closed",
         "conn_type": "ssh",
-        "login": example.SSH_USER,
+        "login": connections.SSH_USER,
         "port": 2222,
         "extra": json.dumps({"private_key": stage.shop.private_key}),
     }

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 DEFINITION = """\
 deployment: {deployment}
+server_name: '{server_name}'
 cloud: {{connection: aws_shop, region: {region}}}
 launch_configurations:
-  debian: {{image: {image}, size: t3.small, ssh: {{connection: shop_ssh}}}}
+  debian: {{image: {image}, size: t3.small, ssh: {{connection: shop_ssh{ssh_more}}}{more}}}
 tiers:
   web: {{launch_configuration: debian, servers: {{min: 1, max: 9}}}}
   db:  {{launch_configuration: debian, servers: 1}}
@@ -40,6 +41,9 @@ class Shop:
     cloud: local.EmbeddedCloud
     name: str
     image: str = "ami-unset"
+    server_name: str = models.SERVER_NAME
+    more: str = ""
+    ssh_more: str = ""
     asked: list[tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=list)
 
     def client(self, **changed: Any) -> EC2Client:
@@ -57,7 +61,15 @@ class Shop:
         self.asked.append((model.name, dict(params)))
 
     def definition(self) -> models.Definition:
-        text = DEFINITION.format(deployment=self.name, region=self.cloud.region, image=self.image)
+        """The deployment's definition; `more` and `ssh_more` are keys of its launch configuration."""
+        text = DEFINITION.format(
+            deployment=self.name,
+            region=self.cloud.region,
+            image=self.image,
+            server_name=self.server_name,
+            more=f", {self.more}" if self.more else "",
+            ssh_more=self.ssh_more,
+        )
         return definition.loads(text)
 
     def servers(self, client: EC2Client | None = None) -> cloud_servers.Servers:

@@ -87,9 +87,9 @@ class Account:
 
         return eventually(look)
 
-    def run(self, instance_id: str, command: str) -> str:
+    def run(self, instance_id: str, command: str, address: str | None = None) -> str:
         """What a command on the server prints; the server must have the host key of its console."""
-        address = self.instance(instance_id)["PrivateIpAddress"]
+        address = address or self.instance(instance_id)["PrivateIpAddress"]
         keys = [asyncssh.import_public_key(line) for line in self.console_keys(instance_id)]
         return asyncio.run(self._run(address, keys, command))
 

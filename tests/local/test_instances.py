@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -115,10 +117,12 @@ def test_reboot_stop_and_start_do_so_and_the_disk_and_the_host_key_stay(account:
     account.await_state(instance_id, "terminated")
 
 
-def test_without_a_subnet_an_instance_is_in_the_default_one(account: Account, server: str) -> None:
-    (subnet,) = account.cloud.client("ec2").describe_subnets()["Subnets"]
-    assert account.instance(server)["SubnetId"] == subnet["SubnetId"] == account.cloud.subnet_id
-    assert subnet["CidrBlock"] == account.cloud.cidr
+def test_without_a_subnet_an_instance_is_in_the_first_of_two(account: Account, server: str) -> None:
+    first, second = account.cloud.client("ec2").describe_subnets()["Subnets"]
+    assert account.instance(server)["SubnetId"] == first["SubnetId"] == account.cloud.subnet_id
+    network = ipaddress.IPv4Network(account.cloud.cidr)
+    assert [each["CidrBlock"] for each in (first, second)] == [str(half) for half in network.subnets()]
+    assert first["AvailabilityZone"] != second["AvailabilityZone"]
 
 
 def test_the_image_has_a_name(cloud: local.EmbeddedCloud) -> None:

@@ -1,8 +1,9 @@
 """What servers are told of each other: the contents of every `enstratus.cfg`.
 
 Facts are made from the whole deployment, never from the servers of one run, so a partial run forgets nobody.
-The keys up to `dataSource.NAME.servicePassword` are inherited (existing archives read them); `dependency.NAME.`
-`service`, `serviceId`, `port`, `dataSource` and `database`, and the keys of the database's side, are ours.
+The keys up to `dataSource.NAME.servicePassword` are inherited (existing archives read them); `port.N.portName`,
+`dependency.NAME.` `service`, `serviceId`, `port`, `port.NAME`, `dataSource` and `database`, `replication.*`, and the
+keys of the database's side, are ours.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from gantry import errors, inventory, names, templates
-from gantry.agent import config_file
-from gantry.definition import models
+from gantry.agent import config_file, tls
+from gantry.definition import models, template_facts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,20 @@ class Account:
     database: str
 
 
+@dataclasses.dataclass(frozen=True)
+class ReplicationAccount:
+    """The account with which replicants copy from their master."""
+
+    user: str
+    password: str = dataclasses.field(repr=False)
+
+
+MASTER = 1
+"""The slot of a replicated service's master. The servers of all other slots are replicants."""
+
 Accounts = Mapping[tuple[names.ServiceName, names.DatasourceName], Account]
+ReplicationAccounts = Mapping[names.ServiceName, ReplicationAccount]
+Certificates = Mapping[names.ConnectionId, tls.Certificate]
 
 
 class CustomFactError(errors.GantryError):
@@ -52,13 +65,57 @@ class MissingAddressError(errors.GantryError):
         super().__init__(f"{server}: the cloud has given it no private address yet")
 
 
+class MissingMasterError(errors.GantryError):
+    """A replicated service without a server for its master."""
+
+    passing = True
+
+    def __init__(self, service: names.ServiceName, tier: names.TierName) -> None:
+        self.service = service
+        self.tier = tier
+        super().__init__(
+            f"service {service}: its master is the server in slot {MASTER} of tier {tier}, and there is none\n"
+            f"Clear the tier's scale_up with everything downstream: what is missing is started."
+        )
+
+
+class ReplicationAccountError(errors.GantryError):
+    """A replication account that is a dependents' account too: opening the one would close the other."""
+
+    def __init__(self, service: names.ServiceName, user: str) -> None:
+        self.service = service
+        self.user = user
+        super().__init__(
+            f"service {service}: replication and a datasource have the same account {user!r}\n"
+            f"Give one of their Airflow connections another login."
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """The deployment as its servers may know it."""
+    """The deployment as its servers may know it.
+
+    `accounts`, `replications` and `certificates` (by connection) hold those that are needed for what is asked, and
+    perhaps no others.
+    """
 
     definition: models.Definition
     servers: inventory.Inventory
     accounts: Accounts = dataclasses.field(repr=False)
+    replications: ReplicationAccounts = dataclasses.field(
+        default_factory=lambda: types.MappingProxyType({}), repr=False
+    )
+    certificates: Certificates = dataclasses.field(
+        default_factory=lambda: types.MappingProxyType({}), repr=False
+    )
+
+    def certificate(self, wanted: models.ServiceTls | models.BalancerTls | None) -> tls.Certificate | None:
+        """The certificate that a part of the definition names, if it names one."""
+        return None if wanted is None else self.certificates[wanted.connection]
+
+    def is_replicant(self, name: names.ServiceName, server: inventory.Server) -> bool:
+        """Whether a service is a copy of its master on this server."""
+        return self.definition.services[name].replication is not None and server.slot != MASTER
 
     def service_file(self, name: names.ServiceName, server: inventory.Server) -> bytes:
         """`enstratus.cfg` of a service on one of its servers."""
@@ -66,14 +123,15 @@ class Facts:
         own = address(server)
         values = {
             **self._identity(name, server),
-            "role": "master",
+            "role": self._role(name, server),
             "addresses": own,
             **self._ports(service),
             "dependencies": ",".join(_labels(service).values()),
         }
         for dependency, label in _labels(service).items():
             values.update(self._dependency(dependency, label))
-        values.update(self._older_block(service, own))
+        values.update(self._older_block(name, own))
+        values.update(self._replication(name, server))
         return config_file.render(
             config_file.Section("enStratus", values),
             config_file.Section("custom", self._custom(name, server)),
@@ -102,10 +160,34 @@ class Facts:
         }
         return config_file.render(self._of_datasource(name, datasource, server, more))
 
+    def replication_file(self, name: names.ServiceName, server: inventory.Server) -> bytes:
+        """What `grantDatabaseAccess` is told on a master: the account to open, for exactly its replicants.
+
+        The replicants are not in the file that lies on the master for good: one more would restart it.
+        """
+        account = self._replication_account(name)
+        tier = self.servers.of_tier(self.definition.services[name].tier)
+        return config_file.render(
+            config_file.Section(
+                "enStratus",
+                {
+                    **self._identity(name, server),
+                    "role": self._role(name, server),
+                    **self._older_ports(self.definition.services[name]),
+                    "replication.user": account.user,
+                    "replication.password": account.password,
+                    "replication.replicants": ",".join(
+                        address(each) for each in tier if self.is_replicant(name, each)
+                    ),
+                },
+            )
+        )
+
     def balancer_file(self, name: names.BalancerName, server: inventory.Server) -> bytes:
         """What the balancer's helper is told before the first node joins."""
         balancer = self.definition.load_balancers[name]
         service = self.definition.services[balancer.service]
+        behind = self.definition.port_behind(balancer)
         return config_file.render(
             config_file.Section(
                 "enStratus",
@@ -114,9 +196,9 @@ class Facts:
                     "serviceId": service.id,
                     "name": name,
                     "addresses": address(server),
-                    "port.1.protocol": service.protocol,
+                    "port.1.protocol": behind.protocol,
                     "port.1.publicPort": str(balancer.port),
-                    "port.1.privatePort": str(service.port),
+                    "port.1.privatePort": str(behind.port),
                     "port.1.dnsNames": ",".join((balancer.name, *balancer.aliases)),
                 },
             )
@@ -125,6 +207,38 @@ class Facts:
     def addresses_of(self, name: names.ServiceName) -> tuple[str, ...]:
         """The addresses of all servers that a service runs on, by slot."""
         return tuple(address(server) for server in self.servers.of_tier(self.definition.services[name].tier))
+
+    def primary_address_of(self, name: names.ServiceName) -> str:
+        """The address of a replicated service's master. Raises MissingMasterError, MissingAddressError."""
+        tier = self.definition.services[name].tier
+        for server in self.servers.of_tier(tier):
+            if server.slot == MASTER:
+                return address(server)
+        raise MissingMasterError(name, tier)
+
+    def _hosts(self, name: names.ServiceName) -> tuple[str, str]:
+        """Where a service is read, and where it is written to."""
+        everywhere = ",".join(self.addresses_of(name))
+        if self.definition.services[name].replication is None:
+            return everywhere, everywhere
+        return everywhere, self.primary_address_of(name)
+
+    def _role(self, name: names.ServiceName, server: inventory.Server) -> str:
+        return "replicant" if self.is_replicant(name, server) else "master"
+
+    def _replication(self, name: names.ServiceName, server: inventory.Server) -> dict[str, str]:
+        """That a service is replicated; the password only where it is needed for good."""
+        if self.definition.services[name].replication is None:
+            return {}
+        account = self._replication_account(name)
+        password = {"replication.password": account.password} if self.is_replicant(name, server) else {}
+        return {"replication.user": account.user, **password}
+
+    def _replication_account(self, name: names.ServiceName) -> ReplicationAccount:
+        account = self.replications[name]
+        if account.user in {each.user for (service, _), each in self.accounts.items() if service == name}:
+            raise ReplicationAccountError(name, account.user)
+        return account
 
     def _of_datasource(
         self,
@@ -146,42 +260,53 @@ class Facts:
         )
 
     def _identity(self, name: names.ServiceName, server: inventory.Server) -> dict[str, str]:
+        service = self.definition.services[name]
+        customer = self.definition.customer_of(service)
         return {
             "serverId": server.name,
-            "serviceId": self.definition.services[name].id,
-            "customerId": self.definition.customer_id,
+            "serviceId": service.id,
+            "customerId": customer,
             "name": name,
-            "runAsUser": self.definition.customer_id,
-            "userId": self.definition.user_id,
+            "runAsUser": service.run_as_user or customer,
+            "userId": self.definition.user_of(service),
         }
 
     def _ports(self, service: models.Service) -> dict[str, str]:
-        if service.port is None:
-            return {}
+        """`port.1.` and so on: the ports in the definition's order."""
+        values: dict[str, str] = {}
         fronts = [
             each
             for each in self.definition.load_balancers.values()
             if self.definition.services[each.service].id == service.id
         ]
-        return {
-            "port.1.protocol": service.protocol,
-            "port.1.publicPort": str(fronts[0].port if fronts else service.port),
-            "port.1.privatePort": str(service.port),
-            "port.1.dnsNames": ",".join(host for each in fronts for host in (each.name, *each.aliases)),
-        }
+        port_names = list(service.ports)
+        for index, each in enumerate(service.listens):
+            before = [front for front in fronts if self.definition.port_behind(front) == each]
+            key = f"port.{index + 1}."
+            if port_names:
+                values[f"{key}portName"] = port_names[index]
+            values[f"{key}protocol"] = each.protocol
+            values[f"{key}publicPort"] = str(before[0].port if before else each.port)
+            values[f"{key}privatePort"] = str(each.port)
+            values[f"{key}dnsNames"] = ",".join(
+                host for front in before for host in (front.name, *front.aliases)
+            )
+        return values
 
     def _dependency(self, dependency: models.Dependency, label: str) -> Iterator[tuple[str, str]]:
         target = self.definition.services[dependency.service]
-        hosts = ",".join(self.addresses_of(dependency.service))
+        read, write = self._hosts(dependency.service)
         prefix = f"dependency.{label}."
         yield f"{prefix}dependencyType", "DATA_SOURCE" if dependency.datasource else "SERVICE"
         yield f"{prefix}dependencyName", str(dependency)
         yield f"{prefix}service", dependency.service
         yield f"{prefix}serviceId", target.id
-        yield f"{prefix}readHosts", hosts
-        yield f"{prefix}writeHosts", hosts
-        if target.port is not None:
-            yield f"{prefix}port", str(target.port)
+        yield f"{prefix}readHosts", read
+        yield f"{prefix}writeHosts", write
+        if target.main_port is not None:
+            yield f"{prefix}port", str(target.main_port)
+        for name, each in target.ports.items():
+            yield f"{prefix}port.{name}", str(each.port)
         if dependency.datasource:
             account = self.accounts[dependency.service, dependency.datasource]
             yield f"{prefix}databaseType", "VM_DYNAMIC"
@@ -195,19 +320,21 @@ class Facts:
         if not ports:
             return {}
         return {
-            "protocol": service.protocol,
+            "protocol": ports["port.1.protocol"],
             "publicPort": ports["port.1.publicPort"],
             "privatePort": ports["port.1.privatePort"],
             "proxyPort": ports["port.1.privatePort"],
         }
 
-    def _older_block(self, service: models.Service, own: str) -> dict[str, str]:
+    def _older_block(self, name: names.ServiceName, own: str) -> dict[str, str]:
         """What scripts from before `dependency.` read. The database's side names its data, not its accounts.
 
         This block knows datasources by their bare names. Of two that share one, the first stands here; both
         stand among the dependencies.
         """
-        values = {**self._older_ports(service), "primaryAddress": own}
+        service = self.definition.services[name]
+        primary = own if service.replication is None else self.primary_address_of(name)
+        values = {**self._older_ports(service), "primaryAddress": primary}
         needed: dict[names.DatasourceName, models.Dependency] = {}
         for each in service.depends_on:
             if each.datasource is not None and each.datasource not in service.datasources:
@@ -215,19 +342,19 @@ class Facts:
         values["dataSources"] = ",".join([*service.datasources, *needed])
         for datasource in service.datasources:
             values[f"dataSource.{datasource}.read"] = own
-            values[f"dataSource.{datasource}.write"] = own
+            values[f"dataSource.{datasource}.write"] = primary
         for datasource, each in needed.items():
             account = self.accounts[each.service, datasource]
-            hosts = ",".join(self.addresses_of(each.service))
-            values[f"dataSource.{datasource}.read"] = hosts
-            values[f"dataSource.{datasource}.write"] = hosts
+            read, write = self._hosts(each.service)
+            values[f"dataSource.{datasource}.read"] = read
+            values[f"dataSource.{datasource}.write"] = write
             values[f"dataSource.{datasource}.serviceUser"] = account.user
             values[f"dataSource.{datasource}.servicePassword"] = account.password
         return values
 
     def _custom(self, name: names.ServiceName, server: inventory.Server) -> dict[str, str]:
         service = self.definition.services[name]
-        known = self._template_facts(name, server)
+        known = self._template_facts(name, server).known()
         rendered: dict[str, str] = {}
         for key, value in service.custom.items():
             try:
@@ -237,23 +364,26 @@ class Facts:
                 raise CustomFactError(name, key, error.reason) from error
         return rendered
 
-    def _template_facts(self, name: names.ServiceName, server: inventory.Server) -> dict[str, Any]:
-        """What templates may use: plain strings and numbers, no objects with methods, no passwords."""
+    def _template_facts(self, name: names.ServiceName, server: inventory.Server) -> template_facts.InCustom:
+        """What templates may use."""
         service = self.definition.services[name]
-        return {
-            "deployment": {"name": self.definition.deployment, "description": self.definition.description},
-            "tier": {"name": service.tier},
-            "service": {"name": name, "id": service.id, **_port(service)},
-            "server": server_facts(server),
-            "peers": [server_facts(each) for each in self.servers.of_tier(service.tier)],
-            "dependencies": {
-                each.service: {
-                    "addresses": list(self.addresses_of(each.service)),
-                    **_port(self.definition.services[each.service]),
-                }
+        return template_facts.InCustom(
+            deployment=deployment_facts(self.definition),
+            tier=template_facts.Tier(name=service.tier),
+            service=template_facts.Service(
+                name=name, id=service.id, port=service.main_port, ports=_ports_of(service)
+            ),
+            server=server_facts(server),
+            peers=tuple(server_facts(each) for each in self.servers.of_tier(service.tier)),
+            dependencies={
+                each.service: template_facts.Dependency(
+                    addresses=self.addresses_of(each.service),
+                    port=self.definition.services[each.service].main_port,
+                    ports=_ports_of(self.definition.services[each.service]),
+                )
                 for each in service.depends_on
             },
-        }
+        )
 
 
 def address(server: inventory.Server) -> str:
@@ -267,14 +397,21 @@ def address(server: inventory.Server) -> str:
     return server.private_address
 
 
-def server_facts(server: inventory.Server) -> dict[str, str | int]:
+def deployment_facts(definition: models.Definition) -> template_facts.Deployment:
+    """What templates may know of the deployment."""
+    return template_facts.Deployment(name=definition.deployment, description=definition.description)
+
+
+def server_facts(server: inventory.Server) -> template_facts.Server:
     """What templates may know of a server. Raises MissingAddressError."""
-    return {"name": server.name, "slot": server.slot, "address": address(server), "id": server.instance_id}
+    return template_facts.Server(
+        name=server.name, slot=server.slot, address=address(server), id=server.instance_id
+    )
 
 
-def _port(service: models.Service) -> dict[str, int]:
-    # Absent, so that a template that asks for it fails and does not write `None`.
-    return {} if service.port is None else {"port": service.port}
+def _ports_of(service: models.Service) -> dict[str, int] | None:
+    """The ports that have names. Absent where there are none, so that a template that asks for one fails."""
+    return {name: each.port for name, each in service.ports.items()} or None
 
 
 def _labels(service: models.Service) -> dict[models.Dependency, str]:

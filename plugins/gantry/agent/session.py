@@ -67,6 +67,26 @@ class Session:
             raise errors.CommandError(self._target.name, command[0], process.exit_status, output)
         return _text(process.stdout)
 
+    async def stream(self, *command: str, on_output: Callable[[bytes], None]) -> None:
+        """Run a command and hand on what it prints as it comes, until it ends or this is cancelled.
+
+        Raises:
+            CommandError, ConnectionLostError: as `run`.
+        """
+        with ssh.lost_if_broken(self._target):
+            process = await self._connection.create_process(
+                shlex.join((*self._prefix, *command)), encoding=None
+            )
+            try:
+                while chunk := await process.stdout.read(65536):
+                    on_output(chunk)
+                said = _text(await process.stderr.read())
+                ended = await process.wait()
+            finally:
+                process.close()
+        if ended.exit_status != 0:
+            raise errors.CommandError(self._target.name, command[0], ended.exit_status, said)
+
     async def put(self, files: Sequence[RemoteFile]) -> None:
         """Put files on the server in one go, whatever their number.
 

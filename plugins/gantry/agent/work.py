@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 
 from gantry import inventory, names
-from gantry.agent import config_file, facts, jobs, session
+from gantry.agent import config_file, facts, jobs, session, tls
 from gantry.agent.drive import Applied, Work
 from gantry.definition import models
 
@@ -55,7 +55,13 @@ def install_services(definition: models.Definition, wanted: Iterable[Install], m
             f"install-{each.service.id}-{_short(each.archive.version)}",
             each.archive,
             target,
-            ("installService", each.service.id, definition.customer_id, definition.user_id, target),
+            (
+                "installService",
+                each.service.id,
+                definition.customer_of(each.service),
+                definition.user_of(each.service),
+                target,
+            ),
             definition.timeouts.install_services.total_seconds(),
         )
         files.append(file)
@@ -72,7 +78,9 @@ def install_datasources(
     dumps: Mapping[names.DatasourceName, Download],
     marks: Marks,
 ) -> Work:
-    """Load the datasources that are not loaded yet, or that changed."""
+    """Load the datasources that are not loaded yet, or that changed. Replicants get theirs from the master."""
+    if known.is_replicant(name, server):
+        return Work()
     service = known.definition.services[name]
     files: list[session.RemoteFile] = []
     calls: list[jobs.Job] = []
@@ -109,44 +117,101 @@ def configure(
     """Hand over `enstratus.cfg`, configure, restart, wait for the check; nothing if nothing changed.
 
     A service that is configured as it should be and does not say OK is only restarted. With the other order of
-    steps (configure first) the restart is a step of its own.
+    steps (configure first) the restart is a step of its own. A master is then opened for its replicants, which have
+    their turn after it.
     """
-    service = known.definition.services[name]
-    content = known.service_file(name, server)
-    digest = _applied_digest(content, applied.marks, service)
-    if applied.marks.get(_applied(service)) == digest and applied.healthy and not forced:
+    if known.is_replicant(name, server):
         return Work()
-    after = () if separate_restart(service) else _restart(known.definition, service, digest)
-    if applied.marks.get(_configured(service)) == digest and not forced:
-        return Work((), after)
-    short = _short(digest)
-    path = f"{session.TEMPORARY}/configure-{service.id}-{short}.cfg"
-    timeout = known.definition.timeouts.configure.total_seconds()
-    put = jobs.Job(
-        f"put-{service.id}-{short}",
-        "putConfig",
-        (service.id, path),
-        timeout,
-        remove=(path,),
-        unmark=(_applied(service), _configured(service)),
-    )
-    apply = jobs.Job(
-        f"configure-{service.id}-{short}",
-        "configureService",
-        (known.definition.user_id, known.definition.customer_id, service.id),
-        timeout,
-        mark=(_configured(service), digest),
-    )
-    return Work((session.RemoteFile(path, content),), (put, apply, *after))
+    separate = separate_restart(known.definition.services[name])
+    found = _set_up(known, name, server, applied, forced=forced, restarts=not separate)
+    return found if separate else _then_open(known, name, server, applied.marks, found)
+
+
+def configure_replicant(
+    known: facts.Facts,
+    name: names.ServiceName,
+    server: inventory.Server,
+    applied: Applied,
+    *,
+    forced: bool = False,
+) -> Work:
+    """As `configure`, for the replicants of a service whose master runs. The master itself has had its turn."""
+    if not known.is_replicant(name, server):
+        return Work()
+    return _set_up(known, name, server, applied, forced=forced, restarts=True)
 
 
 def restart(known: facts.Facts, name: names.ServiceName, server: inventory.Server, applied: Applied) -> Work:
     """Stop, start, wait for the check: the second half of `configure` where the datasource comes between."""
-    service = known.definition.services[name]
-    digest = _applied_digest(known.service_file(name, server), applied.marks, service)
-    if applied.marks.get(_applied(service)) == digest and applied.healthy:
+    if known.is_replicant(name, server):
         return Work()
-    return Work((), _restart(known.definition, service, digest))
+    service = known.definition.services[name]
+    certificate = known.certificate(service.tls)
+    digest = _applied_digest(known.service_file(name, server), applied.marks, service, certificate)
+    is_done = applied.marks.get(_applied(service)) == digest and applied.healthy
+    found = Work() if is_done else Work((), _restart(known.definition, service, digest))
+    return _then_open(known, name, server, applied.marks, found)
+
+
+def _set_up(
+    known: facts.Facts,
+    name: names.ServiceName,
+    server: inventory.Server,
+    applied: Applied,
+    *,
+    forced: bool,
+    restarts: bool,
+) -> Work:
+    service = known.definition.services[name]
+    content = known.service_file(name, server)
+    certificate = known.certificate(service.tls)
+    digest = _applied_digest(content, applied.marks, service, certificate)
+    if applied.marks.get(_applied(service)) == digest and applied.healthy and not forced:
+        return Work()
+    after = _restart(known.definition, service, digest) if restarts else ()
+    if applied.marks.get(_configured(service)) == digest and not forced:
+        return Work((), after)
+    short = _short(digest)
+    path = f"{session.TEMPORARY}/configure-{service.id}-{short}.cfg"
+    timeouts = known.definition.timeouts
+    put = jobs.Job(
+        f"put-{service.id}-{short}",
+        "putConfig",
+        (service.id, path),
+        timeouts.configure.total_seconds(),
+        remove=(path,),
+        unmark=(_applied(service), _configured(service)),
+    )
+    files = () if certificate is None else certificate.files(path.removesuffix(".cfg"))
+    paths = tuple(file.path for file in files)
+    # A replicant copies its master's data now, which takes what loading them took.
+    copies = known.is_replicant(name, server)
+    apply = jobs.Job(
+        f"configure-{service.id}-{short}",
+        "configureService",
+        (
+            known.definition.user_of(service),
+            known.definition.customer_of(service),
+            service.id,
+            *((service.tls.address, *paths) if service.tls else ()),
+        ),
+        (timeouts.install_datasources if copies else timeouts.configure).total_seconds(),
+        remove=paths,
+        mark=(_configured(service), digest),
+    )
+    return Work((session.RemoteFile(path, content), *files), (put, apply, *after))
+
+
+def _then_open(
+    known: facts.Facts, name: names.ServiceName, server: inventory.Server, marks: Marks, found: Work
+) -> Work:
+    """A master's work, and after it the opening of its account for exactly its replicants."""
+    service = known.definition.services[name]
+    if service.replication is None:
+        return found
+    content = known.replication_file(name, server)
+    opening = _grant(known, service, "replication", content, marks)
+    return Work((*found.files, *opening.files), (*found.jobs, *opening.jobs))
 
 
 def grant_access(
@@ -158,71 +223,82 @@ def grant_access(
 ) -> Work:
     """Open the database for exactly the addresses of the dependent's servers."""
     service = known.definition.services[name]
-    files: list[session.RemoteFile] = []
-    calls: list[jobs.Job] = []
+    found = Work()
     for dependency in known.definition.services[dependent].depends_on:
         if dependency.service != name or dependency.datasource is None:
             continue
         content = known.grant_file(name, dependency.datasource, server, dependent)
-        digest = config_file.digest(content)
-        key = f"{service.id}/grant.{dependent}.{dependency.datasource}"
-        if marks.get(key) == digest:
-            continue
-        job_name = f"grant-{service.id}-{dependent}-{dependency.datasource}-{_short(digest)}"
-        path = f"{session.TEMPORARY}/{job_name}.cfg"
-        files.append(session.RemoteFile(path, content))
-        calls.append(
-            jobs.Job(
-                job_name,
-                "grantDatabaseAccess",
-                (service.id, path),
-                known.definition.timeouts.grant_access.total_seconds(),
-                remove=(path,),
-                mark=(key, digest),
-                unmark=(key,),
-            )
-        )
-    return Work(tuple(files), tuple(calls))
+        grant = _grant(known, service, f"{dependent}.{dependency.datasource}", content, marks)
+        found = Work((*found.files, *grant.files), (*found.jobs, *grant.jobs))
+    return found
+
+
+def _grant(known: facts.Facts, service: models.Service, what: str, content: bytes, marks: Marks) -> Work:
+    """Hand a file to `grantDatabaseAccess`, unless this very file was handed to it last. `what` names the grant."""
+    digest = config_file.digest(content)
+    key = f"{service.id}/grant.{what}"
+    if marks.get(key) == digest:
+        return Work()
+    name = f"grant-{service.id}-{what.replace('.', '-')}-{_short(digest)}"
+    path = f"{session.TEMPORARY}/{name}.cfg"
+    job = jobs.Job(
+        name,
+        "grantDatabaseAccess",
+        (service.id, path),
+        known.definition.timeouts.grant_access.total_seconds(),
+        remove=(path,),
+        mark=(key, digest),
+        unmark=(key,),
+    )
+    return Work((session.RemoteFile(path, content),), (job,))
 
 
 def start_proxy(known: facts.Facts, name: names.BalancerName, server: inventory.Server, marks: Marks) -> Work:
     """Join every node of the service, and let go of addresses that are nobody's any more."""
     balancer = known.definition.load_balancers[name]
-    service = known.definition.services[balancer.service]
+    behind = known.definition.port_behind(balancer)
+    balanced = _balanced(known.definition, balancer)
     timeout = known.definition.timeouts.start_proxy.total_seconds()
     content = known.balancer_file(name, server)
     addresses = known.addresses_of(balancer.service)
-    prefix = f"proxy/{service.id}/"
+    prefix = f"proxy/{balanced}/"
     gone = [key.removeprefix(prefix) for key in marks if key.startswith(prefix)]
     leave = tuple(
         jobs.Job(f"leave-{address}", "stopProxy", (address,), timeout, unmark=(f"{prefix}{address}",))
         for address in sorted(set(gone) - set(addresses))
     )
+    certificate = known.certificate(balancer.tls)
+    version = _short(f"{config_file.digest(content)}{certificate.digest if certificate else ''}")
+    files = certificate.files(f"{session.TEMPORARY}/proxy-{balanced}-{version}") if certificate else ()
+    paths = tuple(file.path for file in files)
     join = tuple(
         jobs.Job(
-            f"join-{service.id}-{address}-{_short(config_file.digest(content))}",
+            f"join-{balanced}-{address}-{version}",
             "startProxy",
             (
-                service.id,
+                balanced,
                 balancer.name,
                 ",".join(balancer.aliases) or "NONE",
                 facts.address(server),
                 address,
-                str(service.port),
+                str(behind.port),
+                *paths,
             ),
             timeout,
-            mark=(f"{prefix}{address}", str(service.port)),
+            # All joins read them; they run one after the other, and what does not run is cleaned up after.
+            remove=paths if address == addresses[-1] else (),
+            mark=(f"{prefix}{address}", str(behind.port)),
         )
         for address in addresses
     )
-    file = session.RemoteFile(balancer_config(service), content, 0o644)
+    file = session.RemoteFile(balancer_config(known.definition, balancer), content, 0o644)
     # Nodes join at every launch, known ones too: that is what starts a balancer again that has died.
-    return Work((file,), (*leave, *join))
+    return Work((file, *(files if join else ())), (*leave, *join))
 
 
-def stop_proxy(definition: models.Definition, service: models.Service, marks: Marks) -> Work:
-    """Let go of every node of a service, on one balancer."""
-    prefix = f"proxy/{service.id}/"
+def stop_proxy(definition: models.Definition, name: names.BalancerName, marks: Marks) -> Work:
+    """Let go of every node of a load balancer, on one of its servers."""
+    prefix = f"proxy/{_balanced(definition, definition.load_balancers[name])}/"
     return Work(
         (),
         tuple(
@@ -253,9 +329,9 @@ def service_config(service: models.Service) -> str:
     return f"/mnt/services/{service.id}/cfg/enstratus.cfg"
 
 
-def balancer_config(service: models.Service) -> str:
+def balancer_config(definition: models.Definition, balancer: models.LoadBalancer) -> str:
     """Where a balancer keeps what it was told of the service that it stands in front of."""
-    return f"{session.HOME}/ws/proxy/{service.id}/enstratus.cfg"
+    return f"{session.HOME}/ws/proxy/{_balanced(definition, balancer)}/enstratus.cfg"
 
 
 def separate_restart(service: models.Service) -> bool:
@@ -306,6 +382,14 @@ def fetched(
     return session.RemoteFile(link, f"{download.link()}\n".encode()), job
 
 
+def _balanced(definition: models.Definition, balancer: models.LoadBalancer) -> str:
+    """The word under which a balancer knows what it balances: a service, or a further port of one."""
+    service = definition.services[balancer.service]
+    if definition.port_behind(balancer) == service.listens[0]:
+        return service.id
+    return f"{service.id}.{balancer.service_port}"
+
+
 def _applied(service: models.Service) -> str:
     return f"{service.id}/applied"
 
@@ -314,9 +398,13 @@ def _configured(service: models.Service) -> str:
     return f"{service.id}/configured"
 
 
-def _applied_digest(content: bytes, marks: Marks, service: models.Service) -> str:
-    archive = marks.get(f"{service.id}/archive", "")
-    return hashlib.sha256(f"{config_file.digest(content)} {archive}".encode()).hexdigest()
+def _applied_digest(
+    content: bytes, marks: Marks, service: models.Service, certificate: tls.Certificate | None
+) -> str:
+    parts = [config_file.digest(content), marks.get(f"{service.id}/archive", "")]
+    if service.tls is not None and certificate is not None:
+        parts += [service.tls.address, certificate.digest]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def _short(version: str) -> str:

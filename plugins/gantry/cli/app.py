@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import sys
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 import typer.core
 import typer.main
-from typer import rich_utils
 
 import gantry
 from gantry import errors
 from gantry.cli import console
+
+if TYPE_CHECKING:
+    from importlib import metadata
 
 COMMANDS: dict[str, str] = {
     "new": "gantry.cli.new",
@@ -24,6 +25,10 @@ COMMANDS: dict[str, str] = {
     "plan": "gantry.cli.plan",
     "schema": "gantry.cli.schema",
     "archive": "gantry.cli.archive",
+    "launch": "gantry.cli.launch",
+    "terminate": "gantry.cli.terminate",
+    "status": "gantry.cli.status",
+    "logs": "gantry.cli.logs",
 }
 """Our commands, in the order of `--help`, and the modules that hold each as a `typer.Typer` called `app`."""
 
@@ -54,8 +59,11 @@ class _Commands(typer.core.TyperGroup):
         return command
 
 
-def _added() -> list[importlib.metadata.EntryPoint]:
-    return sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
+def _added() -> list[metadata.EntryPoint]:
+    # Loads all that can read e-mail: for help and for commands that are not ours, and for no other.
+    from importlib import metadata  # noqa: PLC0415
+
+    return sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name)
 
 
 app = typer.Typer(
@@ -89,11 +97,19 @@ def main() -> None:
     try:
         code = command.main(prog_name="gantry", standalone_mode=False)
     except _REPORTED as error:
+        # Loads all that can draw Markdown.
+        from typer import rich_utils  # noqa: PLC0415
+
         rich_utils.rich_format_error(cast("Any", error))
         # 2 is `gantry plan`'s word for "there is something to do", so a mistyped option must not end with it.
         sys.exit(console.USAGE if isinstance(error, _USAGE) else console.FAILURE)
     except errors.GantryError as error:
         console.complain(str(error))
+        sys.exit(console.FAILURE)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        console.complain(f"{error.filename}: {error.strerror}")
         sys.exit(console.FAILURE)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(console.INTERRUPTED)

@@ -15,7 +15,7 @@ from gantry.cli import connections, console, definitions, options
 S3 = "s3://"
 _CONNECTION = names.ConnectionId("aws_default")
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 class NoArchiveNameError(errors.GantryError):

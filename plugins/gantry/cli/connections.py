@@ -5,16 +5,31 @@ from __future__ import annotations
 import os
 import sys
 
+from gantry.rest import profiles
 
-def prepare() -> None:
+
+def prepare(profile: str | None = None) -> None:
     """Let connections be found where Airflow itself finds them: environment, secrets backends, its database.
+
+    And in the environment file of a profile: of that name, or of the one that Airflow would be spoken to by.
 
     Without this the task SDK leaves the database out, as it must for tasks; Airflow's own command line
     (`airflow connections test`) says the same to it. And Airflow's log, which would go to standard output between a
     command's own lines, is cut down to errors, on standard error.
     """
+    profiles.use_environment(_profile(profile))
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     # Its import is what sets up the log, so only after it can the log be changed.
     from airflow.sdk import log  # noqa: PLC0415 - a second, for those who speak to Airflow
 
     log.configure_logging(log_level="ERROR", output=sys.stderr)
+
+
+def _profile(name: str | None) -> profiles.Profile | None:
+    try:
+        return profiles.choose(name)
+    except profiles.UnknownProfileError:
+        if name is not None or profiles.CHOICE in os.environ:
+            raise
+        # Several, and none was chosen: connections may well stand elsewhere.
+        return None

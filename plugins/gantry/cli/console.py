@@ -17,14 +17,22 @@ USAGE = 64
 """An unknown option, a missing argument: nothing was tried."""
 INTERRUPTED = 130
 
-# A line is a fact: not wrapped, so that it can be searched for and copied.
-out = Console(soft_wrap=True, highlight=False)
-err = Console(soft_wrap=True, highlight=False, stderr=True)
+# A line is a fact: neither wrapped nor turned into pictures (`:x:`), so that it can be searched for and copied.
+out = Console(soft_wrap=True, highlight=False, emoji=False)
+err = Console(soft_wrap=True, highlight=False, emoji=False, stderr=True)
 
 
 def say(line: str = "") -> None:
     """A line of plain text on standard output."""
     out.print(line, markup=False)
+
+
+def code(line: str, comment: str = "") -> None:
+    """A line of a file on standard output, with a comment behind it."""
+    out.print(line, markup=False, end="")
+    if comment:
+        out.print(f"{'  ' if line else ''}# {comment}", markup=False, style="dim", end="")
+    out.print()
 
 
 def remark(line: str) -> None:

@@ -76,7 +76,8 @@ def find(
     """The definition that a person means, read and checked.
 
     Args:
-        name_or_path: a deployment's name; or a path. The path of an overlay stands for its base in that environment.
+        name_or_path: a deployment's name; or a path. An overlay stands for its definition in that environment: by
+            its path, or by the name that it gives the deployment.
         folder: where to look for a name, in folders below it too.
         environment: whose overlay to lay over it.
         variables: values for its variables, which go before all others.
@@ -91,7 +92,7 @@ def find(
     path = _path(name_or_path)
     if path is None:
         path = _by_name(name_or_path, folder, environment, variables)
-    base = base_of(path)
+    base = definition.overlaid(path)
     if base is not None:
         environment = environment or environment_of(path)
         path = base
@@ -124,34 +125,31 @@ def _start(path: pathlib.Path) -> bytes:
         return b""
 
 
-def base_of(path: pathlib.Path) -> pathlib.Path | None:
-    """The definition that a file is an overlay of: `shop.yaml` of `shop.production.yaml`, if there is one."""
-    name, dot, _ = path.stem.rpartition(".")
-    if not dot:
-        return None
-    found = path.with_name(f"{name}{path.suffix}")
-    return found if found.is_file() else None
-
-
 def environment_of(overlay: pathlib.Path) -> str:
     """The environment that an overlay is for: `production` of `shop.production.yaml`."""
     return overlay.stem.rpartition(".")[2]
 
 
-def overlays_of(path: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The overlays beside a definition, by environment."""
-    found = sorted(path.parent.glob(f"{path.stem}.*{path.suffix}"))
-    return {environment_of(each): each for each in found if base_of(each) == path}
-
-
 def known(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, ...]]:
-    """The definitions in a folder by what they say after `deployment:`."""
-    found: dict[str, tuple[pathlib.Path, ...]] = {}
+    """The deployments of a folder: for each the definition or, where an overlay gives it its name, the overlay."""
+    from gantry import definition  # noqa: PLC0415 - as above
+
+    found: dict[str, list[pathlib.Path]] = {}
+    overlays: list[tuple[str, pathlib.Path]] = []
     for path in files(folder):
         name = written_name(path)
-        if name is not None and base_of(path) is None:
-            found[name] = (*found.get(name, ()), path)
-    return found
+        if name is None:
+            continue
+        if definition.overlaid(path) is None:
+            found.setdefault(name, []).append(path)
+        else:
+            overlays.append((name, path))
+    # An overlay that repeats the name of its definition means the same deployment.
+    named = frozenset(found)
+    for name, path in overlays:
+        if name not in named:
+            found.setdefault(name, []).append(path)
+    return {name: tuple(paths) for name, paths in found.items()}
 
 
 def completions(incomplete: str, folder: pathlib.Path | str | None = None) -> list[str]:
@@ -163,15 +161,25 @@ def environments(
     incomplete: str, name_or_path: str | None, folder: pathlib.Path | str | None = None
 ) -> list[str]:
     """Environments that have an overlay and begin so, for the shell; of all deployments if none is named yet."""
+    from gantry import definition  # noqa: PLC0415 - as above
+
     named = _path(name_or_path) if name_or_path else None
     by_name = known(_folder(folder))
     bases = (named,) if named else by_name.get(name_or_path or "") or sum(by_name.values(), ())
-    return sorted({each for base in bases for each in overlays_of(base) if each.startswith(incomplete)})
+    bases = tuple(definition.overlaid(each) or each for each in bases)
+    return sorted(
+        {each for base in bases for each in definition.environments(base) if each.startswith(incomplete)}
+    )
 
 
 def _folder(given: pathlib.Path | str | None) -> pathlib.Path:
     # While a line is completed, nobody has converted what stands on it.
     return pathlib.Path(given or os.environ.get(VARIABLE) or FOLDER)
+
+
+def is_path(name_or_path: str) -> bool:
+    """Whether a path is meant, and no name."""
+    return _path(name_or_path) is not None
 
 
 def _path(name_or_path: str) -> pathlib.Path | None:
@@ -189,6 +197,9 @@ def _by_name(
         found = tuple(_named_by_variables(name, by_name, environment, variables))
     if not found:
         raise UnknownDeploymentError(name, folder, tuple(sorted(by_name)))
+    if len(found) > 1 and environment is not None:
+        # Several environments of one name.
+        found = tuple(each for each in found if environment_of(each) == environment) or found
     if len(found) > 1:
         raise AmbiguousDeploymentError(name, found)
     return found[0]
@@ -204,8 +215,10 @@ def _named_by_variables(
     from gantry import definition  # noqa: PLC0415 - as above
 
     for path in (each for written, paths in by_name.items() if "${" in written for each in paths):
+        base = definition.overlaid(path)
+        chosen = environment or (environment_of(path) if base else None)
         try:
-            if definition.load(path, environment=environment, variables=variables).deployment == name:
+            if definition.load(base or path, environment=chosen, variables=variables).deployment == name:
                 yield path
         except definition.DefinitionError:
             continue

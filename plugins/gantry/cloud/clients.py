@@ -24,6 +24,18 @@ def ec2(cloud: models.Cloud) -> EC2Client:
     return client
 
 
+def ec2_of_this_machine(cloud: models.Cloud) -> EC2Client:
+    """An EC2 client with the credentials that boto3 itself finds here, for those who look without Airflow.
+
+    Raises:
+        CloudUnreachableError: what it finds is no good for a client.
+    """
+    import boto3  # noqa: PLC0415 - see `ec2`
+
+    with errors.worded("preparing to speak to EC2 with this machine's own credentials", cloud.connection):
+        return boto3.client("ec2", region_name=cloud.region)
+
+
 def s3(cloud: models.Cloud) -> S3Client:
     """An S3 client; otherwise as `ec2`."""
     return s3_in(cloud.connection, cloud.region)

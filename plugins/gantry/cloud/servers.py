@@ -7,19 +7,17 @@ import hashlib
 import itertools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 
 from gantry import errors, inventory, names
-from gantry.cloud import tags, user_data
+from gantry.cloud import requests, tags, user_data
 from gantry.cloud.errors import worded
 from gantry.definition import models
 
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
-    from types_boto3_ec2.literals import InstanceTypeType
-    from types_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef, RunInstancesRequestTypeDef
+    from types_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef
 
-T = TypeVar("T")
 _POLL_SECONDS = 2
 
 _ALIVE = (
@@ -28,8 +26,6 @@ _ALIVE = (
     inventory.InstanceState.STOPPING,
     inventory.InstanceState.STOPPED,
 )
-LARGEST_BATCH = 50
-"""Instances in one RunInstances call: their slots must fit into a tag's value, which is 256 characters."""
 
 
 class TwoServersOneSlotError(errors.GantryError):
@@ -55,6 +51,18 @@ class LostServerError(errors.GantryError):
             f"{name}: cannot be worked on, {seen}\n"
             f"Clear this tier's scale_up task with everything downstream: what is missing is started again, and "
             f"what other servers have finished is not repeated."
+        )
+
+
+class NoAddressError(errors.GantryError):
+    """A running server without the address that the control plane connects to."""
+
+    def __init__(self, server: inventory.Server) -> None:
+        self.name = server.name
+        kind = "public" if server.reached_in_public else "private"
+        super().__init__(
+            f"{server.name}: instance {server.instance_id} has no {kind} address to connect to\n"
+            f"Give it one, or correct ssh.address and network.public_address of its launch configuration."
         )
 
 
@@ -143,10 +151,11 @@ class Servers:
             TwoServersOneSlotError: the tags contradict each other.
         """
         found = sorted(
-            (tags.server(each) for each in self._instances(_ALIVE)), key=lambda each: (each.tier, each.slot)
+            (tags.server(self._definition, each) for each in self._instances(_ALIVE)),
+            key=lambda each: (each.tier, each.slot),
         )
         for first, second in itertools.pairwise(found):
-            if first.name == second.name:
+            if (first.tier, first.slot) == (second.tier, second.slot):
                 raise TwoServersOneSlotError(first.name, (first.instance_id, second.instance_id))
         return inventory.Inventory(tuple(found))
 
@@ -157,7 +166,8 @@ class Servers:
 
         A repeated call (the same `run`, the same gaps) returns the instances of the first one.
         """
-        intended = intend(self.find().of_tier(tier), wanted)
+        known = self.find().of_tier(tier)
+        intended = intend(known, wanted)
         kept, stopped, missing = intended.kept, intended.resumed, intended.missing
         self._log.info(
             "scaling event: tier %s has %d of %d wanted servers; starting %d, resuming %d",
@@ -165,10 +175,13 @@ class Servers:
         )  # fmt: skip
         if stopped:
             self._resume(stopped)
+        self._rename(known)
+        launch = self._definition.launch_configuration_of(tier)
+        boot = user_data.first_boot(user, authorized_key, launch.user_data)
         started = tuple(
             server
-            for batch in _batches(missing)
-            for server in self._start(tier, batch, user_data.cloud_config(user, authorized_key), run)
+            for batch in requests.calls(launch.network, missing)
+            for server in self._start(tier, batch, boot, run)
         )
         return Scaling(
             tier=tier,
@@ -205,7 +218,7 @@ class Servers:
 
     def terminate(self, servers: Sequence[inventory.Server]) -> None:
         """Terminate servers. Those that are gone already are no error."""
-        for batch in _batches([each.instance_id for each in servers]):
+        for batch in requests.batches([each.instance_id for each in servers]):
             self._log.info("TerminateInstances %s", " ".join(batch))
             with worded("terminating servers", self._connection):
                 self._ec2.terminate_instances(InstanceIds=batch)
@@ -236,6 +249,16 @@ class Servers:
         with worded(f"resuming {', '.join(each.name for each in servers)}", self._connection):
             self._ec2.start_instances(InstanceIds=ids)
 
+    def _rename(self, servers: Sequence[inventory.Server]) -> None:
+        """Let the cloud show the names that the definition gives now; new servers are named by their handshake."""
+        for server in servers:
+            if server.host_key is not None and server.tagged_name != server.name:
+                self._log.info("server %s was called %s in the cloud", server.name, server.tagged_name)
+                with worded(f"naming {server.name}", self._connection):
+                    self._ec2.create_tags(
+                        Resources=[server.instance_id], Tags=[{"Key": tags.NAME, "Value": server.name}]
+                    )
+
     def _await_stopped(self, servers: Sequence[inventory.Server]) -> None:
         """What is just stopping can be started only when it has stopped."""
         server_names = ", ".join(each.name for each in servers)
@@ -251,33 +274,26 @@ class Servers:
         self, tier: names.TierName, slots: list[names.Slot], boot: str, run: str
     ) -> tuple[inventory.Server, ...]:
         launch = self._definition.launch_configuration_of(tier)
-        server_names = [names.server_name(self._deployment, tier, slot) for slot in slots]
-        token = self._token(tier, slots, run)
+        server_names = [self._definition.name_of(tier, slot) for slot in slots]
         self._log.info(
-            "RunInstances: %d of %s from %s for %s",
+            "RunInstances: %d of %s from %s in %s for %s",
             len(slots),
             launch.size,
             launch.image,
+            requests.subnet_of(launch.network, slots[0]) or "the default subnet",
             ", ".join(server_names),
         )
-        request: RunInstancesRequestTypeDef = {
-            "ImageId": self.image_id(launch.image),
-            "InstanceType": cast("InstanceTypeType", launch.size),
-            "MinCount": len(slots),
-            "MaxCount": len(slots),
-            "ClientToken": token,
-            "UserData": boot,
-            "TagSpecifications": [
-                {"ResourceType": "instance", "Tags": tags.of_batch(self._deployment, tier, slots)}
-            ],
-        }
-        if launch.subnet:
-            request["SubnetId"] = launch.subnet
-        if launch.security_groups:
-            request["SecurityGroupIds"] = list(launch.security_groups)
+        request = requests.run_instances(
+            self._definition,
+            tier,
+            slots,
+            image_id=self.image_id(launch.image),
+            boot=boot,
+            token=self._token(tier, slots, run),
+        )
         with worded(f"starting {', '.join(server_names)} from {launch.image}", self._connection):
             answer = self._ec2.run_instances(**request)
-        started = tuple(tags.server(each) for each in answer["Instances"])
+        started = tuple(tags.server(self._definition, each) for each in answer["Instances"])
         for server in started:
             self._log.info("server %s is instance %s, %s", server.name, server.instance_id, server.state)
         return started
@@ -310,8 +326,3 @@ class Servers:
         if newest is None:
             raise UnknownImageError(image, self._definition.cloud.region)
         return newest["ImageId"]
-
-
-def _batches(items: Sequence[T]) -> Iterator[list[T]]:
-    for start in range(0, len(items), LARGEST_BATCH):
-        yield list(items[start : start + LARGEST_BATCH])

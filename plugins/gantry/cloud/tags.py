@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gantry import errors, inventory, names
+from gantry.definition import models
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import InstanceTypeDef, TagTypeDef
@@ -34,15 +35,38 @@ class UnreadableTagsError(errors.GantryError):
 
 
 def of_batch(
-    deployment: names.DeploymentName, tier: names.TierName, slots: Sequence[names.Slot]
+    definition: models.Definition, tier: names.TierName, slots: Sequence[names.Slot]
 ) -> list[TagTypeDef]:
-    """The tags that a batch of new servers is started with."""
-    return [
-        {"Key": DEPLOYMENT, "Value": deployment},
-        {"Key": TIER, "Value": tier},
-        {"Key": SLOTS, "Value": " ".join(str(slot) for slot in slots)},
-        {"Key": NAME, "Value": f"{deployment}-{tier}"},
-    ]
+    """The tags that a batch of new servers is started with.
+
+    Several servers of one call have one `Name`, until the handshake gives each its own.
+    """
+    name = definition.name_of(tier, slots[0]) if len(slots) == 1 else f"{definition.deployment}-{tier}"
+    return _listed(
+        {
+            **definition.resource_tags(tier),
+            DEPLOYMENT: definition.deployment,
+            TIER: tier,
+            SLOTS: " ".join(str(slot) for slot in slots),
+            NAME: name,
+        }
+    )
+
+
+def of_volumes(definition: models.Definition, tier: names.TierName) -> list[TagTypeDef]:
+    """The tags of new servers' volumes."""
+    return _listed(
+        {
+            **definition.resource_tags(tier),
+            DEPLOYMENT: definition.deployment,
+            TIER: tier,
+            NAME: f"{definition.deployment}-{tier}",
+        }
+    )
+
+
+def _listed(tags: dict[str, str]) -> list[TagTypeDef]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def read(instance: InstanceTypeDef) -> dict[str, str]:
@@ -50,8 +74,8 @@ def read(instance: InstanceTypeDef) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
 
 
-def server(instance: InstanceTypeDef) -> inventory.Server:
-    """The server that an instance is.
+def server(definition: models.Definition, instance: InstanceTypeDef) -> inventory.Server:
+    """The server that an instance is, with the name that its definition gives it now.
 
     Raises:
         UnreadableTagsError: the tags do not say which slot it fills.
@@ -60,7 +84,7 @@ def server(instance: InstanceTypeDef) -> inventory.Server:
     for key in (DEPLOYMENT, TIER, SLOTS):
         if key not in tags:
             raise UnreadableTagsError(instance["InstanceId"], f"its tag {key} is missing")
-    deployment, tier = tags[DEPLOYMENT], names.TierName(tags[TIER])
+    tier = names.TierName(tags[TIER])
     slots = tags[SLOTS].split()
     index = instance.get("AmiLaunchIndex", 0)
     if index >= len(slots) or not slots[index].isdecimal():
@@ -69,8 +93,10 @@ def server(instance: InstanceTypeDef) -> inventory.Server:
             f"it is number {index} of its batch, and its tag {SLOTS} ({tags[SLOTS]!r}) names no slot for it",
         )
     slot = names.Slot(int(slots[index]))
+    # Somebody may have taken the tier out of the definition while its servers run.
+    is_known = tier in definition.tiers
     return inventory.Server(
-        name=names.server_name(deployment, tier, slot),
+        name=definition.name_of(tier, slot),
         tier=tier,
         slot=slot,
         instance_id=instance["InstanceId"],
@@ -81,4 +107,6 @@ def server(instance: InstanceTypeDef) -> inventory.Server:
         private_address=instance.get("PrivateIpAddress"),
         public_address=instance.get("PublicIpAddress"),
         host_key=tags.get(HOST_KEY),
+        tagged_name=tags.get(NAME),
+        reached_in_public=is_known and definition.launch_configuration_of(tier).ssh.address == "public",
     )

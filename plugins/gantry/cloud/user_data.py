@@ -1,7 +1,9 @@
-"""What a new server is told at its first boot, as cloud-init's cloud-config."""
+"""What a new server is told at its first boot: cloud-init's cloud-config, with a definition's own part before it."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 
 import yaml
@@ -30,8 +32,38 @@ def cloud_config(user: str, authorized_key: str) -> str:
         "ssh_deletekeys": True,
         "ssh_genkeytypes": ["ed25519"],
         "ssh": {"emit_keys_to_console": True},
+        # cloud-init's own default, said: whole values of this part replace those of the one before it.
+        "merge_how": "dict(replace)+list()+str()",
     }
     return f"#cloud-config\n{yaml.safe_dump(config, sort_keys=True)}"
+
+
+def first_boot(user: str, authorized_key: str, own: str | None) -> str:
+    """User data of a definition's own part and Gantry's.
+
+    Gantry's comes last: where both say something, cloud-init's later part wins, and access is decided here. (The
+    definition is refused such keys; this is the second lock on the same door.) The same parts give the same text, as
+    EC2 refuses a repeated call whose parameters differ.
+    """
+    ours = cloud_config(user, authorized_key)
+    if own is None:
+        return ours
+    kind = "x-shellscript" if own.startswith("#!") else "cloud-config"
+    parts = [_part(kind, f"{own}\n"), _part("cloud-config", ours)]
+    # A text cannot contain its own digest.
+    boundary = hashlib.sha256("".join(parts).encode()).hexdigest()
+    body = "".join(f"--{boundary}\n{part}\n" for part in parts)
+    return (
+        f'Content-Type: multipart/mixed; boundary="{boundary}"\nMIME-Version: 1.0\n\n{body}--{boundary}--\n'
+    )
+
+
+def _part(kind: str, text: str) -> str:
+    """One part of a MIME message. Letters beyond ASCII are encoded: cloud-init reads the envelope as text."""
+    head = f'Content-Type: text/{kind}; charset="utf-8"\nMIME-Version: 1.0\n'
+    if text.isascii():
+        return f"{head}Content-Transfer-Encoding: 7bit\n\n{text}"
+    return f"{head}Content-Transfer-Encoding: base64\n\n{base64.encodebytes(text.encode()).decode()}"
 
 
 def host_key_on_console(console: str) -> str | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from gantry import errors
+from gantry.agent import pem
 
 if TYPE_CHECKING:
     import httpx
@@ -30,10 +31,7 @@ _OK = 200
 _SERVER_ERROR = 500
 _NOT_FOUND = 404
 _REFUSALS = (401, 403)
-_KEY = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----(.*?)-----END \1-----", re.DOTALL)
-_CERTIFICATE = re.compile(r"-----BEGIN (CERTIFICATE)-----(.*?)-----END \1-----", re.DOTALL)
 _UNKNOWN_ISSUER = re.compile("self-signed|unable to get (local )?issuer|unable to verify", re.IGNORECASE)
-_LINE = 64
 
 
 class UnusableChefKeyError(errors.GantryError):
@@ -225,7 +223,7 @@ class ChefServer:
         context = ssl.create_default_context()
         if self._certificate:
             try:
-                context.load_verify_locations(cadata=_mended(_CERTIFICATE, self._certificate))
+                context.load_verify_locations(cadata="".join(pem.certificates(self._certificate)))
             except (ssl.SSLError, ValueError) as error:
                 reason = f"the certificate to trust is no PEM certificate ({error})"
                 raise ChefServerUnreachableError(self.url, reason, untrusted=True) from error
@@ -278,7 +276,7 @@ def usable_key(text: str) -> str:
     Raises:
         UnusableChefKeyError: it is no RSA private key.
     """
-    key = _mended(_KEY, text)
+    key = pem.key(text)
     if not key:
         raise UnusableChefKeyError("it does not begin with -----BEGIN RSA PRIVATE KEY-----")
     _loaded(key)
@@ -291,23 +289,10 @@ def usable_certificate(text: str) -> str:
     Raises:
         UnusableCertificateError: there is none.
     """
-    certificate = _mended(_CERTIFICATE, text)
+    certificate = "".join(pem.certificates(text))
     if not certificate:
         raise UnusableCertificateError
     return certificate
-
-
-def _mended(kind: re.Pattern[str], text: str) -> str:
-    """All PEM blocks of a kind, with the line breaks that a form or JSON has eaten; empty if there is none."""
-    lines = []
-    for found in kind.finditer(text.replace("\\n", "\n")):
-        body = re.sub(r"\s+", "", found[2])
-        lines += [
-            f"-----BEGIN {found[1]}-----",
-            *(body[start : start + _LINE] for start in range(0, len(body), _LINE)),
-            f"-----END {found[1]}-----",
-        ]
-    return "".join(f"{line}\n" for line in lines)
 
 
 @functools.lru_cache(maxsize=8)

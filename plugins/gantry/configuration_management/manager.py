@@ -13,7 +13,7 @@ import pydantic
 from gantry import errors, inventory, names, templates
 from gantry.agent import facts
 from gantry.agent.drive import Applied, Work
-from gantry.definition import models
+from gantry.definition import models, template_facts
 
 MARK = "configuration-management"
 """The note on a server about what it was last configured with."""
@@ -57,11 +57,11 @@ def first_boot(definition: models.Definition, server: inventory.Server) -> bytes
         AttributeTemplateError: a template asks for what is not there.
     """
     tier = definition.tiers[server.tier]
-    known = {
-        "deployment": {"name": definition.deployment, "description": definition.description},
-        "tier": {"name": server.tier},
-        "server": facts.server_facts(server),
-    }
+    known = template_facts.InAttributes(
+        deployment=facts.deployment_facts(definition),
+        tier=template_facts.Tier(name=server.tier),
+        server=facts.server_facts(server),
+    ).known()
 
     def rendered(value: pydantic.JsonValue, path: str) -> pydantic.JsonValue:
         if isinstance(value, dict):

@@ -12,21 +12,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, Asset, BaseOperator, CronTriggerTimetable, TaskGroup, task_group
+from airflow.sdk import (
+    DAG,
+    Asset,
+    BaseOperator,
+    CronTriggerTimetable,
+    TaskGroup,
+    get_parsing_context,
+    task_group,
+)
 
 import gantry.definition
 from gantry import names
-from gantry.dag import docs, params
+from gantry.dag import docs, params, people
 from gantry.definition import models
 from gantry.operators import catalog
 from gantry.operators import run as runs
 from gantry.plan import Group, GroupKind, Plan, Step, StepKind, group_id, launch_plan, termination_plan
-from gantry.plan.steps import step_id
+from gantry.plan.steps import AFTER_EVERY_SERVER, BEFORE_ANY_SERVER, step_id
 
-RETRIES = 2
-"""For causes that pass by themselves (a lost worker, a throttled call). Others fail at once."""
-
-RETRY_DELAY = datetime.timedelta(seconds=5)
 _NO_DATE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 """Every DAG's start date. Fixed, because a moving one would make a new DAG version at each parse."""
 
@@ -49,11 +53,29 @@ def deployment_dags(
         environment: such as `staging`: the overlay `bookshop.staging.yaml` is laid over it.
         variables: values for the definition's variables. They win over the overlay's.
 
+    Returns:
+        Both DAGs. Where a task of one is about to run, the other is a stand-in without tasks.
+
     Raises:
         DefinitionError: the definition is wrong; Airflow shows the message, which begins `file:line:column`.
     """
-    definition = gantry.definition.load(pathlib.Path(path), environment=environment, variables=variables)
-    return launch_dag(definition), termination_dag(definition)
+    loaded = gantry.definition.read(pathlib.Path(path), environment=environment, variables=variables)
+    definition = loaded.definition
+    found = tuple(people.findings(definition))
+    if found:
+        raise loaded.refusal(found)
+    # A task's process reads its DAG file again, and needs one DAG of it.
+    wanted = get_parsing_context().dag_id
+    launch, termination = definition.deployment, termination_id(definition.deployment)
+    return (
+        launch_dag(definition) if wanted in (None, launch) else DAG(launch, schedule=None),
+        termination_dag(definition) if wanted in (None, termination) else DAG(termination, schedule=None),
+    )
+
+
+def termination_id(deployment: names.DeploymentName) -> str:
+    """The id of the DAG that terminates a deployment. The other's is the deployment's name."""
+    return f"{deployment}.terminate"
 
 
 def launch_dag(definition: models.Definition) -> DAG:
@@ -69,6 +91,7 @@ def launch_dag(definition: models.Definition) -> DAG:
         doc_md=docs.launch_page(definition, plan),
         params=params.launch_params(definition),
         tags=["gantry", "launch", *definition.tags],
+        **people.time_limits(definition),
     )
     with dag:
         _fill(plan, definition)
@@ -81,7 +104,7 @@ def termination_dag(definition: models.Definition) -> DAG:
     dag = _dag(
         definition,
         plan,
-        dag_id=f"{definition.deployment}.terminate",
+        dag_id=termination_id(definition.deployment),
         description=f"Terminate the deployment {definition.deployment}",
         schedule=None,
         doc_md=docs.termination_page(definition, plan),
@@ -99,12 +122,22 @@ def deployment_asset(deployment: names.DeploymentName) -> Asset:
 
 
 def _dag(definition: models.Definition, plan: Plan, **settings: Any) -> DAG:  # noqa: ANN401 - Airflow's keywords
+    tasks: dict[str, Any] = {
+        "retries": definition.retries,
+        "retry_delay": definition.retry_delay,
+        "owner": definition.owner,
+    }
+    if definition.pool is not None:
+        tasks["pool"] = definition.pool
+    if definition.max_active_tasks is not None:
+        settings["max_active_tasks"] = definition.max_active_tasks
     return DAG(
         start_date=_NO_DATE,
         catchup=False,
         max_active_runs=1,
         user_defined_macros={runs.MACRO: runs.Compiled(definition, plan)},
-        default_args={"retries": RETRIES, "retry_delay": RETRY_DELAY, "owner": "gantry"},
+        default_args=tasks,
+        **people.on_failure(definition),
         **settings,
     )
 
@@ -131,50 +164,67 @@ def _fill(plan: Plan, definition: models.Definition) -> None:
             prefix_group_id=False,
         ):
             tasks.update({step.id: _single(step, definition) for step in steps if not step.per_server})
-            _dealt(group, [step for step in steps if step.per_server], tasks)
+            _dealt(group, [step for step in steps if step.per_server], tasks, definition)
     for before, after in plan.edges:
         tasks[before] >> tasks[after]
 
 
 def _single(step: Step, definition: models.Definition) -> BaseOperator:
-    settings: dict[str, Any] = {}
+    common = _common(step, definition)
+    if step.kind is StepKind.APPROVE and definition.approval is not None:
+        return people.approve(definition, definition.approval, **common)
     if step.kind is StepKind.FINISH_LAUNCH:
-        settings["outlets"] = [deployment_asset(definition.deployment)]
-    return catalog.OPERATORS[step.kind](**_common(step), **settings)
+        common |= {"outlets": [deployment_asset(definition.deployment)], **people.on_success(definition)}
+    return catalog.OPERATORS[step.kind](**common)
 
 
-def _dealt(group: Group, steps: Sequence[Step], tasks: dict[str, BaseOperator]) -> None:
+def _dealt(
+    group: Group, steps: Sequence[Step], tasks: dict[str, BaseOperator], definition: models.Definition
+) -> None:
     """The steps that are dealt to servers: those of one tier in a row share their hands.
 
-    In such a row each hand goes at its own pace; a slow server holds up only what depends on it. (A grant is in a
-    row with its dependent only where both stand on one tier, and a tier with a datasource has one server.)
+    In such a row each hand goes at its own pace; a slow server holds up only what depends on it. Steps that wait for
+    all servers, or that all have to wait for, stand in rows of their own: between two rows everybody waits.
     """
-    for tier in dict.fromkeys(step.tier for step in steps):
-        row = [step for step in steps if step.tier == tier]
+    apart = AFTER_EVERY_SERVER | BEFORE_ANY_SERVER
+    rows: dict[tuple[names.TierName | None, StepKind | None], list[Step]] = {}
+    for step in steps:
+        rows.setdefault((step.tier, step.kind if step.kind in apart else None), []).append(step)
+    for (tier, kind), row in rows.items():
         scale_up = tasks[step_id(Group(GroupKind.TIER, str(tier)), StepKind.SCALE_UP)]
 
         def on_servers(servers: Any, row: Iterable[Step] = tuple(row)) -> None:  # noqa: ANN401 - a stand-in
             for step in row:
-                tasks[step.id] = _on_servers(step, servers)
+                tasks[step.id] = _on_servers(step, servers, definition)
 
+        what = "" if kind is None else f"{_ROWS[kind]} "
         task_group(
-            group_id=f"{group_id(group)}-on-{tier}",
+            group_id=f"{group_id(group)}-{what.replace(' ', '-')}on-{tier}",
             # Short: Airflow draws it beside the number of tasks.
-            group_display_name=f"on {tier}",
+            group_display_name=f"{what}on {tier}",
             prefix_group_id=False,
         )(on_servers).expand(servers=scale_up.output)
 
 
-def _on_servers(step: Step, servers: Any) -> BaseOperator:  # noqa: ANN401 - Airflow's stand-in for a list
+_ROWS = {StepKind.GRANT_ACCESS: "grants", StepKind.CONFIGURE_REPLICANTS: "replicants"}
+"""What a row of such steps is called."""
+
+
+def _on_servers(step: Step, servers: Any, definition: models.Definition) -> BaseOperator:  # noqa: ANN401 - Airflow's stand-in for a list
     if step.skipped is not None:
-        return EmptyOperator(**_common(step), doc_md=f"Nothing to do: {step.skipped}.")
+        return EmptyOperator(**_common(step, definition), doc_md=f"Nothing to do: {step.skipped}.")
     return catalog.OPERATORS[step.kind](
-        **_common(step), servers=servers, map_index_template="{{ task.servers_label }}"
+        **_common(step, definition), servers=servers, map_index_template="{{ task.servers_label }}"
     )
 
 
-def _common(step: Step) -> dict[str, Any]:
-    return {"task_id": step.id, "task_display_name": step.id.rpartition(".")[2].replace("_", " ")}
+def _common(step: Step, definition: models.Definition) -> dict[str, Any]:
+    common = {"task_id": step.id, "task_display_name": step.id.rpartition(".")[2].replace("_", " ")}
+    settings = definition.step_settings(step.kind)
+    if settings is not None:
+        # The keys of the language are Airflow's own words.
+        common |= {key: value for key, value in settings if value is not None}
+    return common
 
 
 def _tooltip(group: Group, definition: models.Definition) -> str:

@@ -6,11 +6,10 @@ import graphlib
 import re
 from collections.abc import Iterable, Iterator
 
-from gantry import names
-from gantry.definition import models, source
+import pydantic
 
-LONGEST_HOST_NAME = 63
-"""Characters: the limit of a DNS label. A server's name is also its host name."""
+from gantry import names
+from gantry.definition import models, server_checks, source
 
 _CHEF_ITEM = re.compile(r"(role|recipe)\[[A-Za-z0-9_:.@\-]+\]")
 
@@ -20,10 +19,12 @@ Finding = tuple[source.Path, str]
 
 def findings(definition: models.Definition) -> Iterator[Finding]:
     """Everything that is wrong between the parts of a definition."""
+    yield from server_checks.findings(definition)
     yield from _tiers(definition)
     yield from _services(definition)
     yield from _dependencies(definition)
     yield from _load_balancers(definition)
+    yield from _templates(definition)
     cycle = dependency_cycle(definition)
     if cycle:
         middle = " → ".join(
@@ -58,12 +59,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 def _tiers(definition: models.Definition) -> Iterator[Finding]:
     for name, tier in definition.tiers.items():
-        longest = names.server_name(definition.deployment, name, tier.servers.max)
-        if len(longest) > LONGEST_HOST_NAME:
-            yield (
-                ("tiers", name),
-                f"its servers' names, such as {longest}, would be longer than {LONGEST_HOST_NAME} characters",
-            )
         if tier.launch_configuration not in definition.launch_configurations:
             yield (
                 ("tiers", name, "launch_configuration"),
@@ -103,26 +98,57 @@ def _services(definition: models.Definition) -> Iterator[Finding]:
         first = ids.setdefault(service.id, name)
         if first != name:
             yield ("services", name, "id"), f"the id {service.id} belongs to service {first!r} already"
-        if service.port is not None:
-            first = ports.setdefault((service.tier, service.port), name)
+        yield from _ports(name, service)
+        for place, number in _numbers(service):
+            first = ports.setdefault((service.tier, number), name)
             if first != name:
                 yield (
-                    ("services", name, "port"),
-                    f"port {service.port} of tier {service.tier!r} belongs to service {first!r} already",
+                    ("services", name, *place),
+                    f"port {number} of tier {service.tier!r} belongs to service {first!r} already",
                 )
-        if service.datasources and service.tier in definition.tiers:
+        if service.tier in definition.tiers:
             yield from _datasources(definition, name, service)
+
+
+def _ports(name: names.ServiceName, service: models.Service) -> Iterator[Finding]:
+    """What one service says of its own ports."""
+    if not service.ports:
+        return
+    if service.port is not None:
+        yield ("services", name, "port"), "port and ports say the same: one of them is enough"
+    if "protocol" in service.model_fields_set:
+        yield ("services", name, "protocol"), "with ports, each of them has a protocol of its own"
+    used: dict[int, str] = {}
+    for key, each in service.ports.items():
+        first = used.setdefault(each.port, key)
+        if first != key:
+            yield ("services", name, "ports", key, "port"), f"port {each.port} is {first!r} already"
+
+
+def _numbers(service: models.Service) -> Iterator[tuple[source.Path, int]]:
+    """A service's ports: where each of them stands below the service, and its number."""
+    if service.port is not None:
+        yield ("port",), service.port
+    for key, each in service.ports.items():
+        yield ("ports", key, "port"), each.port
 
 
 def _datasources(
     definition: models.Definition, name: names.ServiceName, service: models.Service
 ) -> Iterator[Finding]:
     most = definition.tiers[service.tier].servers.max
-    if most > 1:
-        # Replication is not part of the language yet: two masters with the same dump would silently drift.
+    if service.replication is not None:
+        if not service.datasources:
+            yield (
+                ("services", name, "replication"),
+                "it is datasources that are replicated, and there are none",
+            )
+    elif service.datasources and most > 1:
+        # Without replication, two masters with the same dump would silently drift.
         yield (
             ("services", name, "datasources"),
-            f"a service with datasources runs on one server; tier {service.tier!r} allows {most}",
+            f"a service with datasources runs on one server unless it has replication; "
+            f"tier {service.tier!r} allows {most}",
         )
 
 
@@ -143,32 +169,18 @@ def _dependencies(definition: models.Definition) -> Iterator[Finding]:
 
 def _load_balancers(definition: models.Definition) -> Iterator[Finding]:
     fronts: dict[tuple[str, int, str], str] = {}
-    services: dict[tuple[str, str], str] = {}
+    services: dict[tuple[str, str, int], str] = {}
+    kinds: dict[tuple[str, int], tuple[str, str]] = {}
     for name, balancer in definition.load_balancers.items():
         if balancer.tier not in definition.tiers:
             yield ("load_balancers", name, "tier"), unknown("tier", balancer.tier, definition.tiers)
-        if balancer.service not in definition.services:
-            yield (
-                ("load_balancers", name, "service"),
-                unknown("service", balancer.service, definition.services),
-            )
-        elif definition.services[balancer.service].port is None:
-            yield (
-                ("load_balancers", name, "service"),
-                f"service {balancer.service!r} has no port that traffic could be sent to",
-            )
+        yield from _balanced(definition, name, balancer, services, kinds)
         for other, service in definition.services.items():
-            if (service.tier, service.port) == (balancer.tier, balancer.port):
+            if service.tier == balancer.tier and balancer.port in {each.port for each in service.listens}:
                 yield (
                     ("load_balancers", name, "port"),
                     f"port {balancer.port} of tier {balancer.tier!r} belongs to service {other!r} already",
                 )
-        first = services.setdefault((balancer.tier, balancer.service), name)
-        if first != name:
-            yield (
-                ("load_balancers", name, "service"),
-                f"tier {balancer.tier!r} balances service {balancer.service!r} already ({first!r})",
-            )
         places: list[tuple[str, source.Path]] = [(balancer.name, ("name",))]
         places.extend((alias, ("aliases", index)) for index, alias in enumerate(balancer.aliases))
         for host, place in places:
@@ -178,3 +190,101 @@ def _load_balancers(definition: models.Definition) -> Iterator[Finding]:
                     ("load_balancers", name, *place),
                     f"{host}:{balancer.port} on tier {balancer.tier!r} belongs to {first!r} already",
                 )
+
+
+def _templates(definition: models.Definition) -> Iterator[Finding]:
+    """What is wrong with templates. Jinja is loaded only where there are some."""
+    written = [*_custom_texts(definition), *_attribute_texts(definition)]
+    if not written:
+        return
+    from gantry.definition import shapes, template_checks, template_facts  # noqa: PLC0415 - see above
+
+    for path, text in written:
+        section, name = path[:2]
+        if section == "services":
+            service = names.ServiceName(str(name))
+            if any(
+                each.service not in definition.services for each in definition.services[service].depends_on
+            ):
+                # Said already, and what can be asked for follows from it.
+                continue
+            known = shapes.in_custom(definition, service)
+        else:
+            known = shapes.of(template_facts.InAttributes)
+        for message in template_checks.problems(text, known):
+            yield path, message
+
+
+def _custom_texts(definition: models.Definition) -> Iterator[tuple[source.Path, str]]:
+    for name, service in definition.services.items():
+        for key, value in service.custom.items():
+            if isinstance(value, str) and "{" in value:
+                yield ("services", name, "custom", key), value
+
+
+def _attribute_texts(definition: models.Definition) -> Iterator[tuple[source.Path, str]]:
+    for name, tier in definition.tiers.items():
+        yield from _texts(tier.attributes, ("tiers", name, "attributes"))
+
+
+def _texts(value: pydantic.JsonValue, path: source.Path) -> Iterator[tuple[source.Path, str]]:
+    """The texts within a value that may be templates."""
+    if isinstance(value, str):
+        if "{" in value:
+            yield path, value
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from _texts(part, (*path, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _texts(part, (*path, index))
+
+
+def _balanced(
+    definition: models.Definition,
+    name: names.BalancerName,
+    balancer: models.LoadBalancer,
+    services: dict[tuple[str, str, int], str],
+    kinds: dict[tuple[str, int], tuple[str, str]],
+) -> Iterator[Finding]:
+    """What a load balancer sends to. `services` and `kinds` hold what the ones before it said, and get its own."""
+    service = definition.services.get(balancer.service)
+    if service is None:
+        yield (
+            ("load_balancers", name, "service"),
+            unknown("service", balancer.service, definition.services),
+        )
+        return
+    if not service.listens:
+        yield (
+            ("load_balancers", name, "service"),
+            f"service {balancer.service!r} has no port that traffic could be sent to",
+        )
+        return
+    if balancer.service_port is not None and balancer.service_port not in service.ports:
+        rather = source.or_rather(balancer.service_port, service.ports)
+        yield (
+            ("load_balancers", name, "service_port"),
+            f"service {balancer.service!r} has no port {balancer.service_port!r}{rather}",
+        )
+        return
+    behind = definition.port_behind(balancer)
+    first = services.setdefault((balancer.tier, balancer.service, behind.port), name)
+    if first != name:
+        yield (
+            ("load_balancers", name, "service"),
+            f"tier {balancer.tier!r} balances service {balancer.service!r} already ({first!r})",
+        )
+    kind = "HTTPS" if balancer.tls else "HTTP" if behind.protocol == "http" else "TCP"
+    other, before = kinds.setdefault((balancer.tier, balancer.port), (name, kind))
+    if kind != before:
+        yield (
+            ("load_balancers", name, "port"),
+            f"port {balancer.port} of tier {balancer.tier!r} is {before} for {other!r}, and {kind} here",
+        )
+    elif kind == "TCP" and other != name:
+        yield (
+            ("load_balancers", name, "port"),
+            f"port {balancer.port} of tier {balancer.tier!r} belongs to {other!r}: over TCP nobody says "
+            f"which name is meant",
+        )

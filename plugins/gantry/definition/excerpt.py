@@ -33,7 +33,7 @@ def excerpt(line: str, number: int, column: int, width: int) -> str:
     start = max(0, at - _BEFORE) if len(line) > WIDEST else 0
     end = min(len(line), start + WIDEST)
     before, marked, after = (
-        "".join(map(_harmless, part))
+        harmless(part)
         for part in (line[start:at], line[at : min(at + max(width, 1), end)], line[at + max(width, 1) : end])
     )
     if start:
@@ -43,6 +43,11 @@ def excerpt(line: str, number: int, column: int, width: int) -> str:
     gutter = " " * len(str(number))
     carets = f"{' ' * _columns(before)}{'^' * max(_columns(marked), 1)}"
     return f"   {number} | {before}{marked}{after}".rstrip() + f"\n   {gutter} | {carets}"
+
+
+def harmless(text: str) -> str:
+    """A text on one line, with nothing in it that a terminal would obey."""
+    return text if text.isascii() and text.isprintable() else "".join(map(_harmless, text))
 
 
 def _harmless(character: str) -> str:

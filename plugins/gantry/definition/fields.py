@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import pydantic
 from pydantic import Field
@@ -33,6 +34,15 @@ def _duration(value: object) -> object:
     return datetime.timedelta(seconds=seconds)
 
 
+def written(value: datetime.timedelta) -> str:
+    """A length of time as a definition has it: in the largest unit that leaves no fraction."""
+    seconds = value.total_seconds()
+    for unit, length in sorted(_SECONDS.items(), key=lambda each: -each[1]):
+        if seconds % length == 0:
+            return f"{seconds / length:g}{unit}"
+    return f"{seconds:g}s"
+
+
 def _positive(value: datetime.timedelta) -> datetime.timedelta:
     if value <= datetime.timedelta(0):
         raise ValueError("a length of time is more than zero")
@@ -50,6 +60,14 @@ Duration = Annotated[
     pydantic.BeforeValidator(_duration),
     pydantic.AfterValidator(_positive),
     pydantic.PlainSerializer(datetime.timedelta.total_seconds),
+    pydantic.WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_DURATION.total_seconds()},
+                {"type": "string", "pattern": rf"^\s*{_DURATION.pattern}\s*$"},
+            ]
+        }
+    ),
 ]
 _CONNECTION = r"^[A-Za-z0-9_.\-]+$"
 _SHA256 = r"^[0-9a-f]{64}$"
@@ -59,9 +77,15 @@ _REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
 _SIZE = r"^[a-z0-9\-]+\.[a-z0-9\-]+$"
 _SUBNET = r"^subnet-[0-9a-f]+$"
 _SECURITY_GROUP = r"^sg-[0-9a-f]+$"
+_SNAPSHOT = r"^snap-[0-9a-f]+$"
+_DEVICE = r"^/dev/(sd[a-z][0-9]{0,2}|xvd[a-z]{1,2}[0-9]{0,2})$"
+_INSTANCE_PROFILE = (
+    r"^(arn:aws[a-z\-]*:iam::[0-9]{12}:instance-profile/([!-~]+/)?)?[A-Za-z0-9_+=,.@\-]{1,128}$"
+)
 _RUN_LIST_ITEM = r"^[A-Za-z0-9_][A-Za-z0-9_:.@\-]*(\[[A-Za-z0-9_:.@\-]+\])?$"
 _CHEF_NAME = r"^[A-Za-z0-9_\-]+$"
 _SETTING = r"^[a-z][a-z0-9_]*$"
+_DOTTED_NAME = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$"
 _CUSTOM_KEY = r"^[A-Za-z][A-Za-z0-9_.\-]*$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -78,9 +102,13 @@ FORMS = {
     _SIZE: "an instance type (such as t3.small)",
     _SUBNET: "a subnet's id (such as subnet-0a1b2c3d)",
     _SECURITY_GROUP: "a security group's id (such as sg-0a1b2c3d)",
+    _SNAPSHOT: "a snapshot's id (such as snap-0a1b2c3d)",
+    _DEVICE: "a device (such as /dev/xvdb or /dev/sdf)",
+    _INSTANCE_PROFILE: "an instance profile (its name or its ARN)",
     _RUN_LIST_ITEM: "an item of a run list (role[NAME] or recipe[NAME])",
     _CHEF_NAME: "the name of a Chef environment (letters, digits, _ and -)",
     _SETTING: "a setting of client.rb (small letters, digits, _; a letter first)",
+    _DOTTED_NAME: "the dotted name of a class (package.module.Class)",
     _CUSTOM_KEY: "a custom key (letters, digits, _ . -; a letter first)",
     _VARIABLE: "the name of a variable (letters, digits, _; no digit first)",
 }
@@ -93,6 +121,7 @@ TierName = Annotated[names.TierName, _NAME]
 ServiceName = Annotated[names.ServiceName, _NAME]
 DatasourceName = Annotated[names.DatasourceName, _NAME]
 BalancerName = Annotated[names.BalancerName, _NAME]
+PortName = Annotated[names.PortName, _NAME]
 ServiceId = Annotated[names.ServiceId, Field(pattern=names.SERVICE_ID_PATTERN)]
 UserId = Annotated[str, Field(pattern=names.USER_PATTERN)]
 CustomerId = Annotated[names.CustomerId, Field(pattern=names.CUSTOMER_ID_PATTERN)]
@@ -106,9 +135,15 @@ Region = Annotated[str, Field(pattern=_REGION)]
 Size = Annotated[str, Field(pattern=_SIZE)]
 Subnet = Annotated[str, Field(pattern=_SUBNET)]
 SecurityGroup = Annotated[str, Field(pattern=_SECURITY_GROUP)]
+Snapshot = Annotated[str, Field(pattern=_SNAPSHOT)]
+Device = Annotated[str, Field(pattern=_DEVICE)]
+InstanceProfile = Annotated[str, Field(pattern=_INSTANCE_PROFILE)]
+# Strict: otherwise 1 and "on" would be true.
+Flag = Annotated[bool, Field(strict=True)]
 RunListItem = Annotated[str, Field(pattern=_RUN_LIST_ITEM)]
 ChefEnvironment = Annotated[str, Field(pattern=_CHEF_NAME, max_length=255)]
 ClientSetting = Annotated[str, Field(pattern=_SETTING)]
+DottedName = Annotated[str, Field(pattern=_DOTTED_NAME, max_length=500)]
 CustomKey = Annotated[str, Field(pattern=_CUSTOM_KEY)]
 VariableName = Annotated[str, Field(pattern=_VARIABLE, max_length=40)]
 Json = pydantic.JsonValue
@@ -119,3 +154,9 @@ class Model(pydantic.BaseModel):
     """What every part of a definition is: frozen, and closed to keys it does not know."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    short_form: ClassVar[Mapping[str, object] | None] = None
+    """JSON Schema of what may be written instead of the mapping, if anything."""
+
+    only_short: ClassVar[bool] = False
+    """Whether the short form is the only one."""

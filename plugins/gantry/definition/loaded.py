@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from gantry.definition import models, source
-from gantry.definition.source import Data, Origin, Path
+from gantry.definition import checks, models, source
+from gantry.definition.source import Data, DefinitionError, Origin, Path
 from gantry.definition.variables import Setting
 
 
@@ -37,6 +37,10 @@ class Loaded:
     def origin(self, path: Path) -> Origin:
         """Where the value at a path, such as `("tiers", "web", "servers")`, comes from."""
         return self.source.origin(path)
+
+    def refusal(self, findings: Iterable[checks.Finding]) -> DefinitionError:
+        """The error for a definition that is good in itself, and wrong to somebody who knows more, such as Airflow."""
+        return DefinitionError(self.source.problem(path, message) for path, message in findings)
 
     def values(self) -> Iterator[Value]:
         """Every value with its origin: in each mapping what is written, in the order of the file, then the defaults."""

@@ -86,13 +86,23 @@ def overlaid(path: pathlib.Path) -> pathlib.Path | None:
 
 def _overlay(path: pathlib.Path, environment: str) -> pathlib.Path:
     """The overlay of an environment. Raises DefinitionError if there is none."""
-    file = path.with_name(f"{path.stem}.{environment}{path.suffix}") if path.name else path
     # An environment may be typed by anybody: it is a word, and no way into another folder.
-    if _ENVIRONMENT.fullmatch(environment) and (file.exists() or not path.exists()):
-        return file
-    rather = source.or_rather(environment, environments(path))
-    message = f"unknown environment {source.shown(environment)}{rather} (a file {path.stem}.ENVIRONMENT{path.suffix})"
+    if path.name and _ENVIRONMENT.fullmatch(environment):
+        file = path.with_name(f"{path.stem}.{environment}{path.suffix}")
+        if _exists(file) or not _exists(path):
+            return file
+    known = environments(path)
+    rather = source.or_rather(environment, known) if known else f" (no {path.stem}.*{path.suffix} beside it)"
+    message = f"unknown environment {source.shown(environment)}{rather}"
     raise source.DefinitionError((source.Problem(str(path), source.TOP, message),))
+
+
+def _exists(path: pathlib.Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # The name is longer than any file's may be.
+        return False
 
 
 def _loaded(

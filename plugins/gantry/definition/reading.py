@@ -22,9 +22,6 @@ MOST_NODES = 50_000
 MOST_CHARACTERS = 2 * source.LARGEST_FILE
 """Characters of all values, after aliases are followed."""
 
-DEEPEST = 40
-"""Levels of nesting. Composing YAML recurses in C, where too deep a text ends the whole process."""
-
 _LARGEST_NUMBER_BITS = 63
 
 _PLAIN_TAGS = {
@@ -138,7 +135,7 @@ def _scan(document: source.Document) -> None:
             depth -= 1
         elif isinstance(event, yaml.DocumentStartEvent):
             documents += 1
-        if depth > DEEPEST:
+        if depth > source.DEEPEST:
             raise source.DefinitionError((document.problem(_place(event), _TOO_DEEP),))
         # A key is an event too, and so are the ends of lists and mappings.
         if count > 3 * MOST_NODES:
@@ -172,12 +169,12 @@ def _syntax_problem(error: yaml.MarkedYAMLError, document: source.Document) -> s
     if error.context_mark is not None and error.context_mark.line != mark.line:
         context += f" that begins in line {error.context_mark.line + 1}"
     message = f"not YAML: {', '.join(part for part in (context, error.problem) if part)}"
-    if _VARIABLE_IN_BRACES.search(line[: mark.column]) and ("flow" in context or "flow" in message):
+    if "flow" in context and _VARIABLE_IN_BRACES.search(line):
         message += '; between brackets a variable needs quotes: "${NAME}"'
     return document.problem(place, message)
 
 
-_TOO_DEEP = f"nested more than {DEEPEST} levels deep"
+_TOO_DEEP = f"nested more than {source.DEEPEST} levels deep"
 _TOO_MANY = f"more than {MOST_NODES:,} values"
 
 
@@ -198,7 +195,7 @@ class _Walk:
         spot = self.values[path] = source.Spot(self._document, node)
         if len(self.values) > MOST_NODES:
             raise source.DefinitionError((spot.problem(_TOO_MANY),))
-        if len(path) > DEEPEST:
+        if len(path) > source.DEEPEST:
             # Aliases of aliases: each is shallow in the text.
             raise source.DefinitionError((spot.problem(_TOO_DEEP),))
         if isinstance(node, yaml.ScalarNode):

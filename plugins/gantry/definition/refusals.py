@@ -17,6 +17,7 @@ _WORDS = {
     "string_too_short": "a text belongs here",
     "int_parsing": "{value} is no whole number",
     "int_type": "{value} is no whole number",
+    "bool_type": "{value} is neither true nor false",
     "string_type": "{value} is no text (put it in quotes)",
     "greater_than_equal": "{value} is less than {ge}",
     "less_than_equal": "{value} is more than {le}",
@@ -68,6 +69,9 @@ def _message(kind: str, error: Any, context: Mapping[str, object]) -> str:  # no
 
 
 def _bad_name(name: str, context: Mapping[str, object]) -> str:
+    if "expected" in context:
+        known = _QUOTED.findall(str(context["expected"]))
+        return f"unknown key {source.shown(name)}{source.or_rather(name, known)}"
     if "max_length" in context:
         return f"the name {source.shown(name)} is longer than {context['max_length']} characters"
     return f"{source.shown(name)} is not {_form(context)}"

@@ -14,8 +14,14 @@ import yaml
 from gantry import errors
 from gantry.definition import excerpt
 
+DEEPEST = 40
+"""Levels of nesting. Composing YAML recurses in C, where too deep a text ends the whole process."""
+
 LARGEST_FILE = 1_000_000
 """Bytes. A definition is written by people; anything larger is a mistake or an attack."""
+
+DEEPEST = 40
+"""Levels of nesting. Composing YAML recurses in C, where too deep a text ends the whole process."""
 
 MOST_PROBLEMS = 100
 """Problems that are looked for in one file. Nobody reads more before correcting the first ones."""
@@ -91,6 +97,14 @@ class Insertion:
     variable: str
     origin: Origin
 
+    def where(self, file: str) -> str:
+        """Where the variable was set, as a message says it that is about a file."""
+        if self.origin.place is None:
+            return "was given as an argument"
+        if self.origin.file == file:
+            return f"is set in line {self.origin.place.line}"
+        return f"is set in {self.origin}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
@@ -129,7 +143,8 @@ class Document:
         """Say that `width` characters from a place on are wrong."""
         line = self.lines[place.line - 1] if place.line <= len(self.lines) else ""
         shown = excerpt.excerpt(line, place.line, place.column, width) if line.strip() else ""
-        return Problem(self.name, place, message, shown)
+        # Names of the user's own are in it, some of them not checked yet.
+        return Problem(self.name, place, excerpt.harmless(message), shown)
 
 
 class Spot(NamedTuple):
@@ -180,9 +195,10 @@ class Source:
             return self.keys[path].problem(message)
         while path and path not in self.values:
             path = path[:-1]
+        spot = self.values[path]
         for each in self.insertions.get(path, ()):
-            message = f"{message} (the variable {each.variable!r} is from {each.origin})"
-        return self.values[path].problem(message)
+            message = f"{message} (the variable {each.variable!r} {each.where(spot.document.name)})"
+        return spot.problem(message)
 
     def origin(self, path: Path) -> Origin:
         """Where the value at `path` comes from. What stands in no file is a default.
@@ -224,10 +240,13 @@ def shown(value: object) -> str:
 
 
 def listed(words: Sequence[str]) -> str:
-    """Words with commas between them; of many only the first few."""
+    """Words with commas between them; of many only the first few, and none of them long."""
+    first = ", ".join(
+        word if len(word) <= LONGEST_ECHO else f"{word[: LONGEST_ECHO - 1]}…" for word in words[:MOST_LISTED]
+    )
     if len(words) <= MOST_LISTED:
-        return ", ".join(words) or "none"
-    return f"{', '.join(words[:MOST_LISTED])} and {len(words) - MOST_LISTED} more"
+        return first or "none"
+    return f"{first} and {len(words) - MOST_LISTED} more"
 
 
 def near(word: str, known: Iterable[str]) -> str | None:

@@ -75,7 +75,7 @@ class Variables:
             elif isinstance(value, dict | list):
                 message = "in an overlay a variable is given a value: a text, a number, true or false"
                 self.problems.append(overlay.problem(path, message))
-                self.invalid.add(name)
+                self._spoil(name)
             else:
                 self._set(name, value, overlay.origin(path), overlay.problem(path, ""))
 
@@ -108,9 +108,14 @@ class Variables:
             good = variable.read(str(value)) if is_text else variable.checked(value)
         except ValueError as error:
             self.problems.append(dataclasses.replace(where, message=f"{error}{by}"))
-            self.invalid.add(name)
+            self._spoil(name)
             return
         self.settings[name] = Setting(good, origin)
+
+    def _spoil(self, name: str) -> None:
+        """What is wrong with a variable has been said; its uses say no more about it."""
+        self.invalid.add(name)
+        self.settings.pop(name, None)
 
     def _complain_about_unset(self) -> None:
         for name in self._declared:
@@ -161,7 +166,7 @@ class Variables:
     ) -> tuple[source.Scalar, list[str]] | None:
         """A text with its variables' values in it, and their names; nothing if one has no value."""
         used: list[str] = []
-        wrong: list[str] = []
+        wrong: dict[str, str | None] = {}
         size = len(text)
 
         def value(found: re.Match[str]) -> str:
@@ -169,9 +174,9 @@ class Variables:
             name = found[1]
             if name is None:
                 return "${"
-            wrong_here = self._wrong(name, closed=bool(found[2]))
-            if wrong_here is not None:
-                wrong.append(wrong_here)
+            if name not in self.settings or not found[2]:
+                if found[0] not in wrong and len(wrong) < source.MOST_PROBLEMS:
+                    wrong[found[0]] = self._wrong(name, closed=bool(found[2]))
                 return ""
             used.append(name)
             text_of_value = _text(self.settings[name].value)
@@ -181,21 +186,19 @@ class Variables:
 
         filled = _USE.sub(value, text)
         if wrong:
-            known = [message for message in dict.fromkeys(wrong) if message]
-            self.problems.extend(read.values[path].problem(message) for message in known)
+            spot = read.values[path]
+            self.problems.extend(spot.problem(message) for message in wrong.values() if message)
             return None
         if len(used) == 1 and text == f"${{{used[0]}}}":
             return self.settings[used[0]].value, used
         return filled, used
 
     def _wrong(self, name: str, *, closed: bool) -> str | None:
-        """What is wrong with a use of a variable: empty where that is said elsewhere, nothing if it is right."""
+        """What is wrong with a use of a variable that has no value, unless that is said elsewhere."""
         if not closed or not _NAME.fullmatch(name):
             shown = source.shown(f"${{{name}}}" if closed else f"${{{name}")
             return f"{shown} is no variable (${{NAME}}); a text with such signs is written $${{"
-        if name in self.settings and name not in self.invalid:
-            return None
-        return "" if name in self.invalid else self._unknown(name)
+        return None if name in self.invalid else self._unknown(name)
 
 
 def _section(read: source.Source) -> Mapping[str, source.Data]:

@@ -6,8 +6,31 @@ Chef server; the demo that plays on it uses the product as anybody would.
 
 from __future__ import annotations
 
-from gantry.local.control import down, leftovers, up
-from gantry.local.errors import LocalCloudError
-from gantry.local.state import EmbeddedCloud, load
+import importlib
+from typing import TYPE_CHECKING
 
-__all__ = ["EmbeddedCloud", "LocalCloudError", "down", "leftovers", "load", "up"]
+if TYPE_CHECKING:
+    from gantry.local.control import down, leftovers, up
+    from gantry.local.errors import LocalCloudError
+    from gantry.local.state import EmbeddedCloud, load
+
+__all__ = ["DEMO", "EmbeddedCloud", "LocalCloudError", "down", "leftovers", "load", "up"]
+
+DEMO = "demo"
+"""The name of the demo, its cloud and its profile, if none is given."""
+
+_HOMES = {
+    "down": "control",
+    "leftovers": "control",
+    "up": "control",
+    "LocalCloudError": "errors",
+    "EmbeddedCloud": "state",
+    "load": "state",
+}
+
+
+def __getattr__(name: str) -> object:
+    # `gantry --help` asks the command in this package for its help, also where Docker's client is not installed.
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"gantry.local.{_HOMES[name]}"), name)
+    raise AttributeError(name)

@@ -99,8 +99,7 @@ def _put(options: argparse.Namespace) -> None:
     if not options.file.is_file():
         raise errors.LocalCloudError(f"there is no file {options.file}")
     s3 = cloud.client("s3")
-    if bucket not in {each["Name"] for each in s3.list_buckets()["Buckets"]}:
-        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    cloud.make_bucket(bucket)
     s3.upload_file(str(options.file), bucket, key)
     _console.print(f"uploaded {escape(str(options.file))} to s3://{bucket}/{escape(key)}")
 

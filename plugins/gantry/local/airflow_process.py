@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 
 from gantry.local import errors
+from gantry.rest import client, login
 
 _READY_SECONDS = 300.0
 _END_SECONDS = 8.0
@@ -32,6 +33,16 @@ class AirflowStartError(errors.LocalCloudError):
         self.log_file = log_file
         tail = "\n".join(log_file.read_text(errors="replace").splitlines()[-30:])
         super().__init__(f"Airflow did not start: {why}. The end of {log_file}:\n{tail}")
+
+
+class AirflowLostError(errors.LocalCloudError):
+    """Airflow stopped answering."""
+
+    def __init__(self, airflow: Airflow, reason: str) -> None:
+        self.reason = reason
+        log_file = airflow.home / "standalone.log"
+        tail = "\n".join(log_file.read_text(errors="replace").splitlines()[-15:])
+        super().__init__(f"Airflow does not answer any more: {reason}. The end of {log_file}:\n{tail}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +60,10 @@ class Airflow:
     password: str = dataclasses.field(repr=False)
     pid: int
     user: str = _USER
+
+    def api(self) -> client.Api:
+        """Its REST API, as the user `admin`."""
+        return client.Api(login.Login(self.url, username=self.user, password=self.password))
 
     def parts(self) -> dict[str, list[int]]:
         """The process ids of Airflow's parts (`scheduler`, `triggerer`, …), found by their command lines."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
-import ipaddress
 import shutil
 import subprocess
 import time
@@ -12,14 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from gantry import errors as root
 from gantry.configuration_management import chef_server
-from gantry.local import errors
+from gantry.local import certificates, errors, resources
 
 PROGRAM = "goiardi"
 # The network's gateway is ours alone, so the port may be the same each time.
@@ -83,7 +76,7 @@ def running(address: str, folder: Path) -> Iterator[Running]:
         ChefServerStartError: there is none to run.
     """
     if shutil.which(PROGRAM) is None:
-        raise ChefServerStartError(f"there is no {PROGRAM}; run docker/setup-machine.sh")
+        raise ChefServerStartError(f"there is no {PROGRAM}; run {resources.SETUP_MACHINE}")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
     certificate = _certificate(address, folder)
@@ -120,28 +113,7 @@ def _options(address: str, folder: Path) -> list[str]:
 
 def _certificate(address: str, folder: Path) -> str:
     """A certificate of the server's own, and its key, as files; the certificate's text."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
-    now = datetime.datetime.now(tz=datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=365))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    text = certificate.public_bytes(serialization.Encoding.PEM).decode()
-    (folder / "server.crt").write_text(text)
-    (folder / "server.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return text
+    made = certificates.self_signed([address])
+    (folder / "server.crt").write_text(made.certificate)
+    (folder / "server.key").write_text(made.key)
+    return made.certificate

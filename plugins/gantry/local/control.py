@@ -75,6 +75,13 @@ def down(name: str = state.DEFAULT_NAME, state_dir: Path | None = None) -> list[
     return found
 
 
+def end_processes(name: str = state.DEFAULT_NAME) -> list[str]:
+    """End the processes of an embedded cloud, where there is no Docker Engine that could have more of it."""
+    found = processes(name)
+    _end(found)
+    return [f"process {pid}" for pid in found]
+
+
 def leftovers(name: str = state.DEFAULT_NAME) -> list[str]:
     """Processes, containers and networks of the embedded cloud that exist now (none after `down`)."""
     with contextlib.closing(engine.connect()) as client:

@@ -1,4 +1,4 @@
-"""`python -m gantry.local.demo`: the bookshop launched on this machine, to watch and to play with (`make demo`)."""
+"""`gantry demo run`: the bookshop launched on this machine, to watch and to play with (`make demo`)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from rich import markup
 from rich.console import Console
 
-from gantry import errors
-from gantry.local import picture, remains, stage, verify, watch
+from gantry import errors, local, plan
+from gantry.cli import live, moments, watch
+from gantry.local import airflow_process, remains, stage, standing, verify
+from gantry.rest import errors as rest_errors
 
 _PROMISED_SECONDS = 60
 _LOOK_SECONDS = 2.0
+_MOST_SECONDS = 600.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # A line is a fact: not wrapped, so that it can be searched for and copied.
@@ -30,13 +34,20 @@ _console = Console(highlight=False, soft_wrap=True)
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo; the result is the exit code."""
     options = _parser().parse_args(arguments)
-    # What the rooms below log about the cloud's answers belongs to task logs; here it would tear the table.
-    logging.getLogger("gantry").addHandler(logging.NullHandler())
     if options.clean:
         return _clean()
+    return attend(options.name, options.project.resolve(), options.port, once=options.once)
+
+
+def attend(name: str, project: Path, port: int | None = None, *, once: bool = False) -> int:
+    """The demo of a project that has the bookshop, until it is interrupted; the result is the exit code."""
+    # What the rooms below log about the cloud's answers belongs to task logs; here it would tear the table.
+    logging.getLogger("gantry").addHandler(logging.NullHandler())
     try:
-        with remains.only_one(options.name), attended(options.name):
-            return _demo(options)
+        with remains.only_one(name):
+            standing.refuse(name)
+            with attended(name):
+                return _demo(name, project, port, once=once)
     except errors.GantryError as error:
         _console.print(f"demo: {error}", style="red", markup=False)
         return 1
@@ -53,21 +64,19 @@ def _parser() -> argparse.ArgumentParser:
         "--once", action="store_true", help="check the result, launch again, terminate, and end"
     )
     parser.add_argument("--clean", action="store_true", help="only remove what killed demos and tests left")
-    parser.add_argument(
-        "--name", default=remains.DEMO, help="several run side by side (default: %(default)s)"
-    )
+    parser.add_argument("--name", default=local.DEMO, help="several run side by side (default: %(default)s)")
     parser.add_argument("--port", type=int, help=f"Airflow's port (default: {stage.PORT}, or a free one)")
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="default: the current folder")
     return parser
 
 
-def _demo(options: argparse.Namespace) -> int:
+def _demo(name: str, project: Path, port: int | None, *, once: bool) -> int:
     say("starting the stage")
-    on = stage.start(options.name, options.project.resolve(), say, options.port)
+    on = stage.start(name, project, say, port)
     say("")
     say(f"launching: DAG {stage.DAG}")
     launch(on, previously_running=False)
-    if options.once:
+    if once:
         _verify(on)
         return 0
     _explain(on)
@@ -76,19 +85,45 @@ def _demo(options: argparse.Namespace) -> int:
 
 def launch(on: stage.Stage, *, previously_running: bool) -> None:
     """Trigger the launch, show it, and say where the time went. Raises LocalCloudError if it fails."""
-    watched = watch.Watch(on.airflow, on.api, on.launch, on.servers, previously_running=previously_running)
-    with picture.shown(_console, watch.Moment.phases) as show:
-        moment = watched.run(stage.DAG, show)
+    moment = _watched(on, stage.DAG, on.launch, previously_running=previously_running)
     if not _console.is_terminal:
         say("where the time went")
-        for line in picture.times(moment):
+        for line in live.times(moment):
             say(line)
-    for line in picture.where_the_time_went(moment):
+    for line in live.where_the_time_went(moment):
         say(line)
-    seconds, servers = moment.seconds() or 0, len(moment.found.servers)
-    say(f"{stage.DAG} is {moment.status.state} with {servers} servers: {seconds:.1f} s from trigger to end")
+    seconds, servers = moment.seconds() or 0, len(on.servers().servers)
+    say(f"{_state(moment)} with {servers} servers: {seconds:.1f} s from trigger to end")
     if seconds > _PROMISED_SECONDS:
         say(f"that is more than the {_PROMISED_SECONDS} s that an idle machine needs; is this one busy?")
+
+
+def _watched(
+    on: stage.Stage,
+    dag: str,
+    steps: plan.Plan,
+    conf: dict[str, Any] | None = None,
+    *,
+    previously_running: bool,
+) -> moments.Moment:
+    """Trigger a DAG and show the run to its end."""
+    watched = watch.Watch(
+        on.api,
+        on.definition.deployment,
+        steps,
+        on.servers,
+        previously_running=previously_running,
+        lives=on.airflow.parts,
+    )
+    try:
+        with live.shown(_console) as show:
+            return watched.follow(watched.trigger(dag, conf or {}), show, seconds=_MOST_SECONDS)
+    except rest_errors.UnreachableError as error:
+        raise airflow_process.AirflowLostError(on.airflow, error.reason) from error
+
+
+def _state(moment: moments.Moment) -> str:
+    return moment.headline().partition("   ")[0]
 
 
 def _verify(on: stage.Stage) -> None:
@@ -102,10 +137,9 @@ def _verify(on: stage.Stage) -> None:
     _checked(verify.sells(on))
     say("")
     say(f"terminating: DAG {stage.TERMINATE}, confirmed with the deployment's name")
-    watched = watch.Watch(on.airflow, on.api, on.termination, on.servers, previously_running=True)
-    with picture.shown(_console, watch.Moment.steps) as show:
-        moment = watched.run(stage.TERMINATE, show, confirm=on.definition.deployment)
-    say(f"{stage.DAG} is {moment.status.state}: {moment.seconds() or 0:.1f} s from trigger to end")
+    confirm = {"confirm": on.definition.deployment}
+    moment = _watched(on, stage.TERMINATE, on.termination, confirm, previously_running=True)
+    say(f"{_state(moment)}: {moment.seconds() or 0:.1f} s from trigger to end")
     _checked(verify.nothing_left(on))
 
 
@@ -145,7 +179,7 @@ def _wait(on: stage.Stage) -> int:
         while not pause.wait(_LOOK_SECONDS):
             ended, _ = os.waitpid(on.airflow.pid, os.WNOHANG)
             if ended:
-                raise watch.AirflowLostError(on.airflow, "it ended by itself")
+                raise airflow_process.AirflowLostError(on.airflow, "it ended by itself")
     return 0
 
 

@@ -26,15 +26,9 @@ from moto.core.types import Base64EncodedString
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
-from moto.ec2.models.amis import Ami
 
-from gantry.local import engine, errors
-
-ACCOUNT_ID = "123456789012"  # moto's default
-IMAGE_NAME = "gantry-debian-12"
-IMAGE_ID = "ami-0d6120009a4712000"  # the same in every embedded cloud
-PREPARED_IMAGE_NAME = "gantry-debian-12-prepared"
-PREPARED_IMAGE_ID = "ami-0d6120009a4712001"
+from gantry.definition import models
+from gantry.local import engine, errors, launches
 
 _LONGEST_CLIENT_TOKEN = 64
 _PENDING, _RUNNING, _SHUTTING_DOWN, _TERMINATED, _STOPPING = 0, 16, 32, 48, 64
@@ -72,6 +66,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         self._turn = threading.Lock()
         self._transitions = 0
         self._last_console = b""
+        self._in_public = False
 
     # What moto tells about an instance that has ended, EC2 does not.
     @property
@@ -93,6 +88,40 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
     def network_interfaces(self) -> list[Any]:
         """The network interface; none after the end."""
         return [] if self._state.code == _TERMINATED else list(super().network_interfaces)
+
+    def furnish(self, volumes: tuple[models.Volume, ...], tags: dict[str, str], profile: str | None) -> None:
+        """Give a new instance its volumes, its instance profile and its public address, before it boots.
+
+        moto gives the profile to the first instance of a batch alone.
+        """
+        self.teardown_defaults()
+        for each in volumes:
+            made = self.ec2_backend.create_volume(
+                size=each.size,
+                zone_name=self.availability_zone,
+                snapshot_id=each.snapshot,
+                encrypted=each.encrypted,
+                volume_type=each.type,
+                iops=each.iops,
+                throughput=each.throughput,
+            )
+            self.ec2_backend.attach_volume(made.id, self.id, each.device, each.delete_on_termination)
+            made.add_tags(tags)
+        if profile is not None:
+            self.ec2_backend.associate_iam_instance_profile(self.id, iam_instance_profile_arn=profile)
+        nic = self.nics[0]
+        # moto makes an address up, and another one at each start.
+        self._in_public, nic.public_ip_auto_assign = bool(nic.public_ip), False
+        self._take_public_address()
+
+    def _take_public_address(self) -> None:
+        taken = {
+            instance.public_ip
+            for reservation in self.ec2_backend.reservations.values()
+            for instance in reservation.instances
+            if instance is not self
+        }
+        self.nics[0].public_ip = self.ground.machines.public_address(taken) if self._in_public else None
 
     def boot(self) -> None:
         """Make the container."""
@@ -155,8 +184,13 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         if self.instance_initiated_shutdown_behavior == "terminate":
             self.terminate()
             return
-        super().stop()
+        self._went_to_rest()
         self._give_reason(code, message)
+
+    def _went_to_rest(self) -> None:
+        super().stop()
+        # As EC2: the next start brings another one.
+        self.nics[0].public_ip = None
 
     def _begin(self, transition: Callable[[], None]) -> None:
         self._transitions += 1
@@ -190,6 +224,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
 
     def _start(self) -> None:
         with self.ground.lock:
+            self._take_public_address()
             machine = self._machine()
         self.ground.machines.start(machine)
         with self.ground.lock:
@@ -200,7 +235,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         self.ground.machines.stop(self.id)
         with self.ground.lock:
             if self._state.code == _STOPPING:
-                super().stop()
+                self._went_to_rest()
 
     def _terminate(self) -> None:
         self._last_console = self.ground.machines.console(self.id)
@@ -222,6 +257,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         self.state_reason = moto_instances.StateReason(f"{code}: {message}", code)
 
     def _release_addresses(self) -> None:
+        self.nics[0].public_ip = None
         # moto does so when the object is collected, which never happens as reservations are kept.
         subnet = self.ec2_backend.get_subnet(self.subnet_id)
         while self._private_ips:
@@ -234,6 +270,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
             instance_id=self.id,
             image=image.image_location or self.ground.image,
             address=str(super().private_ip),
+            public_address=self.nics[0].public_ip,
             hostname=str(super().private_dns_name),
             user_data=base64.b64decode(str(self.user_data)) if self.user_data else b"",
             public_keys={self.key_name: key_pair.public_key.strip()} if key_pair else {},
@@ -284,12 +321,23 @@ class EC2Response(moto_responses.EC2Response):  # type: ignore[misc] # moto is u
                 )
             return ActionResult(self.ec2_backend.reservations[known[1]])
         self._complete_parameters()
+        launches.check(self.ec2_backend, self.params)
+        profile = launches.profile(self.current_account, self.params.pop("IamInstanceProfile", {}))
+        root_device = self.ec2_backend.amis[self._get_param("ImageId")].root_device_name
+        volumes = launches.volumes(self.ec2_backend, root_device, self.params.pop("BlockDeviceMappings", ()))
         result = super().run_instances()
         reservation = result.result
         self._launches[launch] = (fingerprint, reservation.id)
+        tags = self._parse_tag_specification().get("volume", {})
         for instance in reservation.instances:
+            instance.furnish(volumes, tags, profile)
             instance.boot()
         return result
+
+    def create_tags(self) -> ActionResult:
+        """CreateTags, within EC2's limits."""
+        launches.check_tags(self._get_param("Tags", []))
+        return super().create_tags()
 
     def get_console_output(self) -> ActionResult:
         """GetConsoleOutput: always the latest, whether `Latest` is asked for or not."""
@@ -328,8 +376,9 @@ class EC2Response(moto_responses.EC2Response):  # type: ignore[misc] # moto is u
         if int(self._get_param("MinCount")) > int(self._get_param("MaxCount")):
             raise EC2ClientError("InvalidParameterCombination", "MinCount is greater than MaxCount.")
         self.params["MinCount"] = self._get_param("MaxCount")
-        if not self._get_param("SubnetId") and not self._get_param("NetworkInterfaces"):
-            self.params["SubnetId"] = next(iter(self.ec2_backend.get_default_subnets().values())).id
+        for each in self._get_param("NetworkInterfaces") or [self.params]:
+            if not each.get("SubnetId"):
+                each["SubnetId"] = next(iter(self.ec2_backend.get_default_subnets().values())).id
 
 
 def install(ground: Ground) -> None:
@@ -341,43 +390,3 @@ def install(ground: Ground) -> None:
     moto_urls.url_paths = {"{0}/": EC2Response.dispatch}
     # DescribeInstances refuses filters that are not in this table, and this one finds a launch again.
     moto_utils.filter_dict_attribute_mapping["client-token"] = "client_token"
-
-
-def furnish(region: str, cidr: str, image: str, prepared_image: str) -> tuple[str, str, str]:
-    """Put our images there, and make the Docker network the account's default VPC, with one subnet.
-
-    Done in moto's objects, as the API offers neither a chosen image id nor a default VPC with a chosen range.
-
-    Returns:
-        The ids of the VPC, of its subnet, and of the VPC's default security group.
-    """
-    ec2 = ec2_backends[ACCOUNT_ID][region]
-    for identifier, name, description, location in (
-        (IMAGE_ID, IMAGE_NAME, "Debian 12 with cloud-init, sshd and chef-client", image),
-        (
-            PREPARED_IMAGE_ID,
-            PREPARED_IMAGE_NAME,
-            "The same with MariaDB, HAProxy and PyMySQL",
-            prepared_image,
-        ),
-    ):
-        ec2.amis[identifier] = Ami(
-            ec2,
-            identifier,
-            name=name,
-            description=f"{description}, a container of this machine",
-            image_location=location,
-            architecture="x86_64",
-            virtualization_type="hvm",
-            region_name=f"{region}a",
-        )
-    for subnet in list(ec2.get_default_subnets().values()):
-        ec2.delete_subnet(subnet.id)
-    ec2.delete_vpc(ec2.get_default_vpc().id)
-    vpc = ec2.create_vpc(cidr, is_default=True)
-    ec2.default_vpc = vpc
-    subnet = ec2.create_subnet(vpc.id, cidr, availability_zone=f"{region}a")
-    # The first subnet of a zone would hand out public addresses, which lead nowhere here.
-    ec2.modify_subnet_attribute(subnet.id, "map_public_ip_on_launch", attr_value=False)
-    group = ec2.get_security_group_from_name("default", vpc_id=vpc.id)
-    return vpc.id, subnet.id, group.id

@@ -9,10 +9,11 @@ import contextlib
 import enum
 import io
 import ipaddress
+import itertools
 import json
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,8 @@ INSTANCE_LABEL = "gantry.local.instance"
 # Where the networks of the embedded clouds are taken from, 1,019 servers each.
 POOL = ipaddress.IPv4Network("10.200.0.0/16")
 PREFIX_LENGTH = 22
+PUBLIC = "-public"
+"""What the name of the network of public addresses ends with: behind the other one, which so stays `eth0`."""
 
 SEED = "var/lib/cloud/seed/nocloud"
 # A shut-down server has this long to end its processes (gantry-boot itself gives them five).
@@ -53,6 +56,7 @@ class Machine:
         image: Name of a Docker image.
         user_data: The bytes that RunInstances was given (plain, MIME or gzip).
         public_keys: By key pair name, in OpenSSH's format.
+        public_address: In the public network; None keeps the machine out of it.
     """
 
     instance_id: str
@@ -61,6 +65,7 @@ class Machine:
     hostname: str
     user_data: bytes = field(repr=False)
     public_keys: dict[str, str] = field(default_factory=dict)
+    public_address: str | None = None
 
     def seed(self) -> bytes:
         """A tar archive with cloud-init's NoCloud seed; only root may read it, it may hold host keys."""
@@ -124,20 +129,22 @@ def remove_all(client: docker.DockerClient, name: str) -> None:
             network.remove()
 
 
-def create_network(client: docker.DockerClient, name: str) -> tuple[Network, ipaddress.IPv4Network]:
-    """Make the network of the embedded cloud on addresses that nothing on this machine uses.
+def create_network(
+    client: docker.DockerClient, name: str, suffix: str = ""
+) -> tuple[Network, ipaddress.IPv4Network]:
+    """Make a network of the embedded cloud on addresses that nothing on this machine uses.
 
     Raises:
         NoFreeNetworkError: All are in use.
     """
     taken = [*_routes(), *_docker_subnets(client)]
-    for cidr in _candidates(name):
+    for cidr in _candidates(f"{name}{suffix}"):
         if any(cidr.overlaps(other) for other in taken):
             continue
         pool = IPAMPool(subnet=str(cidr), gateway=str(cidr[1]))
         try:
             network = client.networks.create(
-                f"{LABEL}-{name}",
+                f"{LABEL}-{name}{suffix}",
                 driver="bridge",
                 ipam=IPAMConfig(pool_configs=[pool]),
                 labels={LABEL: name},
@@ -185,6 +192,7 @@ class Machines:
         self._client = client
         self._name = name
         self._network = network
+        self._public: tuple[Network, ipaddress.IPv4Network] | None = None
 
     def states(self) -> dict[str, MachineState]:
         """What each container does now."""
@@ -211,13 +219,37 @@ class Machines:
                 log_config=LogConfig(type=LogConfig.types.JSON, config={"max-size": "10m"}),
             )
             container.put_archive("/", machine.seed())
+            self._publish(container, machine)
             container.start()
+
+    def public_address(self, taken: Collection[str | None]) -> str:
+        """A free address of the public network, which is made when the first one is asked for.
+
+        EC2 translates a public address to the private one; here a machine has both, each in a network of its own.
+        """
+        if self._public is None:
+            self._public = create_network(self._client, self._name, PUBLIC)
+        # The first one is the gateway's.
+        hosts = itertools.islice(self._public[1].hosts(), 1, None)
+        return next(str(each) for each in hosts if str(each) not in taken)
+
+    def _publish(self, container: Container, machine: Machine) -> None:
+        if self._public is None:
+            return
+        network = self._public[0]
+        # A stopped container keeps the address that it had; EC2 gives another one at each start.
+        container.reload()
+        if network.name in container.attrs["NetworkSettings"]["Networks"]:
+            network.disconnect(container)
+        if machine.public_address is not None:
+            network.connect(container, ipv4_address=machine.public_address)
 
     def start(self, machine: Machine) -> None:
         """Start a stopped container; its disk is as it was, its user data may have changed."""
         with _worded(machine.instance_id, "start"):
             container = self._get(machine.instance_id)
             container.put_archive("/", machine.seed())
+            self._publish(container, machine)
             container.start()
 
     def stop(self, instance_id: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gantry.errors import GantryError
+from gantry.local import resources
 
 
 class LocalCloudError(GantryError):
@@ -16,7 +17,7 @@ class EngineUnreachableError(LocalCloudError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"no Docker Engine answers ({reason}); run docker/setup-machine.sh")
+        super().__init__(f"no Docker Engine answers ({reason}); run {resources.SETUP_MACHINE}")
 
 
 class ImageMissingError(LocalCloudError):
@@ -24,7 +25,7 @@ class ImageMissingError(LocalCloudError):
 
     def __init__(self, image: str) -> None:
         self.image = image
-        super().__init__(f"the server image {image} is missing; run docker/setup-machine.sh")
+        super().__init__(f"the server image {image} is missing; run {resources.SETUP_MACHINE}")
 
 
 class NoFreeNetworkError(LocalCloudError):

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from gantry.local import airflow_process, control, engine, errors, state
 
-DEMO = "demo"
-_OURS = re.compile(r"demo(-.+)?|(airflow|agent|servers|test|crash)-[0-9]+")
+_OURS = re.compile(r"demo(-.+)?|(airflow|agent|servers|test|crash|newcomer)-[0-9]+")
 """Names of the clouds of the project's own demo and tests. Clouds of other names belong to people."""
+
+_OF_A_TEST = re.compile(r"newcomer-(?P<pid>[0-9]+)")
+"""Names of demos that stand in the background for as long as the test that began them."""
 
 _SESSION, _PARENT = 3, 1  # of /proc/PID/stat, counted from the field after the name
 
@@ -40,6 +42,11 @@ class StillThereError(errors.LocalCloudError):
 def folder(name: str) -> Path:
     """Where a demo keeps everything. Always the same, so that the next run finds what is left of the last."""
     return state.directory(name) / "stage"
+
+
+def record(name: str) -> Path:
+    """Says that a demo stands in the background, and is nobody's remains."""
+    return state.directory(name) / "standing.json"
 
 
 def airflow_home(name: str) -> Path:
@@ -74,8 +81,8 @@ def remove(name: str) -> list[str]:
     found += control.down(name)
     # A task that was being killed may still write its log.
     shutil.rmtree(folder(name), ignore_errors=True)
-    with contextlib.suppress(FileNotFoundError):
-        (state.directory(name) / "server.log").unlink()
+    for file in (record(name), state.directory(name) / "server.log"):
+        file.unlink(missing_ok=True)
     return found
 
 
@@ -89,7 +96,7 @@ def left(name: str) -> list[str]:
 
 
 def remove_abandoned() -> list[str]:
-    """What demos and tests left whose own process is gone (`make clean`).
+    """What demos and tests left whose own process is gone (`make clean`). What stands in the background stays.
 
     Works without a Docker Engine too: then only processes can be left.
     """
@@ -107,7 +114,11 @@ def remove_abandoned() -> list[str]:
             *_served(),
         }
     for name in sorted(names):
-        if _OURS.fullmatch(name) and not any(_has_owner(pid) for pid in control.processes(name)):
+        if (
+            _OURS.fullmatch(name)
+            and not _stands(name)
+            and not any(_has_owner(pid) for pid in control.processes(name))
+        ):
             found += remove(name)
     return found
 
@@ -141,7 +152,13 @@ def _abandoned_homes() -> set[Path]:
         if variable.startswith(prefix)
         and (home := variable.removeprefix(prefix).decode(errors="replace")).startswith(ours)
     }
-    return {Path(home) for home in found}
+    return {home for home in map(Path, found) if not _stands(home.parents[1].name)}
+
+
+def _stands(name: str) -> bool:
+    """Whether a demo was put into the background and has not been ended."""
+    test = _OF_A_TEST.fullmatch(name)
+    return record(name).exists() and (test is None or Path("/proc", test["pid"]).exists())
 
 
 def _served() -> list[str]:

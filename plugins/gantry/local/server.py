@@ -73,11 +73,11 @@ def _running(
         os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
         from moto.moto_server import werkzeug_app  # noqa: PLC0415 (after the environment is set)
 
-        from gantry.local import ec2  # noqa: PLC0415 (it imports moto)
+        from gantry.local import account, ec2  # noqa: PLC0415 (they import moto)
 
         machines = engine.Machines(client, name, str(network.name))
         ec2.install(ec2.Ground(machines, image, threading.RLock(), workers))
-        vpc_id, subnet_id, security_group_id = ec2.furnish(region, str(cidr), image, PREPARED_IMAGE)
+        vpc_id, subnet_id, security_group_id = account.furnish(region, str(cidr), image, PREPARED_IMAGE)
 
         application: WSGIApplication = werkzeug_app.DomainDispatcherApplication(
             werkzeug_app.create_backend_app
@@ -101,7 +101,7 @@ def _running(
                 region=region,
                 access_key_id=access_key_id,
                 secret_access_key=secret_access_key,
-                ami=ec2.IMAGE_ID,
+                ami=account.IMAGE_ID,
                 vpc_id=vpc_id,
                 subnet_id=subnet_id,
                 security_group_id=security_group_id,

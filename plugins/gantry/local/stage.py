@@ -6,14 +6,15 @@ import dataclasses
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import gantry.definition
 from gantry import inventory, plan
 from gantry.cloud import servers
 from gantry.definition import models
-from gantry.local import airflow_process, control, errors, example, remains, rest, shop, state
+from gantry.local import airflow_process, control, errors, example, remains, shop, state
+from gantry.rest import client
 
 PORT = 8080
 DAG = "bookshop"
@@ -42,7 +43,7 @@ class Stage:
     cloud: state.EmbeddedCloud
     example: example.Example
     airflow: airflow_process.Airflow
-    api: rest.Api
+    api: client.Api
     definition: gantry.definition.Definition
 
     @property
@@ -101,16 +102,14 @@ def start(name: str, project: Path, say: Say, port: int | None = None) -> Stage:
     definition = gantry.definition.load(definition_file)
     for thing in remains.remove(name):
         say(f"removed what an earlier run left: {thing}")
-    clock = _Clock(say)
+    clock = Clock(say)
     cloud = control.up(name)
     clock.took(f"embedded cloud: EC2 and S3 answer on {cloud.endpoint_url}, Chef on {cloud.chef_server_url}")
     folder = remains.folder(name)
     prepared = example.prepare(cloud, include, folder / "example")
     clock.took("bookshop: archives and cookbooks uploaded, keys made")
-    airflow = airflow_process.start(
-        remains.airflow_home(name), dags, {**prepared.environment, **_PATIENCE}, port or _preferred_port()
-    )
-    api = rest.Api(airflow)
+    airflow = start_airflow(name, dags, prepared.environment, port)
+    api = airflow.api()
     clock.took(f"Airflow: {airflow.url}")
     for dag in (DAG, TERMINATE):
         api.await_dag(dag)
@@ -118,7 +117,16 @@ def start(name: str, project: Path, say: Say, port: int | None = None) -> Stage:
     return Stage(cloud, prepared, airflow, api, definition)
 
 
-class _Clock:
+def start_airflow(
+    name: str, dags: Path, environment: Mapping[str, str], port: int | None
+) -> airflow_process.Airflow:
+    """The demo's Airflow, on 8080 unless that is taken. Raises AirflowStartError."""
+    return airflow_process.start(
+        remains.airflow_home(name), dags, {**environment, **_PATIENCE}, port or _preferred_port()
+    )
+
+
+class Clock:
     """Tells how long each thing took."""
 
     def __init__(self, say: Say) -> None:
@@ -126,6 +134,7 @@ class _Clock:
         self._since = time.monotonic()
 
     def took(self, what: str) -> None:
+        """Say what has been done, and how long it took since the last thing."""
         now = time.monotonic()
         self._say(f"{now - self._since:5.1f} s  {what}")
         self._since = now

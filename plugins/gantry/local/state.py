@@ -9,7 +9,7 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 from urllib.parse import quote, urlencode
 
 import boto3
@@ -21,6 +21,7 @@ from gantry.local import errors
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.literals import BucketLocationConstraintType
     from types_boto3_secretsmanager import SecretsManagerClient
 
 DEFAULT_NAME = "gantry"
@@ -71,17 +72,19 @@ class EmbeddedCloud:
             f"aws://{quote(self.access_key_id, safe='')}:{quote(self.secret_access_key, safe='')}@/?{extra}"
         )
 
-    def aws_connection_json(self, conn_id: str = "aws_default") -> str:
-        """The Airflow connection as JSON, the value of `AIRFLOW_CONN_<CONN_ID>` (holds the secret key)."""
-        return json.dumps(
-            {
-                "conn_type": "aws",
-                "description": f"{conn_id}: the embedded cloud {self.name}",
-                "login": self.access_key_id,
-                "password": self.secret_access_key,
-                "extra": {"region_name": self.region, "endpoint_url": self.endpoint_url},
-            }
-        )
+    def aws_connection(self) -> dict[str, Any]:
+        """The Airflow connection of this cloud, as JSON has it (holds the secret key)."""
+        return {
+            "conn_type": "aws",
+            "description": f"the embedded cloud {self.name}",
+            "login": self.access_key_id,
+            "password": self.secret_access_key,
+            "extra": {"region_name": self.region, "endpoint_url": self.endpoint_url},
+        }
+
+    def aws_connection_json(self) -> str:
+        """The same as text, the value of `AIRFLOW_CONN_<CONN_ID>`."""
+        return json.dumps(self.aws_connection())
 
     def chef_connection(self) -> dict[str, Any]:
         """The Airflow connection of this cloud's Chef server, as JSON has it (holds two private keys)."""
@@ -97,6 +100,18 @@ class EmbeddedCloud:
                 "admin_key": (self.chef_keys / "admin.pem").read_text(),
             },
         }
+
+    def make_bucket(self, bucket: str) -> None:
+        """Make a bucket, unless it is there."""
+        s3 = self.client("s3")
+        if bucket in {each["Name"] for each in s3.list_buckets()["Buckets"]}:
+            return
+        if self.region == "us-east-1":
+            # The one region that may not be named.
+            s3.create_bucket(Bucket=bucket)
+        else:
+            region = cast("BucketLocationConstraintType", self.region)
+            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
 
     def chef_server(self) -> chef_server.ChefServer:
         """This cloud's Chef server, spoken to as its administrator."""

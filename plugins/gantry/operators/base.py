@@ -17,14 +17,18 @@ Result = dict[str, Any]
 """A task's XCom: plain JSON, no secrets. `started` and `ended` are ISO times, `servers` names."""
 
 
-def raise_for_airflow(error: errors.GantryError) -> NoReturn:
+def raise_for_airflow(error: errors.GantryError, *, retry: bool = False) -> NoReturn:
     """Fail the task in Airflow's terms: what cannot pass by itself is not tried again.
+
+    Args:
+        error: the cause.
+        retry: the definition wants every failure tried again.
 
     Raises:
         AirflowFailException: a retry would meet the same cause.
         AirflowException: a retry may succeed.
     """
-    if error.passing:
+    if error.passing or retry:
         raise AirflowException(str(error)) from None
     raise AirflowFailException(str(error)) from None
 
@@ -36,19 +40,26 @@ class StepOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:  # noqa: ANN401 - XComs are JSON
         """Carry the step out; see `perform`."""
+        run = runs.run_of(context)
         try:
-            return self.perform(context, runs.run_of(context))
+            return self.perform(context, run)
         except errors.GantryError as error:
-            raise_for_airflow(error)
+            raise_for_airflow(error, retry=_wants_retry(run, error))
 
-    def resume(self, context: Context, event: dict[str, Any]) -> None:  # noqa: ARG002 - Airflow's signature
+    def resume(self, context: Context, event: dict[str, Any]) -> None:
         """Fail with what the triggerer met. Success never comes here: the triggerer ends the task itself."""
         failures = [(str(message), bool(passing)) for message, passing in event["failures"]]
-        raise_for_airflow(drive.StepFailedError(failures))
+        error = drive.StepFailedError(failures)
+        raise_for_airflow(error, retry=_wants_retry(runs.run_of(context), error))
 
     def perform(self, context: Context, run: runs.Run) -> Any:  # noqa: ANN401 - XComs are JSON
         """What the step does. Raises GantryError."""
         raise NotImplementedError
+
+
+def _wants_retry(run: runs.Run, error: errors.GantryError) -> bool:
+    """Whether a failure on servers is tried again because the definition says so; other mistakes stay mistakes."""
+    return isinstance(error, drive.StepFailedError) and run.definition.retries_every_failure(run.step.kind)
 
 
 def result(context: Context, servers: list[str], **more: Any) -> Result:  # noqa: ANN401 - XComs are JSON

@@ -14,6 +14,7 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.INSTALL_DATASOURCES: services.InstallDatasourcesOperator,
     StepKind.CONFIGURE: services.ConfigureOperator,
     StepKind.RESTART: services.RestartOperator,
+    StepKind.CONFIGURE_REPLICANTS: services.ConfigureReplicantsOperator,
     StepKind.GRANT_ACCESS: services.GrantAccessOperator,
     StepKind.START_PROXY: services.StartProxyOperator,
     StepKind.FINISH_LAUNCH: finish.FinishLaunchOperator,

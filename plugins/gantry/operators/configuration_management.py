@@ -82,14 +82,14 @@ class CleanUpConfigurationManagementOperator(base.StepOperator):
         return base.result(context, [], skipped=skipped)
 
     def _clean_up(self, run: runs.Run, settings: models.Chef, *, last_try: bool) -> list[str]:
-        nodes = f"nodes and clients {names.server_name(run.definition.deployment, run.tier, names.Slot(1))} …"
+        nodes = f"nodes and clients {run.definition.name_of(run.tier, 1)} …"
         try:
             credentials = connections.chef_credentials(settings)
             if credentials.admin is None:
                 return [
                     f"{nodes} stay on {credentials.url}: connection {settings.connection} has no admin key"
                 ]
-            found = chef.forget(credentials, _possible_names(run.definition.deployment, run.tier))
+            found = chef.forget(credentials, possible_names(run.definition, run.tier))
         except errors.GantryError as error:
             # The servers are gone; a Chef server or a connection in trouble must not keep the termination from its end.
             if error.passing and not last_try:
@@ -99,6 +99,11 @@ class CleanUpConfigurationManagementOperator(base.StepOperator):
         return []
 
 
-def _possible_names(deployment: names.DeploymentName, tier: names.TierName) -> tuple[str, ...]:
-    slots = range(1, models.MOST_SERVERS + 1)
-    return tuple(names.server_name(deployment, tier, names.Slot(slot)) for slot in slots)
+def possible_names(definition: models.Definition, tier: names.TierName) -> tuple[names.ServerName, ...]:
+    """The names that servers of a tier can have had, with a larger maximum too.
+
+    Only those within today's maximum where the names do not tell the deployment: others may share the pattern.
+    """
+    if "deployment.name" not in definition.server_name:
+        return definition.names_of(tier)
+    return tuple(definition.name_of(tier, slot) for slot in range(1, models.MOST_SERVERS + 1))

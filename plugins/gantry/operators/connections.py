@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import pathlib
 import re
+from collections.abc import Iterable
 
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.log import mask_secret
 
-from gantry import errors, names
-from gantry.agent import facts, ssh
+from gantry import errors, inventory, names
+from gantry.agent import facts, ssh, tls
 from gantry.configuration_management import chef, chef_server
 from gantry.definition import models
 
@@ -64,6 +66,37 @@ def access(settings: models.Ssh) -> ssh.Access:
     return ssh.Access(_login(_get(settings.connection)), jump, settings.reconnect_for.total_seconds())
 
 
+def facts_of(
+    definition: models.Definition,
+    servers: inventory.Inventory,
+    services: Iterable[names.ServiceName],
+    balancers: Iterable[names.BalancerName] = (),
+) -> facts.Facts:
+    """What the files of these services and load balancers are made from. Reads only the secrets that they need.
+
+    Raises:
+        ConnectionFactError, UnknownConnectionError: what is missing, and where.
+    """
+    known = {name: definition.services[name] for name in services}
+    needed = {
+        (each.service, each.datasource)
+        for service in known.values()
+        for each in service.depends_on
+        if each.datasource is not None
+    } | {(name, datasource) for name, service in known.items() for datasource in service.datasources}
+    wanted = (
+        *(each.tls for each in known.values()),
+        *(definition.load_balancers[name].tls for name in balancers),
+    )
+    return facts.Facts(
+        definition,
+        servers,
+        accounts(definition, needed),
+        {name: _replication(each.replication) for name, each in known.items() if each.replication},
+        {each.connection: certificate(each.connection) for each in wanted if each is not None},
+    )
+
+
 def accounts(
     definition: models.Definition,
     needed: set[tuple[names.ServiceName, names.DatasourceName]],
@@ -111,6 +144,39 @@ def chef_from(connection: Connection) -> chef.Credentials:
         validator=validator,
         admin=admin,
     )
+
+
+def certificate(connection: names.ConnectionId) -> tls.Certificate:
+    """A certificate with its private key, from a connection of the type `tls`.
+
+    Raises:
+        ConnectionFactError, UnknownConnectionError: what is missing, and where; also that it is not valid today.
+    """
+    return certificate_from(_get(connection))
+
+
+def certificate_from(connection: Connection) -> tls.Certificate:
+    """What a connection of the type `tls` says. Raises as `certificate`."""
+    extra = connection.extra_dejson
+    key = connection.password or ""
+    if key:
+        mask_secret(key)
+    try:
+        found = tls.usable(key, str(extra.get("certificate") or ""), str(extra.get("chain") or ""))
+        tls.valid(found, datetime.datetime.now(tz=datetime.UTC))
+    except tls.UnusableCertificateError as error:
+        raise ConnectionFactError(connection.conn_id, error.reason) from None
+    # As it is written on the server: what a form has made of it looks different.
+    mask_secret(found.key)
+    return found
+
+
+def _replication(wanted: models.Replication) -> facts.ReplicationAccount:
+    found = _get(wanted.connection)
+    if not found.login or not found.password:
+        raise ConnectionFactError(wanted.connection, "replication needs a login and a password")
+    mask_secret(found.password)
+    return facts.ReplicationAccount(found.login, found.password)
 
 
 def _chef_key(connection: Connection, key: str, field: str) -> str:

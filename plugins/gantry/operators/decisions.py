@@ -125,6 +125,15 @@ def _restart(run: runs.Run) -> drive.Decide:
     return lambda target, applied: work.restart(known, run.service, run.server(target.name), applied)
 
 
+def _configure_replicants(run: runs.Run) -> drive.Decide:
+    """As `_configure`, on the servers that it leaves out."""
+    known = run.facts(run.service)
+    forced = run.service in run.redeploy
+    return lambda target, applied: work.configure_replicant(
+        known, run.service, run.server(target.name), applied, forced=forced
+    )
+
+
 def _grant_access(run: runs.Run) -> drive.Decide:
     """On the database's servers: the access for exactly the dependent's addresses."""
     known = run.facts(run.service)
@@ -139,16 +148,20 @@ def _grant_access(run: runs.Run) -> drive.Decide:
 def _start_proxy(run: runs.Run) -> drive.Decide:
     """On a balancer: every node of its service."""
     known = run.facts()
-    balancer = run.step.balancer
-    if balancer is None:
-        raise LookupError(f"{run.step.id} is about no load balancer")
+    balancer = _balancer(run)
     return lambda target, applied: work.start_proxy(known, balancer, run.server(target.name), applied.marks)
 
 
 def _stop_proxy(run: runs.Run) -> drive.Decide:
     """Whatever nodes the balancer knows."""
-    service = run.definition.services[run.service]
-    return lambda _, applied: work.stop_proxy(run.definition, service, applied.marks)
+    balancer = _balancer(run)
+    return lambda _, applied: work.stop_proxy(run.definition, balancer, applied.marks)
+
+
+def _balancer(run: runs.Run) -> names.BalancerName:
+    if run.step.balancer is None:
+        raise LookupError(f"{run.step.id} is about no load balancer")
+    return run.step.balancer
 
 
 def _stop_service(run: runs.Run) -> drive.Decide:
@@ -172,6 +185,7 @@ DECISIONS: dict[StepKind, Decision] = {
     StepKind.INSTALL_DATASOURCES: Decision(_install_datasources),
     StepKind.CONFIGURE: Decision(_configure, _check),
     StepKind.RESTART: Decision(_restart, _check),
+    StepKind.CONFIGURE_REPLICANTS: Decision(_configure_replicants, _check),
     StepKind.GRANT_ACCESS: Decision(_grant_access),
     StepKind.START_PROXY: Decision(_start_proxy),
     StepKind.STOP_PROXY: Decision(_stop_proxy),

@@ -58,10 +58,16 @@ def summary(run: runs.Run, found: status.DeploymentStatus, times: status.Timelin
             for name in definition.services_of(server.tier)
         )
         agent = found.agents.get(server.name, "?")
-        yield f"  {server.name:<28} {server.private_address or '-':<15} {server.instance_id} agent={agent} {services}"
+        public = f" public={server.public_address}" if server.public_address else ""
+        yield (
+            f"  {server.name:<28} {server.private_address or '-':<15} {server.instance_id}{public} agent={agent} "
+            f"{services}"
+        )
     for name, balancer in definition.load_balancers.items():
+        scheme = "https" if balancer.tls else definition.port_behind(balancer).protocol
         for server in run.inventory.of_tier(balancer.tier):
-            yield f"  load balancer {name}: http://{server.private_address}:{balancer.port}/ for {balancer.name}"
+            address = server.public_address or server.private_address
+            yield f"  load balancer {name}: {scheme}://{address}:{balancer.port}/ for {balancer.name}"
     yield "timeline"
     begun = times.span.started
     for each in times.phases:

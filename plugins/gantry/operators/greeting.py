@@ -92,14 +92,19 @@ class Greeter:
             # A new instance may not be listed for some seconds; one that is gone for good is not either.
             self._see(guest, "the cloud does not list it")
             return False
-        if server.state is not inventory.InstanceState.RUNNING or server.private_address is None:
+        if server.state is not inventory.InstanceState.RUNNING:
             self._see(guest, f"instance {server.instance_id} is {server.state}")
+            return False
+        address = server.ssh_address
+        if address is None:
+            kind = "public" if server.reached_in_public else "private"
+            self._see(guest, f"instance {server.instance_id} runs; the cloud has given it no {kind} address")
             return False
         host_key = server.host_key or await asyncio.to_thread(self._cloud.console_host_key, server)
         if host_key is None:
             self._see(guest, f"instance {server.instance_id} runs; no host key on its console yet")
             return False
-        target = ssh.Target(server.name, server.instance_id, server.private_address, host_key)
+        target = ssh.Target(server.name, server.instance_id, address, host_key)
         try:
             async with jobs.Agent(target, self._access).open() as session:
                 sent = await handshake.install_agent(session, server.name)
@@ -109,9 +114,7 @@ class Greeter:
             return False
         if server.host_key is None:
             await asyncio.to_thread(self._cloud.pin_host_key, server, host_key)
-        self._output(
-            guest.name, f"agent STARTING → RUNNING at {server.private_address} ({server.instance_id})"
-        )
+        self._output(guest.name, f"agent STARTING → RUNNING at {address} ({server.instance_id})")
         self._output(guest.name, f"agent scripts sent: {' '.join(sent) or 'none, all are up to date'}")
         guest.answered = True
         return True

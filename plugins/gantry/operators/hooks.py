@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from airflow.sdk import BaseHook
 
 from gantry import errors
@@ -37,3 +39,33 @@ class ChefHook(BaseHook):
         if not actors:
             return False, "The connection holds no key: neither a validation client nor an administrator."
         return True, f"{found.url} accepts the keys of {' and '.join(actor.name for actor in actors)}."
+
+
+class TlsHook(BaseHook):
+    """A certificate with its private key. The form's fields are declared in the provider's metadata.
+
+    Args:
+        tls_conn_id: the Airflow connection.
+    """
+
+    conn_name_attr = "tls_conn_id"
+    default_conn_name = "tls_default"
+    conn_type = "tls"
+    hook_name = "TLS certificate"
+
+    def __init__(self, tls_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.tls_conn_id = tls_conn_id
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Look whether the key fits the certificate, the chain follows it, and both are valid today; in words."""
+        try:
+            found = connections.certificate_from(self.get_connection(self.tls_conn_id))
+        except errors.GantryError as error:
+            return False, str(error)
+        left = found.ends - datetime.datetime.now(tz=datetime.UTC)
+        chain = "with its chain" if found.chain else "without a chain"
+        return True, (
+            f"The key fits the certificate for {', '.join(found.names) or 'no host name'} ({chain}), signed by "
+            f"{found.issuer}. It is valid until {found.ends:%Y-%m-%d}, {left.days} days from now."
+        )

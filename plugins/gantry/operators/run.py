@@ -97,18 +97,12 @@ class Run:
         return work.Download(url, found.version, sha256, lambda: self.objects.link(url))
 
     def facts(self, *services: names.ServiceName) -> facts.Facts:
-        """What the files of these services are made from. Reads only the accounts that they need."""
-        needed = {
-            (each.service, each.datasource)
-            for name in services
-            for each in self.definition.services[name].depends_on
-            if each.datasource is not None
-        } | {
-            (name, datasource)
-            for name in services
-            for datasource in self.definition.services[name].datasources
-        }
-        return facts.Facts(self.definition, self.inventory, connections.accounts(self.definition, needed))
+        """What the files of these services, and of the step's load balancer, are made from.
+
+        Reads only the secrets that they need. Raises as `connections.facts_of`.
+        """
+        balancers = () if self.step.balancer is None else (self.step.balancer,)
+        return connections.facts_of(self.definition, self.inventory, services, balancers)
 
 
 def run_of(context: Context) -> Run:
@@ -145,19 +139,22 @@ def targets(found: inventory.Inventory, wanted: list[names.ServerName]) -> list[
 
     Raises:
         LostServerError: one of them is not there any more.
+        NoAddressError: one of them lacks the address that it is reached by.
     """
     return [target(found.named(name), name) for name in wanted]
 
 
 def target(server: inventory.Server | None, name: names.ServerName) -> ssh.Target:
-    """The SSH side of one server. Raises LostServerError as `targets` does."""
+    """The SSH side of one server. Raises as `targets` does."""
     if server is None or server.state is not inventory.InstanceState.RUNNING:
         raise servers.LostServerError(name, None if server is None else server.state)
-    if server.host_key is None or server.private_address is None:
+    if server.host_key is None:
         raise servers.LostServerError(name, None)
+    if server.ssh_address is None:
+        raise servers.NoAddressError(server)
     return ssh.Target(
         name=server.name,
         instance_id=server.instance_id,
-        address=server.private_address,
+        address=server.ssh_address,
         host_key=server.host_key,
     )

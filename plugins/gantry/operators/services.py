@@ -24,6 +24,10 @@ class RestartOperator(server_step.ServerStepOperator):
     """The second half of the configuration where the datasource comes in between."""
 
 
+class ConfigureReplicantsOperator(server_step.ServerStepOperator):
+    """Configures and starts the copies of a replicated service, whose master runs by now."""
+
+
 class GrantAccessOperator(server_step.ServerStepOperator):
     """On the database's servers, opens the access for exactly the dependent's addresses."""
 

@@ -27,6 +27,7 @@ CONFIGURATION_MANAGEMENT_SCRIPTS: dict[type[models.Chef | models.Script], tuple[
     models.Script: ("downloadFile", "runConfigurationManagement-SCRIPT"),
 }
 CONFIGURE_SCRIPTS = ("configureService", "stopService", "startService", "awaitService")
+GRANT_SCRIPT = "grantDatabaseAccess"
 
 
 def launch_plan(definition: models.Definition) -> Plan:
@@ -37,8 +38,10 @@ def launch_plan(definition: models.Definition) -> Plan:
     is satisfied: datasource loaded, and its check says OK.
     """
     needed = depended_on(definition)
+    approval = _approve_step(definition)
     steps = [
-        *(step for tier in definition.tiers for step in _tier_steps(definition, tier)),
+        *approval,
+        *(step for tier in definition.tiers for step in _tier_steps(definition, tier, approval)),
         *(
             step
             for service in definition.services
@@ -68,10 +71,7 @@ def tier_servers(definition: models.Definition) -> tuple[TierServers, ...]:
             tier=name,
             fewest=tier.servers.min,
             most=tier.servers.max,
-            names=tuple(
-                names.server_name(definition.deployment, name, slot)
-                for slot in range(1, tier.servers.min + 1)
-            ),
+            names=definition.names_of(name)[: tier.servers.min],
         )
         for name, tier in definition.tiers.items()
     )
@@ -84,7 +84,17 @@ def depended_on(definition: models.Definition) -> frozenset[names.ServiceName]:
     )
 
 
-def _tier_steps(definition: models.Definition, tier: names.TierName) -> Iterator[Step]:
+def _approve_step(definition: models.Definition) -> tuple[Step, ...]:
+    """The question whether to launch at all, if the definition wants it asked."""
+    if definition.approval is None:
+        return ()
+    kind = StepKind.APPROVE
+    return (Step(id=step_id(DEPLOYMENT, kind), kind=kind, phase=Phase.PRE_LAUNCH, group=DEPLOYMENT),)
+
+
+def _tier_steps(
+    definition: models.Definition, tier: names.TierName, approval: tuple[Step, ...]
+) -> Iterator[Step]:
     """Scale up, handshake, configuration management, download and install."""
     group = Group(GroupKind.TIER, tier)
     configuration = definition.tiers[tier].launch_configuration
@@ -92,7 +102,7 @@ def _tier_steps(definition: models.Definition, tier: names.TierName) -> Iterator
     skipped = None
     if management is None:
         skipped = f"launch configuration {configuration!r} names no configuration management"
-    before: tuple[str, ...] = ()
+    before = tuple(step.id for step in approval)
     for kind, phase, scripts, reason in (
         (StepKind.SCALE_UP, Phase.SCALE_UP, (), None),
         (StepKind.HANDSHAKE, Phase.SCALE_UP, (), None),
@@ -154,13 +164,24 @@ def _service_steps(definition: models.Definition, name: names.ServiceName, phase
 
 
 def _service_work(service: models.Service) -> tuple[tuple[StepKind, tuple[str, ...]], ...]:
-    """What sets a service up, in the order that its archive wants."""
+    """What sets a service up, in the order that its archive wants.
+
+    Where it is replicated, this is its master; its replicants come when the master's check has said OK.
+    """
     load = (StepKind.INSTALL_DATASOURCES, DATASOURCE_SCRIPTS)
+    # A master that runs is opened for its replicants.
+    opened = () if service.replication is None else (GRANT_SCRIPT,)
+    replicants = () if service.replication is None else ((StepKind.CONFIGURE_REPLICANTS, CONFIGURE_SCRIPTS),)
     if not service.datasources:
         return ((StepKind.CONFIGURE, CONFIGURE_SCRIPTS),)
     if service.order == "datasource-first":
-        return (load, (StepKind.CONFIGURE, CONFIGURE_SCRIPTS))
-    return ((StepKind.CONFIGURE, CONFIGURE_SCRIPTS[:1]), load, (StepKind.RESTART, CONFIGURE_SCRIPTS[1:]))
+        return (load, (StepKind.CONFIGURE, (*CONFIGURE_SCRIPTS, *opened)), *replicants)
+    return (
+        (StepKind.CONFIGURE, CONFIGURE_SCRIPTS[:1]),
+        load,
+        (StepKind.RESTART, (*CONFIGURE_SCRIPTS[1:], *opened)),
+        *replicants,
+    )
 
 
 def _grant_step(definition: models.Definition, group: Group, target: names.ServiceName, phase: Phase) -> Step:
@@ -177,7 +198,7 @@ def _grant_step(definition: models.Definition, group: Group, target: names.Servi
         tier=definition.services[target].tier,
         service=target,
         peer=dependent,
-        scripts=("grantDatabaseAccess",),
+        scripts=(GRANT_SCRIPT,),
         upstream=(
             _service_ready(definition, target),
             step_id(Group(GroupKind.TIER, definition.services[dependent].tier), StepKind.SCALE_UP),

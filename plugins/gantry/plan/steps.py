@@ -15,6 +15,7 @@ from gantry.plan.phases import Phase
 class StepKind(enum.StrEnum):
     """What a step does. The value names its task."""
 
+    APPROVE = "approve"
     SCALE_UP = "scale_up"
     HANDSHAKE = "handshake"
     PREPARE_CONFIGURATION_MANAGEMENT = "prepare_configuration_management"
@@ -23,6 +24,7 @@ class StepKind(enum.StrEnum):
     INSTALL_DATASOURCES = "install_datasources"
     CONFIGURE = "configure"
     RESTART = "restart"
+    CONFIGURE_REPLICANTS = "configure_replicants"
     GRANT_ACCESS = "grant_access"
     START_PROXY = "start_proxy"
     FINISH_LAUNCH = "finish_launch"
@@ -43,11 +45,18 @@ PER_SERVER = frozenset(
         StepKind.INSTALL_DATASOURCES,
         StepKind.CONFIGURE,
         StepKind.RESTART,
+        StepKind.CONFIGURE_REPLICANTS,
         StepKind.GRANT_ACCESS,
         StepKind.START_PROXY,
     }
 )
 """Kinds whose work is dealt to the servers of the step's tier, several task instances side by side."""
+
+AFTER_EVERY_SERVER = frozenset({StepKind.CONFIGURE_REPLICANTS})
+"""Kinds that wait until the step before them is done on every server of the tier, and not only on their own."""
+
+BEFORE_ANY_SERVER = frozenset({StepKind.GRANT_ACCESS})
+"""Kinds that have to be done on every server of the tier before what comes after them begins on any."""
 
 
 class GroupKind(enum.StrEnum):

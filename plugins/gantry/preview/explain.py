@@ -156,7 +156,10 @@ def _configure(scene: Scene) -> Iterator[report.Change]:
         for reason in each.reasons
     ]
     # Without one, the file has been handed over by an earlier launch, and the service only wants a restart.
-    sent = next((each.content for each in scene.work.files if each.path.startswith(session.TEMPORARY)), None)
+    handed = {job.arguments[1] for job in scene.work.jobs if job.script == "putConfig"}
+    sent = next((each.content for each in scene.work.files if each.path in handed), None)
+    if all(job.script == "grantDatabaseAccess" for job in scene.work.jobs):
+        reasons.append("its replicants, or their account, have changed")
     if sent is not None and path in scene.state.unreadable:
         reasons.append(f"no diff: {path} {scene.state.unreadable[path]}")
     elif sent is not None:
@@ -251,6 +254,7 @@ _WORDS: dict[StepKind, Callable[[Scene], Iterator[report.Change]]] = {
     StepKind.INSTALL_SERVICES: _install_services,
     StepKind.INSTALL_DATASOURCES: _install_datasources,
     StepKind.CONFIGURE: _configure,
+    StepKind.CONFIGURE_REPLICANTS: _configure,
     StepKind.RESTART: _restart,
     StepKind.GRANT_ACCESS: _grant_access,
     StepKind.START_PROXY: _start_proxy,

@@ -81,6 +81,7 @@ class _Run(runs.Run):
         """As in a launch; the secrets in them are noted."""
         found = super().facts(*services)
         self.stage.secrets.update(account.password for account in found.accounts.values())
+        self.stage.secrets.update(account.password for account in found.replications.values())
         return found
 
 
@@ -235,7 +236,7 @@ def _interest(stage: Stage, tier: names.TierName) -> look.Interest:
         files=tuple(dict.fromkeys(path for each in asked for path in each.files)),
         configs=(
             *(work.service_config(each) for each in definition.services_of(tier).values()),
-            *(work.balancer_config(definition.services[each.service]) for each in balanced),
+            *(work.balancer_config(definition, each) for each in balanced),
         ),
     )
 

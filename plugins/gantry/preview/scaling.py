@@ -67,7 +67,7 @@ def scale(cloud: servers.Servers, definition: models.Definition, wanted: dict[st
         intended = servers.intend(found.of_tier(tier), count)
         actions |= {server.name: Action.RESUME for server in intended.resumed}
         for slot in intended.missing:
-            new = unknown.server(names.server_name(definition.deployment, tier, slot), tier, slot)
+            new = unknown.server(definition.name_of(tier, slot), tier, slot)
             every[new.name], actions[new.name] = new, Action.START
         image = functools.cache(lambda wanted=launch.image: cloud.image_id(wanted))
         if intended.missing:
@@ -93,6 +93,8 @@ def _differences(
     server: inventory.Server, launch: models.LaunchConfiguration, image: functools._lru_cache_wrapper[str]
 ) -> Iterator[str]:
     """How a server differs from what its launch configuration would make today."""
+    if server.host_key is not None and server.tagged_name not in (None, server.name):
+        yield f"is called {server.tagged_name} in the cloud; a launch renames it"
     try:
         wanted = image()
     except errors.GantryError as error:

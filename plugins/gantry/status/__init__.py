@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from gantry.status.deployment import DeploymentStatus, TierStatus
+from gantry.status.deployment import Approval, DeploymentStatus, TierStatus
+from gantry.status.history import RunKind, RunView, Standing, standing, was_running
 from gantry.status.states import deployment_status
-from gantry.status.tasks import Progress, TaskState, TaskView
+from gantry.status.tasks import Progress, TaskState, TaskView, progress
 from gantry.status.timeline import Link, PhaseTime, Span, StepTime, Timeline, timeline
 
 __all__ = [
+    "Approval",
     "DeploymentStatus",
     "Link",
     "PhaseTime",
     "Progress",
+    "RunKind",
+    "RunView",
     "Span",
+    "Standing",
     "StepTime",
     "TaskState",
     "TaskView",
     "TierStatus",
     "Timeline",
     "deployment_status",
+    "progress",
+    "standing",
     "timeline",
+    "was_running",
 ]

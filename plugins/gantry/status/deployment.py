@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Mapping
 
 from gantry import inventory as inventories
@@ -20,6 +21,14 @@ class TierStatus:
     wanted: int
 
 
+class Approval(enum.StrEnum):
+    """What became of the question whether to launch."""
+
+    AWAITED = "waiting for approval"
+    GIVEN = "approved"
+    REFUSED = "rejected"
+
+
 @dataclasses.dataclass(frozen=True)
 class DeploymentStatus:
     """The states of a deployment and its parts.
@@ -30,6 +39,8 @@ class DeploymentStatus:
             failed is `LAUNCHING` (or `MAINTENANCE`), failed at this phase.
         agents: a server that nobody has asked for yet, or that is gone on purpose, is absent.
         services: by service and server. Empty before the launch.
+        approval: None where nobody is asked, or not yet, or nobody answered in time. While it is awaited and after it
+            was refused, the deployment is what it was before the run.
         phases, steps: `NOT_APPLICABLE` where there is nothing to do, such as configuration management that
             no launch configuration names.
     """
@@ -42,6 +53,7 @@ class DeploymentStatus:
     services: Mapping[tuple[names.ServiceName, names.ServerName], ServiceState]
     phases: Mapping[Phase, tasks.Progress]
     steps: Mapping[str, tasks.Progress]
+    approval: Approval | None = None
 
     @property
     def not_applicable(self) -> tuple[Phase, ...]:
@@ -97,6 +109,10 @@ class Scene:
                 known.update(name for task in self.steps.tasks(step.id) for name in task.servers)
         # The names differ in the slot's number only.
         return tuple(sorted(known, key=lambda name: (len(name), name)))
+
+    def first_of(self, tier: names.TierName) -> names.ServerName:
+        """The server in a tier's first slot, which every launch has: the master of what is replicated there."""
+        return next(each.names[0] for each in self.plan.tiers if each.tier == tier)
 
     def instance(self, server: names.ServerName) -> inventories.Server | None:
         """What the cloud says about a server."""

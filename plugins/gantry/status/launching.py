@@ -7,7 +7,7 @@ import datetime
 
 from gantry import names
 from gantry.plan import AgentState, DeploymentState, GroupKind, Phase, ServiceState, Step, StepKind
-from gantry.status.deployment import DeploymentStatus, Scene, TierStatus
+from gantry.status.deployment import Approval, DeploymentStatus, Scene, TierStatus
 from gantry.status.tasks import Progress
 
 _CHECK = "awaitService"
@@ -28,21 +28,25 @@ def status(scene: Scene) -> DeploymentStatus:
         ),
         agents=agents,
         services={
-            (work.service, server): _service(scene, work, server)
+            (work.service, server): _service(scene, work.on(server, scene.first_of(work.tier)), server)
             for work in _works(scene)
             for server in scene.servers(work.tier)
             if server in agents
         },
         phases=scene.steps.phases(),
         steps=scene.steps.by_id(),
+        approval=_approval(scene),
     )
 
 
 def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | None]:
     """The deployment's state, the phase now running, the phase that failed."""
     progress = scene.steps.by_id()
-    if not any(each.has_begun for each in progress.values()):
-        return scene.before(), None, None
+    if not _has_begun(scene):
+        # Nobody was asked, or the answer is awaited, or it was no, or it came too late.
+        asked = Phase.PRE_LAUNCH if _approval(scene) is Approval.AWAITED else None
+        unanswered = [step.phase for step in _questions(scene) if progress[step.id] is Progress.FAILED]
+        return scene.before(), asked, min(unanswered, default=None)
     if _is_complete(scene):
         return DeploymentState.RUNNING, None, None
     state = DeploymentState.MAINTENANCE if scene.previously_running else DeploymentState.LAUNCHING
@@ -54,6 +58,29 @@ def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | No
     # Between two phases the one that comes next is shown, rather than none.
     running = min((phase for phase in unfinished if phase in begun), default=min(unfinished))
     return state, running, min(failures, default=None)
+
+
+def _questions(scene: Scene) -> list[Step]:
+    return [step for step in scene.plan if step.kind is StepKind.APPROVE]
+
+
+def _has_begun(scene: Scene) -> bool:
+    """Whether the run has touched the deployment. A question touches nothing."""
+    return any(
+        scene.steps.progress(step.id).has_begun for step in scene.plan if step.kind is not StepKind.APPROVE
+    )
+
+
+def _approval(scene: Scene) -> Approval | None:
+    for question in _questions(scene):
+        progress = scene.steps.progress(question.id)
+        if progress is Progress.IN_PROGRESS and not scene.run_ended:
+            return Approval.AWAITED
+        if progress is Progress.SUCCEEDED:
+            # A refusal succeeds and leaves out what follows.
+            after = [scene.steps.progress(step.id) for step in scene.plan if question.id in step.upstream]
+            return Approval.REFUSED if Progress.LEFT_OUT in after else Approval.GIVEN
+    return None
 
 
 def _is_complete(scene: Scene) -> bool:
@@ -112,22 +139,40 @@ def _began(scene: Scene) -> datetime.datetime | None:
 
 @dataclasses.dataclass(frozen=True)
 class _Work:
-    """What a service's state follows from: its own steps, and those of the services that it needs."""
+    """What a service's state follows from: its own steps, and those of the services that it needs.
+
+    Attributes:
+        replicants: the step that sets up the copies of a replicated service; `own` is its master's then.
+    """
 
     service: names.ServiceName
     tier: names.TierName
     install: Step
     own: tuple[Step, ...]
     needed: tuple[Step, ...]
+    replicants: Step | None = None
+
+    def on(self, server: names.ServerName, master: names.ServerName) -> _Work:
+        """The work as it is on one server."""
+        if self.replicants is None or server == master:
+            return self
+        # A copy waits for its master as a service waits for what it depends on.
+        return dataclasses.replace(self, own=(self.replicants,), needed=self.own[-1:])
 
 
 def _works(scene: Scene) -> list[_Work]:
     plan = scene.plan
     own: dict[names.ServiceName, list[Step]] = {}
+    replicants: dict[names.ServiceName, Step] = {}
     for step in plan:
         # A grant is work on the servers of another service.
-        if step.group.kind is GroupKind.SERVICE and step.kind is not StepKind.GRANT_ACCESS:
-            own.setdefault(names.ServiceName(step.group.name), []).append(step)
+        if step.group.kind is not GroupKind.SERVICE or step.kind is StepKind.GRANT_ACCESS:
+            continue
+        service = names.ServiceName(step.group.name)
+        if step.kind is StepKind.CONFIGURE_REPLICANTS:
+            replicants[service] = step
+        else:
+            own.setdefault(service, []).append(step)
     installs = {step.tier: step for step in plan if step.kind is StepKind.INSTALL_SERVICES}
     works = []
     for service, steps in own.items():
@@ -138,7 +183,7 @@ def _works(scene: Scene) -> list[_Work]:
         others = tuple(
             each for each in upstream if each.group.kind is GroupKind.SERVICE and each.group != steps[0].group
         )
-        works.append(_Work(service, tier, installs[tier], tuple(steps), others))
+        works.append(_Work(service, tier, installs[tier], tuple(steps), others, replicants.get(service)))
     return works
 
 

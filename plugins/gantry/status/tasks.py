@@ -154,8 +154,13 @@ def together(parts: Iterable[Progress]) -> Progress:
     return Progress.IN_PROGRESS if any(part.has_begun for part in each) else Progress.WAITING
 
 
+def progress(tasks: Iterable[TaskView]) -> Progress:
+    """The progress of a task, from its instances; waiting where there are none yet."""
+    parts = [_PROGRESS[task.state] for task in tasks if task.state is not TaskState.REMOVED]
+    return together(parts) if parts else Progress.WAITING
+
+
 def _of_step(step: Step, tasks: Iterable[TaskView]) -> Progress:
     if step.skipped is not None:
         return Progress.NOT_APPLICABLE
-    parts = [_PROGRESS[task.state] for task in tasks]
-    return together(parts) if parts else Progress.WAITING
+    return progress(tasks)

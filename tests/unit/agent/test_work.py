@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -241,7 +241,7 @@ def test_a_termination_takes_every_node_out_and_stops_what_is_installed(
     known = world.facts().definition
     machine = Machine()
     machine.carry_out(proxy(world, machine))
-    found = work.stop_proxy(known, known.services[APP], machine.marks)
+    found = work.stop_proxy(known, FRONT, machine.marks)
     assert [job.call for job in found.jobs] == ["stopProxy 10.0.0.21", "stopProxy 10.0.0.22"]
     machine.carry_out(found)
     assert machine.marks == {}
@@ -261,14 +261,19 @@ def every_step(world: World) -> Iterator[Work]:
     yield work.restart(known, DB, server, Applied({}))
     yield grant(world, Machine())
     yield proxy(world, Machine())
+    yield configure(world.with_tls(), Machine())
+    replicated = world.replicated()
+    for decide, name in ((work.configure, "database-1"), (work.configure_replicant, "database-2")):
+        yield decide(replicated.facts(), DB, replicated.server(name), Applied({}))
+    yield proxy(world.with_tls(), Machine())
 
 
 def test_no_argument_mark_or_name_holds_a_secret_and_every_secret_is_removed_by_the_job_that_reads_it(
     world: World,
 ) -> None:
     # A word that nothing else contains.
-    world = world.but(password="hunter2hunter2")
-    secrets = ("hunter2hunter2", "5ecre7", "X-Amz-Signature")
+    world = world.but(password="hunter2hunter2", replication_password="c0py-that")
+    secrets = ("hunter2hunter2", "5ecre7", "X-Amz-Signature", "pr1vate key", "c0py-that")
     seen = set()
     for found in every_step(world):
         for job in found.jobs:
@@ -317,3 +322,157 @@ def test_accounts_are_needed_only_where_they_are_used(world: World) -> None:
     known = dataclasses.replace(world.facts(), accounts={})
     assert proxy(world, Machine()).files == work.start_proxy(known, FRONT, world.server("proxy-1"), {}).files
     assert isinstance(known, facts.Facts)
+
+
+# --- what a definition says more of a service ----------------------------------------------------------------
+
+
+def test_a_further_port_is_balanced_beside_the_main_one_under_a_word_of_its_own(world: World) -> None:
+    ports = "    ports: {web: {port: 8000, protocol: http}, admin: {port: 8001, protocol: http}}\n"
+    text = world.text.replace("    port: 8000\n    protocol: http\n", ports)
+    back = "  back: {tier: proxy, service: app, service_port: admin, name: admin.example.com}\n"
+    world = world.but(text=text + back)
+    known, machine = world.facts(), Machine()
+    machine.carry_out(proxy(world, machine))
+    found = work.start_proxy(known, names.BalancerName("back"), world.server("proxy-1"), machine.marks)
+    assert found.jobs[0].call == "startProxy a1002.admin admin.example.com NONE 10.0.0.31 10.0.0.21 8001"
+    machine.carry_out(found)
+    machine.carry_out(work.stop_proxy(known.definition, FRONT, machine.marks))
+    assert sorted(machine.marks) == ["proxy/a1002.admin/10.0.0.21", "proxy/a1002.admin/10.0.0.22"]
+
+
+def test_scripts_are_told_a_services_own_customer_and_user(world: World) -> None:
+    own = "  db:\n    customer_id: c200\n    user_id: alice\n"
+    world = world.but(text=world.text.replace("  db:\n", own))
+    assert install(world, Machine()).jobs[0].arguments[-3:-1] == ("c200", "alice")
+    assert configure(world, Machine()).jobs[1].arguments == ("alice", "c200", "a1001")
+
+
+def renewed(world: World) -> World:
+    return world.but(certificate=dataclasses.replace(world.certificate, certificate="another one\n"))
+
+
+def test_a_service_is_configured_with_its_certificate_and_again_only_when_it_is_renewed(world: World) -> None:
+    world = world.with_tls()
+    machine = Machine()
+    found = configure(world, machine)
+    address, *paths = found.jobs[1].arguments[3:]
+    assert address == "db.example.com"
+    assert [path.rpartition(".")[2] for path in paths] == ["crt", "key", "chain"]
+    assert [file.path for file in found.files[1:]] == paths == list(found.jobs[1].remove)
+    machine.carry_out(found)
+    assert configure(world, machine) == Work()
+    assert machine.carry_out(configure(renewed(world), machine)) == CONFIGURED
+    elsewhere = world.but(text=world.text.replace("db.example.com", "sql.example.com"))
+    assert machine.carry_out(configure(elsewhere, machine)) == CONFIGURED
+
+
+def test_a_certificate_without_a_chain_is_two_files(world: World) -> None:
+    world = world.with_tls()
+    world = world.but(certificate=dataclasses.replace(world.certificate, chain=""))
+    assert len(configure(world, Machine()).jobs[1].arguments) == 6
+    assert len(proxy(world, Machine()).jobs[0].arguments) == 8
+
+
+def test_nodes_join_with_the_certificate_which_goes_with_the_last_of_them(world: World) -> None:
+    found = proxy(world.with_tls(), Machine())
+    paths = tuple(file.path for file in found.files[1:])
+    assert [path.rpartition(".")[2] for path in paths] == ["crt", "key", "chain"]
+    assert [job.arguments[6:] for job in found.jobs] == [paths, paths]
+    assert [job.remove for job in found.jobs] == [(), paths]
+    assert b"port.1.publicPort=443\n" in found.files[0].content
+    assert {job.name for job in found.jobs}.isdisjoint(
+        job.name for job in proxy(renewed(world.with_tls()), Machine()).jobs
+    )
+
+
+def test_no_certificate_is_sent_where_nobody_joins(world: World) -> None:
+    world = world.with_tls()
+    none = world.but(
+        addresses={name: at for name, at in world.addresses.items() if "application" not in name}
+    )
+    found = proxy(none, Machine())
+    assert (len(found.files), found.jobs) == (1, ())
+
+
+# --- replication ---------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Pair:
+    """A replicated database: its master and a replicant."""
+
+    world: World
+    master: Machine = dataclasses.field(default_factory=Machine)
+    replicant: Machine = dataclasses.field(default_factory=Machine)
+
+    def step(self, decide: Callable[..., Work]) -> tuple[list[str], list[str]]:
+        """What a step runs on the master, and on the replicant."""
+        known = self.world.facts()
+        master, replicant = (
+            machine.carry_out(decide(known, DB, self.world.server(server), machine.applied()))
+            for server, machine in (("database-1", self.master), ("database-2", self.replicant))
+        )
+        return master, replicant
+
+
+@pytest.fixture
+def pair(world: World) -> Pair:
+    return Pair(world.replicated())
+
+
+def test_the_master_is_configured_and_opened_before_the_replicants_have_their_turn(pair: Pair) -> None:
+    assert pair.step(work.configure) == ([*CONFIGURED, "grantDatabaseAccess"], [])
+    assert pair.step(work.configure_replicant) == ([], CONFIGURED)
+    assert pair.step(work.configure) == pair.step(work.configure_replicant) == ([], [])
+
+
+def test_with_configure_first_the_master_is_opened_after_its_restart(pair: Pair) -> None:
+    pair.world = pair.world.but(
+        text=pair.world.text.replace("    id: a1001\n", "    id: a1001\n    order: configure-first\n")
+    )
+    assert pair.step(work.configure) == (CONFIGURED[:2], [])
+    assert pair.step(work.restart) == ([*RESTARTED, "grantDatabaseAccess"], [])
+    assert pair.step(work.configure_replicant) == ([], CONFIGURED)
+
+
+def test_datasources_are_loaded_on_the_master_only(pair: Pair) -> None:
+    dumps = {CATALOG: archive("one", "s3://bookshop/datasource.sql")}
+    known = pair.world.facts()
+    scripts_on = [
+        scripts(work.install_datasources(known, DB, pair.world.server(server), dumps, {}))
+        for server in ("database-1", "database-2")
+    ]
+    assert scripts_on == [["installDataSource"], []]
+
+
+def test_access_is_granted_on_master_and_replicants_alike(pair: Pair) -> None:
+    known = pair.world.facts()
+    for server in ("database-1", "database-2"):
+        found = work.grant_access(known, DB, pair.world.server(server), APP, {})
+        assert scripts(found) == ["grantDatabaseAccess"]
+        assert f"serverId=bookshop-{server}\n".encode() in found.files[0].content
+
+
+def test_one_more_replicant_is_let_in_without_a_restart_of_the_master(pair: Pair, world: World) -> None:
+    pair.step(work.configure)
+    pair.step(work.configure_replicant)
+    pair.world = world.replicated(replicants=2)
+    assert pair.step(work.configure) == (["grantDatabaseAccess"], [])
+    assert pair.step(work.configure_replicant) == ([], [])
+
+
+def test_another_replication_password_reaches_both_sides(pair: Pair) -> None:
+    pair.step(work.configure)
+    pair.step(work.configure_replicant)
+    pair.world = pair.world.but(replication_password="another")
+    assert pair.step(work.configure) == (["grantDatabaseAccess"], [])
+    assert pair.step(work.configure_replicant) == ([], CONFIGURED)
+
+
+def test_a_replicant_has_as_long_for_its_copy_as_a_datasource_for_its_load(pair: Pair) -> None:
+    known = pair.world.facts()
+    found = work.configure_replicant(known, DB, pair.world.server("database-2"), Applied({}))
+    timeouts = {job.script: job.timeout for job in found.jobs}
+    assert timeouts["configureService"] == known.definition.timeouts.install_datasources.total_seconds()
+    assert timeouts["startService"] == known.definition.timeouts.configure.total_seconds()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gantry import definition, inventory, names
-from gantry.agent import facts
+from gantry.agent import facts, tls
 
 DEFINITION = """\
 deployment: bookshop
@@ -52,6 +52,18 @@ SERVERS = {
 PASSWORD = "pa=ss wo$rd'\"`\\#&é"
 
 
+TLS = names.ConnectionId("shop_tls")
+CERTIFICATE = tls.Certificate(
+    certificate="the certificate\n",
+    chain="the chain\n",
+    key="the pr1vate key\n",
+    names=("shop.example.com",),
+    issuer="CN=authority",
+    begins=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+    ends=datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC),
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class World:
     """The deployment, and how to imagine it otherwise."""
@@ -59,6 +71,8 @@ class World:
     text: str = DEFINITION
     addresses: Mapping[str, str | None] = dataclasses.field(default_factory=lambda: SERVERS)
     password: str = PASSWORD
+    replication_password: str = "copy=me"
+    certificate: tls.Certificate = CERTIFICATE
 
     def facts(self) -> facts.Facts:
         known = definition.loads(self.text)
@@ -67,7 +81,13 @@ class World:
             for service, each in known.services.items()
             for datasource in each.datasources
         }
-        return facts.Facts(known, inventory.Inventory(tuple(map(self.server, self.addresses))), accounts)
+        replications = {
+            service: facts.ReplicationAccount("copier", self.replication_password)
+            for service, each in known.services.items()
+            if each.replication
+        }
+        servers = inventory.Inventory(tuple(map(self.server, self.addresses)))
+        return facts.Facts(known, servers, accounts, replications, {TLS: self.certificate})
 
     def server(self, short: str) -> inventory.Server:
         """`application-2`"""
@@ -82,6 +102,23 @@ class World:
             launched_at=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
             private_address=self.addresses[short],
         )
+
+    def replicated(self, *, replicants: int = 1) -> World:
+        """The same deployment with a replicated database."""
+        tier = "database:    {launch_configuration: debian, servers: 1}"
+        text = self.text.replace(tier, tier.replace("1}", "{min: 2, max: 4}}"))
+        text = text.replace(
+            "    datasources:\n", "    replication: {connection: bookshop_replication}\n    datasources:\n"
+        )
+        more = {f"database-{slot}": f"10.0.0.{10 + slot}" for slot in range(2, 2 + replicants)}
+        first = {"database-1": self.addresses["database-1"]}
+        return self.but(text=text, addresses={**first, **more, **self.addresses})
+
+    def with_tls(self) -> World:
+        """The same deployment with a certificate for the database and one for the balancer."""
+        address = "    tls: {connection: shop_tls, address: db.example.com}\n"
+        text = self.text.replace("    id: a1001\n", f"    id: a1001\n{address}")
+        return self.but(text=text.replace("port: 80,", "tls: {connection: shop_tls},"))
 
     def but(self, **changes: Any) -> World:
         return dataclasses.replace(self, **changes)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests import certificates
 
 from .server import Result, Server, is_running, until
 
@@ -330,6 +331,54 @@ def test_https_ends_at_the_balancer(balancer: Server, nodes: list[Node]) -> None
     broken = balancer.write("broken.pem", "no key")
     assert join(balancer, SHOP, nodes[1], cert, broken).code == 21
     assert ask(port, scheme="https").split()[0] == nodes[0].port
+
+
+@pytest.fixture
+def secure_node(tmp_path: Path) -> Iterator[Node]:
+    """A node that speaks HTTPS itself, with a certificate that nobody trusts."""
+    signed = certificates.sign("node.test")
+    path = tmp_path / "node.pem"
+    path.write_text(signed.pem + signed.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    with Node(("127.0.0.4", 0), Handler) as node:
+        node.socket = context.wrap_socket(node.socket, server_side=True)
+        threading.Thread(target=node.serve_forever, daemon=True).start()
+        yield node
+        node.shutdown()
+
+
+def shown_certificate(port: int) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", port))
+
+
+def test_https_of_the_nodes_is_passed_through_or_spoken_with_the_balancers_own_certificate(
+    balancer: Server, secure_node: Node, tmp_path: Path
+) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port, "port.1.protocol=https\n")
+    assert join(balancer, SHOP, secure_node).code == 0
+    assert ask(port, scheme="https").split()[0] == secure_node.port
+    assert shown_certificate(port) in (tmp_path / "node.pem").read_text()
+
+    own = certificates.sign("shop.test")
+    cert, key = balancer.write("cert.pem", own.pem), balancer.write("key.pem", own.key_pem)
+    assert join(balancer, SHOP, secure_node, cert, key).code == 0
+    assert ask(port, scheme="https").split()[::2] == [secure_node.port, "https"]
+    assert shown_certificate(port) == own.pem
+
+
+def test_a_renewed_certificate_is_shown_and_the_same_one_changes_nothing(
+    balancer: Server, nodes: list[Node]
+) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port)
+    for number in range(2):
+        own = certificates.sign("shop.test")
+        files = balancer.write("cert.pem", own.pem), balancer.write("key.pem", own.key_pem)
+        assert join(balancer, SHOP, nodes[0], *files).code == 0, number
+        assert shown_certificate(port) == own.pem
+    assert "has this configuration already" in join(balancer, SHOP, nodes[0], *files).err
 
 
 def test_another_balancers_helper_can_be_put_in_place(server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import pathlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -30,7 +31,11 @@ Gantry = Callable[..., Answer]
 
 
 @pytest.fixture
-def gantry(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Gantry:
+def gantry(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> Gantry:
+    # Nobody's own profile plays a part.
+    monkeypatch.setenv("GANTRY_PROFILES", str(tmp_path / "profiles.toml"))
     monkeypatch.delenv("GANTRY_DEFINITIONS", raising=False)
     # As wide as a terminal that breaks no line of help.
     monkeypatch.setenv("COLUMNS", "200")

@@ -44,6 +44,17 @@ def test_the_path_of_an_overlay_means_its_base_in_that_environment(folder: pathl
     assert (found.definition.deployment, found.definition.description) == ("bookshop", "For real")
 
 
+def test_the_name_that_an_overlay_gives_means_that_environment(folder: pathlib.Path) -> None:
+    overlay = folder / "library" / "library.live.yaml"
+    overlay.write_text("deployment: library-live\n")
+    found = definitions.find("library-live", folder)
+    assert (found.definition.deployment, found.environment) == ("library-live", "live")
+    assert definitions.environments("", "library-live", folder) == ["live"]
+    # One that repeats the definition's own name changes nothing about what that name means.
+    (folder / "library" / "library.test.yaml").write_text("deployment: library\n")
+    assert definitions.find("library", folder).environment is None
+
+
 def test_an_unknown_name_is_answered_with_the_nearest(folder: pathlib.Path) -> None:
     with pytest.raises(definitions.UnknownDeploymentError) as caught:
         definitions.find("bokshop", folder)

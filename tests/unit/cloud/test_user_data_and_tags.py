@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from gantry import names
-from gantry.cloud import errors, servers, tags, user_data
+from gantry.cloud import errors, requests, tags, user_data
 from gantry.definition import models
 
 if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import InstanceTypeDef
 
-SHOP, DB = names.DeploymentName("bookshop"), names.TierName("database")
+DB = names.TierName("database")
 AWS = names.ConnectionId("aws_default")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMIyA7C7cS2dJ4eS1v9bG5d0u1LxDE5j5V1f5k6l7m8n"
 
@@ -104,8 +104,8 @@ def instance(index: int = 0, **changed: str | None) -> InstanceTypeDef:
     }
 
 
-def test_an_instance_knows_its_slot_by_its_place_in_the_batch() -> None:
-    assert [tags.server(instance(index)).name for index in (0, 1)] == [
+def test_an_instance_knows_its_slot_by_its_place_in_the_batch(bookshop: models.Definition) -> None:
+    assert [tags.server(bookshop, instance(index)).name for index in (0, 1)] == [
         "bookshop-database-2",
         "bookshop-database-5",
     ]
@@ -122,16 +122,16 @@ def test_an_instance_knows_its_slot_by_its_place_in_the_batch() -> None:
     ],
 )
 def test_tags_that_somebody_changed_are_named_with_their_instance(
-    found: InstanceTypeDef, problem: str
+    found: InstanceTypeDef, problem: str, bookshop: models.Definition
 ) -> None:
     with pytest.raises(tags.UnreadableTagsError, match=problem) as unreadable:
-        tags.server(found)
+        tags.server(bookshop, found)
     assert "i-1" in str(unreadable.value)
 
 
-def test_the_slots_of_the_largest_batch_fit_into_a_tag_of_ec2() -> None:
-    highest = range(models.MOST_SERVERS - servers.LARGEST_BATCH + 1, models.MOST_SERVERS + 1)
-    for tag in tags.of_batch(SHOP, DB, [names.Slot(slot) for slot in highest]):
+def test_the_slots_of_the_largest_batch_fit_into_a_tag_of_ec2(bookshop: models.Definition) -> None:
+    highest = range(models.MOST_SERVERS - requests.LARGEST_BATCH + 1, models.MOST_SERVERS + 1)
+    for tag in tags.of_batch(bookshop, DB, [names.Slot(slot) for slot in highest]):
         assert len(tag["Value"]) <= 256
 
 

@@ -102,11 +102,11 @@ def test_what_a_template_renders_cannot_leave_its_value() -> None:
     assert json.loads(content)["run_list"] == ["role[web]", "recipe[base::users]"]
 
 
-def test_a_template_that_asks_for_more_is_an_error_with_its_place() -> None:
-    known = read(hosts='x: ["{{ peers }}"]\n        hosts')
+def test_a_template_that_cannot_be_rendered_is_an_error_with_its_place() -> None:
+    known = read(hosts='x: ["{{ 1 / (server.slot - 1) }}"]\n        hosts')
     with pytest.raises(manager.AttributeTemplateError) as raised:
         managed(known=known).prepare(SERVER, NEW)
-    assert str(raised.value).startswith("tiers.web.attributes.nginx.x[0]: 'peers' is undefined\n")
+    assert str(raised.value).startswith("tiers.web.attributes.nginx.x[0]: division by zero\n")
 
 
 def test_settings_become_lines_of_ruby() -> None:

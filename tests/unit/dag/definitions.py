@@ -10,6 +10,9 @@ launch_configurations: {debian: {image: ami-1, ssh: {connection: shop_ssh}}}
 WEB = "tiers: {web: {launch_configuration: debian, servers: 1}}\n"
 
 
+REPLICATED = ", replication: {connection: r}"
+
+
 def service(number: int, tier: str, needs: str = "", data: str = "", more: str = "") -> str:
     datasources = f"{{{data}: {{dump: s3://shop/x.sql, connection: x}}}}" if data else "{}"
     return (
@@ -40,4 +43,11 @@ ODD = {
     + WEB
     + f"services: {{db: {service(1, 'web', data='main', more=', order: configure-first')}}}\n",
     "a tier without services": HEAD + WEB,
+    "a replicated database": HEAD
+    + "tiers: {data: {launch_configuration: debian, servers: 3}, web: {launch_configuration: debian, servers: 2}}\n"
+    + f"services: {{db: {service(1, 'data', data='main', more=REPLICATED)},"
+    + f" app: {service(2, 'web', 'db.main')}, beside: {service(3, 'data', 'db.main')}}}\n",
+    "a replicated database, configure first": HEAD
+    + "tiers: {data: {launch_configuration: debian, servers: 3}}\n"
+    + f"services: {{db: {service(1, 'data', data='main', more=f'{REPLICATED}, order: configure-first')}}}\n",
 }

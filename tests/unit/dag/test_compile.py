@@ -89,6 +89,15 @@ def test_a_grant_is_waited_for_on_every_server_also_where_the_dependent_stands_o
                 assert mapped_group(dag, before) != mapped_group(dag, after)
 
 
+def test_replicants_wait_for_the_master_and_not_for_their_own_servers_turn_alone() -> None:
+    for name in ("a replicated database", "a replicated database, configure first"):
+        (found, dag), _ = both(TEXTS[name])
+        before = found.by_id["service-db.configure_replicants"].upstream
+        assert before
+        for step in before:
+            assert mapped_group(dag, step) != mapped_group(dag, "service-db.configure_replicants")
+
+
 def test_tiers_services_and_balancers_are_groups_with_names_that_people_know(bookshop: DAG) -> None:
     groups = bookshop.task_group_dict
     assert {
@@ -221,6 +230,28 @@ def test_building_reads_nothing_but_the_definition(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(pathlib.Path, "open", noting)
     assert len(deployment_dags(BOOKSHOP)) == 2
     assert opened <= {"bookshop.yaml", "launch.md.jinja", "terminate.md.jinja"}
+
+
+def test_a_loader_chooses_environment_and_variables() -> None:
+    launch, terminate = deployment_dags(
+        BOOKSHOP, environment="production", variables={"host": "x.example.com"}
+    )
+    assert (launch.dag_id, terminate.dag_id) == ("bookshop-production", "bookshop-production.terminate")
+    assert timetable(launch)["__var"]["expression"] == "0 4 * * 0"
+    servers = launch.params.get_param("servers_application")
+    assert (servers.value, servers.schema["maximum"]) == (3, 12)
+    assert "x.example.com" in str(launch.doc_md)
+
+
+def test_a_task_s_process_builds_the_dag_of_the_task_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = deployment_dags(BOOKSHOP)
+    for wanted in range(2):
+        # What Airflow's own context manager sets; that one forgets to take it away again.
+        monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", whole[wanted].dag_id)
+        found = deployment_dags(BOOKSHOP)
+        assert [dag.dag_id for dag in found] == [dag.dag_id for dag in whole]
+        assert serialized(found[wanted]) == serialized(whole[wanted])
+        assert found[1 - wanted].tasks == []
 
 
 def test_the_definition_is_not_in_the_serialized_dag(bookshop: DAG) -> None:

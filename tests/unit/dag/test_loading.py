@@ -77,6 +77,9 @@ def test_a_broken_definition_is_one_error_that_begins_with_its_place_and_hides_n
     assert file.endswith("broken.py")
     assert "broken.yaml:8:71: the services depend on each other in a circle" in message
     assert message.split(":")[0].endswith("broken.yaml")
+    _, line, carets = message.splitlines()
+    assert line.startswith("   8 |   app: {id: a1")
+    assert line[carets.index("^")] == "["
     assert loaded["dags"] == ["bookshop", "bookshop.terminate"]
 
 

@@ -30,7 +30,13 @@ def test_the_bookshop_of_the_launch_page_is_read(bookshop: definition.Definition
     ids=lambda path: path.stem,
 )
 def test_every_definition_that_is_shipped_is_good(path: pathlib.Path) -> None:
-    definition.load(path)
+    base = definition.overlaid(path)
+    if base is None:
+        definition.load(path)
+    else:
+        environment = path.stem.rpartition(".")[2]
+        # Deployments of all environments live side by side in one Airflow.
+        assert definition.load(base, environment=environment).deployment != definition.load(base).deployment
 
 
 @pytest.mark.parametrize(
@@ -142,3 +148,27 @@ def test_whatever_is_put_anywhere_is_read_or_refused_with_its_place(bookshop_tex
 def test_no_text_whatsoever_brings_the_reader_down(text: str) -> None:
     with pytest.raises(definition.DefinitionError):
         definition.loads(text)
+
+
+def test_several_ports_tls_and_replication_are_read_and_survive_their_own_writing_down(
+    bookshop_text: str,
+) -> None:
+    text = bookshop_text.replace(
+        "    port: 8000\n",
+        "    ports: {web: {port: 8000, protocol: http}, admin: {port: 8001}}\n"
+        "    tls: {connection: shop_tls, address: shop.example.com}\n",
+    ).replace("port: 80, name", "tls: {connection: shop_tls}, name")
+    read = definition.loads(text.replace("a1001\n", "a1001\n    replication: {connection: copies}\n"))
+    (app,) = [service for service in read.services.values() if service.id == "a1002"]
+    (front,) = read.load_balancers.values()
+    assert [each.port for each in app.listens] == [8000, 8001]
+    assert (app.main_port, read.port_behind(front).port, front.port) == (8000, 8000, 443)
+    # A trigger gets the definition as JSON.
+    assert definition.Definition.model_validate(read.model_dump(mode="json")) == read
+
+
+def test_https_on_a_port_of_ones_own_and_http_on_the_usual_one(bookshop_text: str) -> None:
+    text = bookshop_text.replace("port: 80, name", "port: 8443, tls: {connection: shop_tls}, name")
+    assert [each.port for each in definition.loads(text).load_balancers.values()] == [8443]
+    text = bookshop_text.replace("port: 80, name", "name")
+    assert [each.port for each in definition.loads(text).load_balancers.values()] == [80]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import http.server
-import io
 import os
 import subprocess
 import sys
@@ -14,76 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from gantry import definition, inventory, plan, status
-from gantry.local import inside, picture, remains, shop, verify, watch
-
-TRIGGERED = datetime.datetime(2026, 11, 20, 4, 0, tzinfo=datetime.UTC)
-SHORT = """\
-deployment: short
-cloud: {region: eu-central-1}
-launch_configurations: {debian: {image: ami-1, ssh: {connection: x}}}
-tiers: {only: {launch_configuration: debian, servers: 1}}
-"""
-PLAN = plan.launch_plan(definition.loads(SHORT, "short.yaml"))
-ORDER = [step.id for step in PLAN if step.skipped is None]
-
-
-def moment(done: int, *, working: bool, run_state: str = "running") -> watch.Moment:
-    """A run in which so many steps are done, each taking two seconds, and perhaps one is being worked on."""
-    tasks = []
-    for number, step in enumerate(ORDER[: done + working]):
-        begun = TRIGGERED + datetime.timedelta(seconds=2 * number)
-        is_done = number < done
-        tasks.append(
-            status.TaskView(
-                step,
-                -1,
-                status.TaskState.SUCCESS if is_done else status.TaskState.RUNNING,
-                begun,
-                begun + datetime.timedelta(seconds=2) if is_done else None,
-            )
-        )
-    found = inventory.Inventory(())
-    return watch.Moment(
-        plan=PLAN,
-        tasks=tuple(tasks),
-        found=found,
-        status=status.deployment_status(PLAN, tasks, found, run_ended=run_state != "running"),
-        times=status.timeline(PLAN, tasks),
-        run_state=run_state,
-        triggered=TRIGGERED,
-    )
-
-
-def test_without_a_terminal_each_change_is_one_line() -> None:
-    output = io.StringIO()
-    with picture.shown(Console(file=output), watch.Moment.phases) as show:
-        for _ in range(3):
-            show(moment(0, working=True))
-        show(moment(2, working=True))
-        show(moment(len(ORDER), working=False, run_state="success"))
-    told = [line.partition("s  ")[2] for line in output.getvalue().splitlines()]
-    about_scale_up = [line.split()[3] for line in told if line.startswith("1 scale up")]
-    assert about_scale_up == ["working", "done"]
-    assert sum(line.startswith("deployment short is LAUNCHING") for line in told) == 1
-
-
-def test_a_terminal_gets_a_table_with_servers_and_times() -> None:
-    output = io.StringIO()
-    console = Console(file=output, force_terminal=True, width=140)
-    with picture.shown(console, watch.Moment.phases) as show:
-        show(moment(1, working=True))
-    assert "only-1" in output.getvalue()
-    assert "2 prepare configuration management" in output.getvalue()
-
-
-def test_the_end_says_where_the_time_went() -> None:
-    ended = moment(len(ORDER), working=False, run_state="success")
-    (path,) = picture.where_the_time_went(ended)
-    assert path.startswith("critical path: tier-only.scale_up 2.0 s → tier-only.handshake 2.0 s")
-    assert ended.seconds() == 2 * len(ORDER)
+from gantry.local import inside, remains, shop, verify
 
 
 class _Balancer(http.server.BaseHTTPRequestHandler):

@@ -94,7 +94,9 @@ def test_what_is_missing_is_named_without_its_content(
 
 
 def test_the_provider_declares_the_type_and_its_hook() -> None:
-    (declared,) = get_provider_info()["connection-types"]
+    declared = next(
+        each for each in get_provider_info()["connection-types"] if each["connection-type"] == "chef"
+    )
     assert declared["connection-type"] == hooks.ChefHook.conn_type
     assert declared["hook-class-name"] == f"{hooks.ChefHook.__module__}.{hooks.ChefHook.__qualname__}"
     assert declared["conn-fields"]["admin_key"]["schema"]["format"] == "password"

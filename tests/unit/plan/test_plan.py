@@ -26,7 +26,8 @@ def deployment(
 ) -> str:
     """A definition's text. `tiers` without services are extra, those in `bare` have no Chef.
 
-    A service may have `tier` (else its own), `needs` (depends_on), `data` (its datasources' names), `order`.
+    A service may have `tier` (else its own), `needs` (depends_on), `data` (its datasources' names), `order`,
+    `replication`.
     """
     bare = set(bare)
     used = dict.fromkeys([*tiers, *(each.get("tier", name) for name, each in services.items())])
@@ -46,6 +47,7 @@ def deployment(
                 "port": 8000 + number,
                 "depends_on": list(each.get("needs", ())),
                 "order": each.get("order", "datasource-first"),
+                "replication": each.get("replication"),
                 "datasources": {
                     data: {"dump": f"s3://shop/{data}.sql", "connection": data}
                     for data in each.get("data", ())
@@ -215,6 +217,25 @@ def test_archives_that_want_configuration_first_get_it_first() -> None:
     assert kinds(without_data, "service-db") == [StepKind.CONFIGURE]
 
 
+def replicated(**more: Any) -> plan.Plan:
+    return launch(
+        deployment(
+            {"db": {"data": ["x"], "replication": {"connection": "r"}, **more}, "app": {"needs": ["db.x"]}}
+        )
+    )
+
+
+@pytest.mark.parametrize("order", ["datasource-first", "configure-first"])
+def test_replicants_come_when_the_masters_check_says_ok_and_dependents_when_theirs_does(order: str) -> None:
+    found = replicated(order=order)
+    master, replicants = [step for step in found if plan.group_id(step.group) == "service-db"][-2:]
+    assert master.scripts[-2:] == ("awaitService", "grantDatabaseAccess")
+    assert (replicants.kind, replicants.upstream) == (StepKind.CONFIGURE_REPLICANTS, (master.id,))
+    assert replicants.scripts == ("configureService", "stopService", "startService", "awaitService")
+    assert "service-db.configure_replicants" in found.by_id["service-app.grant_access_on_db"].upstream
+    assert "service-db.configure_replicants" in found.by_id["service-app.configure"].upstream
+
+
 def test_each_balancer_waits_for_its_own_service_and_its_own_tier() -> None:
     found = launch(
         deployment(
@@ -293,10 +314,12 @@ def acyclic(draw: strategies.DrawFn) -> str:
         needs = (
             draw(strategies.lists(strategies.sampled_from(known), unique=True, max_size=3)) if known else []
         )
+        data = draw(strategies.lists(strategies.sampled_from(["x", "y"]), unique=True))
         services[f"s{number}"] = {
             "tier": f"t{draw(strategies.integers(0, 3))}",
             "needs": needs,
-            "data": draw(strategies.lists(strategies.sampled_from(["x", "y"]), unique=True)),
+            "data": data,
+            "replication": draw(strategies.sampled_from([None, {"connection": "r"}])) if data else None,
             "order": draw(strategies.sampled_from(["datasource-first", "configure-first"])),
         }
     # The order of a file means nothing: what is needed may stand below what needs it.
@@ -328,7 +351,8 @@ def test_every_plan_of_every_deployment_keeps_its_promises(text: str) -> None:
             assert {ends[name].id for name in awaited if name} <= before(found, step.id)
         granted = {step.service for step in own if step.kind is StepKind.GRANT_ACCESS}
         assert granted == {each.service for each in service.depends_on if each.datasource}
-        assert ends[name].scripts[-1] == "awaitService"
+        # A master is opened for its replicants after that; its dependents wait for them.
+        assert "awaitService" in ends[name].scripts
     for balancer, each in read.load_balancers.items():
         assert ends[each.service].id in before(found, f"balancer-{balancer}.start_proxy")
     for before_, after in found.edges:

@@ -7,8 +7,10 @@ examples: the reference and the JSON Schema are made from them.
 
 from __future__ import annotations
 
-from gantry.definition.models.definition import Definition
-from gantry.definition.models.runs import LARGEST_FAN_OUT, SMALLEST_FAN_OUT, Timeouts
+from gantry.definition.models.definition import SERVER_NAME, Definition
+from gantry.definition.models.machines import LARGEST_USER_DATA, LONGEST_TAG_KEY, MOST_TAGS, Network, Volume
+from gantry.definition.models.notices import Approval, AssignedUser, Deadline, Notifier
+from gantry.definition.models.runs import LARGEST_FAN_OUT, SMALLEST_FAN_OUT, StepSettings, Timeouts
 from gantry.definition.models.servers import (
     MOST_SERVERS,
     Chef,
@@ -20,26 +22,50 @@ from gantry.definition.models.servers import (
     Ssh,
     Tier,
 )
-from gantry.definition.models.services import Datasource, Dependency, LoadBalancer, Service
+from gantry.definition.models.services import (
+    BalancerTls,
+    Datasource,
+    Dependency,
+    LoadBalancer,
+    Replication,
+    Service,
+    ServicePort,
+    ServiceTls,
+)
 from gantry.definition.models.variables import Variable
 
 __all__ = [
     "LARGEST_FAN_OUT",
+    "LARGEST_USER_DATA",
+    "LONGEST_TAG_KEY",
     "MOST_SERVERS",
+    "MOST_TAGS",
+    "SERVER_NAME",
     "SMALLEST_FAN_OUT",
+    "Approval",
+    "AssignedUser",
+    "BalancerTls",
     "Chef",
     "Cloud",
     "Converge",
     "Datasource",
+    "Deadline",
     "Definition",
     "Dependency",
     "LaunchConfiguration",
     "LoadBalancer",
+    "Network",
+    "Notifier",
+    "Replication",
     "Script",
     "ServerCount",
     "Service",
+    "ServicePort",
+    "ServiceTls",
     "Ssh",
+    "StepSettings",
     "Tier",
     "Timeouts",
     "Variable",
+    "Volume",
 ]

@@ -9,6 +9,7 @@ import pydantic
 from pydantic import Field
 
 from gantry import names
+from gantry.definition import template_facts
 from gantry.definition.fields import (
     BalancerName,
     ConfigurationName,
@@ -21,10 +22,14 @@ from gantry.definition.fields import (
     UserId,
     VariableName,
 )
-from gantry.definition.models import runs
+from gantry.definition.models import notices, runs
 from gantry.definition.models.servers import Cloud, LaunchConfiguration, Tier
-from gantry.definition.models.services import LoadBalancer, Service
+from gantry.definition.models.services import LoadBalancer, Service, ServicePort
 from gantry.definition.models.variables import Variable
+
+SERVER_NAME = "{{ deployment.name }}-{{ tier.name }}-{{ server.slot }}"
+LONGEST_NAME_TEMPLATE = 200
+"""Characters. What it makes has at most 63."""
 
 
 class Definition(Model):
@@ -49,6 +54,9 @@ class Definition(Model):
     )
     timezone: str = Field(
         default="UTC", description="The time zone that the schedule is meant in.", examples=["Europe/Berlin"]
+    )
+    owner: Annotated[str, Field(min_length=1, max_length=100)] = Field(
+        default="gantry", description="Airflow's owner of the tasks.", examples=["team-blue"]
     )
     customer_id: CustomerId = Field(
         default=names.CustomerId("c100"),
@@ -78,6 +86,64 @@ class Definition(Model):
         description="How long each kind of step may take.",
         examples=[{"configure": "5m", "check": "90s"}],
     )
+    retries: runs.Retries = Field(
+        default=2,
+        description=(
+            "How often a step is tried again after a cause that passes by itself: a lost worker, a throttled call, an "
+            "unreachable server. For failures of scripts see `steps`."
+        ),
+        examples=[2],
+    )
+    retry_delay: Duration = Field(
+        default=datetime.timedelta(seconds=5),
+        description="How long to wait before a step is tried again.",
+        examples=["30s"],
+    )
+    pool: runs.Pool | None = Field(
+        default=None,
+        description="Airflow pool of all tasks. Left out: Airflow's default pool.",
+        examples=["launches"],
+    )
+    max_active_tasks: runs.Count | None = Field(
+        default=None,
+        description="How many tasks of a run are at work at the same time. Left out: as Airflow is configured.",
+        examples=[32],
+    )
+    dagrun_timeout: Duration | None = Field(
+        default=None,
+        description="A launch that takes longer is ended, its scripts too, and has failed. Left out: no limit.",
+        examples=["2h"],
+    )
+    steps: dict[runs.StepName, runs.StepSettings] = Field(
+        default_factory=dict,
+        description="How Airflow runs the tasks of a kind of step, by its name.",
+        examples=[{"configure": {"retries": 3, "retry_delay": "30s"}}],
+    )
+    approval: notices.Approval | None = Field(
+        default=None,
+        description="A person has to agree before anything is started. Left out: nobody is asked.",
+        examples=[{"response_timeout": "8h"}],
+    )
+    deadline: notices.Deadline | None = Field(
+        default=None,
+        description="When a launch should be over, and who is told when it is not. Left out: nobody.",
+        examples=[
+            {
+                "interval": "30m",
+                "callback": [{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}],
+            }
+        ],
+    )
+    on_success_callback: tuple[notices.Notifier, ...] = Field(
+        default=(),
+        description="Who is told that the deployment is RUNNING.",
+        examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
+    )
+    on_failure_callback: tuple[notices.Notifier, ...] = Field(
+        default=(),
+        description="Who is told that a launch or a termination has failed.",
+        examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
+    )
     cloud: Cloud = Field(description="Which cloud the servers run in.", examples=[{"region": "eu-central-1"}])
     launch_configurations: Annotated[dict[ConfigurationName, LaunchConfiguration], Field(min_length=1)] = (
         Field(
@@ -88,6 +154,14 @@ class Definition(Model):
     tiers: Annotated[dict[TierName, Tier], Field(min_length=1)] = Field(
         description="Sets of like servers, by name.",
         examples=[{"web": {"launch_configuration": "debian", "servers": 2}}],
+    )
+    server_name: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME_TEMPLATE)] = Field(
+        default=SERVER_NAME,
+        description=(
+            "What servers are called: a template that knows `deployment.name`, `tier.name` and `server.slot`, and no "
+            "more. Each name is a host name of its own within the deployment, of at most 63 characters."
+        ),
+        examples=['{{ tier.name }}{{ "%02d" | format(server.slot) }}-{{ deployment.name }}'],
     )
     services: dict[ServiceName, Service] = Field(
         default_factory=dict,
@@ -106,6 +180,14 @@ class Definition(Model):
         examples=[{"size": "t3.small", "servers": {"type": "integer", "default": 2}}],
     )
 
+    @pydantic.field_validator("approval", mode="before")
+    @classmethod
+    def _written_out(cls, value: object) -> object:
+        if value is None:
+            # Whoever writes `approval:` does not mean that nobody is asked.
+            raise ValueError("write approval: {} to have somebody asked, or leave the key out")
+        return value
+
     @pydantic.field_validator("timezone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -116,10 +198,68 @@ class Definition(Model):
     def _cron(cls, value: str | None) -> str | None:
         return runs.schedule(value)
 
+    @pydantic.field_validator("server_name")
+    @classmethod
+    def _only_expressions(cls, value: str) -> str:
+        # Loops could take minutes, and names are made at each parse of the DAG.
+        if "{%" in value:
+            raise ValueError("a server's name is text and expressions {{ … }}, and no statements {% … %}")
+        return value
+
+    def name_of(self, tier: names.TierName, slot: int) -> names.ServerName:
+        """The name of the server that fills a slot of a tier; the tier need not be one of the definition any more.
+
+        Raises:
+            TemplateError: `server_name` cannot be rendered. A definition that was checked has no such one.
+        """
+        if self.server_name == SERVER_NAME:
+            return names.ServerName(f"{self.deployment}-{tier}-{slot}")
+        # Jinja is loaded only where it is needed.
+        from gantry import templates  # noqa: PLC0415
+
+        facts = template_facts.InServerName(
+            deployment=template_facts.Named(name=self.deployment),
+            tier=template_facts.Named(name=tier),
+            server=template_facts.Numbered(slot=slot),
+        )
+        return names.ServerName(templates.render(self.server_name, facts.known()))
+
+    def names_of(self, tier: names.TierName) -> tuple[names.ServerName, ...]:
+        """The names that the servers of a tier can have, by slot."""
+        return tuple(self.name_of(tier, slot) for slot in range(1, self.tiers[tier].servers.max + 1))
+
+    def resource_tags(self, tier: names.TierName) -> dict[str, str]:
+        """The definition's own tags on a tier's instances and volumes; the launch configuration's win."""
+        return {**self.cloud.tags, **self.launch_configuration_of(tier).tags}
+
     def services_of(self, tier: names.TierName) -> dict[names.ServiceName, Service]:
         """The services that run on a tier, in the order of the file."""
         return {name: service for name, service in self.services.items() if service.tier == tier}
 
+    def step_settings(self, step: str) -> runs.StepSettings | None:
+        """What the file says about the tasks of a kind of step, if anything."""
+        return next((settings for name, settings in self.steps.items() if name == step), None)
+
+    def retries_every_failure(self, step: str) -> bool:
+        """Whether the file says of a kind of step how often it is tried again, which then is for any cause."""
+        settings = self.step_settings(step)
+        return settings is not None and settings.retries is not None
+
     def launch_configuration_of(self, tier: names.TierName) -> LaunchConfiguration:
         """The launch configuration that a tier's servers are made from."""
         return self.launch_configurations[self.tiers[tier].launch_configuration]
+
+    def port_behind(self, balancer: LoadBalancer) -> ServicePort:
+        """The port that a load balancer sends to."""
+        service = self.services[balancer.service]
+        if balancer.service_port is not None and balancer.service_port in service.ports:
+            return service.ports[balancer.service_port]
+        return service.listens[0]
+
+    def customer_of(self, service: Service) -> names.CustomerId:
+        """The customer that a service belongs to."""
+        return service.customer_id or self.customer_id
+
+    def user_of(self, service: Service) -> str:
+        """The user on whose behalf a service is installed and configured."""
+        return service.user_id or self.user_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import zoneinfo
+from typing import Annotated, Literal
 
 import croniter
 from pydantic import Field
@@ -13,6 +14,53 @@ from gantry.definition import source
 from gantry.definition.fields import Duration, Model
 
 SMALLEST_FAN_OUT, LARGEST_FAN_OUT = 1, 64
+MOST_RETRIES = 20
+
+# Strict: otherwise `true` would be one retry.
+Retries = Annotated[int, Field(strict=True, ge=0, le=MOST_RETRIES)]
+Count = Annotated[int, Field(strict=True, ge=1, le=1000)]
+Pool = Annotated[str, Field(min_length=1, max_length=256)]
+StepName = Literal[
+    "scale_up", "handshake", "prepare_configuration_management", "execute_configuration_management",
+    "install_services", "install_datasources", "configure", "configure_replicants", "restart", "grant_access",
+    "start_proxy", "finish_launch", "confirm", "stop_proxy", "stop_service", "terminate_servers",
+    "clean_up_configuration_management", "finish_termination",
+]  # fmt: skip
+"""The kinds of steps whose tasks can be told apart here, by the names of their tasks."""
+
+
+class StepSettings(Model):
+    """How Airflow runs the tasks of one kind of step, in Airflow's words."""
+
+    retries: Retries | None = Field(
+        default=None,
+        description=(
+            "How often it is tried again. Written here, it is for every failure, also of a script; otherwise only "
+            "causes that pass by themselves are tried again, as often as the file's `retries` says."
+        ),
+        examples=[3],
+    )
+    retry_delay: Duration | None = Field(
+        default=None,
+        description="How long to wait before it is tried again. Left out: the file's.",
+        examples=["30s"],
+    )
+    retry_exponential_backoff: Annotated[float, Field(ge=1, le=10)] | None = Field(
+        default=None,
+        description="By what the wait is multiplied from one try to the next. Left out: always the same.",
+        examples=[2],
+    )
+    pool: Pool | None = Field(
+        default=None, description="Airflow pool of its tasks. Left out: the file's.", examples=["databases"]
+    )
+    pool_slots: Count | None = Field(
+        default=None, description="Slots of the pool that each of its tasks takes. Left out: 1.", examples=[2]
+    )
+    priority_weight: Count | None = Field(
+        default=None,
+        description="Its weight where tasks wait for a slot; the heavier goes first. Left out: 1.",
+        examples=[10],
+    )
 
 
 class Timeouts(Model):
@@ -40,7 +88,7 @@ class Timeouts(Model):
     )
     install_datasources: Duration = Field(
         default=datetime.timedelta(minutes=60),
-        description="Download and load of one datasource.",
+        description="Download and load of one datasource; the copying of a replicant.",
         examples=["2h"],
     )
     configure: Duration = Field(
@@ -81,7 +129,9 @@ def schedule(value: str | None) -> str | None:
     if value.startswith("@"):
         raise ValueError(f"unknown preset {source.shown(value)}; known are {', '.join(sorted(_PRESETS))}")
     # croniter also takes seconds, years, and random values that would differ at each parse.
-    is_plain = len(value.split()) == _CRON_FIELDS and not _RANDOM.search(value)
+    is_plain = (
+        len(value) <= _LONGEST_CRON and len(value.split()) == _CRON_FIELDS and not _RANDOM.search(value)
+    )
     if not is_plain or not croniter.croniter.is_valid(value):
         shown = source.shown(value)
         raise ValueError(f"{shown} is no cron expression (minute hour day month weekday)")
@@ -93,6 +143,7 @@ def schedule(value: str | None) -> str | None:
 
 
 _CRON_FIELDS = 5
+_LONGEST_CRON = 500
 _RANDOM = re.compile(r"(^|[\s,])[rR]([\s(]|$)")
 _SOME_MOMENT = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
 _PRESETS = frozenset({"@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly"})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 from pydantic import Field
@@ -16,17 +17,17 @@ from gantry.definition.fields import (
     ConfigurationName,
     Connection,
     Duration,
+    InstanceProfile,
     Json,
     Model,
     Region,
     RunListItem,
     S3Url,
     Scalar,
-    SecurityGroup,
     Sha256,
     Size,
-    Subnet,
 )
+from gantry.definition.models import machines
 
 MOST_SERVERS = 1000
 
@@ -40,6 +41,11 @@ class Cloud(Model):
         examples=["aws_default"],
     )
     region: Region = Field(description="Region of the servers and of the objects.", examples=["eu-central-1"])
+    tags: machines.Tags = Field(
+        default_factory=dict,
+        description="Tags on every instance and volume of the deployment.",
+        examples=[{"cost-center": "4711"}],
+    )
 
 
 class Ssh(Model):
@@ -50,6 +56,11 @@ class Ssh(Model):
             "Airflow connection of the type `ssh`: user, private key, passphrase, port. Its host is not used."
         ),
         examples=["bookshop_ssh"],
+    )
+    address: Literal["private", "public"] = Field(
+        default="private",
+        description="Which of a server's addresses the control plane connects to.",
+        examples=["public"],
     )
     jump_connection: Connection | None = Field(
         default=None,
@@ -135,25 +146,40 @@ class Script(Model):
 
 
 class LaunchConfiguration(Model):
-    """How each server of a tier is made: image, size, network, SSH access."""
+    """How each server of a tier is made: image, size, network, volumes, SSH access."""
 
     image: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         description="An AMI's id, or the name of an image that the account owns (the newest of that name).",
         examples=["ami-0123456789abcdef0"],
     )
     size: Size = Field(default="t3.small", description="Instance type.", examples=["m7g.large"])
-    subnet: Subnet | None = Field(
-        default=None,
-        description="A subnet's id. Left out: the default VPC's.",
-        examples=["subnet-0a1b2c3d"],
+    network: machines.Network = Field(
+        default=machines.Network(),
+        description="Subnets, security groups, public address. Left out: the default VPC's.",
+        examples=[{"subnets": ["subnet-0a1b2c3d"], "security_groups": ["sg-0a1b2c3d"]}],
     )
-    security_groups: tuple[SecurityGroup, ...] = Field(
+    instance_profile: InstanceProfile | None = Field(
+        default=None,
+        description="Name or ARN of the IAM instance profile that the servers act as.",
+        examples=["bookshop-servers"],
+    )
+    volumes: tuple[machines.Volume, ...] = Field(
         default=(),
+        description="EBS volumes that each server gets besides its root device. Nothing formats or mounts them.",
+        examples=[[{"device": "/dev/xvdb", "size": 100}]],
+    )
+    tags: machines.Tags = Field(
+        default_factory=dict,
+        description="More tags on instances and volumes; of equal keys this one wins over `cloud.tags`.",
+        examples=[{"role": "database"}],
+    )
+    user_data: str | None = Field(
+        default=None,
         description=(
-            "Ids; they must let the workers in by SSH, and let the servers reach each other's ports. Left out: the "
-            "VPC's default."
+            "A script (`#!`) or a `#cloud-config` that cloud-init carries out at the first boot. Accounts and SSH stay "
+            "Gantry's."
         ),
-        examples=[["sg-0a1b2c3d"]],
+        examples=["#!/bin/sh\nmkfs.ext4 /dev/xvdb\n"],
     )
     ssh: Ssh = Field(description="How the servers are reached.", examples=[{"connection": "bookshop_ssh"}])
     chef: Chef | None = Field(
@@ -166,6 +192,16 @@ class LaunchConfiguration(Model):
         description="Configuration management by a program of your own. One of the two.",
         examples=[{"program": "s3://bookshop/converge.sh"}],
     )
+
+    @pydantic.field_validator("volumes")
+    @classmethod
+    def _devices(cls, value: tuple[machines.Volume, ...]) -> tuple[machines.Volume, ...]:
+        return machines.devices_once(value)
+
+    @pydantic.field_validator("user_data")
+    @classmethod
+    def _first_boot(cls, value: str | None) -> str | None:
+        return machines.user_data(value)
 
     @pydantic.model_validator(mode="after")
     def _one_kind(self) -> LaunchConfiguration:
@@ -181,6 +217,12 @@ class LaunchConfiguration(Model):
 
 class ServerCount(Model):
     """The fewest and the most servers of a tier. A bare number means both."""
+
+    short_form: ClassVar[Mapping[str, object] | None] = {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": MOST_SERVERS,
+    }
 
     min: Annotated[int, Field(strict=True, ge=1, le=MOST_SERVERS)] = Field(
         description="What a launch brings up.", examples=[2]

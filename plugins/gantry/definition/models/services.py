@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import collections
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import pydantic
 from pydantic import Field
 
+from gantry import names
 from gantry.definition import source
 from gantry.definition.fields import (
     Connection,
+    CustomerId,
     CustomKey,
     DatasourceName,
     HostName,
     Model,
     Port,
+    PortName,
     S3Url,
     Scalar,
     ServiceId,
     ServiceName,
     Sha256,
     TierName,
+    UserId,
 )
+
+_NAME = names.NAME_PATTERN.strip("^$")
+Protocol = Literal["http", "https", "tcp"]
+HTTP_PORT, HTTPS_PORT = 80, 443
 
 
 class Datasource(Model):
@@ -46,6 +55,12 @@ class Datasource(Model):
 class Dependency(Model):
     """What a service waits for: a service, or a datasource of one. Written `db` or `db.catalog`."""
 
+    short_form: ClassVar[Mapping[str, object] | None] = {
+        "type": "string",
+        "pattern": rf"{_NAME}(\.{_NAME})?".join("^$"),
+    }
+    only_short: ClassVar[bool] = True
+
     service: ServiceName
     datasource: DatasourceName | None = None
 
@@ -60,6 +75,35 @@ class Dependency(Model):
     @pydantic.model_serializer
     def __str__(self) -> str:
         return f"{self.service}.{self.datasource}" if self.datasource else self.service
+
+
+class ServicePort(Model):
+    """A port that a service listens on."""
+
+    port: Port = Field(description="Its number.", examples=[8000])
+    protocol: Protocol = Field(default="tcp", description="What is spoken on it.", examples=["http"])
+
+
+class ServiceTls(Model):
+    """The certificate that a service is configured with."""
+
+    connection: Connection = Field(
+        description="Airflow connection of the type `tls`: private key, certificate, chain.",
+        examples=["shop_tls"],
+    )
+    address: HostName = Field(
+        description="Handed to the service's configure script as the address that the certificate is for.",
+        examples=["shop.example.com"],
+    )
+
+
+class Replication(Model):
+    """One server of the tier is the master, which has the datasources; the others are replicants, copies of it."""
+
+    connection: Connection = Field(
+        description="Airflow connection: its login and password become the account that replicants copy with.",
+        examples=["bookshop_replication"],
+    )
 
 
 class Service(Model):
@@ -78,15 +122,46 @@ class Service(Model):
     )
     port: Port | None = Field(
         default=None,
-        description="The port that it listens on; needed behind a load balancer.",
+        description="The port that it listens on; needed behind a load balancer. Several: `ports`.",
         examples=[8000],
     )
-    protocol: Literal["http", "https", "tcp"] = Field(
-        default="tcp", description="What is spoken on that port.", examples=["http"]
+    protocol: Protocol = Field(default="tcp", description="What is spoken on that port.", examples=["http"])
+    ports: dict[PortName, ServicePort] = Field(
+        default_factory=dict,
+        description="Several ports, by name, instead of `port` and `protocol`. The first is the main one.",
+        examples=[{"web": {"port": 8000, "protocol": "http"}, "admin": {"port": 8001}}],
+    )
+    tls: ServiceTls | None = Field(
+        default=None,
+        description="The certificate that its configure script is given. Left out: none.",
+        examples=[{"connection": "shop_tls", "address": "shop.example.com"}],
+    )
+    customer_id: CustomerId | None = Field(
+        default=None,
+        description="`c` and digits: whose it is; its files belong to this user. Left out: the deployment's.",
+        examples=["c200"],
+    )
+    user_id: UserId | None = Field(
+        default=None,
+        description="On whose behalf it is installed and configured. Left out: the deployment's.",
+        examples=["gantry"],
+    )
+    run_as_user: UserId | None = Field(
+        default=None,
+        description=(
+            "The user that it runs as. Another one than the customer has to be there on the servers. "
+            "Left out: the customer's."
+        ),
+        examples=["www-data"],
+    )
+    replication: Replication | None = Field(
+        default=None,
+        description="How its datasources are replicated. Left out: not at all, and it runs on one server.",
+        examples=[{"connection": "bookshop_replication"}],
     )
     datasources: dict[DatasourceName, Datasource] = Field(
         default_factory=dict,
-        description="Data that belongs to it, by name; such a service runs on one server.",
+        description="Data that belongs to it, by name; without `replication` it runs on one server then.",
         examples=[{"catalog": {"dump": "s3://bookshop/datasource.sql", "connection": "bookshop_catalog"}}],
     )
     depends_on: tuple[Dependency, ...] = Field(
@@ -113,14 +188,56 @@ class Service(Model):
             raise ValueError(f"named twice: {source.listed(twice)}")
         return value
 
+    @property
+    def listens(self) -> tuple[ServicePort, ...]:
+        """The ports that it listens on, the main one first, however they were written."""
+        if self.port is not None:
+            return (ServicePort(port=self.port, protocol=self.protocol),)
+        return tuple(self.ports.values())
+
+    @property
+    def main_port(self) -> int | None:
+        """The number of its (first) port, if it has one."""
+        return self.listens[0].port if self.listens else None
+
+
+class BalancerTls(Model):
+    """The certificate that a load balancer answers with."""
+
+    connection: Connection = Field(
+        description="Airflow connection of the type `tls`: private key, certificate, chain.",
+        examples=["shop_tls"],
+    )
+
 
 class LoadBalancer(Model):
     """A tier that spreads the traffic of one port over the nodes of a service."""
 
     tier: TierName = Field(description="Every server of it balances.", examples=["proxy"])
     service: ServiceName = Field(description="The nodes are this service's servers.", examples=["app"])
-    port: Port = Field(default=80, description="The port that visitors come to.", examples=[8080])
+    service_port: PortName | None = Field(
+        default=None,
+        description="Which of the service's `ports` it sends to. Left out: the first.",
+        examples=["web"],
+    )
+    port: Port = Field(
+        default=HTTP_PORT,
+        description=f"The port that visitors come to; with `tls` {HTTPS_PORT} where it is left out.",
+        examples=[8080],
+    )
+    tls: BalancerTls | None = Field(
+        default=None,
+        description="The certificate with which it answers. Left out: it is no HTTPS.",
+        examples=[{"connection": "shop_tls"}],
+    )
     name: HostName = Field(description="The host name it answers for.", examples=["shop.example.com"])
     aliases: tuple[HostName, ...] = Field(
         default=(), description="More host names.", examples=[["www.example.com"]]
     )
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _usual_port(cls, value: Any) -> Any:  # noqa: ANN401 - what stands in the file can be anything
+        if isinstance(value, Mapping) and value.get("tls") is not None and "port" not in value:
+            return {**value, "port": HTTPS_PORT}
+        return value

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import typing
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import pydantic
 from pydantic import Field
@@ -11,6 +13,7 @@ from gantry.definition import source
 from gantry.definition.fields import Model, Scalar
 
 VariableType = Literal["string", "integer", "number", "boolean"]
+TYPES = typing.get_args(VariableType)
 
 _WORDS = {
     "string": "a text (put it in quotes)",
@@ -22,6 +25,8 @@ _WORDS = {
 
 class Variable(Model):
     """A value that is written `${NAME}` elsewhere. A bare value is a variable of its type with that default."""
+
+    short_form: ClassVar[Mapping[str, object] | None] = {"type": [*TYPES]}
 
     type: VariableType = Field(
         default="string",

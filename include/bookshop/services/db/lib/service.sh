@@ -3,7 +3,7 @@
 #
 # Exit codes: 1 wrong arguments, 2 a fact in the configuration file is missing or not usable, 3 this machine
 # lacks something (root, the user, MariaDB), 4 MariaDB did not start or end, 5 the dump could not be loaded,
-# 6 access could not be changed.
+# 6 access could not be changed, 7 the master could not be copied.
 
 home=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 3
 settings=$home/cfg/my.cnf
@@ -109,10 +109,11 @@ lock_instance() {
     flock -w 300 9 || fail 4 "another script has held $home/run/lock for 300 s"
 }
 
-# write_settings USER PORT NETWORK: generates my.cnf from its template.
+# write_settings USER PORT NETWORK [MORE]: generates my.cnf from its template. MORE is the template of a replicated
+# instance's further settings; its server id follows from the first address in NETWORK.
 write_settings() {
-    sed -e "s|@HOME@|$home|g" -e "s|@USER@|$1|g" -e "s|@PORT@|$2|g" -e "s|@NETWORK@|$3|g" \
-        "$home/cfg/master.cnf" >"$settings.new"
+    cat "$home/cfg/master.cnf" ${4:+"$4"} | sed -e "s|@HOME@|$home|g" -e "s|@USER@|$1|g" -e "s|@PORT@|$2|g" \
+        -e "s|@NETWORK@|$3|g" -e "s|@SERVER_ID@|${4:+$(server_id "$3")}|g" >"$settings.new"
     if cmp -s "$settings.new" "$settings"; then
         rm -f "$settings.new"
         say "$settings is as it should be"
@@ -122,6 +123,16 @@ write_settings() {
     chown "$1:$(id -g "$1")" "$settings.new"
     mv -f "$settings.new" "$settings"
     say "wrote $settings ($3)"
+}
+
+# server_id NETWORK: a number that no other server of the network has.
+server_id() {
+    server_address=${1#*= }
+    server_address=${server_address%%,*}
+    case $server_address in
+    *:*) printf '%s' "$server_address" | cksum | cut -d' ' -f1 ;;
+    *) printf '%s\n' "$server_address" | awk -F. '{ printf "%.0f\n", (($1 * 256 + $2) * 256 + $3) * 256 + $4 }' ;;
+    esac
 }
 
 # The pid of the running server, or nothing. A pid alone proves little after a reboot: its command line does.

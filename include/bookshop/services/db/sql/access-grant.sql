@@ -1,5 +1,8 @@
 -- @grantee, @datasource, @database, @user, @password, @addresses (comma-separated): notes the wanted accounts,
 -- then makes them. What the grantee had before and is not wanted now is left to access-prune.sql.
+-- Accounts are each server's own business, master or replicant.
+SET SESSION sql_log_bin = 0;
+
 START TRANSACTION;
 UPDATE enstratus.access SET open = FALSE WHERE grantee = @grantee AND datasource = @datasource;
 INSERT INTO enstratus.access (grantee, datasource, schema_name, user, address, open)

@@ -1,0 +1,115 @@
+"""`gantry launch`: triggers a deployment's launch in Airflow and shows it until the deployment is RUNNING."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from gantry.cli import carrying, groups, options, reach
+
+app = typer.Typer(rich_markup_mode="rich")
+
+_FORM = "What the trigger form asks for"
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What a person would fill in in the UI."""
+
+    servers: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TIER=N",
+            help="So many servers of a tier at least, within the definition's limits. Repeatable.",
+            show_default=False,
+            rich_help_panel=_FORM,
+        ),
+    ] = None
+    redeploy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SERVICE",
+            help="Install, configure and restart this service even if nothing about it has changed. Repeatable.",
+            show_default=False,
+            rich_help_panel=_FORM,
+        ),
+    ] = None
+    converge: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TIER",
+            help="Run configuration management on this tier again. Repeatable.",
+            show_default=False,
+            rich_help_panel=_FORM,
+        ),
+    ] = None
+    reason: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT", help="Kept in the run's record.", show_default=False, rich_help_panel=_FORM
+        ),
+    ] = ""
+
+
+@app.command(
+    epilog="""[bold]Examples[/]
+
+[cyan]gantry launch shop[/]  what is missing is started, what has changed is applied, the rest is left alone
+
+[cyan]gantry launch shop --servers web=4 --reason "sale on Friday"[/]  more servers
+
+[cyan]gantry launch shop --redeploy app --timeout 30m[/]  install a service again; wait half an hour at most
+
+[cyan]gantry launch shop --profile production --no-wait[/]  trigger it in another Airflow, and look later
+
+[cyan]gantry launch shop --json | jq -r .state[/]  for programs"""
+)
+@groups.expanded
+def launch(
+    name: options.Name,
+    form: Form,
+    waiting: carrying.Waiting,
+    definition: reach.Definition,
+    airflow: reach.Airflow,
+) -> int:
+    """Launch a deployment, or bring it up to date, and show each phase as it goes.
+
+    Airflow does the work; this triggers it over its API and watches. Ctrl-C ends the watching, not the launch.
+    Ends with 0 when the deployment is RUNNING, with 1 and each failed task's error when it is not.
+    """
+    from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry.rest import deployments  # noqa: PLC0415
+
+    servers = counts(form.servers)
+    name, known = definition.at_hand(name)
+    api = airflow.api()
+    dag = deployments.launch_dag(name)
+    deployments.ready(api, name, dag, unpause=waiting.unpause)
+    conf = deployments.conf(
+        api.params(dag),
+        servers=servers,
+        redeploy=form.redeploy or (),
+        converge=form.converge or (),
+        reason=form.reason,
+    )
+    return carrying.carry_out(
+        api, name, dag, conf, None if known is None else plan.launch_plan(known), waiting
+    )
+
+
+def counts(servers: Iterable[str] | None) -> dict[str, int]:
+    """What `--servers` said, by tier.
+
+    Raises:
+        typer.BadParameter: one is not `TIER=N`.
+    """
+    found = {}
+    for each in servers or ():
+        tier, _, count = each.partition("=")
+        if not tier or not count.isdecimal():
+            raise typer.BadParameter(f"{each!r} is not TIER=N, such as web=3", param_hint="--servers")
+        found[tier] = int(count)
+    return found

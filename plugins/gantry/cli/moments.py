@@ -1,0 +1,257 @@
+"""A run of a deployment at one moment: Airflow's task instances (and the cloud's tags), as states and times."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Mapping
+
+import pydantic
+
+from gantry import inventory, names, plan
+from gantry import status as states
+from gantry.rest import client
+
+_APPROVE = "approve"
+"""The task that asks a person, in a definition that wants it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the picture.
+
+    Attributes:
+        done, working: servers, without the deployment's name in front.
+    """
+
+    title: str
+    progress: states.Progress
+    span: states.Span
+    done: tuple[str, ...]
+    working: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What a plan makes of a run's tasks, where the definition is at hand."""
+
+    plan: plan.Plan
+    status: states.DeploymentStatus
+    times: states.Timeline
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """What is known at one moment of a run.
+
+    Attributes:
+        order: the DAG's tasks, each after what it waits for.
+        found: what the cloud says, or None where it was not asked.
+        seen: None where there is no definition, or another one than Airflow runs: then the tasks alone speak.
+    """
+
+    deployment: str
+    run: client.Run
+    order: tuple[str, ...]
+    tasks: tuple[states.TaskView, ...]
+    found: inventory.Inventory | None = None
+    seen: Seen | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over."""
+        return self.run.is_over
+
+    @property
+    def is_termination(self) -> bool:
+        """Whether the run takes the deployment down."""
+        return self.run.dag != self.deployment
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the run did what it is for. One that a person refused succeeds without."""
+        return run_view(self.run, self.deployment, self.tasks).has_arrived
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether the run goes on when a person says so."""
+        asking = [each for each in self.tasks if each.task_id == _APPROVE]
+        return states.progress(asking) is states.Progress.IN_PROGRESS
+
+    def rows(self) -> list[Row]:
+        """The picture of the run: a launch by phases, a termination by steps; without a plan, by tasks."""
+        if self.seen is None:
+            return self.each_task()
+        return self.steps(self.seen) if self.is_termination else self.phases(self.seen)
+
+    def phases(self, seen: Seen) -> list[Row]:
+        """A row for each phase."""
+        return [
+            self._row(
+                f"{each.phase.value} {each.phase.title}",
+                each.progress,
+                each.span,
+                {step.step.id: seen.plan.servers_of(step.step) for step in each.steps},
+            )
+            for each in seen.times.phases
+        ]
+
+    def steps(self, seen: Seen) -> list[Row]:
+        """A row for each step."""
+        return [
+            self._row(each.step.id, each.progress, each.span, {each.step.id: seen.plan.servers_of(each.step)})
+            for step in seen.plan
+            for phase in seen.times.phases
+            for each in phase.steps
+            if each.step == step
+        ]
+
+    def each_task(self) -> list[Row]:
+        """A row for each task."""
+        rows = []
+        for task in self.order:
+            views = [each for each in self.tasks if each.task_id == task]
+            progress = states.progress(views)
+            starts = [each.started for each in views if each.started]
+            ends = [each.ended for each in views if each.ended]
+            is_open = progress in (states.Progress.WAITING, states.Progress.IN_PROGRESS)
+            span = states.Span(min(starts, default=None), None if is_open else max(ends, default=None))
+            rows.append(self._row(task, progress, span, {task: ()}))
+        return rows
+
+    def headline(self) -> str:
+        """The deployment's state and its servers, in a line."""
+        asked = "   waiting for a person's approval" if self.awaits_approval else ""
+        if self.seen is None:
+            return f"{self.run.dag}, run {self.run.id}: {self.run.state}{asked}"
+        found = self.seen.status
+        tiers = ", ".join(
+            f"{each.tier} {each.running}{f' of {each.wanted}' if each.wanted else ''}" for each in found.tiers
+        )
+        failed = f" (failed at {found.failed.title})" if found.failed is not None else ""
+        return f"{self.deployment} is {found.state.value}{failed}   servers: {tiers}{asked}"
+
+    @property
+    def triggered(self) -> datetime.datetime:
+        """When the run was asked for."""
+        return datetime.datetime.fromisoformat(self.run.asked)
+
+    def scaling_event(self) -> float | None:
+        """Seconds from the trigger to the first server that the run asked the cloud for."""
+        started = [
+            each.launched_at
+            for each in self.found or ()
+            if each.launched_at >= self.triggered.replace(microsecond=0)
+        ]
+        return max((min(started) - self.triggered).total_seconds(), 0) if started else None
+
+    def seconds(self) -> float | None:
+        """From the trigger to the end of the last task, or None before that."""
+        ends = [each.ended for each in self.tasks if each.ended]
+        if not self.ended or not ends:
+            return None
+        return (max(ends) - self.triggered).total_seconds()
+
+    def unfinished(self) -> list[str]:
+        """The tasks that are not done."""
+        return [row.title for row in self.each_task() if not row.progress.is_done]
+
+    def as_json(self) -> dict[str, pydantic.JsonValue]:
+        """For programs."""
+        state = self.seen.status.state.value if self.seen else None
+        failed = self.seen.status.failed if self.seen else None
+        return {
+            "deployment": self.deployment,
+            "dag": self.run.dag,
+            "run": self.run.id,
+            "run_state": self.run.state,
+            "state": state,
+            "awaits_approval": self.awaits_approval,
+            "failed_at": failed.title if failed is not None else None,
+            "seconds": self.seconds(),
+            "progress": [
+                {
+                    "what": row.title,
+                    "progress": row.progress.value,
+                    "started": row.span.started.isoformat() if row.span.started else None,
+                    "ended": row.span.ended.isoformat() if row.span.ended else None,
+                    "done": list(row.done),
+                    "working": list(row.working),
+                }
+                for row in self.rows()
+            ],
+        }
+
+    def _row(
+        self,
+        title: str,
+        progress: states.Progress,
+        span: states.Span,
+        steps: Mapping[str, tuple[names.ServerName, ...]],
+    ) -> Row:
+        """One row. `steps` are the steps in it, and the servers of each that are known beforehand."""
+        if not progress.has_begun:
+            # Airflow gives times also to tasks that it passes over.
+            return Row(title, progress, states.Span(), (), ())
+        found: dict[str, set[states.TaskState]] = {}
+        for task in self.tasks:
+            if task.task_id in steps and task.started is not None:
+                for server in task.servers or steps[task.task_id]:
+                    short = server.removeprefix(f"{self.deployment}-")
+                    found.setdefault(short, set()).add(task.state)
+        done = tuple(sorted(name for name, each in found.items() if each == {states.TaskState.SUCCESS}))
+        return Row(title, progress, span, done, tuple(sorted(set(found) - set(done))))
+
+
+def in_order(downstream: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """A DAG's tasks, each after all that it waits for; otherwise by name."""
+    waits_for = dict.fromkeys(downstream, 0)
+    for after in downstream.values():
+        for each in after:
+            waits_for[each] = waits_for.get(each, 0) + 1
+    ordered: list[str] = []
+    ready = sorted(each for each, count in waits_for.items() if not count)
+    while ready:
+        task = ready.pop(0)
+        ordered.append(task)
+        for each in downstream.get(task, ()):
+            waits_for[each] -= 1
+            if not waits_for[each]:
+                ready.append(each)
+        ready.sort()
+    return tuple(ordered)
+
+
+def view(instance: client.Instance) -> states.TaskView:
+    """A task instance as states are derived from it."""
+    server = _server(instance.label)
+    return states.TaskView(
+        task_id=instance.task_id,
+        map_index=instance.map_index,
+        state=states.TaskState.of(instance.state),
+        started=time_of(instance.started),
+        ended=time_of(instance.ended),
+        # A batch is called by its first and last server; its step's tier is close enough for a picture.
+        servers=(names.ServerName(server),) if server else (),
+    )
+
+
+def run_view(run: client.Run, deployment: str, tasks: Iterable[states.TaskView]) -> states.RunView:
+    """A run of a deployment, as its history is made of."""
+    kind = states.RunKind.LAUNCH if run.dag == deployment else states.RunKind.TERMINATION
+    farthest: dict[str, states.TaskState] = {}
+    for each in tasks:
+        # Whether anything of a task has begun, and whether its only instance has succeeded, is what is asked of this.
+        if each.task_id not in farthest or each.started is not None:
+            farthest[each.task_id] = each.state
+    return states.RunView(kind, run.is_over, farthest)
+
+
+def _server(label: str) -> str:
+    """The server that an instance is named after, if it is one; before it is named, Airflow shows its number."""
+    return "" if label.isdecimal() or len(label.split()) != 1 else label
+
+
+def time_of(text: str | None) -> datetime.datetime | None:
+    """A moment of the API as a time."""
+    return datetime.datetime.fromisoformat(text) if text else None

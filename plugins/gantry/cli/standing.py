@@ -1,0 +1,265 @@
+"""What deployments are doing, found and shown."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+from collections.abc import Iterator
+
+import pydantic
+
+from gantry import inventory, names, plan, status
+from gantry.cli import history, moments
+from gantry.definition import models
+from gantry.rest import client, deployments
+
+_SIDE_BY_SIDE = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A deployment in a list."""
+
+    name: str
+    standing: status.Standing
+    run: client.Run | None
+    is_paused: bool
+    is_broken: bool
+
+    def as_json(self) -> dict[str, pydantic.JsonValue]:
+        """For programs."""
+        return {
+            "deployment": self.name,
+            "state": self.standing.state.value,
+            "failed": self.standing.failed,
+            "paused": self.is_paused,
+            "import_error": self.is_broken,
+            "run": _run_json(self.run),
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerLine:
+    """A server, with what is known of it; None where nobody said."""
+
+    name: str
+    tier: str
+    instance: inventory.Server | None
+    agent: str | None
+    services: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class TierLine:
+    """A tier: how many servers run, and how many are wanted at least."""
+
+    name: str
+    running: int
+    wanted: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """A deployment and its parts at one moment.
+
+    Attributes:
+        state: None where only the cloud was asked, and it has servers: what they do, its tags do not tell.
+        phase: the one that runs now, or that a failed run stopped at.
+    """
+
+    name: str
+    source: str
+    state: str | None
+    failed: bool = False
+    phase: str | None = None
+    tiers: tuple[TierLine, ...] = ()
+    servers: tuple[ServerLine, ...] = ()
+    run: client.Run | None = None
+    link: str = ""
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, pydantic.JsonValue]:
+        """For programs."""
+        return {
+            "deployment": self.name,
+            "from": self.source,
+            "state": self.state,
+            "failed": self.failed,
+            "phase": self.phase,
+            "tiers": {each.name: {"running": each.running, "wanted": each.wanted} for each in self.tiers},
+            "servers": [_server_json(each) for each in self.servers],
+            "run": _run_json(self.run),
+            "notes": list(self.notes),
+        }
+
+
+def every(api: client.Api) -> list[Line]:
+    """All deployments of an Airflow, by name."""
+    found = deployments.every(api)
+    with concurrent.futures.ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        return list(pool.map(lambda dag: _line(api, dag), found))
+
+
+def of_airflow(
+    api: client.Api, name: str, known: models.Definition | None, found: inventory.Inventory | None
+) -> Standing:
+    """A deployment as Airflow tells, and the cloud where it was asked.
+
+    Raises:
+        UnknownDeploymentError: Airflow has none of that name.
+    """
+    dag = deployments.find(api, name)
+    newest = next(history.runs(api, name), None)
+    past = list(_relevant(history.past(api, name, history.runs(api, name))))
+    notes = tuple(_notes(dag, newest, past))
+    if not past:
+        standing = status.standing(())
+        return Standing(name, "airflow", standing.state.value, notes=notes)
+    run, earlier = past[0].run, past[1:]
+    standing = status.standing(history.views(past))
+    link = api.link(run.dag, run.id)
+    if known is None:
+        return Standing(
+            name, "airflow", standing.state.value, standing.failed, run=run, link=link, notes=notes
+        )
+    steps = (
+        plan.launch_plan(known) if run.dag == deployments.launch_dag(name) else plan.termination_plan(known)
+    )
+    tasks = [moments.view(each) for each in api.instances(run.dag, run.id)]
+    seen = status.deployment_status(
+        steps,
+        tasks,
+        found,
+        run_ended=run.is_over,
+        previously_running=status.was_running(history.views(earlier)),
+    )
+    phase = seen.failed if seen.failed is not None else seen.phase
+    return Standing(
+        name,
+        "airflow" if found is None else "both",
+        seen.state.value,
+        seen.failed is not None,
+        None if phase is None else phase.title,
+        tuple(TierLine(each.tier, each.running, each.wanted) for each in seen.tiers),
+        tuple(_server_lines(known, seen, found)),
+        run,
+        link,
+        notes,
+    )
+
+
+def of_cloud(known: models.Definition, found: inventory.Inventory) -> Standing:
+    """A deployment as the cloud's tags tell."""
+    tiers = tuple(
+        TierLine(name, sum(map(runs, found.of_tier(name))), tier.servers.min)
+        for name, tier in known.tiers.items()
+    )
+    lines = tuple(ServerLine(each.name, each.tier, each, None, {}) for each in found)
+    strange = sorted({each.tier for each in found} - set(known.tiers))
+    notes = [f"the definition has no tier {tier!r}, and yet there are servers of it" for tier in strange]
+    if found.servers:
+        notes.append("the cloud's tags do not tell what the services do; Airflow knows")
+    return Standing(
+        known.deployment,
+        "cloud",
+        None if found.servers else plan.DeploymentState.STOPPED.value,
+        tiers=tiers,
+        servers=lines,
+        notes=tuple(notes),
+    )
+
+
+def _line(api: client.Api, dag: client.Dag) -> Line:
+    past = iter(history.past(api, dag.id, history.runs(api, dag.id)))
+    first = next(past, None)
+    rest = history.views(past)
+    standing = status.standing(() if first is None else _chained(first.view, rest))
+    return Line(dag.id, standing, first.run if first else None, dag.is_paused, dag.has_import_errors)
+
+
+def _chained(first: status.RunView, rest: Iterator[status.RunView]) -> Iterator[status.RunView]:
+    yield first
+    yield from rest
+
+
+def _relevant(past: Iterator[history.Past]) -> Iterator[history.Past]:
+    """From the run that made the state what it is to the one that says what was before it."""
+    touched = 0
+    for each in past:
+        if not each.view.has_touched:
+            continue
+        yield each
+        touched += 1
+        # The run before it that left a mark is all that matters of what was before.
+        if touched == 2:  # noqa: PLR2004 - this one and the one before
+            return
+
+
+def _notes(dag: client.Dag, newest: client.Run | None, past: list[history.Past]) -> Iterator[str]:
+    if newest is not None and not newest.is_over and newest not in [each.run for each in past]:
+        yield f"run {newest.id} of {newest.dag} is {newest.state} and has not begun to change anything"
+    if dag.has_import_errors:
+        yield "Airflow cannot read its definition now: see the import errors"
+    if dag.is_stale:
+        yield f"its loader {dag.file} is gone"
+    if dag.is_paused:
+        yield "its DAG is paused"
+    if newest is None:
+        yield "it was never launched"
+
+
+def _server_lines(
+    known: models.Definition, seen: status.DeploymentStatus, found: inventory.Inventory | None
+) -> Iterator[ServerLine]:
+    every = [*seen.agents, *(each.name for each in found or () if each.name not in seen.agents)]
+    for server in every:
+        instance = found.named(server) if found is not None else None
+        services: dict[str, str] = {
+            service: state.value for (service, where), state in seen.services.items() if where == server
+        }
+        agent = seen.agents.get(server)
+        tier = instance.tier if instance else _tier_of(known, server)
+        yield ServerLine(server, tier, instance, agent.value if agent else None, services)
+
+
+def _tier_of(known: models.Definition, server: names.ServerName) -> str:
+    by_server = {name: each.tier for each in plan.launch_plan(known).tiers for name in each.names}
+    return by_server.get(server, "")
+
+
+def runs(server: inventory.Server) -> bool:
+    """Whether the cloud says that it runs."""
+    return server.state is inventory.InstanceState.RUNNING
+
+
+def _run_json(run: client.Run | None) -> dict[str, pydantic.JsonValue] | None:
+    if run is None:
+        return None
+    return {
+        "dag": run.dag,
+        "id": run.id,
+        "state": run.state,
+        "started": run.started,
+        "ended": run.ended,
+        "user": run.user,
+        "reason": str(run.conf.get("reason") or ""),
+    }
+
+
+def _server_json(server: ServerLine) -> dict[str, pydantic.JsonValue]:
+    instance = server.instance
+    return {
+        "name": server.name,
+        "tier": server.tier,
+        "agent": server.agent,
+        "services": dict(server.services),
+        "instance": None
+        if instance is None
+        else {
+            "id": instance.instance_id,
+            "state": instance.state.value,
+            "private_address": instance.private_address,
+            "public_address": instance.public_address,
+            "launched_at": instance.launched_at.isoformat(),
+        },
+    }

@@ -1,0 +1,114 @@
+"""What EC2 is asked for: the RunInstances request of a batch of servers, as its definition says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from gantry import names
+from gantry.cloud import tags
+from gantry.definition import models
+
+if TYPE_CHECKING:
+    from types_boto3_ec2.literals import InstanceTypeType
+    from types_boto3_ec2.type_defs import (
+        BlockDeviceMappingTypeDef,
+        EbsBlockDeviceTypeDef,
+        IamInstanceProfileSpecificationTypeDef,
+        InstanceNetworkInterfaceSpecificationTypeDef,
+        RunInstancesRequestTypeDef,
+    )
+
+T = TypeVar("T")
+
+LARGEST_BATCH = 50
+"""Instances in one RunInstances call: their slots must fit into a tag's value, which is 256 characters."""
+
+
+def batches(items: Sequence[T]) -> Iterator[list[T]]:
+    """Items in their order, at most `LARGEST_BATCH` at a time."""
+    for start in range(0, len(items), LARGEST_BATCH):
+        yield list(items[start : start + LARGEST_BATCH])
+
+
+def subnet_of(network: models.Network, slot: names.Slot) -> str | None:
+    """The subnet of a slot's server: always the same one, whatever else is started with it."""
+    return network.subnets[(slot - 1) % len(network.subnets)] if network.subnets else None
+
+
+def calls(network: models.Network, slots: Sequence[names.Slot]) -> Iterator[list[names.Slot]]:
+    """Slots by the calls that start them: all instances of one call are in the same subnet."""
+    for home in network.subnets or (None,):
+        yield from batches([slot for slot in slots if subnet_of(network, slot) == home])
+
+
+def run_instances(
+    definition: models.Definition,
+    tier: names.TierName,
+    slots: Sequence[names.Slot],
+    *,
+    image_id: str,
+    boot: str,
+    token: str,
+) -> RunInstancesRequestTypeDef:
+    """The request that starts the servers of some slots of a tier.
+
+    The slots are those of one call, as `calls` has them; `boot` is the user data, `token` EC2's idempotency token.
+    """
+    launch = definition.launch_configuration_of(tier)
+    request: RunInstancesRequestTypeDef = {
+        "ImageId": image_id,
+        "InstanceType": cast("InstanceTypeType", launch.size),
+        "MinCount": len(slots),
+        "MaxCount": len(slots),
+        "ClientToken": token,
+        "UserData": boot,
+        "TagSpecifications": [
+            {"ResourceType": "instance", "Tags": tags.of_batch(definition, tier, slots)},
+            {"ResourceType": "volume", "Tags": tags.of_volumes(definition, tier)},
+        ],
+    }
+    subnet, groups = subnet_of(launch.network, slots[0]), list(launch.network.security_groups)
+    if launch.network.public_address is None:
+        if subnet:
+            request["SubnetId"] = subnet
+        if groups:
+            request["SecurityGroupIds"] = groups
+    else:
+        # Only an interface can be told so, and then EC2 wants subnet and groups there as well.
+        interface: InstanceNetworkInterfaceSpecificationTypeDef = {
+            "DeviceIndex": 0,
+            "AssociatePublicIpAddress": launch.network.public_address,
+            "DeleteOnTermination": True,
+        }
+        if subnet:
+            interface["SubnetId"] = subnet
+        if groups:
+            interface["Groups"] = groups
+        request["NetworkInterfaces"] = [interface]
+    if launch.instance_profile:
+        request["IamInstanceProfile"] = _profile(launch.instance_profile)
+    if launch.volumes:
+        request["BlockDeviceMappings"] = [_mapping(volume) for volume in launch.volumes]
+    return request
+
+
+def _profile(profile: str) -> IamInstanceProfileSpecificationTypeDef:
+    return {"Arn": profile} if profile.startswith("arn:") else {"Name": profile}
+
+
+def _mapping(volume: models.Volume) -> BlockDeviceMappingTypeDef:
+    ebs: EbsBlockDeviceTypeDef = {
+        "VolumeType": volume.type,
+        "Encrypted": volume.encrypted,
+        "DeleteOnTermination": volume.delete_on_termination,
+    }
+    if volume.size is not None:
+        ebs["VolumeSize"] = volume.size
+    if volume.iops is not None:
+        ebs["Iops"] = volume.iops
+    if volume.throughput is not None:
+        ebs["Throughput"] = volume.throughput
+    if volume.snapshot is not None:
+        ebs["SnapshotId"] = volume.snapshot
+    return {"DeviceName": volume.device, "Ebs": ebs}

@@ -1,0 +1,129 @@
+"""What a DAG tells people and asks them: the approval, callbacks, the deadline.
+
+`gantry.operators.notifying` and `gantry.operators.approval` are loaded only where a definition has need of them: every
+task start builds its DAG anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+from gantry.definition import checks, models, source
+
+Callbacks = dict[str, Any]
+"""Airflow's keywords for callbacks; without those that nobody asked for."""
+
+
+def findings(definition: models.Definition) -> Iterator[checks.Finding]:
+    """Notifiers that cannot be used. Only here Airflow, and what is installed beside it, can be asked."""
+    every = tuple(_all(definition))
+    if not every:
+        return
+    from gantry.operators import notifying  # noqa: PLC0415 - see the head of this module
+
+    for path, notifier in every:
+        try:
+            notifying.make(notifier.notifier, notifier.kwargs)
+        except notifying.NotifierError as error:
+            if error.key is None:
+                yield (*path, "notifier"), error.reason
+            elif not error.key:
+                yield (*path, "kwargs"), error.reason
+            else:
+                yield (*path, "kwargs", error.key), checks.unknown("key", error.key, error.known)
+
+
+def on_success(definition: models.Definition) -> Callbacks:
+    """For the task that says that the deployment is RUNNING."""
+    return _callbacks("on_success_callback", definition.on_success_callback)
+
+
+def on_failure(definition: models.Definition) -> Callbacks:
+    """For a DAG."""
+    return _callbacks("on_failure_callback", definition.on_failure_callback)
+
+
+def time_limits(definition: models.Definition) -> dict[str, Any]:
+    """For the launch's DAG: when it is ended, and when somebody is told that it is not over."""
+    limits: dict[str, Any] = {}
+    if definition.dagrun_timeout is not None:
+        limits["dagrun_timeout"] = definition.dagrun_timeout
+    if definition.deadline is not None:
+        from gantry.operators import notifying  # noqa: PLC0415 - see the head of this module
+
+        limits["deadline"] = DeadlineAlert(
+            name="launch",
+            reference=DeadlineReference.DAGRUN_QUEUED_AT,
+            interval=definition.deadline.interval,
+            # Called in the triggerer, which a launch needs anyway; not every executor calls back.
+            callback=AsyncCallback(
+                notifying.DEADLINE_PASSED,
+                {"notifiers": [each.model_dump(mode="json") for each in definition.deadline.callback]},
+            ),
+        )
+    return limits
+
+
+def approve(definition: models.Definition, approval: models.Approval, **common: Any) -> BaseOperator:  # noqa: ANN401 - Airflow's keywords
+    """The task that asks before anything is started."""
+    from gantry.operators import approval as approvals  # noqa: PLC0415 - see the head of this module
+
+    return approvals.ApproveOperator(
+        subject=approval.subject or f"Launch the deployment {definition.deployment}?",
+        body=approval.body or _body(definition),
+        assigned_users=[each.model_dump() for each in approval.assigned_users] or None,
+        response_timeout=approval.response_timeout,
+        notifiers=_made(approval.notifiers),
+        params=approvals.form(),
+        # Nobody is asked again because the time to answer has passed.
+        retries=0,
+        **common,
+    )
+
+
+def _body(definition: models.Definition) -> str:
+    """What a launch was asked to do, as Markdown that Airflow renders when it asks."""
+    servers = [
+        f"| {name} | {{{{ params['servers_{name}'] }}}} | {tier.servers.max} |"
+        for name, tier in definition.tiers.items()
+    ]
+    return "\n".join(
+        (
+            "| tier | servers at least | at most |",
+            "|---|---|---|",
+            *servers,
+            "",
+            "Reason: {{ params.reason or 'none given' }}",
+        )
+    )
+
+
+def _all(definition: models.Definition) -> Iterator[tuple[source.Path, models.Notifier]]:
+    several: list[tuple[source.Path, Sequence[models.Notifier]]] = [
+        (("on_success_callback",), definition.on_success_callback),
+        (("on_failure_callback",), definition.on_failure_callback),
+    ]
+    if definition.approval is not None:
+        several.append((("approval", "notifiers"), definition.approval.notifiers))
+    if definition.deadline is not None:
+        several.append((("deadline", "callback"), definition.deadline.callback))
+    for path, notifiers in several:
+        for index, notifier in enumerate(notifiers):
+            yield (*path, index), notifier
+
+
+def _callbacks(name: str, notifiers: Sequence[models.Notifier]) -> Callbacks:
+    return {name: _made(notifiers)} if notifiers else {}
+
+
+def _made(notifiers: Sequence[models.Notifier]) -> list[Any]:
+    if not notifiers:
+        return []
+    from gantry.operators import notifying  # noqa: PLC0415 - see the head of this module
+
+    return [notifying.make(each.notifier, each.kwargs) for each in notifiers]

@@ -1,0 +1,223 @@
+"""What a launch configuration asks of EC2 beyond image and size: network, volumes, tags, and a first boot."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from typing import Annotated, Literal
+
+import pydantic
+import yaml
+from pydantic import Field
+
+from gantry.definition import source
+from gantry.definition.fields import Device, Flag, Model, SecurityGroup, Snapshot, Subnet
+
+LARGEST_USER_DATA = 14_000
+"""Bytes of a definition's own user data. EC2 takes 16,384, and Gantry's part and the envelope come on top."""
+
+MOST_TAGS = 40
+"""Of a definition's own, on one resource. EC2 allows 50, and Gantry's come on top."""
+
+LONGEST_TAG_KEY = 128
+
+DECIDED_HERE = frozenset(
+    {
+        "cloud_config_modules", "cloud_final_modules", "cloud_init_modules", "disable_root", "disable_root_opts",
+        "merge_how", "merge_type", "ssh", "ssh_deletekeys", "ssh_genkeytypes", "ssh_keys", "ssh_publish_hostkeys",
+        "ssh_pwauth", "ssh_quiet_keygen", "user", "users",
+    }
+)  # fmt: skip
+"""Keys of a cloud-config by which Gantry's own way into a server is made. A definition's part may not touch them:
+where cloud-init would let Gantry's value win, the definition's would be dropped in silence."""
+
+TagValue = Annotated[str, Field(max_length=256)]
+Tags = dict[str, TagValue]
+
+
+class Network(Model):
+    """Where servers stand in the network, and whom it lets in."""
+
+    subnets: tuple[Subnet, ...] = Field(
+        default=(),
+        description=(
+            "Ids. With several, servers are spread over them by their slots: the first server in the first subnet, "
+            "the second in the second, and round again. Left out: the default VPC's."
+        ),
+        examples=[["subnet-0a1b2c3d", "subnet-4e5f6a7b"]],
+    )
+    security_groups: tuple[SecurityGroup, ...] = Field(
+        default=(),
+        description=(
+            "Ids; they must let the workers in by SSH, and let the servers reach each other's ports. Left out: the "
+            "VPC's default."
+        ),
+        examples=[["sg-0a1b2c3d"]],
+    )
+    public_address: Flag | None = Field(
+        default=None,
+        description="Whether servers get a public address. Left out: as the subnet has it.",
+        examples=[True],
+    )
+
+    @pydantic.field_validator("subnets", "security_groups")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _without_repetition(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kind:
+    """What EBS allows a type of volume: sizes in GiB, IOPS, IOPS for each GiB, MiB/s; None is none of it."""
+
+    sizes: tuple[int, int]
+    iops: tuple[int, int] | None = None
+    iops_per_gib: int = 0
+    throughput: tuple[int, int] | None = None
+
+
+_KINDS = {
+    "gp3": _Kind((1, 65536), (3000, 80000), 500, (125, 2000)),
+    "gp2": _Kind((1, 16384)),
+    "io1": _Kind((4, 16384), (100, 64000), 50),
+    "io2": _Kind((4, 65536), (100, 256000), 1000),
+    "st1": _Kind((125, 16384)),
+    "sc1": _Kind((125, 16384)),
+    "standard": _Kind((1, 1024)),
+}
+"""https://docs.aws.amazon.com/ebs/latest/userguide/ebs-volume-types.html"""
+
+_IOPS_FOR_A_MIB = 4
+_IOPS_OF_GP3 = 3000
+
+
+class Volume(Model):
+    """An EBS volume that each server gets of its own."""
+
+    device: Device = Field(
+        description="What the server calls it. The image's own root device is named to give that another size or type.",
+        examples=["/dev/xvdb"],
+    )
+    size: Annotated[int, Field(strict=True, ge=1, le=65536)] | None = Field(
+        default=None, description="GiB. Left out: the snapshot's size.", examples=[100]
+    )
+    type: Literal["gp3", "gp2", "io1", "io2", "st1", "sc1", "standard"] = Field(
+        default="gp3", description="EBS's volume type.", examples=["io2"]
+    )
+    iops: Annotated[int, Field(strict=True, ge=100, le=256000)] | None = Field(
+        default=None,
+        description="Operations a second; needed for `io1` and `io2`, possible for `gp3`.",
+        examples=[6000],
+    )
+    throughput: Annotated[int, Field(strict=True, ge=125, le=2000)] | None = Field(
+        default=None, description="MiB a second, for `gp3`.", examples=[250]
+    )
+    encrypted: Flag = Field(
+        default=True, description="Encrypted with the account's key for EBS.", examples=[False]
+    )
+    snapshot: Snapshot | None = Field(
+        default=None, description="What is on it from the beginning.", examples=["snap-0a1b2c3d"]
+    )
+    delete_on_termination: Flag = Field(
+        default=True, description="`false` keeps the volume when its server is terminated.", examples=[False]
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _possible(self) -> Volume:
+        kind = _KINDS[self.type]
+        if self.size is None and self.snapshot is None:
+            raise ValueError("a volume needs a size, or a snapshot that it is made from")
+        if self.size is not None:
+            self._within("size", "GiB", self.size, kind.sizes)
+        if self.iops is None:
+            if kind.iops and self.type != "gp3":
+                raise ValueError(f"a volume of type {self.type} needs iops")
+        elif kind.iops is None:
+            raise ValueError(f"iops is not for the type {self.type}")
+        else:
+            self._within("iops", "operations a second", self.iops, kind.iops)
+            if self.size is not None and self.iops > max(kind.iops[0], kind.iops_per_gib * self.size):
+                most = max(kind.iops[0], kind.iops_per_gib * self.size)
+                raise ValueError(
+                    f"{self.size} GiB of type {self.type} have at most {most} iops, and not {self.iops}"
+                )
+        self._fast_enough(kind)
+        return self
+
+    def _fast_enough(self, kind: _Kind) -> None:
+        if self.throughput is None:
+            return
+        if kind.throughput is None:
+            raise ValueError(f"throughput is not for the type {self.type}")
+        needed = self.throughput * _IOPS_FOR_A_MIB
+        if needed > (self.iops or _IOPS_OF_GP3):
+            raise ValueError(f"a throughput of {self.throughput} MiB a second needs at least {needed} iops")
+
+    def _within(self, key: str, unit: str, value: int, limits: tuple[int, int]) -> None:
+        if not limits[0] <= value <= limits[1]:
+            raise ValueError(
+                f"the {key} of a volume of type {self.type} is {limits[0]} to {limits[1]} {unit}, and not {value}"
+            )
+
+
+def devices_once(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
+    """Volumes that each have a device of their own. Raises ValueError."""
+    _without_repetition(tuple(each.device for each in volumes))
+    return volumes
+
+
+def user_data(text: str | None) -> str | None:
+    """A script or a cloud-config for the first boot that leaves Gantry's way in alone. Raises ValueError."""
+    if text is None:
+        return None
+    first = text.partition("\n")[0].rstrip()
+    if not first.startswith("#!") and first != "#cloud-config":
+        raise ValueError(
+            f"user data begins with #! or with a line #cloud-config, and not with {source.shown(first)}"
+        )
+    raw = text.encode()
+    size = len(raw) if text.isascii() else len(base64.encodebytes(raw))
+    if size > LARGEST_USER_DATA:
+        raise ValueError(
+            f"user data is at most {LARGEST_USER_DATA:,} bytes (three quarters of it with letters beyond ASCII), and "
+            f"this is {size:,}; let it fetch the rest, or leave it to a service"
+        )
+    if first == "#cloud-config":
+        _cloud_config(text)
+    return text
+
+
+def _cloud_config(text: str) -> None:
+    """Look at the keys of a cloud-config. Nothing is built from its values: aliases could make gigabytes of them."""
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > source.DEEPEST:
+                raise ValueError(f"the cloud-config is nested more than {source.DEEPEST} levels deep")
+        found = yaml.compose(text, Loader=yaml.CSafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = f" in its line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ValueError(f"the cloud-config is no YAML{line}: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"the cloud-config is no YAML: {source.shown(str(error))}") from None
+    if not isinstance(found, yaml.MappingNode):
+        raise ValueError("a cloud-config is a mapping (key: value)")
+    keys = {str(key.value) for key, _ in found.value}
+    if "<<" in keys:
+        raise ValueError(
+            "a merge key (<<) at the top of a cloud-config hides which keys it has; write them out"
+        )
+    ours = sorted(DECIDED_HERE & keys)
+    if ours:
+        raise ValueError(
+            f"{source.listed(ours)}: decided by Gantry, which has to reach the server; more accounts can be made by "
+            f"a script"
+        )
+
+
+def _without_repetition(words: tuple[str, ...]) -> tuple[str, ...]:
+    twice = sorted({word for word in words if words.count(word) > 1})
+    if twice:
+        raise ValueError(f"named twice: {source.listed(twice)}")
+    return words

@@ -1,0 +1,83 @@
+"""People: who is asked before a launch, and who is told how it went."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from gantry.definition.fields import DottedName, Duration, Json, Model
+
+
+class Notifier(Model):
+    """One of Airflow's notifiers: a class that tells somebody something."""
+
+    notifier: DottedName = Field(
+        description="The class: a `BaseNotifier` of a provider or of your own.",
+        examples=["airflow.providers.smtp.notifications.smtp.SmtpNotifier"],
+    )
+    kwargs: dict[str, Json] = Field(
+        default_factory=dict,
+        description=(
+            "What it is made with. Texts are templates of Airflow where the notifier says so. Secrets belong into "
+            "its connection."
+        ),
+        examples=[{"to": "team@example.com", "subject": "{{ dag_run.dag_id }} is RUNNING"}],
+    )
+
+
+Notifiers = Annotated[tuple[Notifier, ...], Field(min_length=1)]
+
+
+class AssignedUser(Model):
+    """A user of Airflow who may answer."""
+
+    id: Annotated[str, Field(min_length=1, max_length=200)] = Field(
+        description="The user's id in Airflow's user management.", examples=["7"]
+    )
+    name: Annotated[str, Field(min_length=1, max_length=200)] = Field(
+        description="The user's name, as the page shows it.", examples=["ada"]
+    )
+
+
+class Approval(Model):
+    """A person has to agree before anything is started."""
+
+    subject: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
+        default=None,
+        description="The question; a template of Airflow. Left out: whether the deployment shall be launched.",
+        examples=["Launch the shop for {{ params.reason }}?"],
+    )
+    body: str | None = Field(
+        default=None,
+        description="Markdown below it; a template of Airflow. Left out: the servers asked for and the reason.",
+        examples=["Tell **support** first."],
+    )
+    assigned_users: tuple[AssignedUser, ...] = Field(
+        default=(),
+        description="Who may answer. Left out: everybody who may run the DAG.",
+        examples=[[{"id": "7", "name": "ada"}]],
+    )
+    response_timeout: Duration | None = Field(
+        default=None,
+        description="How long to wait for the answer; then the launch fails. Left out: for ever.",
+        examples=["8h"],
+    )
+    notifiers: tuple[Notifier, ...] = Field(
+        default=(),
+        description="Who is told that an answer is wanted.",
+        examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
+    )
+
+
+class Deadline(Model):
+    """When a launch should be over. It goes on after that, and somebody is told."""
+
+    interval: Duration = Field(
+        description="From the moment that the launch is queued, waiting for an approval included.",
+        examples=["30m"],
+    )
+    callback: Notifiers = Field(
+        description="Who is told when it has passed.",
+        examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
+    )

@@ -1,0 +1,111 @@
+"""What templates may use, as types: which names there are, and what stands behind each.
+
+The reference's table, the check of a definition and the facts that are handed to templates all come from here. A
+template sees plain data, made by `known`: texts, numbers, mappings and lists, never these objects, never a password.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+from pydantic import Field
+
+
+class TemplateFacts(pydantic.BaseModel):
+    """A mapping that templates see. What is None is absent, so that a template that asks for it fails."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    def known(self) -> dict[str, Any]:
+        """The facts as plain data."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class Named(TemplateFacts):
+    """A thing of which the name is known before there are servers."""
+
+    name: str = Field(description="Its name.", examples=["bookshop"])
+
+
+class Numbered(TemplateFacts):
+    """A server before there is one."""
+
+    slot: int = Field(description="Its number in its tier, from 1.", examples=[1])
+
+
+class Deployment(TemplateFacts):
+    """The deployment."""
+
+    name: str = Field(description="Its name.", examples=["bookshop"])
+    description: str = Field(description="Its description.", examples=["A small bookshop on three tiers"])
+
+
+class Tier(TemplateFacts):
+    """The tier of the server that the text is for."""
+
+    name: str = Field(description="Its name.", examples=["application"])
+
+
+class Server(TemplateFacts):
+    """A server."""
+
+    name: str = Field(description="Its name.", examples=["bookshop-application-1"])
+    slot: int = Field(description="Its number in its tier, from 1.", examples=[1])
+    address: str = Field(description="Its address, as other servers reach it.", examples=["10.0.0.12"])
+    id: str = Field(description="Its instance id.", examples=["i-0123456789abcdef0"])
+
+
+class Service(TemplateFacts):
+    """The service that the text is for."""
+
+    name: str = Field(description="Its name.", examples=["app"])
+    id: str = Field(description="Its id.", examples=["a1002"])
+    port: int | None = Field(default=None, description="Its (first) port, if it has one.", examples=[8000])
+    ports: dict[str, int] | None = Field(
+        default=None, description="Its ports by name, if they have names.", examples=[{"web": 8000}]
+    )
+
+
+class Dependency(TemplateFacts):
+    """A service that is depended on."""
+
+    addresses: tuple[str, ...] = Field(
+        description="The addresses of its servers, by slot.", examples=[["10.0.0.11"]]
+    )
+    port: int | None = Field(default=None, description="Its (first) port, if it has one.", examples=[3306])
+    ports: dict[str, int] | None = Field(
+        default=None, description="Its ports by name, if they have names.", examples=[{"web": 8000}]
+    )
+
+
+class InCustom(TemplateFacts):
+    """What a service's `custom` values may use."""
+
+    deployment: Deployment = Field(description="The deployment.")
+    tier: Tier = Field(description="The service's tier.")
+    service: Service = Field(description="The service.")
+    server: Server = Field(description="The server that the file is for.")
+    peers: tuple[Server, ...] = Field(description="All servers of the tier, by slot.")
+    dependencies: dict[str, Dependency] = Field(
+        description="What the service depends on, by the name of the service."
+    )
+
+
+class InAttributes(TemplateFacts):
+    """What the texts among a tier's `attributes` may use.
+
+    Nothing that changes because another server comes or goes: each change converges every server again.
+    """
+
+    deployment: Deployment = Field(description="The deployment.")
+    tier: Tier = Field(description="The tier.")
+    server: Server = Field(description="The server that is configured.")
+
+
+class InServerName(TemplateFacts):
+    """What `server_name` may use: what is known of a server that does not exist yet, and never changes."""
+
+    deployment: Named = Field(description="The deployment.")
+    tier: Named = Field(description="The tier.")
+    server: Numbered = Field(description="The server.")

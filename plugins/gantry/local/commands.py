@@ -1,0 +1,135 @@
+"""`gantry demo`: deployments launched on this machine, on an embedded cloud, by a real Airflow."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gantry import local
+from gantry.cli import console
+
+if TYPE_CHECKING:
+    from gantry.local import standing
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Try deployments out on this machine: an embedded cloud (EC2, S3, Chef) and a real Airflow.",
+    epilog="It needs the extra [bold]local[/] (pip install 'airflow-provider-gantry\\[local]'), Debian 12 and root; "
+    "elsewhere it says what is missing.",
+)
+
+_Name = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        envvar="GANTRY_DEMO",
+        help="Several stand side by side; each has a profile of its name.",
+    ),
+]
+_Port = Annotated[
+    int | None, typer.Option(help="Airflow's port; without it 8080, or a free one.", show_default=False)
+]
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "gantry demo up                in the folder of an Airflow project\n\n"
+    "gantry demo up --bookshop     with an example: three tiers, a database, Chef"
+)
+def up(
+    *,
+    bookshop: Annotated[
+        bool,
+        typer.Option(
+            "--bookshop", help="Bring the bookshop: its files into this project, its archives into S3."
+        ),
+    ] = False,
+    name: _Name = local.DEMO,
+    port: _Port = None,
+) -> None:
+    """Begin a demo of the project in this folder; it stands in the background until `gantry demo down`.
+
+    Prepares the machine, starts the embedded cloud and an Airflow on the folder's [bold]dags/[/], and makes the
+    connections that the definitions name. Writes a profile, so that `gantry plan`, `launch`, `status`, `logs` and
+    `terminate` find both. Called again it adds connections that are new, and starts what is gone.
+    """
+    from gantry.local import standing  # noqa: PLC0415 - Docker, Airflow: not for --help
+
+    # Asked to end, it takes away what it had begun.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    _explain(standing.up(name, Path.cwd(), console.say, port=port, bookshop=bookshop))
+
+
+@app.command()
+def down(*, name: _Name = local.DEMO) -> None:
+    """End the demo and remove everything of it: servers, objects, Airflow, profile. Also after a crash."""
+    from gantry.local import standing  # noqa: PLC0415 - as above
+
+    removed = standing.down(name, console.say)
+    for thing in removed:
+        console.say(f"removed {thing}")
+    console.say("nothing is left of the demo" if removed else "there was nothing to remove")
+
+
+@app.command()
+def status(
+    *,
+    name: _Name = local.DEMO,
+    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what stands: Airflow, the embedded cloud, its servers and buckets. Exit code 1 if a part is missing."""
+    from gantry.local import report, standing  # noqa: PLC0415 - as above
+
+    found = report.look(name)
+    if json:
+        console.as_json(found.json())
+    else:
+        for line in report.lines(found, standing.find(name)):
+            console.say(line)
+    if not found.stands:
+        raise typer.Exit(console.FAILURE)
+
+
+@app.command()
+def run(
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="Check the result, launch again, terminate, and end.")
+    ] = False,
+    name: _Name = local.DEMO,
+    port: _Port = None,
+) -> None:
+    """Launch the bookshop before your eyes; Ctrl-C removes all of it.
+
+    What `make demo` runs. Uses the bookshop of this folder where there is one, else the package's.
+    """
+    from gantry.local import demo, machine, resources  # noqa: PLC0415 - as above
+
+    machine.require_libraries()
+    here = Path.cwd()
+    folder = here if (here / resources.BOOKSHOP[0]).is_dir() else resources.ROOT
+    machine.prepare(console.say)
+    code = demo.attend(name, folder, port, once=once)
+    raise typer.Exit(code)
+
+
+def _explain(begun: standing.Begun) -> None:
+    stands = begun.standing
+    example = begun.project.deployments[0] if begun.project.deployments else "NAME"
+    console.say()
+    console.say(f"Airflow   {stands.url}   user {stands.user}   password {stands.password}")
+    console.say(f"Profile   {stands.name}, in {begun.profile}: the commands below need no more options")
+    console.say()
+    for command, purpose in (
+        ("gantry archive FOLDER s3://BUCKET/FILE --create-bucket", "upload a service"),
+        (f"gantry plan {example}", "what a launch would do"),
+        (f"gantry launch {example}", "do it"),
+        ("gantry demo status", "what stands"),
+        ("gantry demo down", "remove everything"),
+    ):
+        console.say(f"  {command:<56} {purpose}")

@@ -1,0 +1,276 @@
+"""Airflow's REST API with the rights of one user."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from gantry.rest import errors, login, logs, transport
+
+Json = transport.Json
+
+RUNNING = ("queued", "running")
+"""The states of a run that is not over."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Dag:
+    """A DAG as the API shows it. `file` is its loader, as import errors name it."""
+
+    id: str
+    is_paused: bool
+    is_stale: bool
+    has_import_errors: bool
+    description: str
+    file: str
+    tags: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run of a DAG as the API shows it; times are ISO texts.
+
+    Attributes:
+        state: `queued`, `running`, `success` or `failed`.
+        asked: when it was triggered, or was due.
+    """
+
+    dag: str
+    id: str
+    state: str
+    asked: str
+    started: str | None
+    ended: str | None
+    conf: Json
+    user: str | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will happen in it any more."""
+        return self.state not in RUNNING
+
+
+@dataclasses.dataclass(frozen=True)
+class Instance:
+    """A task instance as the API shows it."""
+
+    task_id: str
+    map_index: int
+    label: str
+    state: str | None
+    started: str | None
+    ended: str | None
+    try_number: int
+
+
+@dataclasses.dataclass(frozen=True)
+class BrokenFile:
+    """A DAG file that Airflow could not read, and why."""
+
+    file: str
+    message: str
+
+
+class Api:
+    """Airflow's API. Nothing is asked before the first call; that one logs in."""
+
+    def __init__(self, who: login.Login) -> None:
+        self.login = who
+        self._airflow = transport.Connection(who)
+
+    def call(self, method: str, path: str, **more: Any) -> Json:  # noqa: ANN401 - httpx's keywords
+        """One call; its answer as JSON. A path that begins with `/ui/` is what the UI itself asks.
+
+        Raises:
+            RestError: one of its kinds says what is wrong.
+        """
+        return self._airflow.call(method, path, **more)
+
+    def dags(self, *tags: str) -> Iterator[Dag]:
+        """All DAGs that have all these tags, by id."""
+        params = {"tags": list(tags), "tags_match_mode": "all", "order_by": "dag_id"}
+        for each in self._airflow.pages("/dags", "dags", params):
+            yield _dag(each)
+
+    def dag(self, dag: str) -> Dag:
+        """One DAG. Raises NotFoundError."""
+        return _dag(self.call("GET", _path("dags", dag)))
+
+    def params(self, dag: str) -> Json:
+        """What a DAG's form asks for: `value`, `schema` and `description` by name."""
+        found: Json = self.call("GET", _path("dags", dag, "details"))["params"] or {}
+        return found
+
+    def unpause(self, dag: str) -> None:
+        """Let a DAG run."""
+        self.call("PATCH", _path("dags", dag), json={"is_paused": False})
+
+    def await_dag(self, dag: str, seconds: float = 180) -> None:
+        """Wait until Airflow has parsed a DAG, and unpause it.
+
+        Raises:
+            NotFoundError: it does not come, or its loader cannot be read; the message holds Airflow's reason.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.unpause(dag)
+            except errors.NotFoundError as error:
+                found = self.import_errors(dag.partition(".")[0])
+                if time.monotonic() > deadline or found:
+                    raise errors.NotFoundError(error.call, "\n".join([error.reason, *found])) from error
+                time.sleep(0.2)
+            else:
+                return
+
+    def import_errors(self, loader: str = "") -> list[str]:
+        """What Airflow shows about DAG files that it could not read: all of them, or one loader's."""
+        return [each.message for each in self.broken_files() if loader in ("", Path(each.file).stem)]
+
+    def broken_files(self) -> Iterator[BrokenFile]:
+        """The DAG files that Airflow could not read."""
+        for each in self._airflow.pages("/importErrors", "import_errors", {}):
+            yield BrokenFile(each["filename"] or "", each["stack_trace"] or "")
+
+    def trigger(self, dag: str, **conf: Any) -> str:  # noqa: ANN401 - params are JSON
+        """Start a run; its id."""
+        return self.start(dag, conf).id
+
+    def start(self, dag: str, conf: Json) -> Run:
+        """Start a run.
+
+        Raises:
+            RefusedError: a parameter is not what the DAG's form allows.
+        """
+        return _run(
+            self.call("POST", _path("dags", dag, "dagRuns"), json={"logical_date": None, "conf": conf})
+        )
+
+    def runs(self, dag: str, limit: int = 20) -> Iterator[Run]:
+        """The runs of a DAG, the newest first, page by page as they are wanted."""
+        params = {"order_by": "-run_after", "limit": limit}
+        for each in self._airflow.pages(_path("dags", dag, "dagRuns"), "dag_runs", params):
+            yield _run(each)
+
+    def run(self, dag: str, run: str) -> Run:
+        """One run. Raises NotFoundError."""
+        return _run(self.call("GET", _path("dags", dag, "dagRuns", run)))
+
+    def run_state(self, dag: str, run: str) -> str:
+        """`queued`, `running`, `success` or `failed`."""
+        return self.run(dag, run).state
+
+    def instances(self, dag: str, run: str) -> list[Instance]:
+        """All task instances of a run."""
+        found = self._airflow.pages(_path("dags", dag, "dagRuns", run, "taskInstances"), "task_instances", {})
+        return [
+            Instance(
+                task_id=each["task_id"],
+                map_index=each["map_index"],
+                label=each.get("rendered_map_index") or "",
+                state=each["state"],
+                started=each["start_date"],
+                ended=each["end_date"],
+                try_number=each["try_number"],
+            )
+            for each in found
+        ]
+
+    def downstream(self, dag: str) -> dict[str, tuple[str, ...]]:
+        """The tasks of a DAG, and which come after each."""
+        found = self.call("GET", _path("dags", dag, "tasks"))["tasks"]
+        return {each["task_id"]: tuple(each["downstream_task_ids"] or ()) for each in found}
+
+    def xcom(self, dag: str, run: str, task: str, key: str) -> Any:  # noqa: ANN401 - XComs are JSON
+        """What a task reported, or None."""
+        path = _path("dags", dag, "dagRuns", run, "taskInstances", task, "xcomEntries", key)
+        try:
+            return self.call("GET", path)["value"]
+        except errors.NotFoundError:
+            return None
+
+    def log_chunk(
+        self, dag: str, run: str, instance: Instance, try_number: int | None = None, token: str | None = None
+    ) -> logs.Chunk:
+        """A try's log, or what was added since the chunk that gave the token."""
+        number = instance.try_number if try_number is None else try_number
+        found = self.call(
+            "GET",
+            _path("dags", dag, "dagRuns", run, "taskInstances", instance.task_id, "logs", str(number)),
+            params={
+                "map_index": instance.map_index,
+                **({"token": token} if token else {}),
+            },
+            headers={"Accept": "application/json"},
+        )
+        return logs.chunk(found)
+
+    def log(self, dag: str, run: str, task: str, map_index: int = -1, try_number: int = 1) -> str:
+        """A task's log as plain lines: level and message."""
+        instance = Instance(task, map_index, "", None, None, None, try_number)
+        return "\n".join(each.plain() for each in self.log_chunk(dag, run, instance).lines)
+
+    def clear(self, dag: str, run: str, task: str, *, downstream: bool = True) -> None:
+        """What a person does in the UI to run a task again."""
+        self.call(
+            "POST",
+            _path("dags", dag, "clearTaskInstances"),
+            json={
+                "dry_run": False,
+                "dag_run_id": run,
+                "task_ids": [task],
+                "include_downstream": downstream,
+                "only_failed": False,
+                "reset_dag_runs": True,
+            },
+        )
+
+    def await_run(self, dag: str, run: str, seconds: float) -> str:
+        """Wait until a run has ended; its state."""
+        deadline = time.monotonic() + seconds
+        while (state := self.run_state(dag, run)) in RUNNING:
+            if time.monotonic() > deadline:
+                states = {
+                    f"{each.task_id}[{each.map_index}]": each.state for each in self.instances(dag, run)
+                }
+                raise errors.RestError(f"run {run} of {dag} did not end within {seconds:g} s: {states}")
+            time.sleep(0.3)
+        return state
+
+    def link(self, dag: str, run: str) -> str:
+        """Where a person sees a run in the UI."""
+        return f"{self.login.url}{_path('dags', dag, 'runs', run)}"
+
+
+def _path(*parts: str) -> str:
+    """A path from parts that people may have typed."""
+    return "".join(f"/{quote(each, safe=':+~')}" for each in parts)
+
+
+def _dag(found: Json) -> Dag:
+    return Dag(
+        id=found["dag_id"],
+        is_paused=found["is_paused"],
+        is_stale=found["is_stale"],
+        has_import_errors=found["has_import_errors"],
+        description=found["description"] or "",
+        file=found["relative_fileloc"] or "",
+        tags=tuple(each["name"] for each in found["tags"]),
+    )
+
+
+def _run(found: Json) -> Run:
+    return Run(
+        dag=found["dag_id"],
+        id=found["dag_run_id"],
+        state=found["state"],
+        asked=found["queued_at"] or found["run_after"],
+        started=found["start_date"],
+        ended=found["end_date"],
+        conf=found["conf"] or {},
+        user=found["triggering_user_name"],
+    )

@@ -1,0 +1,184 @@
+"""Deployments as Airflow knows them: each has a DAG that launches it and one that terminates it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from gantry import errors as root
+from gantry.rest import client, errors
+
+_TAG, _LAUNCH = "gantry", "launch"
+"""The tags of every launch DAG."""
+
+_SERVERS = "servers_"
+"""What the parameters that count a tier's servers begin with."""
+
+
+class UnknownDeploymentError(root.GantryError):
+    """Airflow has no such deployment."""
+
+    def __init__(self, name: str, url: str, known: list[str], why: Iterable[str] = ()) -> None:
+        self.name = name
+        self.known = known
+        reasons = (
+            "\n".join(why) or "A new loader is seen when Airflow looks at its DAGs folder the next time."
+        )
+        super().__init__(f"Airflow at {url} has no deployment {name!r}{_hint(name, known)}\n{reasons}")
+
+
+class BrokenDefinitionError(root.GantryError):
+    """Airflow cannot read the deployment's definition or loader any more."""
+
+    def __init__(self, name: str, reasons: list[str]) -> None:
+        self.name = name
+        self.reasons = reasons
+        told = "\n".join(reasons) or "Airflow does not say why; see its page of import errors."
+        super().__init__(f"Airflow cannot read the definition of {name!r}:\n{told}")
+
+
+class GoneError(root.GantryError):
+    """The deployment's loader is not there any more."""
+
+    def __init__(self, name: str, file: str) -> None:
+        self.name = name
+        super().__init__(
+            f"the deployment {name!r} is known to Airflow, but its loader {file} is gone or makes no DAG of that name; "
+            f"put it back, or terminate the servers by hand"
+        )
+
+
+class PausedError(root.GantryError):
+    """The DAG is paused: a run would wait."""
+
+    def __init__(self, dag: str, *, is_launch: bool) -> None:
+        self.dag = dag
+        super().__init__(
+            f"the DAG {dag!r} is paused, so nothing would happen. Give --unpause to unpause it"
+            + (" (then its schedule, if it has one, is followed too)" if is_launch else "")
+        )
+
+
+class ParameterError(root.GantryError):
+    """The deployment's form has no such choice."""
+
+    def __init__(self, option: str, value: str, what: str, known: list[str]) -> None:
+        self.value = value
+        super().__init__(f"{option}: unknown {what} {value!r}{_hint(value, known)}")
+
+
+def launch_dag(name: str) -> str:
+    """The id of the DAG that launches a deployment."""
+    return name
+
+
+def termination_dag(name: str) -> str:
+    """The id of the DAG that terminates a deployment."""
+    return f"{name}.terminate"
+
+
+def every(api: client.Api) -> list[client.Dag]:
+    """The launch DAGs of all deployments that the user may see, by name. Those whose loader is gone are left out."""
+    return [each for each in api.dags(_TAG, _LAUNCH) if not each.is_stale]
+
+
+def find(api: client.Api, name: str, dag: str | None = None) -> client.Dag:
+    """A DAG of a deployment, by default the one that launches it, be it broken or gone.
+
+    Raises:
+        UnknownDeploymentError: Airflow has none of that name; says so if a loader of that name cannot be read.
+    """
+    try:
+        found = api.dag(dag or launch_dag(name))
+    except errors.NotFoundError:
+        found = None
+    if found is None or _TAG not in found.tags:
+        why = (
+            [] if found is None else [f"It has a DAG of that name, which is none of Gantry's ({found.file})."]
+        )
+        why += [each.message for each in _broken(api, PurePosixPath(name).stem)]
+        raise UnknownDeploymentError(name, api.login.url, [each.id for each in every(api)], why)
+    return found
+
+
+def ready(api: client.Api, name: str, dag: str, *, unpause: bool) -> client.Dag:
+    """A DAG of a deployment that can run now.
+
+    Raises:
+        UnknownDeploymentError: there is none.
+        BrokenDefinitionError: its loader or definition cannot be read.
+        GoneError: its loader is gone.
+        PausedError: it is paused, and shall not be unpaused.
+    """
+    found = find(api, name, dag)
+    if found.has_import_errors:
+        raise BrokenDefinitionError(name, [each.message for each in _broken(api, found.file)])
+    if found.is_stale:
+        raise GoneError(name, found.file)
+    if found.is_paused:
+        if not unpause:
+            raise PausedError(dag, is_launch=dag == launch_dag(name))
+        api.unpause(dag)
+    return found
+
+
+def conf(
+    params: Mapping[str, Any],
+    *,
+    servers: Mapping[str, int],
+    redeploy: Iterable[str] = (),
+    converge: Iterable[str] = (),
+    reason: str = "",
+) -> dict[str, Any]:
+    """What a launch is triggered with. Airflow takes what its form does not know, and nobody ever reads it.
+
+    Args:
+        params: the DAG's, as `client.Api.params` gives them.
+        servers: how many at least, by tier.
+        redeploy: services to install anew.
+        converge: tiers whose configuration management runs again.
+        reason: kept with the run.
+
+    Raises:
+        ParameterError: there is no such tier or service.
+    """
+    tiers = [each.removeprefix(_SERVERS) for each in params if each.startswith(_SERVERS)]
+    for tier in servers:
+        if tier not in tiers:
+            raise ParameterError("--servers", tier, "tier", tiers)
+    found: dict[str, Any] = {f"{_SERVERS}{tier}": count for tier, count in servers.items()}
+    for key, wanted, what in (("redeploy", redeploy, "service"), ("converge", converge, "tier")):
+        chosen = list(dict.fromkeys(wanted))
+        choices = _choices(params, key)
+        for each in chosen:
+            if each not in choices:
+                raise ParameterError(f"--{key}", each, what, choices)
+        if chosen:
+            found[key] = chosen
+    if reason:
+        found["reason"] = reason
+    return found
+
+
+def _choices(params: Mapping[str, Any], key: str) -> list[str]:
+    schema = (params.get(key) or {}).get("schema") or {}
+    return [str(each) for each in (schema.get("items") or {}).get("enum") or ()]
+
+
+def _hint(value: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(value, known, n=1)
+    if near:
+        return f", did you mean {near[0]!r}?"
+    return f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known)}" if known else "; there is none"
+
+
+def _broken(api: client.Api, loader: str) -> list[client.BrokenFile]:
+    """The import errors of a loader, named by its path or by the file's stem."""
+    try:
+        found = list(api.broken_files())
+    except errors.ForbiddenError:
+        # Who may see the DAG need not see these.
+        return []
+    return [each for each in found if loader in (each.file, PurePosixPath(each.file).stem)]

@@ -1,0 +1,172 @@
+"""What can go wrong between a person and Airflow's API, worded for who has to act."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gantry import errors
+
+
+class RestError(errors.GantryError):
+    """Something about Airflow's API.
+
+    Attributes:
+        call: what was asked, such as `GET /dags/shop`; empty before anything was.
+        code: the answer's status; 0 where there was none.
+    """
+
+    def __init__(self, message: str, call: str = "", code: int = 0) -> None:
+        self.call = call
+        self.code = code
+        super().__init__(message)
+
+
+class NoAirflowError(RestError):
+    """Nobody said which Airflow is meant."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(
+            f"which Airflow? Say --url or GANTRY_URL, such as https://airflow.example.com, or keep a profile "
+            f"in {file}:\n"
+            f'  [default]\n  url = "https://airflow.example.com"\n  username = "ada"\n  password = "…"'
+        )
+
+
+class UrlError(RestError):
+    """An address that is none."""
+
+    def __init__(self, url: str, said_by: str) -> None:
+        super().__init__(
+            f"{url!r} ({said_by}) is no address of an Airflow, such as https://airflow.example.com"
+        )
+
+
+class SecretFileError(RestError):
+    """A file that was to hold a password, or certificates."""
+
+    def __init__(self, option: str, file: Path, reason: str) -> None:
+        super().__init__(f"{option} {file}: {reason}")
+
+
+class UnreachableError(RestError):
+    """No answer from Airflow."""
+
+    passing = True
+
+    def __init__(self, call: str, url: str, said_by: str, reason: str) -> None:
+        self.url = url
+        self.reason = reason
+        super().__init__(
+            f"Airflow at {url} cannot be reached: {reason}\nIs it running, and is the address right ({said_by})?",
+            call,
+        )
+
+
+class CertificateError(RestError):
+    """The server's certificate is signed by nobody known, or is another's."""
+
+    def __init__(self, call: str, url: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"the certificate of {url} is not trusted: {reason}\n"
+            f"If your own authority signed it, name its certificate (PEM) with --ca-file, GANTRY_CA_FILE or the "
+            f"profile's ca_file. Nothing was sent.",
+            call,
+        )
+
+
+class NotAirflowError(RestError):
+    """Something else than Airflow's API answers there."""
+
+    def __init__(self, call: str, code: int, url: str, said_by: str, seen: str) -> None:
+        super().__init__(
+            f"what answers at {url} ({said_by}) is not the API of an Airflow 3: {seen}\n"
+            f"The address is that of Airflow's UI, without /api/v2.",
+            call,
+            code,
+        )
+
+
+class LoginRefusedError(RestError):
+    """Airflow does not know the user, or not by this password."""
+
+    def __init__(self, url: str, code: int, username: str, said_by: str, reason: str) -> None:
+        self.username = username
+        super().__init__(
+            f"Airflow at {url} does not let {username!r} in ({code}: {reason})\n"
+            f"Check user name and password ({said_by}). Where logins go through another service, give a token "
+            f"with --token or GANTRY_TOKEN.",
+            "POST /auth/token",
+            code,
+        )
+
+
+class NoCredentialsError(RestError):
+    """Airflow wants to know who asks."""
+
+    def __init__(self, url: str, missing: str) -> None:
+        super().__init__(
+            f"Airflow at {url} wants to know who asks: {missing}\n"
+            f"Give a token (--token, GANTRY_TOKEN), or a user and a password (--username with --password-file, "
+            f"GANTRY_USERNAME with GANTRY_PASSWORD), or keep them in a profile.",
+            code=401,
+        )
+
+
+class TokenRefusedError(RestError):
+    """The token is not, or no longer, good."""
+
+    def __init__(self, call: str, code: int, url: str, said_by: str, reason: str) -> None:
+        super().__init__(
+            f"Airflow at {url} refuses the token ({said_by}): {reason}\n"
+            f"It may have expired. Get another one, or give a user and a password, which are exchanged for a token.",
+            call,
+            code,
+        )
+
+
+class ForbiddenError(RestError):
+    """The user has not the right."""
+
+    def __init__(self, call: str, who: str, reason: str) -> None:
+        super().__init__(
+            f"{who} may not do this in Airflow ({call}): {reason}\nAsk its administrator for the right, or log in as "
+            f"somebody who has it.",
+            call,
+            403,
+        )
+
+
+class NotFoundError(RestError):
+    """Airflow has no such thing."""
+
+    def __init__(self, call: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"Airflow does not find what {call} asks for: {reason}", call, 404)
+
+
+class ConflictError(RestError):
+    """What is there already stands in the way."""
+
+    def __init__(self, call: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"{call} collides with what Airflow has already: {reason}", call, 409)
+
+
+class RefusedError(RestError):
+    """Airflow understood, and does not want to."""
+
+    def __init__(self, call: str, code: int, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"Airflow refuses {call} ({code}): {reason}", call, code)
+
+
+class BrokenError(RestError):
+    """Airflow itself is in trouble."""
+
+    passing = True
+
+    def __init__(self, call: str, code: int, reason: str) -> None:
+        super().__init__(
+            f"Airflow failed at {call} ({code}): {reason}\nThe log of its API server says more.", call, code
+        )

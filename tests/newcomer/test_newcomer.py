@@ -1,0 +1,243 @@
+"""A newcomer follows "Getting started", command by command, with the built wheel in an empty folder: no checkout."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gantry.local import control, remains
+from tests.newcomer.conftest import ROOT
+
+pytestmark = [pytest.mark.airflow, pytest.mark.docker]
+
+PAGE = ROOT / "docs" / "getting-started.md"
+NAME = f"newcomer-{os.getpid()}"
+_SECONDS = 400
+_TO_JOIN = 20.0
+"""Seconds in which every web server has to have answered through the balancer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Said:
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def __str__(self) -> str:
+        return f"exit code {self.code}\n{self.out}\n{self.err}"
+
+
+class Newcomer:
+    """Somebody at a shell in an empty folder, who has installed the wheel and nothing else."""
+
+    def __init__(self, project: Path, home: Path, programs: Path) -> None:
+        self.project = project
+        self.address = "ADDRESS"
+        kept = {name: os.environ[name] for name in ("LANG", "TERM", "DOCKER_HOST") if name in os.environ}
+        self._environment = {
+            **kept,
+            "PATH": f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(home),
+            # Beside other demos on this machine; somebody who has just begun has none.
+            "GANTRY_DEMO": NAME,
+        }
+
+    def types(self, line: str) -> Said:
+        """Run a command line of the page. Where it says ADDRESS, the newcomer has read one."""
+        run = subprocess.run(
+            ["/bin/sh", "-c", line.replace("ADDRESS", self.address)],
+            cwd=self.project,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+        print(f"$ {line}\n{run.stdout}{run.stderr}", flush=True)
+        return Said(run.returncode, run.stdout, run.stderr)
+
+    def answers_of(self, line: str, servers: int) -> str:
+        """What is said by so many servers: the same command until all of them have answered."""
+        deadline = time.monotonic() + _TO_JOIN
+        seen: set[str] = set()
+        while len(seen) < servers:
+            said = self.types(line)
+            assert said.code == 0, said
+            seen.add(said.out)
+            assert time.monotonic() < deadline, f"{len(seen)} of {servers} servers answer: {seen}"
+        return "\n".join(sorted(seen))
+
+
+@pytest.fixture
+def newcomer(installed: Path, tmp_path: Path) -> Iterator[Newcomer]:
+    project, home = tmp_path / "project", tmp_path / "home"
+    project.mkdir()
+    home.mkdir()
+    somebody = Newcomer(project, home, installed)
+    try:
+        yield somebody
+    finally:
+        somebody.types("gantry demo down")
+
+
+def commands(page: Path = PAGE) -> list[str]:
+    """The command lines in a page's blocks, in their order."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.replace("\\\n", "").splitlines()]
+
+
+Check = Callable[[Newcomer, Said], None]
+
+
+def wrote_a_project(newcomer: Newcomer, said: Said) -> None:
+    for file in (
+        "include/hello/hello.yaml",
+        "dags/hello.py",
+        "include/hello/services/app/bin/enstratus-start",
+    ):
+        assert (newcomer.project / file).is_file(), said
+
+
+def found_no_mistake(_: Newcomer, said: Said) -> None:
+    assert "1 definition" in said.out, said
+
+
+def stands(newcomer: Newcomer, said: Said) -> None:
+    assert "DAGs of hello: looked at" in said.out, said
+    assert "import error" not in said.out, said
+    status = json.loads(newcomer.types("gantry demo status --json").out)
+    assert status["stands"] is True, status
+    assert status["servers"] == [], "nothing was launched that nobody asked for"
+
+
+def uploaded(_: Newcomer, said: Said) -> None:
+    assert said.out.startswith("uploaded s3://hello/app.tar.gz"), said
+
+
+def three_servers_to_start(_: Newcomer, said: Said) -> None:
+    for server in ("hello-web-1", "hello-web-2", "hello-front-1"):
+        assert server in said.out, said
+
+
+def runs(_: Newcomer, said: Said) -> None:
+    assert "RUNNING" in said.out, said
+
+
+def tells_the_balancers_address(newcomer: Newcomer, said: Said) -> None:
+    found = re.search(r"hello-front-1\b.*?\b(10(?:\.\d+){3})\b", said.out)
+    assert found, said
+    newcomer.address = found[1]
+
+
+def greets(greeting: str) -> Check:
+    def look(newcomer: Newcomer, _: Said) -> None:
+        answers = newcomer.answers_of("curl -fsS -H 'Host: hello.example.com' http://ADDRESS/", servers=2)
+        assert all(f"{greeting} hello-web-{slot}" in answers for slot in (1, 2)), answers
+
+    return look
+
+
+def the_greeting_is_all_that_changes(_: Newcomer, said: Said) -> None:
+    assert (
+        "-greeting=Hello from hello-web-1" in said.out.replace(" ", "", 1) or "greeting=Hello" in said.out
+    ), said
+    assert "greeting=Greetings from hello-web-1" in said.out, said
+
+
+def is_the_agents_log(_: Newcomer, said: Said) -> None:
+    assert "configureService a1001" in said.out, said
+
+
+def anything(_: Newcomer, said: Said) -> None:
+    del said
+
+
+STEPS: list[tuple[str, int, Check]] = [
+    ("gantry new hello --yes", 0, wrote_a_project),
+    ("gantry validate", 0, found_no_mistake),
+    ("gantry demo up", 0, stands),
+    (
+        "gantry archive include/hello/services/app s3://hello/app.tar.gz --deployment hello --create-bucket",
+        0,
+        uploaded,
+    ),
+    ("gantry plan hello", 2, three_servers_to_start),
+    ("gantry launch hello", 0, runs),
+    ("gantry status hello --from both", 0, tells_the_balancers_address),
+    ("curl -H 'Host: hello.example.com' http://ADDRESS/", 0, greets("Hello from")),
+    ("gantry plan hello", 0, anything),
+    ("sed -i 's/Hello from/Greetings from/' include/hello/hello.yaml", 0, anything),
+    ("gantry plan hello", 2, the_greeting_is_all_that_changes),
+    ("gantry launch hello", 0, runs),
+    ("curl -H 'Host: hello.example.com' http://ADDRESS/", 0, greets("Greetings from")),
+    ("gantry logs hello --server hello-web-1", 0, is_the_agents_log),
+    ("gantry terminate hello --confirm hello", 0, anything),
+    ("gantry demo down", 0, anything),
+]
+"""The commands of the page after the installation, how each ends, and what the newcomer sees."""
+
+INSTALLATION = 3
+"""The first commands of the page: an environment, and pip, which would fetch what has not been published."""
+
+
+def test_the_page_has_these_commands_and_no_others() -> None:
+    typed = commands()
+    assert typed[:INSTALLATION][-1].startswith("pip install 'airflow-provider-gantry[local]' ")
+    assert typed[INSTALLATION:] == [command for command, _, _ in STEPS]
+
+
+def test_the_readme_has_some_of_them_in_the_same_order() -> None:
+    install, *typed = commands(ROOT / "README.md")
+    assert install == commands()[INSTALLATION - 1]
+    rest = iter(command for command, _, _ in STEPS)
+    assert typed
+    assert [line for line in typed if line not in rest] == []
+
+
+@pytest.mark.timeout(1500)
+def test_a_newcomer_gets_from_an_empty_folder_to_a_launched_deployment(newcomer: Newcomer) -> None:
+    for command, code, check in STEPS:
+        said = newcomer.types(command)
+        assert said.code == code, f"$ {command}\n{said}"
+        check(newcomer, said)
+    nothing_is_left(newcomer)
+    # The files of the project are the newcomer's, whatever became of the demo.
+    assert (newcomer.project / "include" / "hello" / "hello.yaml").is_file()
+
+
+def nothing_is_left(newcomer: Newcomer) -> None:
+    assert remains.left(NAME) == []
+    assert control.leftovers(NAME) == []
+    assert not remains.record(NAME).parent.exists()
+    assert "[newcomer" not in (newcomer.project.parent / "home/.config/gantry/profiles.toml").read_text()
+    assert "nothing to remove" in newcomer.types("gantry demo down").out
+    assert newcomer.types("gantry demo status").code == 1
+
+
+@pytest.mark.timeout(900)
+def test_a_demo_is_taken_away_after_its_parts_were_killed(newcomer: Newcomer) -> None:
+    assert newcomer.types("gantry demo up").code == 1, "there is no project yet"
+    (newcomer.project / "dags").mkdir()
+    begun = newcomer.types("gantry demo up")
+    assert begun.code == 0, begun
+    # Without a definition, there is the bookshop, and all that it needs.
+    assert "DAGs of bookshop: looked at" in begun.out
+    assert (newcomer.project / "include" / "bookshop" / "bookshop.yaml").is_file()
+    (server,) = control.processes(NAME)
+    subprocess.run(["kill", "-KILL", str(server)], check=True)
+    gone = newcomer.types("gantry demo status")
+    assert gone.code == 1
+    assert "gone      the embedded cloud" in gone.out
+    assert newcomer.types("gantry demo down").code == 0
+    nothing_is_left(newcomer)

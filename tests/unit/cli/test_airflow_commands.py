@@ -1,0 +1,473 @@
+"""`gantry launch`, `terminate`, `status` and `logs` against a server that speaks Airflow's API."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests import airflow_api
+from tests.airflow_api import SUCCESS, states
+from tests.unit.cli.conftest import Gantry
+
+from gantry import inventory, names
+from gantry.cli import connections, servers, watch
+
+SHOP = """\
+deployment: shop
+cloud: {region: eu-central-1}
+launch_configurations: {debian: {image: ami-1, ssh: {connection: x}}}
+tiers: {only: {launch_configuration: debian, servers: 1}}
+"""
+TASKS = (
+    "tier-only.scale_up",
+    "tier-only.handshake",
+    "tier-only.prepare_configuration_management",
+    "tier-only.execute_configuration_management",
+    "finish_launch",
+)
+GOOD = ("success", states(5, tasks=TASKS))
+GOING = ("running", states(1, working=True, tasks=TASKS))
+BAD = ("failed", states(1, failed=True, tasks=TASKS))
+REFUSED: tuple[str, dict[str, str | None]] = ("success", dict.fromkeys(TASKS, "skipped"))
+FAILURE = [
+    {"event": "asking again", "level": "info"},
+    {
+        "event": "Task failed with exception",
+        "level": "error",
+        "error_detail": [{"exc_type": "AirflowFailException", "exc_value": "shop-only-1: no SSH connection"}],
+    },
+]
+
+
+@pytest.fixture
+def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[airflow_api.Airflow]:
+    """Somebody's Airflow, with the deployment `shop`, and a shell that knows both."""
+    (tmp_path / "shop.yaml").write_text(SHOP)
+    monkeypatch.setenv("GANTRY_PROFILES", str(tmp_path / "profiles.toml"))
+    for name in ("GANTRY_PROFILE", "GANTRY_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GANTRY_USERNAME", "ada")
+    monkeypatch.setenv("GANTRY_PASSWORD", "secret")
+    monkeypatch.setattr(watch, "_PAUSE", 0.01)
+    with airflow_api.serving() as serving:
+        monkeypatch.setenv("GANTRY_URL", serving.url)
+        serving.deployment("shop").tasks = TASKS
+        yield serving
+
+
+@pytest.fixture
+def gantry_(
+    gantry: Gantry, airflow: airflow_api.Airflow, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Gantry:
+    """The command, where the definition is at hand."""
+
+    def call(*words: object) -> Any:
+        monkeypatch.setenv("GANTRY_DEFINITIONS", str(tmp_path))
+        return gantry(*words)
+
+    return call
+
+
+def shop(airflow: airflow_api.Airflow) -> airflow_api.Dag:
+    return airflow.dags["shop"]
+
+
+def test_a_launch_is_triggered_with_its_form_and_shown_by_phases(
+    airflow: airflow_api.Airflow, gantry_: Gantry
+) -> None:
+    shop(airflow).next_looks = [("queued", states(0, tasks=TASKS)), GOING, GOOD]
+    found = gantry_("launch", "shop", "--servers", "only=2", "--redeploy", "probe", "--reason", "sale")
+    assert found.code == 0, found.err
+    (run,) = shop(airflow).runs
+    assert run.conf == {"servers_only": 2, "redeploy": ["probe"], "reason": "sale"}
+    told = found.out.splitlines()
+    assert told[0] == f"run {run.id} of shop: {airflow.url}/dags/shop/runs/{run.id}"
+    assert "deployment shop is LAUNCHING" in found.out
+    assert [line.split()[2:6] for line in told if "1 scale up" in line] == [
+        ["1", "scale", "up", "working"],
+        ["1", "scale", "up", "done"],
+    ]
+    assert told[-1].startswith("shop is RUNNING: ")
+
+
+def test_a_launch_of_what_runs_is_maintenance(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
+    shop(airflow).runs.append(airflow_api.Run("before", [GOOD]))
+    shop(airflow).next_looks = [GOING, GOING, GOOD]
+    assert "deployment shop is MAINTENANCE" in gantry_("launch", "shop").out
+
+
+def test_without_the_definition_the_tasks_are_shown(
+    airflow: airflow_api.Airflow, gantry: Gantry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shop(airflow).next_looks = [GOING, GOING, GOOD]
+    monkeypatch.setenv("GANTRY_DEFINITIONS", str(tmp_path / "nowhere"))
+    found = gantry("launch", "shop", "--definitions", tmp_path / "nowhere")
+    assert found.code == 0
+    assert "tier-only.handshake" in found.out
+    assert "1 scale up" not in found.out
+
+
+def test_a_definition_that_is_not_the_one_that_runs_draws_no_phases(
+    airflow: airflow_api.Airflow, gantry_: Gantry
+) -> None:
+    shop(airflow).next_looks = [SUCCESS]
+    found = gantry_("launch", "shop")
+    assert found.code == 0
+    assert "finish_launch" in found.out
+    assert "1 scale up" not in found.out
+
+
+def test_a_broken_definition_at_hand_does_not_keep_airflow_from_launching_its_own(
+    airflow: airflow_api.Airflow, gantry_: Gantry, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.yaml").write_text("deployment: shop\ntires: {}\n")
+    shop(airflow).next_looks = [GOOD]
+    found = gantry_("launch", "shop")
+    assert found.code == 0
+    assert "shop.yaml:2:1: " in found.err
+    assert "shown by tasks" in found.err
+    by_path = gantry_("launch", tmp_path / "shop.yaml")
+    assert by_path.code == 1
+    assert "shop.yaml:2:1: " in by_path.err
+
+
+def test_a_failed_launch_says_each_tasks_error(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
+    run_looks = [GOING, BAD]
+    shop(airflow).next_looks = run_looks
+    airflow.answer_instead = failing_log
+    found = gantry_("launch", "shop")
+    assert found.code == 1
+    assert (
+        "task tier-only.handshake shop-only-1: AirflowFailException: shop-only-1: no SSH connection"
+        in found.err
+    )
+    assert "the end of its log before that:\n  info asking again" in found.err
+    program = gantry_("launch", "shop", "--json")
+    assert (program.code, program.json["state"], program.json["failed_at"]) == (1, "LAUNCHING", "scale up")
+    assert program.json["failures"] == [
+        {
+            "task": "tier-only.handshake",
+            "server": "shop-only-1",
+            "error": "AirflowFailException: shop-only-1: no SSH connection",
+            "log": ["info asking again"],
+        }
+    ]
+
+
+def failing_log(call: str) -> tuple[int, str, str] | None:
+    if "/logs/" not in call:
+        return None
+    return 200, "application/json", json.dumps({"content": FAILURE, "continuation_token": None})
+
+
+def test_a_launch_that_a_person_refused_is_no_success(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
+    shop(airflow).next_looks = [REFUSED]
+    found = gantry_("launch", "shop")
+    assert found.code == 1
+    assert "ended without having done its work: a person refused it" in found.err
+    assert gantry_("launch", "shop", "--json").code == 1
+
+
+def test_not_to_wait_and_not_to_wait_longer(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
+    shop(airflow).next_looks = [GOING]
+    found = gantry_("launch", "shop", "--no-wait")
+    assert (found.code, len(shop(airflow).runs)) == (0, 1)
+    assert "gantry status shop --watch" in found.out
+    program = gantry_("launch", "shop", "--no-wait", "--json").json
+    assert program["run"] == shop(airflow).runs[-1].id
+    late = gantry_("launch", "shop", "--timeout", "0.05s")
+    assert late.code == 1
+    assert "did not end within 0.05 s, and goes on; unfinished: tier-only.handshake" in late.err
+    assert f"it begins when the one before it is over: {shop(airflow).runs[1].id}" in late.out
+
+
+def test_an_airflow_that_is_away_for_a_moment_is_waited_for(
+    airflow: airflow_api.Airflow, gantry_: Gantry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop(airflow).next_looks = [GOING, GOING, GOOD]
+    away = iter([None, (503, "text/plain", "restarting"), (503, "text/plain", "restarting")])
+
+    def instead(call: str) -> tuple[int, str, str] | None:
+        return next(away, None) if "/dagRuns/manual" in call else None
+
+    airflow.answer_instead = instead
+    assert gantry_("launch", "shop").code == 0
+    monkeypatch.setattr(watch, "PATIENCE", 0.05)
+    airflow.answer_instead = lambda call: (503, "text/plain", "gone") if "/dagRuns/manual" in call else None
+    found = gantry_("launch", "shop")
+    assert found.code == 1
+    assert "gone" in found.err
+
+
+def test_ctrl_c_ends_the_watching_only(
+    airflow: airflow_api.Airflow, gantry_: Gantry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop(airflow).next_looks = [GOING]
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gantry.cli.watch.time.sleep", interrupted)
+    found = gantry_("launch", "shop")
+    assert found.code == 130
+    (run,) = shop(airflow).runs
+    assert "The run goes on; to see it again:\n  gantry status shop --watch\n" in found.err
+    assert f"  gantry logs shop --run '{run.id}' --follow" in found.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("launch", "shpo"), 1, "has no deployment 'shpo', did you mean 'shop'?"),
+        (("launch", "shop", "--servers", "only"), 64, "TIER=N"),
+        (("launch", "shop", "--servers", "oly=2"), 1, "unknown tier 'oly', did you mean 'only'?"),
+        (("launch", "shop", "--servers", "only=9"), 1, "at most 3"),
+        (("launch", "shop", "--timeout", "soon"), 64, "a length of time"),
+        (("launch", "shop", "--username", "eve"), 1, "no password for 'eve'"),
+        (("launch", "shop", "--token", "old"), 1, "refuses the token (an option)"),
+        (("terminate", "shop"), 64, "--confirm shop"),
+        (("terminate", "shop", "--confirm", "shp"), 1, "the confirmation reads 'shp', not 'shop'"),
+        (("status", "--watch"), 64, "needs the name"),
+        (("logs", "shop"), 1, "shop has had no run yet"),
+        (("logs", "shop", "-n", "3"), 64, "agent's log"),
+        (("logs", "shop", "--server", "only-1", "--json"), 64, "plain text"),
+    ],
+)
+def test_what_cannot_be_done(
+    airflow: airflow_api.Airflow, gantry_: Gantry, words: tuple[str, ...], code: int, told: str
+) -> None:
+    found = gantry_(*words)
+    assert (found.code, shop(airflow).runs) == (code, [])
+    assert told in " ".join(found.err.replace("│", " ").split())
+
+
+def test_what_is_paused_is_left_alone(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
+    shop(airflow).is_paused = True
+    shop(airflow).next_looks = [GOOD]
+    found = gantry_("launch", "shop")
+    assert (found.code, shop(airflow).runs) == (1, [])
+    assert "--unpause" in found.err
+    assert gantry_("launch", "shop", "--unpause").code == 0
+
+
+def test_a_termination_wants_the_name_and_shows_its_steps(
+    airflow: airflow_api.Airflow, gantry_: Gantry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = ("confirm", "tier-only.terminate_servers", "finish_termination")
+    dag = airflow.dags["shop.terminate"]
+    dag.next_looks = [("success", states(3, tasks=tasks))]
+    found = gantry_("terminate", "shop", "--confirm", "shop", "--reason", "enough")
+    assert found.code == 0, found.err
+    assert dag.runs[0].conf == {"confirm": "shop", "reason": "enough"}
+    assert "tier-only.terminate_servers" in found.out
+    assert found.out.splitlines()[-1].startswith("shop is STOPPED: ")
+
+
+def test_a_person_types_the_name(
+    airflow: airflow_api.Airflow, gantry_: Gantry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = ("confirm", "tier-only.terminate_servers", "finish_termination")
+    dag = airflow.dags["shop.terminate"]
+    dag.next_looks = [("success", states(3, tasks=tasks))]
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    typed = iter(["no", "shop"])
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: next(typed))
+    refused = gantry_("terminate", "shop")
+    assert (refused.code, dag.runs) == (1, [])
+    assert "nothing is terminated" in refused.err
+    assert gantry_("terminate", "shop").code == 0
+    assert len(dag.runs) == 1
+
+
+def test_status_of_one_is_its_parts_and_its_last_run(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
+    assert "shop is STOPPED\n  it was never launched" in gantry_("status", "shop").out
+    shop(airflow).runs.append(airflow_api.Run("r1", [GOOD], {"reason": "sale"}))
+    found = gantry_("status", "shop")
+    assert found.code == 0, found.err
+    assert found.out.startswith("shop is RUNNING\n  last launch: success, began 2026-11-20 04:00:00 UTC,")
+    assert ", by ada: sale\n" in found.out
+    assert "tiers: only 1 of 1" in found.out
+    assert "shop-only-1" in found.out
+    program = gantry_("status", "shop", "--json").json
+    assert (program["state"], program["from"], program["run"]["id"]) == ("RUNNING", "airflow", "r1")
+    assert program["servers"][0]["agent"] == "RUNNING"
+
+
+def test_status_of_a_failed_one_says_where(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
+    shop(airflow).runs.append(airflow_api.Run("r1", [BAD]))
+    assert gantry_("status", "shop").out.startswith("shop is LAUNCHING (failed at scale up)\n")
+
+
+def test_status_passes_over_a_run_that_touched_nothing(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
+    queued = airflow_api.Run("r2", [("queued", states(0, tasks=TASKS))], asked="2026-11-20T05:00:00Z")
+    shop(airflow).runs += [airflow_api.Run("r1", [GOOD]), queued]
+    shop(airflow).is_paused = True
+    found = gantry_("status", "shop").out
+    assert found.startswith("shop is RUNNING\n")
+    assert "run r2 of shop is queued and has not begun to change anything" in found
+    assert "its DAG is paused" in found
+
+
+def test_status_of_a_deployment_without_its_definition_is_what_its_runs_tell(
+    airflow: airflow_api.Airflow, gantry: Gantry, tmp_path: Path
+) -> None:
+    shop(airflow).runs.append(airflow_api.Run("r1", [BAD]))
+    found = gantry("status", "shop", "--definitions", tmp_path / "nowhere")
+    assert found.out.startswith("shop is LAUNCHING (failed)\n")
+    assert "tiers" not in found.out
+
+
+def test_status_of_all(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
+    shop(airflow).runs.append(airflow_api.Run("r1", [GOOD]))
+    wiki = airflow.deployment("wiki")
+    wiki.tasks, wiki.is_paused, wiki.has_import_errors = TASKS, True, True
+    wiki.runs += [
+        airflow_api.Run("w1", [GOOD], asked="2026-11-20T01:00:00Z"),
+        airflow_api.Run("w2", [BAD], asked="2026-11-20T02:00:00Z"),
+    ]
+    rows = [line.split() for line in gantry_("status").out.splitlines()[1:]]
+    assert rows[0][:4] == ["shop", "RUNNING", "launch", "success"]
+    assert rows[1][:5] == ["wiki", "MAINTENANCE", "(failed)", "launch", "failed"]
+    assert rows[1][-3:] == ["paused,", "import", "error"]
+    assert [each["state"] for each in gantry_("status", "--json").json] == ["RUNNING", "MAINTENANCE"]
+
+
+def test_status_from_the_cloud_asks_no_airflow(
+    airflow: airflow_api.Airflow, gantry_: Gantry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datetime  # noqa: PLC0415 - one test's
+
+    running = inventory.Server(
+        names.ServerName("shop-only-1"),
+        names.TierName("only"),
+        names.Slot(1),
+        "i-1",
+        inventory.InstanceState.RUNNING,
+        "ami-1",
+        datetime.datetime(2026, 11, 20, tzinfo=datetime.UTC),
+        "10.0.0.1",
+    )
+    strange = dataclasses.replace(running, name=names.ServerName("shop-old-1"), tier=names.TierName("old"))
+    monkeypatch.setattr(servers, "find", lambda _: inventory.Inventory((running, strange)))
+    monkeypatch.setattr(connections, "prepare", lambda _: None)
+    monkeypatch.delenv("GANTRY_URL")
+    found = gantry_("status", "shop")
+    assert found.code == 0, found.err
+    assert airflow.asked == []
+    assert found.out.startswith("shop has 1 running server\n")
+    assert "the definition has no tier 'old'" in found.out
+    assert "10.0.0.1" in found.out
+    monkeypatch.setattr(servers, "find", lambda _: inventory.Inventory(()))
+    assert gantry_("status", "shop", "--from", "cloud", "--json").json["state"] == "STOPPED"
+    nobody = gantry_("status")
+    assert nobody.code == 1
+    assert "which Airflow?" in nobody.err
+
+
+def test_watching_what_goes_on(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
+    assert "Nothing is going on with shop" in gantry_("status", "shop", "--watch").err
+    shop(airflow).runs.append(airflow_api.Run("r1", [GOING, GOING, GOOD]))
+    found = gantry_("status", "shop", "--watch")
+    assert found.code == 0, found.err
+    assert found.out.splitlines()[-1].startswith("shop is RUNNING")
+
+
+def test_logs_are_headed_task_by_task_in_order(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
+    run = airflow_api.Run("r1", [GOOD])
+    run.logs["finish_launch"] = [
+        {"event": "::group::x"},
+        {"event": "RUNNING", "level": "info", "timestamp": run.asked},
+    ]
+    shop(airflow).runs.append(run)
+    lines = gantry_("logs", "shop").out.splitlines()
+    assert [line for line in lines if line.startswith("──")] == [
+        f"── {task}{' · shop-only-1' if 'handshake' in task else ''} · success ──" for task in TASKS
+    ]
+    assert lines[-1] == "04:00:00 RUNNING"
+    assert "/logs/1" not in lines
+
+
+@pytest.mark.parametrize(
+    ("words", "tasks"),
+    [
+        (("--step", "tier-only.handshake"), ["tier-only.handshake"]),
+        (("--task", "handshake"), ["tier-only.handshake"]),
+        (("--step", "tier-only"), list(TASKS[:-1])),
+        (("--run", "r1", "--server", "only-1"), ["tier-only.handshake"]),
+        (("--step", "tier-only", "--server", "shop-only-1"), ["tier-only.handshake"]),
+    ],
+)
+def test_logs_of_some_steps(
+    airflow: airflow_api.Airflow, gantry_: Gantry, words: tuple[str, ...], tasks: list[str]
+) -> None:
+    shop(airflow).runs.append(airflow_api.Run("r1", [GOOD]))
+    lines = [json.loads(line) for line in gantry_("logs", "shop", "--json", *words).out.splitlines()]
+    assert [each["task"] for each in lines] == tasks
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--run", "r2"), "shop has no run 'r2'; the newest are r1"),
+        (("--step", "handshaek"), "the run has no step 'handshaek', did you mean 'handshake'?"),
+        (("--step", "handshake", "--server", "only-2"), "no task that works on server 'only-2'"),
+    ],
+)
+def test_logs_that_are_not_there(
+    airflow: airflow_api.Airflow, gantry_: Gantry, words: tuple[str, ...], told: str
+) -> None:
+    shop(airflow).runs.append(airflow_api.Run("r1", [GOOD]))
+    found = gantry_("logs", "shop", *words)
+    assert found.code == 1
+    assert told in found.err
+
+
+def test_followed_logs_tell_each_line_once(
+    airflow: airflow_api.Airflow, gantry_: Gantry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gantry.cli.task_logs._PAUSE", 0.01)
+    run = airflow_api.Run("r1", [GOING, GOING, GOING, GOOD])
+    run.logs["tier-only.handshake"] = [{"event": f"line {number}"} for number in range(3)]
+    shop(airflow).runs.append(run)
+    lines = [json.loads(line) for line in gantry_("logs", "shop", "--follow", "--json").out.splitlines()]
+    assert [each["text"] for each in lines if each["task"] == "tier-only.handshake"] == [
+        "line 0",
+        "line 1",
+        "line 2",
+    ]
+    assert lines[-1]["task"] == "finish_launch"
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_who_reads_may_stop_reading(
+    airflow: airflow_api.Airflow, gantry_: Gantry, form: tuple[str, ...]
+) -> None:
+    run = airflow_api.Run("r1", [GOOD])
+    # More than a pipe holds.
+    run.logs["tier-only.scale_up"] = [{"event": f"line {number}"} for number in range(20_000)]
+    shop(airflow).runs.append(run)
+    telling = subprocess.Popen(
+        [sys.executable, "-m", "gantry", "logs", "shop", *form],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert telling.stdout is not None
+    assert telling.stderr is not None
+    telling.stdout.readline()
+    telling.stdout.close()
+    assert (telling.wait(60), telling.stderr.read()) == (1, "")
+
+
+def test_the_commands_teach_with_examples(gantry: Gantry) -> None:
+    for command in ("launch", "terminate", "status", "logs"):
+        found = gantry(command, "--help")
+        assert found.code == 0
+        assert f"gantry {command} shop" in found.out
+        assert "--profile" in found.out

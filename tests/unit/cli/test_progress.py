@@ -1,0 +1,135 @@
+"""A run's progress: what a terminal, a pipeline's log and a program are shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import io
+
+from rich.console import Console
+
+from gantry import definition, inventory, plan, status
+from gantry.cli import live, moments
+from gantry.rest import client
+
+TRIGGERED = datetime.datetime(2026, 11, 20, 4, 0, tzinfo=datetime.UTC)
+SHORT = """\
+deployment: short
+cloud: {region: eu-central-1}
+launch_configurations: {debian: {image: ami-1, ssh: {connection: x}}}
+tiers: {only: {launch_configuration: debian, servers: 1}}
+"""
+PLAN = plan.launch_plan(definition.loads(SHORT, "short.yaml"))
+ORDER = [step.id for step in PLAN if step.skipped is None]
+
+
+def moment(done: int, *, working: bool, run_state: str = "running", planned: bool = True) -> moments.Moment:
+    """A run in which so many steps are done, each taking two seconds, and perhaps one is being worked on."""
+    tasks = []
+    for number, step in enumerate(ORDER[: done + working]):
+        begun = TRIGGERED + datetime.timedelta(seconds=2 * number)
+        is_done = number < done
+        tasks.append(
+            status.TaskView(
+                step,
+                -1,
+                status.TaskState.SUCCESS if is_done else status.TaskState.RUNNING,
+                begun,
+                begun + datetime.timedelta(seconds=2) if is_done else None,
+            )
+        )
+    found = inventory.Inventory(())
+    run = client.Run("short", "manual__1", run_state, TRIGGERED.isoformat(), None, None, {}, "ada")
+    seen = moments.Seen(
+        PLAN,
+        status.deployment_status(PLAN, tasks, found, run_ended=run.is_over),
+        status.timeline(PLAN, tasks),
+    )
+    return moments.Moment("short", run, tuple(ORDER), tuple(tasks), found, seen if planned else None)
+
+
+def test_without_a_terminal_each_change_is_one_line() -> None:
+    output = io.StringIO()
+    with live.shown(Console(file=output)) as show:
+        for _ in range(3):
+            show(moment(0, working=True))
+        show(moment(2, working=True))
+        show(moment(len(ORDER), working=False, run_state="success"))
+    told = [line.partition("s  ")[2] for line in output.getvalue().splitlines()]
+    about_scale_up = [line.split()[3] for line in told if line.startswith("1 scale up")]
+    assert about_scale_up == ["working", "done"]
+    assert sum(line.startswith("deployment short is LAUNCHING") for line in told) == 1
+
+
+def test_a_terminal_gets_a_table_with_servers_and_times() -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=140)
+    with live.shown(console) as show:
+        show(moment(1, working=True))
+    assert "only-1" in output.getvalue()
+    assert "2 prepare configuration management" in output.getvalue()
+
+
+def test_the_end_says_where_the_time_went() -> None:
+    ended = moment(len(ORDER), working=False, run_state="success")
+    (path,) = live.where_the_time_went(ended)
+    assert path.startswith("critical path: tier-only.scale_up 2.0 s → tier-only.handshake 2.0 s")
+    assert ended.seconds() == 2 * len(ORDER)
+
+
+def test_without_a_definition_each_task_has_a_row() -> None:
+    output = io.StringIO()
+    with live.shown(Console(file=output)) as show:
+        show(moment(1, working=True, planned=False))
+    lines = output.getvalue().splitlines()
+    assert "short, run manual__1: running" in lines[0]
+    assert [line.split()[2:] for line in lines[1:]] == [
+        ["tier-only.scale_up", "done"],
+        ["tier-only.handshake", "working"],
+    ]
+
+
+def test_a_program_gets_states_times_and_servers() -> None:
+    found = moment(len(ORDER), working=False, run_state="success").as_json()
+    assert (found["state"], found["run_state"], found["seconds"]) == ("RUNNING", "success", 2.0 * len(ORDER))
+    rows = found["progress"]
+    assert isinstance(rows, list)
+    assert rows[0] == {
+        "what": "1 scale up",
+        "progress": "succeeded",
+        "started": TRIGGERED.isoformat(),
+        "ended": (TRIGGERED + datetime.timedelta(seconds=4)).isoformat(),
+        "done": ["only-1"],
+        "working": [],
+    }
+
+
+def test_a_run_that_a_person_refused_has_not_arrived() -> None:
+    assert moment(len(ORDER), working=False, run_state="success").arrived
+    assert not moment(len(ORDER) - 1, working=False, run_state="success").arrived
+
+
+def test_a_launch_that_waits_for_a_person_says_so() -> None:
+    working = moment(0, working=False)
+    asking = status.TaskView("approve", -1, status.TaskState.AWAITING_INPUT, TRIGGERED)
+    output = io.StringIO()
+    with live.shown(Console(file=output)) as show:
+        show(working)
+        show(dataclasses.replace(working, tasks=(asking,)))
+        answered = dataclasses.replace(asking, state=status.TaskState.SUCCESS)
+        show(dataclasses.replace(working, tasks=(answered,)))
+    told = [line.partition("s  ")[2] for line in output.getvalue().splitlines()]
+    heads = [line for line in told if line.startswith("deployment")]
+    assert [line.endswith("waiting for a person's approval") for line in heads] == [False, True, False]
+
+
+def test_tasks_stand_after_all_that_they_wait_for() -> None:
+    assert moments.in_order({"d": (), "a": ("c",), "c": ("d",), "b": ("d",)}) == ("a", "b", "c", "d")
+
+
+def test_a_task_is_named_after_its_server_once_airflow_knows_it() -> None:
+    def servers(label: str) -> tuple[str, ...]:
+        return moments.view(client.Instance("t", 0, label, "running", None, None, 1)).servers
+
+    assert servers("short-only-1") == ("short-only-1",)
+    assert servers("0") == servers("") == servers("a-1 … a-9 (9)") == ()

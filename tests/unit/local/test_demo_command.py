@@ -1,0 +1,194 @@
+"""`gantry demo`: what it says and refuses before anything is started, and what it leaves alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.testing
+
+from gantry import errors, local
+from gantry.local import commands, machine, project, remains, resources, standing
+from gantry.rest import profiles
+
+ROOT = Path(__file__).parents[3]
+DEFINITION = """\
+deployment: shop
+cloud: {region: eu-west-1}
+launch_configurations: {debian: {image: ami-1, ssh: {connection: shop_ssh}}}
+tiers: {web: {launch_configuration: debian, servers: 1}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANTRY_LOCAL_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("GANTRY_PROFILES", str(tmp_path / "config" / "profiles.toml"))
+    monkeypatch.delenv("GANTRY_DEMO", raising=False)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    (root / "dags").mkdir(parents=True)
+    (root / "include").mkdir()
+    return root
+
+
+def gantry_demo(*arguments: str) -> typer.testing.Result:
+    return typer.testing.CliRunner().invoke(commands.app, arguments)
+
+
+def stand(name: str, root: Path) -> standing.Standing:
+    """As if a demo had been begun: its record, without anything that runs."""
+    found = standing.Standing(name, root, "http://127.0.0.1:1", "admin", "a password", 0)
+    remains.folder(name).mkdir(parents=True)
+    remains.record(name).write_bytes(standing._FORMAT.dump_json(found))
+    return found
+
+
+def test_help_teaches_and_loads_neither_docker_nor_airflow() -> None:
+    script = (
+        "import sys, typer.testing\n"
+        "from gantry.local import commands\n"
+        "print(typer.testing.CliRunner().invoke(commands.app, ['up', '--help']).output)\n"
+        "print(sorted({'docker', 'boto3', 'moto', 'airflow'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "gantry demo up --bookshop" in run.stdout
+    assert run.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["up", "--buokshop"], ["up", "--port", "web"], ["oops"], ["run", "x"]])
+def test_what_is_mistyped_is_refused(arguments: list[str]) -> None:
+    assert gantry_demo(*arguments).exit_code != 0
+
+
+def test_several_demos_are_told_apart_by_name(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    asked = []
+
+    def begin(name: str, *_: object, **__: object) -> standing.Begun:
+        asked.append(name)
+        raise errors.GantryError("no further")
+
+    monkeypatch.setattr(standing, "up", begin)
+    monkeypatch.chdir(root)
+    gantry_demo("up")
+    gantry_demo("up", "--name", "mine")
+    monkeypatch.setenv("GANTRY_DEMO", "of-the-environment")
+    gantry_demo("up")
+    assert asked == ["demo", "mine", "of-the-environment"]
+
+
+def test_a_folder_without_dags_is_no_project(tmp_path: Path) -> None:
+    with pytest.raises(project.NoProjectError, match="gantry new hello"):
+        standing.up("demo-unit", tmp_path, print)
+    assert not any(tmp_path.rglob("*.yaml"))
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_LIBRARIES", ("docker", "not_installed_anywhere"))
+    with pytest.raises(
+        machine.LibrariesMissingError, match=r"pip install 'airflow-provider-gantry\[local\]'"
+    ):
+        machine.require_libraries()
+
+
+def test_a_machine_that_cannot_be_prepared_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "setup-machine.sh"
+    script.write_text("echo 'setup-machine: not root' >&2; exit 7\n")
+    monkeypatch.setattr(resources, "SETUP_MACHINE", script)
+    with pytest.raises(machine.NotReadyError, match=r"exit code 7.*Debian 12 and root"):
+        machine.prepare(print)
+    assert "not root" in capfd.readouterr().err
+
+
+def test_a_demo_that_stands_is_for_one_project(root: Path) -> None:
+    stand("demo-unit", root)
+    with pytest.raises(standing.OtherProjectError, match=str(root)):
+        standing.up("demo-unit", root.parent, print)
+
+
+def test_the_attended_demo_does_not_take_a_standing_one_away(root: Path) -> None:
+    stand("demo-unit", root)
+    with pytest.raises(standing.StandingError, match="gantry demo down"):
+        standing.refuse("demo-unit")
+
+
+def test_what_stands_is_nobodys_remains_but_a_dead_tests(root: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for name in ("demo-unit", f"newcomer-{os.getpid()}", f"newcomer-{gone.pid}"):
+        stand(name, root)
+    assert remains._stands("demo-unit")
+    assert remains._stands(f"newcomer-{os.getpid()}")
+    assert not remains._stands(f"newcomer-{gone.pid}")
+    assert not remains._stands("demo")
+
+
+def test_down_forgets_its_own_profile_and_no_other(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    monkeypatch.setattr(machine, "engine_runs", lambda: False)
+    found = stand("demo-unit", root)
+    file = standing._profile(found, {"AIRFLOW_CONN_X": "{}"})
+    profiles.write(profiles.Profile(name="production", url="https://airflow.example.com"))
+    assert profiles.read()["demo-unit"].environment_file is not None
+    assert file == profiles.file()
+    assert "profile demo-unit" in standing.down("demo-unit", print)
+    assert list(profiles.read()) == ["production"]
+    assert not remains.record("demo-unit").parent.exists()
+    assert standing.down("demo-unit", print) == []
+
+
+def test_down_leaves_a_profile_that_somebody_else_made_of_that_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "engine_runs", lambda: False)
+    profiles.write(profiles.Profile(name="demo-unit", url="https://airflow.example.com"))
+    assert standing.down("demo-unit", print) == []
+    assert list(profiles.read()) == ["demo-unit"]
+
+
+def test_the_environment_file_is_private(root: Path) -> None:
+    found = stand("demo-unit", root)
+    standing._profile(found, {"AIRFLOW_CONN_X": "secret"})
+    file = profiles.read()["demo-unit"].environment_file
+    assert file is not None
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_project_is_read_with_its_overlays_and_without_what_is_broken(root: Path) -> None:
+    (root / "include" / "shop.yaml").write_text(DEFINITION)
+    (root / "include" / "shop.far.yaml").write_text("cloud: {region: us-east-1}\n")
+    (root / "dags" / "bad.yaml").write_text("deployment: bad\ntiers: oops\n")
+    found = project.look(root)
+    assert found.deployments == ("shop",)
+    assert found.regions == ("eu-west-1", "us-east-1")
+    assert found.files == 2
+    (problem,) = found.broken
+    assert problem.startswith(f"{root / 'dags' / 'bad.yaml'}:")
+
+
+def test_only_files_that_airflow_looks_at_are_loaders(root: Path) -> None:
+    (root / "dags" / "shop.py").write_text('"""The Airflow DAGs of the shop."""\n')
+    (root / "dags" / "helper.py").write_text("pass\n")
+    assert project.look(root).loaders() == {root / "dags" / "shop.py"}
+
+
+def test_the_bookshop_comes_whole_and_overwrites_nothing(root: Path) -> None:
+    (root / "dags" / "bookshop.py").write_text("mine\n")
+    said: list[str] = []
+    project.add_bookshop(root, said.append)
+    assert (root / "dags" / "bookshop.py").read_text() == "mine\n"
+    assert project.look(root).deployments == ("bookshop",)
+    assert (root / "include" / "chef" / "roles" / "loadBalancer.json").is_file()
+    assert len(said) == 2
+
+
+def test_a_checkout_is_where_the_demos_files_are() -> None:
+    assert resources.ROOT == ROOT
+    assert resources.SETUP_MACHINE.is_file()
+    assert all((ROOT / path).exists() for path in resources.BOOKSHOP)
+    assert local.DEMO == "demo"

@@ -1,0 +1,85 @@
+"""Which failures Airflow tries again: those that may pass, and those that the definition says so of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from gantry import definition, errors, plan
+from gantry.agent import drive, jobs
+from gantry.operators import base
+from gantry.operators import run as runs
+
+
+class Failing(base.StepOperator):
+    """A step that fails as it is told."""
+
+    error: errors.GantryError
+
+    def perform(self, context: Any, run: runs.Run) -> Any:  # noqa: ARG002 - the operators' signature
+        raise self.error
+
+
+class MistakeError(errors.GantryError):
+    """Something that a person has to mend."""
+
+
+SCRIPT = drive.StepFailedError([("db-1: startService failed with exit code 7", False)])
+LOST = drive.StepFailedError([("db-1: no SSH connection", True)])
+SAID = "steps: {configure: {retries: 1}}\n"
+
+
+def outcome(
+    monkeypatch: pytest.MonkeyPatch, text: str, error: errors.GantryError, step: str = "service-db.configure"
+) -> type[Exception]:
+    known = definition.loads(text)
+    steps = plan.launch_plan(known)
+    run = runs.Run(
+        definition=known,
+        plan=steps,
+        step=steps.by_id[step],
+        id="manual",
+        key=jobs.StepKey(step, "0", "1"),
+        wanted={},
+        redeploy=frozenset(),
+        converge=frozenset(),
+        reason="",
+    )
+    monkeypatch.setattr(runs, "run_of", lambda _: run)
+    operator = Failing(task_id="failing")
+    operator.error = error
+    with pytest.raises(AirflowException) as raised:
+        operator.execute({})
+    here = type(raised.value)
+    if isinstance(error, drive.StepFailedError):
+        # What the triggerer met is treated alike.
+        event = {"failures": [(message, error.passing) for message in error.failures]}
+        with pytest.raises(AirflowException) as there:
+            operator.resume({}, event)
+        assert type(there.value) is here
+    return here
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "step", "expected"),
+    [
+        ("", SCRIPT, "service-db.configure", AirflowFailException),
+        ("", LOST, "service-db.configure", AirflowException),
+        ("retries: 9\n", SCRIPT, "service-db.configure", AirflowFailException),
+        ("steps: {configure: {pool: x}}\n", SCRIPT, "service-db.configure", AirflowFailException),
+        (SAID, SCRIPT, "service-db.configure", AirflowException),
+        (SAID, SCRIPT, "service-db.install_datasources", AirflowFailException),
+        (SAID, MistakeError("the archive is not there"), "service-db.configure", AirflowFailException),
+    ],
+)
+def test_what_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+    bookshop_text: str,
+    said: str,
+    error: errors.GantryError,
+    step: str,
+    expected: type[Exception],
+) -> None:
+    assert outcome(monkeypatch, bookshop_text + said, error, step) is expected

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests import airflow_api
+
+from gantry.rest import client, login
+
+
+@pytest.fixture
+def airflow() -> Iterator[airflow_api.Airflow]:
+    with airflow_api.serving() as serving:
+        yield serving
+
+
+@pytest.fixture
+def ada(airflow: airflow_api.Airflow) -> client.Api:
+    return client.Api(login.Login(airflow.url, username="ada", password="secret"))
