@@ -7,6 +7,9 @@ import sys
 
 import pydantic
 from rich.console import Console
+from rich.measure import Measurement
+from rich.segment import Segment, Segments
+from rich.table import Table
 
 SUCCESS = 0
 FAILURE = 1
@@ -16,6 +19,8 @@ CHANGES = 2
 USAGE = 64
 """An unknown option, a missing argument: nothing was tried."""
 INTERRUPTED = 130
+
+_WIDEST = 10_000
 
 # A line is a fact: neither wrapped nor turned into pictures (`:x:`), so that it can be searched for and copied.
 out = Console(soft_wrap=True, highlight=False, emoji=False)
@@ -38,6 +43,14 @@ def code(line: str, comment: str = "") -> None:
 def remark(line: str) -> None:
     """What a person may want to know and a program does not read: on standard error."""
     err.print(line, markup=False)
+
+
+def show(table: Table, on: Console = out) -> None:
+    """A table with its cells whole: they are facts as well. Lines that are too long are the terminal's to wrap."""
+    unbounded = on.options.update(width=_WIDEST)
+    width = Measurement.get(on, unbounded, table).maximum
+    lines = on.render_lines(table, unbounded.update(width=width), pad=False)
+    on.print(Segments([each for line in lines for each in (*line, Segment.line())]), soft_wrap=True, end="")
 
 
 def complain(message: str) -> None:
