@@ -148,15 +148,27 @@ def greets(greeting: str) -> Check:
     return look
 
 
+def nothing_to_do(_: Newcomer, said: Said) -> None:
+    assert "Nothing to do" in said.out, said
+
+
 def the_greeting_is_all_that_changes(_: Newcomer, said: Said) -> None:
-    assert (
-        "-greeting=Hello from hello-web-1" in said.out.replace(" ", "", 1) or "greeting=Hello" in said.out
-    ), said
-    assert "greeting=Greetings from hello-web-1" in said.out, said
+    changed = {line.strip() for line in said.out.splitlines() if re.match(r" *[-+][^-+ ]", line)}
+    assert changed == {
+        f"{sign}greeting={word} from hello-web-{slot}"
+        for sign, word in (("-", "Hello"), ("+", "Greetings"))
+        for slot in (1, 2)
+    }, said
+    assert "servers 3 to keep" in said.out, said
 
 
 def is_the_agents_log(_: Newcomer, said: Said) -> None:
-    assert "configureService a1001" in said.out, said
+    # Launched twice, and another greeting each time.
+    assert said.out.count("begin configureService gantry c100 a1001") == 2, said
+
+
+def leaves_no_server(newcomer: Newcomer, _: Said) -> None:
+    assert json.loads(newcomer.types("gantry demo status --json").out)["servers"] == []
 
 
 def anything(_: Newcomer, said: Said) -> None:
@@ -176,13 +188,13 @@ STEPS: list[tuple[str, int, Check]] = [
     ("gantry launch hello", 0, runs),
     ("gantry status hello --from both", 0, tells_the_balancers_address),
     ("curl -H 'Host: hello.example.com' http://ADDRESS/", 0, greets("Hello from")),
-    ("gantry plan hello", 0, anything),
+    ("gantry plan hello", 0, nothing_to_do),
     ("sed -i 's/Hello from/Greetings from/' include/hello/hello.yaml", 0, anything),
     ("gantry plan hello", 2, the_greeting_is_all_that_changes),
     ("gantry launch hello", 0, runs),
     ("curl -H 'Host: hello.example.com' http://ADDRESS/", 0, greets("Greetings from")),
     ("gantry logs hello --server hello-web-1", 0, is_the_agents_log),
-    ("gantry terminate hello --confirm hello", 0, anything),
+    ("gantry terminate hello --confirm hello", 0, leaves_no_server),
     ("gantry demo down", 0, anything),
 ]
 """The commands of the page after the installation, how each ends, and what the newcomer sees."""
