@@ -42,6 +42,7 @@ ROOMS = {
     "names": Room(never=NETWORK),
     "inventory": Room(never=NETWORK),
     "templates": Room(never=NETWORK),
+    "terminal": Room(never=NETWORK),
     "provider_info": Room(never=NETWORK),
     "archive": Room(never=NETWORK),
     "definition": Room(never=NETWORK),

@@ -17,6 +17,7 @@ _WORDS = {
     "string_too_short": "a text belongs here",
     "int_parsing": "{value} is no whole number",
     "int_type": "{value} is no whole number",
+    "float_type": "{value} is no number",
     "bool_type": "{value} is neither true nor false",
     "string_type": "{value} is no text (put it in quotes)",
     "greater_than_equal": "{value} is less than {ge}",
