@@ -35,8 +35,16 @@ def problems(
     read: source.Source, error: pydantic.ValidationError
 ) -> Iterable[tuple[source.Path, source.Problem]]:
     """What is wrong, each with the path that it stands at."""
-    for each in error.errors(include_url=False)[: source.MOST_PROBLEMS]:
-        yield _known_part(read, tuple(each["loc"])), _problem(read, each)
+    errors = error.errors(include_url=False)
+    meant = {
+        (*each["loc"][:-1], language.near_key(tuple(each["loc"])))
+        for each in errors[: source.MOST_PROBLEMS]
+        if each["type"] == "extra_forbidden"
+    }
+    for each in errors[: source.MOST_PROBLEMS]:
+        # A key that is there, but misspelled, is not missing as well.
+        if each["type"] != "missing" or tuple(each["loc"]) not in meant:
+            yield _known_part(read, tuple(each["loc"])), _problem(read, each)
 
 
 def _problem(read: source.Source, error: Any) -> source.Problem:  # noqa: ANN401 - pydantic's ErrorDetails
