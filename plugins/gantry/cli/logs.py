@@ -9,7 +9,7 @@ import typer
 
 from gantry.cli import console, groups, options, reach
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -63,6 +63,11 @@ def _problem(read: source.Source, error: Any) -> source.Problem:  # noqa: ANN401
     return read.problem(_known_part(read, location), _message(kind, error, context))
 
 
+def words(error: Any) -> str:  # noqa: ANN401 - as below
+    """What is wrong with a value."""
+    return _message(error["type"], error, error.get("ctx", {}))
+
+
 def _message(kind: str, error: Any, context: Mapping[str, object]) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     if kind == "value_error":
         return str(context["error"])
