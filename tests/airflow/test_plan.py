@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import json
 import subprocess
@@ -11,9 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 
 from gantry import archive
+from gantry.cli import plan_text
+from gantry.preview import report
 from tests.airflow.conftest import INCLUDE
 from tests.airflow.stage import Stage, without_chef
 from tests.airflow.test_chef import bare
@@ -59,27 +61,35 @@ class Plan:
         return [each["name"] for each in self.facts["servers"]]
 
 
-def plan(stage: Stage, name: str, *options: str) -> Plan:
-    """Call the command as a person would, beside that Airflow."""
+def call(stage: Stage, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Call the command as a person would, beside that Airflow. It never says a secret, nor what Airflow logs."""
     variables = Path(f"/proc/{stage.airflow.pid}/environ").read_text().split("\0")
     environment = dict(each.split("=", 1) for each in variables if "=" in each)
-    command = [str(Path(sys.executable).with_name("gantry")), "plan", name]
-    folder = ["--definitions", str(stage.definitions), *options]
+    answer = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("gantry")), "plan", name,
+            "--definitions", str(stage.definitions), *options,
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    shown = answer.stdout + answer.stderr
+    for secret in (stage.shop.password, PASSWORD, stage.cloud.secret_access_key, "PRIVATE KEY", "X-Amz-"):
+        assert secret not in shown
+    assert answer.stderr == "" or answer.returncode == 1
+    return answer
 
-    def call(*more: str) -> subprocess.CompletedProcess[str]:
-        answer = subprocess.run(
-            [*command, *folder, *more], env=environment, capture_output=True, text=True, check=False
-        )
-        shown = answer.stdout + answer.stderr
-        for secret in (stage.shop.password, PASSWORD, stage.cloud.secret_access_key, "PRIVATE KEY", "X-Amz-"):
-            assert secret not in shown
-        assert answer.stderr == "" or answer.returncode == 1
-        return answer
 
-    with concurrent.futures.ThreadPoolExecutor() as both:
-        text, facts = both.map(lambda more: call(*more), ((), ("--json",)))
-    assert text.returncode == facts.returncode
-    return Plan(text.returncode, text.stdout + text.stderr, json.loads(facts.stdout) if facts.stdout else {})
+def plan(stage: Stage, name: str, *options: str) -> Plan:
+    """What the command answers, as facts and as the text that it makes of them."""
+    answer = call(stage, name, "--json", *options)
+    if not answer.stdout:
+        return Plan(answer.returncode, answer.stderr, {})
+    facts = json.loads(answer.stdout)
+    found = pydantic.TypeAdapter(report.Report).validate_python(facts)
+    return Plan(answer.returncode, "\n".join(line.plain for line in plan_text.lines(found)), facts)
 
 
 def ran(stage: Stage, before: dict[str, int]) -> dict[str, list[str]]:
@@ -157,7 +167,8 @@ def test_before_the_first_launch_everything_is_to_be_started_and_nothing_has_an_
 def test_after_a_launch_there_is_nothing_to_do_and_asking_changes_nothing(stage: Stage, first: Plan) -> None:
     before = fingerprints(stage)
     again = plan(stage, SHOP)
-    print(again.text)
+    in_words = call(stage, SHOP)
+    assert (in_words.stdout.rstrip("\n"), in_words.returncode) == (again.text, 0)
     assert again.facts["changes"] == []
     assert (again.code, again.facts["nothing_to_do"]) == (0, True)
     assert sorted(again.servers(action="keep", unknown=None)) == sorted(SERVERS)
@@ -230,7 +241,7 @@ def test_of_a_server_that_does_not_answer_nothing_is_claimed(stage: Stage, first
     machine = stage.machines(SHOP)["application-2"]
     machine.sh("pkill -STOP -x sshd")
     try:
-        planned = plan(stage, SHOP, "--no-diff")
+        planned = plan(stage, SHOP)
     finally:
         machine.sh("pkill -CONT -x sshd")
     print(planned.text)

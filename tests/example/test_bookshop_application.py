@@ -148,7 +148,7 @@ def test_a_start_that_fails_shows_why(installed: Shop) -> None:
     assert installed.script("stop").code == 0
     assert installed.configure(password="wrong").code == 0
     result = installed.server.attempt(
-        f"START_TIMEOUT_SECONDS=1 /mnt/services/{APPLICATION_ID}/bin/enstratus-start"
+        f"START_TIMEOUT_SECONDS=5 /mnt/services/{APPLICATION_ID}/bin/enstratus-start"
     )
     assert installed.script("stop").code == 0
     assert result.code == 4

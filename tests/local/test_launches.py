@@ -100,6 +100,22 @@ def test_every_instance_of_a_call_has_the_instance_profile(account: Account) -> 
         assert [account.instance(each)["IamInstanceProfile"]["Arn"] for each in both] == [arn, arn]
 
 
+def test_security_groups_are_shown_wherever_they_were_asked_for(account: Account) -> None:
+    ec2 = account.cloud.client("ec2")
+    made = ec2.create_security_group(GroupName="own", Description="own", VpcId=account.cloud.vpc_id)[
+        "GroupId"
+    ]
+    interface: Any = {"DeviceIndex": 0, "Groups": [made]}
+    for asked, wanted in (
+        ({}, account.cloud.security_group_id),
+        ({"SecurityGroupIds": [made]}, made),
+        ({"NetworkInterfaces": [interface]}, made),
+    ):
+        (instance_id,) = account.launch(**asked)
+        groups = [each["GroupId"] for each in account.instance(instance_id)["SecurityGroups"]]
+        assert groups == [wanted]
+
+
 def test_a_public_address_leads_to_the_server_and_another_one_does_after_a_stop(account: Account) -> None:
     interface: Any = {"DeviceIndex": 0, "AssociatePublicIpAddress": True, "DeleteOnTermination": True}
     one, other = account.launch(NetworkInterfaces=[interface], MinCount=2, MaxCount=2)

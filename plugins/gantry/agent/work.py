@@ -287,7 +287,8 @@ def start_proxy(known: facts.Facts, name: names.BalancerName, server: inventory.
             timeout,
             # All joins read them; they run one after the other, and what does not run is cleaned up after.
             remove=paths if address == addresses[-1] else (),
-            mark=(f"{prefix}{address}", str(behind.port)),
+            # All that the node joins with: a preview tells by it whether joining again changes anything.
+            mark=(f"{prefix}{address}", f"{behind.port} {version}"),
         )
         for address in addresses
     )

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from rich import console
-from rich.segment import Segment
+from rich.measure import Measurement
+from rich.segment import Segment, Segments
 
 from gantry import terminal
 
 if TYPE_CHECKING:
     import pydantic
+    from rich.table import Table
 
 SUCCESS = 0
 FAILURE = 1
@@ -25,6 +27,8 @@ CHANGES = 2
 USAGE = 64
 """An unknown option, a missing argument: nothing was tried."""
 INTERRUPTED = 130
+
+_WIDEST = 10_000
 
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 """What turns colours on and off, moves the cursor, or sets the window's title."""
@@ -74,6 +78,14 @@ def code(line: str, comment: str = "") -> None:
 def remark(line: str) -> None:
     """What a person may want to know and a program does not read: on standard error."""
     err.print(line, markup=False)
+
+
+def show(table: Table, on: console.Console = out) -> None:
+    """A table with its cells whole: they are facts as well. Lines that are too long are the terminal's to wrap."""
+    unbounded = on.options.update(width=_WIDEST)
+    width = Measurement.get(on, unbounded, table).maximum
+    lines = on.render_lines(table, unbounded.update(width=width), pad=False)
+    on.print(Segments([each for line in lines for each in (*line, Segment.line())]), soft_wrap=True, end="")
 
 
 def complain(message: str) -> None:

@@ -110,7 +110,8 @@ def _step(changes: Sequence[report.Change], *, diffs: bool) -> Iterator[Text]:
 
 def _what(change: report.Change) -> str:
     scripts = _short(call.script for call in change.calls)
-    words = [*change.details, *((f"sends {' '.join(change.files)}",) if not change.calls else ())]
+    sent = f"sends {' '.join(change.files)}" if change.files and not change.calls else ""
+    words = [*change.details, sent]
     what = "; ".join(each for each in (scripts, *words) if each)
     why = "; ".join(change.reasons)
     return f"{what} ({why})" if why else what

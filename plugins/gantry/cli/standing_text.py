@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gantry.cli import console as consoles
 from gantry.cli import standing
 from gantry.rest import client
 
@@ -48,7 +49,7 @@ def show(found: standing.Standing, console: Console) -> None:
         told = ", ".join(f"{each.name} {each.running} of {each.wanted}" for each in found.tiers)
         console.print(f"  tiers: {told}", markup=False, highlight=False)
     if found.servers:
-        console.print(_server_table(found.servers))
+        consoles.show(_server_table(found.servers), console)
     for note in found.notes:
         console.print(f"  {note}", style="yellow", markup=False, highlight=False)
 

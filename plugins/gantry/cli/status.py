@@ -140,7 +140,7 @@ def _all(found: list[standing.Line], *, json_: bool) -> int:
     if json_:
         console.as_json([each.as_json() for each in found])
     elif found:
-        console.out.print(standing_text.table(found))
+        console.show(standing_text.table(found))
     else:
         console.say("This Airflow has no deployments.")
     return console.SUCCESS

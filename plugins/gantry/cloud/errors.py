@@ -41,6 +41,9 @@ _REFUSED = frozenset(
 )
 
 
+_IDS = ("InvalidSubnet", "InvalidGroup", "InvalidSecurityGroup", "InvalidSnapshot")
+
+
 class CloudError(errors.GantryError):
     """A call that the cloud did not carry out.
 
@@ -64,6 +67,11 @@ class CloudError(errors.GantryError):
             return (
                 f"Check the image of the launch configuration, and that the account of the Airflow connection "
                 f"{self.connection!r} may use it in this region."
+            )
+        if self.code.startswith(_IDS):
+            return (
+                f"Check network and volumes of the launch configuration: ids belong to one region of one account, and "
+                f"the Airflow connection {self.connection!r} sees those of its own."
             )
         if self.passing:
             return "This often passes by itself; the task is tried again."

@@ -128,6 +128,11 @@ def intend(known: Sequence[inventory.Server], wanted: int) -> Intention:
     )
 
 
+def is_misnamed(server: inventory.Server) -> bool:
+    """Whether the cloud shows another name than the definition gives. A new server is named by its handshake."""
+    return server.host_key is not None and server.tagged_name != server.name
+
+
 class Servers:
     """The servers of one deployment."""
 
@@ -252,7 +257,7 @@ class Servers:
     def _rename(self, servers: Sequence[inventory.Server]) -> None:
         """Let the cloud show the names that the definition gives now; new servers are named by their handshake."""
         for server in servers:
-            if server.host_key is not None and server.tagged_name != server.name:
+            if is_misnamed(server):
                 self._log.info("server %s was called %s in the cloud", server.name, server.tagged_name)
                 with worded(f"naming {server.name}", self._connection):
                     self._ec2.create_tags(

@@ -39,13 +39,14 @@ class Kind(enum.Enum):
     UNKNOWN = "of a kind that the demo does not know"
 
 
+_COPIES = "Replication.connection"
 _KINDS = {
     "Cloud.connection": Kind.CLOUD,
     "Ssh.connection": Kind.SERVERS,
     "Ssh.jump_connection": Kind.JUMP_HOST,
     "Chef.connection": Kind.CHEF_SERVER,
     "Datasource.connection": Kind.ACCOUNT,
-    "Replication.connection": Kind.ACCOUNT,
+    _COPIES: Kind.ACCOUNT,
     "ServiceTls.connection": Kind.CERTIFICATE,
     "BalancerTls.connection": Kind.CERTIFICATE,
 }
@@ -73,7 +74,9 @@ def needs(deployment: definition.Definition) -> Iterator[Need]:
     login = deployment.deployment.replace("-", "_")[:_LONGEST_LOGIN]
     hosts = tuple(dict.fromkeys(_hosts(deployment))) or (deployment.deployment,)
     for key, below, name in _named(deployment):
-        yield Need(name, kind_of(key), login, below, hosts)
+        # Who copies a database is nobody that uses it.
+        account = name[:_LONGEST_LOGIN] if key == _COPIES else login
+        yield Need(name, kind_of(key), account, below, hosts)
 
 
 def kind_of(key: str) -> Kind:
@@ -107,6 +110,9 @@ def _named(value: object, below: str = "") -> Iterator[tuple[str, str, names.Con
 def _hosts(deployment: definition.Definition) -> Iterator[str]:
     for balancer in deployment.load_balancers.values():
         yield from (balancer.name, *balancer.aliases)
+    for service in deployment.services.values():
+        if service.tls is not None:
+            yield service.tls.address
 
 
 @dataclasses.dataclass(frozen=True)

@@ -110,6 +110,8 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         if profile is not None:
             self.ec2_backend.associate_iam_instance_profile(self.id, iam_instance_profile_arn=profile)
         nic = self.nics[0]
+        # Given at the interface or by default, they are the instance's all the same.
+        self.security_groups = sorted(nic.group_set, key=lambda each: str(each.id))
         # moto makes an address up, and another one at each start.
         self._in_public, nic.public_ip_auto_assign = bool(nic.public_ip), False
         self._take_public_address()

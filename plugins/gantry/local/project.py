@@ -74,6 +74,8 @@ def look(root: Path) -> Project:
         for folder in (include, root / "dags")
         for paths in files.known(folder).values()
         for path in paths
+        # Overlays are read with what they are laid over.
+        if definition.overlaid(path) is None
     }
     read: list[definition.Definition] = []
     names = set()

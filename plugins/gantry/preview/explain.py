@@ -58,9 +58,7 @@ class Scene:
             service=self.step.service,
             reasons=reasons,
             calls=calls,
-            files=tuple(
-                file.path for file in self.work.files if not file.path.startswith(f"{session.TEMPORARY}/")
-            ),
+            files=tuple(file.path for file in _staying(self.work)),
             restarts=any(each.script == "startService" for each in calls),
             **more,
         )
@@ -168,6 +166,12 @@ def _configure(scene: Scene) -> Iterator[report.Change]:
         lines = diff.unified(path, scene.state.configs.get(path), sent.decode(), scene.secrets)
         if lines and path in scene.state.configs:
             reasons.append("enstratus.cfg changes")
+        elif (
+            not reasons
+            and scene.service.tls is not None
+            and any(_renews(job, scene) for job in scene.work.jobs)
+        ):
+            reasons.append("its certificate, or the address that it is for, has changed")
     yield _about_restart(scene, reasons, lines)
 
 
@@ -202,10 +206,7 @@ def _grant_access(scene: Scene) -> Iterator[report.Change]:
 def _start_proxy(scene: Scene) -> Iterator[report.Change]:
     lines: tuple[str, ...] = ()
     told = False
-    for file in scene.work.files:
-        if file.path.startswith(f"{session.TEMPORARY}/"):
-            # On their way to a script: a certificate and its key.
-            continue
+    for file in _staying(scene.work):
         before = scene.state.configs.get(file.path)
         told = told or before is not None
         lines += diff.unified(file.path, before, file.content.decode(), scene.secrets)
@@ -219,8 +220,22 @@ def _start_proxy(scene: Scene) -> Iterator[report.Change]:
         f"{what}: {', '.join(nodes)}" for what, nodes in (("leaves", leaving), ("joins", joining)) if nodes
     ]
     if details or lines:
-        reasons = ("what it is told changes",) if lines and told else ()
+        reasons = []
+        if lines and told:
+            reasons.append("what it is told changes")
+        elif any(_renews(job, scene) for job in scene.work.jobs):
+            reasons.append("its certificate, or what it is told, has changed")
         yield scene.change(scene.work.jobs, *reasons, details=tuple(details), diff=lines)
+
+
+def _renews(job: jobs.Job, scene: Scene) -> bool:
+    """Whether a job does again, with something else, what it has done before."""
+    return job.mark is not None and scene.before(job) not in (None, job.mark[1])
+
+
+def _staying(found: drive.Work) -> Iterator[session.RemoteFile]:
+    """The files that are sent to stay. The others wait for a script, and some of them are nothing but a secret."""
+    return (file for file in found.files if not file.path.startswith(f"{session.TEMPORARY}/"))
 
 
 def _node(scene: Scene, address: str) -> str:

@@ -130,7 +130,9 @@ def walk(stage: Stage, states: Mapping[names.ServerName, State]) -> Walked:
         states: what is applied on each server now. On those that are missing here nothing is decided.
     """
     now = dict(states)
-    changes = [change for each in stage.scaled.inventory for change in _handshake(stage, each, now)]
+    everywhere = [each for each in stage.scaled.inventory if each.tier in stage.definition.tiers]
+    changes = [change for each in everywhere for change in _rename(stage, each)]
+    changes += [change for each in everywhere for change in _handshake(stage, each, now)]
     repeated: list[report.Change] = []
     objects: dict[tuple[report.ObjectKind, str, str], list[names.ServerName]] = {}
     by_address = {each.private_address or "": each.name for each in stage.scaled.inventory}
@@ -178,6 +180,23 @@ def decided(plan: Plan) -> Iterable[Step]:
     )
 
 
+def _rename(stage: Stage, server: inventory.Server) -> Iterable[report.Change]:
+    """The name that the cloud shows, where the definition has been given another one since."""
+    if servers.is_misnamed(server):
+        step = _of_tier(stage, StepKind.SCALE_UP, server.tier)
+        yield report.Change(
+            step=step.id,
+            kind=step.kind,
+            server=server.name,
+            reasons=("the definition names it so now",),
+            details=(f"the cloud shows this name, and no longer {server.tagged_name or 'none'}",),
+        )
+
+
+def _of_tier(stage: Stage, kind: StepKind, tier: names.TierName) -> Step:
+    return next(each for each in stage.plan if each.kind is kind and each.tier == tier)
+
+
 def _handshake(
     stage: Stage, server: inventory.Server, states: Mapping[names.ServerName, State]
 ) -> Iterable[report.Change]:
@@ -185,7 +204,7 @@ def _handshake(
     state = states.get(server.name)
     if state is None or not state.stale or stage.scaled.actions[server.name] is Action.START:
         return
-    step = next(each for each in stage.plan if each.kind is StepKind.HANDSHAKE and each.tier == server.tier)
+    step = _of_tier(stage, StepKind.HANDSHAKE, server.tier)
     yield report.Change(
         step=step.id,
         kind=step.kind,

@@ -93,8 +93,6 @@ def _differences(
     server: inventory.Server, launch: models.LaunchConfiguration, image: functools._lru_cache_wrapper[str]
 ) -> Iterator[str]:
     """How a server differs from what its launch configuration would make today."""
-    if server.host_key is not None and server.tagged_name not in (None, server.name):
-        yield f"is called {server.tagged_name} in the cloud; a launch renames it"
     try:
         wanted = image()
     except errors.GantryError as error:

@@ -154,6 +154,16 @@ def test_refused_credentials_name_the_connection_and_are_not_tried_again(code: s
 
 
 @pytest.mark.parametrize(
+    "code", ["InvalidSubnetID.NotFound", "InvalidGroup.NotFound", "InvalidSnapshot.NotFound"]
+)
+def test_an_id_that_is_not_there_says_where_it_is_written(code: str) -> None:
+    error = worded(code)
+    assert "Check network and volumes of the launch configuration" in str(error)
+    assert "'aws_default'" in str(error)
+    assert not error.passing
+
+
+@pytest.mark.parametrize(
     "code", ["RequestLimitExceeded", "InsufficientInstanceCapacity", "InternalError", "SlowDown"]
 )
 def test_what_may_pass_is_tried_again(code: str) -> None:

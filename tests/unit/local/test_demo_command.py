@@ -161,7 +161,7 @@ def test_the_environment_file_is_private(root: Path) -> None:
 
 def test_a_project_is_read_with_its_overlays_and_without_what_is_broken(root: Path) -> None:
     (root / "include" / "shop.yaml").write_text(DEFINITION)
-    (root / "include" / "shop.far.yaml").write_text("cloud: {region: us-east-1}\n")
+    (root / "include" / "shop.far.yaml").write_text("deployment: far-shop\ncloud: {region: us-east-1}\n")
     (root / "dags" / "bad.yaml").write_text("deployment: bad\ntiers: oops\n")
     found = project.look(root)
     assert found.deployments == ("shop",)
@@ -182,7 +182,8 @@ def test_the_bookshop_comes_whole_and_overwrites_nothing(root: Path) -> None:
     said: list[str] = []
     project.add_bookshop(root, said.append)
     assert (root / "dags" / "bookshop.py").read_text() == "mine\n"
-    assert project.look(root).deployments == ("bookshop",)
+    found = project.look(root)
+    assert (found.deployments, found.broken) == (("bookshop",), ())
     assert (root / "include" / "chef" / "roles" / "loadBalancer.json").is_file()
     assert len(said) == 2
 

@@ -111,7 +111,42 @@ def test_the_demos_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> N
     assert asyncssh.import_private_key(text).get_algorithm() == "ssh-ed25519"
 
 
-def test_a_certificate_is_for_all_the_hosts_that_the_deployment_answers_for() -> None:
+SECURE = """\
+deployment: secure
+cloud: {region: eu-central-1}
+launch_configurations: {debian: {image: ami-1, ssh: {connection: x_ssh}}}
+tiers:
+  web: {launch_configuration: debian, servers: 1}
+  data: {launch_configuration: debian, servers: 2}
+services:
+  page:
+    id: a1001
+    tier: web
+    archive: s3://shop/page.tar.gz
+    port: 8443
+    tls: {connection: page_tls, address: inside.example.com}
+  db:
+    id: a1002
+    tier: data
+    archive: s3://shop/db.tar.gz
+    replication: {connection: db_copies}
+    datasources: {catalog: {dump: s3://shop/catalog.sql, connection: db_catalog}}
+"""
+
+
+def test_a_certificate_is_for_the_hosts_that_the_deployment_answers_for(cloud: state.EmbeddedCloud) -> None:
+    extra = made(cloud, SECURE).connections["page_tls"]["extra"]
+    found = x509.load_pem_x509_certificate(extra["certificate"].encode())
+    hosts = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert hosts.get_values_for_type(x509.DNSName) == ["inside.example.com"]
+
+
+def test_copies_of_a_database_have_an_account_of_their_own(cloud: state.EmbeddedCloud) -> None:
+    found = made(cloud, SECURE).connections
+    assert (found["db_catalog"]["login"], found["db_copies"]["login"]) == ("secure", "db_copies")
+
+
+def test_a_certificate_can_be_for_addresses_too() -> None:
     text = certificates.self_signed(["shop.example.com", "10.200.0.1"]).certificate
     found = x509.load_pem_x509_certificate(text.encode())
     hosts = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -7,16 +7,16 @@ import tempfile
 import asyncssh
 import pytest
 
+from . import stages
+
 # Airflow writes a configuration and a log folder where it is imported first; not into anybody's home.
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="gantry-unit-airflow-"))
-
-PASSWORD = "pa=ss wo$rd"
 
 
 @pytest.fixture(autouse=True)
 def connections(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bookshop's account, as Airflow finds it in the environment."""
-    account = {"conn_type": "mysql", "login": "shopper", "password": PASSWORD, "schema": "catalog"}
+    account = {"conn_type": "mysql", "login": "shopper", "password": stages.PASSWORD, "schema": "catalog"}
     monkeypatch.setenv("AIRFLOW_CONN_BOOKSHOP_CATALOG", json.dumps(account))
 
 

@@ -46,6 +46,8 @@ ADDRESSES = {
     "application-2": "10.0.0.22",
     "proxy-1": "10.0.0.31",
 }
+PASSWORD = "pa=ss wo$rd"
+COPIED = "copied pa$$word"
 NEW = dict.fromkeys(ADDRESSES)
 Found = dict[str, list[str]]
 States = Mapping[names.ServerName, state.State]
@@ -72,6 +74,7 @@ class Story:
     addresses: Mapping[str, str | None] = dataclasses.field(default_factory=lambda: ADDRESSES)
     wishes: wishes.Wishes = dataclasses.field(default_factory=wishes.Wishes)
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    tagged: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def but(self, **changes: Any) -> Story:
         return dataclasses.replace(self, **changes)
@@ -111,6 +114,8 @@ class Story:
             state=inventory.InstanceState.RUNNING,
             launched_at=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
             private_address=address,
+            host_key="ssh-ed25519 AAAA",
+            tagged_name=self.tagged.get(short, name),
         )
 
 
@@ -121,6 +126,20 @@ def scripts(walked: rehearsal.Walked) -> Found:
         short = change.server.removeprefix("bookshop-")
         found.setdefault(short, []).extend(call.script for call in change.calls)
     return found
+
+
+def with_files(walked: rehearsal.Walked) -> dict[names.ServerName, state.State]:
+    """The servers after that launch, with what it has told their services and balancers."""
+    configs: dict[names.ServerName, dict[str, str]] = {each: {} for each in walked.states}
+    for change in walked.changes:
+        if change.diff:
+            path = change.diff[1].removeprefix("+++ ")
+            shown = "\n".join(line[1:] for line in change.diff[3:])
+            # On the servers they stand as they are.
+            for key, secret in (("replication.password", COPIED), ("assword", PASSWORD), ("token", "sesame")):
+                shown = shown.replace(f"{key}=(secret)", f"{key}={secret}")
+            configs[change.server][path] = shown
+    return {name: dataclasses.replace(each, configs=configs[name]) for name, each in walked.states.items()}
 
 
 def changed(states: States, short: str, **facts: Any) -> dict[names.ServerName, state.State]:
