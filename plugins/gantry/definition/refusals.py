@@ -28,6 +28,8 @@ _WORDS = {
     "too_short": "at least one entry belongs here",
     "literal_error": "{value} is none of {expected}",
 }
+_NUMBERS = ("int_type", "float_type")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _QUOTED = re.compile(r"'([^']*)'")
 
 
@@ -76,6 +78,8 @@ def _message(kind: str, error: Any, context: Mapping[str, object]) -> str:  # no
     if kind not in _WORDS:
         return str(error["msg"])
     message = _WORDS[kind].format(**context, value=source.shown(error["input"]), form=_form(context))
+    if kind in _NUMBERS and isinstance(error["input"], str) and _NUMBER.fullmatch(error["input"]):
+        message += " (a number has no quotes)"
     if kind == "literal_error" and isinstance(error["input"], str):
         found = source.near(error["input"], _QUOTED.findall(str(context["expected"])))
         message += f", did you mean {found!r}?" if found is not None else ""
