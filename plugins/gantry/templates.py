@@ -14,7 +14,7 @@ import jinja2.nodes
 import jinja2.runtime
 import jinja2.sandbox
 
-from gantry import errors
+from gantry import errors, template_costs
 
 
 class TemplateError(errors.GantryError):
@@ -36,7 +36,8 @@ def render(text: str, known: Mapping[str, Any]) -> str:
         TemplateError: it asks for what is not known, or for what the sandbox refuses, or is no template.
     """
     try:
-        return _compiled(text).render(known)
+        with template_costs.budget():
+            return _compiled(text).render(known)
     except Exception as error:  # a template raises whatever its filters raise
         raise TemplateError(str(error) or type(error).__name__) from error
 
@@ -58,7 +59,7 @@ def parse(text: str) -> jinja2.nodes.Template:
 
 def filter_names() -> frozenset[str]:
     """The filters that there are."""
-    return frozenset(_TEMPLATES.filters)
+    return frozenset(_TEMPLATES.filters) - {template_costs.COUNTED, template_costs.JOINED}
 
 
 def test_names() -> frozenset[str]:
@@ -85,18 +86,22 @@ def _format(text: object, *values: object, **named: object) -> str:
 class _Templates(jinja2.sandbox.ImmutableSandboxedEnvironment):
     """Templates over plain data: no methods, no attributes, nothing that costs more than its text says."""
 
-    intercepted_binops = frozenset({"*", "**", "%"})
+    intercepted_binops = frozenset({"*", "**", "%", "+"})
 
     def __init__(self) -> None:
-        super().__init__(undefined=jinja2.StrictUndefined)
+        super().__init__(undefined=jinja2.StrictUndefined, finalize=template_costs.put_out)
         # `range` would make loops out of nothing.
         self.globals.clear()
         # A value that differs each time would restart the service each time.
         del self.filters["random"]
-        # `"a" | center(10**9)` would fill the memory.
-        for padding in ("center", "indent"):
-            del self.filters[padding]
+        # `"a" | center(10**9)` would fill the memory; the others are for web pages and for programmers.
+        for name in ("center", "indent", "pprint", "urlize", "xmlattr"):
+            del self.filters[name]
         self.filters["format"] = _format
+        for name, function in self.filters.items():
+            self.filters[name] = template_costs.limited(name, function)
+        self.filters[template_costs.COUNTED] = template_costs.counted
+        self.filters[template_costs.JOINED] = template_costs.joined
 
     def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - whatever the template names
         """`a.b`: an entry, never an attribute (but for the loop's own)."""
@@ -111,8 +116,20 @@ class _Templates(jinja2.sandbox.ImmutableSandboxedEnvironment):
         except (TypeError, LookupError, AttributeError):
             return self.undefined(obj=obj, name=argument)
 
+    def call(self, context: jinja2.runtime.Context, called: Any, *given: Any, **named: Any) -> Any:  # noqa: ANN401
+        """A call of a macro: macros can call each other, and themselves."""
+        template_costs.call((*given, *named.values()))
+        return super().call(context, called, *given, **named)
+
+    def _generate(self, source: jinja2.nodes.Template, *more: Any, **named: Any) -> str:  # noqa: ANN401
+        template_costs.Paid().visit(source)
+        return super()._generate(source, *more, **named)
+
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
-        """Arithmetic on numbers only: `"a" * 10**10` would fill the memory."""
+        """Arithmetic on numbers only: `"a" * 10**10` would fill the memory. `+` is for texts and lists too."""
+        template_costs.spend(template_costs.size(left) + template_costs.size(right))
+        if operator == "+":
+            return super().call_binop(context, operator, left, right)
         if operator == "**" or not all(isinstance(each, int | float) for each in (left, right)):
             raise jinja2.exceptions.SecurityError(f"{operator} is for numbers only, and ** for none")
         return super().call_binop(context, operator, left, right)

@@ -99,6 +99,15 @@ def test_definitions_in_the_documentation_load(page: Path) -> None:
         definition.loads(example, str(page))
 
 
+def test_the_readme_shows_the_errors_that_its_definition_would_get() -> None:
+    page = ROOT / "README.md"
+    text = next(blocks(page, "yaml"))
+    wrong = text.replace("db.catalog]", "db.catalogue]").replace("tier: application\n", "tier: aplication\n")
+    with pytest.raises(definition.DefinitionError) as raised:
+        definition.loads(wrong, "bookshop.yaml")
+    assert str(raised.value) in page.read_text()
+
+
 @each_page
 def test_parts_of_definitions_in_the_documentation_load_within_a_whole_one(page: Path) -> None:
     for block in blocks(page, "yaml"):

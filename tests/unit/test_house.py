@@ -14,7 +14,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[2] / "plugins" / "gantry"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-GROUND = {"", "errors", "names", "inventory", "templates"}
+GROUND = {"", "errors", "names", "inventory", "templates", "template_costs", "terminal"}
 """What every room may stand on; `""` is `import gantry` for its version."""
 
 NETWORK = {
@@ -42,6 +42,8 @@ ROOMS = {
     "names": Room(never=NETWORK),
     "inventory": Room(never=NETWORK),
     "templates": Room(never=NETWORK),
+    "template_costs": Room(never=NETWORK),
+    "terminal": Room(never=NETWORK),
     "provider_info": Room(never=NETWORK),
     "archive": Room(never=NETWORK),
     "definition": Room(never=NETWORK),

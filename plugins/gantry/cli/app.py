@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -57,6 +58,15 @@ class _Commands(typer.core.TyperGroup):
         command = typer.main.get_command(found)
         command.name = cmd_name
         return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - as above
+        try:
+            return super().resolve_command(ctx, args)
+        except _USAGE as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if near:
+                cast("Any", error).message = f"No such command {args[0]!r}, did you mean {near[0]!r}?"
+            raise
 
 
 def _added() -> list[metadata.EntryPoint]:

@@ -85,6 +85,7 @@ def archive_(  # noqa: PLR0913 - one parameter an option
     folder: options.Folder = definitions.FOLDER,
     environment: options.Environment = None,
     settings: options.Set = None,
+    profile: options.Profile = None,
     json_: options.Json = False,
 ) -> None:
     """Pack the folder of a service for a launch to install.
@@ -99,14 +100,13 @@ def archive_(  # noqa: PLR0913 - one parameter an option
         _report(built, target, "packed", json_=json_)
         return
     _check_url(target)
-    where = _Where(connection, region)
+    where = _Where(connection, region, profile)
     if deployment is not None:
         found = definitions.find(
             deployment, folder, environment=environment, variables=options.variables(settings)
         )
-        where = _Where(
-            connection or found.definition.cloud.connection, region or found.definition.cloud.region
-        )
+        cloud = found.definition.cloud
+        where = _Where(connection or cloud.connection, region or cloud.region, profile)
     with tempfile.TemporaryDirectory() as scratch:
         built = archive.build_archive(source, pathlib.Path(scratch, target.rpartition("/")[2]))
         done = "uploaded" if _upload(built, target, where, create_bucket=create_bucket) else "unchanged"
@@ -117,6 +117,7 @@ def archive_(  # noqa: PLR0913 - one parameter an option
 class _Where:
     connection: str | None
     region: str | None
+    profile: str | None
 
 
 def _check_url(target: str) -> None:
@@ -133,7 +134,7 @@ def _check_url(target: str) -> None:
 def _upload(built: archive.BuiltArchive, url: str, where: _Where, *, create_bucket: bool) -> bool:
     from gantry.cloud import clients, objects  # noqa: PLC0415 - S3's client is Airflow's provider, a second to load
 
-    connections.prepare()
+    connections.prepare(where.profile)
     connection = names.ConnectionId(where.connection or _CONNECTION)
     store = objects.Objects(clients.s3_in(connection, where.region), connection)
     if create_bucket and store.make_bucket(url):

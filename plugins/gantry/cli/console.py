@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-import pydantic
-from rich.console import Console
+from rich import console
 from rich.measure import Measurement
 from rich.segment import Segment, Segments
-from rich.table import Table
+
+from gantry import terminal
+
+if TYPE_CHECKING:
+    import pydantic
+    from rich.table import Table
 
 SUCCESS = 0
 FAILURE = 1
@@ -22,9 +30,36 @@ INTERRUPTED = 130
 
 _WIDEST = 10_000
 
+_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+"""What turns colours on and off, moves the cursor, or sets the window's title."""
+
+_LEFT_ALONE = "\n\t"
+
+
+def harmless(text: str) -> str:
+    """A text in which nothing is left that a terminal would obey: sequences gone, other signs a middle dot."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        terminal.STAND_IN if terminal.is_harmful(each) and each not in _LEFT_ALONE else each
+        for each in _SEQUENCE.sub("", text)
+    )
+
+
+class _Console(console.Console):
+    """Much of what is said was written elsewhere: in files, in logs, on servers. None of it steers the terminal."""
+
+    def render(
+        self, renderable: console.RenderableType, options: console.ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """What Rich prints, piece by piece; the pieces that move its own cursor are marked as such."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else Segment(harmless(piece.text), piece.style)
+
+
 # A line is a fact: neither wrapped nor turned into pictures (`:x:`), so that it can be searched for and copied.
-out = Console(soft_wrap=True, highlight=False, emoji=False)
-err = Console(soft_wrap=True, highlight=False, emoji=False, stderr=True)
+out = _Console(soft_wrap=True, highlight=False, emoji=False)
+err = _Console(soft_wrap=True, highlight=False, emoji=False, stderr=True)
 
 
 def say(line: str = "") -> None:
@@ -45,7 +80,7 @@ def remark(line: str) -> None:
     err.print(line, markup=False)
 
 
-def show(table: Table, on: Console = out) -> None:
+def show(table: Table, on: console.Console = out) -> None:
     """A table with its cells whole: they are facts as well. Lines that are too long are the terminal's to wrap."""
     unbounded = on.options.update(width=_WIDEST)
     width = Measurement.get(on, unbounded, table).maximum
@@ -60,4 +95,43 @@ def complain(message: str) -> None:
 
 def as_json(data: pydantic.JsonValue) -> None:
     """The answer for a program: one JSON document on standard output."""
-    sys.stdout.write(f"{json.dumps(data, indent=2, ensure_ascii=False)}\n")
+    sys.stdout.write(f"{json_text(data, indent=2)}\n")
+
+
+def json_text(data: pydantic.JsonValue, *, indent: int | None = None) -> str:
+    """JSON that can be read, and looked at: what a terminal would obey is written as a number."""
+    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    if text.isascii():
+        return text
+    return "".join(
+        json.dumps(each)[1:-1] if terminal.is_harmful(each) and each != "\n" else each for each in text
+    )
+
+
+def raw() -> Callable[[bytes], None]:
+    """A function that hands on a log byte by byte; on a terminal as text that is harmless there."""
+    if not sys.stdout.isatty():
+        return _hand_on
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    held = ""
+
+    def show(piece: bytes) -> None:
+        nonlocal held
+        # A sequence may be cut in two: what could be its beginning waits for the rest.
+        text = held + decoder.decode(piece)
+        cut = _UNFINISHED.search(text)
+        at = len(text) if cut is None else cut.start()
+        text, held = text[:at], text[at:]
+        sys.stdout.write(harmless(text))
+        sys.stdout.flush()
+
+    return show
+
+
+_UNFINISHED = re.compile(r"\x1b(?:\[[0-?]{0,20}[ -/]{0,5}|\][^\x07\x1b]{0,200}\x1b?)?\Z")
+"""What can be the beginning of a sequence, and is not too long to be one that anybody means."""
+
+
+def _hand_on(piece: bytes) -> None:
+    sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from gantry import errors
+from gantry import errors, names
 
 if TYPE_CHECKING:
     from gantry import definition
@@ -31,6 +31,8 @@ _DEPLOYMENT = re.compile(
     re.MULTILINE,
 )
 """The deployment's name, without reading the YAML: a folder may hold hundreds of definitions, and broken ones."""
+
+_WORD = re.compile(names.NAME_PATTERN)
 
 _OURS = re.compile(
     rb"""^(?:\{\s*)?["']?(?:deployment|launch_configurations|tiers|load_balancers)["']?\s*:""", re.MULTILINE
@@ -101,9 +103,9 @@ def find(
 
 def files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """Every YAML file in a folder and those below it (hidden ones left out), sorted."""
-    for here, folders, names in os.walk(folder):
+    for here, folders, found in os.walk(folder):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
-        yield from (pathlib.Path(here, each) for each in sorted(names) if each.endswith(SUFFIXES))
+        yield from (pathlib.Path(here, each) for each in sorted(found) if each.endswith(SUFFIXES))
 
 
 def is_definition(path: pathlib.Path) -> bool:
@@ -153,8 +155,10 @@ def known(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, ...]]:
 
 
 def completions(incomplete: str, folder: pathlib.Path | str | None = None) -> list[str]:
-    """Names of deployments that begin so, for the shell."""
-    return sorted(each for each in known(_folder(folder)) if each.startswith(incomplete))
+    """Names of deployments that begin so, for the shell; none that it would not take for a word."""
+    return sorted(
+        each for each in known(_folder(folder)) if each.startswith(incomplete) and _WORD.fullmatch(each)
+    )
 
 
 def environments(

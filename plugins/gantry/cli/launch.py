@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 
 from gantry.cli import carrying, groups, options, reach
 
-app = typer.Typer(rich_markup_mode="rich")
-
-_FORM = "What the trigger form asks for"
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 @dataclasses.dataclass(frozen=True)
 class Form:
     """What a person would fill in in the UI."""
 
-    servers: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TIER=N",
-            help="So many servers of a tier at least, within the definition's limits. Repeatable.",
-            show_default=False,
-            rich_help_panel=_FORM,
-        ),
-    ] = None
+    servers: options.Servers = None
     redeploy: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SERVICE",
             help="Install, configure and restart this service even if nothing about it has changed. Repeatable.",
             show_default=False,
-            rich_help_panel=_FORM,
+            rich_help_panel=options.FORM,
         ),
     ] = None
     converge: Annotated[
@@ -43,13 +32,13 @@ class Form:
             metavar="TIER",
             help="Run configuration management on this tier again. Repeatable.",
             show_default=False,
-            rich_help_panel=_FORM,
+            rich_help_panel=options.FORM,
         ),
     ] = None
     reason: Annotated[
         str,
         typer.Option(
-            metavar="TEXT", help="Kept in the run's record.", show_default=False, rich_help_panel=_FORM
+            metavar="TEXT", help="Kept in the run's record.", show_default=False, rich_help_panel=options.FORM
         ),
     ] = ""
 
@@ -83,7 +72,7 @@ def launch(
     from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import deployments  # noqa: PLC0415
 
-    servers = counts(form.servers)
+    servers = options.counts(form.servers)
     name, known = definition.at_hand(name)
     api = airflow.api()
     dag = deployments.launch_dag(name)
@@ -98,18 +87,3 @@ def launch(
     return carrying.carry_out(
         api, name, dag, conf, None if known is None else plan.launch_plan(known), waiting
     )
-
-
-def counts(servers: Iterable[str] | None) -> dict[str, int]:
-    """What `--servers` said, by tier.
-
-    Raises:
-        typer.BadParameter: one is not `TIER=N`.
-    """
-    found = {}
-    for each in servers or ():
-        tier, _, count = each.partition("=")
-        if not tier or not count.isdecimal():
-            raise typer.BadParameter(f"{each!r} is not TIER=N, such as web=3", param_hint="--servers")
-        found[tier] = int(count)
-    return found

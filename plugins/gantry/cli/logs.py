@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from typing import Annotated
 
 import typer
 
 from gantry.cli import console, groups, options, reach
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +99,7 @@ def logs(
     # asyncssh, the amazon provider, and Airflow with it, take seconds to load.
     from gantry.cli import servers  # noqa: PLC0415
 
-    servers.agent_log(known, which.server, _write, lines=how.lines, follow=how.follow)
+    servers.agent_log(known, which.server, console.raw(), lines=how.lines, follow=how.follow)
     return console.SUCCESS
 
 
@@ -113,8 +112,3 @@ def _of_run(name: str, definition: reach.Definition, airflow: reach.Airflow, whi
     show = task_logs.as_json if how.json_ else task_logs.Printer(console.out).show
     task_logs.tell(airflow.api(), wanted, show, follow=how.follow)
     return console.SUCCESS
-
-
-def _write(piece: bytes) -> None:
-    sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()

@@ -10,10 +10,20 @@ import typer
 
 from gantry.cli import definitions
 
+FORM = "What the trigger form asks for"
+AIRFLOW = "Which Airflow"
+"""Titles below which `--help` puts options together."""
+
 
 def _each_is_set(values: list[str] | None) -> list[str] | None:
     """Refuse `--set` without `=`; as a usage error, so that nothing is tried."""
     variables(values)
+    return values
+
+
+def _each_is_a_count(values: list[str] | None) -> list[str] | None:
+    """Refuse `--servers` without a number, as above."""
+    counts(values)
     return values
 
 
@@ -74,6 +84,30 @@ Set = Annotated[
 ]
 """`settings`, default None; `variables` takes them apart."""
 
+Servers = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TIER=N",
+        help="So many servers of a tier at least, within the definition's limits. Repeatable.",
+        callback=_each_is_a_count,
+        show_default=False,
+        rich_help_panel=FORM,
+    ),
+]
+"""`servers`, default None; `counts` takes them apart."""
+
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A profile of [bold]~/.config/gantry/profiles.toml[/] (GANTRY_PROFILES names another file). Or "
+        "GANTRY_PROFILE. Left out: the only one, or the one called default.",
+        show_default=False,
+        rich_help_panel=AIRFLOW,
+    ),
+]
+"""`profile`, default None."""
+
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
 """`json_`, default False."""
 
@@ -91,4 +125,19 @@ def variables(settings: Iterable[str] | None) -> dict[str, str]:
             message = f"{each!r} is not NAME=VALUE, such as region=eu-central-1"
             raise typer.BadParameter(message, param_hint="--set")
         found[name] = value
+    return found
+
+
+def counts(servers: Iterable[str] | None) -> dict[str, int]:
+    """What `--servers` said, by tier. The last of a tier counts.
+
+    Raises:
+        typer.BadParameter: one is not `TIER=N`.
+    """
+    found = {}
+    for each in servers or ():
+        tier, _, count = each.partition("=")
+        if not tier or not count.isdecimal():
+            raise typer.BadParameter(f"{each!r} is not TIER=N, such as web=3", param_hint="--servers")
+        found[tier] = int(count)
     return found

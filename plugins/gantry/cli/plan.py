@@ -8,28 +8,10 @@ import typer
 
 from gantry.cli import connections, console, definitions, options
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
-_SERVERS_HELP = "How many servers a tier has at least after the launch, as in the trigger form. Repeatable."
 _REDEPLOY_HELP = "As if this service were to be redeployed: installed, configured and restarted in any case."
 _CONVERGE_HELP = "As if this tier were to be converged: configuration management runs in any case."
-
-
-def _counts(values: list[str] | None) -> dict[str, int]:
-    """What `--servers` said, by tier."""
-    found = {}
-    for each in values or ():
-        tier, sign, number = each.partition("=")
-        if not sign or not tier or not number.isdecimal():
-            message = f"{each!r} is not TIER=N, such as application=3"
-            raise typer.BadParameter(message, param_hint="--servers")
-        found[tier] = int(number)
-    return found
-
-
-def _each_is_a_count(values: list[str] | None) -> list[str] | None:
-    _counts(values)
-    return values
 
 
 @app.command(
@@ -49,36 +31,41 @@ def plan(  # noqa: PLR0913 - one parameter an option
     folder: options.Folder = definitions.FOLDER,
     environment: options.Environment = None,
     settings: options.Set = None,
-    servers: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TIER=N", help=_SERVERS_HELP, callback=_each_is_a_count, show_default=False),
-    ] = None,
+    servers: options.Servers = None,
     redeploy: Annotated[
-        list[str] | None, typer.Option(metavar="SERVICE", help=_REDEPLOY_HELP, show_default=False)
+        list[str] | None,
+        typer.Option(
+            metavar="SERVICE", help=_REDEPLOY_HELP, show_default=False, rich_help_panel=options.FORM
+        ),
     ] = None,
     converge: Annotated[
-        list[str] | None, typer.Option(metavar="TIER", help=_CONVERGE_HELP, show_default=False)
+        list[str] | None,
+        typer.Option(metavar="TIER", help=_CONVERGE_HELP, show_default=False, rich_help_panel=options.FORM),
     ] = None,
     diff: Annotated[bool, typer.Option(help="Show how configuration files change.")] = True,
+    profile: options.Profile = None,
     json_: options.Json = False,
 ) -> int:
     """Say what a launch would do now, and do nothing.
 
     Asks the cloud and every server (over SSH, reading only) with the Airflow connections that the definition names:
-    from AIRFLOW_CONN_… variables, the secrets backend or Airflow's database, as Airflow is configured here.
+    from AIRFLOW_CONN_… variables, the profile's environment file, the secrets backend or Airflow's database, as Airflow
+    is configured here.
 
     Ends with 2 if there is something to do or something cannot be known, 0 if a launch would change nothing,
     1 on errors.
     """
     found = definitions.find(name, folder, environment=environment, variables=options.variables(settings))
 
-    connections.prepare()
+    connections.prepare(profile)
     # Airflow and all that speaks to clouds and servers take a second or two to load.
     from gantry.cli import plan_text  # noqa: PLC0415
     from gantry.preview import rehearsal, wishes  # noqa: PLC0415
 
     wanted = wishes.Wishes(
-        servers=_counts(servers), redeploy=frozenset(redeploy or ()), converge=frozenset(converge or ())
+        servers=options.counts(servers),
+        redeploy=frozenset(redeploy or ()),
+        converge=frozenset(converge or ()),
     )
     report = rehearsal.rehearse(found.definition, wanted)
     if json_:

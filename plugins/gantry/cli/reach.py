@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from gantry.definition import models
     from gantry.rest import client, login
 
-_PANEL = "Which Airflow"
-
 
 @dataclasses.dataclass(frozen=True)
 class Airflow:
@@ -28,7 +26,7 @@ class Airflow:
             metavar="URL",
             help="The address of Airflow's UI. Or GANTRY_URL, or a profile's.",
             show_default=False,
-            rich_help_panel=_PANEL,
+            rich_help_panel=options.AIRFLOW,
         ),
     ] = None
     token: Annotated[
@@ -37,7 +35,7 @@ class Airflow:
             metavar="TOKEN",
             help="A token for its API; GANTRY_TOKEN is better, since any user of this machine sees arguments.",
             show_default=False,
-            rich_help_panel=_PANEL,
+            rich_help_panel=options.AIRFLOW,
         ),
     ] = None
     username: Annotated[
@@ -46,7 +44,7 @@ class Airflow:
             metavar="USER",
             help="Instead of a token: who logs in. Or GANTRY_USERNAME.",
             show_default=False,
-            rich_help_panel=_PANEL,
+            rich_help_panel=options.AIRFLOW,
         ),
     ] = None
     password_file: Annotated[
@@ -55,7 +53,7 @@ class Airflow:
             metavar="FILE",
             help="Holds the user's password. Or GANTRY_PASSWORD.",
             show_default=False,
-            rich_help_panel=_PANEL,
+            rich_help_panel=options.AIRFLOW,
         ),
     ] = None
     ca_file: Annotated[
@@ -64,19 +62,10 @@ class Airflow:
             metavar="FILE",
             help="Certificates (PEM) of your own authority, if it signed Airflow's. Or GANTRY_CA_FILE.",
             show_default=False,
-            rich_help_panel=_PANEL,
+            rich_help_panel=options.AIRFLOW,
         ),
     ] = None
-    profile: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="A profile of [bold]~/.config/gantry/profiles.toml[/] (GANTRY_PROFILES names another file). Or "
-            "GANTRY_PROFILE. Left out: the only one, or the one called default.",
-            show_default=False,
-            rich_help_panel=_PANEL,
-        ),
-    ] = None
+    profile: options.Profile = None
 
     def api(self) -> client.Api:
         """Its API. Raises RestError, ProfileError."""

@@ -18,7 +18,7 @@ import yaml
 
 from gantry import errors
 from gantry.cli import schema
-from gantry.definition import fields, models
+from gantry.definition import models, refusals
 
 SERVICE = "app"
 SCHEMA = "definition.schema.json"
@@ -103,11 +103,7 @@ def check(answer: str, value: str | int) -> None:
         # The model's other keys are missing, which is nothing to complain about.
         wrong = [each for each in error.errors(include_url=False) if each["loc"][:1] == (key,)]
         if wrong:
-            pattern = str(wrong[0].get("ctx", {}).get("pattern"))
-            form = fields.FORMS.get(pattern)
-            raise UnusableAnswerError(
-                answer, f"{value!r} is not {form}" if form else wrong[0]["msg"]
-            ) from None
+            raise UnusableAnswerError(answer, refusals.words(wrong[0])) from None
 
 
 def bucket_for(name: str) -> str:

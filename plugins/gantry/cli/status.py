@@ -12,7 +12,7 @@ from gantry.cli import carrying, console, definitions, groups, options, reach
 if TYPE_CHECKING:
     from gantry.cli import standing
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 class Source(enum.StrEnum):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import re
 import sys
 import time
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gantry import errors
-from gantry.cli import history, moments
+from gantry.cli import console, history, moments
 from gantry.rest import client, deployments, logs
 from gantry.rest import errors as rest_errors
 
@@ -157,7 +156,7 @@ def as_json(source: Source, line: logs.Line) -> None:
         "try": each.try_number,
         **dataclasses.asdict(line),
     }
-    sys.stdout.write(f"{json.dumps(found, ensure_ascii=False)}\n")
+    sys.stdout.write(f"{console.json_text(found)}\n")
 
 
 def tell(api: client.Api, wanted: Wanted, show: Show, *, follow: bool) -> None:

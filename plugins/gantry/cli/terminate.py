@@ -10,7 +10,7 @@ import typer
 from gantry import errors
 from gantry.cli import carrying, console, groups, options, reach
 
-app = typer.Typer(rich_markup_mode="rich")
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 class NotConfirmedError(errors.GantryError):

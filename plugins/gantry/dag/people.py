@@ -13,13 +13,13 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
-from gantry.definition import checks, models, source
+from gantry.definition import models, references, source
 
 Callbacks = dict[str, Any]
 """Airflow's keywords for callbacks; without those that nobody asked for."""
 
 
-def findings(definition: models.Definition) -> Iterator[checks.Finding]:
+def findings(definition: models.Definition) -> Iterator[references.Finding]:
     """Notifiers that cannot be used. Only here Airflow, and what is installed beside it, can be asked."""
     every = tuple(_all(definition))
     if not every:
@@ -35,7 +35,7 @@ def findings(definition: models.Definition) -> Iterator[checks.Finding]:
             elif not error.key:
                 yield (*path, "kwargs"), error.reason
             else:
-                yield (*path, "kwargs", error.key), checks.unknown("key", error.key, error.known)
+                yield (*path, "kwargs", error.key), references.unknown("key", error.key, error.known)
 
 
 def on_success(definition: models.Definition) -> Callbacks:

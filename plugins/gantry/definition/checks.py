@@ -1,20 +1,19 @@
-"""What one value cannot know by itself: names that must exist, ids that must differ, cycles."""
+"""What one value cannot know by itself: ids that must differ, ports, cycles. Unknown names: see `references`."""
 
 from __future__ import annotations
 
 import graphlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import pydantic
 
 from gantry import names
-from gantry.definition import models, server_checks, source
+from gantry.definition import models, references, server_checks, source
 
 _CHEF_ITEM = re.compile(r"(role|recipe)\[[A-Za-z0-9_:.@\-]+\]")
 
-Finding = tuple[source.Path, str]
-"""Where (a path into the data) and what."""
+Finding = references.Finding
 
 
 def findings(definition: models.Definition) -> Iterator[Finding]:
@@ -22,7 +21,6 @@ def findings(definition: models.Definition) -> Iterator[Finding]:
     yield from server_checks.findings(definition)
     yield from _tiers(definition)
     yield from _services(definition)
-    yield from _dependencies(definition)
     yield from _load_balancers(definition)
     yield from _templates(definition)
     cycle = dependency_cycle(definition)
@@ -52,19 +50,9 @@ def dependency_cycle(definition: models.Definition) -> tuple[names.ServiceName, 
     return ()
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Say that a name is unknown, with the nearest one that is known."""
-    return f"unknown {kind} {source.shown(name)}{source.or_rather(name, known)}"
-
-
 def _tiers(definition: models.Definition) -> Iterator[Finding]:
     for name, tier in definition.tiers.items():
-        if tier.launch_configuration not in definition.launch_configurations:
-            yield (
-                ("tiers", name, "launch_configuration"),
-                unknown("launch configuration", tier.launch_configuration, definition.launch_configurations),
-            )
-        else:
+        if tier.launch_configuration in definition.launch_configurations:
             yield from _configuration_management(definition, name, tier)
 
 
@@ -93,8 +81,6 @@ def _services(definition: models.Definition) -> Iterator[Finding]:
     ids: dict[str, str] = {}
     ports: dict[tuple[str, int], str] = {}
     for name, service in definition.services.items():
-        if service.tier not in definition.tiers:
-            yield ("services", name, "tier"), unknown("tier", service.tier, definition.tiers)
         first = ids.setdefault(service.id, name)
         if first != name:
             yield ("services", name, "id"), f"the id {service.id} belongs to service {first!r} already"
@@ -152,28 +138,11 @@ def _datasources(
         )
 
 
-def _dependencies(definition: models.Definition) -> Iterator[Finding]:
-    for name, service in definition.services.items():
-        for index, dependency in enumerate(service.depends_on):
-            at: source.Path = ("services", name, "depends_on", index)
-            target = definition.services.get(dependency.service)
-            if target is None:
-                yield at, unknown("service", dependency.service, definition.services)
-            elif dependency.datasource is not None and dependency.datasource not in target.datasources:
-                rather = source.or_rather(dependency.datasource, target.datasources)
-                yield (
-                    at,
-                    f"service {dependency.service!r} has no datasource {dependency.datasource!r}{rather}",
-                )
-
-
 def _load_balancers(definition: models.Definition) -> Iterator[Finding]:
     fronts: dict[tuple[str, int, str], str] = {}
     services: dict[tuple[str, str, int], str] = {}
     kinds: dict[tuple[str, int], tuple[str, str]] = {}
     for name, balancer in definition.load_balancers.items():
-        if balancer.tier not in definition.tiers:
-            yield ("load_balancers", name, "tier"), unknown("tier", balancer.tier, definition.tiers)
         yield from _balanced(definition, name, balancer, services, kinds)
         for other, service in definition.services.items():
             if service.tier == balancer.tier and balancer.port in {each.port for each in service.listens}:
@@ -250,10 +219,6 @@ def _balanced(
     """What a load balancer sends to. `services` and `kinds` hold what the ones before it said, and get its own."""
     service = definition.services.get(balancer.service)
     if service is None:
-        yield (
-            ("load_balancers", name, "service"),
-            unknown("service", balancer.service, definition.services),
-        )
         return
     if not service.listens:
         yield (

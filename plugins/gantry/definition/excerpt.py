@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from gantry import terminal
+
 WIDEST = 100
 """Columns of a line that are shown. What is cut away becomes an ellipsis."""
 
@@ -14,10 +16,6 @@ _BEFORE = 60
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 """What libyaml counts as the end of a line."""
 
-_HARMFUL = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Categories of characters that a terminal obeys, turns around or cannot show."""
-
-_STAND_IN = "\N{MIDDLE DOT}"
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 
@@ -53,7 +51,7 @@ def harmless(text: str) -> str:
 def _harmless(character: str) -> str:
     if character == "\t":
         return " "
-    return _STAND_IN if unicodedata.category(character) in _HARMFUL else character
+    return terminal.STAND_IN if terminal.is_harmful(character) else character
 
 
 def _columns(text: str) -> int:

@@ -19,10 +19,15 @@ def unknown_key(path: source.Path) -> str:
     """Say that the last key of a path is unknown, with the nearest one that is known there."""
     key = str(path[-1])
     known = sorted(keys_at(path[:-1]))
-    found = source.near(key, known)
+    found = near_key(path)
     if found is not None:
         return f"unknown key {source.shown(key)}, did you mean {found!r}?"
     return f"unknown key {source.shown(key)}" + (f"; known are {', '.join(known)}" if known else "")
+
+
+def near_key(path: source.Path) -> str | None:
+    """The key that was probably meant by the last one of a path."""
+    return source.near(str(path[-1]), keys_at(path[:-1]))
 
 
 def _keys(model: type[pydantic.BaseModel], path: source.Path) -> frozenset[str]:

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from gantry.definition import checks, models, source
+from gantry.definition import models, references, source
 from gantry.definition.source import Data, DefinitionError, Origin, Path
 from gantry.definition.variables import Setting
 
@@ -38,7 +38,7 @@ class Loaded:
         """Where the value at a path, such as `("tiers", "web", "servers")`, comes from."""
         return self.source.origin(path)
 
-    def refusal(self, findings: Iterable[checks.Finding]) -> DefinitionError:
+    def refusal(self, findings: Iterable[references.Finding]) -> DefinitionError:
         """The error for a definition that is good in itself, and wrong to somebody who knows more, such as Airflow."""
         return DefinitionError(self.source.problem(path, message) for path, message in findings)
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 import itertools
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pydantic
 
-from gantry.definition import checks, loaded, merging, models, reading, refusals, source, variables
+from gantry.definition import (
+    checks,
+    loaded,
+    merging,
+    models,
+    reading,
+    references,
+    refusals,
+    source,
+    variables,
+)
 
 _ENVIRONMENT = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
 
@@ -121,21 +131,22 @@ def _loaded(
         base, problems = merging.merged(base, overlay)
     filled, failed = known.insert(base)
     problems.extend(known.problems)
+    findings: Iterator[references.Finding]
     try:
         definition = models.Definition.model_validate(filled.data, context=models.WRITTEN)
     except pydantic.ValidationError as error:
-        problems.extend(
-            problem
-            for path, problem in refusals.problems(filled, error)
-            # What is wrong there has been said: a variable has no value.
-            if path not in failed
-        )
-        raise source.DefinitionError(problems) from None
-    if not problems:
-        problems.extend(
-            filled.problem(path, message)
-            for path, message in itertools.islice(checks.findings(definition), source.MOST_PROBLEMS)
-        )
+        refused = list(refusals.problems(filled, error))
+        # What is wrong there has been said: a variable has no value.
+        problems.extend(problem for path, problem in refused if path not in failed)
+        failed |= {path for path, _ in refused}
+        findings = references.findings(filled.data, guarded=True)
+    else:
+        findings = itertools.chain(references.findings(filled.data), checks.findings(definition))
+    problems.extend(
+        filled.problem(path, message)
+        for path, message in itertools.islice(findings, source.MOST_PROBLEMS)
+        if path not in failed
+    )
     if problems:
         raise source.DefinitionError(problems)
     return loaded.Loaded(definition, filled, files, environment, known.settings)

@@ -17,6 +17,7 @@ _WORDS = {
     "string_too_short": "a text belongs here",
     "int_parsing": "{value} is no whole number",
     "int_type": "{value} is no whole number",
+    "float_type": "{value} is no number",
     "bool_type": "{value} is neither true nor false",
     "string_type": "{value} is no text (put it in quotes)",
     "greater_than_equal": "{value} is less than {ge}",
@@ -27,6 +28,8 @@ _WORDS = {
     "too_short": "at least one entry belongs here",
     "literal_error": "{value} is none of {expected}",
 }
+_NUMBERS = ("int_type", "float_type")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _QUOTED = re.compile(r"'([^']*)'")
 
 
@@ -34,8 +37,16 @@ def problems(
     read: source.Source, error: pydantic.ValidationError
 ) -> Iterable[tuple[source.Path, source.Problem]]:
     """What is wrong, each with the path that it stands at."""
-    for each in error.errors(include_url=False)[: source.MOST_PROBLEMS]:
-        yield _known_part(read, tuple(each["loc"])), _problem(read, each)
+    errors = error.errors(include_url=False)
+    meant = {
+        (*each["loc"][:-1], language.near_key(tuple(each["loc"])))
+        for each in errors[: source.MOST_PROBLEMS]
+        if each["type"] == "extra_forbidden"
+    }
+    for each in errors[: source.MOST_PROBLEMS]:
+        # A key that is there, but misspelled, is not missing as well.
+        if each["type"] != "missing" or tuple(each["loc"]) not in meant:
+            yield _known_part(read, tuple(each["loc"])), _problem(read, each)
 
 
 def _problem(read: source.Source, error: Any) -> source.Problem:  # noqa: ANN401 - pydantic's ErrorDetails
@@ -54,6 +65,11 @@ def _problem(read: source.Source, error: Any) -> source.Problem:  # noqa: ANN401
     return read.problem(_known_part(read, location), _message(kind, error, context))
 
 
+def words(error: Any) -> str:  # noqa: ANN401 - as below
+    """What is wrong with a value."""
+    return _message(error["type"], error, error.get("ctx", {}))
+
+
 def _message(kind: str, error: Any, context: Mapping[str, object]) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     if kind == "value_error":
         return str(context["error"])
@@ -62,6 +78,8 @@ def _message(kind: str, error: Any, context: Mapping[str, object]) -> str:  # no
     if kind not in _WORDS:
         return str(error["msg"])
     message = _WORDS[kind].format(**context, value=source.shown(error["input"]), form=_form(context))
+    if kind in _NUMBERS and isinstance(error["input"], str) and _NUMBER.fullmatch(error["input"]):
+        message += " (a number has no quotes)"
     if kind == "literal_error" and isinstance(error["input"], str):
         found = source.near(error["input"], _QUOTED.findall(str(context["expected"])))
         message += f", did you mean {found!r}?" if found is not None else ""

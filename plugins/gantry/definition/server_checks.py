@@ -6,20 +6,27 @@ import re
 from collections.abc import Iterator
 
 from gantry import names
-from gantry.definition import models, source
+from gantry.definition import models, references, source
 
 LONGEST_HOST_NAME = 63
 """Characters: the limit of a DNS label. A server's name is usable as its host name."""
 
+MOST_SERVERS_IN_ALL = 10_000
+"""Of a deployment. Each has a name that is made and compared at every parse of the DAG."""
+
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _RESERVED = ("gantry:", "aws:")
 
-Finding = tuple[source.Path, str]
-"""Where (a path into the data) and what."""
+Finding = references.Finding
 
 
 def findings(definition: models.Definition) -> Iterator[Finding]:
     """Everything that is wrong between the parts of a definition that say how servers are made."""
+    total = sum(tier.servers.max for tier in definition.tiers.values())
+    if total > MOST_SERVERS_IN_ALL:
+        # Not one name is made: there would be too many.
+        yield ("tiers",), f"{total:,} servers at most in all tiers; possible are {MOST_SERVERS_IN_ALL:,}"
+        return
     yield from _names(definition) if definition.server_name == models.SERVER_NAME else _made_names(definition)
     yield from _reserved_tags(("cloud", "tags"), definition.cloud.tags)
     for name, launch in definition.launch_configurations.items():

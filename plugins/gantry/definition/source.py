@@ -20,9 +20,6 @@ DEEPEST = 40
 LARGEST_FILE = 1_000_000
 """Bytes. A definition is written by people; anything larger is a mistake or an attack."""
 
-DEEPEST = 40
-"""Levels of nesting. Composing YAML recurses in C, where too deep a text ends the whole process."""
-
 MOST_PROBLEMS = 100
 """Problems that are looked for in one file. Nobody reads more before correcting the first ones."""
 

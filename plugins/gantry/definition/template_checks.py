@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from jinja2 import nodes
 
 from gantry import templates
-from gantry.definition import checks, source
+from gantry.definition import references, source
 from gantry.definition.shapes import Items, Parts, Plain, Shape
 
 LONGEST = 20_000
@@ -156,7 +156,7 @@ class _Reading:
     def _name(self, node: nodes.Name, scope: Scope) -> Shape:
         if node.name in scope:
             return scope[node.name]
-        self.found.append(checks.unknown("name", node.name, scope))
+        self.found.append(references.unknown("name", node.name, scope))
         return None
 
     @_read.register
@@ -195,7 +195,7 @@ class _Reading:
         if (name in whole.absent or whole.is_open) and path in self._asked_for:
             return None
         where = f"{'.'.join(path)}: " if path else ""
-        message = whole.absent.get(name) or checks.unknown(whole.kind, name, whole.known)
+        message = whole.absent.get(name) or references.unknown(whole.kind, name, whole.known)
         self.found.append(f"{where}{message}")
         return None
 
@@ -203,7 +203,7 @@ class _Reading:
     def _filter(self, node: nodes.Filter, scope: Scope) -> Shape:
         value = self._node(node.node, scope) if node.node is not None else Plain()
         if node.name not in templates.filter_names():
-            self.found.append(checks.unknown("filter", node.name, templates.filter_names()))
+            self.found.append(references.unknown("filter", node.name, templates.filter_names()))
             return None
         for argument in (*node.args, *(each.value for each in node.kwargs)):
             self._node(argument, scope)
@@ -231,7 +231,7 @@ class _Reading:
     @_read.register
     def _test(self, node: nodes.Test, scope: Scope) -> Shape:
         if node.name not in templates.test_names():
-            self.found.append(checks.unknown("test", node.name, templates.test_names()))
+            self.found.append(references.unknown("test", node.name, templates.test_names()))
         return self._parts(node, scope)
 
 

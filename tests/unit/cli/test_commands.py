@@ -101,3 +101,10 @@ def test_the_schema_is_printed_or_written(gantry: Gantry, project: pathlib.Path)
     assert "required" not in gantry("schema", "--overlay").json
     assert gantry("schema", "--output", "include/deep/definition.schema.json").code == 0
     assert (project / "include/deep/definition.schema.json").read_text() == gantry("schema").out
+
+
+def test_a_mistyped_command_is_told_the_right_one(gantry: Gantry) -> None:
+    answer = gantry("lunch", "shop")
+    assert answer.code == 64
+    assert "No such command 'lunch', did you mean 'launch'?" in answer.err
+    assert "No such command 'xyzzy'." in gantry("xyzzy").err

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gantry import cli
 from gantry.cli import connections
 from gantry.rest import profiles
 
@@ -39,3 +40,26 @@ def test_a_variable_that_is_set_already_goes_before_the_file(monkeypatch: pytest
     monkeypatch.setenv("AIRFLOW_CONN_GANTRY_TEST", "ssh://mine@")
     connections.prepare("one")
     assert os.environ["AIRFLOW_CONN_GANTRY_TEST"] == "ssh://mine@"
+
+
+@pytest.mark.usefixtures("kept", "airflow_log")
+@pytest.mark.parametrize("command", ["plan", "archive"])
+def test_commands_that_ask_the_cloud_take_a_profile(
+    command: str,
+    tmp_path: Path,
+    bookshop_text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shop = tmp_path / "shop.yaml"
+    shop.write_text(bookshop_text)
+    service = tmp_path / "app" / "bin"
+    service.mkdir(parents=True)
+    for name in ("configure", "start", "stop"):
+        (service / f"enstratus-{name}").write_text("#!/bin/sh\n")
+        (service / f"enstratus-{name}").chmod(0o755)
+    what = [str(shop)] if command == "plan" else [str(service.parent), "s3://shop/app.tar.gz"]
+    monkeypatch.setattr("sys.argv", ["gantry", command, *what, "--profile", "three"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "unknown profile 'three'" in capsys.readouterr().err

@@ -113,6 +113,7 @@ def test_a_name_is_read_without_reading_the_yaml(line: str, name: str | None, tm
 def test_completion_offers_deployments_and_their_environments(
     folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (folder / "evil.yaml").write_text("deployment: b\x1b[2J; rm -r\n")
     assert definitions.completions("b", folder) == ["bookshop", "broken"]
     assert definitions.environments("", "bookshop", folder) == ["production"]
     assert definitions.environments("", "library", folder) == []

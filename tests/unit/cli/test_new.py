@@ -218,3 +218,7 @@ def test_its_service_packs_starts_answers_and_stops(gantry: Gantry, tmp_path: pa
         assert script("stop").returncode == 0
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)
+
+
+def test_a_number_that_cannot_be_is_refused_in_the_languages_own_words(gantry: Gantry) -> None:
+    assert gantry("new", "shop", "--yes", "--port", "99999").err == "port: 99999 is more than 65535\n"

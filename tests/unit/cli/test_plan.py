@@ -101,4 +101,4 @@ def test_a_number_of_servers_that_is_none_is_a_mistyped_option(
     with pytest.raises(SystemExit) as ended:
         app.main()
     assert ended.value.code == 64
-    assert "'web' is not TIER=N, such as application=3" in capsys.readouterr().err
+    assert "'web' is not TIER=N, such as web=3" in capsys.readouterr().err

@@ -208,6 +208,7 @@ tiers: {web: {launch_configuration: debain}}
         "shop.live.yaml:4:3: there is no 'ap' to take away, did you mean 'app'?",
         "shop.live.yaml:5:1: unknown key 'fanout', did you mean 'fan_out'?",
         "shop.live.yaml:6:9: the key 'region' is missing",
+        "shop.live.yaml:7:37: unknown launch configuration 'debain', did you mean 'debian'?",
     ]
 
 

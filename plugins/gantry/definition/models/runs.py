@@ -45,7 +45,7 @@ class StepSettings(Model):
         description="How long to wait before it is tried again. Left out: the file's.",
         examples=["30s"],
     )
-    retry_exponential_backoff: Annotated[float, Field(ge=1, le=10)] | None = Field(
+    retry_exponential_backoff: Annotated[float, Field(strict=True, ge=1, le=10)] | None = Field(
         default=None,
         description="By what the wait is multiplied from one try to the next. Left out: always the same.",
         examples=[2],

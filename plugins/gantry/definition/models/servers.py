@@ -17,6 +17,7 @@ from gantry.definition.fields import (
     ConfigurationName,
     Connection,
     Duration,
+    Flag,
     InstanceProfile,
     Json,
     Model,
@@ -103,7 +104,7 @@ class Chef(Model):
     log_level: Literal["auto", "trace", "debug", "info", "warn", "error", "fatal"] = Field(
         default="auto", description="The log level of chef-client.", examples=["info"]
     )
-    accept_license: bool = Field(
+    accept_license: Flag = Field(
         default=False,
         description=(
             "`true` accepts the license of Chef Infra Client on the servers; without it a client that asks refuses "

@@ -1,0 +1,86 @@
+"""Names that must exist: what a definition says of its own parts, looked up in the data as written.
+
+In the data, and not in the models, so that a wrong name is told together with everything else that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from gantry.definition import source
+
+Finding = tuple[source.Path, str]
+"""Where (a path into the data) and what."""
+
+
+class _Reference(NamedTuple):
+    """A key that names an entry of another section."""
+
+    section: str
+    key: str
+    target: str
+    kind: str
+
+
+_REFERENCES = (
+    _Reference("tiers", "launch_configuration", "launch_configurations", "launch configuration"),
+    _Reference("services", "tier", "tiers", "tier"),
+    _Reference("load_balancers", "tier", "tiers", "tier"),
+    _Reference("load_balancers", "service", "services", "service"),
+)
+
+
+def findings(data: source.Data, *, guarded: bool = False) -> Iterator[Finding]:
+    """Every name of nothing. What is no name at all is left to the models.
+
+    Args:
+        data: the whole definition.
+        guarded: other things are wrong with it: say nothing where a section is missing that names are looked up in.
+    """
+    for section, key, target, kind in _REFERENCES:
+        known = _names(data, target)
+        if known is None and guarded:
+            continue
+        for name, entry in _entries(data, section):
+            found = entry.get(key)
+            if isinstance(found, str) and found.strip() not in (known or ()):
+                yield (section, name, key), unknown(kind, found, known or ())
+    services = dict(_entries(data, "services"))
+    for name, entry in services.items():
+        needed = entry.get("depends_on")
+        for index, each in enumerate(needed if isinstance(needed, list) else ()):
+            message = _dependency(each, services, guarded=guarded) if isinstance(each, str) else None
+            if message is not None:
+                yield ("services", name, "depends_on", index), message
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Say that a name is unknown, with the nearest one that is known."""
+    return f"unknown {kind} {source.shown(name)}{source.or_rather(name, known)}"
+
+
+def _dependency(
+    written: str, services: Mapping[str, Mapping[str, source.Data]], *, guarded: bool
+) -> str | None:
+    service, dot, datasource = written.strip().partition(".")
+    if service not in services:
+        return unknown("service", service, services)
+    known = _names(services[service], "datasources")
+    if not dot or datasource in (known or ()) or (known is None and guarded):
+        return None
+    rather = source.or_rather(datasource, known or ())
+    return f"service {service!r} has no datasource {source.shown(datasource)}{rather}"
+
+
+def _names(data: source.Data | Mapping[str, source.Data], section: str) -> tuple[str, ...] | None:
+    """The names in a section, or None where there is none or something else."""
+    found = data.get(section) if isinstance(data, Mapping) else None
+    return tuple(each.strip() for each in found) if isinstance(found, dict) else None
+
+
+def _entries(data: source.Data, section: str) -> Iterator[tuple[str, Mapping[str, source.Data]]]:
+    """The entries of a section that are mappings; an empty one stands for what is none."""
+    found = data.get(section) if isinstance(data, dict) else None
+    for name, entry in found.items() if isinstance(found, dict) else ():
+        yield name, entry if isinstance(entry, dict) else {}
