@@ -27,6 +27,8 @@ def start_proxy(
     version = work.short(f"{config_file.digest(content)}{certificate.digest if certificate else ''}")
     files = certificate.files(f"{session.TEMPORARY}/proxy-{balanced}-{version}") if certificate else ()
     paths = tuple(file.path for file in files)
+    # A renewed certificate is told apart from the one before: `gantry plan` has to say so.
+    joined = str(behind.port) if certificate is None else f"{behind.port} {work.short(certificate.digest)}"
     join = tuple(
         jobs.Job(
             f"join-{balanced}-{address}-{version}",
@@ -43,7 +45,7 @@ def start_proxy(
             timeout,
             # All joins read them; they run one after the other, and what does not run is cleaned up after.
             remove=paths if address == nodes[-1] else (),
-            mark=(f"{prefix}{address}", str(behind.port)),
+            mark=(f"{prefix}{address}", joined),
         )
         for address in nodes
     )

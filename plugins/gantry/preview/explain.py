@@ -160,15 +160,22 @@ def _configure(scene: Scene) -> Iterator[report.Change]:
     # Without one, the file has been handed over by an earlier launch, and the service only wants a restart.
     handed = {job.arguments[1] for job in scene.work.jobs if job.script == "putConfig"}
     sent = next((each.content for each in scene.work.files if each.path in handed), None)
-    if all(job.script == "grantDatabaseAccess" for job in scene.work.jobs):
-        reasons.append("its replicants, or their account, have changed")
     if sent is not None and path in scene.state.unreadable:
         reasons.append(f"no diff: {path} {scene.state.unreadable[path]}")
     elif sent is not None:
         lines = diff.unified(path, scene.state.configs.get(path), sent.decode(), scene.secrets)
         if lines and path in scene.state.configs:
             reasons.append("enstratus.cfg changes")
+        elif not lines and not reasons and _configured_otherwise(scene):
+            # Neither the archive nor the file: of what a service is configured with, only this is left.
+            reasons.append("its certificate, or the address that it is for, has changed")
     yield _about_restart(scene, reasons, lines)
+
+
+def _configured_otherwise(scene: Scene) -> bool:
+    """Whether the service was configured with something else that succeeded, and is to have a certificate."""
+    jobs_ = (job for job in scene.work.jobs if job.script == "configureService")
+    return scene.service.tls is not None and any(scene.before(job) is not None for job in jobs_)
 
 
 def _restart(scene: Scene) -> Iterator[report.Change]:
@@ -179,6 +186,8 @@ def _restart(scene: Scene) -> Iterator[report.Change]:
 
 def _about_restart(scene: Scene, reasons: list[str], lines: tuple[str, ...]) -> report.Change:
     said = scene.state.checks.get(scene.service.id)
+    if all(job.script == "grantDatabaseAccess" for job in scene.work.jobs):
+        reasons.append("its replicants, or their account, have changed")
     if scene.step.service in scene.redeploy:
         reasons.append("redeploy is asked for")
     elif not reasons and said not in (None, drive.OK):
@@ -219,8 +228,16 @@ def _start_proxy(scene: Scene) -> Iterator[report.Change]:
         f"{what}: {', '.join(nodes)}" for what, nodes in (("leaves", leaving), ("joins", joining)) if nodes
     ]
     if details or lines:
-        reasons = ("what it is told changes",) if lines and told else ()
+        reasons = ["what it is told changes"] if lines and told else []
+        # The notes of nodes are a port and, where there is one, the certificate.
+        if any(_with_other_certificate(scene, job) for job in scene.work.jobs):
+            reasons.append("the certificate changes")
         yield scene.change(scene.work.jobs, *reasons, details=tuple(details), diff=lines)
+
+
+def _with_other_certificate(scene: Scene, job: jobs.Job) -> bool:
+    before, wanted = scene.before(job), job.mark[1] if job.mark else ""
+    return before is not None and " " in wanted and before.partition(" ")[2] != wanted.partition(" ")[2]
 
 
 def _node(scene: Scene, address: str) -> str:
