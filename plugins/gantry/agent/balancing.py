@@ -13,7 +13,7 @@ def start_proxy(
     """Join every node of the service, and let go of addresses that are nobody's any more."""
     balancer = known.definition.load_balancers[name]
     behind = known.definition.port_behind(balancer)
-    balanced = _balanced(known.definition, balancer)
+    balanced = facts.balanced_as(known.definition, balancer)
     timeout = known.definition.timeouts.start_proxy.total_seconds()
     content = known.balancer_file(name, server)
     nodes = known.addresses_of(balancer.service)
@@ -56,7 +56,7 @@ def start_proxy(
 
 def stop_proxy(definition: models.Definition, name: names.BalancerName, marks: work.Marks) -> drive.Work:
     """Let go of every node of a load balancer, on one of its servers."""
-    prefix = f"proxy/{_balanced(definition, definition.load_balancers[name])}/"
+    prefix = f"proxy/{facts.balanced_as(definition, definition.load_balancers[name])}/"
     return drive.Work(
         (),
         tuple(
@@ -75,12 +75,4 @@ def stop_proxy(definition: models.Definition, name: names.BalancerName, marks: w
 
 def balancer_config(definition: models.Definition, balancer: models.LoadBalancer) -> str:
     """Where a balancer keeps what it was told of the service that it stands in front of."""
-    return f"{session.HOME}/ws/proxy/{_balanced(definition, balancer)}/enstratus.cfg"
-
-
-def _balanced(definition: models.Definition, balancer: models.LoadBalancer) -> str:
-    """The word under which a balancer knows what it balances: a service, or a further port of one."""
-    service = definition.services[balancer.service]
-    if definition.port_behind(balancer) == service.listens[0]:
-        return service.id
-    return f"{service.id}.{balancer.service_port}"
+    return f"{session.HOME}/ws/proxy/{facts.balanced_as(definition, balancer)}/enstratus.cfg"

@@ -2,8 +2,8 @@
 
 Facts are made from the whole deployment, never from the servers of one run, so a partial run forgets nobody.
 The keys up to `dataSource.NAME.servicePassword` are inherited (existing archives read them); `port.N.portName`,
-`dependency.NAME.` `service`, `serviceId`, `port`, `port.NAME`, `dataSource` and `database`, `replication.*`, and the
-keys of the database's side, are ours.
+`dependency.NAME.` `service`, `serviceId`, `port`, `port.NAME`, `dataSource` and `database`, `replication.*`,
+`balancedServices`, and the keys of the database's side, are ours.
 """
 
 from __future__ import annotations
@@ -163,7 +163,10 @@ class Facts:
         )
 
     def balancer_file(self, name: names.BalancerName, server: inventory.Server) -> bytes:
-        """What the balancer's helper is told before the first node joins."""
+        """What the balancer's helper is told before the first node joins.
+
+        What stands on the same servers and is not among `balancedServices` is a former load balancer's.
+        """
         balancer = self.definition.load_balancers[name]
         service = self.definition.services[balancer.service]
         behind = self.definition.port_behind(balancer)
@@ -179,6 +182,11 @@ class Facts:
                     "port.1.publicPort": str(balancer.port),
                     "port.1.privatePort": str(behind.port),
                     "port.1.dnsNames": ",".join((balancer.name, *balancer.aliases)),
+                    "balancedServices": ",".join(
+                        balanced_as(self.definition, each)
+                        for each in self.definition.load_balancers.values()
+                        if each.tier == balancer.tier
+                    ),
                 },
             )
         )
@@ -330,6 +338,14 @@ class Facts:
             values[f"dataSource.{datasource}.serviceUser"] = account.user
             values[f"dataSource.{datasource}.servicePassword"] = account.password
         return values
+
+
+def balanced_as(definition: models.Definition, balancer: models.LoadBalancer) -> str:
+    """The word under which a balancer knows what it balances: a service, or a further port of one."""
+    service = definition.services[balancer.service]
+    if definition.port_behind(balancer) == service.listens[0]:
+        return service.id
+    return f"{service.id}.{balancer.service_port}"
 
 
 def _labels(service: models.Service) -> dict[models.Dependency, str]:
