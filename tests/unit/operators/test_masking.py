@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import asyncssh
 import pytest
 from airflow.sdk import Connection
 from airflow.sdk._shared.secrets_masker import _secrets_masker
+from airflow.sdk.exceptions import AirflowFailException
 from tests import certificates
 from tests.unit.agent.world import World
 
-from gantry import definition
-from gantry.operators import connections, triggers
+from gantry import definition, plan
+from gantry.operators import base, connections, triggers
+from gantry.operators import run as runs
 
 SHOP = certificates.sign("shop.example.com")
 
@@ -73,6 +76,21 @@ def test_the_triggerer_masks_what_the_worker_has_read(monkeypatch: pytest.Monkey
     assert asyncio.run(again._failures()) == []
     assert printed("hunter2hunter2\nc0py-that-again") == ["cat: ***", "cat: ***"]
     assert set(printed(SHOP.key_pem)[1:-1]) == {"cat: ***"}
+
+
+def test_the_worker_that_tells_of_a_failure_in_the_triggerer_masks_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    account = {"conn_type": "mysql", "login": "shopper", "password": "hunter2hunter2", "schema": "bookshop"}
+    monkeypatch.setenv("AIRFLOW_CONN_BOOKSHOP_CATALOG", json.dumps(account))
+    known = definition.loads(World().text)
+    steps = plan.launch_plan(known)
+    run = types.SimpleNamespace(definition=known, step=steps.by_id["service-db.configure"])
+    monkeypatch.setattr(runs, "run_of", lambda _: run)
+    told: Any = {"failures": [("db-1: configureService failed: password=hunter2hunter2", False)]}
+    with pytest.raises(AirflowFailException) as failed:
+        base.StepOperator(task_id="configure").resume(cast("Any", {}), told)
+    assert printed(str(failed.value)) == ["cat: db-1: configureService failed: password=***"]
 
 
 def test_a_connection_that_is_gone_meanwhile_has_nothing_to_be_masked() -> None:
