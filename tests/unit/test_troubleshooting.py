@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
 SPOKEN_BY_OTHERS = {
     "FILE:LINE:COLUMN:", "RequestLimitExceeded", "InsufficientInstanceCapacity", "scheduled", "approve",
-    "InvalidSubnetID.NotFound", "InvalidGroup.NotFound", "InvalidSnapshot.NotFound", "iamInstanceProfile", "unknown name",
+    "InvalidSubnetID.NotFound", "InvalidGroup.NotFound", "InvalidSnapshot.NotFound", "iamInstanceProfile",
+    "unknown name",
 }  # fmt: skip
 """Airflow's words, the cloud's, and what is put together from parts."""
 
