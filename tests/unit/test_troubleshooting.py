@@ -56,7 +56,7 @@ def texts(source: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def said() -> str:
     """Everything that Gantry, its scripts and the example can say."""
-    found = []
+    found: list[str] = []
     for path in (*(ROOT / "plugins").rglob("*"), *(ROOT / "include").rglob("*")):
         if path.suffix == ".py":
             found += texts(path.read_text())
