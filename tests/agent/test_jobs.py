@@ -168,18 +168,19 @@ def test_after_a_failure_is_mended_only_what_had_not_succeeded_runs(machine: Mac
     assert (machine.begun(first), machine.begun(second)) == (1, 2)
 
 
+@pytest.mark.parametrize(("how", "epoch"), [("cleared", "1"), ("retried", "0")])
 def test_a_service_that_was_started_and_is_not_healthy_is_started_again_once_the_cause_is_mended(
-    machine: Machine,
+    machine: Machine, how: str, epoch: str
 ) -> None:
-    start = machine.script("conclude-start", "echo up")
-    wait = machine.script("conclude-await", "[ -e /tmp/healthy ] || { echo 'no database'; exit 24; }")
+    start = machine.script(f"{how}-start", "echo up")
+    wait = machine.script(f"{how}-await", f"[ -e /tmp/{how} ] || {{ echo 'no database'; exit 24; }}")
     work = (job(start), job(wait, conclusive=True))
     everything = [progress(machine, *work)]
-    assert carry_out(everything, machine, key("conclude"), Said())
+    assert carry_out(everything, machine, key(how, epoch="0", attempt="1"), Said())
     assert "no database" in everything[0].error
-    machine.sh("touch /tmp/healthy")
+    machine.sh(f"touch /tmp/{how}")
     everything = [progress(machine, *work)]
-    assert carry_out(everything, machine, key("conclude", epoch="1", attempt="2"), Said())
+    assert carry_out(everything, machine, key(how, epoch=epoch, attempt="2"), Said())
     assert errors_of(everything) == [""]
     assert (machine.begun(start), machine.begun(wait)) == (2, 2)
 

@@ -2,8 +2,8 @@
 
 Facts are made from the whole deployment, never from the servers of one run, so a partial run forgets nobody.
 The keys up to `dataSource.NAME.servicePassword` are inherited (existing archives read them); `port.N.portName`,
-`dependency.NAME.` `service`, `serviceId`, `port`, `port.NAME`, `dataSource` and `database`, `replication.*`, and the
-keys of the database's side, are ours.
+`dependency.NAME.` `service`, `serviceId`, `port`, `port.NAME`, `dataSource` and `database`, `replication.*`,
+`balancedServices`, and the keys of the database's side, are ours.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import dataclasses
 import types
 from collections.abc import Iterator, Mapping
 
-from gantry import errors, inventory, names, templates
-from gantry.agent import config_file, tls
-from gantry.definition import models, template_facts
+from gantry import errors, inventory, names
+from gantry.agent import addresses, config_file, template_values, tls
+from gantry.definition import models
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,29 +42,6 @@ ReplicationAccounts = Mapping[names.ServiceName, ReplicationAccount]
 Certificates = Mapping[names.ConnectionId, tls.Certificate]
 
 
-class CustomFactError(errors.GantryError):
-    """A template under `custom:` that cannot be rendered."""
-
-    def __init__(self, service: names.ServiceName, key: str, reason: str) -> None:
-        self.service = service
-        self.key = key
-        super().__init__(
-            f"services.{service}.custom.{key}: {reason}\n"
-            f"A template may use deployment, tier, service, server, dependencies and peers, which are plain data, "
-            f"and Jinja's filters."
-        )
-
-
-class MissingAddressError(errors.GantryError):
-    """A server that others must know has no address yet."""
-
-    passing = True
-
-    def __init__(self, server: names.ServerName) -> None:
-        self.server = server
-        super().__init__(f"{server}: the cloud has given it no private address yet")
-
-
 class MissingMasterError(errors.GantryError):
     """A replicated service without a server for its master."""
 
@@ -75,7 +52,8 @@ class MissingMasterError(errors.GantryError):
         self.tier = tier
         super().__init__(
             f"service {service}: its master is the server in slot {MASTER} of tier {tier}, and there is none\n"
-            f"Clear the tier's scale_up with everything downstream: what is missing is started."
+            f"Launch again with one server more in that tier than it has now: the lowest free slot is filled first. "
+            f"The new master gets the dump; replicants that hold data keep it and say so."
         )
 
 
@@ -120,7 +98,7 @@ class Facts:
     def service_file(self, name: names.ServiceName, server: inventory.Server) -> bytes:
         """`enstratus.cfg` of a service on one of its servers."""
         service = self.definition.services[name]
-        own = address(server)
+        own = addresses.of(server)
         values = {
             **self._identity(name, server),
             "role": self._role(name, server),
@@ -134,7 +112,9 @@ class Facts:
         values.update(self._replication(name, server))
         return config_file.render(
             config_file.Section("enStratus", values),
-            config_file.Section("custom", self._custom(name, server)),
+            config_file.Section(
+                "custom", template_values.custom(self.definition, self.servers, name, server)
+            ),
         )
 
     def datasource_file(
@@ -177,14 +157,17 @@ class Facts:
                     "replication.user": account.user,
                     "replication.password": account.password,
                     "replication.replicants": ",".join(
-                        address(each) for each in tier if self.is_replicant(name, each)
+                        addresses.of(each) for each in tier if self.is_replicant(name, each)
                     ),
                 },
             )
         )
 
     def balancer_file(self, name: names.BalancerName, server: inventory.Server) -> bytes:
-        """What the balancer's helper is told before the first node joins."""
+        """What the balancer's helper is told before the first node joins.
+
+        What stands on the same servers and is not among `balancedServices` is a former load balancer's.
+        """
         balancer = self.definition.load_balancers[name]
         service = self.definition.services[balancer.service]
         behind = self.definition.port_behind(balancer)
@@ -195,25 +178,30 @@ class Facts:
                     "serverId": server.name,
                     "serviceId": service.id,
                     "name": name,
-                    "addresses": address(server),
+                    "addresses": addresses.of(server),
                     "port.1.protocol": behind.protocol,
                     "port.1.publicPort": str(balancer.port),
                     "port.1.privatePort": str(behind.port),
                     "port.1.dnsNames": ",".join((balancer.name, *balancer.aliases)),
+                    "balancedServices": ",".join(
+                        balanced_as(self.definition, each)
+                        for each in self.definition.load_balancers.values()
+                        if each.tier == balancer.tier
+                    ),
                 },
             )
         )
 
     def addresses_of(self, name: names.ServiceName) -> tuple[str, ...]:
         """The addresses of all servers that a service runs on, by slot."""
-        return tuple(address(server) for server in self.servers.of_tier(self.definition.services[name].tier))
+        return addresses.of_service(self.definition, self.servers, name)
 
     def primary_address_of(self, name: names.ServiceName) -> str:
         """The address of a replicated service's master. Raises MissingMasterError, MissingAddressError."""
         tier = self.definition.services[name].tier
         for server in self.servers.of_tier(tier):
             if server.slot == MASTER:
-                return address(server)
+                return addresses.of(server)
         raise MissingMasterError(name, tier)
 
     def _hosts(self, name: names.ServiceName) -> tuple[str, str]:
@@ -352,66 +340,13 @@ class Facts:
             values[f"dataSource.{datasource}.servicePassword"] = account.password
         return values
 
-    def _custom(self, name: names.ServiceName, server: inventory.Server) -> dict[str, str]:
-        service = self.definition.services[name]
-        known = self._template_facts(name, server).known()
-        rendered: dict[str, str] = {}
-        for key, value in service.custom.items():
-            try:
-                text = str(value).lower() if isinstance(value, bool) else str(value)
-                rendered[key] = templates.render(text, known)
-            except templates.TemplateError as error:
-                raise CustomFactError(name, key, error.reason) from error
-        return rendered
 
-    def _template_facts(self, name: names.ServiceName, server: inventory.Server) -> template_facts.InCustom:
-        """What templates may use."""
-        service = self.definition.services[name]
-        return template_facts.InCustom(
-            deployment=deployment_facts(self.definition),
-            tier=template_facts.Tier(name=service.tier),
-            service=template_facts.Service(
-                name=name, id=service.id, port=service.main_port, ports=_ports_of(service)
-            ),
-            server=server_facts(server),
-            peers=tuple(server_facts(each) for each in self.servers.of_tier(service.tier)),
-            dependencies={
-                each.service: template_facts.Dependency(
-                    addresses=self.addresses_of(each.service),
-                    port=self.definition.services[each.service].main_port,
-                    ports=_ports_of(self.definition.services[each.service]),
-                )
-                for each in service.depends_on
-            },
-        )
-
-
-def address(server: inventory.Server) -> str:
-    """The address by which other servers reach it.
-
-    Raises:
-        MissingAddressError: it has none yet.
-    """
-    if server.private_address is None:
-        raise MissingAddressError(server.name)
-    return server.private_address
-
-
-def deployment_facts(definition: models.Definition) -> template_facts.Deployment:
-    """What templates may know of the deployment."""
-    return template_facts.Deployment(name=definition.deployment, description=definition.description)
-
-
-def server_facts(server: inventory.Server) -> template_facts.Server:
-    """What templates may know of a server. Raises MissingAddressError."""
-    return template_facts.Server(
-        name=server.name, slot=server.slot, address=address(server), id=server.instance_id
-    )
-
-
-def _ports_of(service: models.Service) -> dict[str, int] | None:
-    """The ports that have names. Absent where there are none, so that a template that asks for one fails."""
-    return {name: each.port for name, each in service.ports.items()} or None
+def balanced_as(definition: models.Definition, balancer: models.LoadBalancer) -> str:
+    """The word under which a balancer knows what it balances: a service, or a further port of one."""
+    service = definition.services[balancer.service]
+    if definition.port_behind(balancer) == service.listens[0]:
+        return service.id
+    return f"{service.id}.{balancer.service_port}"
 
 
 def _labels(service: models.Service) -> dict[models.Dependency, str]:

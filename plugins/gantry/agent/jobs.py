@@ -24,6 +24,9 @@ _LONGEST_LINE = 65536
 """Bytes after which a line is given out in parts: some programs never end theirs."""
 
 _KILL_GRACE = "3"
+_CONCLUDED = "concluded"
+"""Nobody's epoch. After it also a retry gets the step's jobs anew, and not only who clears the task."""
+
 _HOLDS = 10.0
 """Seconds after which a connection counts as one that held."""
 
@@ -58,7 +61,7 @@ class Job:
         mark: a key and a value that the server notes when the job succeeds.
         unmark: keys of notes that stop being true when the job begins.
         conclusive: its failure is the step's result (the service was started and is not healthy). Whoever
-            clears the task then gets the step's jobs anew, those that succeeded too.
+            clears or retries the task then gets the step's jobs anew, those that succeeded too.
     """
 
     name: str
@@ -194,16 +197,17 @@ class Agent:
                 await self._one(server, progress, key, output)
             except errors.ScriptFailedError:
                 if job.conclusive:
-                    await self._close(server, progress, key)
+                    await self._close(server, progress, key, _CONCLUDED)
                 raise
             # Before it counts as done: what is done is not looked at again.
             if job is progress.jobs[-1]:
-                await self._close(server, progress, key)
+                await self._close(server, progress, key, key.epoch)
             progress.index, progress.offset = progress.index + 1, 0
             progress.asked, progress.started = False, 0.0
 
-    async def _close(self, server: session.Session, progress: Progress, key: StepKey) -> None:
-        await server.run(f"{session.BIN}/job", "close", f"{key.step}/{progress.generation}", key.epoch)
+    async def _close(self, server: session.Session, progress: Progress, key: StepKey, epoch: str) -> None:
+        """Note that the step has its result: whoever comes with another epoch begins a new generation."""
+        await server.run(f"{session.BIN}/job", "close", f"{key.step}/{progress.generation}", epoch)
 
     async def _one(self, server: session.Session, progress: Progress, key: StepKey, output: Output) -> None:
         job = progress.jobs[progress.index]

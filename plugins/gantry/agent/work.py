@@ -52,7 +52,7 @@ def install_services(definition: models.Definition, wanted: Iterable[Install], m
             continue
         target = f"{session.TEMPORARY}/{each.service.id}{_suffix(each.archive.url)}"
         file, job = fetched(
-            f"install-{each.service.id}-{_short(each.archive.version)}",
+            f"install-{each.service.id}-{short(each.archive.version)}",
             each.archive,
             target,
             (
@@ -88,7 +88,7 @@ def install_datasources(
         key = f"{service.id}/datasource.{datasource}"
         if marks.get(key) == dump.version:
             continue
-        job_name = f"datasource-{service.id}-{datasource}-{_short(dump.version)}"
+        job_name = f"datasource-{service.id}-{datasource}-{short(dump.version)}"
         config = f"{session.TEMPORARY}/{job_name}.cfg"
         target = f"{session.TEMPORARY}/{job_name}{_suffix(dump.url)}"
         file, job = fetched(
@@ -171,11 +171,11 @@ def _set_up(
     after = _restart(known.definition, service, digest) if restarts else ()
     if applied.marks.get(_configured(service)) == digest and not forced:
         return Work((), after)
-    short = _short(digest)
-    path = f"{session.TEMPORARY}/configure-{service.id}-{short}.cfg"
+    brief = short(digest)
+    path = f"{session.TEMPORARY}/configure-{service.id}-{brief}.cfg"
     timeouts = known.definition.timeouts
     put = jobs.Job(
-        f"put-{service.id}-{short}",
+        f"put-{service.id}-{brief}",
         "putConfig",
         (service.id, path),
         timeouts.configure.total_seconds(),
@@ -187,7 +187,7 @@ def _set_up(
     # A replicant copies its master's data now, which takes what loading them took.
     copies = known.is_replicant(name, server)
     apply = jobs.Job(
-        f"configure-{service.id}-{short}",
+        f"configure-{service.id}-{brief}",
         "configureService",
         (
             known.definition.user_of(service),
@@ -239,7 +239,7 @@ def _grant(known: facts.Facts, service: models.Service, what: str, content: byte
     key = f"{service.id}/grant.{what}"
     if marks.get(key) == digest:
         return Work()
-    name = f"grant-{service.id}-{what.replace('.', '-')}-{_short(digest)}"
+    name = f"grant-{service.id}-{what.replace('.', '-')}-{short(digest)}"
     path = f"{session.TEMPORARY}/{name}.cfg"
     job = jobs.Job(
         name,
@@ -251,69 +251,6 @@ def _grant(known: facts.Facts, service: models.Service, what: str, content: byte
         unmark=(key,),
     )
     return Work((session.RemoteFile(path, content),), (job,))
-
-
-def start_proxy(known: facts.Facts, name: names.BalancerName, server: inventory.Server, marks: Marks) -> Work:
-    """Join every node of the service, and let go of addresses that are nobody's any more."""
-    balancer = known.definition.load_balancers[name]
-    behind = known.definition.port_behind(balancer)
-    balanced = _balanced(known.definition, balancer)
-    timeout = known.definition.timeouts.start_proxy.total_seconds()
-    content = known.balancer_file(name, server)
-    addresses = known.addresses_of(balancer.service)
-    prefix = f"proxy/{balanced}/"
-    gone = [key.removeprefix(prefix) for key in marks if key.startswith(prefix)]
-    leave = tuple(
-        jobs.Job(f"leave-{address}", "stopProxy", (address,), timeout, unmark=(f"{prefix}{address}",))
-        for address in sorted(set(gone) - set(addresses))
-    )
-    certificate = known.certificate(balancer.tls)
-    version = _short(f"{config_file.digest(content)}{certificate.digest if certificate else ''}")
-    files = certificate.files(f"{session.TEMPORARY}/proxy-{balanced}-{version}") if certificate else ()
-    paths = tuple(file.path for file in files)
-    join = tuple(
-        jobs.Job(
-            f"join-{balanced}-{address}-{version}",
-            "startProxy",
-            (
-                balanced,
-                balancer.name,
-                ",".join(balancer.aliases) or "NONE",
-                facts.address(server),
-                address,
-                str(behind.port),
-                *paths,
-            ),
-            timeout,
-            # All joins read them; they run one after the other, and what does not run is cleaned up after.
-            remove=paths if address == addresses[-1] else (),
-            # All that the node joins with: a preview tells by it whether joining again changes anything.
-            mark=(f"{prefix}{address}", f"{behind.port} {version}"),
-        )
-        for address in addresses
-    )
-    file = session.RemoteFile(balancer_config(known.definition, balancer), content, 0o644)
-    # Nodes join at every launch, known ones too: that is what starts a balancer again that has died.
-    return Work((file, *(files if join else ())), (*leave, *join))
-
-
-def stop_proxy(definition: models.Definition, name: names.BalancerName, marks: Marks) -> Work:
-    """Let go of every node of a load balancer, on one of its servers."""
-    prefix = f"proxy/{_balanced(definition, definition.load_balancers[name])}/"
-    return Work(
-        (),
-        tuple(
-            jobs.Job(
-                f"leave-{key.removeprefix(prefix)}",
-                "stopProxy",
-                (key.removeprefix(prefix),),
-                definition.timeouts.stop.total_seconds(),
-                unmark=(key,),
-            )
-            for key in sorted(marks)
-            if key.startswith(prefix)
-        ),
-    )
 
 
 def stop_service(definition: models.Definition, service: models.Service, marks: Marks) -> Work:
@@ -330,11 +267,6 @@ def service_config(service: models.Service) -> str:
     return f"/mnt/services/{service.id}/cfg/enstratus.cfg"
 
 
-def balancer_config(definition: models.Definition, balancer: models.LoadBalancer) -> str:
-    """Where a balancer keeps what it was told of the service that it stands in front of."""
-    return f"{session.HOME}/ws/proxy/{_balanced(definition, balancer)}/enstratus.cfg"
-
-
 def separate_restart(service: models.Service) -> bool:
     """Whether the service is restarted by a step of its own."""
     return bool(service.datasources) and service.order == "configure-first"
@@ -345,7 +277,7 @@ def _restart(
 ) -> tuple[jobs.Job, jobs.Job, jobs.Job]:
     timeout = definition.timeouts.configure.total_seconds()
     patience = definition.timeouts.check.total_seconds()
-    suffix = f"{service.id}-{_short(digest)}"
+    suffix = f"{service.id}-{short(digest)}"
     return (
         jobs.Job(f"stop-{suffix}", "stopService", (service.id,), timeout, unmark=(_applied(service),)),
         jobs.Job(f"start-{suffix}", "startService", (service.id,), timeout),
@@ -383,14 +315,6 @@ def fetched(
     return session.RemoteFile(link, f"{download.link()}\n".encode()), job
 
 
-def _balanced(definition: models.Definition, balancer: models.LoadBalancer) -> str:
-    """The word under which a balancer knows what it balances: a service, or a further port of one."""
-    service = definition.services[balancer.service]
-    if definition.port_behind(balancer) == service.listens[0]:
-        return service.id
-    return f"{service.id}.{balancer.service_port}"
-
-
 def _applied(service: models.Service) -> str:
     return f"{service.id}/applied"
 
@@ -408,7 +332,8 @@ def _applied_digest(
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def _short(version: str) -> str:
+def short(version: str) -> str:
+    """A version as a word of a name."""
     return hashlib.sha256(version.encode()).hexdigest()[:12]
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import pydantic
 
 from gantry import errors, inventory, names, templates
-from gantry.agent import facts
+from gantry.agent import template_values
 from gantry.agent.drive import Applied, Work
 from gantry.definition import models, template_facts
 
@@ -58,9 +58,9 @@ def first_boot(definition: models.Definition, server: inventory.Server) -> bytes
     """
     tier = definition.tiers[server.tier]
     known = template_facts.InAttributes(
-        deployment=facts.deployment_facts(definition),
+        deployment=template_values.deployment_facts(definition),
         tier=template_facts.Tier(name=server.tier),
-        server=facts.server_facts(server),
+        server=template_values.server_facts(server),
     ).known()
 
     def rendered(value: pydantic.JsonValue, path: str) -> pydantic.JsonValue:

@@ -129,6 +129,13 @@ def _datasources(
                 ("services", name, "replication"),
                 "it is datasources that are replicated, and there are none",
             )
+        for datasource, each in service.datasources.items():
+            if each.connection == service.replication.connection:
+                # Accounts are opened for exactly the addresses of one of the two.
+                yield (
+                    ("services", name, "replication", "connection"),
+                    f"datasource {datasource!r} has this account already; replicants copy with one of their own",
+                )
     elif service.datasources and most > 1:
         # Without replication, two masters with the same dump would silently drift.
         yield (

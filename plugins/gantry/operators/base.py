@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from gantry import errors
 from gantry.agent import drive
+from gantry.operators import connections
 from gantry.operators import run as runs
 
 Result = dict[str, Any]
@@ -50,7 +51,10 @@ class StepOperator(BaseOperator):
         """Fail with what the triggerer met. Success never comes here: the triggerer ends the task itself."""
         failures = [(str(message), bool(passing)) for message, passing in event["failures"]]
         error = drive.StepFailedError(failures)
-        raise_for_airflow(error, retry=_wants_retry(runs.run_of(context), error))
+        run = runs.run_of(context)
+        # This process has read no secret yet, and a failure ends with what a script has printed.
+        connections.mask(connections.with_secrets(run.definition))
+        raise_for_airflow(error, retry=_wants_retry(run, error))
 
     def perform(self, context: Context, run: runs.Run) -> Any:  # noqa: ANN401 - XComs are JSON
         """What the step does. Raises GantryError."""

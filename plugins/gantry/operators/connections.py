@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import pathlib
 import re
@@ -11,7 +12,7 @@ from airflow.sdk import BaseHook, Connection
 from airflow.sdk.log import mask_secret
 
 from gantry import errors, inventory, names
-from gantry.agent import facts, ssh, tls
+from gantry.agent import facts, pem, ssh, tls
 from gantry.configuration_management import chef, chef_server
 from gantry.definition import models
 
@@ -122,7 +123,7 @@ def chef_from(connection: Connection) -> chef.Credentials:
     extra = connection.extra_dejson
     validator = admin = None
     if connection.login and connection.password:
-        mask_secret(connection.password)
+        _mask(connection.password)
         key = _chef_key(connection, connection.password, "password")
         validator = chef_server.Actor(connection.login, key)
     elif connection.login or connection.password:
@@ -132,7 +133,7 @@ def chef_from(connection: Connection) -> chef.Credentials:
         )
     if extra.get("admin_name") and extra.get("admin_key"):
         key = str(extra["admin_key"])
-        mask_secret(key)
+        _mask(key)
         admin = chef_server.Actor(str(extra["admin_name"]), _chef_key(connection, key, "admin_key"))
     elif extra.get("admin_name") or extra.get("admin_key"):
         raise ConnectionFactError(connection.conn_id, "an administrator needs both admin_name and admin_key")
@@ -144,6 +145,31 @@ def chef_from(connection: Connection) -> chef.Credentials:
         validator=validator,
         admin=admin,
     )
+
+
+def with_secrets(definition: models.Definition) -> tuple[names.ConnectionId, ...]:
+    """The connections whose secrets scripts on servers are told."""
+    found = [
+        *(
+            each.connection
+            for service in definition.services.values()
+            for each in service.datasources.values()
+        ),
+        *(each.replication.connection for each in definition.services.values() if each.replication),
+        *(each.tls.connection for each in definition.services.values() if each.tls),
+        *(each.tls.connection for each in definition.load_balancers.values() if each.tls),
+        *(each.chef.connection for each in definition.launch_configurations.values() if each.chef),
+    ]
+    return tuple(sorted(set(found)))
+
+
+def mask(connections: Iterable[str]) -> None:
+    """Mask in this process what another one has read and told to scripts. What cannot be read is let be."""
+    for each in connections:
+        with contextlib.suppress(UnknownConnectionError):
+            found = _get(each)
+            _mask(found.password or "")
+            _mask(str(found.extra_dejson.get("admin_key") or ""))
 
 
 def certificate(connection: names.ConnectionId) -> tls.Certificate:
@@ -159,23 +185,34 @@ def certificate_from(connection: Connection) -> tls.Certificate:
     """What a connection of the type `tls` says. Raises as `certificate`."""
     extra = connection.extra_dejson
     key = connection.password or ""
-    if key:
-        mask_secret(key)
+    _mask(key)
     try:
         found = tls.usable(key, str(extra.get("certificate") or ""), str(extra.get("chain") or ""))
         tls.valid(found, datetime.datetime.now(tz=datetime.UTC))
     except tls.UnusableCertificateError as error:
         raise ConnectionFactError(connection.conn_id, error.reason) from None
-    # As it is written on the server: what a form has made of it looks different.
-    mask_secret(found.key)
     return found
+
+
+def _mask(secret: str) -> None:
+    """Mask a secret, and every line of one that has several: what scripts print comes line by line."""
+    # A key also as it is written on the server: what a form has made of it looks different.
+    forms = [each for each in (secret, pem.key(secret)) if each]
+    lines = {line.strip() for each in forms for line in each.splitlines()}
+    mask_secret(
+        [*forms, *sorted(line for line in lines if len(line) >= _TELLING and not line.startswith("-----"))]
+    )
+
+
+_TELLING = 16
+"""Characters. A shorter line of a key tells nothing, and could be a word of somebody's."""
 
 
 def _replication(wanted: models.Replication) -> facts.ReplicationAccount:
     found = _get(wanted.connection)
     if not found.login or not found.password:
         raise ConnectionFactError(wanted.connection, "replication needs a login and a password")
-    mask_secret(found.password)
+    _mask(found.password)
     return facts.ReplicationAccount(found.login, found.password)
 
 
@@ -185,7 +222,7 @@ def _chef_key(connection: Connection, key: str, field: str) -> str:
     except errors.GantryError as error:
         raise ConnectionFactError(connection.conn_id, f"the field {field}: {error}") from None
     # As it is written on the server: what a form has made of it looks different.
-    mask_secret(usable)
+    _mask(usable)
     return usable
 
 
@@ -218,7 +255,7 @@ def _account(datasource: models.Datasource) -> facts.Account:
         raise ConnectionFactError(
             datasource.connection, "a datasource needs a login, a password and a schema (the database's name)"
         )
-    mask_secret(found.password)
+    _mask(found.password)
     return facts.Account(found.login, found.password, found.schema)
 
 
@@ -237,9 +274,9 @@ def _login(connection: Connection) -> ssh.Login:
             connection.conn_id, "SSH needs a login, and private_key or key_file in the extra fields"
         )
     passphrase = extra.get("private_key_passphrase") or None
-    mask_secret(str(private_key))
+    _mask(str(private_key))
     if passphrase:
-        mask_secret(str(passphrase))
+        _mask(str(passphrase))
     login = ssh.Login(
         user=connection.login,
         private_key=str(private_key),

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from gantry import errors, names
-from gantry.agent import drive, work
+from gantry.agent import balancing, drive, work
 from gantry.configuration_management import chef, manager, script
 from gantry.definition import models
 from gantry.operators import connections
@@ -149,13 +149,15 @@ def _start_proxy(run: runs.Run) -> drive.Decide:
     """On a balancer: every node of its service."""
     known = run.facts()
     balancer = _balancer(run)
-    return lambda target, applied: work.start_proxy(known, balancer, run.server(target.name), applied.marks)
+    return lambda target, applied: balancing.start_proxy(
+        known, balancer, run.server(target.name), applied.marks
+    )
 
 
 def _stop_proxy(run: runs.Run) -> drive.Decide:
     """Whatever nodes the balancer knows."""
     balancer = _balancer(run)
-    return lambda _, applied: work.stop_proxy(run.definition, balancer, applied.marks)
+    return lambda _, applied: balancing.stop_proxy(run.definition, balancer, applied.marks)
 
 
 def _balancer(run: runs.Run) -> names.BalancerName:

@@ -13,7 +13,7 @@ from airflow.sdk import Context
 from gantry import names
 from gantry.agent import drive, jobs, ssh
 from gantry.configuration_management import readers
-from gantry.operators import base, decisions, printing, triggers
+from gantry.operators import base, connections, decisions, printing, triggers
 from gantry.operators import run as runs
 
 
@@ -99,6 +99,7 @@ class ServerStepOperator(base.StepOperator):
                 epoch=run.key.epoch,
                 attempt=run.key.attempt,
                 reader=reader,
+                secrets=connections.with_secrets(run.definition),
                 report=base.result(context, [each.target.name for each in everything]),
             ),
             method_name="resume",

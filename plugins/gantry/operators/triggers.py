@@ -57,9 +57,12 @@ class StepTrigger(BaseTrigger):
 
 
 class JobsTrigger(StepTrigger):
-    """Follows the jobs of a step to their end."""
+    """Follows the jobs of a step to their end.
 
-    def __init__(
+    `secrets` are the connections whose secrets the scripts were told, and may print.
+    """
+
+    def __init__(  # noqa: PLR0913 - its state, each part by its name
         self,
         *,
         everything: list[dict[str, Any]],
@@ -69,9 +72,11 @@ class JobsTrigger(StepTrigger):
         attempt: str,
         report: dict[str, Any],
         reader: readers.Name | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
         super().__init__(report)
         self._reader = reader
+        self._secrets = list(secrets)
         self._everything = everything
         self._login = login
         self._key = jobs.StepKey(step, epoch, attempt)
@@ -89,12 +94,14 @@ class JobsTrigger(StepTrigger):
                 "attempt": self._key.attempt,
                 "report": self._report,
                 "reader": self._reader,
+                "secrets": self._secrets,
             },
         )
 
     async def _failures(self) -> list[tuple[str, bool]]:
         everything = _PROGRESS.validate_python(self._everything)
         access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
+        await asyncio.to_thread(connections.mask, self._secrets)
         self._driven = (everything, access)
         output = printing.printer(self.log, several=len(everything) > 1)
         await drive.carry_out(everything, access, self._key, output, reader=readers.named(self._reader))

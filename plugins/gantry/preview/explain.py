@@ -158,8 +158,6 @@ def _configure(scene: Scene) -> Iterator[report.Change]:
     # Without one, the file has been handed over by an earlier launch, and the service only wants a restart.
     handed = {job.arguments[1] for job in scene.work.jobs if job.script == "putConfig"}
     sent = next((each.content for each in scene.work.files if each.path in handed), None)
-    if all(job.script == "grantDatabaseAccess" for job in scene.work.jobs):
-        reasons.append("its replicants, or their account, have changed")
     if sent is not None and path in scene.state.unreadable:
         reasons.append(f"no diff: {path} {scene.state.unreadable[path]}")
     elif sent is not None:
@@ -175,6 +173,12 @@ def _configure(scene: Scene) -> Iterator[report.Change]:
     yield _about_restart(scene, reasons, lines)
 
 
+def _configured_otherwise(scene: Scene) -> bool:
+    """Whether the service was configured with something else that succeeded, and is to have a certificate."""
+    jobs_ = (job for job in scene.work.jobs if job.script == "configureService")
+    return scene.service.tls is not None and any(scene.before(job) is not None for job in jobs_)
+
+
 def _restart(scene: Scene) -> Iterator[report.Change]:
     same = (each for each in scene.earlier if each.service == scene.step.service)
     reasons = [reason for each in same if each.kind is StepKind.CONFIGURE for reason in each.reasons]
@@ -183,6 +187,8 @@ def _restart(scene: Scene) -> Iterator[report.Change]:
 
 def _about_restart(scene: Scene, reasons: list[str], lines: tuple[str, ...]) -> report.Change:
     said = scene.state.checks.get(scene.service.id)
+    if all(job.script == "grantDatabaseAccess" for job in scene.work.jobs):
+        reasons.append("its replicants, or their account, have changed")
     if scene.step.service in scene.redeploy:
         reasons.append("redeploy is asked for")
     elif not reasons and said not in (None, drive.OK):

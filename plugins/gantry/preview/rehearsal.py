@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from gantry import errors, inventory, names
-from gantry.agent import facts, jobs, ssh, work
+from gantry.agent import balancing, facts, jobs, ssh, work
 from gantry.cloud import clients, servers
 from gantry.cloud.objects import Objects
 from gantry.definition import models
@@ -255,7 +255,7 @@ def _interest(stage: Stage, tier: names.TierName) -> look.Interest:
         files=tuple(dict.fromkeys(path for each in asked for path in each.files)),
         configs=(
             *(work.service_config(each) for each in definition.services_of(tier).values()),
-            *(work.balancer_config(definition, each) for each in balanced),
+            *(balancing.balancer_config(definition, each) for each in balanced),
         ),
     )
 

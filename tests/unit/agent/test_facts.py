@@ -9,7 +9,7 @@ import time
 import pytest
 
 from gantry import names
-from gantry.agent import config_file, facts
+from gantry.agent import addresses, config_file, template_values
 
 from .world import World
 
@@ -80,7 +80,7 @@ def test_two_datasources_of_one_name_are_told_apart_and_the_older_block_knows_th
 
 
 def test_a_server_without_an_address_is_waited_for(world: World) -> None:
-    with pytest.raises(facts.MissingAddressError, match="bookshop-application-2") as waiting:
+    with pytest.raises(addresses.MissingAddressError, match="bookshop-application-2") as waiting:
         files(world.but(addresses={**world.addresses, "application-2": None}))
     assert waiting.value.passing
 
@@ -159,7 +159,7 @@ def test_a_template_uses_facts_of_the_deployment(world: World, template: str, va
     ],
 )
 def test_a_template_reaches_nothing_else(world: World, template: str) -> None:
-    with pytest.raises(facts.CustomFactError, match=r"services\.app\.custom\.greeting"):
+    with pytest.raises(template_values.CustomFactError, match=r"services\.app\.custom\.greeting"):
         rendered(world, template)
 
 
@@ -177,11 +177,11 @@ def test_a_template_that_would_never_end_or_fill_the_memory_is_refused_at_once(
     world: World, template: str
 ) -> None:
     begun = time.monotonic()
-    with pytest.raises(facts.CustomFactError):
+    with pytest.raises(template_values.CustomFactError):
         rendered(world, template)
     assert time.monotonic() - begun < 1
 
 
 def test_a_template_cannot_differ_from_one_rendering_to_the_next(world: World) -> None:
-    with pytest.raises(facts.CustomFactError):
+    with pytest.raises(template_values.CustomFactError):
         rendered(world, "{{ peers | random }}")

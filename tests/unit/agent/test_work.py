@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gantry import names
-from gantry.agent import facts, session, work
+from gantry.agent import balancing, facts, session, work
 from gantry.agent.drive import Applied, Work
 
 from .world import World
@@ -213,7 +213,7 @@ def test_a_dependency_on_the_service_alone_grants_nothing(world: World) -> None:
 
 
 def proxy(world: World, machine: Machine) -> Work:
-    return work.start_proxy(world.facts(), FRONT, world.server("proxy-1"), machine.marks)
+    return balancing.start_proxy(world.facts(), FRONT, world.server("proxy-1"), machine.marks)
 
 
 def test_every_node_joins_the_balancer(world: World) -> None:
@@ -241,7 +241,7 @@ def test_a_termination_takes_every_node_out_and_stops_what_is_installed(
     known = world.facts().definition
     machine = Machine()
     machine.carry_out(proxy(world, machine))
-    found = work.stop_proxy(known, FRONT, machine.marks)
+    found = balancing.stop_proxy(known, FRONT, machine.marks)
     assert [job.call for job in found.jobs] == ["stopProxy 10.0.0.21", "stopProxy 10.0.0.22"]
     machine.carry_out(found)
     assert machine.marks == {}
@@ -320,7 +320,10 @@ def test_files_are_put_only_where_nobody_but_root_can_plant_a_link() -> None:
 
 def test_accounts_are_needed_only_where_they_are_used(world: World) -> None:
     known = dataclasses.replace(world.facts(), accounts={})
-    assert proxy(world, Machine()).files == work.start_proxy(known, FRONT, world.server("proxy-1"), {}).files
+    assert (
+        proxy(world, Machine()).files
+        == balancing.start_proxy(known, FRONT, world.server("proxy-1"), {}).files
+    )
     assert isinstance(known, facts.Facts)
 
 
@@ -334,10 +337,10 @@ def test_a_further_port_is_balanced_beside_the_main_one_under_a_word_of_its_own(
     world = world.but(text=text + back)
     known, machine = world.facts(), Machine()
     machine.carry_out(proxy(world, machine))
-    found = work.start_proxy(known, names.BalancerName("back"), world.server("proxy-1"), machine.marks)
+    found = balancing.start_proxy(known, names.BalancerName("back"), world.server("proxy-1"), machine.marks)
     assert found.jobs[0].call == "startProxy a1002.admin admin.example.com NONE 10.0.0.31 10.0.0.21 8001"
     machine.carry_out(found)
-    machine.carry_out(work.stop_proxy(known.definition, FRONT, machine.marks))
+    machine.carry_out(balancing.stop_proxy(known.definition, FRONT, machine.marks))
     assert sorted(machine.marks) == ["proxy/a1002.admin/10.0.0.21", "proxy/a1002.admin/10.0.0.22"]
 
 

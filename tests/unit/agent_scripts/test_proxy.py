@@ -238,6 +238,43 @@ def test_services_on_one_port_are_told_apart_by_their_names(balancer: Server, no
     assert join(balancer, BLOG, nodes[2], names="blog.test,NONE").code == 0
 
 
+def test_a_load_balancer_that_stands_in_front_of_another_service_now_takes_its_name_along(
+    balancer: Server, nodes: list[Node]
+) -> None:
+    port, other_port = free_port(), free_port()
+    both = f"balancedServices={SHOP},{SHOP}.admin\n"
+    publish(balancer, SHOP, port, both)
+    publish(balancer, f"{SHOP}.admin", other_port, both)
+    assert join(balancer, SHOP, nodes[0]).code == 0
+    assert join(balancer, f"{SHOP}.admin", nodes[1], names="admin.test,NONE").code == 0
+    assert (ask(port).split()[0], ask(other_port).split()[0]) == (nodes[0].port, nodes[1].port)
+    # Its place is not taken by one that cannot be loaded.
+    publish(balancer, BLOG, other_port, f"balancedServices={BLOG},{SHOP}.admin\n")
+    assert join(balancer, BLOG, nodes[2], Path("/dev/null"), Path("/dev/null")).code == 21
+    assert ask(port).split()[0] == nodes[0].port
+
+    publish(balancer, BLOG, port, f"balancedServices={BLOG},{SHOP}.admin\n")
+    result = join(balancer, BLOG, nodes[2])
+    assert (result.code, f"{SHOP} is not balanced here any more" in result.err) == (0, True), result
+    assert (ask(port).split()[0], ask(other_port).split()[0]) == (nodes[2].port, nodes[1].port)
+    assert nodes[0].port not in config(balancer)
+    assert "has this configuration already" in join(balancer, BLOG, nodes[2]).err
+
+
+def test_a_node_that_listens_on_another_port_now_is_asked_there_only(
+    balancer: Server, nodes: list[Node]
+) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port)
+    assert join(balancer, SHOP, nodes[0]).code == 0
+    with Node((str(nodes[0].server_address[0]), 0), Handler) as moved:
+        threading.Thread(target=moved.serve_forever, daemon=True).start()
+        assert join(balancer, SHOP, moved).code == 0
+        assert answering(port, [moved])
+        assert config(balancer).count("    server ") == 1
+        moved.shutdown()
+
+
 def test_many_starts_at_once_all_count(balancer: Server, nodes: list[Node]) -> None:
     port = free_port()
     publish(balancer, SHOP, port)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies
 
 from gantry import definition, templates
-from gantry.agent import facts
+from gantry.agent import template_values
 from gantry.definition import shapes, template_checks, template_facts
 
 SHOP = """\
@@ -151,7 +151,7 @@ def test_facts_are_plain_data_and_what_is_none_is_absent() -> None:
 
 def test_what_the_check_knows_is_what_servers_are_told() -> None:
     # One truth: whoever hands facts to templates can only hand what the types name.
-    assert facts.server_facts.__annotations__["return"] == "template_facts.Server"
+    assert template_values.server_facts.__annotations__["return"] == "template_facts.Server"
     assert set(shapes.of(template_facts.InAttributes).known) == {"deployment", "tier", "server"}
     for model in template_facts.TemplateFacts.__subclasses__():
         for field in model.model_fields.values():

@@ -1,0 +1,77 @@
+"""What the steps of a load balancer do on one of its servers: nodes join and leave. Pure functions, as in `work`."""
+
+from __future__ import annotations
+
+from gantry import inventory, names
+from gantry.agent import addresses, config_file, drive, facts, jobs, session, work
+from gantry.definition import models
+
+
+def start_proxy(
+    known: facts.Facts, name: names.BalancerName, server: inventory.Server, marks: work.Marks
+) -> drive.Work:
+    """Join every node of the service, and let go of addresses that are nobody's any more."""
+    balancer = known.definition.load_balancers[name]
+    behind = known.definition.port_behind(balancer)
+    balanced = facts.balanced_as(known.definition, balancer)
+    timeout = known.definition.timeouts.start_proxy.total_seconds()
+    content = known.balancer_file(name, server)
+    nodes = known.addresses_of(balancer.service)
+    prefix = f"proxy/{balanced}/"
+    gone = [key.removeprefix(prefix) for key in marks if key.startswith(prefix)]
+    leave = tuple(
+        jobs.Job(f"leave-{address}", "stopProxy", (address,), timeout, unmark=(f"{prefix}{address}",))
+        for address in sorted(set(gone) - set(nodes))
+    )
+    certificate = known.certificate(balancer.tls)
+    version = work.short(f"{config_file.digest(content)}{certificate.digest if certificate else ''}")
+    files = certificate.files(f"{session.TEMPORARY}/proxy-{balanced}-{version}") if certificate else ()
+    paths = tuple(file.path for file in files)
+    join = tuple(
+        jobs.Job(
+            f"join-{balanced}-{address}-{version}",
+            "startProxy",
+            (
+                balanced,
+                balancer.name,
+                ",".join(balancer.aliases) or "NONE",
+                addresses.of(server),
+                address,
+                str(behind.port),
+                *paths,
+            ),
+            timeout,
+            # All joins read them; they run one after the other, and what does not run is cleaned up after.
+            remove=paths if address == nodes[-1] else (),
+            # All that the node joins with: a preview tells by it whether joining again changes anything.
+            mark=(f"{prefix}{address}", f"{behind.port} {version}"),
+        )
+        for address in nodes
+    )
+    file = session.RemoteFile(balancer_config(known.definition, balancer), content, 0o644)
+    # Nodes join at every launch, known ones too: that is what starts a balancer again that has died.
+    return drive.Work((file, *(files if join else ())), (*leave, *join))
+
+
+def stop_proxy(definition: models.Definition, name: names.BalancerName, marks: work.Marks) -> drive.Work:
+    """Let go of every node of a load balancer, on one of its servers."""
+    prefix = f"proxy/{facts.balanced_as(definition, definition.load_balancers[name])}/"
+    return drive.Work(
+        (),
+        tuple(
+            jobs.Job(
+                f"leave-{key.removeprefix(prefix)}",
+                "stopProxy",
+                (key.removeprefix(prefix),),
+                definition.timeouts.stop.total_seconds(),
+                unmark=(key,),
+            )
+            for key in sorted(marks)
+            if key.startswith(prefix)
+        ),
+    )
+
+
+def balancer_config(definition: models.Definition, balancer: models.LoadBalancer) -> str:
+    """Where a balancer keeps what it was told of the service that it stands in front of."""
+    return f"{session.HOME}/ws/proxy/{facts.balanced_as(definition, balancer)}/enstratus.cfg"
