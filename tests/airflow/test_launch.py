@@ -72,7 +72,10 @@ def test_the_first_scaling_event_comes_within_seconds_of_the_trigger(stage: Stag
     run = stage.api.call("GET", f"/dags/{SHOP}/dagRuns/{launched.run}")
     queued = datetime.datetime.fromisoformat(run["queued_at"])
     content = launched.task_log("tier-database.scale_up")
-    assert "RunInstances: 1 of t3.small from gantry-debian-12 for bookshop-database-1" in content
+    assert (
+        "RunInstances: 1 of t3.small from gantry-debian-12 in the default subnet for bookshop-database-1"
+        in content
+    )
     instances = stage.cloud.client("ec2").describe_instances(
         InstanceIds=[each.instance_id for each in stage.machines(SHOP).values()]
     )
