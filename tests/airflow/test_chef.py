@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from gantry.configuration_management import chef_repository, chef_server
@@ -445,7 +446,12 @@ def test_the_test_button_says_whether_the_chef_server_accepts_the_keys(
 
 
 def test_the_form_of_a_chef_connection_has_its_fields(stage: Stage) -> None:
-    found: Any = stage.api.call("GET", "/ui/connections/hook_meta")
+    airflow = stage.airflow
+    with httpx.Client(base_url=airflow.url, timeout=60) as ui:
+        who = {"username": airflow.user, "password": airflow.password}
+        token = ui.post("/auth/token", json=who).raise_for_status().json()["access_token"]
+        asked = ui.get("/ui/connections/hook_meta", headers={"Authorization": f"Bearer {token}"})
+    found: Any = asked.raise_for_status().json()
     form = next(each for each in found if each["connection_type"] == "chef")
     assert form["standard_fields"]["host"]["title"] == "Server URL"
     assert set(form["extra_fields"]) == {"environment", "trusted_certificate", "admin_name", "admin_key"}

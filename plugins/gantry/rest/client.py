@@ -83,7 +83,7 @@ class Api:
         self._airflow = transport.Connection(who)
 
     def call(self, method: str, path: str, **more: Any) -> Json:  # noqa: ANN401 - httpx's keywords
-        """One call; its answer as JSON. A path that begins with `/ui/` is what the UI itself asks.
+        """One call below `/api/v2`; its answer as JSON.
 
         Raises:
             RestError: one of its kinds says what is wrong.

@@ -43,7 +43,7 @@ class Connection:
         call = f"{method} {path}"
         if not self._is_logged_in:
             self._log_in()
-        place = path if path.startswith("/ui/") else f"/api/v2{path}"
+        place = f"/api/v2{path}"
         answer = self._request(call, method, place, **more)
         if _is_about_the_token(answer) and self.login.token is None:
             # What was exchanged for the password has expired meanwhile.
