@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pydantic
+from airflow.sdk._shared.secrets_masker import redact  # the one that logs go through
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from gantry import errors
@@ -46,6 +47,8 @@ class StepTrigger(BaseTrigger):
         except errors.GantryError as error:
             failures = [(str(error), error.passing)]
         if failures:
+            # An event is kept in Airflow's database, and a failure ends with what a script has printed.
+            failures = [(str(redact(message)), passing) for message, passing in failures]
             yield TriggerEvent({"failures": failures})  # type: ignore[no-untyped-call] # Airflow's own signature
         else:
             ended = datetime.datetime.now(tz=datetime.UTC).isoformat()

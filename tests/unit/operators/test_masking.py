@@ -13,6 +13,7 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk._shared.secrets_masker import _secrets_masker
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.log import mask_secret
 from tests import certificates
 from tests.unit.agent.world import World
 
@@ -91,6 +92,22 @@ def test_the_worker_that_tells_of_a_failure_in_the_triggerer_masks_its_end(
     with pytest.raises(AirflowFailException) as failed:
         base.StepOperator(task_id="configure").resume(cast("Any", {}), told)
     assert printed(str(failed.value)) == ["cat: db-1: configureService failed: password=***"]
+
+
+def test_what_the_triggerer_hands_back_to_the_database_is_masked_too() -> None:
+    class Failing(triggers.StepTrigger):
+        def serialize(self) -> tuple[str, dict[str, Any]]:
+            return "", {}
+
+        async def _failures(self) -> list[tuple[str, bool]]:
+            mask_secret("hunter2hunter2")
+            return [("db-1: configureService failed: password=hunter2hunter2", True)]
+
+    async def events() -> list[Any]:
+        return [each.payload async for each in Failing({}).run()]
+
+    (told,) = asyncio.run(events())
+    assert told == {"failures": [("db-1: configureService failed: password=***", True)]}
 
 
 def test_a_connection_that_is_gone_meanwhile_has_nothing_to_be_masked() -> None:
