@@ -185,14 +185,6 @@ class Api:
         found = self.call("GET", _path("dags", dag, "tasks"))["tasks"]
         return {each["task_id"]: tuple(each["downstream_task_ids"] or ()) for each in found}
 
-    def xcom(self, dag: str, run: str, task: str, key: str) -> Any:  # noqa: ANN401 - XComs are JSON
-        """What a task reported, or None."""
-        path = _path("dags", dag, "dagRuns", run, "taskInstances", task, "xcomEntries", key)
-        try:
-            return self.call("GET", path)["value"]
-        except errors.NotFoundError:
-            return None
-
     def log_chunk(
         self, dag: str, run: str, instance: Instance, try_number: int | None = None, token: str | None = None
     ) -> logs.Chunk:
