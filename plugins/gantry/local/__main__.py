@@ -7,14 +7,13 @@ import logging
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
+from gantry.cli import console
 from gantry.errors import GantryError
 from gantry.local import control, errors, server, state
 
-# A line is a fact: not wrapped, so that it can be searched for.
-_console = Console(soft_wrap=True, highlight=False)
+_console = console.out
 
 
 def main(arguments: list[str] | None = None) -> int:

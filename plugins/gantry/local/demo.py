@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from rich import markup
-from rich.console import Console
 
 from gantry import errors, local, plan
-from gantry.cli import live, moments, watch
+from gantry.cli import console, live, moments, watch
 from gantry.local import airflow_process, remains, stage, standing, verify
 from gantry.rest import errors as rest_errors
 
@@ -27,8 +26,7 @@ _LOOK_SECONDS = 2.0
 _MOST_SECONDS = 600.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# A line is a fact: not wrapped, so that it can be searched for and copied.
-_console = Console(highlight=False, soft_wrap=True)
+_console = console.out
 
 
 def main(arguments: list[str] | None = None) -> int:
