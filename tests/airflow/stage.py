@@ -47,6 +47,8 @@ SCRIPTS = {
 """The smallest service there is: it runs while a file is there."""
 
 _MARKER_SECONDS = 60.0
+_LAST_LINES_SECONDS = 5.0
+_WRITTEN_TO_THE_END = ("success", "failed", "skipped")
 BARE = "gantry-debian-12"
 SECRETS = "airflow/connections"
 """What the names of connections begin with in Secrets Manager."""
@@ -156,8 +158,20 @@ class Launch:
         return found[0]
 
     def log(self, instance: client.Instance) -> str:
-        """The log of an instance's last try."""
-        return self.api.log(self.dag, self.run, instance.task_id, instance.map_index, instance.try_number)
+        """The log of an instance's last try.
+
+        Airflow knows how a task ended a moment before the last lines of its log are written: whoever asks for
+        the log of a task that has just ended waits for them. A process that was killed never writes them.
+        """
+        deadline = time.monotonic() + _LAST_LINES_SECONDS
+        while True:
+            text = self.api.log(self.dag, self.run, instance.task_id, instance.map_index, instance.try_number)
+            _, _, after_start = text.rpartition("::group::Pre Execute")
+            if "::endgroup::" in after_start.partition("::group::Post Execute")[2]:
+                return text
+            if instance.state not in _WRITTEN_TO_THE_END or time.monotonic() > deadline:
+                return text
+            time.sleep(0.1)
 
     def task_log(self, task: str) -> str:
         """The log of a task with one instance."""
