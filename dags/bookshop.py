@@ -11,4 +11,4 @@ _DEFINITIONS = pathlib.Path(
     os.environ.get("GANTRY_DEFINITIONS", pathlib.Path(__file__).parents[1] / "include")
 )
 
-launch, terminate = deployment_dags(_DEFINITIONS / "bookshop" / "bookshop.yaml")
+dags = deployment_dags(_DEFINITIONS / "bookshop" / "bookshop.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import NewType
 
 DeploymentName = NewType("DeploymentName", str)
@@ -43,3 +44,15 @@ NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 SERVICE_ID_PATTERN = r"^a[0-9]{1,9}$"
 CUSTOMER_ID_PATTERN = r"^c[0-9]{1,9}$"
 USER_PATTERN = r"^[a-z_][a-z0-9_-]{0,31}$"
+
+
+class Operation(enum.StrEnum):
+    """What can be done with a deployment as a whole. Each operation is a DAG."""
+
+    LAUNCH = "launch"
+    TERMINATE = "terminate"
+
+
+def dag_id(deployment: str, operation: Operation) -> str:
+    """The id of the DAG of an operation: the launch has the deployment's name, others add their own to it."""
+    return deployment if operation is Operation.LAUNCH else f"{deployment}.{operation.value}"

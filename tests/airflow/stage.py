@@ -35,7 +35,7 @@ LOADER = '''\
 """Loads one definition (airflow dag)."""
 from gantry.dag import deployment_dags
 
-launch, terminate = deployment_dags({path!r})
+dags = deployment_dags({path!r})
 '''
 
 SCRIPTS = {

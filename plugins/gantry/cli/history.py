@@ -6,9 +6,9 @@ import dataclasses
 import heapq
 from collections.abc import Iterable, Iterator
 
-from gantry import status
+from gantry import names, status
 from gantry.cli import moments
-from gantry.rest import client, deployments, errors
+from gantry.rest import client, errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Past:
 
 
 def runs(api: client.Api, name: str) -> Iterator[client.Run]:
-    """Launches and terminations, the newest first, asked for as they are wanted."""
-    both = (_runs(api, dag) for dag in (deployments.launch_dag(name), deployments.termination_dag(name)))
-    return heapq.merge(*both, key=lambda run: run.asked, reverse=True)
+    """The runs of all operations, the newest first, asked for as they are wanted."""
+    every = (_runs(api, names.dag_id(name, operation)) for operation in names.Operation)
+    return heapq.merge(*every, key=lambda run: run.asked, reverse=True)
 
 
 def past(api: client.Api, name: str, found: Iterable[client.Run]) -> Iterator[Past]:
@@ -51,5 +51,5 @@ def _runs(api: client.Api, dag: str) -> Iterator[client.Run]:
     try:
         yield from api.runs(dag)
     except errors.NotFoundError:
-        # A loader need not show both DAGs.
+        # A loader need not show all DAGs.
         return

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gantry import names
 from gantry.cli import carrying, groups, options, reach
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
@@ -75,7 +76,7 @@ def launch(
     servers = options.counts(form.servers)
     name, known = definition.at_hand(name)
     api = airflow.api()
-    dag = deployments.launch_dag(name)
+    dag = names.dag_id(name, names.Operation.LAUNCH)
     deployments.ready(api, name, dag, unpause=waiting.unpause)
     conf = deployments.conf(
         api.params(dag),

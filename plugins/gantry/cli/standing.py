@@ -123,7 +123,9 @@ def of_airflow(
             name, "airflow", standing.state.value, standing.failed, run=run, link=link, notes=notes
         )
     steps = (
-        plan.launch_plan(known) if run.dag == deployments.launch_dag(name) else plan.termination_plan(known)
+        plan.launch_plan(known)
+        if run.dag == names.dag_id(name, names.Operation.LAUNCH)
+        else plan.termination_plan(known)
     )
     tasks = [moments.view(each) for each in api.instances(run.dag, run.id)]
     seen = status.deployment_status(

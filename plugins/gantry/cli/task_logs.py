@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from gantry import errors
+from gantry import errors, names
 from gantry.cli import console, history, moments
 from gantry.rest import client, deployments, logs
 from gantry.rest import errors as rest_errors
@@ -191,9 +191,9 @@ def _run(api: client.Api, wanted: Wanted) -> client.Run:
         if newest is None:
             raise NoRunError(wanted.name, None, ())
         return newest
-    for dag in (deployments.launch_dag(wanted.name), deployments.termination_dag(wanted.name)):
+    for operation in names.Operation:
         try:
-            return api.run(dag, wanted.run)
+            return api.run(names.dag_id(wanted.name, operation), wanted.run)
         except rest_errors.NotFoundError:
             continue
     newest_first = history.runs(api, wanted.name)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gantry import errors
+from gantry import errors, names
 from gantry.cli import carrying, console, groups, options, reach
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
@@ -52,7 +52,7 @@ def terminate(
 
     name, known = definition.at_hand(name)
     api = airflow.api()
-    dag = deployments.termination_dag(name)
+    dag = names.dag_id(name, names.Operation.TERMINATE)
     deployments.find(api, name, dag)
     typed = _typed(name) if confirm is None else confirm
     if typed != name:

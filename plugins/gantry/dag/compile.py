@@ -39,14 +39,14 @@ def deployment_dags(
     path: str | pathlib.Path,
     environment: str | None = None,
     variables: Mapping[str, gantry.definition.Scalar] | None = None,
-) -> tuple[DAG, DAG]:
-    """The DAGs of the definition in a file: its launch and its termination.
+) -> tuple[DAG, ...]:
+    """The DAGs of the definition in a file, one for each operation: its launch, its termination, and so on.
 
     A loader in the DAGs folder is two lines::
 
         from gantry.dag import deployment_dags  # airflow dag
 
-        launch, terminate = deployment_dags("/path/to/bookshop.yaml")
+        dags = deployment_dags("/path/to/bookshop.yaml")
 
     Args:
         path: the definition.
@@ -54,7 +54,7 @@ def deployment_dags(
         variables: values for the definition's variables. They win over the overlay's.
 
     Returns:
-        Both DAGs. Where a task of one is about to run, the other is a stand-in without tasks.
+        The DAGs, in the order of `names.Operation`. Where a task is about to run, its DAG alone.
 
     Raises:
         DefinitionError: the definition is wrong; Airflow shows the message, which begins `file:line:column`.
@@ -66,16 +66,11 @@ def deployment_dags(
         raise loaded.refusal(found)
     # A task's process reads its DAG file again, and needs one DAG of it.
     wanted = get_parsing_context().dag_id
-    launch, termination = definition.deployment, termination_id(definition.deployment)
-    return (
-        launch_dag(definition) if wanted in (None, launch) else DAG(launch, schedule=None),
-        termination_dag(definition) if wanted in (None, termination) else DAG(termination, schedule=None),
+    return tuple(
+        build(definition)
+        for operation, build in _BUILDERS.items()
+        if wanted in (None, names.dag_id(definition.deployment, operation))
     )
-
-
-def termination_id(deployment: names.DeploymentName) -> str:
-    """The id of the DAG that terminates a deployment. The other's is the deployment's name."""
-    return f"{deployment}.terminate"
 
 
 def launch_dag(definition: models.Definition) -> DAG:
@@ -104,7 +99,7 @@ def termination_dag(definition: models.Definition) -> DAG:
     dag = _dag(
         definition,
         plan,
-        dag_id=termination_id(definition.deployment),
+        dag_id=names.dag_id(definition.deployment, names.Operation.TERMINATE),
         description=f"Terminate the deployment {definition.deployment}",
         schedule=None,
         doc_md=docs.termination_page(definition, plan),
@@ -114,6 +109,12 @@ def termination_dag(definition: models.Definition) -> DAG:
     with dag:
         _fill(plan, definition)
     return dag
+
+
+_BUILDERS = {
+    names.Operation.LAUNCH: launch_dag,
+    names.Operation.TERMINATE: termination_dag,
+}
 
 
 def deployment_asset(deployment: names.DeploymentName) -> Asset:

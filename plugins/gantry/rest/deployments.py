@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from gantry import errors as root
+from gantry import names
 from gantry.rest import client, errors
 
 _TAG, _LAUNCH = "gantry", "launch"
@@ -69,16 +70,6 @@ class ParameterError(root.GantryError):
         super().__init__(f"{option}: unknown {what} {value!r}{_hint(value, known)}")
 
 
-def launch_dag(name: str) -> str:
-    """The id of the DAG that launches a deployment."""
-    return name
-
-
-def termination_dag(name: str) -> str:
-    """The id of the DAG that terminates a deployment."""
-    return f"{name}.terminate"
-
-
 def every(api: client.Api) -> list[client.Dag]:
     """The launch DAGs of all deployments that the user may see, by name. Those whose loader is gone are left out."""
     return [each for each in api.dags(_TAG, _LAUNCH) if not each.is_stale]
@@ -91,7 +82,7 @@ def find(api: client.Api, name: str, dag: str | None = None) -> client.Dag:
         UnknownDeploymentError: Airflow has none of that name; says so if a loader of that name cannot be read.
     """
     try:
-        found = api.dag(dag or launch_dag(name))
+        found = api.dag(dag or names.dag_id(name, names.Operation.LAUNCH))
     except errors.NotFoundError:
         found = None
     if found is None or _TAG not in found.tags:
@@ -119,7 +110,7 @@ def ready(api: client.Api, name: str, dag: str, *, unpause: bool) -> client.Dag:
         raise GoneError(name, found.file)
     if found.is_paused:
         if not unpause:
-            raise PausedError(dag, is_launch=dag == launch_dag(name))
+            raise PausedError(dag, is_launch=dag == names.dag_id(name, names.Operation.LAUNCH))
         api.unpause(dag)
     return found
 

@@ -16,9 +16,7 @@ from gantry.dag import deployment_dags
 
 ROOT = pathlib.Path(__file__).parents[3]
 BOOKSHOP = ROOT / "include/bookshop/bookshop.yaml"
-LOADER = (
-    "from gantry.dag import deployment_dags  # airflow dag\n\nlaunch, terminate = deployment_dags({path!r})\n"
-)
+LOADER = "from gantry.dag import deployment_dags  # airflow dag\n\ndags = deployment_dags({path!r})\n"
 
 HEAVY = {"asyncssh", "boto3", "botocore", "docker", "moto", "airflow.providers.amazon.aws"}
 """Not at parse: every task start parses its DAG file again."""
