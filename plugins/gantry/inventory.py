@@ -33,6 +33,7 @@ class Server:
         tagged_name: what the cloud shows as its name, which is another one before the first handshake, and when
             the definition has been given another `server_name` since.
         reached_in_public: whether the control plane connects to its public address.
+        wanted: how many servers its tier was last scaled to, or None if it never was.
     """
 
     name: names.ServerName
@@ -48,6 +49,7 @@ class Server:
     size: str = ""
     tagged_name: str | None = None
     reached_in_public: bool = False
+    wanted: int | None = None
 
     @property
     def ssh_address(self) -> str | None:
@@ -57,9 +59,16 @@ class Server:
 
 @dataclasses.dataclass(frozen=True)
 class Inventory:
-    """All servers of a deployment that are not gone, ordered by tier and slot."""
+    """All servers of a deployment that are not gone, ordered by tier and slot.
+
+    Attributes:
+        servers: those that stay. Whoever asks for the deployment's servers means these.
+        leaving: those that a scale in has chosen. They run until they are let go of, but nobody is told of them any
+            more, and their slots are free: one may have the name of a server that stays.
+    """
 
     servers: tuple[Server, ...]
+    leaving: tuple[Server, ...] = ()
 
     def __iter__(self) -> Iterator[Server]:
         return iter(self.servers)
@@ -68,6 +77,15 @@ class Inventory:
         """The servers of one tier, by slot."""
         return tuple(server for server in self.servers if server.tier == tier)
 
+    def leaving_of_tier(self, tier: names.TierName) -> tuple[Server, ...]:
+        """The servers of one tier that leave, by slot."""
+        return tuple(server for server in self.leaving if server.tier == tier)
+
+    @property
+    def everything(self) -> tuple[Server, ...]:
+        """All of them, those that leave last."""
+        return (*self.servers, *self.leaving)
+
     def named(self, name: names.ServerName) -> Server | None:
-        """The server of that name, or None."""
+        """The server of that name that stays, or None."""
         return next((server for server in self.servers if server.name == name), None)

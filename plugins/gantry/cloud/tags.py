@@ -20,6 +20,10 @@ DEPLOYMENT = "gantry:deployment"
 TIER = "gantry:tier"
 SLOTS = "gantry:slots"
 HOST_KEY = "gantry:host-key"
+LEAVING = "gantry:leaving"
+"""Set on an instance that a scale in has chosen: it is let go of, and nobody is told of it any more."""
+WANTED = "gantry:wanted"
+"""How many servers the instance's tier was last scaled to. It goes with the tier's servers."""
 NAME = "Name"
 
 
@@ -35,12 +39,17 @@ class UnreadableTagsError(errors.GantryError):
 
 
 def of_batch(
-    definition: models.Definition, tier: names.TierName, slots: Sequence[names.Slot]
+    definition: models.Definition,
+    tier: names.TierName,
+    slots: Sequence[names.Slot],
+    scaled_to: int | None = None,
 ) -> list[TagTypeDef]:
     """The tags that a batch of new servers is started with.
 
-    Several servers of one call have one `Name`, until the handshake gives each its own.
+    Several servers of one call have one `Name`, until the handshake gives each its own. `scaled_to` is what the
+    tier's other servers remember.
     """
+    remembered = {} if scaled_to is None else {WANTED: str(scaled_to)}
     name = definition.name_of(tier, slots[0]) if len(slots) == 1 else f"{definition.deployment}-{tier}"
     return _listed(
         {
@@ -49,6 +58,7 @@ def of_batch(
             TIER: tier,
             SLOTS: " ".join(str(slot) for slot in slots),
             NAME: name,
+            **remembered,
         }
     )
 
@@ -93,6 +103,7 @@ def server(definition: models.Definition, instance: InstanceTypeDef) -> inventor
             f"it is number {index} of its batch, and its tag {SLOTS} ({tags[SLOTS]!r}) names no slot for it",
         )
     slot = names.Slot(int(slots[index]))
+    wanted = tags.get(WANTED, "")
     # Somebody may have taken the tier out of the definition while its servers run.
     is_known = tier in definition.tiers
     return inventory.Server(
@@ -109,4 +120,10 @@ def server(definition: models.Definition, instance: InstanceTypeDef) -> inventor
         host_key=tags.get(HOST_KEY),
         tagged_name=tags.get(NAME),
         reached_in_public=is_known and definition.launch_configuration_of(tier).ssh.address == "public",
+        wanted=int(wanted) if wanted.isdecimal() else None,
     )
+
+
+def is_leaving(instance: InstanceTypeDef) -> bool:
+    """Whether a scale in has chosen the instance."""
+    return LEAVING in read(instance)

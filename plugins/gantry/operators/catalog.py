@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gantry.operators import base, configuration_management, finish, scale_up, services, termination
+from gantry.operators import base, configuration_management, finish, scale_up, scaling, services, termination
 from gantry.plan import StepKind
 
 OPERATORS: dict[StepKind, type[base.StepOperator]] = {
@@ -18,6 +18,9 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.GRANT_ACCESS: services.GrantAccessOperator,
     StepKind.START_PROXY: services.StartProxyOperator,
     StepKind.FINISH_LAUNCH: finish.FinishLaunchOperator,
+    StepKind.CHOOSE_SERVERS: scaling.ChooseServersOperator,
+    StepKind.RELEASE_NODES: scaling.ReleaseNodesOperator,
+    StepKind.RETIRE_SERVERS: scaling.RetireServersOperator,
     StepKind.CONFIRM: termination.ConfirmOperator,
     StepKind.STOP_PROXY: termination.StopProxyOperator,
     StepKind.STOP_SERVICE: termination.StopServiceOperator,

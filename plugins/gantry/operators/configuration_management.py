@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow.sdk import Context
 
 from gantry import errors, names
@@ -10,6 +12,9 @@ from gantry.configuration_management import chef, chef_server, readers
 from gantry.definition import models
 from gantry.operators import base, connections, decisions, server_step
 from gantry.operators import run as runs
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
 
 
 class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
@@ -74,29 +79,34 @@ class CleanUpConfigurationManagementOperator(base.StepOperator):
         settings = run.definition.launch_configuration_of(run.tier).chef
         if settings is None:
             raise decisions.NoManagementError(run.tier)
-        instance = context["ti"]
-        last_try = instance.try_number > (instance.max_tries or 0)
-        skipped = self._clean_up(run, settings, last_try=last_try)
+        possible = possible_names(run.definition, run.tier)
+        skipped = clean_up(settings, possible, self.log, last_try=base.is_last_try(context))
         for line in skipped:
             self.log.warning("skipped: %s", line)
         return base.result(context, [], skipped=skipped)
 
-    def _clean_up(self, run: runs.Run, settings: models.Chef, *, last_try: bool) -> list[str]:
-        nodes = f"nodes and clients {run.definition.name_of(run.tier, 1)} …"
-        try:
-            credentials = connections.chef_credentials(settings)
-            if credentials.admin is None:
-                return [
-                    f"{nodes} stay on {credentials.url}: connection {settings.connection} has no admin key"
-                ]
-            found = chef.forget(credentials, possible_names(run.definition, run.tier))
-        except errors.GantryError as error:
-            # The servers are gone; a Chef server or a connection in trouble must not keep the termination from its end.
-            if error.passing and not last_try:
-                raise
-            return [f"{nodes} may still be on the Chef server: {str(error).splitlines()[0]}"]
-        self.log.info("removed from the Chef server: %s", ", ".join(found) or "nothing was there")
-        return []
+
+def clean_up(
+    settings: models.Chef, servers: tuple[names.ServerName, ...], log: Logger, *, last_try: bool
+) -> list[str]:
+    """Remove nodes and clients of servers that go from the Chef server; what was skipped.
+
+    Raises:
+        GantryError: a cause that may pass, unless this is the last try.
+    """
+    nodes = f"nodes and clients {servers[0]} …"
+    try:
+        credentials = connections.chef_credentials(settings)
+        if credentials.admin is None:
+            return [f"{nodes} stay on {credentials.url}: connection {settings.connection} has no admin key"]
+        found = chef.forget(credentials, servers)
+    except errors.GantryError as error:
+        # The servers go; a Chef server or a connection in trouble must not keep the run from its end.
+        if error.passing and not last_try:
+            raise
+        return [f"{nodes} may still be on the Chef server: {str(error).splitlines()[0]}"]
+    log.info("removed from the Chef server: %s", ", ".join(found) or "nothing was there")
+    return []
 
 
 def possible_names(definition: models.Definition, tier: names.TierName) -> tuple[names.ServerName, ...]:

@@ -166,6 +166,18 @@ def _balancer(run: runs.Run) -> names.BalancerName:
     return run.step.balancer
 
 
+def _release_nodes(run: runs.Run) -> drive.Decide:
+    """On a balancer: the nodes that leave, whether it says that it knows them or not."""
+    known = run.facts()
+    balancer = _balancer(run)
+    return lambda _, __: balancing.release_nodes(known, balancer)
+
+
+def _retire_servers(run: runs.Run) -> drive.Decide:
+    """Whatever is installed there is stopped."""
+    return lambda _, applied: work.stop_services(run.definition, run.tier, applied.marks)
+
+
 def _stop_service(run: runs.Run) -> drive.Decide:
     """Where it is installed."""
     service = run.definition.services[run.service]
@@ -190,6 +202,8 @@ DECISIONS: dict[StepKind, Decision] = {
     StepKind.CONFIGURE_REPLICANTS: Decision(_configure_replicants, _check),
     StepKind.GRANT_ACCESS: Decision(_grant_access),
     StepKind.START_PROXY: Decision(_start_proxy),
+    StepKind.RELEASE_NODES: Decision(_release_nodes),
+    StepKind.RETIRE_SERVERS: Decision(_retire_servers),
     StepKind.STOP_PROXY: Decision(_stop_proxy),
     StepKind.STOP_SERVICE: Decision(_stop_service),
 }
