@@ -184,7 +184,7 @@ def test_more_servers_come_by_the_clock(stage: Stage, visitors: Visitors) -> Non
     stage.redefine(SHOP, shop(clock))
     stage.reparse(DAG)
     begun = time.monotonic()
-    eventually(lambda: list(stage.api.runs(DAG)), "a scaling by the clock", 100)
+    eventually(lambda: len(list(stage.api.runs(DAG))) == 2, "a scaling by the clock", 100)
     print(f"the clock's run came after {time.monotonic() - begun:.0f} s")
     newest(stage).succeeds()
     print(f"and was over after {time.monotonic() - begun:.0f} s")
@@ -208,7 +208,7 @@ def test_who_leaves_is_let_go_of_first_and_a_failed_release_goes_on_when_it_is_c
     assert "stopProxy" in failed.stderr
     # Nobody has been cut off: it serves on, and may ask the database.
     assert len(nodes(stage)) == len(granted(stage)) == 4
-    seen = json.loads(gantry(environ, "status", SHOP, "--source", "both", "--json").stdout)
+    seen = json.loads(gantry(environ, "status", SHOP, "--from", "both", "--json").stdout)
     assert (seen["state"], seen["failed"]) == ("MAINTENANCE", True)
     assert any("application-4" in note and "leaves" in note for note in seen["notes"])
     before["proxy-1"].sh(f"rm {FAILING}")
