@@ -73,6 +73,18 @@ class NothingToScaleError(root.GantryError):
         )
 
 
+class CountError(root.GantryError):
+    """A number of servers that the definition does not allow."""
+
+    def __init__(self, option: str, tier: str, count: int, fewest: int, most: int) -> None:
+        self.tier = tier
+        self.count = count
+        super().__init__(
+            f"{option}: tier {tier!r} has at least {fewest} and at most {most} servers, and not {count}; "
+            f"choose a number within these limits, or change the definition"
+        )
+
+
 class ParameterError(root.GantryError):
     """The deployment's form has no such choice."""
 
@@ -161,11 +173,16 @@ def conf(
 
     Raises:
         ParameterError: there is no such tier or service.
+        CountError: the tier cannot have so many servers.
     """
     tiers = [each.removeprefix(_SERVERS) for each in params if each.startswith(_SERVERS)]
-    for tier in servers:
+    for tier, count in servers.items():
         if tier not in tiers:
             raise ParameterError(option, tier, "tier", tiers)
+        schema = (params[f"{_SERVERS}{tier}"] or {}).get("schema") or {}
+        fewest, most = schema.get("minimum", count), schema.get("maximum", count)
+        if not fewest <= count <= most:
+            raise CountError(option, tier, count, fewest, most)
     found: dict[str, Any] = {f"{_SERVERS}{tier}": count for tier, count in servers.items()}
     for key, wanted, what in (("redeploy", redeploy, "service"), ("converge", converge, "tier")):
         chosen = list(dict.fromkeys(wanted))

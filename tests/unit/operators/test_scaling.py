@@ -13,7 +13,7 @@ from tests.unit.agent.world import DEFINITION, World
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs
-from gantry.operators import run, scale_up, scaling
+from gantry.operators import configuration_management, leaving, run, scale_up, scaling, termination
 
 KNOWN = definition.loads(DEFINITION)
 APPLICATION = names.TierName("application")
@@ -32,6 +32,12 @@ class Cloud:
     def remember_wanted(self, servers: Sequence[inventory.Server], wanted: int) -> None:
         self.noted.append((f"wanted {wanted}", tuple(each.name for each in servers)))
 
+    def terminate(self, servers: Sequence[inventory.Server]) -> None:
+        self.noted.append(("terminated", tuple(each.name for each in servers)))
+
+    def ending(self, *_: object, **__: object) -> tuple[str, ...]:
+        return ()
+
     def let_leave(self, servers: Sequence[inventory.Server]) -> None:
         self.noted.append(("leaving", tuple(each.name for each in servers)))
 
@@ -42,27 +48,31 @@ def servers(*slots: int, **facts: Any) -> tuple[inventory.Server, ...]:
     return tuple(dataclasses.replace(world.server(each), **facts) for each in addresses)
 
 
-def choose(
-    found: inventory.Inventory, scaled_to: Mapping[str, int], *, by_clock: bool = False
-) -> list[tuple[str, tuple[str, ...]]]:
-    steps = plan.scale_plan(KNOWN)
-    cloud = Cloud(found)
-    trying = _Run(
+def trying(cloud: Cloud, steps: plan.Plan, step: str, **facts: Any) -> _Run:
+    """A try of a step."""
+    return _Run(
         definition=KNOWN,
         plan=steps,
-        step=steps.by_id["choose_servers"],
+        step=steps.by_id[step],
         id="run",
-        key=jobs.StepKey("abc.choose_servers", "0", "1"),
+        key=jobs.StepKey(f"abc.{step}", "0", "1"),
         wanted={},
         redeploy=frozenset(),
         converge=frozenset(),
         reason="",
-        scaled_to={names.TierName(tier): count for tier, count in scaled_to.items()},
-        by_clock=by_clock,
         told=cloud,
+        **facts,
     )
+
+
+def choose(
+    found: inventory.Inventory, scaled_to: Mapping[str, int], *, by_clock: bool = False
+) -> list[tuple[str, tuple[str, ...]]]:
+    cloud = Cloud(found)
+    counts = {names.TierName(tier): count for tier, count in scaled_to.items()}
+    at = trying(cloud, plan.scale_plan(KNOWN), "choose_servers", scaled_to=counts, by_clock=by_clock)
     operator = scaling.ChooseServersOperator(task_id="choose_servers")
-    operator.perform(cast("Any", {"ti": _Instance()}), trying)
+    operator.perform(cast("Any", {"ti": _Instance()}), at)
     return cloud.noted
 
 
@@ -83,6 +93,8 @@ class _Instance:
     """A task instance, as far as a report needs one."""
 
     start_date = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    try_number = 1
+    max_tries = 2
 
 
 def test_the_highest_slots_leave_and_those_that_stay_remember_how_many_they_are() -> None:
@@ -137,17 +149,72 @@ def test_a_server_that_was_lost_after_a_scaling_is_missing() -> None:
 
 
 def test_a_step_on_the_way_has_jobs_of_its_own() -> None:
-    steps = plan.launch_plan(KNOWN)
-    at = run.Run(
-        definition=KNOWN,
-        plan=steps,
-        step=steps.by_id["tier-application.scale_up"],
-        id="run",
-        key=jobs.StepKey("abc.tier-application.scale_up", "0", "1"),
-        wanted={},
-        redeploy=frozenset(),
-        converge=frozenset(),
-        reason="",
-    ).at(plan.retire_step(APPLICATION))
+    launching = trying(Cloud(inventory.Inventory(())), plan.launch_plan(KNOWN), "tier-application.scale_up")
+    at = launching.at(plan.retire_step(APPLICATION))
     assert at.key.step == "abc.tier-application.retire_servers"
     assert at.step.kind is plan.StepKind.RETIRE_SERVERS
+
+
+def test_balancers_let_go_only_where_somebody_leaves_and_only_those_that_can_know() -> None:
+    world = World(addresses={"proxy-1": "10.0.0.31", "proxy-2": "10.0.0.32", "proxy-3": "10.0.0.33"})
+    up, new, stopped = (world.server(each) for each in world.addresses)
+    proxies = (
+        dataclasses.replace(up, host_key="ssh-ed25519 AAAA"),
+        new,
+        dataclasses.replace(stopped, host_key="ssh-ed25519 BBBB", state=inventory.InstanceState.STOPPED),
+    )
+    assert released(inventory.Inventory((*servers(1, 2), *proxies))) == []
+    assert released(inventory.Inventory((*servers(1, 2), *proxies), servers(3))) == ["bookshop-proxy-1"]
+
+
+def released(found: inventory.Inventory) -> list[str]:
+    """The servers that a balancer's release works on."""
+    steps = plan.scale_plan(KNOWN)
+    at = trying(Cloud(found), steps, "balancer-front.release_nodes")
+    operator = scaling.ReleaseNodesOperator(task_id="release_nodes")
+    return [each.name for each in operator.targets(at)]
+
+
+def test_who_leaves_is_found_by_a_termination_too() -> None:
+    cloud = Cloud(inventory.Inventory(servers(1), servers(2)))
+    steps = plan.termination_plan(KNOWN)
+    at = trying(cloud, steps, "tier-application.terminate_servers")
+    termination.TerminateServersOperator(task_id="terminate").perform(cast("Any", {"ti": _Instance()}), at)
+    assert cloud.noted == [("terminated", ("bookshop-application-1", "bookshop-application-2"))]
+    with pytest.raises(termination.StillThereError, match="i-application-2"):
+        termination.FinishTerminationOperator(task_id="finish").perform(
+            cast("Any", {"ti": _Instance()}), trying(cloud, steps, "finish_termination")
+        )
+
+
+def test_who_leaves_is_terminated_and_nobody_else() -> None:
+    # Nothing can be stopped there: they have never shaken hands.
+    cloud = Cloud(inventory.Inventory(servers(1, 2), servers(3)))
+    at = trying(cloud, plan.scale_plan(KNOWN), "tier-application.retire_servers")
+    skipped = leaving.retire(
+        cast("Any", {"ti": _Instance()}), at, scaling.RetireServersOperator(task_id="retire").log
+    )
+    assert cloud.noted == [("terminated", ("bookshop-application-3",))]
+    assert ["bookshop-application-3" in each for each in skipped] == [True]
+
+
+def test_chef_forgets_who_leaves_but_not_who_has_the_name_by_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = DEFINITION.replace(
+        "ssh: {connection: bookshop_ssh}", "ssh: {connection: x}, chef: {connection: chef}"
+    )
+    forgotten: list[tuple[str, ...]] = []
+
+    def clean_up(_: object, servers: tuple[str, ...], *__: object, last_try: bool) -> list[str]:
+        assert not last_try
+        forgotten.append(servers)
+        return []
+
+    monkeypatch.setattr(configuration_management, "clean_up", clean_up)
+    known = definition.loads(text)
+    cloud = Cloud(inventory.Inventory(servers(1, 2, 3), servers(3, 4)))
+    at = dataclasses.replace(
+        trying(cloud, plan.scale_plan(known), "tier-application.retire_servers"), definition=known
+    )
+    leaving.retire(cast("Any", {"ti": _Instance()}), at, scaling.RetireServersOperator(task_id="retire").log)
+    assert forgotten == [("bookshop-application-4",)]
+    assert cloud.noted == [("terminated", ("bookshop-application-3", "bookshop-application-4"))]
