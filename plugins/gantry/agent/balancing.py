@@ -19,6 +19,8 @@ def start_proxy(
     nodes = known.addresses_of(balancer.service)
     prefix = f"proxy/{balanced}/"
     gone = [key.removeprefix(prefix) for key in marks if key.startswith(prefix)]
+    # Those too whose mark has been forgotten by a job that failed.
+    gone += known.leaving_addresses_of(balancer.service)
     leave = tuple(
         jobs.Job(f"leave-{address}", "stopProxy", (address,), timeout, unmark=(f"{prefix}{address}",))
         for address in sorted(set(gone) - set(nodes))

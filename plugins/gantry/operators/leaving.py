@@ -76,15 +76,17 @@ def balancers(run: runs.Run) -> list[ssh.Target]:
     """The servers of a release step's balancer that can know of the nodes which leave; none if no node leaves.
 
     Raises:
-        LostServerError: one of them does not run, and so nobody can say what it would send where.
+        NoAddressError: one of them runs, and cannot be reached.
     """
     tier = run.definition.services[run.service].tier
     if not run.inventory.leaving_of_tier(tier):
         return []
-    known = [each for each in run.inventory.of_tier(run.tier) if _can_know(each)]
-    return runs.targets(run.inventory, [each.name for each in known])
-
-
-def _can_know(server: inventory.Server) -> bool:
-    """Whether a server sends anything anywhere, now or when its tier is scaled up."""
-    return server.state is inventory.InstanceState.RUNNING and server.host_key is not None
+    # A new one knows nobody yet; one that is stopped lets go when `start_proxy` has its turn there.
+    return runs.targets(
+        run.inventory,
+        [
+            each.name
+            for each in run.inventory.of_tier(run.tier)
+            if each.state is inventory.InstanceState.RUNNING and each.host_key is not None
+        ],
+    )

@@ -16,6 +16,11 @@ FRONT = names.BalancerName("front")
 LEAVING = "10.0.0.22"
 
 
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
 def leaving(world: World) -> facts.Facts:
     """The deployment when application-2 has been chosen."""
     known = world.facts()
@@ -85,6 +90,7 @@ def test_services_are_stopped_before_what_they_depend_on(world: World) -> None:
     ]
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
+def test_a_balancer_that_was_away_lets_go_when_the_others_join(world: World) -> None:
+    found = balancing.start_proxy(leaving(world), FRONT, world.server("proxy-1"), {})
+    assert [job.call.split()[0] for job in found.jobs] == ["stopProxy", "startProxy"]
+    assert found.jobs[0].arguments == (LEAVING,)

@@ -161,7 +161,7 @@ class Definition(Model):
     )
     on_failure_callback: tuple[notices.Notifier, ...] = Field(
         default=(),
-        description="Who is told that a launch or a termination has failed.",
+        description="Who is told that a launch, a scaling or a termination has failed.",
         examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
     )
     cloud: Cloud = Field(description="Which cloud the servers run in.", examples=[{"region": "eu-central-1"}])
