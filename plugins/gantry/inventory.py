@@ -34,6 +34,7 @@ class Server:
             the definition has been given another `server_name` since.
         started_by: the digest of the run that started it, or None if nothing says so.
         reached_in_public: whether the control plane connects to its public address.
+        wanted: how many servers its tier was last scaled to, or None if it never was.
     """
 
     name: names.ServerName
@@ -50,6 +51,7 @@ class Server:
     tagged_name: str | None = None
     started_by: str | None = None
     reached_in_public: bool = False
+    wanted: int | None = None
 
     @property
     def ssh_address(self) -> str | None:
@@ -59,9 +61,16 @@ class Server:
 
 @dataclasses.dataclass(frozen=True)
 class Inventory:
-    """All servers of a deployment that are not gone, ordered by tier and slot."""
+    """All servers of a deployment that are not gone, ordered by tier and slot.
+
+    Attributes:
+        servers: those that stay. Whoever asks for the deployment's servers means these.
+        leaving: those that a scale in has chosen. They run until they are let go of, but nobody is told of them any
+            more, and their slots are free: one may have the name of a server that stays.
+    """
 
     servers: tuple[Server, ...]
+    leaving: tuple[Server, ...] = ()
 
     def __iter__(self) -> Iterator[Server]:
         return iter(self.servers)
@@ -70,6 +79,15 @@ class Inventory:
         """The servers of one tier, by slot."""
         return tuple(server for server in self.servers if server.tier == tier)
 
+    def leaving_of_tier(self, tier: names.TierName) -> tuple[Server, ...]:
+        """The servers of one tier that leave, by slot."""
+        return tuple(server for server in self.leaving if server.tier == tier)
+
+    @property
+    def everything(self) -> tuple[Server, ...]:
+        """All of them, those that leave last."""
+        return (*self.servers, *self.leaving)
+
     def named(self, name: names.ServerName) -> Server | None:
-        """The server of that name, or None."""
+        """The server of that name that stays, or None."""
         return next((server for server in self.servers if server.name == name), None)

@@ -50,6 +50,7 @@ class Operation(enum.StrEnum):
     """What can be done with a deployment as a whole. Each operation is a DAG."""
 
     LAUNCH = "launch"
+    SCALE = "scale"
     TERMINATE = "terminate"
 
 

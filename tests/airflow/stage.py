@@ -24,10 +24,11 @@ import asyncssh
 import docker
 from docker.models.containers import Container
 
-from gantry import local
+from gantry import local, names
 from gantry.configuration_management import chef_server
 from gantry.local import airflow_process, example
 from gantry.rest import client
+from gantry.rest.errors import NotFoundError
 
 T = TypeVar("T")
 
@@ -362,8 +363,11 @@ class Stage:
 
     def scrap(self, deployment: str) -> None:
         """Take a deployment's servers away without ceremony, at the end of a test."""
-        for dag in (deployment, f"{deployment}.terminate"):
-            self.api.call("PATCH", f"/dags/{dag}", json={"is_paused": True})
+        for operation in names.Operation:
+            # Not every deployment has all of them.
+            with contextlib.suppress(NotFoundError):
+                dag = names.dag_id(deployment, operation)
+                self.api.call("PATCH", f"/dags/{dag}", json={"is_paused": True})
         ids = [each["InstanceId"] for each in self.instances(deployment)]
         if ids:
             self.cloud.client("ec2").terminate_instances(InstanceIds=ids)

@@ -19,6 +19,8 @@ def start_proxy(
     nodes = known.addresses_of(balancer.service)
     prefix = f"proxy/{balanced}/"
     gone = [key.removeprefix(prefix) for key in marks if key.startswith(prefix)]
+    # Those too whose mark has been forgotten by a job that failed.
+    gone += known.leaving_addresses_of(balancer.service)
     leave = tuple(
         jobs.Job(f"leave-{address}", "stopProxy", (address,), timeout, unmark=(f"{prefix}{address}",))
         for address in sorted(set(gone) - set(nodes))
@@ -70,6 +72,39 @@ def stop_proxy(definition: models.Definition, name: names.BalancerName, marks: w
             if key.startswith(prefix)
         ),
     )
+
+
+def release_nodes(known: facts.Facts, name: names.BalancerName) -> drive.Work:
+    """Let go of the servers that leave, and wait until what is under way there is finished.
+
+    Each time anew, whatever marks say: a balancer that failed in the middle of it has forgotten its mark already, and
+    may send to the node all the same.
+    """
+    definition = known.definition
+    balancer = definition.load_balancers[name]
+    balanced = facts.balanced_as(definition, balancer)
+    patience = definition.timeouts.drain.total_seconds()
+    calls: list[jobs.Job] = []
+    for each in known.leaving_addresses_of(balancer.service):
+        leave = jobs.Job(
+            f"leave-{each}",
+            "stopProxy",
+            (each,),
+            definition.timeouts.stop.total_seconds(),
+            unmark=(f"proxy/{balanced}/{each}",),
+        )
+        drained = jobs.Job(
+            f"drain-{balanced}-{each}",
+            "awaitDrained",
+            (each, str(definition.port_behind(balancer).port), str(int(patience))),
+            patience + _DRAIN_SLACK,
+        )
+        calls += (leave, drained)
+    return drive.Work((), tuple(calls))
+
+
+_DRAIN_SLACK = 30.0
+"""Seconds that `awaitDrained` gets beyond its own time, to say what it last saw."""
 
 
 def balancer_config(definition: models.Definition, balancer: models.LoadBalancer) -> str:

@@ -131,12 +131,38 @@ class Facts:
         dependent: names.ServiceName,
     ) -> bytes:
         """What `grantDatabaseAccess` is told: the account to open, for exactly the dependent's addresses."""
+        return self._access_file(name, datasource, server, dependent, self.addresses_of(dependent))
+
+    def revoke_file(
+        self,
+        name: names.ServiceName,
+        datasource: names.DatasourceName,
+        server: inventory.Server,
+        dependent: names.ServiceName,
+    ) -> bytes | None:
+        """What `revokeDatabaseAccess` is told: the account to close for the dependent's servers that leave.
+
+        None where none leaves: without addresses it would be closed for everybody. An address that a server has
+        which stays is not among them.
+        """
+        staying = self.addresses_of(dependent)
+        leaving = tuple(each for each in self.leaving_addresses_of(dependent) if each not in staying)
+        return self._access_file(name, datasource, server, dependent, leaving) if leaving else None
+
+    def _access_file(
+        self,
+        name: names.ServiceName,
+        datasource: names.DatasourceName,
+        server: inventory.Server,
+        dependent: names.ServiceName,
+        who: tuple[str, ...],
+    ) -> bytes:
         account = self.accounts[name, datasource]
         more = {
             "user": account.user,
             "password": account.password,
             "grantee": dependent,
-            "addresses": ",".join(self.addresses_of(dependent)),
+            "addresses": ",".join(who),
         }
         return config_file.render(self._of_datasource(name, datasource, server, more))
 
@@ -195,6 +221,11 @@ class Facts:
     def addresses_of(self, name: names.ServiceName) -> tuple[str, ...]:
         """The addresses of all servers that a service runs on, by slot."""
         return addresses.of_service(self.definition, self.servers, name)
+
+    def leaving_addresses_of(self, name: names.ServiceName) -> tuple[str, ...]:
+        """The addresses of a service's servers that leave, by slot. What has none yet, nobody was told of."""
+        leaving = self.servers.leaving_of_tier(self.definition.services[name].tier)
+        return tuple(each.private_address for each in leaving if each.private_address is not None)
 
     def primary_address_of(self, name: names.ServiceName) -> str:
         """The address of a replicated service's master. Raises MissingMasterError, MissingAddressError."""

@@ -7,6 +7,7 @@ facts are a new job, and the same ones are not applied twice.
 from __future__ import annotations
 
 import dataclasses
+import graphlib
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 
@@ -228,9 +229,37 @@ def grant_access(
         if dependency.service != name or dependency.datasource is None:
             continue
         content = known.grant_file(name, dependency.datasource, server, dependent)
-        grant = _grant(known, service, f"{dependent}.{dependency.datasource}", content, marks)
-        found = Work((*found.files, *grant.files), (*found.jobs, *grant.jobs))
+        what = f"{dependent}.{dependency.datasource}"
+        grant = _grant(known, service, what, content, marks)
+        closing = known.revoke_file(name, dependency.datasource, server, dependent)
+        revoke = Work() if closing is None else _revoke(known, service, what, closing, marks, granted=grant)
+        found = Work((*found.files, *grant.files, *revoke.files), (*found.jobs, *grant.jobs, *revoke.jobs))
     return found
+
+
+def _revoke(
+    known: facts.Facts, service: models.Service, what: str, content: bytes, marks: Marks, granted: Work
+) -> Work:
+    """Hand a file to `revokeDatabaseAccess`, unless it was handed to it after the last grant.
+
+    A grant is for exactly the addresses in its file, and yet an archive may only ever add to what there is.
+    """
+    digest = config_file.digest(content)
+    key = f"{service.id}/revoke.{what}"
+    if marks.get(key) == digest and not granted.jobs:
+        return Work()
+    name = f"revoke-{service.id}-{what.replace('.', '-')}-{short(digest)}"
+    path = f"{session.TEMPORARY}/{name}.cfg"
+    job = jobs.Job(
+        name,
+        "revokeDatabaseAccess",
+        (service.id, path),
+        known.definition.timeouts.grant_access.total_seconds(),
+        remove=(path,),
+        mark=(key, digest),
+        unmark=(key,),
+    )
+    return Work((session.RemoteFile(path, content),), (job,))
 
 
 def _grant(known: facts.Facts, service: models.Service, what: str, content: bytes, marks: Marks) -> Work:
@@ -260,6 +289,17 @@ def stop_service(definition: models.Definition, service: models.Service, marks: 
     timeout = definition.timeouts.stop.total_seconds()
     job = jobs.Job(f"stop-{service.id}", "stopService", (service.id,), timeout, unmark=(_applied(service),))
     return Work((), (job,))
+
+
+def stop_services(definition: models.Definition, tier: names.TierName, marks: Marks) -> Work:
+    """Stop all services of a tier, those that others depend on last."""
+    services = definition.services_of(tier)
+    needs = {name: [each.service for each in service.depends_on] for name, service in services.items()}
+    ordered = [name for name in graphlib.TopologicalSorter(needs).static_order() if name in services]
+    calls = [
+        job for name in reversed(ordered) for job in stop_service(definition, services[name], marks).jobs
+    ]
+    return Work((), tuple(calls))
 
 
 def service_config(service: models.Service) -> str:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "schema": "gantry.cli.schema",
     "archive": "gantry.cli.archive",
     "launch": "gantry.cli.launch",
+    "scale": "gantry.cli.scale",
     "terminate": "gantry.cli.terminate",
     "status": "gantry.cli.status",
     "logs": "gantry.cli.logs",

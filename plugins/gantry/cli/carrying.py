@@ -129,7 +129,7 @@ def _triggered(api: client.Api, run: client.Run, waiting: Waiting) -> None:
             {"dag": run.dag, "run": run.id, "run_state": run.state, "url": api.link(run.dag, run.id)}
         )
         return
-    name = run.dag.removesuffix(".terminate")
+    name, _, _ = run.dag.partition(".")
     console.say(f"triggered run {run.id} of {run.dag}: {api.link(run.dag, run.id)}")
     console.say(f"to see it: gantry status {name} --watch")
 

@@ -65,7 +65,7 @@ class Moment:
     @property
     def is_termination(self) -> bool:
         """Whether the run takes the deployment down."""
-        return self.run.dag != self.deployment
+        return self.run.dag == names.dag_id(self.deployment, names.Operation.TERMINATE)
 
     @property
     def arrived(self) -> bool:
@@ -238,7 +238,9 @@ def view(instance: client.Instance) -> states.TaskView:
 
 def run_view(run: client.Run, deployment: str, tasks: Iterable[states.TaskView]) -> states.RunView:
     """A run of a deployment, as its history is made of."""
-    kind = states.RunKind.LAUNCH if run.dag == deployment else states.RunKind.TERMINATION
+    is_termination = run.dag == names.dag_id(deployment, names.Operation.TERMINATE)
+    # A scaling goes through a launch's steps, and ends as one.
+    kind = states.RunKind.TERMINATION if is_termination else states.RunKind.LAUNCH
     farthest: dict[str, states.TaskState] = {}
     for each in tasks:
         # Whether anything of a task has begun, and whether its only instance has succeeded, is what is asked of this.

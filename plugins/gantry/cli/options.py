@@ -21,8 +21,8 @@ def _each_is_set(values: list[str] | None) -> list[str] | None:
     return values
 
 
-def _each_is_a_count(values: list[str] | None) -> list[str] | None:
-    """Refuse `--servers` without a number, as above."""
+def each_is_a_count(values: list[str] | None) -> list[str] | None:
+    """Refuse a tier without a number, as above."""
     counts(values)
     return values
 
@@ -89,7 +89,7 @@ Servers = Annotated[
     typer.Option(
         metavar="TIER=N",
         help="So many servers of a tier at least, within the definition's limits. Repeatable.",
-        callback=_each_is_a_count,
+        callback=each_is_a_count,
         show_default=False,
         rich_help_panel=FORM,
     ),
@@ -129,7 +129,7 @@ def variables(settings: Iterable[str] | None) -> dict[str, str]:
 
 
 def counts(servers: Iterable[str] | None) -> dict[str, int]:
-    """What `--servers` said, by tier. The last of a tier counts.
+    """What `TIER=N` said, by tier. The last of a tier counts.
 
     Raises:
         typer.BadParameter: one is not `TIER=N`.
@@ -138,6 +138,6 @@ def counts(servers: Iterable[str] | None) -> dict[str, int]:
     for each in servers or ():
         tier, _, count = each.partition("=")
         if not tier or not count.isdecimal():
-            raise typer.BadParameter(f"{each!r} is not TIER=N, such as web=3", param_hint="--servers")
+            raise typer.BadParameter(f"{each!r} is not TIER=N, such as web=3", param_hint="TIER=N")
         found[tier] = int(count)
     return found

@@ -77,7 +77,8 @@ def agent_log(
         ServerError, ConnectionFactError, UnknownConnectionError: it cannot be reached, or not without a key.
     """
     found = find(definition)
-    known = {each.name: each for each in found}
+    # Who leaves can be looked at too, unless its name is another one's by now.
+    known = {each.name: each for each in (*found.leaving, *found.servers)}
     name = names.ServerName(wanted if wanted in known else f"{definition.deployment}-{wanted}")
     server = known.get(name)
     if server is None:

@@ -111,7 +111,7 @@ def of_airflow(
     dag = deployments.find(api, name)
     newest = next(history.runs(api, name), None)
     past = list(_relevant(history.past(api, name, history.runs(api, name))))
-    notes = tuple(_notes(dag, newest, past))
+    notes = (*_notes(dag, newest, past), *_leaving(found))
     if not past:
         standing = status.standing(())
         return Standing(name, "airflow", standing.state.value, notes=notes)
@@ -122,11 +122,7 @@ def of_airflow(
         return Standing(
             name, "airflow", standing.state.value, standing.failed, run=run, link=link, notes=notes
         )
-    steps = (
-        plan.launch_plan(known)
-        if run.dag == names.dag_id(name, names.Operation.LAUNCH)
-        else plan.termination_plan(known)
-    )
+    steps = plan.plan_of(known, run.dag)
     tasks = [moments.view(each) for each in api.instances(run.dag, run.id)]
     seen = status.deployment_status(
         steps,
@@ -159,12 +155,13 @@ def of_cloud(known: models.Definition, found: inventory.Inventory) -> Standing:
     lines = tuple(ServerLine(each.name, each.tier, each, None, {}) for each in found)
     strange = sorted({each.tier for each in found} - set(known.tiers))
     notes = [f"the definition has no tier {tier!r}, and yet there are servers of it" for tier in strange]
-    if found.servers:
+    notes += _leaving(found)
+    if found.everything:
         notes.append("the cloud's tags do not tell what the services do; Airflow knows")
     return Standing(
         known.deployment,
         "cloud",
-        None if found.servers else plan.DeploymentState.STOPPED.value,
+        None if found.everything else plan.DeploymentState.STOPPED.value,
         tiers=tiers,
         servers=lines,
         notes=tuple(notes),
@@ -208,6 +205,11 @@ def _notes(dag: client.Dag, newest: client.Run | None, past: list[history.Past])
         yield "its DAG is paused"
     if newest is None:
         yield "it was never launched"
+
+
+def _leaving(found: inventory.Inventory | None) -> Iterator[str]:
+    for each in () if found is None else found.leaving:
+        yield f"{each.name} ({each.instance_id}) leaves: a scale in has chosen it"
 
 
 def _server_lines(

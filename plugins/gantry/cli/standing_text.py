@@ -103,8 +103,12 @@ def _server_table(servers: tuple[standing.ServerLine, ...]) -> Table:
     return drawn
 
 
+_KINDS = {"terminate": "termination", "scale": "scaling"}
+"""What people call a run, by what its DAG's name has after the deployment's."""
+
+
 def _run_text(run: client.Run) -> Text:
-    kind = "termination" if run.dag.endswith(".terminate") else "launch"
+    kind = _KINDS.get(run.dag.partition(".")[2], "launch")
     text = Text(f"  last {kind}: {run.state}", "")
     if run.started:
         text.append(f", began {_clock(run.started)}")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gantry import names
 from gantry.cli import carrying, console, definitions, groups, options, reach
 
 if TYPE_CHECKING:
@@ -127,10 +126,7 @@ def _watch(name: str, definition: reach.Definition, airflow: reach.Airflow, wait
     if run is None:
         console.complain(f"Nothing is going on with {name}.")
         return console.SUCCESS
-    steps = None
-    if known is not None:
-        is_launch = run.dag == names.dag_id(name, names.Operation.LAUNCH)
-        steps = plan.launch_plan(known) if is_launch else plan.termination_plan(known)
+    steps = None if known is None else plan.plan_of(known, run.dag)
     before = history.was_running(api, name, run)
     return carrying.follow(api, name, run, steps, waiting, previously_running=before)
 

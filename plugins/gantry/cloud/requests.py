@@ -50,12 +50,11 @@ def run_instances(
     image_id: str,
     boot: str,
     token: str,
-    run: str,
+    origin: tags.Origin,
 ) -> RunInstancesRequestTypeDef:
     """The request that starts the servers of some slots of a tier.
 
-    The slots are those of one call, as `calls` has them; `boot` is the user data, `token` EC2's idempotency token;
-    `run` is the id of the run that starts them.
+    The slots are those of one call, as `calls` has them; `boot` is the user data, `token` EC2's idempotency token.
     """
     launch = definition.launch_configuration_of(tier)
     request: RunInstancesRequestTypeDef = {
@@ -66,7 +65,7 @@ def run_instances(
         "ClientToken": token,
         "UserData": boot,
         "TagSpecifications": [
-            {"ResourceType": "instance", "Tags": tags.of_batch(definition, tier, slots, run)},
+            {"ResourceType": "instance", "Tags": tags.of_batch(definition, tier, slots, origin)},
             {"ResourceType": "volume", "Tags": tags.of_volumes(definition, tier)},
         ],
     }

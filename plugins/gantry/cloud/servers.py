@@ -128,6 +128,11 @@ def intend(known: Sequence[inventory.Server], wanted: int) -> Intention:
     )
 
 
+def scaled_to(known: Sequence[inventory.Server]) -> int | None:
+    """How many servers a tier was last scaled to, as its servers remember; None if it never was."""
+    return max((each.wanted for each in known if each.wanted is not None), default=None)
+
+
 def is_misnamed(server: inventory.Server) -> bool:
     """Whether the cloud shows another name than the definition gives. A new server is named by its handshake."""
     return server.host_key is not None and server.tagged_name != server.name
@@ -156,13 +161,17 @@ class Servers:
             TwoServersOneSlotError: the tags contradict each other.
         """
         found = sorted(
-            (tags.server(self._definition, each) for each in self._instances(_ALIVE)),
-            key=lambda each: (each.tier, each.slot),
+            (
+                (tags.server(self._definition, each), tags.is_leaving(each))
+                for each in self._instances(_ALIVE)
+            ),
+            key=lambda each: (each[0].tier, each[0].slot),
         )
-        for first, second in itertools.pairwise(found):
+        staying = tuple(server for server, leaves in found if not leaves)
+        for first, second in itertools.pairwise(staying):
             if (first.tier, first.slot) == (second.tier, second.slot):
                 raise TwoServersOneSlotError(first.name, (first.instance_id, second.instance_id))
-        return inventory.Inventory(tuple(found))
+        return inventory.Inventory(staying, tuple(server for server, leaves in found if leaves))
 
     def scale_up(
         self, tier: names.TierName, wanted: int, authorized_key: str, user: str, run: str
@@ -186,7 +195,7 @@ class Servers:
         started = tuple(
             server
             for batch in requests.calls(launch.network, missing)
-            for server in self._start(tier, batch, boot, run)
+            for server in self._start(tier, batch, boot, run, scaled_to(known))
         )
         return Scaling(
             tier=tier,
@@ -222,9 +231,8 @@ class Servers:
             )
 
     def started_by(self, run: str) -> tuple[inventory.Server, ...]:
-        """The servers that a run has started and that are not gone."""
-        digest = tags.run_digest(run)
-        return tuple(each for each in self.find() if each.started_by == digest)
+        """The servers that a run has started and that are not gone. `run` is its digest."""
+        return tuple(each for each in self.find() if each.started_by == run)
 
     def terminate(self, servers: Sequence[inventory.Server]) -> None:
         """Terminate servers. Those that are gone already are no error."""
@@ -233,12 +241,27 @@ class Servers:
             with worded("terminating servers", self._connection):
                 self._ec2.terminate_instances(InstanceIds=batch)
 
-    def ending(self, tier: names.TierName) -> tuple[str, ...]:
-        """The ids of a tier's instances that are not terminated yet, in whatever state."""
+    def ending(self, tier: names.TierName, *, only_leaving: bool = False) -> tuple[str, ...]:
+        """The ids of a tier's instances that are not terminated yet, in whatever state; or of those that leave."""
         states = (*_ALIVE, inventory.InstanceState.SHUTTING_DOWN)
         return tuple(
-            each["InstanceId"] for each in self._instances(states) if tags.read(each).get(tags.TIER) == tier
+            each["InstanceId"]
+            for each in self._instances(states)
+            if tags.read(each).get(tags.TIER) == tier and (tags.is_leaving(each) or not only_leaving)
         )
+
+    def let_leave(self, servers: Sequence[inventory.Server]) -> None:
+        """Note on servers that they leave. Nothing else happens to them yet."""
+        self._tag(servers, tags.LEAVING, "yes", f"choosing {', '.join(each.name for each in servers)}")
+
+    def remember_wanted(self, servers: Sequence[inventory.Server], wanted: int) -> None:
+        """Note on a tier's servers how many there shall be, for every launch that comes."""
+        self._tag(servers, tags.WANTED, str(wanted), f"noting that {wanted} servers are wanted")
+
+    def _tag(self, servers: Sequence[inventory.Server], key: str, value: str, what: str) -> None:
+        for batch in requests.batches([each.instance_id for each in servers]):
+            with worded(what, self._connection):
+                self._ec2.create_tags(Resources=batch, Tags=[{"Key": key, "Value": value}])
 
     def _instances(self, states: Iterable[inventory.InstanceState]) -> Iterator[InstanceTypeDef]:
         filters: list[FilterTypeDef] = [
@@ -281,7 +304,7 @@ class Servers:
             )
 
     def _start(
-        self, tier: names.TierName, slots: list[names.Slot], boot: str, run: str
+        self, tier: names.TierName, slots: list[names.Slot], boot: str, run: str, remembered: int | None
     ) -> tuple[inventory.Server, ...]:
         launch = self._definition.launch_configuration_of(tier)
         server_names = [self._definition.name_of(tier, slot) for slot in slots]
@@ -300,7 +323,7 @@ class Servers:
             image_id=self.image_id(launch.image),
             boot=boot,
             token=self._token(tier, slots, run),
-            run=run,
+            origin=tags.Origin(run, remembered),
         )
         with worded(f"starting {', '.join(server_names)} from {launch.image}", self._connection):
             answer = self._ec2.run_instances(**request)

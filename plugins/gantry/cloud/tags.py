@@ -7,7 +7,7 @@ instance is therefore found, slot and all, from the moment it exists, even if no
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,10 @@ SLOTS = "gantry:slots"
 HOST_KEY = "gantry:host-key"
 RUN = "gantry:run"
 """A digest of the run that started the server: a run's own id may hold what EC2 takes in no tag."""
+LEAVING = "gantry:leaving"
+"""Set on an instance that a scale in has chosen: it is let go of, and nobody is told of it any more."""
+WANTED = "gantry:wanted"
+"""How many servers the instance's tier was last scaled to. It goes with the tier's servers."""
 NAME = "Name"
 
 
@@ -37,13 +41,30 @@ class UnreadableTagsError(errors.GantryError):
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where new servers come from.
+
+    Attributes:
+        run: the digest of the run that starts them.
+        scaled_to: the number that their tier was last scaled to, as its other servers remember it, or None.
+    """
+
+    run: str
+    scaled_to: int | None = None
+
+
 def of_batch(
-    definition: models.Definition, tier: names.TierName, slots: Sequence[names.Slot], run: str
+    definition: models.Definition,
+    tier: names.TierName,
+    slots: Sequence[names.Slot],
+    origin: Origin,
 ) -> list[TagTypeDef]:
     """The tags that a batch of new servers is started with.
 
     Several servers of one call have one `Name`, until the handshake gives each its own.
     """
+    remembered = {} if origin.scaled_to is None else {WANTED: str(origin.scaled_to)}
     name = definition.name_of(tier, slots[0]) if len(slots) == 1 else f"{definition.deployment}-{tier}"
     return _listed(
         {
@@ -51,15 +72,11 @@ def of_batch(
             DEPLOYMENT: definition.deployment,
             TIER: tier,
             SLOTS: " ".join(str(slot) for slot in slots),
-            RUN: run_digest(run),
+            RUN: origin.run,
             NAME: name,
+            **remembered,
         }
     )
-
-
-def run_digest(run: str) -> str:
-    """How the tag `gantry:run` names a run."""
-    return hashlib.sha256(run.encode()).hexdigest()[:16]
 
 
 def of_volumes(definition: models.Definition, tier: names.TierName) -> list[TagTypeDef]:
@@ -102,6 +119,7 @@ def server(definition: models.Definition, instance: InstanceTypeDef) -> inventor
             f"it is number {index} of its batch, and its tag {SLOTS} ({tags[SLOTS]!r}) names no slot for it",
         )
     slot = names.Slot(int(slots[index]))
+    wanted = tags.get(WANTED, "")
     # Somebody may have taken the tier out of the definition while its servers run.
     is_known = tier in definition.tiers
     return inventory.Server(
@@ -119,4 +137,10 @@ def server(definition: models.Definition, instance: InstanceTypeDef) -> inventor
         tagged_name=tags.get(NAME),
         started_by=tags.get(RUN),
         reached_in_public=is_known and definition.launch_configuration_of(tier).ssh.address == "public",
+        wanted=int(wanted) if wanted.isdecimal() else None,
     )
+
+
+def is_leaving(instance: InstanceTypeDef) -> bool:
+    """Whether a scale in has chosen the instance."""
+    return LEAVING in read(instance)

@@ -17,6 +17,7 @@ from airflow.sdk import (
     Asset,
     BaseOperator,
     CronTriggerTimetable,
+    MultipleCronTriggerTimetable,
     TaskGroup,
     TriggerRule,
     get_parsing_context,
@@ -29,7 +30,18 @@ from gantry.dag import docs, params, people
 from gantry.definition import models
 from gantry.operators import catalog
 from gantry.operators import run as runs
-from gantry.plan import Group, GroupKind, Plan, Step, StepKind, group_id, launch_plan, termination_plan
+from gantry.plan import (
+    Group,
+    GroupKind,
+    Plan,
+    Step,
+    StepKind,
+    group_id,
+    launch_plan,
+    scalable,
+    scale_plan,
+    termination_plan,
+)
 from gantry.plan.steps import AFTER_EVERY_SERVER, BEFORE_ANY_SERVER, step_id
 
 _NO_DATE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -71,6 +83,7 @@ def deployment_dags(
         build(definition)
         for operation, build in _BUILDERS.items()
         if wanted in (None, names.dag_id(definition.deployment, operation))
+        and (operation is not names.Operation.SCALE or scalable(definition))
     )
 
 
@@ -88,6 +101,24 @@ def launch_dag(definition: models.Definition) -> DAG:
         params=params.launch_params(definition),
         tags=["gantry", "launch", *definition.tags],
         **people.time_limits(definition),
+    )
+    with dag:
+        _fill(plan, definition)
+    return dag
+
+
+def scale_dag(definition: models.Definition) -> DAG:
+    """The DAG that makes tiers larger and smaller, by hand and by the definition's clock."""
+    plan = scale_plan(definition)
+    dag = _dag(
+        definition,
+        plan,
+        dag_id=names.dag_id(definition.deployment, names.Operation.SCALE),
+        description=f"Scale the deployment {definition.deployment}",
+        schedule=_clock(definition),
+        doc_md=docs.scale_page(definition, plan),
+        params=params.scale_params(definition),
+        tags=["gantry", "scale", *definition.tags],
     )
     with dag:
         _fill(plan, definition)
@@ -114,6 +145,7 @@ def termination_dag(definition: models.Definition) -> DAG:
 
 _BUILDERS = {
     names.Operation.LAUNCH: launch_dag,
+    names.Operation.SCALE: scale_dag,
     names.Operation.TERMINATE: termination_dag,
 }
 
@@ -150,10 +182,19 @@ def _schedule(definition: models.Definition) -> CronTriggerTimetable | str | Non
     return CronTriggerTimetable(definition.schedule, timezone=definition.timezone)
 
 
+def _clock(definition: models.Definition) -> MultipleCronTriggerTimetable | None:
+    """The times of all entries; which of them a run is for, the run looks up."""
+    times = dict.fromkeys(entry.schedule for entry in definition.scaling)
+    return MultipleCronTriggerTimetable(*times, timezone=definition.timezone) if times else None
+
+
 def _fill(plan: Plan, definition: models.Definition) -> None:
     """Make the tasks, group by group, and then the edges."""
     tasks: dict[str, BaseOperator] = {}
-    groups = dict.fromkeys(step.group for step in plan)
+    # Tiers first: what is dealt to servers hangs on the task that deals them.
+    groups = sorted(
+        dict.fromkeys(step.group for step in plan), key=lambda each: each.kind is not GroupKind.TIER
+    )
     for group in groups:
         steps = [step for step in plan if step.group == group]
         if group.kind is GroupKind.DEPLOYMENT:

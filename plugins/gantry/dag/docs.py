@@ -7,7 +7,7 @@ import importlib.resources
 import jinja2
 
 from gantry.definition import models
-from gantry.plan import Plan
+from gantry.plan import Plan, scalable
 
 
 def _template(name: str) -> jinja2.Template:
@@ -18,12 +18,18 @@ def _template(name: str) -> jinja2.Template:
 
 # Compiling them takes longer than building a DAG. Done at import, it is done before a task's process is forked.
 _LAUNCH = _template("launch.md.jinja")
+_SCALE = _template("scale.md.jinja")
 _TERMINATION = _template("terminate.md.jinja")
 
 
 def launch_page(definition: models.Definition, plan: Plan) -> str:
     """Markdown with a Mermaid picture of tiers, services, dependencies and load balancers."""
     return _LAUNCH.render(definition=definition, plan=plan)
+
+
+def scale_page(definition: models.Definition, plan: Plan) -> str:
+    """Markdown that says what can be scaled, by whom, and what happens then."""
+    return _SCALE.render(definition=definition, plan=plan, scalable=scalable(definition))
 
 
 def termination_page(definition: models.Definition, plan: Plan) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from gantry.definition import models
+from gantry.plan import scalable
 
 
 def launch_params(definition: models.Definition) -> dict[str, Any]:
@@ -52,14 +53,33 @@ def launch_params(definition: models.Definition) -> dict[str, Any]:
             ),
             section="Services",
         )
-    params["reason"] = Param(
-        "",
-        type="string",
-        maxLength=500,
-        title="Reason",
-        description="Why this launch? It is kept in the run's record.",
-        section="Record",
-    )
+    params["reason"] = _reason("Why this launch? It is kept in the run's record.")
+    return params
+
+
+def _reason(description: str) -> Param:
+    return Param("", type="string", maxLength=500, title="Reason", description=description, section="Record")
+
+
+def scale_params(definition: models.Definition) -> dict[str, Any]:
+    """The form of a scaling: a number for each tier that can have several; empty leaves it as it is."""
+    params: dict[str, Any] = {
+        f"servers_{name}": Param(
+            None,
+            type=["null", "integer"],
+            minimum=definition.tiers[name].servers.min,
+            maximum=definition.tiers[name].servers.max,
+            title=f"Servers of tier {name}",
+            description=(
+                f"How many servers the tier shall have ({definition.tiers[name].servers.min} to "
+                f"{definition.tiers[name].servers.max}). Of more, those of the highest slots are terminated. "
+                "Leave empty to leave the tier as it is."
+            ),
+            section="Tiers",
+        )
+        for name in scalable(definition)
+    }
+    params["reason"] = _reason("Why? It is kept in the run's record.")
     return params
 
 
@@ -88,7 +108,5 @@ def termination_params(definition: models.Definition) -> dict[str, Any]:
             ),
             section="Confirmation",
         ),
-        "reason": Param(
-            "", type="string", maxLength=500, title="Reason", description="Why?", section="Record"
-        ),
+        "reason": _reason("Why?"),
     }

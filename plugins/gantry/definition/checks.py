@@ -20,6 +20,7 @@ def findings(definition: models.Definition) -> Iterator[Finding]:
     """Everything that is wrong between the parts of a definition."""
     yield from server_checks.findings(definition)
     yield from _tiers(definition)
+    yield from _scaling(definition)
     yield from _services(definition)
     yield from _load_balancers(definition)
     yield from _templates(definition)
@@ -54,6 +55,17 @@ def _tiers(definition: models.Definition) -> Iterator[Finding]:
     for name, tier in definition.tiers.items():
         if tier.launch_configuration in definition.launch_configurations:
             yield from _configuration_management(definition, name, tier)
+
+
+def _scaling(definition: models.Definition) -> Iterator[Finding]:
+    for index, entry in enumerate(definition.scaling):
+        for tier, count in entry.servers.items():
+            place = ("scaling", index, "servers", tier)
+            if tier not in definition.tiers:
+                continue
+            limits = definition.tiers[tier].servers
+            if not limits.min <= count <= limits.max:
+                yield place, f"tier {tier!r} has {limits.min} to {limits.max} servers, and not {count}"
 
 
 def _configuration_management(

@@ -46,6 +46,7 @@ def findings(data: source.Data, *, guarded: bool = False) -> Iterator[Finding]:
             found = entry.get(key)
             if isinstance(found, str) and found.strip() not in (known or ()):
                 yield (section, name, key), unknown(kind, found, known or ())
+    yield from _scaling(data, guarded=guarded)
     services = dict(_entries(data, "services"))
     for name, entry in services.items():
         needed = entry.get("depends_on")
@@ -53,6 +54,19 @@ def findings(data: source.Data, *, guarded: bool = False) -> Iterator[Finding]:
             message = _dependency(each, services, guarded=guarded) if isinstance(each, str) else None
             if message is not None:
                 yield ("services", name, "depends_on", index), message
+
+
+def _scaling(data: source.Data, *, guarded: bool) -> Iterator[Finding]:
+    """The tiers that the clock names."""
+    known = _names(data, "tiers")
+    written = data.get("scaling") if isinstance(data, dict) else None
+    if known is None and guarded:
+        return
+    for index, entry in enumerate(written if isinstance(written, list) else ()):
+        found = entry.get("servers") if isinstance(entry, dict) else None
+        for tier in found if isinstance(found, dict) else ():
+            if tier.strip() not in (known or ()):
+                yield ("scaling", index, "servers", tier), unknown("tier", tier, known or ())
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

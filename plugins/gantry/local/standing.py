@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pydantic
 
+from gantry import names
 from gantry.local import (
     airflow_process,
     connections,
@@ -282,9 +283,13 @@ def _parsed(api: client.Api, found: project.Project) -> Iterator[str]:
 def _let_run(api: client.Api, found: project.Project, dags: Collection[str]) -> Iterator[str]:
     """Unpause what runs only when it is asked to: a new DAG is paused, and nobody would launch anything by surprise."""
     scheduled = {each.deployment for each in found.definitions if each.schedule is not None}
+    by_clock = {
+        names.dag_id(each.deployment, names.Operation.SCALE) for each in found.definitions if each.scaling
+    }
     for name in found.deployments:
-        for dag in (name, f"{name}.terminate"):
-            if dag in dags and dag not in scheduled:
+        for operation in names.Operation:
+            dag = names.dag_id(name, operation)
+            if dag in dags and dag not in scheduled | by_clock:
                 api.unpause(dag)
         if name in dags and name in scheduled:
             yield f"{name} has a schedule, so it stays as it is in Airflow: paused, if it is new"

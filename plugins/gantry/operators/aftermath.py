@@ -26,7 +26,7 @@ class RemoveNewServersOperator(base.StepOperator):
         if not failed:
             raise AirflowSkipException("nothing has failed: every server stays")
         self.log.info("failed: %s", ", ".join(failed))
-        new = run.cloud.started_by(run.id)
+        new = run.cloud.started_by(run.digest)
         for server in run.inventory:
             fate = "removed, this run started it" if server in new else "kept, it ran before"
             self.log.info("%s: instance %s, %s: %s", server.name, server.instance_id, server.state, fate)
@@ -35,7 +35,7 @@ class RemoveNewServersOperator(base.StepOperator):
         run.cloud.terminate(new)
         for tier in dict.fromkeys(server.tier for server in new):
             of_tier = tuple(server for server in new if server.tier == tier)
-            termination.await_end(run, tier, _ids(of_tier))
+            termination.await_end(run, tier, instances=_ids(of_tier))
         skipped = self._forget(context, run, new)
         return base.result(context, [server.name for server in new], skipped=skipped)
 
@@ -44,8 +44,10 @@ class RemoveNewServersOperator(base.StepOperator):
         for tier in dict.fromkeys(server.tier for server in gone):
             settings = run.definition.launch_configuration_of(tier).chef
             if settings is not None:
-                gone_names = [server.name for server in gone if server.tier == tier]
-                skipped += configuration_management.forget(self, context, settings, gone_names)
+                of_tier = tuple(server.name for server in gone if server.tier == tier)
+                skipped += configuration_management.clean_up(
+                    settings, of_tier, self.log, last_try=base.is_last_try(context)
+                )
         for line in skipped:
             self.log.warning("skipped: %s", line)
         return skipped

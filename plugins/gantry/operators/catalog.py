@@ -8,6 +8,7 @@ from gantry.operators import (
     configuration_management,
     finish,
     scale_up,
+    scaling,
     services,
     termination,
 )
@@ -27,6 +28,9 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.START_PROXY: services.StartProxyOperator,
     StepKind.FINISH_LAUNCH: finish.FinishLaunchOperator,
     StepKind.REMOVE_NEW_SERVERS: aftermath.RemoveNewServersOperator,
+    StepKind.CHOOSE_SERVERS: scaling.ChooseServersOperator,
+    StepKind.RELEASE_NODES: scaling.ReleaseNodesOperator,
+    StepKind.RETIRE_SERVERS: scaling.RetireServersOperator,
     StepKind.CONFIRM: termination.ConfirmOperator,
     StepKind.STOP_PROXY: termination.StopProxyOperator,
     StepKind.STOP_SERVICE: termination.StopServiceOperator,

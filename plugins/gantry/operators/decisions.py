@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from gantry import errors, names
-from gantry.agent import balancing, drive, work
+from gantry.agent import balancing, drive, facts, work
 from gantry.configuration_management import chef, manager, script
 from gantry.definition import models
 from gantry.operators import connections
@@ -166,6 +166,19 @@ def _balancer(run: runs.Run) -> names.BalancerName:
     return run.step.balancer
 
 
+def _release_nodes(run: runs.Run) -> drive.Decide:
+    """On a balancer: the nodes that leave, whether it says that it knows them or not."""
+    # Addresses alone: no secret is read for that.
+    known = facts.Facts(run.definition, run.inventory, {})
+    balancer = _balancer(run)
+    return lambda _, __: balancing.release_nodes(known, balancer)
+
+
+def _retire_servers(run: runs.Run) -> drive.Decide:
+    """Whatever is installed there is stopped."""
+    return lambda _, applied: work.stop_services(run.definition, run.tier, applied.marks)
+
+
 def _stop_service(run: runs.Run) -> drive.Decide:
     """Where it is installed."""
     service = run.definition.services[run.service]
@@ -190,6 +203,8 @@ DECISIONS: dict[StepKind, Decision] = {
     StepKind.CONFIGURE_REPLICANTS: Decision(_configure_replicants, _check),
     StepKind.GRANT_ACCESS: Decision(_grant_access),
     StepKind.START_PROXY: Decision(_start_proxy),
+    StepKind.RELEASE_NODES: Decision(_release_nodes),
+    StepKind.RETIRE_SERVERS: Decision(_retire_servers),
     StepKind.STOP_PROXY: Decision(_stop_proxy),
     StepKind.STOP_SERVICE: Decision(_stop_service),
 }

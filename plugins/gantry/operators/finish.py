@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import Context
 
 from gantry import status
-from gantry.operators import base
+from gantry.operators import base, leaving
 from gantry.operators import run as runs
 from gantry.plan import Step, StepKind
 
@@ -21,7 +21,8 @@ class FinishLaunchOperator(base.StepOperator):
     """Says what runs where and how long each phase took, and keeps the record with the deployment's asset."""
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
-        """Sum up."""
+        """Take away what a scaling that died has left, and sum up."""
+        leaving.retire_all(context, run, self.log)
         tasks = [view for step in run.plan for view in _views(context, step)]
         now = datetime.datetime.now(tz=datetime.UTC)
         # This task is the one thing that is not over; for the summary it counts as done.

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import logging
+from collections.abc import Mapping
 
 from airflow.sdk import Context
 
@@ -16,7 +17,7 @@ from gantry.cloud.objects import Objects
 from gantry.definition import models
 from gantry.inventory import Server
 from gantry.operators import connections
-from gantry.plan import Plan, Step
+from gantry.plan import Plan, Step, StepKind
 
 LOG = logging.getLogger("gantry")
 
@@ -34,7 +35,12 @@ class Compiled:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One try of one task of one run."""
+    """One try of one task of one run.
+
+    Attributes:
+        id: the run's id in Airflow; runs of two operations can have the same.
+        key: what the names of its jobs begin with.
+    """
 
     definition: models.Definition
     plan: Plan
@@ -45,6 +51,9 @@ class Run:
     redeploy: frozenset[str]
     converge: frozenset[str]
     reason: str
+    scaled_to: Mapping[names.TierName, int] = dataclasses.field(default_factory=dict)
+    """The sizes that tiers are scaled to, where the run scales; tiers that are left alone are absent."""
+    by_clock: bool = False
 
     @functools.cached_property
     def cloud(self) -> servers.Servers:
@@ -60,6 +69,18 @@ class Run:
     def inventory(self) -> inventory.Inventory:
         """The deployment's servers, as they were when first asked for in this task."""
         return self.cloud.find()
+
+    def at(self, step: Step) -> Run:
+        """The same try, doing the work of another step on the way."""
+        prefix = self.key.step.removesuffix(self.step.id)
+        return dataclasses.replace(
+            self, step=step, key=dataclasses.replace(self.key, step=f"{prefix}{step.id}")
+        )
+
+    @property
+    def digest(self) -> str:
+        """What tells the run apart from every other: of its DAG's id and its own."""
+        return self.key.step.partition(".")[0]
 
     @property
     def tier(self) -> names.TierName:
@@ -112,6 +133,7 @@ def run_of(context: Context) -> Run:
     dag_run = context["dag_run"]
     params = context["params"]
     step = compiled.plan.by_id[instance.task_id]
+    scaled_to = _scaled_to(compiled, context) if any_scaling(compiled.plan) else {}
     run_key = hashlib.sha256(f"{instance.dag_id} {instance.run_id}".encode()).hexdigest()[:12]
     return Run(
         definition=compiled.definition,
@@ -125,13 +147,35 @@ def run_of(context: Context) -> Run:
             attempt=str(instance.try_number),
         ),
         wanted={
-            tier: int(params.get(f"servers_{tier}", found.servers.min))
+            # Where a scaling leaves a tier alone, nobody says a number.
+            tier: scaled_to.get(tier) or int(params.get(f"servers_{tier}") or found.servers.min)
             for tier, found in compiled.definition.tiers.items()
         },
         redeploy=frozenset(params.get("redeploy") or ()),
         converge=frozenset(params.get("converge") or ()),
         reason=str(params.get("reason") or ""),
+        scaled_to=scaled_to,
+        by_clock=dag_run.run_type == _SCHEDULED,
     )
+
+
+_SCHEDULED = "scheduled"
+
+
+def any_scaling(plan: Plan) -> bool:
+    """Whether a plan makes tiers larger or smaller."""
+    return any(step.kind is StepKind.CHOOSE_SERVERS for step in plan)
+
+
+def _scaled_to(compiled: Compiled, context: Context) -> dict[names.TierName, int]:
+    """What the clock says, and over it what the form says."""
+    definition, dag_run = compiled.definition, context["dag_run"]
+    found: dict[names.TierName, int] = {}
+    if dag_run.run_type == _SCHEDULED and dag_run.logical_date is not None:
+        found |= definition.scaled_at(dag_run.logical_date)
+    params = context["params"]
+    asked = {tier: params.get(f"servers_{tier}") for tier in definition.tiers}
+    return found | {tier: int(count) for tier, count in asked.items() if count is not None}
 
 
 def targets(found: inventory.Inventory, wanted: list[names.ServerName]) -> list[ssh.Target]:

@@ -11,10 +11,11 @@ from typing import Any
 
 from airflow.sdk import Context
 
-from gantry import errors, names
+from gantry import errors, inventory, names
 from gantry.agent import drive
+from gantry.cloud import servers
 from gantry.definition import models
-from gantry.operators import base, greeting, printing, server_step, triggers
+from gantry.operators import base, greeting, leaving, printing, server_step, triggers
 from gantry.operators import run as runs
 
 
@@ -38,14 +39,25 @@ def wanted_servers(definition: models.Definition, tier: names.TierName, wanted: 
     return wanted
 
 
+def or_remembered(
+    definition: models.Definition, tier: names.TierName, wanted: int, found: inventory.Inventory
+) -> int:
+    """The number itself, or the one that the tier was scaled to if that is more: a launch undoes no scaling."""
+    remembered = servers.scaled_to(found.of_tier(tier)) or wanted
+    return max(wanted, min(remembered, definition.tiers[tier].servers.max))
+
+
 class ScaleUpOperator(base.StepOperator):
     """The scaling event of a tier. Its XCom deals the tier's servers to the task instances that follow."""
 
     def perform(self, context: Context, run: runs.Run) -> list[list[str]]:
         """Start what is missing; return batches of server names, `fan_out` at most."""
+        if not runs.any_scaling(run.plan):
+            leaving.release(run, self.log)
         wanted = wanted_servers(run.definition, run.tier, run.wanted[run.tier])
+        wanted = or_remembered(run.definition, run.tier, wanted, run.inventory)
         login = run.access().login
-        scaling = run.cloud.scale_up(run.tier, wanted, login.authorized_key(), login.user, run.id)
+        scaling = run.cloud.scale_up(run.tier, wanted, login.authorized_key(), login.user, run.digest)
         for server in scaling.kept:
             self.log.info("server %s is kept: instance %s, %s", server.name, server.instance_id, server.state)
         self.log.info(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from airflow.sdk import Context
 
@@ -12,6 +14,9 @@ from gantry import errors, inventory, names
 from gantry.agent import drive, ssh
 from gantry.operators import base, decisions, printing
 from gantry.operators import run as runs
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
 
 _PAUSE = 1.0
 _PATIENCE = 20.0
@@ -52,9 +57,9 @@ class ConfirmOperator(base.StepOperator):
         typed = str(context["params"].get("confirm") or "")
         if typed != run.definition.deployment:
             raise NotConfirmedError(run.definition.deployment, typed)
-        for server in run.inventory:
+        for server in run.inventory.everything:
             self.log.info("%s: instance %s, %s", server.name, server.instance_id, server.state)
-        self.log.info("%d servers will be terminated", len(run.inventory.servers))
+        self.log.info("%d servers will be terminated", len(run.inventory.everything))
         return base.result(context, [])
 
 
@@ -63,30 +68,11 @@ class StopOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Stop what answers; note what does not."""
-        skipped: list[str] = []
-        found = []
-        for server in run.inventory.of_tier(run.tier):
-            try:
-                found.append(runs.target(server, server.name))
-            except errors.GantryError as error:
-                skipped.append(str(error).partition("\n")[0])
-        if found:
-            skipped += self._stop(run, found)
+        everything = (*run.inventory.of_tier(run.tier), *run.inventory.leaving_of_tier(run.tier))
+        found, skipped = stop(run, everything, self.log)
         for line in skipped:
             self.log.warning("skipped: %s", line)
-        return base.result(context, [each.name for each in found], skipped=skipped)
-
-    def _stop(self, run: runs.Run, found: list[ssh.Target]) -> list[str]:
-        access = dataclasses.replace(run.access(), patience=_PATIENCE)
-        output = printing.printer(self.log, several=len(found) > 1)
-
-        async def stop() -> list[str]:
-            everything = drive.begin(found)
-            await drive.prepare(everything, access, decisions.decide(run), output)
-            await drive.carry_out(everything, access, run.key, output)
-            return [each.error.partition("\n")[0] for each in everything if each.error]
-
-        return asyncio.run(stop())
+        return base.result(context, [*found], skipped=skipped)
 
 
 class StopProxyOperator(StopOperator):
@@ -102,7 +88,7 @@ class TerminateServersOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Ask for the termination once, then look until nothing is left."""
-        going = run.inventory.of_tier(run.tier)
+        going = (*run.inventory.of_tier(run.tier), *run.inventory.leaving_of_tier(run.tier))
         if not going:
             self.log.info("tier %s has no servers", run.tier)
         run.cloud.terminate(going)
@@ -116,10 +102,10 @@ class FinishTerminationOperator(base.StepOperator):
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """List what the cloud still has."""
         left = run.cloud.find()
-        for server in left:
+        for server in left.everything:
             self.log.error("still there: %s, instance %s, %s", server.name, server.instance_id, server.state)
-        if left.servers:
-            raise StillThereError(left.servers[0].tier, _ids(left), 0)
+        if left.everything:
+            raise StillThereError(left.everything[0].tier, _ids(left), 0)
         skipped = [
             line
             for step in run.plan
@@ -133,15 +119,61 @@ class FinishTerminationOperator(base.StepOperator):
         return base.result(context, [], skipped=skipped)
 
 
-def await_end(run: runs.Run, tier: names.TierName, instances: frozenset[str] | None = None) -> None:
-    """Wait until instances of a tier are gone, by default all. Raises StillThereError, CloudError."""
+def stop(
+    run: runs.Run, servers: Sequence[inventory.Server], log: Logger
+) -> tuple[list[names.ServerName], list[str]]:
+    """Run the step's jobs on servers that are going away anyway: who was asked, and what was skipped."""
+    skipped: list[str] = []
+    found: list[ssh.Target] = []
+    for server in servers:
+        try:
+            found.append(runs.target(server, server.name))
+        except errors.GantryError as error:
+            skipped.append(str(error).partition("\n")[0])
+    if not found:
+        return [], skipped
+    access = dataclasses.replace(run.access(), patience=_PATIENCE)
+    output = printing.printer(log, several=len(found) > 1)
+
+    async def work() -> list[str]:
+        everything = drive.begin(found)
+        await drive.prepare(everything, access, decisions.decide(run), output)
+        await drive.carry_out(everything, access, run.key, output)
+        return [each.error.partition("\n")[0] for each in everything if each.error]
+
+    return [each.name for each in found], skipped + asyncio.run(work())
+
+
+def await_end(
+    run: runs.Run,
+    tier: names.TierName,
+    *,
+    instances: frozenset[str] | None = None,
+    only_leaving: bool = False,
+) -> None:
+    """Look until a tier's servers, or some of them, are gone.
+
+    Args:
+        run: the run that wants them gone.
+        tier: whose servers.
+        instances: the ids of those that are meant; by default all.
+        only_leaving: whether only those are meant that a scale in has chosen.
+
+    Raises:
+        StillThereError: they are not gone in time.
+        CloudError: the cloud refused.
+    """
     started = time.monotonic()
     patience = run.definition.timeouts.scale_up.total_seconds()
-    while left := tuple(each for each in run.cloud.ending(tier) if instances is None or each in instances):
+    while left := tuple(
+        each
+        for each in run.cloud.ending(tier, only_leaving=only_leaving)
+        if instances is None or each in instances
+    ):
         if time.monotonic() - started > patience:
             raise StillThereError(tier, left, patience)
         time.sleep(_PAUSE)
 
 
 def _ids(found: inventory.Inventory) -> tuple[str, ...]:
-    return tuple(server.instance_id for server in found)
+    return tuple(server.instance_id for server in found.everything)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from gantry import names
+from gantry.definition import models
 from gantry.plan.launch import launch_plan
 from gantry.plan.phases import AgentState, DeploymentState, Phase, ServiceState
+from gantry.plan.scaling import release_steps, retire_step, scalable, scale_plan
 from gantry.plan.steps import Group, GroupKind, Plan, Step, StepKind, group_id
 from gantry.plan.termination import termination_plan
 
@@ -19,5 +22,22 @@ __all__ = [
     "StepKind",
     "group_id",
     "launch_plan",
+    "plan_of",
+    "release_steps",
+    "retire_step",
+    "scalable",
+    "scale_plan",
     "termination_plan",
 ]
+
+_PLANS = {
+    names.Operation.LAUNCH: launch_plan,
+    names.Operation.SCALE: scale_plan,
+    names.Operation.TERMINATE: termination_plan,
+}
+
+
+def plan_of(definition: models.Definition, dag: str) -> Plan:
+    """The plan that a DAG of the deployment carries out; a launch's where the DAG is none of them."""
+    plans = {names.dag_id(definition.deployment, each): build for each, build in _PLANS.items()}
+    return plans.get(dag, launch_plan)(definition)

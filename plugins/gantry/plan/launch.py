@@ -65,11 +65,11 @@ def launch_plan(definition: models.Definition) -> Plan:
         definition.deployment,
         in_order([*steps, finish]),
         tier_servers(definition),
-        aftermath=_aftermath(definition, steps),
+        aftermath=aftermath(definition, steps),
     )
 
 
-def _aftermath(definition: models.Definition, steps: Sequence[Step]) -> Step | None:
+def aftermath(definition: models.Definition, steps: Sequence[Step]) -> Step | None:
     """What takes the servers of a failed launch away, if the definition wants that.
 
     It waits for every single step: some still work on servers when others have failed.

@@ -201,12 +201,20 @@ def _about_restart(scene: Scene, reasons: list[str], lines: tuple[str, ...]) -> 
 
 def _grant_access(scene: Scene) -> Iterator[report.Change]:
     for job in scene.work.jobs:
+        if job.script == "revokeDatabaseAccess":
+            yield scene.change((job,), "servers leave", details=(_access(scene, job, "taken back"),))
+            continue
         reason = "not granted yet" if scene.before(job) is None else "addresses or account have changed"
-        content = next((file.content.decode() for file in scene.work.files if file.path in job.remove), "")
-        facts = dict(line.split("=", 1) for line in content.splitlines() if "=" in line)
-        granted = f"{scene.step.peer} on {scene.step.service}.{facts.get('dataSource', '?')}"
-        allowed = facts.get("addresses", "").replace(",", ", ")
-        yield scene.change((job,), reason, details=(f"{granted} for {unknown.shown(allowed)}",))
+        yield scene.change((job,), reason, details=(_access(scene, job),))
+
+
+def _access(scene: Scene, job: jobs.Job, what: str = "") -> str:
+    """Who has access to what from where, as the file that the job is handed says it."""
+    content = next((file.content.decode() for file in scene.work.files if file.path in job.remove), "")
+    facts = dict(line.split("=", 1) for line in content.splitlines() if "=" in line)
+    granted = f"{scene.step.peer} on {scene.step.service}.{facts.get('dataSource', '?')}"
+    allowed = facts.get("addresses", "").replace(",", ", ")
+    return f"{granted} {what}{' ' if what else ''}for {unknown.shown(allowed)}"
 
 
 def _start_proxy(scene: Scene) -> Iterator[report.Change]:

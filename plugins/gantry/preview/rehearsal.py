@@ -135,7 +135,7 @@ def walk(stage: Stage, states: Mapping[names.ServerName, State]) -> Walked:
     changes += [change for each in everywhere for change in _handshake(stage, each, now)]
     repeated: list[report.Change] = []
     objects: dict[tuple[report.ObjectKind, str, str], list[names.ServerName]] = {}
-    by_address = {each.private_address or "": each.name for each in stage.scaled.inventory}
+    by_address = {each.private_address or "": each.name for each in stage.scaled.inventory.everything}
     for step in decided(stage.plan):
         run = stage.run(step)
         decide, questions = decisions.decide(run), decisions.questions(run)

@@ -14,7 +14,10 @@ from gantry.plan import StepKind
 
 
 class Action(enum.StrEnum):
-    """What becomes of a server. A launch starts, resumes and keeps; today it never replaces or removes one."""
+    """What becomes of a server. A launch starts, resumes and keeps; it never replaces one.
+
+    It removes those alone that a scale in has chosen.
+    """
 
     START = "start"
     RESUME = "resume"

@@ -47,6 +47,17 @@ class Scaled:
                 unknown=unknowns.get(server.name),
                 notes=self.notes.get(server.name, ()),
             )
+        for server in self.inventory.leaving:
+            yield report.Server(
+                name=server.name,
+                tier=server.tier,
+                action=Action.REMOVE,
+                instance=server.instance_id,
+                address=unknown.shown(server.private_address or unknown.SHOWN),
+                image=server.image,
+                size=server.size,
+                notes=("a scale in has chosen it",),
+            )
 
 
 def scale(cloud: servers.Servers, definition: models.Definition, wanted: dict[str, int]) -> Scaled:
@@ -63,6 +74,7 @@ def scale(cloud: servers.Servers, definition: models.Definition, wanted: dict[st
     notes = {server.name: _forgotten(server, definition) for server in found}
     for tier in definition.tiers:
         count = scale_up.wanted_servers(definition, tier, wanted[tier])
+        count = scale_up.or_remembered(definition, tier, count, found)
         launch = definition.launch_configuration_of(tier)
         intended = servers.intend(found.of_tier(tier), count)
         actions |= {server.name: Action.RESUME for server in intended.resumed}
@@ -80,7 +92,8 @@ def scale(cloud: servers.Servers, definition: models.Definition, wanted: dict[st
                     f"more servers than the {count} wanted of tier {tier}; a launch takes none away",
                 )
     ordered = sorted(every.values(), key=lambda each: (each.tier, each.slot))
-    return Scaled(inventory.Inventory(tuple(map(unknown.filled, ordered))), actions, notes)
+    servers_ = tuple(map(unknown.filled, ordered))
+    return Scaled(inventory.Inventory(servers_, found.leaving), actions, notes)
 
 
 def _forgotten(server: inventory.Server, definition: models.Definition) -> tuple[str, ...]:

@@ -54,11 +54,34 @@ class GoneError(root.GantryError):
 class PausedError(root.GantryError):
     """The DAG is paused: a run would wait."""
 
-    def __init__(self, dag: str, *, is_launch: bool) -> None:
+    def __init__(self, dag: str, *, has_clock: bool) -> None:
         self.dag = dag
         super().__init__(
             f"the DAG {dag!r} is paused, so nothing would happen. Give --unpause to unpause it"
-            + (" (then its schedule, if it has one, is followed too)" if is_launch else "")
+            + (" (then its schedule, if it has one, is followed too)" if has_clock else "")
+        )
+
+
+class NothingToScaleError(root.GantryError):
+    """No tier of the deployment may have another number of servers."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"{name}: each of its tiers has one number of servers, so there is nothing to scale\n"
+            f"Give a tier a range in the definition: servers: {{min: 2, max: 6}}."
+        )
+
+
+class CountError(root.GantryError):
+    """A number of servers that the definition does not allow."""
+
+    def __init__(self, option: str, tier: str, count: int, fewest: int, most: int) -> None:
+        self.tier = tier
+        self.count = count
+        super().__init__(
+            f"{option}: tier {tier!r} has at least {fewest} and at most {most} servers, and not {count}; "
+            f"choose a number within these limits, or change the definition"
         )
 
 
@@ -73,6 +96,20 @@ class ParameterError(root.GantryError):
 def every(api: client.Api) -> list[client.Dag]:
     """The launch DAGs of all deployments that the user may see, by name. Those whose loader is gone are left out."""
     return [each for each in api.dags(_TAG, _LAUNCH) if not each.is_stale]
+
+
+def scalable(api: client.Api, name: str, dag: str) -> None:
+    """Find the DAG that scales a deployment.
+
+    Raises:
+        UnknownDeploymentError: Airflow has no such deployment.
+        NothingToScaleError: it has, but none of its tiers may have another number of servers.
+    """
+    find(api, name)
+    try:
+        api.dag(dag)
+    except errors.NotFoundError:
+        raise NothingToScaleError(name) from None
 
 
 def find(api: client.Api, name: str, dag: str | None = None) -> client.Dag:
@@ -110,7 +147,7 @@ def ready(api: client.Api, name: str, dag: str, *, unpause: bool) -> client.Dag:
         raise GoneError(name, found.file)
     if found.is_paused:
         if not unpause:
-            raise PausedError(dag, is_launch=dag == names.dag_id(name, names.Operation.LAUNCH))
+            raise PausedError(dag, has_clock=dag != names.dag_id(name, names.Operation.TERMINATE))
         api.unpause(dag)
     return found
 
@@ -122,6 +159,7 @@ def conf(
     redeploy: Iterable[str] = (),
     converge: Iterable[str] = (),
     reason: str = "",
+    option: str = "--servers",
 ) -> dict[str, Any]:
     """What a launch is triggered with. Airflow takes what its form does not know, and nobody ever reads it.
 
@@ -131,14 +169,20 @@ def conf(
         redeploy: services to install anew.
         converge: tiers whose configuration management runs again.
         reason: kept with the run.
+        option: where the numbers were given, for errors.
 
     Raises:
         ParameterError: there is no such tier or service.
+        CountError: the tier cannot have so many servers.
     """
     tiers = [each.removeprefix(_SERVERS) for each in params if each.startswith(_SERVERS)]
-    for tier in servers:
+    for tier, count in servers.items():
         if tier not in tiers:
-            raise ParameterError("--servers", tier, "tier", tiers)
+            raise ParameterError(option, tier, "tier", tiers)
+        schema = (params[f"{_SERVERS}{tier}"] or {}).get("schema") or {}
+        fewest, most = schema.get("minimum", count), schema.get("maximum", count)
+        if not fewest <= count <= most:
+            raise CountError(option, tier, count, fewest, most)
     found: dict[str, Any] = {f"{_SERVERS}{tier}": count for tier, count in servers.items()}
     for key, wanted, what in (("redeploy", redeploy, "service"), ("converge", converge, "tier")):
         chosen = list(dict.fromkeys(wanted))

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from gantry.plan import DeploymentState, StepKind
 from gantry.status.tasks import TaskState
 
-_GATES = ("approve", StepKind.CONFIRM.value)
-"""Tasks that ask a person before anything is touched."""
+_GATES = ("approve", StepKind.CONFIRM.value, StepKind.CHOOSE_SERVERS.value)
+"""Tasks that ask a person, or look at what is wanted, before anything is touched."""
 
 _UNTOUCHED = (
     TaskState.NONE,

@@ -13,6 +13,8 @@ from gantry.status.tasks import Progress
 _CHECK = "awaitService"
 """The script that waits for a service's check. A step that ends with it fails because the check does."""
 
+_GATES = (StepKind.APPROVE, StepKind.CHOOSE_SERVERS)
+
 
 def status(scene: Scene) -> DeploymentStatus:
     """The states that the tasks of a launch imply."""
@@ -45,7 +47,9 @@ def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | No
     if not _has_begun(scene):
         # Nobody was asked, or the answer is awaited, or it was no, or it came too late.
         asked = Phase.PRE_LAUNCH if _approval(scene) is Approval.AWAITED else None
-        unanswered = [step.phase for step in _questions(scene) if progress[step.id] is Progress.FAILED]
+        unanswered = [
+            step.phase for step in scene.plan if step.kind in _GATES and progress[step.id] is Progress.FAILED
+        ]
         return scene.before(), asked, min(unanswered, default=None)
     if _is_complete(scene):
         return DeploymentState.RUNNING, None, None
@@ -65,10 +69,8 @@ def _questions(scene: Scene) -> list[Step]:
 
 
 def _has_begun(scene: Scene) -> bool:
-    """Whether the run has touched the deployment. A question touches nothing."""
-    return any(
-        scene.steps.progress(step.id).has_begun for step in scene.plan if step.kind is not StepKind.APPROVE
-    )
+    """Whether the run has touched the deployment. A question touches nothing, nor does a choice."""
+    return any(scene.steps.progress(step.id).has_begun for step in scene.plan if step.kind not in _GATES)
 
 
 def _approval(scene: Scene) -> Approval | None:

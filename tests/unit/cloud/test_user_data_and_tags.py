@@ -129,9 +129,29 @@ def test_tags_that_somebody_changed_are_named_with_their_instance(
     assert "i-1" in str(unreadable.value)
 
 
+def test_what_leaves_and_what_a_tier_was_scaled_to_stand_in_tags(bookshop: models.Definition) -> None:
+    found = instance(0)
+    assert (tags.is_leaving(found), tags.server(bookshop, found).wanted) == (False, None)
+    found["Tags"] = [
+        *found["Tags"],
+        {"Key": tags.LEAVING, "Value": "yes"},
+        {"Key": tags.WANTED, "Value": "3"},
+    ]
+    assert (tags.is_leaving(found), tags.server(bookshop, found).wanted) == (True, 3)
+    # Somebody may have written anything.
+    found["Tags"][-1]["Value"] = "many"
+    assert tags.server(bookshop, found).wanted is None
+
+
+def test_new_servers_of_a_tier_that_was_scaled_remember_it_too(bookshop: models.Definition) -> None:
+    slots = [names.Slot(2)]
+    assert {"Key": tags.WANTED, "Value": "3"} in tags.of_batch(bookshop, DB, slots, tags.Origin("r", 3))
+    assert tags.WANTED not in {each["Key"] for each in tags.of_batch(bookshop, DB, slots, tags.Origin("r"))}
+
+
 def test_the_slots_of_the_largest_batch_fit_into_a_tag_of_ec2(bookshop: models.Definition) -> None:
     highest = range(models.MOST_SERVERS - requests.LARGEST_BATCH + 1, models.MOST_SERVERS + 1)
-    for tag in tags.of_batch(bookshop, DB, [names.Slot(slot) for slot in highest], "r"):
+    for tag in tags.of_batch(bookshop, DB, [names.Slot(slot) for slot in highest], tags.Origin("r")):
         assert len(tag["Value"]) <= 256
 
 

@@ -23,9 +23,10 @@ class Cloud:
 
     servers: tuple[inventory.Server, ...] = ()
     images: tuple[str, ...] = ("ami-1",)
+    leaving: tuple[inventory.Server, ...] = ()
 
     def find(self) -> inventory.Inventory:
-        return inventory.Inventory(self.servers)
+        return inventory.Inventory(self.servers, self.leaving)
 
     def image_id(self, image: str) -> str:
         if image not in self.images:
@@ -113,3 +114,23 @@ def test_what_the_form_does_not_offer_is_refused(wanted: wishes.Wishes, said: st
     with pytest.raises(wishes.UnknownChoiceError) as raised:
         wanted.check(KNOWN)
     assert str(raised.value) == said
+
+
+EVERYBODY = ("database-1", "application-1", "application-2", "proxy-1")
+
+
+def test_what_a_scale_in_has_chosen_is_removed_and_its_slot_is_free() -> None:
+    leaving = server("application-3")
+    found = scale(Cloud(tuple(map(server, EVERYBODY)), leaving=(leaving,)))
+    assert set(actions(found).values()) == {Action.KEEP}
+    (removed,) = [each for each in found.report(KNOWN, {}) if each.action is Action.REMOVE]
+    assert (removed.name, removed.instance) == ("bookshop-application-3", leaving.instance_id)
+    more = scale(Cloud(tuple(map(server, EVERYBODY)), leaving=(leaving,)), application=3)
+    told = [(each.name, each.action) for each in more.report(KNOWN, {}) if each.name == leaving.name]
+    assert told == [(leaving.name, Action.START), (leaving.name, Action.REMOVE)]
+
+
+def test_what_a_tier_was_scaled_to_is_wanted_as_in_a_launch() -> None:
+    first = server("application-1", wanted=3)
+    found = scale(Cloud((server("database-1"), first, server("application-2"), server("proxy-1"))))
+    assert actions(found)["application-3"] is Action.START

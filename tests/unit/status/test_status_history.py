@@ -26,6 +26,16 @@ def termination(
     )
 
 
+def scaling(choose: TaskState, release: TaskState = TaskState.NONE, *, over: bool = True) -> status.RunView:
+    """A scaling that has not come to its end."""
+    tasks = {"choose_servers": choose, "balancer-a.release_nodes": release, "finish_launch": TaskState.NONE}
+    return status.RunView(RunKind.LAUNCH, over, tasks)
+
+
+RELEASING = scaling(TaskState.SUCCESS, TaskState.RUNNING, over=False)
+NOT_RELEASED = scaling(TaskState.SUCCESS, TaskState.FAILED)
+BEYOND = scaling(TaskState.FAILED, TaskState.UPSTREAM_FAILED)
+NOT_LAUNCHED = scaling(TaskState.SKIPPED, TaskState.SKIPPED)
 GOOD = launch(TaskState.SUCCESS)
 FAILED = launch(TaskState.UPSTREAM_FAILED)
 WORKING = launch(TaskState.NONE, over=False)
@@ -48,6 +58,10 @@ MISTYPED = termination(TaskState.UPSTREAM_FAILED, TaskState.FAILED)
         ([FAILED, GOOD], DeploymentState.MAINTENANCE, True),
         ([WORKING, FAILED, GOOD], DeploymentState.LAUNCHING, False),
         ([REFUSED, GOOD], DeploymentState.RUNNING, False),
+        ([RELEASING, GOOD], DeploymentState.MAINTENANCE, False),
+        ([NOT_RELEASED, GOOD], DeploymentState.MAINTENANCE, True),
+        ([BEYOND, GOOD], DeploymentState.RUNNING, False),
+        ([NOT_LAUNCHED, GONE, GOOD], DeploymentState.STOPPED, False),
         ([MISTYPED, GOOD], DeploymentState.RUNNING, False),
         ([STUCK, GOOD], DeploymentState.STOPPING, True),
         ([GONE, GOOD], DeploymentState.STOPPED, False),

@@ -11,6 +11,7 @@ from gantry.definition.models.definition import SERVER_NAME, WRITTEN, Definition
 from gantry.definition.models.machines import LARGEST_USER_DATA, LONGEST_TAG_KEY, MOST_TAGS, Network, Volume
 from gantry.definition.models.notices import Approval, AssignedUser, Deadline, Notifier
 from gantry.definition.models.runs import LARGEST_FAN_OUT, SMALLEST_FAN_OUT, StepSettings, Timeouts
+from gantry.definition.models.scaling import ScalingTime
 from gantry.definition.models.servers import (
     MOST_SERVERS,
     Chef,
@@ -58,6 +59,7 @@ __all__ = [
     "Network",
     "Notifier",
     "Replication",
+    "ScalingTime",
     "Script",
     "ServerCount",
     "Service",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import zoneinfo
 from typing import Annotated, Literal
 
 import pydantic
@@ -23,6 +24,7 @@ from gantry.definition.fields import (
     VariableName,
 )
 from gantry.definition.models import notices, runs
+from gantry.definition.models import scaling as clock
 from gantry.definition.models.servers import Cloud, LaunchConfiguration, Tier
 from gantry.definition.models.services import LoadBalancer, Service, ServicePort
 from gantry.definition.models.variables import Variable
@@ -56,7 +58,22 @@ class Definition(Model):
         examples=["0 4 * * 0"],
     )
     timezone: str = Field(
-        default="UTC", description="The time zone that the schedule is meant in.", examples=["Europe/Berlin"]
+        default="UTC",
+        description="The time zone that the schedules are meant in.",
+        examples=["Europe/Berlin"],
+    )
+    scaling: tuple[clock.ScalingTime, ...] = Field(
+        default=(),
+        description=(
+            "Times at which tiers become larger or smaller, while the deployment has servers. Left out: scaled by "
+            "hand only."
+        ),
+        examples=[
+            [
+                {"schedule": "0 8 * * 1-5", "servers": {"web": 4}},
+                {"schedule": "0 20 * * *", "servers": {"web": 2}},
+            ]
+        ],
     )
     owner: Annotated[str, Field(min_length=1, max_length=100)] = Field(
         default="gantry", description="Airflow's owner of the tasks.", examples=["team-blue"]
@@ -152,7 +169,7 @@ class Definition(Model):
     )
     on_failure_callback: tuple[notices.Notifier, ...] = Field(
         default=(),
-        description="Who is told that a launch or a termination has failed.",
+        description="Who is told that a launch, a scaling or a termination has failed.",
         examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
     )
     cloud: Cloud = Field(description="Which cloud the servers run in.", examples=[{"region": "eu-central-1"}])
@@ -259,6 +276,11 @@ class Definition(Model):
     def launch_configuration_of(self, tier: names.TierName) -> LaunchConfiguration:
         """The launch configuration that a tier's servers are made from."""
         return self.launch_configurations[self.tiers[tier].launch_configuration]
+
+    def scaled_at(self, moment: datetime.datetime) -> dict[names.TierName, int]:
+        """How many servers the clock wants at a moment (with a time zone), by tier; others stay as they are."""
+        zone = zoneinfo.ZoneInfo(self.timezone)
+        return clock.at(self.scaling, moment.astimezone(zone).replace(tzinfo=None))
 
     def port_behind(self, balancer: LoadBalancer) -> ServicePort:
         """The port that a load balancer sends to."""

@@ -1,0 +1,91 @@
+"""Servers that a scale in has chosen: let go of by the balancers, and taken away when nobody needs them any more."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from airflow.sdk import Context
+
+from gantry import inventory
+from gantry.agent import drive, jobs, ssh
+from gantry.operators import base, configuration_management, decisions, printing, termination
+from gantry.operators import run as runs
+from gantry.plan import release_steps, retire_step
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
+
+
+def release(run: runs.Run, log: Logger) -> None:
+    """Have the balancers let go of the leaving servers of the step's tier, and finish what is under way there.
+
+    For a launch that finds servers which a scaling that died has chosen.
+    """
+    if not run.inventory.leaving_of_tier(run.tier):
+        return
+    log.info("servers of tier %s that a scale in has chosen are let go of first", run.tier)
+    for step in release_steps(run.definition, run.tier):
+        at = run.at(step)
+        everything = drive.begin(balancers(at))
+        output = printing.printer(log, several=len(everything) > 1)
+        asyncio.run(_work(at, everything, output))
+        drive.verdict(everything)
+
+
+async def _work(run: runs.Run, everything: list[jobs.Progress], output: jobs.Output) -> None:
+    access = run.access()
+    await drive.prepare(everything, access, decisions.decide(run), output)
+    await drive.carry_out(everything, access, run.key, output)
+
+
+def retire_all(context: Context, run: runs.Run, log: Logger) -> None:
+    """Take the leaving servers of all tiers away, for a launch that finds some."""
+    for tier in dict.fromkeys(each.tier for each in run.inventory.leaving):
+        if tier in run.definition.tiers:
+            retire(context, run.at(retire_step(tier)), log)
+
+
+def retire(context: Context, run: runs.Run, log: Logger) -> list[str]:
+    """Take a tier's leaving servers away; what was skipped.
+
+    They are terminated last: until then, a repeated call finds them.
+    """
+    leaving = run.inventory.leaving_of_tier(run.tier)
+    if not leaving:
+        log.info("no server of tier %s leaves", run.tier)
+    else:
+        log.info("leaving: %s", ", ".join(f"{each.name} ({each.instance_id})" for each in leaving))
+    _, skipped = termination.stop(run, leaving, log)
+    chef = run.definition.launch_configuration_of(run.tier).chef
+    # A slot may have been filled anew under the same name, which is then not theirs any more.
+    gone = {each.name for each in leaving} - {each.name for each in run.inventory}
+    if chef is not None and gone:
+        skipped += configuration_management.clean_up(
+            chef, tuple(sorted(gone)), log, last_try=base.is_last_try(context)
+        )
+    for line in skipped:
+        log.warning("skipped: %s", line)
+    run.cloud.terminate(leaving)
+    termination.await_end(run, run.tier, only_leaving=True)
+    return skipped
+
+
+def balancers(run: runs.Run) -> list[ssh.Target]:
+    """The servers of a release step's balancer that can know of the nodes which leave; none if no node leaves.
+
+    Raises:
+        NoAddressError: one of them runs, and cannot be reached.
+    """
+    tier = run.definition.services[run.service].tier
+    if not run.inventory.leaving_of_tier(tier):
+        return []
+    # A new one knows nobody yet; one that is stopped lets go when `start_proxy` has its turn there.
+    return runs.targets(
+        run.inventory,
+        [
+            each.name
+            for each in run.inventory.of_tier(run.tier)
+            if each.state is inventory.InstanceState.RUNNING and each.host_key is not None
+        ],
+    )
