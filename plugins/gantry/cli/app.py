@@ -28,6 +28,8 @@ COMMANDS: dict[str, str] = {
     "archive": "gantry.cli.archive",
     "launch": "gantry.cli.launch",
     "terminate": "gantry.cli.terminate",
+    "backup": "gantry.cli.backup",
+    "restore": "gantry.cli.restore",
     "status": "gantry.cli.status",
     "logs": "gantry.cli.logs",
 }

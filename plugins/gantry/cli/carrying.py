@@ -118,6 +118,9 @@ def follow(
         raise RefusedError(run.dag, api.link(run.dag, run.id))
     for line in live.where_the_time_went(moment):
         console.say(line)
+    if moment.keeps_state:
+        console.say(f"{run.dag} is done: {moment.seconds() or 0:.1f} s from trigger to end")
+        return console.SUCCESS
     state = moment.seen.status.state if moment.seen else ("STOPPED" if moment.is_termination else "RUNNING")
     console.say(f"{name} is {state}: {moment.seconds() or 0:.1f} s from trigger to end")
     return console.SUCCESS
@@ -129,7 +132,7 @@ def _triggered(api: client.Api, run: client.Run, waiting: Waiting) -> None:
             {"dag": run.dag, "run": run.id, "run_state": run.state, "url": api.link(run.dag, run.id)}
         )
         return
-    name = run.dag.removesuffix(".terminate")
+    name = run.dag.partition(".")[0]
     console.say(f"triggered run {run.id} of {run.dag}: {api.link(run.dag, run.id)}")
     console.say(f"to see it: gantry status {name} --watch")
 

@@ -129,8 +129,11 @@ def _watch(name: str, definition: reach.Definition, airflow: reach.Airflow, wait
         return console.SUCCESS
     steps = None
     if known is not None:
-        is_launch = run.dag == names.dag_id(name, names.Operation.LAUNCH)
-        steps = plan.launch_plan(known) if is_launch else plan.termination_plan(known)
+        match names.operation_of(run.dag):
+            case names.Operation.LAUNCH:
+                steps = plan.launch_plan(known)
+            case names.Operation.TERMINATE:
+                steps = plan.termination_plan(known)
     before = history.was_running(api, name, run)
     return carrying.follow(api, name, run, steps, waiting, previously_running=before)
 

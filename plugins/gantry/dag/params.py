@@ -76,6 +76,59 @@ def _choice(choices: Sequence[str], *, title: str, description: str, section: st
     )
 
 
+def backup_params(backups: models.Backups) -> dict[str, Any]:
+    """The form of a run of backups. A scheduled one makes all of them."""
+    return {
+        "backups": _choice(
+            sorted(backups.of),
+            title="Backups to make",
+            description="Leave empty to make all of them.",
+            section="Backups",
+        ),
+        "reason": _reason(),
+    }
+
+
+def restore_params(definition: models.Definition, backups: models.Backups) -> dict[str, Any]:
+    """The form of a restore: what, which one, and the deployment's name typed."""
+    known = sorted(backups.of)
+    return {
+        "backup": Param(
+            known[0],
+            type="string",
+            enum=known,
+            title="Backup",
+            description="What is restored.",
+            section="Backup",
+        ),
+        "object": Param(
+            "",
+            type="string",
+            maxLength=1200,
+            title="Object",
+            description=(
+                "Which one: the object's name, or its address s3://… in a folder that the definition allows. "
+                "Leave empty for the newest."
+            ),
+            section="Backup",
+        ),
+        "confirm": Param(
+            "",
+            type="string",
+            title="Name of the deployment",
+            description=(
+                f"Type {definition.deployment} to replace its data with the backup's. What has changed since is lost."
+            ),
+            section="Confirmation",
+        ),
+        "reason": _reason(),
+    }
+
+
+def _reason() -> Param:
+    return Param("", type="string", maxLength=500, title="Reason", description="Why?", section="Record")
+
+
 def termination_params(definition: models.Definition) -> dict[str, Any]:
     """The form of a termination: the deployment's name has to be typed."""
     return {
@@ -88,7 +141,5 @@ def termination_params(definition: models.Definition) -> dict[str, Any]:
             ),
             section="Confirmation",
         ),
-        "reason": Param(
-            "", type="string", maxLength=500, title="Reason", description="Why?", section="Record"
-        ),
+        "reason": _reason(),
     }

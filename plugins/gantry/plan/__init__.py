@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gantry.plan.backups import backup_plan, restore_plan
 from gantry.plan.launch import launch_plan
 from gantry.plan.phases import AgentState, DeploymentState, Phase, ServiceState
 from gantry.plan.steps import Group, GroupKind, Plan, Step, StepKind, group_id
@@ -17,7 +18,9 @@ __all__ = [
     "ServiceState",
     "Step",
     "StepKind",
+    "backup_plan",
     "group_id",
     "launch_plan",
+    "restore_plan",
     "termination_plan",
 ]

@@ -24,7 +24,7 @@ StepName = Literal[
     "scale_up", "handshake", "prepare_configuration_management", "execute_configuration_management",
     "install_services", "install_datasources", "configure", "configure_replicants", "restart", "grant_access",
     "start_proxy", "finish_launch", "confirm", "stop_proxy", "stop_service", "terminate_servers",
-    "clean_up_configuration_management", "finish_termination",
+    "clean_up_configuration_management", "finish_termination", "back_up", "keep_backup", "confirm_restore", "restore",
 ]  # fmt: skip
 """The kinds of steps whose tasks can be told apart here, by the names of their tasks."""
 
@@ -109,6 +109,11 @@ class Timeouts(Model):
     )
     stop: Duration = Field(
         default=datetime.timedelta(minutes=5), description="Stopping, when terminating.", examples=["2m"]
+    )
+    back_up: Duration = Field(
+        default=datetime.timedelta(minutes=60),
+        description="Making and uploading one backup. (A restore has the time of an installation.)",
+        examples=["3h"],
     )
 
 
