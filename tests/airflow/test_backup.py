@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -189,12 +191,28 @@ def test_a_backup_that_fails_leaves_nothing_behind(stage: Stage, machine: Machin
     assert machine.secrets_in_transit() == []
 
 
+def test_a_long_backup_is_followed_by_the_triggerer(stage: Stage, machine: Machine) -> None:
+    sound = machine.sh(f"cat {SCRIPT}")
+    stage.redefine(SHOP, f"attend_time: 0.5s\n{definition(SHOP)}")
+    write(machine, sound.replace("set -u\n", "set -u\nsleep 3\n", 1))
+    try:
+        run = back_up(stage)
+        run.succeeds()
+    finally:
+        write(machine, sound)
+        stage.redefine(SHOP, definition(SHOP))
+    assert "the triggerer goes on following" in run.task_log("backup-catalog.back_up")
+    newest = dumps(stage)[-1]
+    assert json.loads(content(stage, f"{newest}.json"))["size"] == len(content(stage, newest))
+    assert machine.secrets_in_transit() == []
+
+
 def test_the_oldest_backups_go_when_a_new_one_is_complete(stage: Stage, machine: Machine) -> None:
-    (first,) = dumps(stage)
-    for _ in range(2):
-        back_up(stage).succeeds()
+    first, second = dumps(stage)
+    back_up(stage).succeeds()
     kept = dumps(stage)
     assert len(kept) == 2
+    assert kept[0] == second
     assert first not in kept
     assert objects(stage) == sorted([*kept, *(f"{each}.json" for each in kept)])
 
@@ -205,9 +223,6 @@ def write(machine: Machine, script: str) -> None:
 
 
 def _packed(script: str) -> bytes:
-    import io
-    import tarfile
-
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as packed:
         member = tarfile.TarInfo(SCRIPT.lstrip("/"))

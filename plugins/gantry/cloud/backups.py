@@ -96,8 +96,6 @@ class ManifestError(errors.GantryError):
 class IncompleteBackupError(errors.GantryError):
     """What was uploaded is not what the server has sent."""
 
-    passing = True
-
     def __init__(self, url: str, size: int, expected: int) -> None:
         self.url = url
         super().__init__(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import boto3
 import moto
 import pytest
+from botocore import config
 
 from gantry import names
 from gantry.cloud import backups
@@ -33,7 +34,11 @@ class Store:
 
     def __init__(self) -> None:
         self.s3 = boto3.client(
-            "s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="secret"
+            "s3",
+            region_name="us-east-1",
+            aws_access_key_id="a",
+            aws_secret_access_key="secret",
+            config=config.Config(signature_version="s3v4"),
         )
         self.s3.create_bucket(Bucket=BUCKET)
         self.objects = Objects(self.s3, names.ConnectionId("aws"))
@@ -158,5 +163,5 @@ def test_the_manifest_is_for_people_and_programs(store: Store) -> None:
 def test_a_link_for_an_upload_signs_the_type_and_lives_as_long_as_the_backup_may_take(store: Store) -> None:
     for hours, seconds in ((1, 6 * 3600), (10, 10 * 3600), (600, 7 * 24 * 3600)):
         link = store.objects.upload_link(f"s3://{BUCKET}/x", datetime.timedelta(hours=hours))
-        assert "content-type" in link.lower() or "Signature=" in link
-        assert f"X-Amz-Expires={seconds}" in link or "Expires=" in link
+        assert "X-Amz-SignedHeaders=content-type%3Bhost" in link
+        assert f"X-Amz-Expires={seconds}&" in link
