@@ -159,41 +159,16 @@ def restore_service(
         archive: the version of the service archive that was installed when it was made. From now on this one counts
             as installed, so a launch with a newer archive installs that.
         applied: what the server says of itself.
-
-    Raises:
-        NotInstalledError: the service is not there.
     """
-    service = _installed(known, name, server, applied.marks)
-    timeouts = known.definition.timeouts
-    job_name = f"restore-{service.id}-{work.short(backup.url)}"
-    link = f"{session.TEMPORARY}/{job_name}.url"
-    target = f"{session.TEMPORARY}/{job_name}.tar.gz"
+    service = known.definition.services[name]
     key = work.archive_mark(service)
-    limit = timeouts.install_services.total_seconds()
-    fetch = jobs.Job(
-        f"fetch-{job_name}", "downloadFile", (link, target, backup.sha256 or "NULL"), limit, remove=(link,)
-    )
-    halt = jobs.Job(f"halt-{job_name}", "stopService", (service.id,), timeouts.stop.total_seconds())
-    install = jobs.Job(
-        job_name,
-        "installService",
-        (
-            service.id,
-            known.definition.customer_of(service),
-            known.definition.user_of(service),
-            target,
-        ),
-        limit,
-        remove=(target,),
-        mark=(key, archive),
-        unmark=(key,),
-    )
+    install = work.Install(service, backup, forced=True, script="restoreService")
+    before = work.install_services(known.definition, (install,), applied.marks)
+    # One job: whoever tries again after a failure needs the object anew.
+    (job,) = before.jobs
     installed = dataclasses.replace(applied, marks={**applied.marks, key: archive})
     after = work.set_up_anew(known, name, server, installed)
-    return Work(
-        (session.RemoteFile(link, f"{backup.link()}\n".encode()), *after.files),
-        (fetch, halt, install, *after.jobs),
-    )
+    return Work((*before.files, *after.files), (dataclasses.replace(job, mark=(key, archive)), *after.jobs))
 
 
 def _installed(

@@ -35,11 +35,12 @@ class Download:
 
 @dataclasses.dataclass(frozen=True)
 class Install:
-    """A service to be installed, and whether it is to be installed even if it is there already."""
+    """A service to be installed, whether even if it is there already, and by which of the agent's scripts."""
 
     service: models.Service
     archive: Download
     forced: bool = False
+    script: str = "installService"
 
 
 def install_services(definition: models.Definition, wanted: Iterable[Install], marks: Marks) -> Work:
@@ -56,7 +57,7 @@ def install_services(definition: models.Definition, wanted: Iterable[Install], m
             each.archive,
             target,
             (
-                "installService",
+                each.script,
                 each.service.id,
                 definition.customer_of(each.service),
                 definition.user_of(each.service),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gantry import names
 from gantry.definition import models
-from gantry.plan.launch import tier_servers
+from gantry.plan.launch import CONFIGURE_SCRIPTS, tier_servers
 from gantry.plan.phases import Phase
 from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, StepKind, in_order, step_id
 
@@ -49,9 +49,7 @@ def restore_plan(definition: models.Definition) -> Plan:
 
 
 _DATASOURCE_SCRIPTS = ("withDownload", "installDataSource", "awaitService")
-_SERVICE_SCRIPTS = (
-    "downloadFile", "stopService", "installService", "configureService", "startService", "awaitService",
-)  # fmt: skip
+_SERVICE_SCRIPTS = ("withDownload", "restoreService", *CONFIGURE_SCRIPTS)
 
 
 def _parts(definition: models.Definition) -> tuple[tuple[names.BackupName, models.Dependency], ...]:

@@ -99,10 +99,10 @@ def test_a_services_folder_is_checked_before_the_service_is_stopped(world: World
         world.facts(), APP, world.server("application-1"), backup("s3://b/x.tar.gz"), "older", applied
     )
     assert [job.script for job in found.jobs] == [
-        "downloadFile", "stopService", "installService", "putConfig", "configureService", "stopService",
-        "startService", "awaitService",
+        "withDownload", "putConfig", "configureService", "stopService", "startService", "awaitService",
     ]  # fmt: skip
-    install = found.jobs[2]
+    install = found.jobs[0]
+    assert install.arguments[2:6] == (SUM, "restoreService", "a1002", "c100")
     # As it was when the backup was made: a launch with a newer archive installs that.
     assert install.mark == ("a1002/archive", "older")
     every_secret_goes(found)

@@ -123,8 +123,13 @@ def test_a_services_folder_is_packed_so_that_it_can_be_installed_again(server: S
         assert "./uploads/cover.txt" in packed.getnames()
         assert "./cfg/enstratus.cfg" not in packed.getnames()
     server.write(server.service("uploads/cover.txt"), "lost")
-    result = server.call("installService", SERVICE, CUSTOMER, "u", target)
-    assert result.code == 0, result.err
+    server.service_script("enstratus-stop", "echo stopped; exit 5")
+    assert server.call("restoreService", SERVICE, CUSTOMER, "u", target).code == 5
+    assert server.service("uploads/cover.txt").read_text() == "lost"
+    server.service_script("enstratus-stop", "echo stopped")
+    result = server.call("restoreService", SERVICE, CUSTOMER, "u", target)
+    assert (result.code, result.out) == (0, "stopped\n"), result.err
+    assert server.call("restoreService", SERVICE, CUSTOMER, "u", "/nowhere").code == 20
     assert server.service("uploads/cover.txt").read_text() == "a picture"
 
 

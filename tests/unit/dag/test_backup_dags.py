@@ -52,10 +52,7 @@ def test_each_backup_is_made_and_then_noted_beside_the_others(dags: dict[str, DA
 
 
 def test_what_is_complete_updates_its_asset_and_nothing_else_does(dags: dict[str, DAG]) -> None:
-    outlets = {
-        task.task_id: [each.uri for each in task.outlets]  # type: ignore[attr-defined] # all of ours are assets
-        for task in dags["shop.backup"].tasks
-    }
+    outlets = {task.task_id: [each.uri for each in task.outlets] for task in dags["shop.backup"].tasks}
     assert outlets == {
         "backup-rows.back_up": [],
         "backup-rows.keep_backup": ["backup://shop/rows"],
