@@ -23,6 +23,9 @@ CustomerId = NewType("CustomerId", str)
 DatasourceName = NewType("DatasourceName", str)
 """A datasource's name, unique within its service."""
 
+BackupName = NewType("BackupName", str)
+"""The name of something that is backed up, unique within its deployment."""
+
 BalancerName = NewType("BalancerName", str)
 """A load balancer's name in the definition."""
 
@@ -52,8 +55,22 @@ class Operation(enum.StrEnum):
     LAUNCH = "launch"
     SCALE = "scale"
     TERMINATE = "terminate"
+    BACKUP = "backup"
+    RESTORE = "restore"
+
+
+KEEPS_STATE = frozenset({Operation.BACKUP, Operation.RESTORE})
+"""Operations that leave a deployment in the state in which they find it."""
 
 
 def dag_id(deployment: str, operation: Operation) -> str:
     """The id of the DAG of an operation: the launch has the deployment's name, others add their own to it."""
     return deployment if operation is Operation.LAUNCH else f"{deployment}.{operation.value}"
+
+
+def operation_of(dag: str) -> Operation | None:
+    """The operation of a DAG, by its id; None for one that is not known here."""
+    _, dot, word = dag.partition(".")
+    if not dot:
+        return Operation.LAUNCH
+    return next((each for each in Operation if each is not Operation.LAUNCH and each.value == word), None)

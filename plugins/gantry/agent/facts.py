@@ -123,6 +123,12 @@ class Facts:
         """What `installDataSource` is told: which database the dump becomes."""
         return config_file.render(self._of_datasource(name, datasource, server))
 
+    def restore_file(
+        self, name: names.ServiceName, datasource: names.DatasourceName, server: inventory.Server
+    ) -> bytes:
+        """As `datasource_file`, and that the dump is to be loaded even if it was the last one that was loaded."""
+        return config_file.render(self._of_datasource(name, datasource, server, {"restore": "yes"}))
+
     def grant_file(
         self,
         name: names.ServiceName,

@@ -36,11 +36,12 @@ class Download:
 
 @dataclasses.dataclass(frozen=True)
 class Install:
-    """A service to be installed, and whether it is to be installed even if it is there already."""
+    """A service to be installed, whether even if it is there already, and by which of the agent's scripts."""
 
     service: models.Service
     archive: Download
     forced: bool = False
+    script: str = "installService"
 
 
 def install_services(definition: models.Definition, wanted: Iterable[Install], marks: Marks) -> Work:
@@ -48,16 +49,16 @@ def install_services(definition: models.Definition, wanted: Iterable[Install], m
     files: list[session.RemoteFile] = []
     calls: list[jobs.Job] = []
     for each in wanted:
-        key = f"{each.service.id}/archive"
+        key = archive_mark(each.service)
         if marks.get(key) == each.archive.version and not each.forced:
             continue
-        target = f"{session.TEMPORARY}/{each.service.id}{_suffix(each.archive.url)}"
+        target = f"{session.TEMPORARY}/{each.service.id}{suffix_of(each.archive.url)}"
         file, job = fetched(
             f"install-{each.service.id}-{short(each.archive.version)}",
             each.archive,
             target,
             (
-                "installService",
+                each.script,
                 each.service.id,
                 definition.customer_of(each.service),
                 definition.user_of(each.service),
@@ -91,7 +92,7 @@ def install_datasources(
             continue
         job_name = f"datasource-{service.id}-{datasource}-{short(dump.version)}"
         config = f"{session.TEMPORARY}/{job_name}.cfg"
-        target = f"{session.TEMPORARY}/{job_name}{_suffix(dump.url)}"
+        target = f"{session.TEMPORARY}/{job_name}{suffix_of(dump.url)}"
         file, job = fetched(
             job_name,
             dump,
@@ -152,6 +153,13 @@ def restart(known: facts.Facts, name: names.ServiceName, server: inventory.Serve
     is_done = applied.marks.get(_applied(service)) == digest and applied.healthy
     found = Work() if is_done else Work((), _restart(known.definition, service, digest))
     return _then_open(known, name, server, applied.marks, found)
+
+
+def set_up_anew(
+    known: facts.Facts, name: names.ServiceName, server: inventory.Server, applied: Applied
+) -> Work:
+    """Configure and restart a service whatever is applied, the archive being the one that the marks say."""
+    return _set_up(known, name, server, applied, forced=True, restarts=True)
 
 
 def _set_up(
@@ -284,7 +292,7 @@ def _grant(known: facts.Facts, service: models.Service, what: str, content: byte
 
 def stop_service(definition: models.Definition, service: models.Service, marks: Marks) -> Work:
     """Stop a service where it is installed."""
-    if f"{service.id}/archive" not in marks:
+    if archive_mark(service) not in marks:
         return Work()
     timeout = definition.timeouts.stop.total_seconds()
     job = jobs.Job(f"stop-{service.id}", "stopService", (service.id,), timeout, unmark=(_applied(service),))
@@ -316,20 +324,24 @@ def _restart(
     definition: models.Definition, service: models.Service, digest: str
 ) -> tuple[jobs.Job, jobs.Job, jobs.Job]:
     timeout = definition.timeouts.configure.total_seconds()
-    patience = definition.timeouts.check.total_seconds()
     suffix = f"{service.id}-{short(digest)}"
     return (
         jobs.Job(f"stop-{suffix}", "stopService", (service.id,), timeout, unmark=(_applied(service),)),
         jobs.Job(f"start-{suffix}", "startService", (service.id,), timeout),
-        jobs.Job(
-            f"await-{suffix}",
-            "awaitService",
-            (service.id, str(int(patience))),
-            patience + _CHECK_SLACK,
+        dataclasses.replace(
+            awaited(definition, service, suffix),
             mark=(_applied(service), digest),
             # Started, and yet not healthy: once the cause is mended it wants a start, not more waiting.
             conclusive=True,
         ),
+    )
+
+
+def awaited(definition: models.Definition, service: models.Service, suffix: str) -> jobs.Job:
+    """A job that waits for a service's check to say OK; `suffix` makes its name another one in its step."""
+    patience = definition.timeouts.check.total_seconds()
+    return jobs.Job(
+        f"await-{suffix}", "awaitService", (service.id, str(int(patience))), patience + _CHECK_SLACK
     )
 
 
@@ -355,6 +367,11 @@ def fetched(
     return session.RemoteFile(link, f"{download.link()}\n".encode()), job
 
 
+def archive_mark(service: models.Service) -> str:
+    """The mark that says which archive is installed."""
+    return f"{service.id}/archive"
+
+
 def _applied(service: models.Service) -> str:
     return f"{service.id}/applied"
 
@@ -366,7 +383,7 @@ def _configured(service: models.Service) -> str:
 def _applied_digest(
     content: bytes, marks: Marks, service: models.Service, certificate: tls.Certificate | None
 ) -> str:
-    parts = [config_file.digest(content), marks.get(f"{service.id}/archive", "")]
+    parts = [config_file.digest(content), marks.get(archive_mark(service), "")]
     if service.tls is not None and certificate is not None:
         parts += [service.tls.address, certificate.digest]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
@@ -377,7 +394,7 @@ def short(version: str) -> str:
     return hashlib.sha256(version.encode()).hexdigest()[:12]
 
 
-def _suffix(url: str) -> str:
+def suffix_of(url: str) -> str:
     """The part of a name that says how it is packed."""
     name = url.rpartition("/")[2]
     return next(

@@ -29,6 +29,8 @@ COMMANDS: dict[str, str] = {
     "launch": "gantry.cli.launch",
     "scale": "gantry.cli.scale",
     "terminate": "gantry.cli.terminate",
+    "backup": "gantry.cli.backup",
+    "restore": "gantry.cli.restore",
     "status": "gantry.cli.status",
     "logs": "gantry.cli.logs",
 }

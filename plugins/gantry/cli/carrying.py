@@ -118,6 +118,9 @@ def follow(
         raise RefusedError(run.dag, api.link(run.dag, run.id))
     for line in live.where_the_time_went(moment):
         console.say(line)
+    if moment.keeps_state:
+        console.say(f"{run.dag} is done: {moment.seconds() or 0:.1f} s from trigger to end")
+        return console.SUCCESS
     state = moment.seen.status.state if moment.seen else ("STOPPED" if moment.is_termination else "RUNNING")
     console.say(f"{name} is {state}: {moment.seconds() or 0:.1f} s from trigger to end")
     return console.SUCCESS

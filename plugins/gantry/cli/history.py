@@ -26,8 +26,10 @@ def runs(api: client.Api, name: str) -> Iterator[client.Run]:
 
 
 def past(api: client.Api, name: str, found: Iterable[client.Run]) -> Iterator[Past]:
-    """Runs, with what their tasks say."""
+    """Runs that make the deployment's state what it is, with what their tasks say."""
     for run in found:
+        if names.operation_of(run.dag) in names.KEEPS_STATE:
+            continue
         tasks = [moments.view(each) for each in api.instances(run.dag, run.id)]
         yield Past(run, moments.run_view(run, name, tasks))
 

@@ -65,11 +65,20 @@ class Moment:
     @property
     def is_termination(self) -> bool:
         """Whether the run takes the deployment down."""
-        return self.run.dag == names.dag_id(self.deployment, names.Operation.TERMINATE)
+        return names.operation_of(self.run.dag) is names.Operation.TERMINATE
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether the run leaves the deployment in the state in which it finds it."""
+        return names.operation_of(self.run.dag) in names.KEEPS_STATE
 
     @property
     def arrived(self) -> bool:
         """Whether the run did what it is for. One that a person refused succeeds without."""
+        if self.keeps_state:
+            # Of several such steps those may be skipped that were not asked for.
+            done = {each.task_id for each in self.tasks if each.state is states.TaskState.SUCCESS}
+            return self.run.state == "success" and bool(done - {plan.StepKind.CONFIRM_RESTORE.value})
         return run_view(self.run, self.deployment, self.tasks).has_arrived
 
     @property

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from gantry import errors, names
-from gantry.cli import carrying, console, groups, options, reach
+from gantry import names
+from gantry.cli import carrying, confirming, groups, options, reach
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-
-
-class NotConfirmedError(errors.GantryError):
-    """The name was not typed, so nothing is terminated."""
-
-    def __init__(self, name: str, typed: str) -> None:
-        self.typed = typed
-        super().__init__(f"the confirmation reads {typed!r}, not {name!r}; nothing is terminated")
 
 
 @app.command(
@@ -54,20 +45,9 @@ def terminate(
     api = airflow.api()
     dag = names.dag_id(name, names.Operation.TERMINATE)
     deployments.find(api, name, dag)
-    typed = _typed(name) if confirm is None else confirm
-    if typed != name:
-        raise NotConfirmedError(name, typed)
+    warning = f"All servers of {name} will be terminated, and their data is lost with them."
+    typed = confirming.typed(name, warning, confirm, "nothing is terminated")
     deployments.ready(api, name, dag, unpause=waiting.unpause)
     steps = None if known is None else plan.termination_plan(known)
     conf = {"confirm": typed, **({"reason": reason} if reason else {})}
     return carrying.carry_out(api, name, dag, conf, steps, waiting)
-
-
-def _typed(name: str) -> str:
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(
-            f"nobody is here to type the name; give --confirm {name}", param_hint="--confirm"
-        )
-    console.say(f"All servers of {name} will be terminated, and their data is lost with them.")
-    answer: str = typer.prompt(f"Type {name} to confirm", default="", show_default=False)
-    return answer.strip()

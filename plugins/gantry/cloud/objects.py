@@ -18,6 +18,13 @@ LINK_LIFETIME = datetime.timedelta(hours=6)
 """How long a presigned URL is good for. A server gets all links of a step at once and fetches one after the other:
 the last of several datasources waits until those before it are loaded."""
 
+_LONGEST_LIFETIME = datetime.timedelta(days=7)
+UPLOAD_TYPE = "application/octet-stream"
+"""What `uploadFile` calls everything that it puts: the type is signed together with the link."""
+
+LARGEST_READ = 1_000_000
+"""Bytes of an object that are read at most."""
+
 _ABSENT = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 _SHA256 = "sha256"
 _FIRST_REGION = "us-east-1"
@@ -90,6 +97,63 @@ class Objects:
                 Params={"Bucket": bucket, "Key": key},
                 ExpiresIn=int(LINK_LIFETIME.total_seconds()),
             )
+
+    def upload_link(self, url: str, lifetime: datetime.timedelta) -> str:
+        """A URL that puts the object without credentials, `UPLOAD_TYPE` being its type. It is a secret.
+
+        Good for `lifetime`, but not for less than `LINK_LIFETIME`, nor for more than a link may be.
+        """
+        bucket, key = _parts(url)
+        seconds = min(max(lifetime, LINK_LIFETIME), _LONGEST_LIFETIME).total_seconds()
+        with worded(f"making a link to {url}", self._connection):
+            return self._s3.generate_presigned_url(
+                "put_object",
+                Params={"Bucket": bucket, "Key": key, "ContentType": UPLOAD_TYPE},
+                ExpiresIn=int(seconds),
+            )
+
+    def read(self, url: str, wanted_by: str) -> bytes:
+        """A small object's content. Raises as `facts`."""
+        bucket, key = _parts(url)
+        try:
+            with worded(f"reading {url}", self._connection):
+                return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read(LARGEST_READ)
+        except CloudError as error:
+            if error.code in _ABSENT:
+                raise MissingObjectError(url, wanted_by) from error
+            raise
+
+    def write(self, url: str, content: bytes) -> None:
+        """Put a small object, in place of what may be there. Raises MissingBucketError, CloudError."""
+        bucket, key = _parts(url)
+        try:
+            with worded(f"writing {url}", self._connection):
+                self._s3.put_object(Bucket=bucket, Key=key, Body=content)
+        except CloudError as error:
+            if error.code == "NoSuchBucket":
+                raise MissingBucketError(bucket, self._connection) from error
+            raise
+
+    def names_in(self, folder: str) -> tuple[str, ...]:
+        """The names of the objects in a folder (`s3://bucket/…/`), sorted, without those of folders below it."""
+        bucket, prefix = _parts(folder)
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=prefix, Delimiter="/"
+        )
+        try:
+            with worded(f"listing {folder}", self._connection):
+                found = [each["Key"] for page in pages for each in page.get("Contents", ())]
+        except CloudError as error:
+            if error.code == "NoSuchBucket":
+                raise MissingBucketError(bucket, self._connection) from error
+            raise
+        return tuple(sorted(key.removeprefix(prefix) for key in found))
+
+    def remove(self, url: str) -> None:
+        """Take an object away; one that is gone already is no error. Raises CloudError."""
+        bucket, key = _parts(url)
+        with worded(f"removing {url}", self._connection):
+            self._s3.delete_object(Bucket=bucket, Key=key)
 
     def put(self, file: pathlib.Path, url: str, sha256: str) -> bool:
         """Put a file where `url` says, unless the very same is there already.

@@ -1,15 +1,18 @@
-"""Who makes sense of the output of which kind of configuration management, by a name that can travel."""
+"""Who makes sense of the output of which scripts, by a name that can travel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from gantry.agent import jobs
+from gantry.agent import backups, jobs
 from gantry.configuration_management import chef_output
 
-Name = Literal["chef"]
-_READERS: dict[Name, chef_output.ChefReader] = {"chef": chef_output.ChefReader()}
+Name = Literal["chef", "backup"]
+_READERS: dict[Name, chef_output.ChefReader | backups.BackupReader] = {
+    "chef": chef_output.ChefReader(),
+    "backup": backups.BackupReader(),
+}
 
 
 def named(name: Name | None) -> jobs.Reader | None:

@@ -36,8 +36,10 @@ from gantry.plan import (
     Plan,
     Step,
     StepKind,
+    backup_plan,
     group_id,
     launch_plan,
+    restore_plan,
     scalable,
     scale_plan,
     termination_plan,
@@ -83,7 +85,7 @@ def deployment_dags(
         build(definition)
         for operation, build in _BUILDERS.items()
         if wanted in (None, names.dag_id(definition.deployment, operation))
-        and (operation is not names.Operation.SCALE or scalable(definition))
+        and _is_wanted(definition, operation)
     )
 
 
@@ -96,7 +98,7 @@ def launch_dag(definition: models.Definition) -> DAG:
         dag_id=definition.deployment,
         dag_display_name=definition.deployment,
         description=definition.description or f"Launch the deployment {definition.deployment}",
-        schedule=_schedule(definition),
+        schedule=_cron(definition, definition.schedule),
         doc_md=docs.launch_page(definition, plan),
         params=params.launch_params(definition),
         tags=["gantry", "launch", *definition.tags],
@@ -143,11 +145,70 @@ def termination_dag(definition: models.Definition) -> DAG:
     return dag
 
 
+def backup_dag(definition: models.Definition) -> DAG:
+    """The DAG that backs the deployment up. Only for a definition with backups."""
+    plan = backup_plan(definition)
+    backups = _backups(definition)
+    dag = _dag(
+        definition,
+        plan,
+        dag_id=names.dag_id(definition.deployment, names.Operation.BACKUP),
+        description=f"Back up the deployment {definition.deployment}",
+        schedule=_cron(definition, backups.schedule),
+        doc_md=docs.backup_page(definition),
+        params=params.backup_params(backups),
+        tags=["gantry", "backup", *definition.tags],
+    )
+    with dag:
+        _fill(plan, definition)
+    return dag
+
+
+def restore_dag(definition: models.Definition) -> DAG:
+    """The DAG that restores a backup, by hand only. Only for a definition with backups."""
+    plan = restore_plan(definition)
+    dag = _dag(
+        definition,
+        plan,
+        dag_id=names.dag_id(definition.deployment, names.Operation.RESTORE),
+        description=f"Restore a backup of the deployment {definition.deployment}",
+        schedule=None,
+        doc_md=docs.restore_page(definition),
+        params=params.restore_params(definition, _backups(definition)),
+        tags=["gantry", "restore", *definition.tags],
+    )
+    with dag:
+        _fill(plan, definition)
+    return dag
+
+
+def _backups(definition: models.Definition) -> models.Backups:
+    if definition.backups is None:
+        raise LookupError(f"{definition.deployment} has no backups")
+    return definition.backups
+
+
 _BUILDERS = {
     names.Operation.LAUNCH: launch_dag,
     names.Operation.SCALE: scale_dag,
     names.Operation.TERMINATE: termination_dag,
+    names.Operation.BACKUP: backup_dag,
+    names.Operation.RESTORE: restore_dag,
 }
+
+
+def _is_wanted(definition: models.Definition, operation: names.Operation) -> bool:
+    """Whether the definition has need of an operation's DAG."""
+    if operation in names.KEEPS_STATE:
+        return definition.backups is not None
+    return operation is not names.Operation.SCALE or bool(scalable(definition))
+
+
+def backup_asset(deployment: names.DeploymentName, backup: names.BackupName) -> Asset:
+    """The asset that each complete backup updates."""
+    return Asset(
+        name=f"backup://{deployment}/{backup}", uri=f"backup://{deployment}/{backup}", group="gantry"
+    )
 
 
 def deployment_asset(deployment: names.DeploymentName) -> Asset:
@@ -176,10 +237,8 @@ def _dag(definition: models.Definition, plan: Plan, **settings: Any) -> DAG:  # 
     )
 
 
-def _schedule(definition: models.Definition) -> CronTriggerTimetable | str | None:
-    if definition.schedule is None:
-        return None
-    return CronTriggerTimetable(definition.schedule, timezone=definition.timezone)
+def _cron(definition: models.Definition, schedule: str | None) -> CronTriggerTimetable | None:
+    return None if schedule is None else CronTriggerTimetable(schedule, timezone=definition.timezone)
 
 
 def _clock(definition: models.Definition) -> MultipleCronTriggerTimetable | None:
@@ -224,6 +283,8 @@ def _single(step: Step, definition: models.Definition) -> BaseOperator:
         return people.approve(definition, definition.approval, **common)
     if step.kind is StepKind.FINISH_LAUNCH:
         common |= {"outlets": [deployment_asset(definition.deployment)], **people.on_success(definition)}
+    if step.kind is StepKind.KEEP_BACKUP and step.backup is not None:
+        common |= {"outlets": [backup_asset(definition.deployment, step.backup)]}
     return catalog.OPERATORS[step.kind](**common)
 
 
@@ -283,5 +344,7 @@ def _tooltip(group: Group, definition: models.Definition) -> str:
     if group.kind is GroupKind.TIER:
         count = definition.tiers[names.TierName(group.name)].servers
         return f"Tier {group.name}, {count.min} to {count.max} servers"
+    if group.kind is GroupKind.BACKUP:
+        return f"Backup of {_backups(definition).of[names.BackupName(group.name)]}"
     balancer = definition.load_balancers[names.BalancerName(group.name)]
     return f"{balancer.name}:{balancer.port} in front of service {balancer.service}"

@@ -20,6 +20,8 @@ def _template(name: str) -> jinja2.Template:
 _LAUNCH = _template("launch.md.jinja")
 _SCALE = _template("scale.md.jinja")
 _TERMINATION = _template("terminate.md.jinja")
+_BACKUP = _template("backup.md.jinja")
+_RESTORE = _template("restore.md.jinja")
 
 
 def launch_page(definition: models.Definition, plan: Plan) -> str:
@@ -35,3 +37,13 @@ def scale_page(definition: models.Definition, plan: Plan) -> str:
 def termination_page(definition: models.Definition, plan: Plan) -> str:
     """Markdown that says what goes, in which order, and what stays."""
     return _TERMINATION.render(definition=definition, plan=plan)
+
+
+def backup_page(definition: models.Definition) -> str:
+    """Markdown that says what is backed up, and where to."""
+    return _BACKUP.render(definition=definition, backups=definition.backups)
+
+
+def restore_page(definition: models.Definition) -> str:
+    """Markdown that says what a restore replaces."""
+    return _RESTORE.render(definition=definition, backups=definition.backups)

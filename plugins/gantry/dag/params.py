@@ -57,7 +57,7 @@ def launch_params(definition: models.Definition) -> dict[str, Any]:
     return params
 
 
-def _reason(description: str) -> Param:
+def _reason(description: str = "Why?") -> Param:
     return Param("", type="string", maxLength=500, title="Reason", description=description, section="Record")
 
 
@@ -96,6 +96,55 @@ def _choice(choices: Sequence[str], *, title: str, description: str, section: st
     )
 
 
+def backup_params(backups: models.Backups) -> dict[str, Any]:
+    """The form of a run of backups. A scheduled one makes all of them."""
+    return {
+        "backups": _choice(
+            sorted(backups.of),
+            title="Backups to make",
+            description="Leave empty to make all of them.",
+            section="Backups",
+        ),
+        "reason": _reason(),
+    }
+
+
+def restore_params(definition: models.Definition, backups: models.Backups) -> dict[str, Any]:
+    """The form of a restore: what, which one, and the deployment's name typed."""
+    known = sorted(backups.of)
+    return {
+        "backup": Param(
+            known[0],
+            type="string",
+            enum=known,
+            title="Backup",
+            description="What is restored.",
+            section="Backup",
+        ),
+        "object": Param(
+            "",
+            type="string",
+            maxLength=1200,
+            title="Object",
+            description=(
+                "Which one: the object's name, or its address s3://… in a folder that the definition allows. "
+                "Leave empty for the newest."
+            ),
+            section="Backup",
+        ),
+        "confirm": Param(
+            "",
+            type="string",
+            title="Name of the deployment",
+            description=(
+                f"Type {definition.deployment} to replace its data with the backup's. What has changed since is lost."
+            ),
+            section="Confirmation",
+        ),
+        "reason": _reason(),
+    }
+
+
 def termination_params(definition: models.Definition) -> dict[str, Any]:
     """The form of a termination: the deployment's name has to be typed."""
     return {
@@ -108,5 +157,5 @@ def termination_params(definition: models.Definition) -> dict[str, Any]:
             ),
             section="Confirmation",
         ),
-        "reason": _reason("Why?"),
+        "reason": _reason(),
     }

@@ -72,6 +72,7 @@ Duration = Annotated[
 _CONNECTION = r"^[A-Za-z0-9_.\-]+$"
 _SHA256 = r"^[0-9a-f]{64}$"
 _S3_URL = r"^s3://[a-z0-9][a-z0-9.\-]{2,62}/\S+$"
+_S3_FOLDER = r"^s3://[a-z0-9][a-z0-9.\-]{2,62}/(\S*/)?$"
 _HOST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?$"
 _REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
 _SIZE = r"^[a-z0-9\-]+\.[a-z0-9\-]+$"
@@ -97,6 +98,7 @@ FORMS = {
     _CONNECTION: "a connection's id (letters, digits, _ . -)",
     _SHA256: "a SHA-256 sum (64 hexadecimal digits in small letters)",
     _S3_URL: "an S3 URL (s3://BUCKET/KEY)",
+    _S3_FOLDER: "a folder in S3 (s3://BUCKET/ or s3://BUCKET/FOLDER/)",
     _HOST_NAME: "a host name (letters, digits, dots, dashes)",
     _REGION: "a region (such as eu-central-1)",
     _SIZE: "an instance type (such as t3.small)",
@@ -120,6 +122,7 @@ ConfigurationName = Annotated[str, _NAME]
 TierName = Annotated[names.TierName, _NAME]
 ServiceName = Annotated[names.ServiceName, _NAME]
 DatasourceName = Annotated[names.DatasourceName, _NAME]
+BackupName = Annotated[names.BackupName, _NAME]
 BalancerName = Annotated[names.BalancerName, _NAME]
 PortName = Annotated[names.PortName, _NAME]
 ServiceId = Annotated[names.ServiceId, Field(pattern=names.SERVICE_ID_PATTERN)]
@@ -130,6 +133,7 @@ Connection = Annotated[names.ConnectionId, Field(pattern=_CONNECTION, max_length
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
 S3Url = Annotated[str, Field(pattern=_S3_URL)]
+S3Folder = Annotated[str, Field(pattern=_S3_FOLDER)]
 HostName = Annotated[str, Field(pattern=_HOST_NAME)]
 Region = Annotated[str, Field(pattern=_REGION)]
 Size = Annotated[str, Field(pattern=_SIZE)]

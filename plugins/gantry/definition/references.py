@@ -54,6 +54,19 @@ def findings(data: source.Data, *, guarded: bool = False) -> Iterator[Finding]:
             message = _dependency(each, services, guarded=guarded) if isinstance(each, str) else None
             if message is not None:
                 yield ("services", name, "depends_on", index), message
+    for path, written in _backups(data):
+        message = _dependency(written, services, guarded=guarded)
+        if message is not None:
+            yield path, message
+
+
+def _backups(data: source.Data) -> Iterator[tuple[source.Path, str]]:
+    """What is backed up: where it stands, and what is written there."""
+    section = data.get("backups") if isinstance(data, dict) else None
+    parts = section.get("of") if isinstance(section, dict) else None
+    for name, written in parts.items() if isinstance(parts, dict) else ():
+        if isinstance(written, str):
+            yield ("backups", "of", name), written
 
 
 def _scaling(data: source.Data, *, guarded: bool) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gantry.operators import (
     aftermath,
+    backups,
     base,
     configuration_management,
     finish,
@@ -37,4 +38,8 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.TERMINATE_SERVERS: termination.TerminateServersOperator,
     StepKind.CLEAN_UP_CONFIGURATION_MANAGEMENT: configuration_management.CleanUpConfigurationManagementOperator,
     StepKind.FINISH_TERMINATION: termination.FinishTerminationOperator,
+    StepKind.BACK_UP: backups.BackUpOperator,
+    StepKind.KEEP_BACKUP: backups.KeepBackupOperator,
+    StepKind.CONFIRM_RESTORE: backups.ConfirmRestoreOperator,
+    StepKind.RESTORE: backups.RestoreOperator,
 }

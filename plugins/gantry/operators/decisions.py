@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from gantry import errors, names
-from gantry.agent import balancing, drive, facts, work
+from gantry.agent import backups, balancing, drive, facts, work
 from gantry.configuration_management import chef, manager, script
 from gantry.definition import models
 from gantry.operators import connections
@@ -185,6 +185,34 @@ def _stop_service(run: runs.Run) -> drive.Decide:
     return lambda _, applied: work.stop_service(run.definition, service, applied.marks)
 
 
+def _back_up(run: runs.Run) -> drive.Decide:
+    """The file, and its upload to where this run's backup belongs."""
+    known = run.facts(run.service)
+    url = run.shelf(run.backup).url(run.backup_object)
+    lifetime = run.definition.timeouts.back_up
+    upload = backups.Upload(url, lambda: run.objects.upload_link(url, lifetime))
+    return lambda target, applied: backups.back_up(
+        known, run.backed_up, run.server(target.name), upload, applied.marks
+    )
+
+
+def _restore(run: runs.Run) -> drive.Decide:
+    """What the chosen backup is loaded or installed with."""
+    if run.restored is None:
+        raise LookupError(f"{run.step.id}: no backup is chosen")
+    found, known, datasource = run.restored, run.facts(run.service), run.backed_up.datasource
+    backup = work.Download(
+        found.url, found.manifest.sha256, found.manifest.sha256, lambda: run.objects.link(found.url)
+    )
+    if datasource is None:
+        return lambda target, applied: backups.restore_service(
+            known, run.service, run.server(target.name), backup, found.manifest.archive, applied
+        )
+    return lambda target, applied: backups.restore_datasource(
+        known, run.service, datasource, run.server(target.name), backup, applied.marks
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Decision:
     """How a kind of step decides."""
@@ -207,5 +235,7 @@ DECISIONS: dict[StepKind, Decision] = {
     StepKind.RETIRE_SERVERS: Decision(_retire_servers),
     StepKind.STOP_PROXY: Decision(_stop_proxy),
     StepKind.STOP_SERVICE: Decision(_stop_service),
+    StepKind.BACK_UP: Decision(_back_up),
+    StepKind.RESTORE: Decision(_restore),
 }
 """Each kind of step that decides on every server what is left to do there."""

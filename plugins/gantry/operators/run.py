@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
 import hashlib
 import logging
@@ -12,6 +13,7 @@ from airflow.sdk import Context
 
 from gantry import inventory, names
 from gantry.agent import facts, jobs, ssh, work
+from gantry.cloud import backups as stored
 from gantry.cloud import clients, servers
 from gantry.cloud.objects import Objects
 from gantry.definition import models
@@ -20,6 +22,9 @@ from gantry.operators import connections
 from gantry.plan import Plan, Step, StepKind
 
 LOG = logging.getLogger("gantry")
+
+NO_MOMENT = datetime.datetime.fromtimestamp(0, datetime.UTC)
+"""For a run that never takes place."""
 
 MACRO = "gantry"
 """The name under which a DAG carries its deployment (a user-defined macro: Airflow does not serialize it)."""
@@ -40,6 +45,11 @@ class Run:
     Attributes:
         id: the run's id in Airflow; runs of two operations can have the same.
         key: what the names of its jobs begin with.
+        scaled_to: the sizes that tiers are scaled to, where the run scales; tiers that are left alone are absent.
+        by_clock: whether the run is a scheduled one.
+        moment: when the run was due.
+        backups: those that were asked for; none: all.
+        restored: the backup that the run restores, once it is chosen.
     """
 
     definition: models.Definition
@@ -52,8 +62,10 @@ class Run:
     converge: frozenset[str]
     reason: str
     scaled_to: Mapping[names.TierName, int] = dataclasses.field(default_factory=dict)
-    """The sizes that tiers are scaled to, where the run scales; tiers that are left alone are absent."""
     by_clock: bool = False
+    moment: datetime.datetime = NO_MOMENT
+    backups: frozenset[str] = frozenset()
+    restored: stored.Stored | None = None
 
     @functools.cached_property
     def cloud(self) -> servers.Servers:
@@ -100,6 +112,39 @@ class Run:
     def ssh_settings(self) -> models.Ssh:
         """How the step's servers are reached."""
         return self.definition.launch_configuration_of(self.tier).ssh
+
+    @property
+    def backup(self) -> names.BackupName:
+        """The backup that the step makes or restores."""
+        if self.step.backup is None:
+            raise LookupError(f"{self.step.id} is about no backup")
+        return self.step.backup
+
+    @property
+    def backup_settings(self) -> models.Backups:
+        """What the definition says about backups."""
+        if self.definition.backups is None:
+            raise LookupError(f"{self.definition.deployment} has no backups")
+        return self.definition.backups
+
+    @property
+    def backed_up(self) -> models.Dependency:
+        """What the step's backup is of."""
+        return self.backup_settings.of[self.backup]
+
+    def shelf(self, backup: names.BackupName) -> stored.Shelf:
+        """The backups of that name."""
+        return stored.Shelf(self.objects, self.backup_settings, self.definition.deployment, backup)
+
+    @property
+    def backup_object(self) -> str:
+        """The name of the object that this run's backup becomes."""
+        datasource = self.backed_up.datasource
+        suffix = ".tar.gz"
+        if datasource is not None:
+            # It is loaded as the dump is loaded.
+            suffix = work.suffix_of(self.definition.services[self.service].datasources[datasource].dump)
+        return stored.object_name(self.moment, self.id, suffix)
 
     def access(self) -> ssh.Access:
         """The login for the step's servers."""
@@ -156,6 +201,8 @@ def run_of(context: Context) -> Run:
         reason=str(params.get("reason") or ""),
         scaled_to=scaled_to,
         by_clock=dag_run.run_type == _SCHEDULED,
+        moment=dag_run.run_after,
+        backups=frozenset(params.get("backups") or ()),
     )
 
 

@@ -24,13 +24,15 @@ _PATIENCE = 20.0
 
 
 class NotConfirmedError(errors.GantryError):
-    """A termination without the deployment's name typed in."""
+    """A termination or a restore without the deployment's name typed in."""
 
-    def __init__(self, deployment: names.DeploymentName, typed: str) -> None:
+    def __init__(
+        self, deployment: names.DeploymentName, typed: str, nothing: str = "nothing was terminated"
+    ) -> None:
         self.deployment = deployment
         self.typed = typed
         super().__init__(
-            f"the confirmation reads {typed!r}, not {deployment!r}: nothing was terminated\n"
+            f"the confirmation reads {typed!r}, not {deployment!r}: {nothing}\n"
             f"Trigger the run again and type the deployment's name into the field confirm."
         )
 

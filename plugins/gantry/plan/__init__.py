@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gantry import names
 from gantry.definition import models
+from gantry.plan.backups import backup_plan, restore_plan
 from gantry.plan.launch import launch_plan
 from gantry.plan.phases import AgentState, DeploymentState, Phase, ServiceState
 from gantry.plan.scaling import release_steps, retire_step, scalable, scale_plan
@@ -20,10 +21,12 @@ __all__ = [
     "ServiceState",
     "Step",
     "StepKind",
+    "backup_plan",
     "group_id",
     "launch_plan",
     "plan_of",
     "release_steps",
+    "restore_plan",
     "retire_step",
     "scalable",
     "scale_plan",
@@ -34,6 +37,8 @@ _PLANS = {
     names.Operation.LAUNCH: launch_plan,
     names.Operation.SCALE: scale_plan,
     names.Operation.TERMINATE: termination_plan,
+    names.Operation.BACKUP: backup_plan,
+    names.Operation.RESTORE: restore_plan,
 }
 
 

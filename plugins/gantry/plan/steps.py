@@ -38,6 +38,10 @@ class StepKind(enum.StrEnum):
     TERMINATE_SERVERS = "terminate_servers"
     CLEAN_UP_CONFIGURATION_MANAGEMENT = "clean_up_configuration_management"
     FINISH_TERMINATION = "finish_termination"
+    BACK_UP = "back_up"
+    KEEP_BACKUP = "keep_backup"
+    CONFIRM_RESTORE = "confirm_restore"
+    RESTORE = "restore"
 
 
 PER_SERVER = frozenset(
@@ -69,6 +73,7 @@ class GroupKind(enum.StrEnum):
     TIER = "tier"
     SERVICE = "service"
     LOAD_BALANCER = "load_balancer"
+    BACKUP = "backup"
     DEPLOYMENT = "deployment"
 
 
@@ -86,6 +91,7 @@ _PREFIXES = {
     GroupKind.TIER: "tier-",
     GroupKind.SERVICE: "service-",
     GroupKind.LOAD_BALANCER: "balancer-",
+    GroupKind.BACKUP: "backup-",
     GroupKind.DEPLOYMENT: "",
 }
 
@@ -112,6 +118,7 @@ class Step:
         tier: the tier whose servers it works on, or None.
         service: the service it is about, or None.
         peer: the other service (grants: the dependent one), or None.
+        backup: the backup it makes or restores, or None.
         scripts: the agent scripts it runs on each server, in their order.
         upstream: ids of the steps that must have succeeded before.
         skipped: why the step has nothing to do, or None. It keeps its place in the plan.
@@ -125,6 +132,7 @@ class Step:
     service: names.ServiceName | None = None
     peer: names.ServiceName | None = None
     balancer: names.BalancerName | None = None
+    backup: names.BackupName | None = None
     scripts: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     skipped: str | None = None

@@ -85,6 +85,17 @@ class CountError(root.GantryError):
         )
 
 
+class NoOperationError(root.GantryError):
+    """A deployment that does not have what is asked of it."""
+
+    def __init__(self, name: str, dag: str) -> None:
+        self.dag = dag
+        super().__init__(
+            f"the deployment {name!r} has no DAG {dag!r}: does its definition say `backups:`? A change of it is "
+            f"seen when Airflow looks at its DAGs folder the next time"
+        )
+
+
 class ParameterError(root.GantryError):
     """The deployment's form has no such choice."""
 
@@ -150,6 +161,41 @@ def ready(api: client.Api, name: str, dag: str, *, unpause: bool) -> client.Dag:
             raise PausedError(dag, has_clock=dag != names.dag_id(name, names.Operation.TERMINATE))
         api.unpause(dag)
     return found
+
+
+def operable(api: client.Api, name: str, dag: str, *, unpause: bool) -> client.Dag:
+    """As `ready`, for a DAG that not every deployment has.
+
+    Raises:
+        NoOperationError: the deployment is there, and has no such DAG.
+    """
+    find(api, name)
+    try:
+        api.dag(dag)
+    except errors.NotFoundError as error:
+        raise NoOperationError(name, dag) from error
+    return ready(api, name, dag, unpause=unpause)
+
+
+def backup_conf(params: Mapping[str, Any], only: Iterable[str], reason: str) -> dict[str, Any]:
+    """What a run of backups is triggered with: `only` these, or all. Raises ParameterError."""
+    chosen = list(dict.fromkeys(only))
+    known = _choices(params, "backups")
+    for each in chosen:
+        if each not in known:
+            raise ParameterError("--only", each, "backup", known)
+    return {**({"backups": chosen} if chosen else {}), **({"reason": reason} if reason else {})}
+
+
+def restore_conf(
+    params: Mapping[str, Any], backup: str, object_: str, confirm: str, reason: str
+) -> dict[str, Any]:
+    """What a restore is triggered with. Raises ParameterError."""
+    known = [str(each) for each in ((params.get("backup") or {}).get("schema") or {}).get("enum") or ()]
+    if backup not in known:
+        raise ParameterError("BACKUP", backup, "backup", known)
+    found = {"backup": backup, "object": object_, "confirm": confirm, "reason": reason}
+    return {key: value for key, value in found.items() if value}
 
 
 def conf(

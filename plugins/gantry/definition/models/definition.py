@@ -25,6 +25,7 @@ from gantry.definition.fields import (
 )
 from gantry.definition.models import notices, runs
 from gantry.definition.models import scaling as clock
+from gantry.definition.models.backups import Backups
 from gantry.definition.models.servers import Cloud, LaunchConfiguration, Tier
 from gantry.definition.models.services import LoadBalancer, Service, ServicePort
 from gantry.definition.models.variables import Variable
@@ -200,6 +201,12 @@ class Definition(Model):
         default_factory=dict,
         description="What spreads traffic over services, by name.",
         examples=[{"main": {"tier": "front", "service": "page", "name": "hello.example.com"}}],
+    )
+
+    backups: Backups | None = Field(
+        default=None,
+        description="What is backed up. Left out: nothing, and there are no DAGs for it.",
+        examples=[{"of": {"data": "db.main"}, "to": "s3://hello/backups/", "schedule": "0 2 * * *"}],
     )
 
     variables: dict[VariableName, Variable] = Field(

@@ -25,7 +25,7 @@ StepName = Literal[
     "install_services", "install_datasources", "configure", "configure_replicants", "restart", "grant_access",
     "start_proxy", "finish_launch", "remove_new_servers", "choose_servers", "release_nodes", "retire_servers",
     "confirm", "stop_proxy", "stop_service", "terminate_servers",
-    "clean_up_configuration_management", "finish_termination",
+    "clean_up_configuration_management", "finish_termination", "back_up", "keep_backup", "confirm_restore", "restore",
 ]  # fmt: skip
 """The kinds of steps whose tasks can be told apart here, by the names of their tasks."""
 
@@ -117,6 +117,11 @@ class Timeouts(Model):
         default=datetime.timedelta(minutes=5),
         description="Stopping, when terminating or scaling in.",
         examples=["2m"],
+    )
+    back_up: Duration = Field(
+        default=datetime.timedelta(minutes=60),
+        description="Making and uploading one backup. (A restore has the time of an installation.)",
+        examples=["3h"],
     )
 
 

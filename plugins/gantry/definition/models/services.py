@@ -68,7 +68,7 @@ class Dependency(Model):
     @classmethod
     def _written(cls, value: Any) -> Any:  # noqa: ANN401 - what stands in the file can be anything
         if not isinstance(value, str):
-            raise ValueError("a dependency is a service, or service.datasource")
+            raise ValueError("write a service, or service.datasource")
         service, dot, datasource = value.partition(".")
         return {"service": service, "datasource": datasource} if dot else {"service": service}
 

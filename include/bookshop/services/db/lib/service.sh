@@ -3,7 +3,7 @@
 #
 # Exit codes: 1 wrong arguments, 2 a fact in the configuration file is missing or not usable, 3 this machine
 # lacks something (root, the user, MariaDB), 4 MariaDB did not start or end, 5 the dump could not be loaded,
-# 6 access could not be changed, 7 the master could not be copied.
+# 6 access could not be changed, 7 the master could not be copied, 8 the dump could not be written.
 
 home=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 3
 settings=$home/cfg/my.cnf

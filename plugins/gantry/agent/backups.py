@@ -1,0 +1,180 @@
+"""What backups and restores do on one server: from facts and marks to files and jobs. Pure, as `gantry.agent.work`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+
+from gantry import errors as root
+from gantry import inventory, names
+from gantry.agent import errors, facts, jobs, session, work
+from gantry.agent.drive import Applied, Work
+from gantry.definition import models
+
+_ASKED = 60.0
+"""Seconds for a question that the server answers at once."""
+
+_UPLOADED = re.compile(r"withUpload: (?P<size>\d+) bytes, SHA-256 (?P<sha256>[0-9a-f]{64})")
+_ARCHIVE = re.compile(r"a\d+/archive (?P<version>\S+)")
+
+
+class NotInstalledError(errors.ServerError):
+    """A service that is not on its server (any more, or yet)."""
+
+    def __init__(self, server: names.ServerName, service: names.ServiceName) -> None:
+        self.service = service
+        super().__init__(
+            server,
+            f"service {service} is not installed here, so there is nothing to back up or restore\n"
+            f"Launch the deployment first.",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Upload:
+    """Where a server puts a backup by itself.
+
+    `link` makes the presigned URL at the moment it is needed; it is a secret.
+    """
+
+    url: str
+    link: Callable[[], str] = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Uploaded:
+    """What a server says of a backup that it has uploaded: bytes, checksum, which archive is installed."""
+
+    size: int
+    sha256: str
+    archive: str
+
+    def as_json(self) -> dict[str, str | int]:
+        """For a step's result."""
+        return dataclasses.asdict(self)
+
+
+class BackupReader:
+    """Finds in what the scripts print what the manifest says."""
+
+    def keeps(self, line: str) -> bool:
+        """Whether a line says something about the backup."""
+        return bool(_UPLOADED.fullmatch(line) or _ARCHIVE.fullmatch(line))
+
+    def failure(self, error: errors.ScriptFailedError, kept: Sequence[str]) -> root.GantryError:  # noqa: ARG002 - as a Reader has it
+        """The failure as it is: the scripts say themselves what is wrong."""
+        return error
+
+    def summary(self, kept: Sequence[str]) -> Uploaded | None:
+        """What the last lines of each kind say; None before the upload."""
+        uploads = [found for each in kept if (found := _UPLOADED.fullmatch(each))]
+        archives = [found["version"] for each in kept if (found := _ARCHIVE.fullmatch(each))]
+        if not uploads:
+            return None
+        return Uploaded(int(uploads[-1]["size"]), uploads[-1]["sha256"], archives[-1] if archives else "")
+
+
+def back_up(
+    known: facts.Facts,
+    part: models.Dependency,
+    server: inventory.Server,
+    upload: Upload,
+    marks: work.Marks,
+) -> Work:
+    """Write a datasource, or a service, to a file and upload it; nothing stays on the server.
+
+    Raises:
+        NotInstalledError: the service is not there.
+    """
+    service = _installed(known, part.service, server, marks)
+    name = f"backup-{service.id}-{work.short(upload.url)}"
+    link, file, config = (f"{session.TEMPORARY}/{name}{end}" for end in (".url", ".file", ".cfg"))
+    files = [session.RemoteFile(link, f"{upload.link()}\n".encode())]
+    call: tuple[str, ...] = ("backupService", service.id, file)
+    if part.datasource is not None:
+        files.append(session.RemoteFile(config, known.datasource_file(part.service, part.datasource, server)))
+        call = ("backupDataSource", service.id, part.datasource, config, file)
+    asks = jobs.Job(f"archive-{service.id}", "marks", (work.archive_mark(service),), _ASKED)
+    makes = jobs.Job(
+        name,
+        "withUpload",
+        (link, file, *call),
+        known.definition.timeouts.back_up.total_seconds(),
+        remove=(link, file, config),
+    )
+    return Work(tuple(files), (asks, makes))
+
+
+def restore_datasource(
+    known: facts.Facts,
+    name: names.ServiceName,
+    datasource: names.DatasourceName,
+    server: inventory.Server,
+    backup: work.Download,
+    marks: work.Marks,
+) -> Work:
+    """Load a backup as a dump is loaded, and wait for the check. Replicants get it from their master.
+
+    The mark of the loaded dump stays as it is: the next launch loads a dump only if the definition's is another one.
+
+    Raises:
+        NotInstalledError: the service is not there.
+    """
+    service = _installed(known, name, server, marks)
+    job_name = f"restore-{service.id}-{datasource}-{work.short(backup.url)}"
+    config = f"{session.TEMPORARY}/{job_name}.cfg"
+    target = f"{session.TEMPORARY}/{job_name}{work.suffix_of(backup.url)}"
+    file, job = work.fetched(
+        job_name,
+        backup,
+        target,
+        ("installDataSource", service.id, config, target),
+        known.definition.timeouts.install_datasources.total_seconds(),
+    )
+    return Work(
+        (file, session.RemoteFile(config, known.restore_file(name, datasource, server))),
+        (
+            dataclasses.replace(job, remove=(*job.remove, config)),
+            work.awaited(known.definition, service, f"{service.id}-{work.short(backup.url)}"),
+        ),
+    )
+
+
+def restore_service(
+    known: facts.Facts,
+    name: names.ServiceName,
+    server: inventory.Server,
+    backup: work.Download,
+    archive: str,
+    applied: Applied,
+) -> Work:
+    """Install a service's folder as it was: fetched and checked first, then stopped, installed, configured, started.
+
+    Args:
+        known: the deployment.
+        name: the service.
+        server: where.
+        backup: the object.
+        archive: the version of the service archive that was installed when it was made. From now on this one counts
+            as installed, so a launch with a newer archive installs that.
+        applied: what the server says of itself.
+    """
+    service = known.definition.services[name]
+    key = work.archive_mark(service)
+    install = work.Install(service, backup, forced=True, script="restoreService")
+    before = work.install_services(known.definition, (install,), applied.marks)
+    # One job: whoever tries again after a failure needs the object anew.
+    (job,) = before.jobs
+    installed = dataclasses.replace(applied, marks={**applied.marks, key: archive})
+    after = work.set_up_anew(known, name, server, installed)
+    return Work((*before.files, *after.files), (dataclasses.replace(job, mark=(key, archive)), *after.jobs))
+
+
+def _installed(
+    known: facts.Facts, name: names.ServiceName, server: inventory.Server, marks: work.Marks
+) -> models.Service:
+    service = known.definition.services[name]
+    if work.archive_mark(service) not in marks:
+        raise NotInstalledError(server.name, name)
+    return service

@@ -1,0 +1,81 @@
+"""`gantry restore`: replaces data of a deployment with a backup's, once its name has been typed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from gantry import names
+from gantry.cli import carrying, confirming, groups, options, reach
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What a person would fill in in the UI, beside the backup."""
+
+    object_: Annotated[
+        str,
+        typer.Option(
+            "--object",
+            metavar="OBJECT",
+            help="The object's name, or its address s3://… in a folder that the definition allows. Left out: the "
+            "newest.",
+            show_default=False,
+            rich_help_panel=options.FORM,
+        ),
+    ] = ""
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The deployment's name, instead of typing it.",
+            show_default=False,
+            rich_help_panel=options.FORM,
+        ),
+    ] = None
+    reason: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT", help="Kept in the run's record.", show_default=False, rich_help_panel=options.FORM
+        ),
+    ] = ""
+
+
+@app.command(
+    epilog="""[bold]Examples[/]
+
+[cyan]gantry restore shop catalog[/]  the newest backup; asks for the deployment's name first
+
+[cyan]gantry restore shop catalog --object 20260301T020000Z-1a2b3c.sql --confirm shop[/]  another one, for scripts"""
+)
+@groups.expanded
+def restore(
+    name: options.Name,
+    backup: Annotated[
+        str, typer.Argument(metavar="BACKUP", help="The backup's name in the definition.", show_default=False)
+    ],
+    form: Form,
+    waiting: carrying.Waiting,
+    definition: reach.Definition,
+    airflow: reach.Airflow,
+) -> int:
+    """Restore a backup. What has changed in the deployment's data since it was made is lost.
+
+    The object is checked on the server before anything is touched. Ends with 0 when the service's check says OK
+    again, with 1 and each failed task's error otherwise.
+    """
+    from gantry.rest import deployments  # noqa: PLC0415 - pydantic and httpx, which help need not load
+
+    name, _ = definition.at_hand(name)
+    api = airflow.api()
+    dag = names.dag_id(name, names.Operation.RESTORE)
+    deployments.find(api, name)
+    warning = f"Data of {name} will be replaced with the backup's: what has changed since is lost."
+    typed = confirming.typed(name, warning, form.confirm, "nothing is restored")
+    deployments.operable(api, name, dag, unpause=waiting.unpause)
+    conf = deployments.restore_conf(api.params(dag), backup, form.object_, typed, form.reason)
+    return carrying.carry_out(api, name, dag, conf, None, waiting)

@@ -1,0 +1,205 @@
+"""Backups in object storage: what they are called, which of them are complete, how many are kept.
+
+A backup is an object and, beside it, its manifest. The manifest is written last and removed first: an object without
+one is no backup.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import re
+from collections.abc import Sequence
+
+import pydantic
+
+from gantry import errors, names
+from gantry.cloud.objects import Objects
+from gantry.definition import models
+
+MANIFEST = ".json"
+"""What a manifest's name has behind the name of its object."""
+
+_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}(\.(?!json$)[a-z0-9]+)*")
+"""The names that `object_name` makes; nothing else in the folder is ours."""
+
+
+class Manifest(pydantic.BaseModel):
+    """What is known of a backup.
+
+    Attributes:
+        object: the object's name; it stands in the same folder.
+        datasource: None where it is the service itself.
+        size: in bytes.
+        sha256: in hexadecimal.
+        time: when the run that made it was due.
+        archive: the version of the service archive that was installed.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    object: str
+    deployment: names.DeploymentName
+    backup: names.BackupName
+    service: names.ServiceName
+    datasource: names.DatasourceName | None
+    size: int
+    sha256: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$")
+    time: datetime.datetime
+    archive: str
+
+
+class Stored(pydantic.BaseModel):
+    """A backup that is complete: where its object is, and its manifest."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    url: str
+    manifest: Manifest
+
+
+class NoBackupError(errors.GantryError):
+    """There is no such backup."""
+
+    def __init__(self, folder: str, wanted: str, known: Sequence[str]) -> None:
+        self.folder = folder
+        self.wanted = wanted
+        self.known = tuple(known)
+        told = f"the newest are {', '.join(known)}" if known else "there is none at all"
+        super().__init__(
+            f"no backup {wanted or 'at all'} in {folder}: {told}\n"
+            f"What has no manifest ({MANIFEST}) beside it is no complete backup."
+        )
+
+
+class StrangeBackupError(errors.GantryError):
+    """An object from where the definition allows none to be restored from."""
+
+    def __init__(self, url: str, allowed: Sequence[str]) -> None:
+        self.url = url
+        super().__init__(
+            f"{url} is not to be restored here: it is in none of {', '.join(allowed)}\n"
+            f"Name its folder under restore_from in the definition's backups, if it may be."
+        )
+
+
+class ManifestError(errors.GantryError):
+    """A manifest that says nothing usable, or something else than the backup is."""
+
+    def __init__(self, url: str, problem: str) -> None:
+        self.url = url
+        super().__init__(
+            f"{url}: the backup cannot be used: {problem}\nNothing was changed. Take another backup."
+        )
+
+
+class IncompleteBackupError(errors.GantryError):
+    """What was uploaded is not what the server has sent."""
+
+    def __init__(self, url: str, size: int, expected: int) -> None:
+        self.url = url
+        super().__init__(
+            f"{url} has {size} bytes, and the server sent {expected}: the backup is not complete\n"
+            f"It has got no manifest, and no older backup was removed. Clear this task's back_up to make it again."
+        )
+
+
+def object_name(moment: datetime.datetime, run: str, suffix: str) -> str:
+    """The name of a run's object: the same at each try, and by their names older objects come first.
+
+    Args:
+        moment: when the run was due.
+        run: its id, which tells it from others of the same second.
+        suffix: how it is packed, such as `.sql`.
+    """
+    mark = hashlib.sha256(run.encode()).hexdigest()[:6]
+    return f"{moment.astimezone(datetime.UTC):%Y%m%dT%H%M%SZ}-{mark}{suffix}"
+
+
+class Shelf:
+    """The backups of one name."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        settings: models.Backups,
+        deployment: names.DeploymentName,
+        backup: names.BackupName,
+    ) -> None:
+        self._objects = objects
+        self._settings = settings
+        self._wanted_by = f"backup {backup!r} of deployment {deployment}"
+        self.folder = f"{settings.to}{deployment}/{backup}/"
+
+    def url(self, name: str) -> str:
+        """Where an object of that name stands."""
+        return f"{self.folder}{name}"
+
+    def keep(self, manifest: Manifest) -> tuple[str, ...]:
+        """Note that a backup is complete, and remove what is too old; the names of what was removed.
+
+        Raises:
+            IncompleteBackupError: it is not what the server has sent. Then nothing is noted or removed.
+            MissingObjectError: it is not there.
+        """
+        url = self.url(manifest.object)
+        size = self._objects.facts(url, self._wanted_by).size
+        if size != manifest.size:
+            raise IncompleteBackupError(url, size, manifest.size)
+        self._objects.write(f"{url}{MANIFEST}", manifest.model_dump_json(indent=2).encode())
+        return self._prune(manifest.object)
+
+    def find(self, wanted: str) -> Stored:
+        """A backup.
+
+        Args:
+            wanted: its object's name, or its address (`s3://…`), which may lead to another folder that the definition
+                allows; empty: the newest.
+
+        Raises:
+            NoBackupError, StrangeBackupError, ManifestError: there is none that may be used.
+        """
+        wanted = wanted.strip().removesuffix(MANIFEST)
+        if wanted.startswith("s3://"):
+            return self._read(self._allowed(wanted))
+        complete = self._complete()
+        name = wanted or next(reversed(complete), "")
+        if name not in complete:
+            raise NoBackupError(self.folder, wanted, complete[:-6:-1])
+        return self._read(self.url(name))
+
+    def _allowed(self, url: str) -> str:
+        allowed = (self.folder, *self._settings.restore_from)
+        if not url.startswith(allowed):
+            raise StrangeBackupError(url, allowed)
+        return url
+
+    def _read(self, url: str) -> Stored:
+        text = self._objects.read(f"{url}{MANIFEST}", self._wanted_by)
+        try:
+            manifest = Manifest.model_validate_json(text)
+        except pydantic.ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(map(str, problem["loc"])) or "it"
+            raise ManifestError(url, f"its manifest is none ({where}: {problem['msg']})") from error
+        size = self._objects.facts(url, self._wanted_by).size
+        if size != manifest.size:
+            raise ManifestError(url, f"it has {size} bytes, and its manifest says {manifest.size}")
+        return Stored(url=url, manifest=manifest)
+
+    def _complete(self) -> list[str]:
+        """The names of the complete backups' objects, the oldest first."""
+        found = set(self._objects.names_in(self.folder))
+        return sorted(each for each in found if _NAME.fullmatch(each) and f"{each}{MANIFEST}" in found)
+
+    def _prune(self, newest: str) -> tuple[str, ...]:
+        """Remove the oldest backups beyond those that are kept, and what earlier runs have not completed."""
+        complete = self._complete()
+        kept = set(complete[-self._settings.keep :]) | {newest}
+        ours = {each.removesuffix(MANIFEST) for each in self._objects.names_in(self.folder)}
+        going = sorted(each for each in ours if _NAME.fullmatch(each) and each not in kept and each < newest)
+        for each in going:
+            # First the manifest: what is half removed is no backup any more.
+            self._objects.remove(self.url(f"{each}{MANIFEST}"))
+            self._objects.remove(self.url(each))
+        return tuple(going)

@@ -1,0 +1,161 @@
+"""Backups: made and uploaded on a server, noted and kept in object storage, chosen and restored."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from gantry import errors, inventory, names
+from gantry.agent import facts, ssh
+from gantry.cloud import backups
+from gantry.configuration_management import readers
+from gantry.operators import base, server_step, termination
+from gantry.operators import run as runs
+from gantry.plan import Group, GroupKind, StepKind
+from gantry.plan.steps import DEPLOYMENT, step_id
+
+
+class NothingRunsError(errors.GantryError):
+    """A tier without a server that something could be backed up from, or restored to."""
+
+    def __init__(self, tier: names.TierName, service: names.ServiceName, who: str) -> None:
+        self.tier = tier
+        self.service = service
+        super().__init__(
+            f"tier {tier} has no {who} that runs and has shaken hands: service {service} can neither be backed up nor "
+            f"restored\nLaunch the deployment first; to have no backups of one that is stopped, pause their DAG."
+        )
+
+
+class NoSumError(errors.GantryError):
+    """A server that uploaded a backup and did not say what."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__(
+            f"{step} did not report the backup's size and sum, so it is not taken for complete\nClear {step}: the "
+            f"backup is then made again. Does a script of your own in /enstratus/custom/bin replace withUpload?"
+        )
+
+
+class OtherKindError(errors.GantryError):
+    """A datasource's backup for a service, or the other way round."""
+
+    def __init__(self, url: str, backup: names.BackupName, wanted: str, found: str) -> None:
+        self.url = url
+        super().__init__(
+            f"{url} holds {found}, and backup {backup!r} is of {wanted}: nothing was changed\nName an object that fits."
+        )
+
+
+class BackUpOperator(server_step.ServerStepOperator):
+    """Has one server of the service make a backup and upload it: the one of the lowest slot that runs."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's keywords
+        super().__init__(servers=(), **kwargs)
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """As any step on servers, if this backup is asked for."""
+        if run.backups and run.backup not in run.backups:
+            raise AirflowSkipException(f"backup {run.backup} was not asked for")
+        return super().perform(context, run)
+
+    def reader(self, run: runs.Run) -> readers.Name | None:  # noqa: ARG002 - as those that ask
+        """Size, sum and archive."""
+        return "backup"
+
+    def targets(self, run: runs.Run) -> list[ssh.Target]:
+        """The server of the lowest slot. In a replicated service that is its master, as long as there is one."""
+        return [runs.target(each, each.name) for each in _running(run, "server")[:1]]
+
+
+class KeepBackupOperator(base.StepOperator):
+    """Looks whether a backup is complete, notes it, and removes the oldest."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Write the manifest once the object is what the server has sent."""
+        made = step_id(Group(GroupKind.BACKUP, run.backup), StepKind.BACK_UP)
+        said = [each for report in base.reports(context, made) for each in report.get("runs", {}).values()]
+        if not said:
+            raise NoSumError(made)
+        shelf, part, name = run.shelf(run.backup), run.backed_up, run.backup_object
+        manifest = backups.Manifest(
+            object=name,
+            deployment=run.definition.deployment,
+            backup=run.backup,
+            service=part.service,
+            datasource=part.datasource,
+            size=said[0]["size"],
+            sha256=said[0]["sha256"],
+            time=run.moment,
+            archive=said[0]["archive"],
+        )
+        removed = shelf.keep(manifest)
+        url = shelf.url(name)
+        self.log.info("backup %s is complete: %s, %d bytes", run.backup, url, manifest.size)
+        for each in removed:
+            self.log.info("removed: %s", shelf.url(each))
+        return base.result(context, [], object=url, removed=list(removed), **said[0])
+
+
+class ConfirmRestoreOperator(base.StepOperator):
+    """Nothing is restored before somebody has typed the deployment's name, and before there is a backup to restore."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Compare what was typed, and choose: retries and later backups change nothing about it."""
+        params = context["params"]
+        typed = str(params.get("confirm") or "")
+        if typed != run.definition.deployment:
+            raise termination.NotConfirmedError(run.definition.deployment, typed, "nothing was restored")
+        name = names.BackupName(str(params.get("backup") or ""))
+        found = run.shelf(name).find(str(params.get("object") or ""))
+        wanted, there = run.backup_settings.of[name].datasource, found.manifest.datasource
+        if (wanted is None) != (there is None):
+            raise OtherKindError(found.url, name, _kind(wanted), _kind(there))
+        self.log.info("%s will be restored: %s", found.url, found.manifest.model_dump_json())
+        return base.result(context, [], backup=name, stored=found.model_dump(mode="json"))
+
+
+class RestoreOperator(server_step.ServerStepOperator):
+    """Restores the chosen backup: a datasource on its master, a service on all servers of its tier."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's keywords
+        super().__init__(servers=(), **kwargs)
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """As any step on servers, if this backup is the one."""
+        (chosen,) = base.reports(context, step_id(DEPLOYMENT, StepKind.CONFIRM_RESTORE))
+        if chosen["backup"] != run.backup:
+            raise AirflowSkipException(f"backup {chosen['backup']} is restored, and not {run.backup}")
+        found = backups.Stored.model_validate(chosen["stored"])
+        return super().perform(context, dataclasses.replace(run, restored=found))
+
+    def targets(self, run: runs.Run) -> list[ssh.Target]:
+        """A replicated datasource is never restored on a replicant."""
+        if run.backed_up.datasource is None:
+            found = _running(run, "server")
+        elif run.definition.services[run.service].replication is None:
+            found = _running(run, "server")[:1]
+        else:
+            found = [each for each in _running(run, "master") if each.slot == facts.MASTER]
+            if not found:
+                raise NothingRunsError(run.tier, run.service, "master")
+        return [runs.target(each, each.name) for each in found]
+
+
+def _running(run: runs.Run, who: str) -> list[inventory.Server]:
+    """The tier's servers that can be worked with, by slot. Raises NothingRunsError."""
+    found = [
+        each
+        for each in run.inventory.of_tier(run.tier)
+        if each.state is inventory.InstanceState.RUNNING and each.host_key is not None
+    ]
+    if not found:
+        raise NothingRunsError(run.tier, run.service, who)
+    return sorted(found, key=lambda each: each.slot)
+
+
+def _kind(datasource: names.DatasourceName | None) -> str:
+    return "a service's folder" if datasource is None else "a datasource"

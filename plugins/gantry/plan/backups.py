@@ -1,0 +1,78 @@
+"""Definition → the plans that back a deployment up, and that restore a backup. Neither has a launch's phases."""
+
+from __future__ import annotations
+
+from gantry import names
+from gantry.definition import models
+from gantry.plan.launch import CONFIGURE_SCRIPTS, tier_servers
+from gantry.plan.phases import Phase
+from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, StepKind, in_order, step_id
+
+
+def backup_plan(definition: models.Definition) -> Plan:
+    """What a run of backups has to do: each is made and uploaded, then noted and the oldest removed.
+
+    Backups are independent: what goes wrong with one holds up no other.
+    """
+    steps = []
+    for name, part in _parts(definition):
+        made = _step(
+            definition,
+            name,
+            StepKind.BACK_UP,
+            "withUpload",
+            "backupDataSource" if part.datasource else "backupService",
+        )
+        steps += [made, _step(definition, name, StepKind.KEEP_BACKUP, after=(made.id,))]
+    return Plan(definition.deployment, in_order(steps), tier_servers(definition))
+
+
+def restore_plan(definition: models.Definition) -> Plan:
+    """What a restore has to do: the question which backup and whether, then one of the restores."""
+    confirm = Step(
+        id=step_id(DEPLOYMENT, StepKind.CONFIRM_RESTORE),
+        kind=StepKind.CONFIRM_RESTORE,
+        phase=Phase.PRE_LAUNCH,
+        group=DEPLOYMENT,
+    )
+    restores = [
+        _step(
+            definition,
+            name,
+            StepKind.RESTORE,
+            *(_DATASOURCE_SCRIPTS if part.datasource else _SERVICE_SCRIPTS),
+            after=(confirm.id,),
+        )
+        for name, part in _parts(definition)
+    ]
+    return Plan(definition.deployment, in_order([confirm, *restores]), tier_servers(definition))
+
+
+_DATASOURCE_SCRIPTS = ("withDownload", "installDataSource", "awaitService")
+_SERVICE_SCRIPTS = ("withDownload", "restoreService", *CONFIGURE_SCRIPTS)
+
+
+def _parts(definition: models.Definition) -> tuple[tuple[names.BackupName, models.Dependency], ...]:
+    return () if definition.backups is None else tuple(definition.backups.of.items())
+
+
+def _step(
+    definition: models.Definition,
+    name: names.BackupName,
+    kind: StepKind,
+    *scripts: str,
+    after: tuple[str, ...] = (),
+) -> Step:
+    group = Group(GroupKind.BACKUP, name)
+    service = dict(_parts(definition))[name].service
+    return Step(
+        id=step_id(group, kind),
+        kind=kind,
+        phase=Phase.PRE_LAUNCH,
+        group=group,
+        tier=definition.services[service].tier,
+        service=service,
+        backup=name,
+        scripts=scripts,
+        upstream=after,
+    )

@@ -1,0 +1,126 @@
+"""What a backup and a restore do on one server: files, jobs, marks."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from gantry import names
+from gantry.agent import backups, work
+from gantry.agent.drive import Applied, Work
+from gantry.definition import models
+
+from .world import World
+
+DB, APP, CATALOG = names.ServiceName("db"), names.ServiceName("app"), names.DatasourceName("catalog")
+URL = "s3://bookshop/backups/bookshop/catalog/20260301T020000Z-1a2b3c.sql"
+SECRET = "X-Amz-Signature=5ecre7"
+SUM = "ab" * 32
+MARKS = {"a1001/archive": "one", "a1002/archive": "one", "a1001/datasource.catalog": "dump"}
+
+
+def part(text: str) -> models.Dependency:
+    return models.Dependency.model_validate(text)
+
+
+def upload() -> backups.Upload:
+    return backups.Upload(URL, lambda: f"https://s3.example.com/x?{SECRET}")
+
+
+def backup(url: str = URL) -> work.Download:
+    return work.Download(url, SUM, SUM, lambda: f"https://s3.example.com/x?{SECRET}")
+
+
+def calls(found: Work) -> list[str]:
+    return [job.call for job in found.jobs]
+
+
+def texts(found: Work) -> str:
+    return "\n".join(file.content.decode() for file in found.files)
+
+
+def every_secret_goes(found: Work) -> None:
+    """What was put on the server is removed by some job, and stands in no call."""
+    removed = {path for job in found.jobs for path in job.remove}
+    assert {file.path for file in found.files} <= removed
+    assert all(file.mode == 0o600 for file in found.files)
+    assert SECRET not in "\n".join(calls(found))
+    assert SECRET in texts(found)
+
+
+def test_a_datasource_is_written_by_the_services_script_and_uploaded(world: World) -> None:
+    found = backups.back_up(world.facts(), part("db.catalog"), world.server("database-1"), upload(), MARKS)
+    asks, makes = found.jobs
+    assert asks.call == "marks a1001/archive"
+    assert makes.script == "withUpload"
+    link, file, *call = makes.arguments
+    assert call[:3] == ["backupDataSource", "a1001", "catalog"]
+    config = call[3]
+    assert call[4] == file
+    assert makes.remove == (link, file, config)
+    assert "dataSource=catalog\ndatabase=bookshop\n" in texts(found)
+    every_secret_goes(found)
+
+
+def test_a_service_is_packed(world: World) -> None:
+    found = backups.back_up(world.facts(), part("app"), world.server("application-1"), upload(), MARKS)
+    _, file, *call = found.jobs[1].arguments
+    assert call == ["backupService", "a1002", file]
+    every_secret_goes(found)
+
+
+def test_what_is_not_installed_is_neither_backed_up_nor_restored(world: World) -> None:
+    with pytest.raises(backups.NotInstalledError, match=r"bookshop-database-1: service db is not installed"):
+        backups.back_up(world.facts(), part("db.catalog"), world.server("database-1"), upload(), {})
+    with pytest.raises(backups.NotInstalledError):
+        backups.restore_datasource(world.facts(), DB, CATALOG, world.server("database-1"), backup(), {})
+
+
+def test_a_datasource_is_restored_as_a_dump_is_loaded_and_its_mark_stays(world: World) -> None:
+    found = backups.restore_datasource(
+        world.facts(), DB, CATALOG, world.server("database-1"), backup(), MARKS
+    )
+    loads, waits = found.jobs
+    _, target, sha256, script, service, config, dump = loads.arguments
+    assert (sha256, script, service, dump) == (SUM, "installDataSource", "a1001", target)
+    assert target.endswith(".sql")
+    assert config in loads.remove
+    assert "restore=yes" in texts(found)
+    assert "restore=" not in world.facts().datasource_file(DB, CATALOG, world.server("database-1")).decode()
+    # The next launch must not load the definition's dump over it.
+    assert (loads.mark, loads.unmark, waits.script) == (None, (), "awaitService")
+    every_secret_goes(found)
+
+
+def test_a_services_folder_is_checked_before_the_service_is_stopped(world: World) -> None:
+    applied = Applied({**MARKS, "a1002/applied": "x", "a1002/configured": "x"}, healthy=True)
+    found = backups.restore_service(
+        world.facts(), APP, world.server("application-1"), backup("s3://b/x.tar.gz"), "older", applied
+    )
+    assert [job.script for job in found.jobs] == [
+        "withDownload", "putConfig", "configureService", "stopService", "startService", "awaitService",
+    ]  # fmt: skip
+    install = found.jobs[0]
+    assert install.arguments[2:6] == (SUM, "restoreService", "a1002", "c100")
+    # As it was when the backup was made: a launch with a newer archive installs that.
+    assert install.mark == ("a1002/archive", "older")
+    every_secret_goes(found)
+    # What a launch finds afterwards is what it would have done itself.
+    marks = {**applied.marks}
+    for job in found.jobs:
+        for key in job.unmark:
+            marks.pop(key, None)
+        if job.mark:
+            marks[job.mark[0]] = job.mark[1]
+    after = dataclasses.replace(applied, marks=marks)
+    assert work.configure(world.facts(), APP, world.server("application-1"), after) == Work()
+
+
+def test_the_last_words_of_the_scripts_are_what_the_manifest_says() -> None:
+    reader = backups.BackupReader()
+    lines = ["a1001/archive v1", "12 bytes", f"withUpload: 12 bytes, SHA-256 {SUM}", "withUpload: 12 bytes"]
+    kept = [each for each in lines if reader.keeps(each)]
+    assert kept == [lines[0], lines[2]]
+    assert reader.summary(kept) == backups.Uploaded(12, SUM, "v1")
+    assert reader.summary(kept[:1]) is None
