@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gantry.operators import base, configuration_management, finish, scale_up, services, termination
+from gantry.operators import base, configuration_management, finish, scale_up, services, termination, update
 from gantry.plan import StepKind
 
 OPERATORS: dict[StepKind, type[base.StepOperator]] = {
@@ -12,6 +12,7 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: configuration_management.ExecuteConfigurationManagementOperator,
     StepKind.INSTALL_SERVICES: services.InstallServicesOperator,
     StepKind.INSTALL_DATASOURCES: services.InstallDatasourcesOperator,
+    StepKind.UPDATE: update.UpdateOperator,
     StepKind.CONFIGURE: services.ConfigureOperator,
     StepKind.RESTART: services.RestartOperator,
     StepKind.CONFIGURE_REPLICANTS: services.ConfigureReplicantsOperator,

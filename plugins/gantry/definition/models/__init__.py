@@ -32,6 +32,7 @@ from gantry.definition.models.services import (
     ServicePort,
     ServiceTls,
 )
+from gantry.definition.models.updates import Update
 from gantry.definition.models.variables import Variable
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "StepSettings",
     "Tier",
     "Timeouts",
+    "Update",
     "Variable",
     "Volume",
 ]

@@ -25,6 +25,7 @@ from gantry.definition.fields import (
 from gantry.definition.models import notices, runs
 from gantry.definition.models.servers import Cloud, LaunchConfiguration, Tier
 from gantry.definition.models.services import LoadBalancer, Service, ServicePort
+from gantry.definition.models.updates import Update
 from gantry.definition.models.variables import Variable
 
 SERVER_NAME = "{{ deployment.name }}-{{ tier.name }}-{{ server.slot }}"
@@ -251,6 +252,27 @@ class Definition(Model):
     def launch_configuration_of(self, tier: names.TierName) -> LaunchConfiguration:
         """The launch configuration that a tier's servers are made from."""
         return self.launch_configurations[self.tiers[tier].launch_configuration]
+
+    def update_of(self, name: ServiceName) -> Update | None:
+        """How a service is updated while it serves; None where all its servers are set up side by side.
+
+        A service with datasources is a database: its servers are not alike, and a balancer cannot spare one.
+        """
+        service = self.services[name]
+        is_balanced = any(each.service == name for each in self.load_balancers.values())
+        return (service.update or Update()) if is_balanced and not service.datasources else None
+
+    def balancers_before(self, name: ServiceName) -> dict[names.BalancerName, LoadBalancer]:
+        """The load balancers that a server of a service leaves when its address leaves the service's balancers.
+
+        They may stand in front of other services of its tier too: who leaves, leaves as an address.
+        """
+        tiers = {each.tier for each in self.load_balancers.values() if each.service == name}
+        return {
+            key: each
+            for key, each in self.load_balancers.items()
+            if each.tier in tiers and self.services[each.service].tier == self.services[name].tier
+        }
 
     def port_behind(self, balancer: LoadBalancer) -> ServicePort:
         """The port that a load balancer sends to."""
