@@ -43,15 +43,19 @@ class UpdateOperator(base.StepOperator):
     One task, in the worker: what it does on servers are jobs, so whoever clears it, or tries it again, goes on.
     """
 
+    _crew: _Crew | None = None
+
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Ask every server what is to be done, and do it batch by batch."""
-        self._crew = _Crew(run, printing.printer(self.log, several=True))
+        self._crew = crew = _Crew(run, printing.printer(self.log, several=True))
         found = rollout.of(run)
-        asyncio.run(self._roll(found, self._crew))
+        asyncio.run(self._roll(found, crew))
         return base.result(context, [node.name for node in found.nodes])
 
     def on_kill(self) -> None:
         """Take the remote processes along when the task is marked, cleared or timed out."""
+        if self._crew is None:
+            return
         # Airflow calls this from a signal handler, in the middle of this thread's own event loop.
         killer = threading.Thread(target=lambda crew: asyncio.run(crew.kill()), args=(self._crew,))
         killer.start()

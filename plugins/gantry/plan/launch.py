@@ -209,11 +209,8 @@ def _update_step(definition: models.Definition, group: Group, phase: Phase, befo
         scripts=UPDATE_SCRIPTS,
         upstream=(
             *before,
-            # Not after what is installed there: that may be this very service.
-            *(
-                step_id(Group(GroupKind.TIER, tier), StepKind.EXECUTE_CONFIGURATION_MANAGEMENT)
-                for tier in tiers
-            ),
+            # Not after their configuration management: a first launch need not wait for it here.
+            *(step_id(Group(GroupKind.TIER, tier), StepKind.HANDSHAKE) for tier in tiers),
         ),
     )
 
