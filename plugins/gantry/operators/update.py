@@ -22,15 +22,21 @@ class RolloutStoppedError(drive.StepFailedError):
     """A batch did not get through; no other server was touched after it."""
 
     def __init__(
-        self, service: names.ServiceName, failures: Sequence[tuple[str, bool]], standing: Sequence[str]
+        self,
+        service: names.ServiceName,
+        failures: Sequence[tuple[str, bool]],
+        standing: Sequence[str],
+        *,
+        rolled_back: bool = False,
     ) -> None:
         self.service = service
         self.standing = tuple(standing)
         (first, passing), *others = failures
+        also = ", and its batch has the version back that it had" if rolled_back else ""
         lines = "\n".join(("What runs where:", *standing))
         super().__init__(
             [
-                (f"service {service}: the update was stopped. {first}", passing),
+                (f"service {service}: the update was stopped{also}. {first}", passing),
                 *others,
                 (lines, all(each for _, each in failures)),
             ]
@@ -86,6 +92,7 @@ class UpdateOperator(base.StepOperator):
         done = await crew.work(servers, found.decide, decisions.questions(found.run))
         failures = [(each.error, each.passing) for each in done if each.error]
         good = tuple(each.target.name for each in done if not each.error)
+        rolled_back = False
         if failures and found.settings.on_failure == "roll_back" and not all(each[1] for each in failures):
             replaced = {each.target.name for each in done if updating.replaces(each.jobs)}
             back = await crew.work(
@@ -94,13 +101,15 @@ class UpdateOperator(base.StepOperator):
                 # The step has another result now: whoever tries it again begins anew on these servers.
                 key=dataclasses.replace(found.run.key, epoch=f"{found.run.key.epoch}.back"),
             )
+            rolled_back = bool(back) and all(each.jobs and not each.error for each in back)
             failures += [(f"rolling back: {each.error}", each.passing) for each in back if each.error]
             unmoved = tuple(name for name in good if name not in replaced)
             good = (*unmoved, *(each.target.name for each in back if each.jobs and not each.error))
         if good:
             await self._join(found, crew, good, nodes)
         if failures:
-            raise RolloutStoppedError(found.run.service, failures, await self._standing(found, crew))
+            standing = await self._standing(found, crew)
+            raise RolloutStoppedError(found.run.service, failures, standing, rolled_back=rolled_back)
 
     async def _watch(self, found: rollout.Rollout, crew: _Crew, batch: rolling.Batch) -> None:
         """Let a batch serve for a while; it has to be healthy still before the next one leaves."""
