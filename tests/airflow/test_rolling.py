@@ -145,12 +145,14 @@ def test_a_new_version_reaches_both_servers_and_no_request_is_lost(stage: Stage,
         eventually(lambda: len(visitors.answers) == len(SERVERS), "both servers answer", 60)
         launch = stage.launch(SITE)
         launch.succeeds()
-        print(launch.task_log(UPDATE))
         eventually(lambda: len(seen(visitors, "two")) == len(SERVERS), "both serve the new version", 60)
     kept(visitors)
     assert running(stage) == dict.fromkeys(SERVERS, "two")
     assert out_at_once(stage) == 1
     assert "batch 2 of 2" in launch.task_log(UPDATE)
+    drained = [line for line in stage.machines(SITE)["front-1"].journal() if " end awaitDrained" in line]
+    print("\n".join(drained))
+    assert len(drained) == len(SERVERS)
     sees(stage, site, {"two"})
 
 

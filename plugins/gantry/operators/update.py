@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from airflow.sdk import Context
 
-from gantry import names
+from gantry import errors, names
 from gantry.agent import drive, jobs, rolling, ssh, updating
 from gantry.inventory import Server
 from gantry.operators import base, connections, decisions, printing, rollout
@@ -137,23 +137,25 @@ class UpdateOperator(base.StepOperator):
         drive.verdict(joined)
 
     async def _standing(self, found: rollout.Rollout, crew: _Crew) -> list[str]:
-        """Which version runs where, as far as servers tell."""
-        nodes = await crew.ask(found.nodes, decisions.questions(found.run), strict=False)
-        balancers = await crew.ask(found.balancers, strict=False)
-        key = f"{found.run.definition.services[found.run.service].id}/archive"
-        lines = []
-        for node in found.nodes:
-            said = nodes.get(node.name)
-            if said is None:
-                lines.append(f"  {node.name}: it does not answer")
-                continue
-            health = "healthy" if said.healthy else "not healthy"
-            where = "in" if balancers and found.is_joined(node, said, balancers) else "out of"
-            lines.append(
-                f"  {node.name}: archive version {said.marks.get(key, 'unknown')}, {health}, "
-                f"{where} the load balancers"
-            )
-        return lines
+        """Which version runs where, as far as servers tell: nothing of it may hide the error that it goes with."""
+        try:
+            nodes = await crew.ask(found.nodes, decisions.questions(found.run), strict=False)
+            balancers = await crew.ask(found.balancers, strict=False)
+        except errors.GantryError as error:
+            return [f"  it cannot be told: {error}"]
+        return [
+            f"  {node.name}: {_shown(found, node, nodes[node.name], balancers)}"
+            if node.name in nodes
+            else f"  {node.name}: it does not answer"
+            for node in found.nodes
+        ]
+
+
+def _shown(found: rollout.Rollout, node: Server, said: drive.Applied, balancers: rollout.Said) -> str:
+    key = f"{found.run.definition.services[found.run.service].id}/archive"
+    health = "healthy" if said.healthy else "not healthy"
+    where = "in" if balancers and found.is_joined(node, said, balancers) else "out of"
+    return f"archive version {said.marks.get(key, 'unknown')}, {health}, {where} the load balancers"
 
 
 class _Crew:

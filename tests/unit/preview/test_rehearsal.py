@@ -114,6 +114,14 @@ def test_servers_of_a_balanced_service_are_out_of_the_balancer_one_after_the_oth
     assert {each.kind for each in walked.changes} == {StepKind.UPDATE}
 
 
+def test_a_balanced_service_that_is_to_be_redeployed_is_so_once_and_by_its_update() -> None:
+    launched = stages.with_files(Story().walk())
+    walked = Story().but(wishes=wishes.Wishes(redeploy=frozenset({"app"}))).walk(launched)
+    assert scripts(walked)["application-1"] == ["keepService", *INSTALL, *CONFIGURE]
+    assert scripts(walked)["proxy-1"] == ["stopProxy", "awaitDrained", "startProxy"] * 2
+    assert {each.reasons for each in walked.changes if each.restarts} == {("redeploy is asked for",)}
+
+
 def test_both_leave_at_once_where_the_definition_says_so_and_the_one_that_serves_nobody_is_first() -> None:
     launched = stages.with_files(Story().walk())
     together = DEFINITION.replace(
