@@ -50,12 +50,16 @@ HEALTHY = '#!/bin/sh\ncurl -sf -o /dev/null http://127.0.0.1:8000/ && echo OK ||
 BROKEN = '#!/bin/sh\necho "the catalogue is upside down"\n'
 
 
-def version(name: str, check: str = HEALTHY) -> bytes:
+SLOW = "#!/bin/sh\nsleep 4\n"
+"""Put before a start script, so that somebody can be killed meanwhile."""
+
+
+def version(name: str, check: str = HEALTHY, before: str = "") -> bytes:
     """The archive of a version of the site."""
     return archive(
         {
             "site.py": PROGRAM,
-            "enstratus-start": START.format(version=name),
+            "enstratus-start": before + START.format(version=name),
             "enstratus-stop": STOP,
             "enstratus-check": check,
         }
@@ -200,3 +204,22 @@ def test_a_version_that_fails_is_rolled_back_where_that_is_asked_for(stage: Stag
     assert "not healthy" not in error
     assert "restoreService a4001" in launch.task_log(UPDATE)
     sees(stage, site, {"four"})
+
+
+def test_when_the_worker_dies_the_next_try_goes_on_where_it_stopped(stage: Stage, site: str) -> None:
+    machines = stage.machines(SITE)
+    before = {name: machines[name].calls("installService") for name in SERVERS}
+    starts = machines["web-1"].calls("startService")
+    stage.upload(ARCHIVE, version("six", before=SLOW))
+    with Visitors(site, HOST) as visitors:
+        launch = stage.launch(SITE)
+        eventually(lambda: machines["web-1"].calls("startService") > starts, "the first one starts", 60)
+        stage.kill_workers(launch, UPDATE, -1)
+        launch.succeeds()
+    kept(visitors)
+    assert launch.instance(UPDATE).try_number == 2
+    assert running(stage) == dict.fromkeys(SERVERS, "six")
+    assert {name: machines[name].calls("installService") for name in SERVERS} == {
+        name: calls + 1 for name, calls in before.items()
+    }
+    assert out_at_once(stage) == 1
