@@ -287,7 +287,8 @@ def test_a_changed_greeting_is_a_diff_and_a_restart_on_the_application_servers_o
     print(planned.text)
     assert planned.code == 2
     assert planned.restarts() == ["application-1", "application-2", "application-3"]
-    assert {each["step"] for each in planned.facts["changes"]} == {"service-app.configure"}
+    assert {each["step"] for each in planned.facts["changes"]} == {"service-app.update"}
+    assert planned.scripts()["proxy-1"][:3] == ["stopProxy", "awaitDrained", "startProxy"]
     for slot in (1, 2, 3):
         assert f"-greeting=Hello from planshop-application-{slot}" in planned.text
         assert f"+greeting=Welcome to planshop-application-{slot}" in planned.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gantry import inventory, names
 from gantry.agent import addresses, config_file, drive, facts, jobs, session, work
 from gantry.definition import models
@@ -12,10 +14,8 @@ def start_proxy(
 ) -> drive.Work:
     """Join every node of the service, and let go of addresses that are nobody's any more."""
     balancer = known.definition.load_balancers[name]
-    behind = known.definition.port_behind(balancer)
     balanced = facts.balanced_as(known.definition, balancer)
     timeout = known.definition.timeouts.start_proxy.total_seconds()
-    content = known.balancer_file(name, server)
     nodes = known.addresses_of(balancer.service)
     prefix = f"proxy/{balanced}/"
     gone = [key.removeprefix(prefix) for key in marks if key.startswith(prefix)]
@@ -25,13 +25,31 @@ def start_proxy(
         jobs.Job(f"leave-{address}", "stopProxy", (address,), timeout, unmark=(f"{prefix}{address}",))
         for address in sorted(set(gone) - set(nodes))
     )
+    joining = join(known, name, server, nodes)
+    # Nodes join at every launch, known ones too: that is what starts a balancer again that has died.
+    return drive.Work(joining.files, (*leave, *joining.jobs))
+
+
+def join(
+    known: facts.Facts,
+    name: names.BalancerName,
+    server: inventory.Server,
+    nodes: Sequence[str],
+    suffix: str = "",
+) -> drive.Work:
+    """Join nodes, by their addresses. `suffix` tells apart what is done several times in one step."""
+    balancer = known.definition.load_balancers[name]
+    behind = known.definition.port_behind(balancer)
+    balanced = facts.balanced_as(known.definition, balancer)
+    timeout = known.definition.timeouts.start_proxy.total_seconds()
+    content = known.balancer_file(name, server)
     certificate = known.certificate(balancer.tls)
     version = work.short(f"{config_file.digest(content)}{certificate.digest if certificate else ''}")
     files = certificate.files(f"{session.TEMPORARY}/proxy-{balanced}-{version}") if certificate else ()
     paths = tuple(file.path for file in files)
-    join = tuple(
+    calls = tuple(
         jobs.Job(
-            f"join-{balanced}-{address}-{version}",
+            f"join-{balanced}-{address}-{version}{suffix}",
             "startProxy",
             (
                 balanced,
@@ -46,13 +64,17 @@ def start_proxy(
             # All joins read them; they run one after the other, and what does not run is cleaned up after.
             remove=paths if address == nodes[-1] else (),
             # All that the node joins with: a preview tells by it whether joining again changes anything.
-            mark=(f"{prefix}{address}", f"{behind.port} {version}"),
+            mark=(joined(known.definition, balancer, address), f"{behind.port} {version}"),
         )
         for address in nodes
     )
     file = session.RemoteFile(balancer_config(known.definition, balancer), content, 0o644)
-    # Nodes join at every launch, known ones too: that is what starts a balancer again that has died.
-    return drive.Work((file, *(files if join else ())), (*leave, *join))
+    return drive.Work((file, *(files if calls else ())), calls)
+
+
+def joined(definition: models.Definition, balancer: models.LoadBalancer, address: str) -> str:
+    """The key of the mark that a balancer's server has of a node, for as long as it sends traffic there."""
+    return f"proxy/{facts.balanced_as(definition, balancer)}/{address}"
 
 
 def stop_proxy(definition: models.Definition, name: names.BalancerName, marks: work.Marks) -> drive.Work:
@@ -83,28 +105,33 @@ def release_nodes(known: facts.Facts, name: names.BalancerName) -> drive.Work:
     definition = known.definition
     balancer = definition.load_balancers[name]
     balanced = facts.balanced_as(definition, balancer)
-    patience = definition.timeouts.drain.total_seconds()
-    calls: list[jobs.Job] = []
-    for each in known.leaving_addresses_of(balancer.service):
-        leave = jobs.Job(
+    leaving = known.leaving_addresses_of(balancer.service)
+    gone = tuple(
+        jobs.Job(
             f"leave-{each}",
             "stopProxy",
             (each,),
             definition.timeouts.stop.total_seconds(),
-            unmark=(f"proxy/{balanced}/{each}",),
+            unmark=(joined(definition, balancer, each),),
         )
-        drained = jobs.Job(
-            f"drain-{balanced}-{each}",
-            "awaitDrained",
-            (each, str(definition.port_behind(balancer).port), str(int(patience))),
-            patience + _DRAIN_SLACK,
-        )
-        calls += (leave, drained)
-    return drive.Work((), tuple(calls))
+        for each in leaving
+    )
+    patience = definition.drain_of(balancer.service).total_seconds()
+    return drive.Work(
+        (),
+        (*gone, *(await_drained(balanced, each, patience, f"drained-{balanced}-{each}") for each in leaving)),
+    )
+
+
+def await_drained(balanced: str, address: str, seconds: float, name: str) -> jobs.Job:
+    """A job that waits until nothing is under way to a node that has left. `name` is the job's."""
+    return jobs.Job(
+        name, "awaitDrained", (balanced, address, str(max(1, round(seconds)))), seconds + _DRAIN_SLACK
+    )
 
 
 _DRAIN_SLACK = 30.0
-"""Seconds that `awaitDrained` gets beyond its own time, to say what it last saw."""
+"""Seconds that `awaitDrained` gets beyond its own, to say what is still there."""
 
 
 def balancer_config(definition: models.Definition, balancer: models.LoadBalancer) -> str:

@@ -151,7 +151,7 @@ def restart(known: facts.Facts, name: names.ServiceName, server: inventory.Serve
     certificate = known.certificate(service.tls)
     digest = _applied_digest(known.service_file(name, server), applied.marks, service, certificate)
     is_done = applied.marks.get(_applied(service)) == digest and applied.healthy
-    found = Work() if is_done else Work((), _restart(known.definition, service, digest))
+    found = Work() if is_done else Work((), restart_jobs(known.definition, service, digest))
     return _then_open(known, name, server, applied.marks, found)
 
 
@@ -177,7 +177,7 @@ def _set_up(
     digest = _applied_digest(content, applied.marks, service, certificate)
     if applied.marks.get(_applied(service)) == digest and applied.healthy and not forced:
         return Work()
-    after = _restart(known.definition, service, digest) if restarts else ()
+    after = restart_jobs(known.definition, service, digest) if restarts else ()
     if applied.marks.get(_configured(service)) == digest and not forced:
         return Work((), after)
     brief = short(digest)
@@ -320,16 +320,19 @@ def separate_restart(service: models.Service) -> bool:
     return bool(service.datasources) and service.order == "configure-first"
 
 
-def _restart(
-    definition: models.Definition, service: models.Service, digest: str
+def restart_jobs(
+    definition: models.Definition, service: models.Service, digest: str, *, prefix: str = ""
 ) -> tuple[jobs.Job, jobs.Job, jobs.Job]:
+    """Stop, start, wait for the check, which notes that the digest is applied. `prefix` begins the jobs' names."""
     timeout = definition.timeouts.configure.total_seconds()
     suffix = f"{service.id}-{short(digest)}"
     return (
-        jobs.Job(f"stop-{suffix}", "stopService", (service.id,), timeout, unmark=(_applied(service),)),
-        jobs.Job(f"start-{suffix}", "startService", (service.id,), timeout),
+        jobs.Job(
+            f"{prefix}stop-{suffix}", "stopService", (service.id,), timeout, unmark=(_applied(service),)
+        ),
+        jobs.Job(f"{prefix}start-{suffix}", "startService", (service.id,), timeout),
         dataclasses.replace(
-            awaited(definition, service, suffix),
+            awaited(definition, service, f"{prefix}{suffix}"),
             mark=(_applied(service), digest),
             # Started, and yet not healthy: once the cause is mended it wants a start, not more waiting.
             conclusive=True,

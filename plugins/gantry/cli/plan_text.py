@@ -35,7 +35,7 @@ _COUNTED: dict[_Noun, Callable[[report.Change], bool]] = {
     _Noun("run of configuration management", "runs of configuration management"): lambda each: (
         each.kind is StepKind.EXECUTE_CONFIGURATION_MANAGEMENT
     ),
-    _Noun("install", "installs"): lambda each: each.kind is StepKind.INSTALL_SERVICES,
+    _Noun("install", "installs"): lambda each: any(call.script == "installService" for call in each.calls),
     _Noun("datasource to load", "datasources to load"): lambda each: (
         each.kind is StepKind.INSTALL_DATASOURCES
     ),

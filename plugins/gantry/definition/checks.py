@@ -107,6 +107,7 @@ def _services(definition: models.Definition) -> Iterator[Finding]:
                 )
         if service.tier in definition.tiers:
             yield from _datasources(definition, name, service)
+            yield from _update(definition, name, service)
 
 
 def _ports(name: names.ServiceName, service: models.Service) -> Iterator[Finding]:
@@ -155,6 +156,31 @@ def _datasources(
             ("services", name, "datasources"),
             f"a service with datasources runs on one server unless it has replication; "
             f"tier {service.tier!r} allows {most}",
+        )
+
+
+def _update(
+    definition: models.Definition, name: names.ServiceName, service: models.Service
+) -> Iterator[Finding]:
+    """What is said about the update of a service, and can never be."""
+    if service.update is None:
+        return
+    if service.datasources:
+        yield (
+            ("services", name, "update"),
+            "a service with datasources is not updated in batches: its servers are not alike",
+        )
+    elif definition.update_of(name) is None:
+        yield (
+            ("services", name, "update"),
+            f"no load balancer stands in front of service {name!r}: there is nothing to leave and to join again",
+        )
+    fewest = definition.tiers[service.tier].servers.min
+    if service.update.min_healthy is not None and service.update.healthy_of(fewest) >= fewest:
+        yield (
+            ("services", name, "update", "min_healthy"),
+            f"no batch can keep that: tier {service.tier!r} may have {fewest} "
+            f"{'server' if fewest == 1 else 'servers'}, and one of them has to leave",
         )
 
 

@@ -12,6 +12,7 @@ from gantry.operators import (
     scaling,
     services,
     termination,
+    update,
 )
 from gantry.plan import StepKind
 
@@ -22,6 +23,7 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: configuration_management.ExecuteConfigurationManagementOperator,
     StepKind.INSTALL_SERVICES: services.InstallServicesOperator,
     StepKind.INSTALL_DATASOURCES: services.InstallDatasourcesOperator,
+    StepKind.UPDATE: update.UpdateOperator,
     StepKind.CONFIGURE: services.ConfigureOperator,
     StepKind.RESTART: services.RestartOperator,
     StepKind.CONFIGURE_REPLICANTS: services.ConfigureReplicantsOperator,

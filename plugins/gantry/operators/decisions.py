@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from gantry import errors, names
-from gantry.agent import backups, balancing, drive, facts, work
+from gantry.agent import backups, balancing, drive, facts, ssh, updating, work
 from gantry.configuration_management import chef, manager, script
 from gantry.definition import models
 from gantry.operators import connections
@@ -84,16 +84,38 @@ def _execute_management(run: runs.Run) -> drive.Decide:
 
 
 def _install_services(run: runs.Run) -> drive.Decide:
-    """Every server downloads and installs all services of its tier that it lacks."""
-    wanted = [
-        work.Install(
-            service,
-            run.download(service.archive, service.sha256, f"the archive of service {name!r}"),
-            forced=name in run.redeploy,
-        )
-        for name, service in run.definition.services_of(run.tier).items()
-    ]
-    return lambda _, applied: work.install_services(run.definition, wanted, applied.marks)
+    """Every server downloads and installs all services of its tier that it lacks.
+
+    Where a balanced service has run before, its update does that, so that not all servers change at once.
+    """
+    definition = run.definition
+    wanted = [_install(run, name) for name in definition.services_of(run.tier)]
+    rolled = {definition.services[name].id for name in definition.services if definition.update_of(name)}
+
+    def left(_: ssh.Target, applied: drive.Applied) -> drive.Work:
+        here = [
+            each
+            for each in wanted
+            if each.service.id not in rolled or not updating.ran_before(each.service, applied.marks)
+        ]
+        return work.install_services(definition, here, applied.marks)
+
+    return left
+
+
+def _install(run: runs.Run, name: names.ServiceName) -> work.Install:
+    service = run.definition.services[name]
+    archive = run.download(service.archive, service.sha256, f"the archive of service {name!r}")
+    return work.Install(service, archive, forced=name in run.redeploy)
+
+
+def _update(run: runs.Run) -> drive.Decide:
+    """On a server where a balanced service has run before: all that has changed since."""
+    known = run.facts(run.service)
+    wanted = _install(run, run.service)
+    return lambda target, applied: updating.update(
+        known, run.service, run.server(target.name), applied, wanted
+    )
 
 
 def _install_datasources(run: runs.Run) -> drive.Decide:
@@ -113,7 +135,8 @@ def _install_datasources(run: runs.Run) -> drive.Decide:
 def _configure(run: runs.Run) -> drive.Decide:
     """Facts are made once, from the whole deployment."""
     known = run.facts(run.service)
-    forced = run.service in run.redeploy
+    # What is updated in batches has been redeployed then.
+    forced = run.service in run.redeploy and run.definition.update_of(run.service) is None
     return lambda target, applied: work.configure(
         known, run.service, run.server(target.name), applied, forced=forced
     )
@@ -226,6 +249,7 @@ DECISIONS: dict[StepKind, Decision] = {
     StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: Decision(_execute_management, _management_files),
     StepKind.INSTALL_SERVICES: Decision(_install_services),
     StepKind.INSTALL_DATASOURCES: Decision(_install_datasources),
+    StepKind.UPDATE: Decision(_update, _check),
     StepKind.CONFIGURE: Decision(_configure, _check),
     StepKind.RESTART: Decision(_restart, _check),
     StepKind.CONFIGURE_REPLICANTS: Decision(_configure_replicants, _check),

@@ -163,11 +163,15 @@ class Run:
         return work.Download(url, found.version, sha256, lambda: self.objects.link(url))
 
     def facts(self, *services: names.ServiceName) -> facts.Facts:
-        """What the files of these services, and of the step's load balancer, are made from.
+        """What the files of these services, and of the step's load balancers, are made from.
 
         Reads only the secrets that they need. Raises as `connections.facts_of`.
         """
-        balancers = () if self.step.balancer is None else (self.step.balancer,)
+        balancers: tuple[names.BalancerName, ...] = ()
+        if self.step.balancer is not None:
+            balancers = (self.step.balancer,)
+        elif self.step.kind is StepKind.UPDATE:
+            balancers = tuple(self.definition.balancers_before(self.service))
         return connections.facts_of(self.definition, self.inventory, services, balancers)
 
 

@@ -28,6 +28,9 @@ CONFIGURATION_MANAGEMENT_SCRIPTS: dict[type[models.Chef | models.Script], tuple[
 }
 CONFIGURE_SCRIPTS = ("configureService", "stopService", "startService", "awaitService")
 GRANT_SCRIPT = "grantDatabaseAccess"
+UPDATE_SCRIPTS = (
+    "stopProxy", "awaitDrained", "keepService", *INSTALL_SCRIPTS, *CONFIGURE_SCRIPTS, "startProxy",
+)  # fmt: skip
 
 
 def launch_plan(definition: models.Definition) -> Plan:
@@ -168,6 +171,10 @@ def _service_steps(definition: models.Definition, name: names.ServiceName, phase
             grant = _grant_step(definition, group, target, phase)
             before.append(grant.id)
             yield grant
+    if definition.update_of(name) is not None:
+        update = _update_step(definition, group, phase, before)
+        before = [update.id]
+        yield update
     upstream = tuple(before)
     for kind, scripts in _service_work(service):
         step = Step(
@@ -202,6 +209,30 @@ def _service_work(service: models.Service) -> tuple[tuple[StepKind, tuple[str, .
         load,
         (StepKind.RESTART, (*CONFIGURE_SCRIPTS[1:], *opened)),
         *replicants,
+    )
+
+
+def _update_step(definition: models.Definition, group: Group, phase: Phase, before: list[str]) -> Step:
+    """Bring what changed to the servers that serve already, a few at a time; a first launch finds none.
+
+    The step before it installs on new servers only, and what comes after finds those done that it has updated. It
+    leaves the balancers and joins them, so their agents have to be there.
+    """
+    name = names.ServiceName(group.name)
+    tiers = dict.fromkeys(each.tier for each in definition.balancers_before(name).values())
+    return Step(
+        id=step_id(group, StepKind.UPDATE),
+        kind=StepKind.UPDATE,
+        phase=phase,
+        group=group,
+        tier=definition.services[name].tier,
+        service=name,
+        scripts=UPDATE_SCRIPTS,
+        upstream=(
+            *before,
+            # Not after their configuration management: a first launch need not wait for it here.
+            *(step_id(Group(GroupKind.TIER, tier), StepKind.HANDSHAKE) for tier in tiers),
+        ),
     )
 
 

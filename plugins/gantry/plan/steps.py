@@ -22,6 +22,7 @@ class StepKind(enum.StrEnum):
     EXECUTE_CONFIGURATION_MANAGEMENT = "execute_configuration_management"
     INSTALL_SERVICES = "install_services"
     INSTALL_DATASOURCES = "install_datasources"
+    UPDATE = "update"
     CONFIGURE = "configure"
     RESTART = "restart"
     CONFIGURE_REPLICANTS = "configure_replicants"

@@ -146,15 +146,35 @@ def _other_object(scene: Scene, job: jobs.Job, new: str, changed: str) -> str | 
     return changed if job.mark is not None and before != job.mark[1] else None
 
 
+def _update(scene: Scene) -> Iterator[report.Change]:
+    """On a balancer: who leaves and joins again. On a server of the service: what is new there."""
+    if {job.script for job in scene.work.jobs} <= {"stopProxy", "awaitDrained", "startProxy"}:
+        told = {"stopProxy": "leaves", "startProxy": "joins again"}
+        details = [
+            f"{told[job.script]}: {_node(scene, job.arguments[0 if job.script == 'stopProxy' else 4])}"
+            for job in scene.work.jobs
+            if job.script in told
+        ]
+        yield scene.change(scene.work.jobs, details=tuple(dict.fromkeys(details)))
+        return
+    installs = (job for job in scene.work.jobs if job.script == "withDownload")
+    found = (_other_object(scene, job, _NOT_INSTALLED, "the archive has changed") for job in installs)
+    yield from _configured(scene, [reason for reason in found if reason])
+
+
 def _configure(scene: Scene) -> Iterator[report.Change]:
-    path = work.service_config(scene.service)
-    lines: tuple[str, ...] = ()
     reasons = [
         "newly installed" if reason == _NOT_INSTALLED else reason
         for each in scene.earlier
         if each.kind is StepKind.INSTALL_SERVICES and each.service == scene.step.service
         for reason in each.reasons
     ]
+    yield from _configured(scene, reasons)
+
+
+def _configured(scene: Scene, reasons: list[str]) -> Iterator[report.Change]:
+    path = work.service_config(scene.service)
+    lines: tuple[str, ...] = ()
     # Without one, the file has been handed over by an earlier launch, and the service only wants a restart.
     handed = {job.arguments[1] for job in scene.work.jobs if job.script == "putConfig"}
     sent = next((each.content for each in scene.work.files if each.path in handed), None)
@@ -282,6 +302,7 @@ _WORDS: dict[StepKind, Callable[[Scene], Iterator[report.Change]]] = {
     StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: _execute_management,
     StepKind.INSTALL_SERVICES: _install_services,
     StepKind.INSTALL_DATASOURCES: _install_datasources,
+    StepKind.UPDATE: _update,
     StepKind.CONFIGURE: _configure,
     StepKind.CONFIGURE_REPLICANTS: _configure,
     StepKind.RESTART: _restart,

@@ -12,11 +12,11 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from gantry import errors, inventory, names
-from gantry.agent import balancing, facts, jobs, ssh, work
+from gantry.agent import balancing, drive, facts, jobs, rolling, ssh, work
 from gantry.cloud import clients, servers
 from gantry.cloud.objects import Objects
 from gantry.definition import models
-from gantry.operators import connections, decisions
+from gantry.operators import connections, decisions, rollout
 from gantry.operators import run as runs
 from gantry.plan import Plan, Step, StepKind, launch_plan
 from gantry.preview import explain, look, report, scaling
@@ -133,42 +133,95 @@ def walk(stage: Stage, states: Mapping[names.ServerName, State]) -> Walked:
     everywhere = [each for each in stage.scaled.inventory if each.tier in stage.definition.tiers]
     changes = [change for each in everywhere for change in _rename(stage, each)]
     changes += [change for each in everywhere for change in _handshake(stage, each, now)]
-    repeated: list[report.Change] = []
-    objects: dict[tuple[report.ObjectKind, str, str], list[names.ServerName]] = {}
-    by_address = {each.private_address or "": each.name for each in stage.scaled.inventory.everything}
+    walking = _Walking(stage, now, changes)
     for step in decided(stage.plan):
         run = stage.run(step)
+        if step.kind is StepKind.UPDATE:
+            walking.roll(run)
+            continue
         decide, questions = decisions.decide(run), decisions.questions(run)
         for server in run.inventory.of_tier(run.tier):
-            state = now.get(server.name)
-            if state is None:
-                continue
-            found = decide(_target(server), state.applied(questions))
-            scene = explain.Scene(
-                definition=stage.definition,
-                step=step,
-                server=server,
-                state=state,
-                work=found,
-                redeploy=stage.wishes.redeploy,
-                converge=stage.wishes.converge,
-                secrets=frozenset(stage.secrets),
-                servers=by_address,
-                earlier=tuple(each for each in changes if each.server == server.name),
-            )
-            changes += explain.explain(scene)
-            repeated += explain.repeated(scene)
-            for what in explain.other_objects(scene):
-                objects.setdefault(what, []).append(server.name)
-            now[server.name] = state.after(found)
+            walking.decide(step, server, decide, questions)
     return Walked(
-        changes=tuple(changes),
-        repeated=tuple(repeated),
+        changes=tuple(walking.changes),
+        repeated=tuple(walking.repeated),
         objects=tuple(
-            report.ChangedObject(kind, of, url, tuple(on)) for (kind, of, url), on in objects.items()
+            report.ChangedObject(kind, of, url, tuple(on)) for (kind, of, url), on in walking.objects.items()
         ),
         states=now,
     )
+
+
+@dataclasses.dataclass
+class _Walking:
+    """How far a rehearsal is. `now` is what servers would say by then."""
+
+    stage: Stage
+    now: dict[names.ServerName, State]
+    changes: list[report.Change]
+    repeated: list[report.Change] = dataclasses.field(default_factory=list)
+    objects: dict[tuple[report.ObjectKind, str, str], list[names.ServerName]] = dataclasses.field(
+        default_factory=dict
+    )
+
+    def decide(
+        self, step: Step, server: inventory.Server, decide: drive.Decide, questions: drive.Questions
+    ) -> None:
+        """Have a step decide about a server of which is known what is applied there."""
+        state = self.now.get(server.name)
+        if state is not None:
+            self._take(step, server, state, decide(rollout.target(server), state.applied(questions)))
+
+    def roll(self, run: runs.Run) -> None:
+        """Go through the batches of an update."""
+        found, questions = rollout.of(run), decisions.questions(run)
+        nodes = self._said(found.nodes, questions)
+        if not found.outdated(nodes):
+            return
+        order = found.order(nodes, self._said(found.balancers, drive.Questions()))
+        if order.stray:
+            self._on_balancers(found, lambda target, _: found.join(target.name, order.stray, nodes))
+        for batch in order.batches:
+            self._batch(found, batch, nodes, questions)
+
+    def _batch(
+        self, found: rollout.Rollout, batch: rolling.Batch, nodes: rollout.Said, questions: drive.Questions
+    ) -> None:
+        self._on_balancers(found, lambda target, _: found.leave(target.name, batch))
+        for node in found.nodes:
+            if node.name in batch:
+                self.decide(found.run.step, node, found.decide, questions)
+        self._on_balancers(found, lambda target, _: found.join(target.name, batch, nodes))
+
+    def _on_balancers(self, found: rollout.Rollout, decide: drive.Decide) -> None:
+        for balancer in found.balancers:
+            self.decide(found.run.step, balancer, decide, drive.Questions())
+
+    def _said(self, servers: Iterable[inventory.Server], questions: drive.Questions) -> rollout.Said:
+        known = (each.name for each in servers if each.name in self.now)
+        return {name: self.now[name].applied(questions) for name in known}
+
+    def _take(self, step: Step, server: inventory.Server, state: State, found: drive.Work) -> None:
+        """Note what work changes, and take it for done."""
+        scene = explain.Scene(
+            definition=self.stage.definition,
+            step=step,
+            server=server,
+            state=state,
+            work=found,
+            redeploy=self.stage.wishes.redeploy,
+            converge=self.stage.wishes.converge,
+            secrets=frozenset(self.stage.secrets),
+            servers={
+                each.private_address or "": each.name for each in self.stage.scaled.inventory.everything
+            },
+            earlier=tuple(each for each in self.changes if each.server == server.name),
+        )
+        self.changes += explain.explain(scene)
+        self.repeated += explain.repeated(scene)
+        for what in explain.other_objects(scene):
+            self.objects.setdefault(what, []).append(server.name)
+        self.now[server.name] = state.after(found)
 
 
 def decided(plan: Plan) -> Iterable[Step]:
@@ -176,7 +229,9 @@ def decided(plan: Plan) -> Iterable[Step]:
     return (
         step
         for step in plan
-        if step.per_server and step.kind is not StepKind.HANDSHAKE and step.skipped is None
+        if (step.per_server or step.kind is StepKind.UPDATE)
+        and step.kind is not StepKind.HANDSHAKE
+        and step.skipped is None
     )
 
 
@@ -273,8 +328,3 @@ def _reason(server: inventory.Server, error: errors.GantryError) -> str:
     if server.host_key is None and isinstance(error, servers.LostServerError):
         return "it has not shown its host key on its console yet"
     return str(error).splitlines()[0].removeprefix(f"{server.name}: ")
-
-
-def _target(server: inventory.Server) -> ssh.Target:
-    """The server as decisions know it: by its name. Nobody connects to it."""
-    return ssh.Target(server.name, server.instance_id, server.private_address or "", server.host_key or "")

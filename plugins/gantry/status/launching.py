@@ -166,9 +166,14 @@ def _works(scene: Scene) -> list[_Work]:
     plan = scene.plan
     own: dict[names.ServiceName, list[Step]] = {}
     replicants: dict[names.ServiceName, Step] = {}
+    updates: dict[names.ServiceName, Step] = {}
     for step in plan:
         # A grant is work on the servers of another service.
         if step.group.kind is not GroupKind.SERVICE or step.kind is StepKind.GRANT_ACCESS:
+            continue
+        if step.kind is StepKind.UPDATE:
+            # Of which server it is about right now, its task does not tell.
+            updates[names.ServiceName(step.group.name)] = step
             continue
         service = names.ServiceName(step.group.name)
         if step.kind is StepKind.CONFIGURE_REPLICANTS:
@@ -181,7 +186,7 @@ def _works(scene: Scene) -> list[_Work]:
         tier = steps[0].tier
         if tier is None:
             continue
-        upstream = (plan.by_id[each] for each in steps[0].upstream)
+        upstream = (plan.by_id[each] for each in updates.get(service, steps[0]).upstream)
         others = tuple(
             each for each in upstream if each.group.kind is GroupKind.SERVICE and each.group != steps[0].group
         )

@@ -110,6 +110,11 @@ class Steps:
             step: tuple(sorted(tasks, key=lambda each: each.map_index)) for step, tasks in found.items()
         }
         self._progress = {step.id: _of_step(step, self._tasks[step.id]) for step in plan}
+        # A run that is older than a step of the plan has no task of it, and went on without.
+        for step in plan:
+            if self._progress[step.id].has_begun:
+                unknown = (each for each in step.upstream if not self._tasks[each])
+                self._progress.update(dict.fromkeys(unknown, Progress.NOT_APPLICABLE))
 
     def tasks(self, step: str) -> tuple[TaskView, ...]:
         """A step's task instances, by map index."""

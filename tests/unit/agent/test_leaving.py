@@ -40,7 +40,7 @@ def test_nobody_is_told_of_them(world: World) -> None:
 
 def test_a_balancer_lets_go_of_them_whatever_its_marks_say(world: World) -> None:
     found = balancing.release_nodes(leaving(world), FRONT)
-    assert [job.call for job in found.jobs] == [f"stopProxy {LEAVING}", f"awaitDrained {LEAVING} 8000 60"]
+    assert [job.call for job in found.jobs] == [f"stopProxy {LEAVING}", f"awaitDrained a1002 {LEAVING} 30"]
     assert found.jobs[0].unmark == (f"proxy/a1002/{LEAVING}",)
     assert balancing.release_nodes(world.facts(), FRONT).jobs == ()
 

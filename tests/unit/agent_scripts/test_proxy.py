@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import http.server
 import os
 import signal
@@ -218,6 +219,60 @@ def test_a_request_under_way_is_finished_when_its_node_leaves(balancer: Server, 
     nodes[0].hold.set()
     visitor.join()
     assert answers[0].split()[0] == nodes[0].port
+
+
+def test_a_node_is_drained_when_the_last_request_to_it_has_ended_and_not_before(
+    balancer: Server, nodes: list[Node]
+) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port)
+    join(balancer, SHOP, nodes[0])
+    held = balancer.call("awaitDrained", SHOP, "127.0.0.1", "0")
+    assert (held.code, "has not left" in held.err) == (0, True)
+    nodes[0].hold = threading.Event()
+    answers: list[str] = []
+    visitor = threading.Thread(target=lambda: answers.append(ask(port, path="/slow")))
+    visitor.start()
+    join(balancer, SHOP, nodes[1])
+    assert balancer.call("stopProxy", "127.0.0.1").code == 0
+    in_vain = balancer.call("awaitDrained", SHOP, "127.0.0.1", "1")
+    assert in_vain.code == 0, in_vain.err
+    assert "HAProxy finishes what came before" in in_vain.err
+    assert "not drained after 1 s; going on" in in_vain.err
+    waiting = balancer.start("awaitDrained", SHOP, "127.0.0.1", "30")
+    assert answers == []
+    nodes[0].hold.set()
+    _, said = waiting.communicate(timeout=30)
+    assert (waiting.returncode, "nothing is under way to 127.0.0.1" in said) == (0, True)
+    visitor.join()
+    assert answers[0].split()[0] == nodes[0].port
+
+
+def test_a_visitor_whose_connection_stays_is_answered_when_the_node_that_it_knows_has_left(
+    balancer: Server, nodes: list[Node]
+) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port)
+    join(balancer, SHOP, nodes[0])
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as visitor:
+        for node in (None, nodes[1]):
+            if node is not None:
+                join(balancer, SHOP, node)
+                assert balancer.call("stopProxy", "127.0.0.1").code == 0
+            visitor.request("GET", "/", headers={"Host": "shop.test"})
+            answer = visitor.getresponse()
+            answer.read()
+            assert answer.status == 200
+        # The old worker says goodbye with its answer, and not while the visitor may be asking.
+        assert answer.will_close
+    assert "nothing is under way" in balancer.call("awaitDrained", SHOP, "127.0.0.1", "10").err
+
+
+def test_where_no_balancer_runs_nothing_is_under_way(balancer: Server) -> None:
+    result = balancer.call("awaitDrained", SHOP, "127.0.0.1", "10")
+    assert (result.code, "nothing is under way" in result.err) == (0, True)
+    assert balancer.call("awaitDrained", SHOP, "127.0.0.1").code == 2
+    assert balancer.call("awaitDrained", SHOP, "127.0.0.1", "soon").code == 2
 
 
 def test_services_on_one_port_are_told_apart_by_their_names(balancer: Server, nodes: list[Node]) -> None:

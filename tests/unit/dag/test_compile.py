@@ -115,7 +115,8 @@ def test_tiers_services_and_balancers_are_groups_with_names_that_people_know(boo
 
 def test_servers_stand_where_the_page_has_them(bookshop: DAG) -> None:
     grant = bookshop.get_task("service-app.grant_access_on_db")
-    assert grant.downstream_task_ids == {"service-app.configure"}
+    assert grant.downstream_task_ids == {"service-app.update"}
+    assert bookshop.get_task("service-app.update").downstream_task_ids == {"service-app.configure"}
     assert {"service-db.configure", "tier-application.scale_up"} <= grant.upstream_task_ids
     assert bookshop.get_task("finish_launch").upstream_task_ids == {"balancer-front.start_proxy"}
 

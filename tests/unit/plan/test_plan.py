@@ -104,7 +104,11 @@ def test_the_bookshop_is_launched_in_the_pages_order(bookshop: definition.Defini
         ],
         Phase.INSTALL_SERVICES: ["tier-database.install_services", "tier-application.install_services"],
         Phase.CONFIGURE_DEPENDENCIES: ["service-db.install_datasources", "service-db.configure"],
-        Phase.CONFIGURE_DEPENDENTS: ["service-app.grant_access_on_db", "service-app.configure"],
+        Phase.CONFIGURE_DEPENDENTS: [
+            "service-app.grant_access_on_db",
+            "service-app.update",
+            "service-app.configure",
+        ],
         Phase.START_PROXY: ["balancer-front.start_proxy", "finish_launch"],
     }
     assert [(each.tier, each.names) for each in found.tiers] == [
@@ -133,7 +137,7 @@ def test_the_application_is_granted_access_on_the_databases_servers_before_it_is
     assert grant.per_server
     # The addresses are known from the scale up: nothing of the application need be installed for a grant.
     assert set(grant.upstream) == {"service-db.configure", "tier-app.scale_up"}
-    assert grant.id in found.by_id["service-app.configure"].upstream
+    assert grant.id in before(found, "service-app.configure")
 
 
 def test_nothing_is_granted_where_a_service_and_not_a_datasource_is_needed() -> None:

@@ -76,7 +76,8 @@ def test_a_changed_fact_restarts_its_service_and_shows_the_difference(launched: 
     states = changed(launched, "application-1", configs={APP_CONFIG: "[custom]\ngreeting=Hello\n"})
     walked = story.walk(states)
     assert restarted(walked) == ["application-1", "application-2"]
-    first = walked.changes[0]
+    first = next(each for each in walked.changes if each.restarts)
+    assert first.kind is StepKind.UPDATE
     assert first.reasons == ("enstratus.cfg changes",)
     assert "-greeting=Hello" in first.diff
     assert "+greeting=Welcome from bookshop-application-1" in first.diff
@@ -92,10 +93,60 @@ def test_a_changed_archive_is_installed_and_its_service_restarted(launched: stag
             (names.ServerName("bookshop-application-1"), names.ServerName("bookshop-application-2")),
         ),
     )
-    assert scripts(walked)["application-1"] == [*INSTALL, *CONFIGURE]
+    assert scripts(walked)["application-1"] == ["keepService", *INSTALL, *CONFIGURE]
     assert {each.reasons for each in walked.changes if each.service == "app" and each.restarts} == {
         ("the archive has changed",)
     }
+
+
+def test_servers_of_a_balanced_service_are_out_of_the_balancer_one_after_the_other() -> None:
+    launched = stages.with_files(Story().walk())
+    walked = Story().but(versions={"appService.tar.gz": "2"}).walk(launched)
+    assert [(each.server.removeprefix("bookshop-"), each.details) for each in walked.changes] == [
+        ("proxy-1", ("leaves: bookshop-application-1 10.0.0.21",)),
+        ("application-1", ()),
+        ("proxy-1", ("joins again: bookshop-application-1 10.0.0.21",)),
+        ("proxy-1", ("leaves: bookshop-application-2 10.0.0.22",)),
+        ("application-2", ()),
+        ("proxy-1", ("joins again: bookshop-application-2 10.0.0.22",)),
+    ]
+    assert scripts(walked)["proxy-1"] == ["stopProxy", "awaitDrained", "startProxy"] * 2
+    assert {each.kind for each in walked.changes} == {StepKind.UPDATE}
+
+
+def test_a_balanced_service_that_is_to_be_redeployed_is_so_once_and_by_its_update() -> None:
+    launched = stages.with_files(Story().walk())
+    walked = Story().but(wishes=wishes.Wishes(redeploy=frozenset({"app"}))).walk(launched)
+    assert scripts(walked)["application-1"] == ["keepService", *INSTALL, *CONFIGURE]
+    assert scripts(walked)["proxy-1"] == ["stopProxy", "awaitDrained", "startProxy"] * 2
+    assert {each.reasons for each in walked.changes if each.restarts} == {("redeploy is asked for",)}
+
+
+def test_both_leave_at_once_where_the_definition_says_so_and_the_one_that_serves_nobody_is_first() -> None:
+    launched = stages.with_files(Story().walk())
+    together = DEFINITION.replace(
+        "    port: 8000\n", "    port: 8000\n    update: {batch: 100%, order: reverse}\n"
+    )
+    walked = Story().but(text=together, versions={"appService.tar.gz": "2"}).walk(launched)
+    assert scripts(walked)["proxy-1"] == ["stopProxy"] * 2 + ["awaitDrained"] * 2 + ["startProxy"] * 2
+    assert restarted(walked) == ["application-2", "application-1"]
+    broken = changed(launched, "application-2", checks={"a1002": "no"})
+    assert restarted(Story().but(versions={"appService.tar.gz": "2"}).walk(broken)) == [
+        "application-2",
+        "application-1",
+    ]
+
+
+def test_who_is_out_and_runs_as_it_should_is_back_before_another_leaves() -> None:
+    launched = stages.with_files(Story().walk())
+    proxy = names.ServerName("bookshop-proxy-1")
+    marks = {key: value for key, value in launched[proxy].marks.items() if not key.endswith("10.0.0.21")}
+    states = changed(
+        changed(launched, "proxy-1", marks=marks), "application-2", checks={"a1002": "it has died"}
+    )
+    walked = Story().walk(states)
+    assert walked.changes[0].details == ("joins again: bookshop-application-1 10.0.0.21",)
+    assert scripts(walked)["proxy-1"] == ["startProxy", "stopProxy", "awaitDrained", "startProxy"]
 
 
 def test_a_changed_dump_is_loaded_again_and_restarts_nothing(launched: stages.States) -> None:
@@ -181,8 +232,9 @@ def test_on_a_server_that_does_not_answer_nothing_is_decided(launched: stages.St
 def test_a_configuration_that_root_must_not_follow_is_said_and_not_shown(launched: stages.States) -> None:
     states = changed(launched, "application-1", unreadable={APP_CONFIG: "is a link"})
     walked = Story().but(text=DEFINITION.replace("Hello", "Welcome")).walk(states)
-    assert walked.changes[0].reasons == (f"no diff: {APP_CONFIG} is a link",)
-    assert walked.changes[0].diff == ()
+    first = next(each for each in walked.changes if each.restarts)
+    assert first.reasons == (f"no diff: {APP_CONFIG} is a link",)
+    assert first.diff == ()
 
 
 def test_scripts_that_the_handshake_would_send_are_a_change(launched: stages.States) -> None:

@@ -99,12 +99,13 @@ def test_a_renewed_certificate_is_why_its_service_restarts_and_the_nodes_join_ag
     walked = story.walk(states)
     reasons = {(each.server, each.kind): each.reasons for each in walked.changes if not each.diff}
     assert reasons == {
-        ("bookshop-application-1", StepKind.CONFIGURE): (
+        ("bookshop-application-1", StepKind.UPDATE): (
             "its certificate, or the address that it is for, has changed",
         ),
-        ("bookshop-application-2", StepKind.CONFIGURE): (
+        ("bookshop-application-2", StepKind.UPDATE): (
             "its certificate, or the address that it is for, has changed",
         ),
-        ("bookshop-proxy-1", StepKind.START_PROXY): ("its certificate, or what it is told, has changed",),
+        # They leave, and join again with the new one.
+        ("bookshop-proxy-1", StepKind.UPDATE): (),
     }
-    assert scripts(walked)["proxy-1"] == ["startProxy", "startProxy"]
+    assert scripts(walked)["proxy-1"] == ["stopProxy", "awaitDrained", "startProxy"] * 2

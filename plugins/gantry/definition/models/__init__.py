@@ -34,6 +34,7 @@ from gantry.definition.models.services import (
     ServicePort,
     ServiceTls,
 )
+from gantry.definition.models.updates import Update
 from gantry.definition.models.variables import Variable
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "StepSettings",
     "Tier",
     "Timeouts",
+    "Update",
     "Variable",
     "Volume",
 ]

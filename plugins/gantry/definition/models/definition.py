@@ -28,6 +28,7 @@ from gantry.definition.models import scaling as clock
 from gantry.definition.models.backups import Backups
 from gantry.definition.models.servers import Cloud, LaunchConfiguration, Tier
 from gantry.definition.models.services import LoadBalancer, Service, ServicePort
+from gantry.definition.models.updates import Update
 from gantry.definition.models.variables import Variable
 
 SERVER_NAME = "{{ deployment.name }}-{{ tier.name }}-{{ server.slot }}"
@@ -288,6 +289,31 @@ class Definition(Model):
         """How many servers the clock wants at a moment (with a time zone), by tier; others stay as they are."""
         zone = zoneinfo.ZoneInfo(self.timezone)
         return clock.at(self.scaling, moment.astimezone(zone).replace(tzinfo=None))
+
+    def update_of(self, name: ServiceName) -> Update | None:
+        """How a service is updated while it serves; None where all its servers are set up side by side.
+
+        A service with datasources is a database: its servers are not alike, and a balancer cannot spare one.
+        """
+        service = self.services[name]
+        is_balanced = any(each.service == name for each in self.load_balancers.values())
+        return (service.update or Update()) if is_balanced and not service.datasources else None
+
+    def drain_of(self, name: ServiceName) -> datetime.timedelta:
+        """How long requests under way may take to end after a server of a service has left the balancers."""
+        return (self.services[name].update or Update()).drain
+
+    def balancers_before(self, name: ServiceName) -> dict[names.BalancerName, LoadBalancer]:
+        """The load balancers that a server of a service leaves when its address leaves the service's balancers.
+
+        They may stand in front of other services of its tier too: who leaves, leaves as an address.
+        """
+        tiers = {each.tier for each in self.load_balancers.values() if each.service == name}
+        return {
+            key: each
+            for key, each in self.load_balancers.items()
+            if each.tier in tiers and self.services[each.service].tier == self.services[name].tier
+        }
 
     def port_behind(self, balancer: LoadBalancer) -> ServicePort:
         """The port that a load balancer sends to."""

@@ -22,7 +22,7 @@ Count = Annotated[int, Field(strict=True, ge=1, le=1000)]
 Pool = Annotated[str, Field(min_length=1, max_length=256)]
 StepName = Literal[
     "scale_up", "handshake", "prepare_configuration_management", "execute_configuration_management",
-    "install_services", "install_datasources", "configure", "configure_replicants", "restart", "grant_access",
+    "install_services", "install_datasources", "update", "configure", "configure_replicants", "restart", "grant_access",
     "start_proxy", "finish_launch", "remove_new_servers", "choose_servers", "release_nodes", "retire_servers",
     "confirm", "stop_proxy", "stop_service", "terminate_servers",
     "clean_up_configuration_management", "finish_termination", "back_up", "keep_backup", "confirm_restore", "restore",
@@ -107,11 +107,6 @@ class Timeouts(Model):
     )
     start_proxy: Duration = Field(
         default=datetime.timedelta(minutes=5), description="The joining of one node.", examples=["1m"]
-    )
-    drain: Duration = Field(
-        default=datetime.timedelta(minutes=1),
-        description="What is under way on a server that leaves may take so long; then the server goes all the same.",
-        examples=["5m"],
     )
     stop: Duration = Field(
         default=datetime.timedelta(minutes=5),

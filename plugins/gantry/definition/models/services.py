@@ -28,6 +28,7 @@ from gantry.definition.fields import (
     TierName,
     UserId,
 )
+from gantry.definition.models.updates import Update
 
 _NAME = names.NAME_PATTERN.strip("^$")
 Protocol = Literal["http", "https", "tcp"]
@@ -173,6 +174,14 @@ class Service(Model):
         default="datasource-first",
         description="What its archive wants to happen first.",
         examples=["configure-first"],
+    )
+    update: Update | None = Field(
+        default=None,
+        description=(
+            "How its servers are updated when it stands behind a load balancer. Left out: one after the other, while "
+            "the others serve."
+        ),
+        examples=[{"batch": "25%", "on_failure": "roll_back"}],
     )
     custom: dict[CustomKey, Scalar] = Field(
         default_factory=dict,

@@ -255,6 +255,12 @@ find_proxy_helper() {
     fail 21 "there is no proxy helper $helper in $ENSTRATUS/custom/bin or $ENSTRATUS/bin"
 }
 
+# is_movable SERVICE_ID: whether the service's folder can be renamed within $SERVICES (also where there is none).
+is_movable() {
+    [ ! -L "$SERVICES/$1" ] || return 1
+    [ ! -d "$SERVICES/$1" ] || [ "$(stat -c %d "$SERVICES/$1")" = "$(stat -c %d "$SERVICES")" ]
+}
+
 # enter_config_folder CODE SERVICE_ID: makes the service's cfg folder the working folder, unless it is a link.
 enter_config_folder() {
     config_folder=$SERVICES/$2/cfg

@@ -1,0 +1,213 @@
+"""The rolling update of a balanced service: batch after batch leaves its load balancers, is updated, joins again."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+from collections.abc import Mapping, Sequence
+
+from airflow.sdk import Context
+
+from gantry import errors, names
+from gantry.agent import drive, jobs, rolling, ssh, updating
+from gantry.inventory import Server
+from gantry.operators import base, connections, decisions, printing, rollout
+from gantry.operators import run as runs
+
+_NOTHING = drive.Questions()
+
+
+class RolloutStoppedError(drive.StepFailedError):
+    """A batch did not get through; no other server was touched after it."""
+
+    def __init__(
+        self,
+        service: names.ServiceName,
+        failures: Sequence[tuple[str, bool]],
+        standing: Sequence[str],
+        *,
+        rolled_back: bool = False,
+    ) -> None:
+        self.service = service
+        self.standing = tuple(standing)
+        (first, passing), *others = failures
+        also = ", and its batch has the version back that it had" if rolled_back else ""
+        lines = "\n".join(("What runs where:", *standing))
+        super().__init__(
+            [
+                (f"service {service}: the update was stopped{also}. {first}", passing),
+                *others,
+                (lines, all(each for _, each in failures)),
+            ]
+        )
+
+
+class UpdateOperator(base.StepOperator):
+    """Updates the servers on which a balanced service runs already, a few at a time; the others serve meanwhile.
+
+    One task, in the worker: what it does on servers are jobs, so whoever clears it, or tries it again, goes on.
+    """
+
+    _crew: _Crew | None = None
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Ask every server what is to be done, and do it batch by batch."""
+        self._crew = crew = _Crew(run, printing.printer(self.log, several=True))
+        found = rollout.of(run)
+        asyncio.run(self._roll(found, crew))
+        return base.result(context, [node.name for node in found.nodes])
+
+    def on_kill(self) -> None:
+        """Take the remote processes along when the task is marked, cleared or timed out."""
+        if self._crew is None:
+            return
+        # Airflow calls this from a signal handler, in the middle of this thread's own event loop.
+        killer = threading.Thread(target=lambda crew: asyncio.run(crew.kill()), args=(self._crew,))
+        killer.start()
+        killer.join()
+
+    async def _roll(self, found: rollout.Rollout, crew: _Crew) -> None:
+        nodes = await crew.ask(found.nodes, decisions.questions(found.run))
+        if not found.outdated(nodes):
+            self.log.info("nothing to do: no server that serves already has anything to be updated")
+            return
+        order = found.order(nodes, await crew.ask(found.balancers))
+        if order.stray:
+            self.log.info("back into the load balancers: %s", ", ".join(order.stray))
+            await self._join(found, crew, order.stray, nodes)
+        for number, batch in enumerate(order.batches, start=1):
+            self.log.info("batch %d of %d: %s", number, len(order.batches), ", ".join(batch))
+            await self._one(found, crew, batch, nodes)
+            if number < len(order.batches):
+                await self._watch(found, crew, batch)
+
+    async def _one(
+        self, found: rollout.Rollout, crew: _Crew, batch: rolling.Batch, nodes: rollout.Said
+    ) -> None:
+        """Update a batch, out of the load balancers."""
+        left = await crew.work(found.balancers, lambda target, _: found.leave(target.name, batch))
+        drive.verdict(left)
+        servers = [node for node in found.nodes if node.name in batch]
+        done = await crew.work(servers, found.decide, decisions.questions(found.run))
+        failures = [(each.error, each.passing) for each in done if each.error]
+        good = tuple(each.target.name for each in done if not each.error)
+        rolled_back = False
+        if failures and found.settings.on_failure == "roll_back" and not all(each[1] for each in failures):
+            replaced = {each.target.name for each in done if updating.replaces(each.jobs)}
+            back = await crew.work(
+                [node for node in servers if node.name in replaced],
+                found.roll_back,
+                # The step has another result now: whoever tries it again begins anew on these servers.
+                key=dataclasses.replace(found.run.key, epoch=f"{found.run.key.epoch}.back"),
+            )
+            rolled_back = bool(back) and all(each.jobs and not each.error for each in back)
+            failures += [(f"rolling back: {each.error}", each.passing) for each in back if each.error]
+            unmoved = tuple(name for name in good if name not in replaced)
+            good = (*unmoved, *(each.target.name for each in back if each.jobs and not each.error))
+        if good:
+            await self._join(found, crew, good, nodes)
+        if failures:
+            standing = await self._standing(found, crew)
+            raise RolloutStoppedError(found.run.service, failures, standing, rolled_back=rolled_back)
+
+    async def _watch(self, found: rollout.Rollout, crew: _Crew, batch: rolling.Batch) -> None:
+        """Let a batch serve for a while; it has to be healthy still before the next one leaves."""
+        pause = found.settings.pause.total_seconds()
+        self.log.info("%s serve again; the next batch leaves in %g s", ", ".join(batch), pause)
+        await asyncio.sleep(pause)
+        servers = [node for node in found.nodes if node.name in batch]
+        said = await crew.ask(servers, decisions.questions(found.run))
+        failures = [
+            (f"{name}: its check said OK, and does not any more after {pause:g} s", False)
+            for name, applied in said.items()
+            if not applied.healthy
+        ]
+        if failures:
+            raise RolloutStoppedError(found.run.service, failures, await self._standing(found, crew))
+
+    async def _join(
+        self,
+        found: rollout.Rollout,
+        crew: _Crew,
+        batch: rolling.Batch,
+        nodes: rollout.Said,
+    ) -> None:
+        joined = await crew.work(found.balancers, lambda target, _: found.join(target.name, batch, nodes))
+        drive.verdict(joined)
+
+    async def _standing(self, found: rollout.Rollout, crew: _Crew) -> list[str]:
+        """Which version runs where, as far as servers tell: nothing of it may hide the error that it goes with."""
+        try:
+            nodes = await crew.ask(found.nodes, decisions.questions(found.run), strict=False)
+            balancers = await crew.ask(found.balancers, strict=False)
+        except errors.GantryError as error:
+            return [f"  it cannot be told: {error}"]
+        return [
+            f"  {node.name}: {_shown(found, node, nodes[node.name], balancers)}"
+            if node.name in nodes
+            else f"  {node.name}: it does not answer"
+            for node in found.nodes
+        ]
+
+
+def _shown(found: rollout.Rollout, node: Server, said: drive.Applied, balancers: rollout.Said) -> str:
+    key = f"{found.run.definition.services[found.run.service].id}/archive"
+    health = "healthy" if said.healthy else "not healthy"
+    where = "in" if balancers and found.is_joined(node, said, balancers) else "out of"
+    return f"archive version {said.marks.get(key, 'unknown')}, {health}, {where} the load balancers"
+
+
+class _Crew:
+    """Servers of several tiers, each reached by its tier's login, and what is running on them."""
+
+    def __init__(self, run: runs.Run, output: jobs.Output) -> None:
+        self._run = run
+        self._output = output
+        self._driven: list[tuple[Sequence[jobs.Progress], ssh.Access, jobs.StepKey]] = []
+
+    async def ask(
+        self,
+        servers: Sequence[Server],
+        questions: drive.Questions = _NOTHING,
+        *,
+        strict: bool = True,
+    ) -> Mapping[names.ServerName, drive.Applied]:
+        """What servers say of themselves. Raises StepFailedError if one does not, and `strict` holds."""
+        said: dict[names.ServerName, drive.Applied] = {}
+
+        def listen(target: ssh.Target, applied: drive.Applied) -> drive.Work:
+            said[target.name] = applied
+            return drive.Work()
+
+        asked = await self.work(servers, listen, questions)
+        if strict:
+            drive.verdict(asked)
+        return said
+
+    async def work(
+        self,
+        servers: Sequence[Server],
+        decide: drive.Decide,
+        questions: drive.Questions = _NOTHING,
+        *,
+        key: jobs.StepKey | None = None,
+    ) -> Sequence[jobs.Progress]:
+        """Decide on every server, and carry it out, all of them side by side; how far each has come."""
+        self._driven = []
+        for tier in dict.fromkeys(server.tier for server in servers):
+            wanted = [server.name for server in servers if server.tier == tier]
+            access = connections.access(self._run.definition.launch_configuration_of(tier).ssh)
+            everything = drive.begin(runs.targets(self._run.inventory, wanted))
+            self._driven.append((everything, access, key or self._run.key))
+
+        async def one(everything: Sequence[jobs.Progress], access: ssh.Access, step: jobs.StepKey) -> None:
+            await drive.prepare(everything, access, decide, self._output, questions)
+            await drive.carry_out(everything, access, step, self._output)
+
+        await asyncio.gather(*(one(*each) for each in self._driven))
+        return [progress for everything, _, _ in self._driven for progress in everything]
+
+    async def kill(self) -> None:
+        """End what is running on every server."""
+        await asyncio.gather(*(drive.kill(*each) for each in self._driven))

@@ -1,0 +1,225 @@
+"""A new version under load: two servers behind HAProxy are updated one after the other, and no request is lost."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+import pytest
+
+from tests.airflow.stage import Launch, Stage, archive, eventually
+from tests.airflow.visitors import Visitors
+
+pytestmark = pytest.mark.airflow
+
+SITE = "rollsite"
+HOST = "roll.example.com"
+ARCHIVE = "roll.tar.gz"
+UPDATE = "service-site.update"
+SERVERS = ("web-1", "web-2")
+
+PROGRAM = """\
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        body = sys.argv[1].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args):
+        pass
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+Server(("", 8000), Handler).serve_forever()
+"""
+START = """\
+#!/bin/sh
+setsid python3 /mnt/services/a4001/bin/site.py "{version} $(hostname)" </dev/null >/tmp/site.log 2>&1 &
+echo $! >/tmp/site.pid
+"""
+STOP = """\
+#!/bin/sh
+pid=$(cat /tmp/site.pid 2>/dev/null) || exit 0
+kill "$pid" 2>/dev/null || exit 0
+while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+"""
+HEALTHY = '#!/bin/sh\ncurl -sf -o /dev/null http://127.0.0.1:8000/ && echo OK || echo "nobody listens"\n'
+BROKEN = '#!/bin/sh\necho "the catalogue is upside down"\n'
+
+
+SLOW = "#!/bin/sh\nsleep 4\n"
+"""Put before a start script, so that somebody can be killed meanwhile."""
+
+
+def version(name: str, check: str = HEALTHY, before: str = "") -> bytes:
+    """The archive of a version of the site."""
+    return archive(
+        {
+            "site.py": PROGRAM,
+            "enstratus-start": before + START.format(version=name),
+            "enstratus-stop": STOP,
+            "enstratus-check": check,
+        }
+    )
+
+
+def definition(on_failure: str = "stop") -> str:
+    return textwrap.dedent(f"""\
+        deployment: {SITE}
+        timeouts: {{handshake: 60s, configure: 60s, check: 6s}}
+        cloud: {{connection: aws_default, region: eu-central-1}}
+        launch_configurations:
+          debian: {{image: gantry-debian-12-prepared, ssh: {{connection: bookshop_ssh}}}}
+        tiers:
+          web: {{launch_configuration: debian, servers: 2}}
+          front: {{launch_configuration: debian, servers: 1}}
+        services:
+          site:
+            id: a4001
+            tier: web
+            archive: s3://bookshop/{ARCHIVE}
+            port: 8000
+            protocol: http
+            update: {{pause: 2s, on_failure: {on_failure}}}
+        load_balancers:
+          main: {{tier: front, service: site, name: {HOST}}}
+        """)
+
+
+@pytest.fixture(scope="module")
+def site(stage: Stage) -> Iterator[str]:
+    """The running site, and its balancer's address."""
+    stage.upload(ARCHIVE, version("one"))
+    stage.define(SITE, definition())
+    launch = stage.launch(SITE)
+    launch.succeeds()
+    assert "nothing to do" in launch.task_log(UPDATE)
+    yield stage.address(SITE, "front-1")
+    stage.scrap(SITE)
+
+
+def kept(visitors: Visitors) -> None:
+    """Nobody may have been turned away."""
+    print(f"{visitors.asked} requests, {len(visitors.lost)} lost; {dict(visitors.answers)}")
+    assert visitors.lost == []
+    assert visitors.asked > 200
+
+
+def seen(visitors: Visitors, name: str) -> set[str]:
+    """On which servers visitors have met a version."""
+    return {text.partition(" ")[2] for text in list(visitors.answers) if text.startswith(f"{name} ")}
+
+
+def running(stage: Stage) -> dict[str, str]:
+    """What answers on each server."""
+    machines = stage.machines(SITE)
+    return {
+        name: machines[name].sh("curl -s -m 2 http://127.0.0.1:8000/ || true").partition(" ")[0]
+        for name in SERVERS
+    }
+
+
+def out_at_once(stage: Stage) -> int:
+    """The most servers that were out of the balancer at the same time, as its agent's journal has it."""
+    out: set[str] = set()
+    most = 0
+    for words in (line.split() for line in stage.machines(SITE)["front-1"].journal()):
+        if words[1:3] == ["begin", "stopProxy"]:
+            out.add(words[3])
+        elif words[1:3] == ["begin", "startProxy"]:
+            out.discard(words[7])
+        most = max(most, len(out))
+    return most
+
+
+def sees(stage: Stage, address: str, texts: set[str]) -> None:
+    """Visitors get answers of exactly these versions on these servers."""
+    with Visitors(address, HOST) as visitors:
+        eventually(lambda: visitors.asked > 100, "a hundred requests", 60)
+    assert visitors.lost == []
+    assert {text.partition(" ")[0] for text in visitors.answers} == texts
+
+
+def test_a_new_version_reaches_both_servers_and_no_request_is_lost(stage: Stage, site: str) -> None:
+    stage.upload(ARCHIVE, version("two"))
+    with Visitors(site, HOST) as visitors:
+        eventually(lambda: len(visitors.answers) == len(SERVERS), "both servers answer", 60)
+        launch = stage.launch(SITE)
+        launch.succeeds()
+        eventually(lambda: len(seen(visitors, "two")) == len(SERVERS), "both serve the new version", 60)
+    kept(visitors)
+    assert running(stage) == dict.fromkeys(SERVERS, "two")
+    assert out_at_once(stage) == 1
+    assert "batch 2 of 2" in launch.task_log(UPDATE)
+    drained = [line for line in stage.machines(SITE)["front-1"].journal() if " end awaitDrained" in line]
+    print("\n".join(drained))
+    assert len(drained) == len(SERVERS)
+    sees(stage, site, {"two"})
+
+
+def fail(stage: Stage, site: str, broken: str) -> tuple[str, Launch]:
+    stage.upload(ARCHIVE, version(broken, BROKEN))
+    with Visitors(site, HOST) as visitors:
+        launch = stage.launch(SITE)
+        error = launch.fails_at(UPDATE)
+        asked = visitors.asked
+        eventually(lambda: visitors.asked > asked + 100, "the site goes on answering", 60)
+    kept(visitors)
+    assert not any(text.startswith(broken) for text in visitors.answers)
+    print(error)
+    assert "rollsite-web-1: awaitService a4001" in error
+    assert "the catalogue is upside down" in error
+    return error, launch
+
+
+def test_a_version_whose_check_fails_stops_after_the_first_batch_and_the_old_one_serves(
+    stage: Stage, site: str
+) -> None:
+    error, _ = fail(stage, site, "three")
+    assert running(stage) == {"web-1": "three", "web-2": "two"}
+    assert "rollsite-web-1: archive version" in error
+    assert "not healthy, out of the load balancers" in error
+    assert "healthy, in the load balancers" in error
+    sees(stage, site, {"two"})
+
+
+def test_the_mended_version_begins_with_the_server_that_is_out(stage: Stage, site: str) -> None:
+    stage.upload(ARCHIVE, version("four"))
+    with Visitors(site, HOST) as visitors:
+        stage.launch(SITE).succeeds()
+    kept(visitors)
+    assert running(stage) == dict.fromkeys(SERVERS, "four")
+    assert out_at_once(stage) == 1
+
+
+def test_a_version_that_fails_is_rolled_back_where_that_is_asked_for(stage: Stage, site: str) -> None:
+    stage.redefine(SITE, definition("roll_back"))
+    error, launch = fail(stage, site, "five")
+    assert running(stage) == dict.fromkeys(SERVERS, "four")
+    assert "its batch has the version back that it had" in error
+    assert error.count("healthy, in the load balancers") == len(SERVERS)
+    assert "not healthy" not in error
+    assert "revertService a4001" in launch.task_log(UPDATE)
+    sees(stage, site, {"four"})
+
+
+def test_when_the_worker_dies_the_next_try_goes_on_where_it_stopped(stage: Stage, site: str) -> None:
+    machines = stage.machines(SITE)
+    before = {name: machines[name].calls("installService") for name in SERVERS}
+    starts = machines["web-1"].calls("startService")
+    stage.upload(ARCHIVE, version("six", before=SLOW))
+    with Visitors(site, HOST) as visitors:
+        launch = stage.launch(SITE)
+        eventually(lambda: machines["web-1"].calls("startService") > starts, "the first one starts", 60)
+        stage.kill_workers(launch, UPDATE, -1)
+        launch.succeeds()
+    kept(visitors)
+    assert launch.instance(UPDATE).try_number == 2
+    assert running(stage) == dict.fromkeys(SERVERS, "six")
+    assert {name: machines[name].calls("installService") for name in SERVERS} == {
+        name: calls + 1 for name, calls in before.items()
+    }
+    assert out_at_once(stage) == 1

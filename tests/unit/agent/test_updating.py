@@ -1,0 +1,185 @@
+"""The update of a balanced service on one server: what it does, what it leaves to the usual steps, the way back."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from gantry import names
+from gantry.agent import balancing, updating, work
+from gantry.agent.drive import Applied, Work
+
+from .world import World
+
+APP = names.ServiceName("app")
+FRONT = names.BalancerName("front")
+FIRST = ["putConfig", "configureService", "stopService", "startService", "awaitService"]
+
+
+@dataclasses.dataclass
+class Machine:
+    """A server that keeps marks as `/enstratus/bin/job` does."""
+
+    marks: dict[str, str] = dataclasses.field(default_factory=dict)
+    healthy: bool = False
+
+    def applied(self) -> Applied:
+        return Applied(self.marks, self.healthy)
+
+    def carry_out(self, found: Work, until: str | None = None) -> list[str]:
+        """Run the jobs, up to the one that calls `until` and fails; the scripts that were called."""
+        called = []
+        for job in found.jobs:
+            script = job.arguments[3] if job.script == "withDownload" else job.script
+            called.append(script)
+            for key in job.unmark:
+                self.marks.pop(key, None)
+            if script == until:
+                return called
+            if job.mark:
+                self.marks[job.mark[0]] = job.mark[1]
+            if script in ("stopService", "awaitService"):
+                self.healthy = script == "awaitService"
+        return called
+
+
+def wanted(world: World, version: str, *, forced: bool = False) -> work.Install:
+    url = "s3://bookshop/appService.tar.gz"
+    download = work.Download(url, version, None, lambda: "https://s3.example.com/?X-Amz-Signature=5ecre7")
+    return work.Install(world.facts().definition.services[APP], download, forced)
+
+
+def update(world: World, machine: Machine, version: str = "one", *, forced: bool = False) -> Work:
+    return updating.update(
+        world.facts(),
+        APP,
+        world.server("application-1"),
+        machine.applied(),
+        wanted(world, version, forced=forced),
+    )
+
+
+def back(world: World, machine: Machine) -> Work:
+    return updating.roll_back(world.facts(), APP, machine.marks)
+
+
+def configure(world: World, machine: Machine) -> Work:
+    return work.configure(world.facts(), APP, world.server("application-1"), machine.applied())
+
+
+def install(world: World, machine: Machine, version: str = "one") -> Work:
+    return work.install_services(world.facts().definition, [wanted(world, version)], machine.marks)
+
+
+@pytest.fixture
+def launched(world: World) -> Machine:
+    machine = Machine()
+    machine.carry_out(install(world, machine))
+    assert update(world, machine, "one") == Work(), "a first launch is nothing to be careful with"
+    assert machine.carry_out(configure(world, machine)) == FIRST
+    return machine
+
+
+def test_nothing_is_updated_where_nothing_has_changed(world: World, launched: Machine) -> None:
+    assert update(world, launched) == Work()
+    assert update(world, Machine(), "two") == Work(), "a new server is installed by the usual steps"
+
+
+def test_what_the_update_has_done_the_usual_steps_find_done(world: World, launched: Machine) -> None:
+    assert launched.carry_out(update(world, launched, "two")) == ["keepService", "installService", *FIRST]
+    assert update(world, launched, "two") == Work()
+    assert install(world, launched, "two") == configure(world, launched) == Work()
+
+
+def test_a_service_that_does_not_say_ok_is_only_restarted_and_nothing_is_kept_for_it(
+    world: World, launched: Machine
+) -> None:
+    launched.healthy = False
+    found = update(world, launched)
+    assert [job.script for job in found.jobs] == FIRST[2:]
+    assert not updating.replaces(found.jobs)
+
+
+def test_what_is_to_be_redeployed_is_updated_though_nothing_changed(world: World, launched: Machine) -> None:
+    found = update(world, launched, forced=True)
+    assert launched.carry_out(found) == ["keepService", "installService", *FIRST]
+
+
+@pytest.mark.parametrize("failing", ["installService", "configureService", "startService", "awaitService"])
+def test_a_version_that_fails_goes_and_the_one_before_it_is_what_runs_again(
+    world: World, launched: Machine, failing: str
+) -> None:
+    before = dict(launched.marks)
+    launched.carry_out(update(world, launched, "two"), until=failing)
+    assert launched.carry_out(back(world, launched)) == [
+        "stopService",
+        "revertService",
+        *FIRST[1:2],
+        *FIRST[3:],
+    ]
+    kept = launched.marks.pop("a1002/kept")
+    assert kept == f"one {before['a1002/applied']}"
+    assert launched.marks == before
+    assert launched.healthy
+    # And it is what the next launch would update again.
+    assert update(world, launched, "two").jobs
+
+
+def test_the_version_that_never_ran_is_not_kept_in_the_place_of_the_one_that_did(
+    world: World, launched: Machine
+) -> None:
+    launched.carry_out(update(world, launched, "two"), until="awaitService")
+    assert "keepService" not in launched.carry_out(update(world, launched, "three"), until="awaitService")
+    launched.carry_out(back(world, launched))
+    assert launched.marks["a1002/archive"] == "one"
+
+
+def test_there_is_no_way_back_where_nothing_was_kept(world: World, launched: Machine) -> None:
+    assert back(world, launched) == Work()
+
+
+def test_a_batch_leaves_a_balancer_whole_before_anybody_waits_for_it(world: World) -> None:
+    known = world.facts().definition
+    nodes = [world.server("application-1"), world.server("application-2")]
+    found = updating.leave(known, APP, world.server("proxy-1"), nodes, "1")
+    assert [(job.script, job.arguments) for job in found.jobs] == [
+        ("stopProxy", ("10.0.0.21",)),
+        ("stopProxy", ("10.0.0.22",)),
+        ("awaitDrained", ("a1002", "10.0.0.21", "30")),
+        ("awaitDrained", ("a1002", "10.0.0.22", "30")),
+    ]
+    again = updating.leave(known, APP, world.server("proxy-1"), nodes, "2")
+    assert not {job.name for job in found.jobs} & {job.name for job in again.jobs}
+
+
+def test_who_joins_again_joins_as_every_launch_would_have_it(world: World) -> None:
+    proxy = world.server("proxy-1")
+    usual = balancing.start_proxy(world.facts(), FRONT, proxy, {})
+    marks: dict[names.ServerName, work.Marks] = {names.ServerName("bookshop-application-2"): {}}
+    found = updating.join(world.facts(), APP, proxy, marks, "1")
+    assert [job.arguments for job in found.jobs] == [job.arguments for job in usual.jobs[1:]]
+    assert [job.mark for job in found.jobs] == [job.mark for job in usual.jobs[1:]]
+    assert found.files == usual.files
+
+
+SHARED = """
+  blog: {id: a1003, tier: application, archive: s3://bookshop/blog.tar.gz, port: 9000, protocol: http}
+load_balancers:
+  news: {tier: proxy, service: blog, port: 80, name: blog.example.com}
+"""
+
+
+def test_other_services_on_its_address_come_back_with_it_where_they_have_run(world: World) -> None:
+    shared = world.but(text=world.text.replace("load_balancers:\n", SHARED.lstrip("\n")))
+    proxy, name = shared.server("proxy-1"), names.ServerName("bookshop-application-1")
+    runs = {"a1003/archive": "one", "a1003/applied": "a digest"}
+    both = updating.join(shared.facts(), APP, proxy, {name: runs}, "1")
+    assert sorted(job.arguments[0] for job in both.jobs) == ["a1002", "a1003"]
+    assert [job.arguments[0] for job in updating.join(shared.facts(), APP, proxy, {name: {}}, "1").jobs] == [
+        "a1002"
+    ]
+    left = updating.leave(shared.facts().definition, APP, proxy, [shared.server("application-1")], "1").jobs[
+        0
+    ]
+    assert sorted(left.unmark) == ["proxy/a1002/10.0.0.21", "proxy/a1003/10.0.0.21"]
