@@ -50,12 +50,12 @@ def run_instances(
     image_id: str,
     boot: str,
     token: str,
-    scaled_to: int | None = None,
+    run: str,
 ) -> RunInstancesRequestTypeDef:
     """The request that starts the servers of some slots of a tier.
 
-    The slots are those of one call, as `calls` has them; `boot` is the user data, `token` EC2's idempotency token,
-    `scaled_to` what the tier remembers of its last scaling.
+    The slots are those of one call, as `calls` has them; `boot` is the user data, `token` EC2's idempotency token;
+    `run` is the id of the run that starts them.
     """
     launch = definition.launch_configuration_of(tier)
     request: RunInstancesRequestTypeDef = {
@@ -66,7 +66,7 @@ def run_instances(
         "ClientToken": token,
         "UserData": boot,
         "TagSpecifications": [
-            {"ResourceType": "instance", "Tags": tags.of_batch(definition, tier, slots, scaled_to)},
+            {"ResourceType": "instance", "Tags": tags.of_batch(definition, tier, slots, run)},
             {"ResourceType": "volume", "Tags": tags.of_volumes(definition, tier)},
         ],
     }

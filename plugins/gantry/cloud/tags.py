@@ -7,6 +7,7 @@ instance is therefore found, slot and all, from the moment it exists, even if no
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ DEPLOYMENT = "gantry:deployment"
 TIER = "gantry:tier"
 SLOTS = "gantry:slots"
 HOST_KEY = "gantry:host-key"
+RUN = "gantry:run"
+"""A digest of the run that started the server: a run's own id may hold what EC2 takes in no tag."""
 LEAVING = "gantry:leaving"
 """Set on an instance that a scale in has chosen: it is let go of, and nobody is told of it any more."""
 WANTED = "gantry:wanted"
@@ -39,17 +42,12 @@ class UnreadableTagsError(errors.GantryError):
 
 
 def of_batch(
-    definition: models.Definition,
-    tier: names.TierName,
-    slots: Sequence[names.Slot],
-    scaled_to: int | None = None,
+    definition: models.Definition, tier: names.TierName, slots: Sequence[names.Slot], run: str
 ) -> list[TagTypeDef]:
     """The tags that a batch of new servers is started with.
 
-    Several servers of one call have one `Name`, until the handshake gives each its own. `scaled_to` is what the
-    tier's other servers remember.
+    Several servers of one call have one `Name`, until the handshake gives each its own.
     """
-    remembered = {} if scaled_to is None else {WANTED: str(scaled_to)}
     name = definition.name_of(tier, slots[0]) if len(slots) == 1 else f"{definition.deployment}-{tier}"
     return _listed(
         {
@@ -57,10 +55,15 @@ def of_batch(
             DEPLOYMENT: definition.deployment,
             TIER: tier,
             SLOTS: " ".join(str(slot) for slot in slots),
+            RUN: run_digest(run),
             NAME: name,
-            **remembered,
         }
     )
+
+
+def run_digest(run: str) -> str:
+    """How the tag `gantry:run` names a run."""
+    return hashlib.sha256(run.encode()).hexdigest()[:16]
 
 
 def of_volumes(definition: models.Definition, tier: names.TierName) -> list[TagTypeDef]:
@@ -119,6 +122,7 @@ def server(definition: models.Definition, instance: InstanceTypeDef) -> inventor
         public_address=instance.get("PublicIpAddress"),
         host_key=tags.get(HOST_KEY),
         tagged_name=tags.get(NAME),
+        started_by=tags.get(RUN),
         reached_in_public=is_known and definition.launch_configuration_of(tier).ssh.address == "public",
         wanted=int(wanted) if wanted.isdecimal() else None,
     )

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from gantry.operators import base, configuration_management, finish, scale_up, scaling, services, termination
+from gantry.operators import (
+    aftermath,
+    base,
+    configuration_management,
+    finish,
+    scale_up,
+    scaling,
+    services,
+    termination,
+)
 from gantry.plan import StepKind
 
 OPERATORS: dict[StepKind, type[base.StepOperator]] = {
@@ -18,6 +27,7 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.GRANT_ACCESS: services.GrantAccessOperator,
     StepKind.START_PROXY: services.StartProxyOperator,
     StepKind.FINISH_LAUNCH: finish.FinishLaunchOperator,
+    StepKind.REMOVE_NEW_SERVERS: aftermath.RemoveNewServersOperator,
     StepKind.CHOOSE_SERVERS: scaling.ChooseServersOperator,
     StepKind.RELEASE_NODES: scaling.ReleaseNodesOperator,
     StepKind.RETIRE_SERVERS: scaling.RetireServersOperator,

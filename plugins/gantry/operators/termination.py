@@ -92,7 +92,7 @@ class TerminateServersOperator(base.StepOperator):
         if not going:
             self.log.info("tier %s has no servers", run.tier)
         run.cloud.terminate(going)
-        await_end(run, time.monotonic())
+        await_end(run, run.tier)
         return base.result(context, [server.name for server in going])
 
 
@@ -144,12 +144,13 @@ def stop(
     return [each.name for each in found], skipped + asyncio.run(work())
 
 
-def await_end(run: runs.Run, started: float, *, only_leaving: bool = False) -> None:
-    """Look until the tier's servers, or those of them that leave, are gone. Raises StillThereError."""
+def await_end(run: runs.Run, tier: names.TierName, instances: frozenset[str] | None = None) -> None:
+    """Wait until instances of a tier are gone, by default all. Raises StillThereError, CloudError."""
+    started = time.monotonic()
     patience = run.definition.timeouts.scale_up.total_seconds()
-    while left := run.cloud.ending(run.tier, only_leaving=only_leaving):
+    while left := tuple(each for each in run.cloud.ending(tier) if instances is None or each in instances):
         if time.monotonic() - started > patience:
-            raise StillThereError(run.tier, left, patience)
+            raise StillThereError(tier, left, patience)
         time.sleep(_PAUSE)
 
 
