@@ -139,6 +139,18 @@ def newest(stage: Stage) -> Launch:
     return Launch(stage.api, DAG, next(iter(stage.api.runs(DAG))).id)
 
 
+def took(run: Launch) -> str:
+    """How long the steps of a farewell took."""
+    steps = ("choose_servers", "balancer-front.release_nodes", "tier-application.retire_servers")
+    found = {each.task_id: each for each in run.api.instances(run.dag, run.run) if each.task_id in steps}
+    times = (
+        (step, datetime.datetime.fromisoformat(each.ended) - datetime.datetime.fromisoformat(each.started))
+        for step, each in found.items()
+        if each.started and each.ended
+    )
+    return ", ".join(f"{step} {length.total_seconds():.1f} s" for step, length in times)
+
+
 def granted(stage: Stage) -> list[str]:
     """Who may open the catalog, as the database itself says."""
     database = stage.machines(SHOP)["database-1"]
@@ -216,6 +228,7 @@ def test_who_leaves_is_let_go_of_first_and_a_failed_release_goes_on_when_it_is_c
     run = newest(stage)
     run.clear("balancer-front.release_nodes")
     run.succeeds()
+    print(took(run))
     everybody_knows(stage, (1, 2, 3))
     assert visitors.lost == []
     ended = stage.cloud.client("ec2").describe_instances(InstanceIds=[before["application-4"].instance_id])

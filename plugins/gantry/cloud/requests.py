@@ -50,11 +50,12 @@ def run_instances(
     image_id: str,
     boot: str,
     token: str,
-    origin: tags.Origin,
+    run: str,
 ) -> RunInstancesRequestTypeDef:
     """The request that starts the servers of some slots of a tier.
 
-    The slots are those of one call, as `calls` has them; `boot` is the user data, `token` EC2's idempotency token.
+    The slots are those of one call, as `calls` has them; `boot` is the user data, `token` EC2's idempotency token;
+    `run` is the digest of the run that starts them.
     """
     launch = definition.launch_configuration_of(tier)
     request: RunInstancesRequestTypeDef = {
@@ -65,7 +66,7 @@ def run_instances(
         "ClientToken": token,
         "UserData": boot,
         "TagSpecifications": [
-            {"ResourceType": "instance", "Tags": tags.of_batch(definition, tier, slots, origin)},
+            {"ResourceType": "instance", "Tags": tags.of_batch(definition, tier, slots, run)},
             {"ResourceType": "volume", "Tags": tags.of_volumes(definition, tier)},
         ],
     }

@@ -195,7 +195,7 @@ class Servers:
         started = tuple(
             server
             for batch in requests.calls(launch.network, missing)
-            for server in self._start(tier, batch, boot, run, scaled_to(known))
+            for server in self._start(tier, batch, boot, run)
         )
         return Scaling(
             tier=tier,
@@ -304,7 +304,7 @@ class Servers:
             )
 
     def _start(
-        self, tier: names.TierName, slots: list[names.Slot], boot: str, run: str, remembered: int | None
+        self, tier: names.TierName, slots: list[names.Slot], boot: str, run: str
     ) -> tuple[inventory.Server, ...]:
         launch = self._definition.launch_configuration_of(tier)
         server_names = [self._definition.name_of(tier, slot) for slot in slots]
@@ -323,7 +323,7 @@ class Servers:
             image_id=self.image_id(launch.image),
             boot=boot,
             token=self._token(tier, slots, run),
-            origin=tags.Origin(run, remembered),
+            run=run,
         )
         with worded(f"starting {', '.join(server_names)} from {launch.image}", self._connection):
             answer = self._ec2.run_instances(**request)

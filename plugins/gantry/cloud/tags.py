@@ -7,7 +7,6 @@ instance is therefore found, slot and all, from the moment it exists, even if no
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -41,30 +40,13 @@ class UnreadableTagsError(errors.GantryError):
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class Origin:
-    """Where new servers come from.
-
-    Attributes:
-        run: the digest of the run that starts them.
-        scaled_to: the number that their tier was last scaled to, as its other servers remember it, or None.
-    """
-
-    run: str
-    scaled_to: int | None = None
-
-
 def of_batch(
-    definition: models.Definition,
-    tier: names.TierName,
-    slots: Sequence[names.Slot],
-    origin: Origin,
+    definition: models.Definition, tier: names.TierName, slots: Sequence[names.Slot], run: str
 ) -> list[TagTypeDef]:
     """The tags that a batch of new servers is started with.
 
     Several servers of one call have one `Name`, until the handshake gives each its own.
     """
-    remembered = {} if origin.scaled_to is None else {WANTED: str(origin.scaled_to)}
     name = definition.name_of(tier, slots[0]) if len(slots) == 1 else f"{definition.deployment}-{tier}"
     return _listed(
         {
@@ -72,9 +54,8 @@ def of_batch(
             DEPLOYMENT: definition.deployment,
             TIER: tier,
             SLOTS: " ".join(str(slot) for slot in slots),
-            RUN: origin.run,
+            RUN: run,
             NAME: name,
-            **remembered,
         }
     )
 

@@ -35,7 +35,7 @@ class RemoveNewServersOperator(base.StepOperator):
         run.cloud.terminate(new)
         for tier in dict.fromkeys(server.tier for server in new):
             of_tier = tuple(server for server in new if server.tier == tier)
-            termination.await_end(run, tier, instances=_ids(of_tier))
+            termination.await_end(run, tier, _ids(of_tier))
         skipped = self._forget(context, run, new)
         return base.result(context, [server.name for server in new], skipped=skipped)
 
@@ -44,10 +44,8 @@ class RemoveNewServersOperator(base.StepOperator):
         for tier in dict.fromkeys(server.tier for server in gone):
             settings = run.definition.launch_configuration_of(tier).chef
             if settings is not None:
-                of_tier = tuple(server.name for server in gone if server.tier == tier)
-                skipped += configuration_management.clean_up(
-                    settings, of_tier, self.log, last_try=base.is_last_try(context)
-                )
+                gone_names = [server.name for server in gone if server.tier == tier]
+                skipped += configuration_management.forget(self, context, settings, gone_names)
         for line in skipped:
             self.log.warning("skipped: %s", line)
         return skipped

@@ -66,12 +66,6 @@ def _wants_retry(run: runs.Run, error: errors.GantryError) -> bool:
     return isinstance(error, drive.StepFailedError) and run.definition.retries_every_failure(run.step.kind)
 
 
-def is_last_try(context: Context) -> bool:
-    """Whether Airflow will not try the task again by itself."""
-    instance = context["ti"]
-    return bool(instance.try_number > (instance.max_tries or 0))
-
-
 def result(context: Context, servers: list[str], **more: Any) -> Result:  # noqa: ANN401 - XComs are JSON
     """A task's report."""
     started = context["ti"].start_date

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from airflow.sdk import Context
 
@@ -12,9 +12,6 @@ from gantry.configuration_management import chef, chef_server, readers
 from gantry.definition import models
 from gantry.operators import base, connections, decisions, server_step
 from gantry.operators import run as runs
-
-if TYPE_CHECKING:
-    from airflow.sdk.types import Logger
 
 
 class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
@@ -79,33 +76,40 @@ class CleanUpConfigurationManagementOperator(base.StepOperator):
         settings = run.definition.launch_configuration_of(run.tier).chef
         if settings is None:
             raise decisions.NoManagementError(run.tier)
-        possible = possible_names(run.definition, run.tier)
-        skipped = clean_up(settings, possible, self.log, last_try=base.is_last_try(context))
+        skipped = forget(self, context, settings, possible_names(run.definition, run.tier))
         for line in skipped:
             self.log.warning("skipped: %s", line)
         return base.result(context, [], skipped=skipped)
 
 
-def clean_up(
-    settings: models.Chef, servers: tuple[names.ServerName, ...], log: Logger, *, last_try: bool
+def forget(
+    operator: base.StepOperator, context: Context, settings: models.Chef, gone: Sequence[names.ServerName]
 ) -> list[str]:
-    """Remove nodes and clients of servers that go from the Chef server; what was skipped.
+    """Remove the nodes and clients of servers that are gone from the Chef server; what could not be removed.
+
+    Args:
+        operator: the task that asks; what was removed goes to its log.
+        context: the task's try, which tells whether there will be another.
+        settings: which Chef server, and as whom.
+        gone: the servers' names.
 
     Raises:
-        GantryError: a cause that may pass, unless this is the last try.
+        GantryError: a cause that passes by itself, in any try but the last.
     """
-    nodes = f"nodes and clients {servers[0]} …"
+    instance = context["ti"]
+    last_try = instance.try_number > (instance.max_tries or 0)
+    nodes = f"nodes and clients {gone[0]} …"
     try:
         credentials = connections.chef_credentials(settings)
         if credentials.admin is None:
             return [f"{nodes} stay on {credentials.url}: connection {settings.connection} has no admin key"]
-        found = chef.forget(credentials, servers)
+        found = chef.forget(credentials, gone)
     except errors.GantryError as error:
-        # The servers go; a Chef server or a connection in trouble must not keep the run from its end.
+        # The servers are gone; a Chef server or a connection in trouble must not keep the run from its end.
         if error.passing and not last_try:
             raise
         return [f"{nodes} may still be on the Chef server: {str(error).splitlines()[0]}"]
-    log.info("removed from the Chef server: %s", ", ".join(found) or "nothing was there")
+    operator.log.info("removed from the Chef server: %s", ", ".join(found) or "nothing was there")
     return []
 
 

@@ -22,7 +22,8 @@ class FinishLaunchOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Take away what a scaling that died has left, and sum up."""
-        leaving.retire_all(context, run, self.log)
+        leaving.retire_all(context, run, self)
+        leaving.remember(run)
         tasks = [view for step in run.plan for view in _views(context, step)]
         now = datetime.datetime.now(tz=datetime.UTC)
         # This task is the one thing that is not over; for the summary it counts as done.

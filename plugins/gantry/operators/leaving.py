@@ -9,6 +9,7 @@ from airflow.sdk import Context
 
 from gantry import inventory
 from gantry.agent import drive, jobs, ssh
+from gantry.cloud import servers
 from gantry.operators import base, configuration_management, decisions, printing, termination
 from gantry.operators import run as runs
 from gantry.plan import release_steps, retire_step
@@ -39,36 +40,45 @@ async def _work(run: runs.Run, everything: list[jobs.Progress], output: jobs.Out
     await drive.carry_out(everything, access, run.key, output)
 
 
-def retire_all(context: Context, run: runs.Run, log: Logger) -> None:
+def retire_all(context: Context, run: runs.Run, operator: base.StepOperator) -> None:
     """Take the leaving servers of all tiers away, for a launch that finds some."""
     for tier in dict.fromkeys(each.tier for each in run.inventory.leaving):
         if tier in run.definition.tiers:
-            retire(context, run.at(retire_step(tier)), log)
+            retire(context, run.at(retire_step(tier)), operator)
 
 
-def retire(context: Context, run: runs.Run, log: Logger) -> list[str]:
+def retire(context: Context, run: runs.Run, operator: base.StepOperator) -> list[str]:
     """Take a tier's leaving servers away; what was skipped.
 
     They are terminated last: until then, a repeated call finds them.
     """
     leaving = run.inventory.leaving_of_tier(run.tier)
     if not leaving:
-        log.info("no server of tier %s leaves", run.tier)
+        operator.log.info("no server of tier %s leaves", run.tier)
     else:
-        log.info("leaving: %s", ", ".join(f"{each.name} ({each.instance_id})" for each in leaving))
-    _, skipped = termination.stop(run, leaving, log)
+        operator.log.info("leaving: %s", ", ".join(f"{each.name} ({each.instance_id})" for each in leaving))
+    _, skipped = termination.stop(run, leaving, operator.log)
     chef = run.definition.launch_configuration_of(run.tier).chef
     # A slot may have been filled anew under the same name, which is then not theirs any more.
     gone = {each.name for each in leaving} - {each.name for each in run.inventory}
     if chef is not None and gone:
-        skipped += configuration_management.clean_up(
-            chef, tuple(sorted(gone)), log, last_try=base.is_last_try(context)
-        )
+        skipped += configuration_management.forget(operator, context, chef, sorted(gone))
     for line in skipped:
-        log.warning("skipped: %s", line)
+        operator.log.warning("skipped: %s", line)
     run.cloud.terminate(leaving)
-    termination.await_end(run, run.tier, only_leaving=True)
+    # Those too that an earlier try has asked to go.
+    termination.await_end(run, run.tier, frozenset(run.cloud.ending(run.tier, only_leaving=True)))
     return skipped
+
+
+def remember(run: runs.Run) -> None:
+    """Have new servers remember what their tier was scaled to, as those do that were there when it was."""
+    for tier in run.definition.tiers:
+        found = run.inventory.of_tier(tier)
+        wanted = servers.scaled_to(found)
+        new = [each for each in found if each.wanted is None]
+        if wanted is not None and new:
+            run.cloud.remember_wanted(new, wanted)
 
 
 def balancers(run: runs.Run) -> list[ssh.Target]:

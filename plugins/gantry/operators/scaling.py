@@ -68,4 +68,4 @@ class RetireServersOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Stop what answers, forget the servers where Chef knows them, terminate them, and wait until they are gone."""
-        return base.result(context, [], skipped=leaving.retire(context, run, self.log))
+        return base.result(context, [], skipped=leaving.retire(context, run, self))

@@ -146,32 +146,11 @@ def stop(
     return [each.name for each in found], skipped + asyncio.run(work())
 
 
-def await_end(
-    run: runs.Run,
-    tier: names.TierName,
-    *,
-    instances: frozenset[str] | None = None,
-    only_leaving: bool = False,
-) -> None:
-    """Look until a tier's servers, or some of them, are gone.
-
-    Args:
-        run: the run that wants them gone.
-        tier: whose servers.
-        instances: the ids of those that are meant; by default all.
-        only_leaving: whether only those are meant that a scale in has chosen.
-
-    Raises:
-        StillThereError: they are not gone in time.
-        CloudError: the cloud refused.
-    """
+def await_end(run: runs.Run, tier: names.TierName, instances: frozenset[str] | None = None) -> None:
+    """Wait until instances of a tier are gone, by default all. Raises StillThereError, CloudError."""
     started = time.monotonic()
     patience = run.definition.timeouts.scale_up.total_seconds()
-    while left := tuple(
-        each
-        for each in run.cloud.ending(tier, only_leaving=only_leaving)
-        if instances is None or each in instances
-    ):
+    while left := tuple(each for each in run.cloud.ending(tier) if instances is None or each in instances):
         if time.monotonic() - started > patience:
             raise StillThereError(tier, left, patience)
         time.sleep(_PAUSE)

@@ -37,13 +37,7 @@ def slots(*numbers: int) -> list[names.Slot]:
 def asked(found: models.Definition, *numbers: int) -> dict[str, Any]:
     return dict(
         requests.run_instances(
-            found,
-            WEB,
-            slots(*numbers),
-            image_id="ami-1",
-            boot="#cloud-config\n",
-            token="t",
-            origin=tags.Origin("r"),
+            found, WEB, slots(*numbers), image_id="ami-1", boot="#cloud-config\n", token="t", run="r"
         )
     )
 

@@ -143,15 +143,9 @@ def test_what_leaves_and_what_a_tier_was_scaled_to_stand_in_tags(bookshop: model
     assert tags.server(bookshop, found).wanted is None
 
 
-def test_new_servers_of_a_tier_that_was_scaled_remember_it_too(bookshop: models.Definition) -> None:
-    slots = [names.Slot(2)]
-    assert {"Key": tags.WANTED, "Value": "3"} in tags.of_batch(bookshop, DB, slots, tags.Origin("r", 3))
-    assert tags.WANTED not in {each["Key"] for each in tags.of_batch(bookshop, DB, slots, tags.Origin("r"))}
-
-
 def test_the_slots_of_the_largest_batch_fit_into_a_tag_of_ec2(bookshop: models.Definition) -> None:
     highest = range(models.MOST_SERVERS - requests.LARGEST_BATCH + 1, models.MOST_SERVERS + 1)
-    for tag in tags.of_batch(bookshop, DB, [names.Slot(slot) for slot in highest], tags.Origin("r")):
+    for tag in tags.of_batch(bookshop, DB, [names.Slot(slot) for slot in highest], "r"):
         assert len(tag["Value"]) <= 256
 
 

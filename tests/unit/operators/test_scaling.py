@@ -148,6 +148,15 @@ def test_a_server_that_was_lost_after_a_scaling_is_missing() -> None:
     assert scale_up.or_remembered(KNOWN, APPLICATION, 2, found) == 3
 
 
+def test_new_servers_remember_it_at_the_end_of_the_run() -> None:
+    cloud = Cloud(inventory.Inventory((*servers(1, wanted=3), *servers(2, 3))))
+    leaving.remember(trying(cloud, plan.scale_plan(KNOWN), "finish_launch"))
+    assert cloud.noted == [("wanted 3", ("bookshop-application-2", "bookshop-application-3"))]
+    never = Cloud(inventory.Inventory(servers(1, 2)))
+    leaving.remember(trying(never, plan.scale_plan(KNOWN), "finish_launch"))
+    assert never.noted == []
+
+
 def test_a_step_on_the_way_has_jobs_of_its_own() -> None:
     launching = trying(Cloud(inventory.Inventory(())), plan.launch_plan(KNOWN), "tier-application.scale_up")
     at = launching.at(plan.retire_step(APPLICATION))
@@ -192,7 +201,7 @@ def test_who_leaves_is_terminated_and_nobody_else() -> None:
     cloud = Cloud(inventory.Inventory(servers(1, 2), servers(3)))
     at = trying(cloud, plan.scale_plan(KNOWN), "tier-application.retire_servers")
     skipped = leaving.retire(
-        cast("Any", {"ti": _Instance()}), at, scaling.RetireServersOperator(task_id="retire").log
+        cast("Any", {"ti": _Instance()}), at, scaling.RetireServersOperator(task_id="retire")
     )
     assert cloud.noted == [("terminated", ("bookshop-application-3",))]
     assert ["bookshop-application-3" in each for each in skipped] == [True]
@@ -204,17 +213,16 @@ def test_chef_forgets_who_leaves_but_not_who_has_the_name_by_now(monkeypatch: py
     )
     forgotten: list[tuple[str, ...]] = []
 
-    def clean_up(_: object, servers: tuple[str, ...], *__: object, last_try: bool) -> list[str]:
-        assert not last_try
-        forgotten.append(servers)
+    def forget(*given: Any) -> list[str]:
+        forgotten.append(tuple(given[-1]))
         return []
 
-    monkeypatch.setattr(configuration_management, "clean_up", clean_up)
+    monkeypatch.setattr(configuration_management, "forget", forget)
     known = definition.loads(text)
     cloud = Cloud(inventory.Inventory(servers(1, 2, 3), servers(3, 4)))
     at = dataclasses.replace(
         trying(cloud, plan.scale_plan(known), "tier-application.retire_servers"), definition=known
     )
-    leaving.retire(cast("Any", {"ti": _Instance()}), at, scaling.RetireServersOperator(task_id="retire").log)
+    leaving.retire(cast("Any", {"ti": _Instance()}), at, scaling.RetireServersOperator(task_id="retire"))
     assert forgotten == [("bookshop-application-4",)]
     assert cloud.noted == [("terminated", ("bookshop-application-3", "bookshop-application-4"))]
