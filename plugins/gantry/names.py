@@ -56,3 +56,16 @@ class Operation(enum.StrEnum):
 def dag_id(deployment: str, operation: Operation) -> str:
     """The id of the DAG of an operation: the launch has the deployment's name, others add their own to it."""
     return deployment if operation is Operation.LAUNCH else f"{deployment}.{operation.value}"
+
+
+def operation_of(deployment: str, dag: str) -> Operation:
+    """The operation of a deployment's DAG. Raises LookupError."""
+    for operation in Operation:
+        if dag_id(deployment, operation) == dag:
+            return operation
+    raise LookupError(f"{dag} is no DAG of the deployment {deployment}")
+
+
+def asset(deployment: str) -> str:
+    """The name, and the URI, of a deployment's asset. Its state outlives the deployment's runs."""
+    return f"deployment://{deployment}"

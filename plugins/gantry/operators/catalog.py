@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from gantry.operators import base, configuration_management, finish, scale_up, services, termination
+from gantry.operators import base, configuration_management, finish, scale_up, services, termination, turn
 from gantry.plan import StepKind
 
 OPERATORS: dict[StepKind, type[base.StepOperator]] = {
+    StepKind.TURN: turn.TurnOperator,
     StepKind.SCALE_UP: scale_up.ScaleUpOperator,
     StepKind.HANDSHAKE: scale_up.HandshakeOperator,
     StepKind.PREPARE_CONFIGURATION_MANAGEMENT: configuration_management.PrepareConfigurationManagementOperator,

@@ -7,10 +7,11 @@ import enum
 from collections.abc import Iterable, Mapping
 
 from gantry.plan import DeploymentState, StepKind
+from gantry.plan.turn import BEFORE_WORK
 from gantry.status.tasks import TaskState
 
-_GATES = ("approve", StepKind.CONFIRM.value)
-"""Tasks that ask a person before anything is touched."""
+_GATES = tuple(kind.value for kind in BEFORE_WORK)
+"""Tasks that touch nothing: they ask a person, or wait until no other operation is at work."""
 
 _UNTOUCHED = (
     TaskState.NONE,

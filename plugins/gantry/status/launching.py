@@ -7,6 +7,7 @@ import datetime
 
 from gantry import names
 from gantry.plan import AgentState, DeploymentState, GroupKind, Phase, ServiceState, Step, StepKind
+from gantry.plan.turn import BEFORE_WORK
 from gantry.status.deployment import Approval, DeploymentStatus, Scene, TierStatus
 from gantry.status.tasks import Progress
 
@@ -43,10 +44,10 @@ def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | No
     """The deployment's state, the phase now running, the phase that failed."""
     progress = scene.steps.by_id()
     if not _has_begun(scene):
-        # Nobody was asked, or the answer is awaited, or it was no, or it came too late.
-        asked = Phase.PRE_LAUNCH if _approval(scene) is Approval.AWAITED else None
-        unanswered = [step.phase for step in _questions(scene) if progress[step.id] is Progress.FAILED]
-        return scene.before(), asked, min(unanswered, default=None)
+        # Nobody was asked, or the answer is awaited, or it was no, or it came too late; or others are at work.
+        waits = _approval(scene) is Approval.AWAITED or _awaits_turn(scene)
+        unanswered = [step.phase for step in _before_work(scene) if progress[step.id] is Progress.FAILED]
+        return scene.before(), Phase.PRE_LAUNCH if waits else None, min(unanswered, default=None)
     if _is_complete(scene):
         return DeploymentState.RUNNING, None, None
     state = DeploymentState.MAINTENANCE if scene.previously_running else DeploymentState.LAUNCHING
@@ -65,9 +66,18 @@ def _questions(scene: Scene) -> list[Step]:
 
 
 def _has_begun(scene: Scene) -> bool:
-    """Whether the run has touched the deployment. A question touches nothing."""
-    return any(
-        scene.steps.progress(step.id).has_begun for step in scene.plan if step.kind is not StepKind.APPROVE
+    """Whether the run has touched the deployment. A question touches nothing, nor does waiting."""
+    return any(scene.steps.progress(step.id).has_begun for step in scene.plan if step.kind not in BEFORE_WORK)
+
+
+def _before_work(scene: Scene) -> list[Step]:
+    return [step for step in scene.plan if step.kind in BEFORE_WORK]
+
+
+def _awaits_turn(scene: Scene) -> bool:
+    waiting = [step for step in scene.plan if step.kind is StepKind.TURN]
+    return not scene.run_ended and any(
+        scene.steps.progress(step.id) is Progress.IN_PROGRESS for step in waiting
     )
 
 
