@@ -12,22 +12,27 @@ from tests.airflow.stage import Launch, Stage, archive, eventually, probe
 pytestmark = pytest.mark.airflow
 
 CONFIGURE = "service-probe.configure"
+STOP = "service-probe.stop_service"
 TURN = "turn"
 Name = Callable[[str], str]
 
-HELD_START = """#!/bin/sh
+HELD = """#!/bin/sh
 # Until somebody lets go, or for three minutes.
 number=0
 while [ -e /tmp/hold ] && [ "$number" -lt 600 ]; do
     number=$((number + 1))
     sleep 0.3
 done
-[ -e /tmp/break ] && { echo "it breaks"; exit 7; }
+"""
+HELD_START = (
+    HELD
+    + """[ -e /tmp/break ] && { echo "it breaks"; exit 7; }
 touch /tmp/probe-runs
 """
-HELD_STOP = HELD_START.replace("touch", "rm -f")
+)
+HELD_STOP = HELD + "rm -f /tmp/probe-runs\n"
 CONFIGURED = '#!/bin/sh\ncp "$2" /tmp/configured-with\ntouch /tmp/hold\n'
-"""From the first configuration on, a start and a stop are held."""
+"""From its configuration on, a service's start is held."""
 
 
 def define(stage: Stage, name: str) -> None:
@@ -35,12 +40,14 @@ def define(stage: Stage, name: str) -> None:
     scripts = {
         "enstratus-configure": CONFIGURED,
         "enstratus-start": HELD_START,
-        "enstratus-stop": "#!/bin/sh\nrm -f /tmp/probe-runs\n",
+        # A launch stops what it configures; only a termination finds it running, and is held.
+        "enstratus-stop": f"#!/bin/sh\n[ -e /tmp/hold-stop ] || exit 0\n{HELD_STOP}",
     }
-    stage.define(name, probe(name, stage.upload(f"{name}.tar.gz", archive(scripts)), attend="2s"))
+    url = stage.upload(f"{name}.tar.gz", archive(scripts))
+    stage.define(name, probe(name, url, attend="2s", configure="240s"))
 
 
-def is_held(stage: Stage, name: str, launch: Launch) -> None:
+def is_held(launch: Launch) -> None:
     """Wait until a launch is at work, for as long as the test wants."""
     launch.await_state(CONFIGURE, "deferred", seconds=120)
 
@@ -76,14 +83,14 @@ def test_a_termination_waits_for_the_launch_and_a_launch_of_another_deployment_d
     define(stage, name)
     define(stage, other)
     launch = stage.launch(name)
-    is_held(stage, name, launch)
+    is_held(launch)
     assert launch.instance(TURN).state == "success"
     assert "it is this run's turn" in launch.task_log(TURN)
 
     terminate = stage.terminate(name)
     waits_for(terminate, launch)
     beside = stage.launch(other)
-    is_held(stage, other, beside)
+    is_held(beside)
     assert terminate.instance(TURN).state == "deferred"
     assert stage.api.run_state(name, launch.run) == "running"
 
@@ -91,7 +98,40 @@ def test_a_termination_waits_for_the_launch_and_a_launch_of_another_deployment_d
     launch.succeeds()
     terminate.succeeds()
     assert "it is this run's turn" in terminate.task_log(TURN)
-    assert times(terminate, "service-probe.stop_service")[0] > times(launch, "finish_launch")[1]
+    assert times(terminate, STOP)[0] > times(launch, "finish_launch")[1]
     assert not list(stage.instances(name))
     let_go(stage, other)
     beside.succeeds()
+
+
+def test_a_failed_launch_holds_nobody_up_and_the_next_one_waits_for_the_termination(
+    stage: Stage, scrapped: Name
+) -> None:
+    name = scrapped("broken")
+    define(stage, name)
+    launch = stage.launch(name)
+    is_held(launch)
+    machine = stage.machine(name)
+    machine.sh("touch /tmp/break && rm /tmp/hold")
+    assert "it breaks" in launch.fails_at(CONFIGURE)
+
+    machine.sh("rm /tmp/break && touch /tmp/hold /tmp/hold-stop")
+    terminate = stage.terminate(name)
+    terminate.await_state(STOP, "running")
+    assert "waiting: " not in terminate.task_log(TURN)
+
+    # A step of the launch that failed is run anew, behind the launch's wait for its turn.
+    launch.clear(CONFIGURE)
+    assert launch.ends() == "failed"
+    refusal = launch.task_log(CONFIGURE)
+    assert f"it is not this run's turn any more: {name}.terminate is at work since" in refusal
+    assert machine.calls("startService") == 1
+
+    again = stage.launch(name)
+    waits_for(again, terminate)
+    machine.sh("rm /tmp/hold")
+    terminate.succeeds()
+    is_held(again)
+    assert times(again, "tier-only.scale_up")[0] > times(terminate, "finish_termination")[1]
+    let_go(stage, name)
+    again.succeeds()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING
 
+import pydantic
 from airflow.sdk import Context
 
 from gantry import errors, names
@@ -30,6 +31,7 @@ class NotItsTurnError(errors.GantryError):
 
 
 _TURN = "turn"
+_MARK = pydantic.TypeAdapter(turns.Mark)
 _KEY = "turn:{}"
 """An operation's mark among the states of the deployment's asset."""
 
@@ -94,9 +96,9 @@ def _answer(
     match request:
         case turns.Read(operation):
             kept = store.get(_KEY.format(operation.value))
-            return None if kept is None else turns.Mark.model_validate(kept)
+            return None if kept is None else _MARK.validate_python(kept)
         case turns.Write(mark):
-            store.set(_KEY.format(who.operation.value), mark.model_dump(mode="json"))
+            store.set(_KEY.format(who.operation.value), _MARK.dump_python(mark, mode="json"))
             return None
         case turns.IsRunning(operation, run):
             return _is_running(names.dag_id(deployment, operation), run)

@@ -16,8 +16,6 @@ import dataclasses
 import enum
 from collections.abc import Generator, Iterable
 
-import pydantic
-
 from gantry import names
 
 
@@ -34,7 +32,8 @@ class Stage(enum.StrEnum):
     """It is this run's turn, until the run is over."""
 
 
-class Mark(pydantic.BaseModel):
+@dataclasses.dataclass(frozen=True)
+class Mark:
     """What an operation's mark says.
 
     Attributes:
@@ -42,8 +41,6 @@ class Mark(pydantic.BaseModel):
         begun: when Airflow began this run. A run that was over and of which a person clears a step begins anew.
         since: when the run reached this stage, in ISO 8601.
     """
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
 
     run: str
     begun: str
