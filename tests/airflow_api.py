@@ -85,6 +85,7 @@ class Airflow:
     forbidden: set[str] = dataclasses.field(default_factory=set)
     dags: dict[str, Dag] = dataclasses.field(default_factory=dict)
     import_errors: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    assets: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     asked: list[str] = dataclasses.field(default_factory=list)
     answer_instead: Callable[[str], tuple[int, str, str] | None] = lambda _: None
 
@@ -342,6 +343,19 @@ def _log(
     }
 
 
+def _list_assets(airflow: Airflow, query: dict[str, list[str]], _: Any) -> tuple[int, Any]:
+    (prefix,) = query["name_prefix_pattern"]
+    found = [
+        {"id": number, "name": name} for number, name in enumerate(airflow.assets) if name.startswith(prefix)
+    ]
+    return _page(query, "assets", found)
+
+
+def _list_asset_state(airflow: Airflow, query: dict[str, list[str]], _: Any, asset: str) -> tuple[int, Any]:
+    state = list(airflow.assets.values())[int(asset)]
+    return _page(query, "asset_state_store", [{"key": key, "value": value} for key, value in state.items()])
+
+
 def _list_import_errors(airflow: Airflow, query: dict[str, list[str]], _: Any) -> tuple[int, Any]:
     found = [{"filename": file, "stack_trace": text} for file, text in airflow.import_errors]
     return _page(query, "import_errors", found)
@@ -365,6 +379,8 @@ _ROUTES: list[tuple[str, tuple[str, ...], Callable[..., tuple[int, Any]]]] = [
         _log,
     ),
     (f"GET {_API}/importErrors", _PAGED, _list_import_errors),
+    (f"GET {_API}/assets", (*_PAGED, "name_prefix_pattern"), _list_assets),
+    (f"GET {_API}/assets/(?P<asset>[0-9]+)/state-store", _PAGED, _list_asset_state),
 ]
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from gantry.cli import kept
 from gantry.rest import client
+from gantry.status import records
 from tests.airflow.stage import Launch, Stage, archive, eventually, probe
 
 pytestmark = pytest.mark.airflow
@@ -82,7 +84,7 @@ def test_a_termination_waits_for_the_launch_and_a_launch_of_another_deployment_d
     name, other = scrapped("held"), scrapped("aside")
     define(stage, name)
     define(stage, other)
-    launch = stage.launch(name)
+    launch = stage.launch(name, reason="the first one")
     is_held(launch)
     assert launch.instance(TURN).state == "success"
     assert "it is this run's turn" in launch.task_log(TURN)
@@ -102,6 +104,18 @@ def test_a_termination_waits_for_the_launch_and_a_launch_of_another_deployment_d
     assert not list(stage.instances(name))
     let_go(stage, other)
     beside.succeeds()
+
+    last, first = kept.records_of(stage.api, name)
+    assert (last.operation, last.run, last.result) == ("terminate", terminate.run, records.Result.SUCCESS)
+    assert last.ended == (f"{name}-only-1",)
+    assert (first.operation, first.run, first.result) == ("launch", launch.run, records.Result.SUCCESS)
+    assert (first.by, first.reason) == (stage.airflow.user, "the first one")
+    assert list(first.started) == [f"{name}-only-1"]
+    assert list(first.versions) == ["probe"]
+    assert "configure dependent services" in first.phases
+    assert CONFIGURE in first.critical_path
+    assert first.over is not None
+    assert first.began < first.over
 
 
 def test_a_failed_launch_holds_nobody_up_and_the_next_one_waits_for_the_termination(
@@ -135,3 +149,5 @@ def test_a_failed_launch_holds_nobody_up_and_the_next_one_waits_for_the_terminat
     assert times(again, "tier-only.scale_up")[0] > times(terminate, "finish_termination")[1]
     let_go(stage, name)
     again.succeeds()
+    past = [(each.operation, each.result.value) for each in kept.records_of(stage.api, name)]
+    assert past == [("launch", "success"), ("terminate", "success"), ("launch", "failed")]

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import Context
 
 from gantry import names
-from gantry.operators import base, triggers, turning, turns
+from gantry.operators import base, history, triggers, turning, turns
 from gantry.operators import run as runs
 
 _PAUSE = 1.0
@@ -20,6 +20,7 @@ class TurnOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Take the turn, or have the triggerer wait for it."""
+        history.open_record(context, run)
         deployment = run.definition.deployment
         asker = turning.asker(context, run)
         busy = turning.take(deployment, asker)

@@ -79,7 +79,7 @@ def now() -> str:
 
 def _answered(deployment: str, who: turns.Asker, asking: turns.Asking) -> turns.Busy | None:
     """Answer all its requests."""
-    store = _store(deployment)
+    marks = store(deployment)
     answer: turns.Answer = None
     while True:
         try:
@@ -87,18 +87,18 @@ def _answered(deployment: str, who: turns.Asker, asking: turns.Asking) -> turns.
         except StopIteration as end:
             found: turns.Busy | None = end.value
             return found
-        answer = _answer(deployment, who, store, request)
+        answer = _answer(deployment, who, marks, request)
 
 
 def _answer(
-    deployment: str, who: turns.Asker, store: AssetStateStoreAccessor, request: turns.Request
+    deployment: str, who: turns.Asker, marks: AssetStateStoreAccessor, request: turns.Request
 ) -> turns.Answer:
     match request:
         case turns.Read(operation):
-            kept = store.get(_KEY.format(operation.value))
+            kept = marks.get(_KEY.format(operation.value))
             return None if kept is None else _MARK.validate_python(kept)
         case turns.Write(mark):
-            store.set(_KEY.format(who.operation.value), _MARK.dump_python(mark, mode="json"))
+            marks.set(_KEY.format(who.operation.value), _MARK.dump_python(mark, mode="json"))
             return None
         case turns.IsRunning(operation, run):
             return _is_running(names.dag_id(deployment, operation), run)
@@ -113,7 +113,7 @@ def _is_running(dag: str, run: str | None) -> bool:
     return found > 0
 
 
-def _store(deployment: str) -> AssetStateStoreAccessor:
+def store(deployment: str) -> AssetStateStoreAccessor:
     """The state of the deployment's asset. The context has it for tasks alone, and not in the triggerer."""
     from airflow.sdk.execution_time.context import AssetStateStoreAccessor  # noqa: PLC0415 - not for DAG files
 
