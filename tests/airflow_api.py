@@ -44,6 +44,7 @@ class Run:
     looks: list[tuple[str, dict[str, str | None]]]
     conf: dict[str, Any] = dataclasses.field(default_factory=dict)
     asked: str = "2026-11-20T04:00:00Z"
+    began_work: str = ""
     logs: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
 
     @property
@@ -318,7 +319,7 @@ def _list_instances(
                 "rendered_map_index": "shop-only-1" if mapped else None,
                 "state": state,
                 "start_date": found.asked if has_begun else None,
-                "end_date": found.asked if state in ("success", "failed") else None,
+                "end_date": (found.began_work or found.asked) if state in ("success", "failed") else None,
                 "try_number": 1 if has_begun else 0,
             }
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable
 
 import pytest
@@ -88,6 +89,8 @@ def test_a_termination_waits_for_the_launch_and_a_launch_of_another_deployment_d
     is_held(launch)
     assert launch.instance(TURN).state == "success"
     assert "it is this run's turn" in launch.task_log(TURN)
+    took = [datetime.datetime.fromisoformat(each) for each in times(launch, TURN)]
+    print(f"the task {TURN} took {(took[1] - took[0]).total_seconds():.2f} s with nobody else at work")
 
     terminate = stage.terminate(name)
     waits_for(terminate, launch)

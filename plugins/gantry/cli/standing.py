@@ -110,7 +110,7 @@ def of_airflow(
     """
     dag = deployments.find(api, name)
     newest = next(history.runs(api, name), None)
-    past = list(_relevant(history.past(api, name, history.runs(api, name))))
+    past = list(_relevant(history.past(api, name)))
     notes = tuple(_notes(dag, newest, past))
     if not past:
         standing = status.standing(())
@@ -172,7 +172,7 @@ def of_cloud(known: models.Definition, found: inventory.Inventory) -> Standing:
 
 
 def _line(api: client.Api, dag: client.Dag) -> Line:
-    past = iter(history.past(api, dag.id, history.runs(api, dag.id)))
+    past = iter(history.past(api, dag.id))
     first = next(past, None)
     rest = history.views(past)
     standing = status.standing(() if first is None else _chained(first.view, rest))

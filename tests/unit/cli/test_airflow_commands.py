@@ -103,6 +103,21 @@ def test_a_launch_of_what_runs_is_maintenance(airflow: airflow_api.Airflow, gant
     assert "deployment shop is MAINTENANCE" in gantry_("launch", "shop").out
 
 
+def test_a_launch_that_had_to_wait_for_a_termination_came_after_it(
+    airflow: airflow_api.Airflow, gantry_: Gantry
+) -> None:
+    waited = airflow_api.Run("r1", [GOOD], asked="2026-11-20T04:00:00Z", began_work="2026-11-20T04:20:00Z")
+    gone = airflow_api.Run(
+        "r2", [("success", dict.fromkeys(("turn", "finish_termination"), "success"))],
+        asked="2026-11-20T04:10:00Z",
+    )  # fmt: skip
+    shop(airflow).runs.append(waited)
+    airflow.dags["shop.terminate"].runs.append(gone)
+    assert gantry_("status", "shop", "--json").json["state"] == "RUNNING"
+    (line,) = gantry_("status", "--json").json
+    assert (line["state"], line["run"]["id"]) == ("RUNNING", "r1")
+
+
 def test_without_the_definition_the_tasks_are_shown(
     airflow: airflow_api.Airflow, gantry: Gantry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -70,6 +70,15 @@ def test_a_terminal_gets_a_table_with_servers_and_times() -> None:
     assert "2 prepare configuration management" in output.getvalue()
 
 
+def test_while_it_waits_for_its_turn_the_headline_says_so() -> None:
+    waiting = moment(0, working=True)
+    assert not waiting.awaits_turn
+    tasks = (dataclasses.replace(waiting.tasks[0], state=status.TaskState.DEFERRED),)
+    waiting = dataclasses.replace(waiting, tasks=tasks)
+    assert waiting.headline().endswith("   waiting for its turn: another operation is at work")
+    assert waiting.as_json()["awaits_turn"] is True
+
+
 def test_the_end_says_where_the_time_went() -> None:
     ended = moment(len(ORDER), working=False, run_state="success")
     (path,) = live.where_the_time_went(ended)
