@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pydantic
 
 from gantry import inventory, names, plan, status
-from gantry.cli import history, moments
+from gantry.cli import history, kept, moments
 from gantry.definition import models
-from gantry.rest import client, deployments
+from gantry.rest import client, deployments, errors
 
 _SIDE_BY_SIDE = 4
 
@@ -111,7 +111,7 @@ def of_airflow(
     dag = deployments.find(api, name)
     newest = next(history.runs(api, name), None)
     past = list(_relevant(history.past(api, name)))
-    notes = tuple(_notes(dag, newest, past))
+    notes = (*_notes(dag, newest, past), *(_without_runs(api, name) if newest is None else ()))
     if not past:
         standing = status.standing(())
         return Standing(name, "airflow", standing.state.value, notes=notes)
@@ -206,8 +206,20 @@ def _notes(dag: client.Dag, newest: client.Run | None, past: list[history.Past])
         yield f"its loader {dag.file} is gone"
     if dag.is_paused:
         yield "its DAG is paused"
-    if newest is None:
+
+
+def _without_runs(api: client.Api, name: str) -> Iterator[str]:
+    """Where Airflow has no run of it: whether it ever had one."""
+    try:
+        found = kept.records_of(api, name)
+    except errors.ForbiddenError:
+        # Who may see a DAG need not see its asset.
+        found = []
+    if not found:
         yield "it was never launched"
+        return
+    last = found[0]
+    yield f"Airflow has forgotten its runs; the last one was a {last.operation}, began {last.began}: {last.result}"
 
 
 def _server_lines(

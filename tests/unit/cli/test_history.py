@@ -77,6 +77,15 @@ def test_a_run_that_goes_on_and_one_that_arrived_are_what_they_are(
     assert gantry("history", "shop", "--json").json[0]["result"] == "success"
 
 
+def test_the_status_names_the_last_one_when_airflow_has_forgotten_it(
+    airflow: airflow_api.Airflow, gantry: Gantry
+) -> None:
+    told = gantry("status", "shop").out
+    assert "Airflow has forgotten its runs; the last one was a launch, began 2026-11-20T07:00:00" in told
+    airflow.forbidden.add("/assets")
+    assert "it was never launched" in gantry("status", "shop").out
+
+
 def test_of_a_deployment_that_never_ran_nothing_is_told(airflow: airflow_api.Airflow, gantry: Gantry) -> None:
     airflow.assets.clear()
     found = gantry("history", "shop")
