@@ -44,6 +44,7 @@ class Run:
     looks: list[tuple[str, dict[str, str | None]]]
     conf: dict[str, Any] = dataclasses.field(default_factory=dict)
     asked: str = "2026-11-20T04:00:00Z"
+    began_work: str = ""
     logs: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
 
     @property
@@ -85,6 +86,7 @@ class Airflow:
     forbidden: set[str] = dataclasses.field(default_factory=set)
     dags: dict[str, Dag] = dataclasses.field(default_factory=dict)
     import_errors: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    assets: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     asked: list[str] = dataclasses.field(default_factory=list)
     answer_instead: Callable[[str], tuple[int, str, str] | None] = lambda _: None
 
@@ -317,7 +319,7 @@ def _list_instances(
                 "rendered_map_index": "shop-only-1" if mapped else None,
                 "state": state,
                 "start_date": found.asked if has_begun else None,
-                "end_date": found.asked if state in ("success", "failed") else None,
+                "end_date": (found.began_work or found.asked) if state in ("success", "failed") else None,
                 "try_number": 1 if has_begun else 0,
             }
         )
@@ -340,6 +342,19 @@ def _log(
         "content": [*([] if told else sources), *lines[told:]],
         "continuation_token": None if ended else str(len(lines)),
     }
+
+
+def _list_assets(airflow: Airflow, query: dict[str, list[str]], _: Any) -> tuple[int, Any]:
+    (prefix,) = query["name_prefix_pattern"]
+    found = [
+        {"id": number, "name": name} for number, name in enumerate(airflow.assets) if name.startswith(prefix)
+    ]
+    return _page(query, "assets", found)
+
+
+def _list_asset_state(airflow: Airflow, query: dict[str, list[str]], _: Any, asset: str) -> tuple[int, Any]:
+    state = list(airflow.assets.values())[int(asset)]
+    return _page(query, "asset_state_store", [{"key": key, "value": value} for key, value in state.items()])
 
 
 def _list_import_errors(airflow: Airflow, query: dict[str, list[str]], _: Any) -> tuple[int, Any]:
@@ -365,6 +380,8 @@ _ROUTES: list[tuple[str, tuple[str, ...], Callable[..., tuple[int, Any]]]] = [
         _log,
     ),
     (f"GET {_API}/importErrors", _PAGED, _list_import_errors),
+    (f"GET {_API}/assets", (*_PAGED, "name_prefix_pattern"), _list_assets),
+    (f"GET {_API}/assets/(?P<asset>[0-9]+)/state-store", _PAGED, _list_asset_state),
 ]
 
 

@@ -74,3 +74,8 @@ def operation_of(dag: str) -> Operation | None:
     if not dot:
         return Operation.LAUNCH
     return next((each for each in Operation if each is not Operation.LAUNCH and each.value == word), None)
+
+
+def asset(deployment: str) -> str:
+    """The name, and the URI, of a deployment's asset. Its state outlives the deployment's runs."""
+    return f"deployment://{deployment}"

@@ -131,10 +131,11 @@ def test_the_last_log_sums_up_state_addresses_and_times(stage: Stage, launched: 
     content = launched.task_log("finish_launch")
     assert "deployment bookshop is RUNNING" in content
     assert f"http://{stage.address(SHOP, 'proxy-1')}:80/ for shop.example.com" in content
-    assert re.search(r"1 scale up +0\.0 s +\d+\.\d s", content)
+    assert re.search(r"0 pre-launch +0\.0 s +\d+\.\d s", content)
+    assert re.search(r"1 scale up +\d+\.\d s +\d+\.\d s", content)
     assert re.search(r"3 execute configuration management +\d+\.\d s +\d+\.\d s", content)
     assert re.search(r"7 start proxy +\d+\.\d s +\d+\.\d s", content)
-    assert "critical path: tier-" in content
+    assert "critical path: turn " in content
     print(content[content.index("timeline") :])
 
 

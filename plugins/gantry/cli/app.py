@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "restore": "gantry.cli.restore",
     "status": "gantry.cli.status",
     "logs": "gantry.cli.logs",
+    "history": "gantry.cli.past",
 }
 """Our commands, in the order of `--help`, and the modules that hold each as a `typer.Typer` called `app`."""
 

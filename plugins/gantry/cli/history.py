@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import heapq
 from collections.abc import Iterable, Iterator
 
 from gantry import names, status
 from gantry.cli import moments
+from gantry.plan import StepKind
 from gantry.rest import client, errors
+
+_CHANGING = tuple(each for each in names.Operation if each not in names.KEEPS_STATE)
+_NOT_YET = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
 @dataclasses.dataclass(frozen=True)
 class Past:
-    """A run, and what its tasks say."""
+    """A run, and what its tasks say. `worked` is when it began to work, far in the future if it has not yet."""
 
     run: client.Run
     view: status.RunView
+    worked: datetime.datetime
 
 
 def runs(api: client.Api, name: str) -> Iterator[client.Run]:
@@ -25,13 +31,13 @@ def runs(api: client.Api, name: str) -> Iterator[client.Run]:
     return heapq.merge(*every, key=lambda run: run.asked, reverse=True)
 
 
-def past(api: client.Api, name: str, found: Iterable[client.Run]) -> Iterator[Past]:
-    """Runs that make the deployment's state what it is, with what their tasks say."""
-    for run in found:
-        if names.operation_of(run.dag) in names.KEEPS_STATE:
-            continue
-        tasks = [moments.view(each) for each in api.instances(run.dag, run.id)]
-        yield Past(run, moments.run_view(run, name, tasks))
+def past(api: client.Api, name: str) -> Iterator[Past]:
+    """The runs that make the deployment's state what it is, with what their tasks say; those that worked last first.
+
+    That is another order than the one they were asked for in: a run may have to wait for its turn.
+    """
+    every = (_past(api, name, names.dag_id(name, operation)) for operation in _CHANGING)
+    return heapq.merge(*every, key=lambda each: each.worked, reverse=True)
 
 
 def views(found: Iterable[Past]) -> Iterator[status.RunView]:
@@ -40,13 +46,26 @@ def views(found: Iterable[Past]) -> Iterator[status.RunView]:
 
 
 def was_running(api: client.Api, name: str, before: client.Run | None = None) -> bool:
-    """Whether a deployment was RUNNING before a run; or is, as far as its runs that are over tell."""
-    earlier = (
-        run
-        for run in runs(api, name)
-        if run.is_over and (before is None or (run.asked < before.asked and run.id != before.id))
-    )
-    return status.was_running(views(past(api, name, earlier)))
+    """Whether a deployment was RUNNING before a run that goes on; or is, as far as its runs that are over tell."""
+    earlier = (each for each in past(api, name) if each.run.is_over and each.run != before)
+    return status.was_running(views(earlier))
+
+
+def _past(api: client.Api, name: str, dag: str) -> Iterator[Past]:
+    """The runs of one operation. It has one at a time, so they worked in the order that they were asked for in."""
+    for run in _runs(api, dag):
+        tasks = [moments.view(each) for each in api.instances(run.dag, run.id)]
+        yield Past(run, moments.run_view(run, name, tasks), _worked(run, tasks))
+
+
+def _worked(run: client.Run, tasks: Iterable[status.TaskView]) -> datetime.datetime:
+    turns = [each for each in tasks if each.task_id == StepKind.TURN.value]
+    taken = [each.ended for each in turns if each.state is status.TaskState.SUCCESS and each.ended]
+    if taken:
+        return min(taken)
+    # One that never waited is of an earlier Gantry, or was refused, and then it matters little.
+    is_waiting = turns and not run.is_over
+    return _NOT_YET if is_waiting else datetime.datetime.fromisoformat(run.asked)
 
 
 def _runs(api: client.Api, dag: str) -> Iterator[client.Run]:

@@ -67,7 +67,8 @@ class _Lines:
 
     def show(self, moment: moments.Moment) -> None:
         at = (datetime.datetime.now(tz=datetime.UTC) - moment.triggered).total_seconds()
-        fact = f"{moment.seen.status.state if moment.seen else moment.run.state} {moment.awaits_approval}"
+        state = moment.seen.status.state if moment.seen else moment.run.state
+        fact = f"{state} {moment.awaits_approval} {moment.awaits_turn}"
         self._say("deployment", f"{at:5.1f} s  deployment {moment.headline()}", fact)
         for row in moment.rows():
             if row.progress is status.Progress.WAITING:

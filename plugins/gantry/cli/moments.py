@@ -87,6 +87,14 @@ class Moment:
         asking = [each for each in self.tasks if each.task_id == _APPROVE]
         return states.progress(asking) is states.Progress.IN_PROGRESS
 
+    @property
+    def awaits_turn(self) -> bool:
+        """Whether the run goes on when another operation of the deployment is over."""
+        return any(
+            each.task_id == plan.StepKind.TURN.value and each.state is states.TaskState.DEFERRED
+            for each in self.tasks
+        )
+
     def rows(self) -> list[Row]:
         """The picture of the run: a launch by phases, a termination by steps; without a plan, by tasks."""
         if self.seen is None:
@@ -131,6 +139,8 @@ class Moment:
     def headline(self) -> str:
         """The deployment's state and its servers, in a line."""
         asked = "   waiting for a person's approval" if self.awaits_approval else ""
+        if self.awaits_turn:
+            asked = "   waiting for its turn: another operation is at work"
         if self.seen is None:
             return f"{self.run.dag}, run {self.run.id}: {self.run.state}{asked}"
         found = self.seen.status
@@ -176,6 +186,7 @@ class Moment:
             "run_state": self.run.state,
             "state": state,
             "awaits_approval": self.awaits_approval,
+            "awaits_turn": self.awaits_turn,
             "failed_at": failed.title if failed is not None else None,
             "seconds": self.seconds(),
             "progress": [

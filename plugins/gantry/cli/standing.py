@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pydantic
 
 from gantry import inventory, names, plan, status
-from gantry.cli import history, moments
+from gantry.cli import history, kept, moments
 from gantry.definition import models
-from gantry.rest import client, deployments
+from gantry.rest import client, deployments, errors
 
 _SIDE_BY_SIDE = 4
 
@@ -110,8 +110,12 @@ def of_airflow(
     """
     dag = deployments.find(api, name)
     newest = next(history.runs(api, name), None)
-    past = list(_relevant(history.past(api, name, history.runs(api, name))))
-    notes = (*_notes(dag, newest, past), *_leaving(found))
+    past = list(_relevant(history.past(api, name)))
+    notes = (
+        *_notes(dag, newest, past),
+        *(_without_runs(api, name) if newest is None else ()),
+        *_leaving(found),
+    )
     if not past:
         standing = status.standing(())
         return Standing(name, "airflow", standing.state.value, notes=notes)
@@ -169,7 +173,7 @@ def of_cloud(known: models.Definition, found: inventory.Inventory) -> Standing:
 
 
 def _line(api: client.Api, dag: client.Dag) -> Line:
-    past = iter(history.past(api, dag.id, history.runs(api, dag.id)))
+    past = iter(history.past(api, dag.id))
     first = next(past, None)
     rest = history.views(past)
     standing = status.standing(() if first is None else _chained(first.view, rest))
@@ -203,8 +207,20 @@ def _notes(dag: client.Dag, newest: client.Run | None, past: list[history.Past])
         yield f"its loader {dag.file} is gone"
     if dag.is_paused:
         yield "its DAG is paused"
-    if newest is None:
+
+
+def _without_runs(api: client.Api, name: str) -> Iterator[str]:
+    """Where Airflow has no run of it: whether it ever had one."""
+    try:
+        found = kept.records_of(api, name)
+    except errors.ForbiddenError:
+        # Who may see a DAG need not see its asset.
+        found = []
+    if not found:
         yield "it was never launched"
+        return
+    last = found[0]
+    yield f"Airflow has forgotten its runs; the last one was a {last.operation}, began {last.began}: {last.result}"
 
 
 def _leaving(found: inventory.Inventory | None) -> Iterator[str]:

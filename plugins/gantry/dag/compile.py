@@ -213,7 +213,7 @@ def backup_asset(deployment: names.DeploymentName, backup: names.BackupName) -> 
 
 def deployment_asset(deployment: names.DeploymentName) -> Asset:
     """The asset that a successful launch updates."""
-    return Asset(name=f"deployment://{deployment}", uri=f"deployment://{deployment}", group="gantry")
+    return Asset(name=names.asset(deployment), uri=names.asset(deployment), group="gantry")
 
 
 def _dag(definition: models.Definition, plan: Plan, **settings: Any) -> DAG:  # noqa: ANN401 - Airflow's keywords
@@ -328,8 +328,13 @@ def _on_servers(step: Step, servers: Any, definition: models.Definition) -> Base
     )
 
 
+_CALLED = {StepKind.TURN: "wait for turn"}
+"""What people read for the tasks of these kinds, instead of their ids."""
+
+
 def _common(step: Step, definition: models.Definition) -> dict[str, Any]:
-    common = {"task_id": step.id, "task_display_name": step.id.rpartition(".")[2].replace("_", " ")}
+    called = _CALLED.get(step.kind) or step.id.rpartition(".")[2].replace("_", " ")
+    common = {"task_id": step.id, "task_display_name": called}
     settings = definition.step_settings(step.kind)
     if settings is not None:
         # The keys of the language are Airflow's own words.

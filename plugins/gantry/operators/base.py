@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from gantry import errors
 from gantry.agent import drive
-from gantry.operators import connections
+from gantry.operators import connections, turning
 from gantry.operators import run as runs
 
 Result = dict[str, Any]
@@ -43,6 +43,7 @@ class StepOperator(BaseOperator):
         """Carry the step out; see `perform`."""
         run = runs.run_of(context)
         try:
+            turning.keep(context, run)
             return self.perform(context, run)
         except errors.GantryError as error:
             raise_for_airflow(error, retry=_wants_retry(run, error))

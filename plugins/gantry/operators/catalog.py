@@ -12,11 +12,13 @@ from gantry.operators import (
     scaling,
     services,
     termination,
+    turn,
     update,
 )
 from gantry.plan import StepKind
 
 OPERATORS: dict[StepKind, type[base.StepOperator]] = {
+    StepKind.TURN: turn.TurnOperator,
     StepKind.SCALE_UP: scale_up.ScaleUpOperator,
     StepKind.HANDSHAKE: scale_up.HandshakeOperator,
     StepKind.PREPARE_CONFIGURATION_MANAGEMENT: configuration_management.PrepareConfigurationManagementOperator,

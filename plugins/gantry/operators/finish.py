@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import Context
 
 from gantry import status
-from gantry.operators import base, leaving
+from gantry.operators import base, history, leaving
 from gantry.operators import run as runs
 from gantry.plan import Step, StepKind
 
@@ -47,6 +47,7 @@ class FinishLaunchOperator(base.StepOperator):
             },
         }
         context["asset_state_store"].set(RECORD, record)
+        history.close_record(context, run, times)
         return base.result(context, [], state=found.state.value)
 
 

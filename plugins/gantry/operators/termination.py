@@ -12,8 +12,9 @@ from airflow.sdk import Context
 
 from gantry import errors, inventory, names
 from gantry.agent import drive, ssh
-from gantry.operators import base, decisions, printing
+from gantry.operators import base, decisions, history, printing
 from gantry.operators import run as runs
+from gantry.plan import StepKind
 
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger
@@ -118,6 +119,14 @@ class FinishTerminationOperator(base.StepOperator):
             "deployment %s is STOPPED; nothing of it is left in the cloud", run.definition.deployment
         )
         self.log.info("skipped: %s", "; ".join(skipped) if skipped else "nothing")
+        gone = [
+            name
+            for step in run.plan
+            if step.kind is StepKind.TERMINATE_SERVERS
+            for report in base.reports(context, step.id)
+            for name in report["servers"]
+        ]
+        history.close_record(context, run, ended=gone)
         return base.result(context, [], skipped=skipped)
 
 

@@ -7,6 +7,7 @@ from gantry.definition import models
 from gantry.plan.launch import CONFIGURE_SCRIPTS, tier_servers
 from gantry.plan.phases import Phase
 from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, StepKind, in_order, step_id
+from gantry.plan.turn import behind_turn
 
 
 def backup_plan(definition: models.Definition) -> Plan:
@@ -24,7 +25,7 @@ def backup_plan(definition: models.Definition) -> Plan:
             "backupDataSource" if part.datasource else "backupService",
         )
         steps += [made, _step(definition, name, StepKind.KEEP_BACKUP, after=(made.id,))]
-    return Plan(definition.deployment, in_order(steps), tier_servers(definition))
+    return Plan(definition.deployment, in_order(behind_turn(steps)), tier_servers(definition))
 
 
 def restore_plan(definition: models.Definition) -> Plan:
@@ -45,7 +46,7 @@ def restore_plan(definition: models.Definition) -> Plan:
         )
         for name, part in _parts(definition)
     ]
-    return Plan(definition.deployment, in_order([confirm, *restores]), tier_servers(definition))
+    return Plan(definition.deployment, in_order(behind_turn([confirm, *restores])), tier_servers(definition))
 
 
 _DATASOURCE_SCRIPTS = ("withDownload", "installDataSource", "awaitService")

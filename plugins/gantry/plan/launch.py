@@ -19,6 +19,7 @@ from gantry.plan.steps import (
     last_of,
     step_id,
 )
+from gantry.plan.turn import behind_turn
 
 INSTALL_SCRIPTS = ("downloadFile", "installService")
 DATASOURCE_SCRIPTS = ("downloadFile", "installDataSource")
@@ -41,10 +42,9 @@ def launch_plan(definition: models.Definition) -> Plan:
     is satisfied: datasource loaded, and its check says OK.
     """
     needed = depended_on(definition)
-    approval = _approve_step(definition)
-    steps = [
-        *approval,
-        *(step for tier in definition.tiers for step in _tier_steps(definition, tier, approval)),
+    work = [
+        *_approve_step(definition),
+        *(step for tier in definition.tiers for step in _tier_steps(definition, tier)),
         *(
             step
             for service in definition.services
@@ -57,6 +57,7 @@ def launch_plan(definition: models.Definition) -> Plan:
         ),
         *(_proxy_step(definition, balancer) for balancer in definition.load_balancers),
     ]
+    steps = behind_turn(work)
     finish = Step(
         id=step_id(DEPLOYMENT, StepKind.FINISH_LAUNCH),
         kind=StepKind.FINISH_LAUNCH,
@@ -116,9 +117,7 @@ def _approve_step(definition: models.Definition) -> tuple[Step, ...]:
     return (Step(id=step_id(DEPLOYMENT, kind), kind=kind, phase=Phase.PRE_LAUNCH, group=DEPLOYMENT),)
 
 
-def _tier_steps(
-    definition: models.Definition, tier: names.TierName, approval: tuple[Step, ...]
-) -> Iterator[Step]:
+def _tier_steps(definition: models.Definition, tier: names.TierName) -> Iterator[Step]:
     """Scale up, handshake, configuration management, download and install."""
     group = Group(GroupKind.TIER, tier)
     configuration = definition.tiers[tier].launch_configuration
@@ -126,7 +125,7 @@ def _tier_steps(
     skipped = None
     if management is None:
         skipped = f"launch configuration {configuration!r} names no configuration management"
-    before = tuple(step.id for step in approval)
+    before: tuple[str, ...] = ()
     for kind, phase, scripts, reason in (
         (StepKind.SCALE_UP, Phase.SCALE_UP, (), None),
         (StepKind.HANDSHAKE, Phase.SCALE_UP, (), None),

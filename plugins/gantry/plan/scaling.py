@@ -27,13 +27,12 @@ def scale_plan(definition: models.Definition) -> Plan:
     """
     launch = launch_plan(definition)
     tiers = scalable(definition)
-    asked = tuple(step.id for step in launch if step.kind is StepKind.APPROVE)
     choose = Step(
         id=step_id(DEPLOYMENT, StepKind.CHOOSE_SERVERS),
         kind=StepKind.CHOOSE_SERVERS,
         phase=Phase.SCALE_UP,
         group=DEPLOYMENT,
-        upstream=asked,
+        upstream=tuple(step.id for step in launch if step.kind is StepKind.TURN),
     )
     releases = [
         dataclasses.replace(step, upstream=(choose.id,))

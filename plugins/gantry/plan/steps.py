@@ -16,6 +16,7 @@ class StepKind(enum.StrEnum):
     """What a step does. The value names its task."""
 
     APPROVE = "approve"
+    TURN = "turn"
     SCALE_UP = "scale_up"
     HANDSHAKE = "handshake"
     PREPARE_CONFIGURATION_MANAGEMENT = "prepare_configuration_management"

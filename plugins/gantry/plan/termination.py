@@ -9,6 +9,7 @@ from gantry.definition import models
 from gantry.plan.launch import tier_servers
 from gantry.plan.phases import Phase
 from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, StepKind, in_order, last_of, step_id
+from gantry.plan.turn import behind_turn
 
 
 def termination_plan(definition: models.Definition) -> Plan:
@@ -23,7 +24,7 @@ def termination_plan(definition: models.Definition) -> Plan:
         phase=Phase.PRE_LAUNCH,
         group=DEPLOYMENT,
     )
-    steps = [
+    work = [
         confirm,
         *(_stop_proxy(definition, name, confirm.id) for name in definition.load_balancers),
         *(_stop_service(definition, name, confirm.id) for name in definition.services),
@@ -35,6 +36,7 @@ def termination_plan(definition: models.Definition) -> Plan:
             if definition.launch_configuration_of(name).chef is not None
         ),
     ]
+    steps = behind_turn(work)
     finish = Step(
         id=step_id(DEPLOYMENT, StepKind.FINISH_TERMINATION),
         kind=StepKind.FINISH_TERMINATION,

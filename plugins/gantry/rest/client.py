@@ -185,6 +185,17 @@ class Api:
         found = self.call("GET", _path("dags", dag, "tasks"))["tasks"]
         return {each["task_id"]: tuple(each["downstream_task_ids"] or ()) for each in found}
 
+    def asset_state(self, asset: str) -> Json:
+        """What is kept with an asset, by key; nothing where there is no such asset."""
+        params = {"name_prefix_pattern": asset}
+        found = [each for each in self._airflow.pages("/assets", "assets", params) if each["name"] == asset]
+        if not found:
+            return {}
+        kept = self._airflow.pages(
+            _path("assets", str(found[0]["id"]), "state-store"), "asset_state_store", {}
+        )
+        return {each["key"]: each["value"] for each in kept}
+
     def log_chunk(
         self, dag: str, run: str, instance: Instance, try_number: int | None = None, token: str | None = None
     ) -> logs.Chunk:

@@ -7,10 +7,11 @@ import enum
 from collections.abc import Iterable, Mapping
 
 from gantry.plan import DeploymentState, StepKind
+from gantry.plan.turn import UNTOUCHING
 from gantry.status.tasks import TaskState
 
-_GATES = ("approve", StepKind.CONFIRM.value, StepKind.CHOOSE_SERVERS.value)
-"""Tasks that ask a person, or look at what is wanted, before anything is touched."""
+_GATES = tuple(kind.value for kind in UNTOUCHING)
+"""Tasks that touch nothing: they ask a person, wait until no other operation is at work, or look at what is wanted."""
 
 _UNTOUCHED = (
     TaskState.NONE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gantry import names
 from gantry.plan import AgentState, DeploymentState, Phase, ServiceState, Step, StepKind
+from gantry.plan.turn import BEFORE_WORK
 from gantry.status.deployment import DeploymentStatus, Scene, TierStatus, is_up
 from gantry.status.tasks import Progress
 
@@ -37,9 +38,13 @@ def status(scene: Scene) -> DeploymentStatus:
 
 def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | None]:
     progress = scene.steps.by_id()
-    asked = [progress[step.id] for step in scene.plan if step.kind is StepKind.CONFIRM]
+    asked = [progress[step.id] for step in scene.plan if step.kind in BEFORE_WORK]
     ends = [progress[step.id] for step in scene.plan if step.kind is StepKind.FINISH_TERMINATION]
-    work = [step for step in scene.plan if step.kind not in (StepKind.CONFIRM, StepKind.FINISH_TERMINATION)]
+    work = [
+        step
+        for step in scene.plan
+        if step.kind not in BEFORE_WORK and step.kind is not StepKind.FINISH_TERMINATION
+    ]
     if all(progress[step.id].is_done for step in work) and Progress.FAILED not in ends:
         return DeploymentState.STOPPED, None, None
     if not any(progress[step.id].has_begun for step in work):

@@ -25,15 +25,16 @@ launch_configurations: {debian: {image: ami-1, ssh: {connection: x}}}
 tiers: {only: {launch_configuration: debian, servers: 1}}
 """
 TASKS = (
+    "turn",
     "tier-only.scale_up",
     "tier-only.handshake",
     "tier-only.prepare_configuration_management",
     "tier-only.execute_configuration_management",
     "finish_launch",
 )
-GOOD = ("success", states(5, tasks=TASKS))
-GOING = ("running", states(1, working=True, tasks=TASKS))
-BAD = ("failed", states(1, failed=True, tasks=TASKS))
+GOOD = ("success", states(6, tasks=TASKS))
+GOING = ("running", states(2, working=True, tasks=TASKS))
+BAD = ("failed", states(2, failed=True, tasks=TASKS))
 REFUSED: tuple[str, dict[str, str | None]] = ("success", dict.fromkeys(TASKS, "skipped"))
 FAILURE = [
     {"event": "asking again", "level": "info"},
@@ -100,6 +101,21 @@ def test_a_launch_of_what_runs_is_maintenance(airflow: airflow_api.Airflow, gant
     shop(airflow).runs.append(airflow_api.Run("before", [GOOD]))
     shop(airflow).next_looks = [GOING, GOING, GOOD]
     assert "deployment shop is MAINTENANCE" in gantry_("launch", "shop").out
+
+
+def test_a_launch_that_had_to_wait_for_a_termination_came_after_it(
+    airflow: airflow_api.Airflow, gantry_: Gantry
+) -> None:
+    waited = airflow_api.Run("r1", [GOOD], asked="2026-11-20T04:00:00Z", began_work="2026-11-20T04:20:00Z")
+    gone = airflow_api.Run(
+        "r2", [("success", dict.fromkeys(("turn", "finish_termination"), "success"))],
+        asked="2026-11-20T04:10:00Z",
+    )  # fmt: skip
+    shop(airflow).runs.append(waited)
+    airflow.dags["shop.terminate"].runs.append(gone)
+    assert gantry_("status", "shop", "--json").json["state"] == "RUNNING"
+    (line,) = gantry_("status", "--json").json
+    assert (line["state"], line["run"]["id"]) == ("RUNNING", "r1")
 
 
 def test_without_the_definition_the_tasks_are_shown(
@@ -398,7 +414,7 @@ def test_logs_are_headed_task_by_task_in_order(airflow: airflow_api.Airflow, gan
     [
         (("--step", "tier-only.handshake"), ["tier-only.handshake"]),
         (("--task", "handshake"), ["tier-only.handshake"]),
-        (("--step", "tier-only"), list(TASKS[:-1])),
+        (("--step", "tier-only"), list(TASKS[1:-1])),
         (("--run", "r1", "--server", "only-1"), ["tier-only.handshake"]),
         (("--step", "tier-only", "--server", "shop-only-1"), ["tier-only.handshake"]),
     ],

@@ -52,8 +52,8 @@ def test_without_a_terminal_each_change_is_one_line() -> None:
     output = io.StringIO()
     with live.shown(Console(file=output)) as show:
         for _ in range(3):
-            show(moment(0, working=True))
-        show(moment(2, working=True))
+            show(moment(1, working=True))
+        show(moment(3, working=True))
         show(moment(len(ORDER), working=False, run_state="success"))
     told = [line.partition("s  ")[2] for line in output.getvalue().splitlines()]
     about_scale_up = [line.split()[3] for line in told if line.startswith("1 scale up")]
@@ -65,25 +65,35 @@ def test_a_terminal_gets_a_table_with_servers_and_times() -> None:
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=140)
     with live.shown(console) as show:
-        show(moment(1, working=True))
+        show(moment(2, working=True))
     assert "only-1" in output.getvalue()
     assert "2 prepare configuration management" in output.getvalue()
+
+
+def test_while_it_waits_for_its_turn_the_headline_says_so() -> None:
+    waiting = moment(0, working=True)
+    assert not waiting.awaits_turn
+    tasks = (dataclasses.replace(waiting.tasks[0], state=status.TaskState.DEFERRED),)
+    waiting = dataclasses.replace(waiting, tasks=tasks)
+    assert waiting.headline().endswith("   waiting for its turn: another operation is at work")
+    assert waiting.as_json()["awaits_turn"] is True
 
 
 def test_the_end_says_where_the_time_went() -> None:
     ended = moment(len(ORDER), working=False, run_state="success")
     (path,) = live.where_the_time_went(ended)
-    assert path.startswith("critical path: tier-only.scale_up 2.0 s → tier-only.handshake 2.0 s")
+    assert path.startswith("critical path: turn 2.0 s → tier-only.scale_up 2.0 s → tier-only.handshake 2.0 s")
     assert ended.seconds() == 2 * len(ORDER)
 
 
 def test_without_a_definition_each_task_has_a_row() -> None:
     output = io.StringIO()
     with live.shown(Console(file=output)) as show:
-        show(moment(1, working=True, planned=False))
+        show(moment(2, working=True, planned=False))
     lines = output.getvalue().splitlines()
     assert "short, run manual__1: running" in lines[0]
     assert [line.split()[2:] for line in lines[1:]] == [
+        ["turn", "done"],
         ["tier-only.scale_up", "done"],
         ["tier-only.handshake", "working"],
     ]
@@ -94,11 +104,12 @@ def test_a_program_gets_states_times_and_servers() -> None:
     assert (found["state"], found["run_state"], found["seconds"]) == ("RUNNING", "success", 2.0 * len(ORDER))
     rows = found["progress"]
     assert isinstance(rows, list)
-    assert rows[0] == {
+    assert [each["what"] for each in rows if isinstance(each, dict)][:2] == ["0 pre-launch", "1 scale up"]
+    assert rows[1] == {
         "what": "1 scale up",
         "progress": "succeeded",
-        "started": TRIGGERED.isoformat(),
-        "ended": (TRIGGERED + datetime.timedelta(seconds=4)).isoformat(),
+        "started": (TRIGGERED + datetime.timedelta(seconds=2)).isoformat(),
+        "ended": (TRIGGERED + datetime.timedelta(seconds=6)).isoformat(),
         "done": ["only-1"],
         "working": [],
     }

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import DAG, BaseHook, Variable
 from airflow.serialization.serialized_objects import DagSerialization
 
-from gantry import definition, plan
+from gantry import definition, names, plan
 from gantry.dag import compile as dag_compile
 from gantry.dag import deployment_dags
 
@@ -111,6 +111,22 @@ def test_tiers_services_and_balancers_are_groups_with_names_that_people_know(boo
     assert groups["service-app"].group_display_name == "service app"
     assert groups["service-app"].tooltip == "Service app (a1002) on tier application"
     assert groups["tier-application"].tooltip == "Tier application, 2 to 6 servers"
+
+
+@pytest.mark.parametrize("head", ["", "approval: {}\n"])
+def test_every_operation_waits_for_its_turn_before_anything_but_a_question(
+    tmp_path: pathlib.Path, head: str
+) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text(head + HEAD + WEB)
+    dags = deployment_dags(file)
+    assert [dag.dag_id for dag in dags] == [names.dag_id("shop", each) for each in names.Operation]
+    for dag in dags:
+        turn = dag.get_task("turn")
+        assert turn.task_display_name == "wait for turn"
+        assert turn.upstream_task_ids <= {"approve", "confirm"}
+        behind = {task.task_id for task in turn.get_flat_relatives(upstream=False)}
+        assert behind == set(dag.task_ids) - {"approve", "confirm", "turn"}
 
 
 def test_servers_stand_where_the_page_has_them(bookshop: DAG) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def outcome(
     operator = Failing(task_id="failing")
     operator.error = error
     with pytest.raises(AirflowException) as raised:
-        operator.execute({})
+        operator.execute({"dag_run": types.SimpleNamespace(clear_number=0)})
     here = type(raised.value)
     if isinstance(error, drive.StepFailedError):
         # What the triggerer met is treated alike.

@@ -54,12 +54,29 @@ def test_the_question_comes_before_every_server(asking: plan.Plan, launch: plan.
     assert (question.id, question.phase, question.upstream) == ("approve", Phase.PRE_LAUNCH, ())
     assert asking.steps[0] == question
     scale_ups = [step for step in asking if step.kind is plan.StepKind.SCALE_UP]
-    assert {step.upstream for step in scale_ups} == {("approve",)}
+    assert {step.upstream for step in scale_ups} == {("turn",)}
+    assert asking.by_id["turn"].upstream == ("approve",)
     assert [
-        dataclasses.replace(step, upstream=()) if step.kind is plan.StepKind.SCALE_UP else step
+        dataclasses.replace(step, upstream=()) if step.kind is plan.StepKind.TURN else step
         for step in asking
         if step is not question
     ] == list(launch)
+
+
+def test_while_it_waits_for_its_turn_the_deployment_is_what_it_was(launch: plan.Plan) -> None:
+    for was, previously_running in ((DeploymentState.STOPPED, False), (DeploymentState.RUNNING, True)):
+        tasks = [
+            TaskView(step.id, state=TaskState.DEFERRED if step.kind is plan.StepKind.TURN else TaskState.NONE)
+            for step in launch
+        ]
+        now = status.deployment_status(
+            launch, tasks, None, run_ended=False, previously_running=previously_running
+        )
+        assert (now.state, now.phase, now.failed) == (was, Phase.PRE_LAUNCH, None)
+        view = status.RunView(
+            status.RunKind.LAUNCH, is_over=False, tasks={each.task_id: each.state for each in tasks}
+        )
+        assert not view.has_touched
 
 
 def test_while_the_answer_is_awaited_the_deployment_is_what_it_was(asking: plan.Plan) -> None:

@@ -39,10 +39,11 @@ def test_a_termination_is_stopping_until_everything_is_gone(termination: plan.Pl
     ]
     assert [each.state for each in found] == [
         DeploymentState.RUNNING,  # it asks for confirmation
-        *[DeploymentState.STOPPING] * (count - 2),
+        DeploymentState.RUNNING,  # it waits for its turn
+        *[DeploymentState.STOPPING] * (count - 3),
         DeploymentState.STOPPED,  # only the last step's report is missing
     ]
-    phases = list(dict.fromkeys(each.phase for each in found[1:-1]))
+    phases = list(dict.fromkeys(each.phase for each in found[2:-1]))
     assert phases[:2] == [Phase.START_PROXY, Phase.CONFIGURE_DEPENDENTS]
     assert (found[-1].phase, found[-1].failed) == (None, None)
 

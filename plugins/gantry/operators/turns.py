@@ -1,0 +1,171 @@
+"""Who may work on a deployment: its operations take turns. The protocol alone, without Airflow.
+
+Each operation has one mark, which its runs write and all others read. A mark is up if it says that its run asks or
+works, and Airflow says that this run is running: so whatever ends a run takes its mark down. Operations have an order.
+A run puts its mark up, and then looks at those of the others: it goes if all of them are down. If one of an earlier
+operation is up, it takes its own down and waits; for a later one it waits with its own up, and the later one gives
+way. (This is the one-bit algorithm of Burns and Lamport; `tests/unit/operators/test_turns.py` tries all interleavings.)
+
+The functions here are generators: they yield what they want to know or write, and are sent the answers. A worker and
+the triggerer answer from Airflow, each in its own way, and a test from a model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Generator, Iterable
+
+from gantry import names
+
+
+class Stage(enum.StrEnum):
+    """How far a run is with its turn."""
+
+    WAITS = "waits"
+    """Its mark is down: it lets others go first."""
+
+    ASKS = "asks"
+    """Its mark is up, and it looks whether those of all others are down."""
+
+    WORKS = "works"
+    """It is this run's turn, until the run is over."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """What an operation's mark says.
+
+    Attributes:
+        run: the id of the run that wrote it.
+        begun: when Airflow began this run. A run that was over and of which a person clears a step begins anew.
+        since: when the run reached this stage, in ISO 8601.
+    """
+
+    run: str
+    begun: str
+    stage: Stage
+    since: str
+
+    def is_of(self, asker: Asker) -> bool:
+        """Whether the run wrote it since it began."""
+        return (self.run, self.begun) == (asker.run, asker.begun)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asker:
+    """A run that wants to work."""
+
+    operation: names.Operation
+    run: str
+    begun: str
+
+    def mark(self, stage: Stage, now: str) -> Mark:
+        """Its mark."""
+        return Mark(run=self.run, begun=self.begun, stage=stage, since=now)
+
+
+@dataclasses.dataclass(frozen=True)
+class Busy:
+    """The run that another one has to wait for."""
+
+    operation: names.Operation
+    mark: Mark
+
+
+@dataclasses.dataclass(frozen=True)
+class Read:
+    """Asks for an operation's mark. The answer is a `Mark`, or None."""
+
+    operation: names.Operation
+
+
+@dataclasses.dataclass(frozen=True)
+class Write:
+    """Asks to write the asker's own mark. The answer is None."""
+
+    mark: Mark
+
+
+@dataclasses.dataclass(frozen=True)
+class IsRunning:
+    """Asks whether a run of an operation is running, or whether any is. The answer is a bool."""
+
+    operation: names.Operation
+    run: str | None = None
+
+
+Request = Read | Write | IsRunning
+Answer = Mark | bool | None
+Asking = Generator[Request, Answer, Busy | None]
+
+
+def order() -> tuple[names.Operation, ...]:
+    """The operations, those that go first in front. A termination is not kept waiting by what it makes needless."""
+    return (
+        names.Operation.TERMINATE,
+        *(each for each in names.Operation if each is not names.Operation.TERMINATE),
+    )
+
+
+def ask(asker: Asker, now: str) -> Asking:
+    """Try once to take the turn. Returns None if it is taken, else whom to wait for; then try again.
+
+    It may be tried as often as one likes, also after it was taken.
+    """
+    earlier, later = _others(asker.operation)
+    own = yield Read(asker.operation)
+    stage = own.stage if isinstance(own, Mark) and own.is_of(asker) else None
+    if stage is Stage.WORKS:
+        return None
+    if stage is Stage.WAITS and (busy := (yield from _busy(earlier))):
+        # It would take its mark down again at once.
+        return busy
+    if stage is not Stage.ASKS:
+        yield Write(asker.mark(Stage.ASKS, now))
+    if busy := (yield from _busy(earlier)):
+        yield Write(asker.mark(Stage.WAITS, now))
+        return busy
+    if busy := (yield from _busy(later)):
+        return busy
+    yield Write(asker.mark(Stage.WORKS, now))
+    return None
+
+
+def keep(asker: Asker, now: str) -> Asking:
+    """Make sure that it is still the run's turn, after the run has begun anew behind its wait for the turn.
+
+    Returns None, or who is in the way; then nothing may be done. It does not take the mark down: other tasks of the
+    run may be at work under it.
+    """
+    earlier, later = _others(asker.operation)
+    own = yield Read(asker.operation)
+    if isinstance(own, Mark) and own.is_of(asker) and own.stage is Stage.WORKS:
+        return None
+    # The mark of the run's first life is up already, and another task of it may have the turn by now.
+    if not (isinstance(own, Mark) and own.run == asker.run and own.stage is not Stage.WAITS):
+        yield Write(asker.mark(Stage.ASKS, now))
+    if busy := (yield from _busy((*earlier, *later))):
+        return busy
+    yield Write(asker.mark(Stage.WORKS, now))
+    return None
+
+
+def _others(own: names.Operation) -> tuple[tuple[names.Operation, ...], tuple[names.Operation, ...]]:
+    every = order()
+    place = every.index(own)
+    return every[:place], every[place + 1 :]
+
+
+def _busy(operations: Iterable[names.Operation]) -> Asking:
+    """The first of these operations whose mark is up."""
+    for operation in operations:
+        # The usual answer is no, and then its mark need not be read.
+        if not (yield IsRunning(operation)):
+            continue
+        mark = yield Read(operation)
+        if not isinstance(mark, Mark) or mark.stage is Stage.WAITS:
+            continue
+        if (yield IsRunning(operation, mark.run)):
+            return Busy(operation, mark)
+    return None

@@ -1,0 +1,123 @@
+"""What is kept of a deployment's runs when Airflow has forgotten them."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import TypeVar
+
+import pydantic
+
+_T = TypeVar("_T")
+
+MOST = 50
+"""Records that are kept of each operation."""
+
+_LONGEST_REASON = 200
+_MOST_NAMES = 50
+_MOST_CHARACTERS = 60_000
+"""Less than Airflow means for a state, which is 64 KB. Where records are large, fewer of them are kept."""
+
+
+class Result(enum.StrEnum):
+    """How a run ended."""
+
+    RUNNING = "running"
+    """It had not ended when the record was written last."""
+
+    SUCCESS = "success"
+    FAILED = "failed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One run of an operation; times in ISO 8601, durations in seconds.
+
+    Attributes:
+        by: the user who asked for it, or `schedule`.
+        reason: from the run's form.
+        versions: what was installed, by service: the version that the object store gives the archive.
+        started, ended: instances by the server's name, as far as the run started or terminated them.
+        phases: how long each took.
+        critical_path: the steps that decided how long the run took.
+    """
+
+    operation: str
+    run: str
+    by: str
+    reason: str
+    began: str
+    result: Result = Result.RUNNING
+    over: str | None = None
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    started: dict[str, str] = dataclasses.field(default_factory=dict)
+    ended: tuple[str, ...] = ()
+    phases: dict[str, float] = dataclasses.field(default_factory=dict)
+    critical_path: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+Records = tuple[Record, ...]
+"""Of one operation, the oldest first."""
+
+_RECORDS = pydantic.TypeAdapter(Records)
+
+
+def key(operation: str) -> str:
+    """Under which an operation's records are kept in the state of the deployment's asset."""
+    return f"history:{operation}"
+
+
+def load(kept: object) -> Records:
+    """Records from JSON; none of what cannot be read, as a later Gantry may have written it."""
+    try:
+        return _RECORDS.validate_python(kept or ())
+    except pydantic.ValidationError:
+        return ()
+
+
+def dump(records: Records) -> list[pydantic.JsonValue]:
+    """Records as JSON, what is empty left out."""
+    found: list[pydantic.JsonValue] = _RECORDS.dump_python(records, mode="json", exclude_defaults=True)
+    return found
+
+
+def opened(records: Records, record: Record) -> Records:
+    """With the record of a run that begins. Earlier ones that nobody closed are those of runs that failed.
+
+    A run of which a person clears the first task begins anew; its record too.
+    """
+    earlier = (each for each in records if each.run != record.run)
+    closed = (
+        dataclasses.replace(each, result=Result.FAILED) if each.result is Result.RUNNING else each
+        for each in earlier
+    )
+    return _fitting((*closed, _small(record)))
+
+
+def closed(records: Records, record: Record) -> Records:
+    """With the record of a run that has arrived, in the place of the one that it opened with."""
+    return _fitting((*(each for each in records if each.run != record.run), _small(record)))
+
+
+def _small(record: Record) -> Record:
+    """With so much of each part as there is room for."""
+    return dataclasses.replace(
+        record,
+        reason=record.reason[:_LONGEST_REASON],
+        versions=_some(record.versions),
+        started=_some(record.started),
+        ended=record.ended[:_MOST_NAMES],
+        critical_path=_some(record.critical_path),
+    )
+
+
+def _some(found: dict[str, _T]) -> dict[str, _T]:
+    return dict(list(found.items())[:_MOST_NAMES])
+
+
+def _fitting(records: Records) -> Records:
+    """The newest of them, as many as there is room for."""
+    kept = records[-MOST:]
+    while len(kept) > 1 and len(_RECORDS.dump_json(kept, exclude_defaults=True)) > _MOST_CHARACTERS:
+        kept = kept[1:]
+    return kept

@@ -1,0 +1,211 @@
+"""All interleavings of small numbers of operations: never two at work, and nobody waits for ever.
+
+The protocol's own generators are played, request by request; the world around them is a model of Airflow: which run of
+each operation is running, and what the marks say. A run may end at any moment, and begin anew where a person clears it.
+"""
+
+from __future__ import annotations
+
+import collections
+import enum
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from gantry import names
+from gantry.operators import turns
+
+
+class Operation(enum.StrEnum):
+    """As `names.Operation`, with as many members as there will ever be need of here."""
+
+    LAUNCH = "launch"
+    TERMINATE = "terminate"
+    SCALE = "scale"
+
+
+@pytest.fixture(autouse=True)
+def three_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "Operation", Operation)
+
+
+class Life(enum.Enum):
+    """What an operation's latest run does."""
+
+    NONE = "no run yet"
+    ASKS = "its turn task runs"
+    CLEARED = "it was over, and a step of it runs anew"
+    WORKS = "it works"
+    OVER = "it is over"
+
+    @property
+    def is_running(self) -> bool:
+        return self in (Life.ASKS, Life.CLEARED, Life.WORKS)
+
+
+class Actor(NamedTuple):
+    """An operation: its latest run, and what was answered to the function that it is in.
+
+    Attributes:
+        newest: how many runs there have been.
+        begun: how often runs have begun.
+    """
+
+    operation: Operation
+    life: Life = Life.NONE
+    run: int = 0
+    newest: int = 0
+    begun: int = 0
+    heard: tuple[turns.Answer, ...] = ()
+
+    @property
+    def asker(self) -> turns.Asker:
+        return turns.Asker(names.Operation(self.operation), str(self.run), str(self.begun))
+
+
+Marks = tuple[turns.Mark | None, ...]
+Step = tuple["World", bool]
+"""What may come next, and whether it comes by itself, with no run dying and nobody clearing one."""
+
+
+class World(NamedTuple):
+    """Everything at one moment."""
+
+    actors: tuple[Actor, ...]
+    marks: Marks
+
+    @property
+    def at_work(self) -> list[Actor]:
+        return [each for each in self.actors if each.life is Life.WORKS]
+
+    def place(self, operation: str) -> int | None:
+        return next((n for n, each in enumerate(self.actors) if each.operation == operation), None)
+
+    def with_actor(self, place: int, **changes: Any) -> World:
+        actors = list(self.actors)
+        actors[place] = actors[place]._replace(**changes)
+        return self._replace(actors=tuple(actors))
+
+    def is_running(self, operation: str, run: str | None) -> bool:
+        place = self.place(operation)
+        if place is None:
+            return False
+        found = self.actors[place]
+        return found.life.is_running and run in (None, str(found.run))
+
+
+@functools.cache
+def heard(
+    function: Callable[..., turns.Asking], asker: turns.Asker, answers: tuple[turns.Answer, ...]
+) -> object:
+    """What the protocol wants after these answers: a request, a Busy, or None when it is the run's turn."""
+    asking = function(asker, "")
+    try:
+        request = next(asking)
+        for answer in answers:
+            request = asking.send(answer)
+    except StopIteration as end:
+        return end.value
+    return request
+
+
+def steps(world: World, runs: int, clears: Operation | None) -> Iterator[Step]:
+    """All that may happen next. Of the operation `clears`, a person clears a run that is over, but once."""
+    for place, actor in enumerate(world.actors):
+        if actor.life.is_running:
+            # Its task fails, its process is killed, a person marks or deletes the run; or it is done.
+            yield world.with_actor(place, life=Life.OVER, heard=()), actor.life is Life.WORKS
+            if actor.life is not Life.WORKS:
+                yield goes_on(world, place, actor), True
+            continue
+        if actor.newest < runs:
+            begins = {"run": actor.newest, "newest": actor.newest + 1, "begun": actor.begun + 1}
+            yield world.with_actor(place, life=Life.ASKS, heard=(), **begins), True
+        if actor.operation is clears and actor.begun == actor.newest:
+            for run in range(actor.newest):
+                yield (
+                    world.with_actor(place, life=Life.CLEARED, heard=(), run=run, begun=actor.begun + 1),
+                    False,
+                )
+
+
+def goes_on(world: World, place: int, actor: Actor) -> World:
+    """One request of a run is answered."""
+    function = turns.ask if actor.life is Life.ASKS else turns.keep
+    answer: turns.Answer = None
+    match heard(function, actor.asker, actor.heard):
+        case turns.Read(operation):
+            other = world.place(operation)
+            answer = None if other is None else world.marks[other]
+        case turns.Write(mark):
+            world = world._replace(
+                marks=tuple(mark if n == place else each for n, each in enumerate(world.marks))
+            )
+        case turns.IsRunning(operation, run):
+            answer = world.is_running(operation, run)
+        case None:
+            return world.with_actor(place, life=Life.WORKS, heard=())
+        case turns.Busy():
+            # Whoever asks tries again; a step that was cleared fails, and its run with it.
+            again = Life.ASKS if actor.life is Life.ASKS else Life.OVER
+            return world.with_actor(place, life=again, heard=())
+    return world.with_actor(place, heard=(*actor.heard, answer))
+
+
+def explore(operations: list[Operation], *, runs: int = 1, clears: Operation | None = None) -> int:
+    """Go everywhere; how many different worlds there are.
+
+    In each, one run at most works, and it can still come to a good end: everything has run and is over, without
+    that a run had to die.
+    """
+    first = World(tuple(Actor(each) for each in operations), (None,) * len(operations))
+    seen = {first}
+    queue = collections.deque([first])
+    before: dict[World, list[World]] = {}
+    while queue:
+        world = queue.popleft()
+        assert len(world.at_work) <= 1, world
+        for after, by_itself in steps(world, runs, clears):
+            if by_itself:
+                before.setdefault(after, []).append(world)
+            if after not in seen:
+                seen.add(after)
+                queue.append(after)
+    good = [
+        each
+        for each in seen
+        if all(actor.life is Life.OVER and actor.newest == runs for actor in each.actors)
+    ]
+    assert good
+    reaches_end = set(good)
+    queue.extend(good)
+    while queue:
+        for world in before.get(queue.popleft(), ()):
+            if world not in reaches_end:
+                reaches_end.add(world)
+                queue.append(world)
+    assert reaches_end == seen, next(iter(seen - reaches_end))
+    return len(seen)
+
+
+TWO = [Operation.TERMINATE, Operation.LAUNCH]
+THREE = [*TWO, Operation.SCALE]
+
+
+def test_two_operations_whose_runs_come_and_go() -> None:
+    assert explore(TWO, runs=2) > 10_000
+
+
+@pytest.mark.parametrize("clears", TWO)
+def test_two_operations_of_one_of_which_a_person_clears_an_old_run(clears: Operation) -> None:
+    assert explore(TWO, runs=2, clears=clears) > 20_000
+
+
+def test_three_operations() -> None:
+    assert explore(THREE) > 50_000
+
+
+def test_a_termination_goes_first_and_the_others_as_they_are_listed() -> None:
+    assert [str(each) for each in turns.order()] == [str(each) for each in THREE]
