@@ -202,7 +202,7 @@ def test_a_version_that_fails_is_rolled_back_where_that_is_asked_for(stage: Stag
     assert "its batch has the version back that it had" in error
     assert error.count("healthy, in the load balancers") == len(SERVERS)
     assert "not healthy" not in error
-    assert "restoreService a4001" in launch.task_log(UPDATE)
+    assert "revertService a4001" in launch.task_log(UPDATE)
     sees(stage, site, {"four"})
 
 

@@ -75,7 +75,7 @@ def roll_back(known: facts.Facts, name: names.ServiceName, marks: work.Marks) ->
     stop, start, check = work.restart_jobs(known.definition, service, applied, prefix="back-")
     restore = jobs.Job(
         f"restore-{service.id}-{brief}",
-        "restoreService",
+        "revertService",
         (service.id,),
         timeouts.install_services.total_seconds(),
         mark=(f"{service.id}/archive", archive),

@@ -114,7 +114,7 @@ def test_a_version_that_fails_goes_and_the_one_before_it_is_what_runs_again(
     launched.carry_out(update(world, launched, "two"), until=failing)
     assert launched.carry_out(back(world, launched)) == [
         "stopService",
-        "restoreService",
+        "revertService",
         *FIRST[1:2],
         *FIRST[3:],
     ]

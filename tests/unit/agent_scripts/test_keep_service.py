@@ -1,4 +1,4 @@
-"""keepService and restoreService: an update that went wrong leaves no trace in what is put back."""
+"""keepService and revertService: an update that went wrong leaves no trace in what is put back."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_what_was_kept_is_put_back_to_the_letter(installed: Server) -> None:
     replace(installed.service("bin/enstratus-start"), "#!/bin/sh\necho two\n")
     # What a configure script writes in place must not reach what is kept.
     installed.service("cfg/enstratus.cfg").write_text("a=2\n")
-    result = installed.call("restoreService", SERVICE)
+    result = installed.call("revertService", SERVICE)
     assert result.code == 0, result.err
     assert contents(installed) == before
     assert {name: installed.service(name).stat().st_mode for name in before} == modes
@@ -55,7 +55,7 @@ def test_it_can_be_put_back_more_than_once(installed: Server) -> None:
     for _ in range(2):
         installed.service("cfg/enstratus.cfg").write_text("a=2\n")
         replace(installed.service("lib/app.py"), "two\n")
-        assert installed.call("restoreService", SERVICE).code == 0
+        assert installed.call("revertService", SERVICE).code == 0
         assert contents(installed) == before
     there = {path.name for path in installed.path("mnt/services").iterdir()}
     assert there == {f".kept-{SERVICE}", SERVICE}
@@ -66,7 +66,7 @@ def test_what_the_service_wrote_meanwhile_stays_and_takes_no_space(installed: Se
     assert log.stat().st_nlink == 2
     with log.open("a") as file:
         file.write("another line\n")
-    assert installed.call("restoreService", SERVICE).code == 0
+    assert installed.call("revertService", SERVICE).code == 0
     assert log.read_text() == "a line\nanother line\n"
 
 
@@ -74,7 +74,7 @@ def test_one_version_is_kept_the_last(installed: Server) -> None:
     replace(installed.service("lib/app.py"), "two\n")
     assert installed.call("keepService", SERVICE).code == 0
     replace(installed.service("lib/app.py"), "three\n")
-    assert installed.call("restoreService", SERVICE).code == 0
+    assert installed.call("revertService", SERVICE).code == 0
     assert installed.service("lib/app.py").read_text() == "two\n"
 
 
@@ -85,16 +85,16 @@ def test_half_a_copy_of_somebody_who_was_killed_is_no_kept_version(installed: Se
     assert installed.call("keepService", SERVICE).code == 0
     installed.service().rename(installed.path(f"mnt/services/.replaced-{SERVICE}2"))
     # Killed between the two renames: nothing stands in the service's place.
-    assert installed.call("restoreService", SERVICE).code == 0
+    assert installed.call("revertService", SERVICE).code == 0
     assert contents(installed) == before
 
 
 def test_nothing_to_keep_and_nothing_to_put_back_are_said(server: Server) -> None:
     result = server.call("keepService", SERVICE)
     assert (result.code, "is not installed" in result.err) == (20, True)
-    result = server.call("restoreService", SERVICE)
+    result = server.call("revertService", SERVICE)
     assert (result.code, "no earlier version" in result.err) == (20, True)
-    assert server.call("keepService").code == server.call("restoreService", "x1").code == 2
+    assert server.call("keepService").code == server.call("revertService", "x1").code == 2
 
 
 def test_a_folder_that_is_a_link_is_not_kept_and_never_replaced(server: Server) -> None:
@@ -104,5 +104,5 @@ def test_a_folder_that_is_a_link_is_not_kept_and_never_replaced(server: Server) 
     server.service().symlink_to(elsewhere)
     result = server.call("keepService", SERVICE)
     assert (result.code, "no version of it is kept" in result.err) == (0, True)
-    assert server.call("restoreService", SERVICE).code == 20
+    assert server.call("revertService", SERVICE).code == 20
     assert server.service().is_symlink()
