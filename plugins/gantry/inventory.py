@@ -32,6 +32,7 @@ class Server:
         private_address, public_address: IPv4, or None while the cloud has given none.
         tagged_name: what the cloud shows as its name, which is another one before the first handshake, and when
             the definition has been given another `server_name` since.
+        started_by: the digest of the run that started it, or None if nothing says so.
         reached_in_public: whether the control plane connects to its public address.
     """
 
@@ -47,6 +48,7 @@ class Server:
     host_key: str | None = None
     size: str = ""
     tagged_name: str | None = None
+    started_by: str | None = None
     reached_in_public: bool = False
 
     @property

@@ -50,10 +50,12 @@ def run_instances(
     image_id: str,
     boot: str,
     token: str,
+    run: str,
 ) -> RunInstancesRequestTypeDef:
     """The request that starts the servers of some slots of a tier.
 
-    The slots are those of one call, as `calls` has them; `boot` is the user data, `token` EC2's idempotency token.
+    The slots are those of one call, as `calls` has them; `boot` is the user data, `token` EC2's idempotency token;
+    `run` is the id of the run that starts them.
     """
     launch = definition.launch_configuration_of(tier)
     request: RunInstancesRequestTypeDef = {
@@ -64,7 +66,7 @@ def run_instances(
         "ClientToken": token,
         "UserData": boot,
         "TagSpecifications": [
-            {"ResourceType": "instance", "Tags": tags.of_batch(definition, tier, slots)},
+            {"ResourceType": "instance", "Tags": tags.of_batch(definition, tier, slots, run)},
             {"ResourceType": "volume", "Tags": tags.of_volumes(definition, tier)},
         ],
     }

@@ -221,6 +221,11 @@ class Servers:
                 ],
             )
 
+    def started_by(self, run: str) -> tuple[inventory.Server, ...]:
+        """The servers that a run has started and that are not gone."""
+        digest = tags.run_digest(run)
+        return tuple(each for each in self.find() if each.started_by == digest)
+
     def terminate(self, servers: Sequence[inventory.Server]) -> None:
         """Terminate servers. Those that are gone already are no error."""
         for batch in requests.batches([each.instance_id for each in servers]):
@@ -295,6 +300,7 @@ class Servers:
             image_id=self.image_id(launch.image),
             boot=boot,
             token=self._token(tier, slots, run),
+            run=run,
         )
         with worded(f"starting {', '.join(server_names)} from {launch.image}", self._connection):
             answer = self._ec2.run_instances(**request)

@@ -7,6 +7,7 @@ instance is therefore found, slot and all, from the moment it exists, even if no
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ DEPLOYMENT = "gantry:deployment"
 TIER = "gantry:tier"
 SLOTS = "gantry:slots"
 HOST_KEY = "gantry:host-key"
+RUN = "gantry:run"
+"""A digest of the run that started the server: a run's own id may hold what EC2 takes in no tag."""
 NAME = "Name"
 
 
@@ -35,7 +38,7 @@ class UnreadableTagsError(errors.GantryError):
 
 
 def of_batch(
-    definition: models.Definition, tier: names.TierName, slots: Sequence[names.Slot]
+    definition: models.Definition, tier: names.TierName, slots: Sequence[names.Slot], run: str
 ) -> list[TagTypeDef]:
     """The tags that a batch of new servers is started with.
 
@@ -48,9 +51,15 @@ def of_batch(
             DEPLOYMENT: definition.deployment,
             TIER: tier,
             SLOTS: " ".join(str(slot) for slot in slots),
+            RUN: run_digest(run),
             NAME: name,
         }
     )
+
+
+def run_digest(run: str) -> str:
+    """How the tag `gantry:run` names a run."""
+    return hashlib.sha256(run.encode()).hexdigest()[:16]
 
 
 def of_volumes(definition: models.Definition, tier: names.TierName) -> list[TagTypeDef]:
@@ -108,5 +117,6 @@ def server(definition: models.Definition, instance: InstanceTypeDef) -> inventor
         public_address=instance.get("PublicIpAddress"),
         host_key=tags.get(HOST_KEY),
         tagged_name=tags.get(NAME),
+        started_by=tags.get(RUN),
         reached_in_public=is_known and definition.launch_configuration_of(tier).ssh.address == "public",
     )

@@ -18,6 +18,7 @@ from airflow.sdk import (
     BaseOperator,
     CronTriggerTimetable,
     TaskGroup,
+    TriggerRule,
     get_parsing_context,
     task_group,
 )
@@ -168,6 +169,12 @@ def _fill(plan: Plan, definition: models.Definition) -> None:
             _dealt(group, [step for step in steps if step.per_server], tasks, definition)
     for before, after in plan.edges:
         tasks[before] >> tasks[after]
+    if plan.aftermath is not None:
+        # A failure makes what waits for it fail at once, while others are still at work: this waits for them all.
+        last = catalog.OPERATORS[plan.aftermath.kind](
+            **_common(plan.aftermath, definition), trigger_rule=TriggerRule.ALL_DONE
+        )
+        [tasks[before] for before in plan.aftermath.upstream] >> last
 
 
 def _single(step: Step, definition: models.Definition) -> BaseOperator:

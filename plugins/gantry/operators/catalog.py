@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from gantry.operators import base, configuration_management, finish, scale_up, services, termination, update
+from gantry.operators import (
+    aftermath,
+    base,
+    configuration_management,
+    finish,
+    scale_up,
+    services,
+    termination,
+    update,
+)
 from gantry.plan import StepKind
 
 OPERATORS: dict[StepKind, type[base.StepOperator]] = {
@@ -19,6 +28,7 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.GRANT_ACCESS: services.GrantAccessOperator,
     StepKind.START_PROXY: services.StartProxyOperator,
     StepKind.FINISH_LAUNCH: finish.FinishLaunchOperator,
+    StepKind.REMOVE_NEW_SERVERS: aftermath.RemoveNewServersOperator,
     StepKind.CONFIRM: termination.ConfirmOperator,
     StepKind.STOP_PROXY: termination.StopProxyOperator,
     StepKind.STOP_SERVICE: termination.StopServiceOperator,

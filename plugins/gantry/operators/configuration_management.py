@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from airflow.sdk import Context
 
 from gantry import errors, names
@@ -74,29 +76,41 @@ class CleanUpConfigurationManagementOperator(base.StepOperator):
         settings = run.definition.launch_configuration_of(run.tier).chef
         if settings is None:
             raise decisions.NoManagementError(run.tier)
-        instance = context["ti"]
-        last_try = instance.try_number > (instance.max_tries or 0)
-        skipped = self._clean_up(run, settings, last_try=last_try)
+        skipped = forget(self, context, settings, possible_names(run.definition, run.tier))
         for line in skipped:
             self.log.warning("skipped: %s", line)
         return base.result(context, [], skipped=skipped)
 
-    def _clean_up(self, run: runs.Run, settings: models.Chef, *, last_try: bool) -> list[str]:
-        nodes = f"nodes and clients {run.definition.name_of(run.tier, 1)} …"
-        try:
-            credentials = connections.chef_credentials(settings)
-            if credentials.admin is None:
-                return [
-                    f"{nodes} stay on {credentials.url}: connection {settings.connection} has no admin key"
-                ]
-            found = chef.forget(credentials, possible_names(run.definition, run.tier))
-        except errors.GantryError as error:
-            # The servers are gone; a Chef server or a connection in trouble must not keep the termination from its end.
-            if error.passing and not last_try:
-                raise
-            return [f"{nodes} may still be on the Chef server: {str(error).splitlines()[0]}"]
-        self.log.info("removed from the Chef server: %s", ", ".join(found) or "nothing was there")
-        return []
+
+def forget(
+    operator: base.StepOperator, context: Context, settings: models.Chef, gone: Sequence[names.ServerName]
+) -> list[str]:
+    """Remove the nodes and clients of servers that are gone from the Chef server; what could not be removed.
+
+    Args:
+        operator: the task that asks; what was removed goes to its log.
+        context: the task's try, which tells whether there will be another.
+        settings: which Chef server, and as whom.
+        gone: the servers' names.
+
+    Raises:
+        GantryError: a cause that passes by itself, in any try but the last.
+    """
+    instance = context["ti"]
+    last_try = instance.try_number > (instance.max_tries or 0)
+    nodes = f"nodes and clients {gone[0]} …"
+    try:
+        credentials = connections.chef_credentials(settings)
+        if credentials.admin is None:
+            return [f"{nodes} stay on {credentials.url}: connection {settings.connection} has no admin key"]
+        found = chef.forget(credentials, gone)
+    except errors.GantryError as error:
+        # The servers are gone; a Chef server or a connection in trouble must not keep the run from its end.
+        if error.passing and not last_try:
+            raise
+        return [f"{nodes} may still be on the Chef server: {str(error).splitlines()[0]}"]
+    operator.log.info("removed from the Chef server: %s", ", ".join(found) or "nothing was there")
+    return []
 
 
 def possible_names(definition: models.Definition, tier: names.TierName) -> tuple[names.ServerName, ...]:

@@ -106,7 +106,7 @@ class TerminateServersOperator(base.StepOperator):
         if not going:
             self.log.info("tier %s has no servers", run.tier)
         run.cloud.terminate(going)
-        _await_end(run, time.monotonic())
+        await_end(run, run.tier)
         return base.result(context, [server.name for server in going])
 
 
@@ -133,11 +133,13 @@ class FinishTerminationOperator(base.StepOperator):
         return base.result(context, [], skipped=skipped)
 
 
-def _await_end(run: runs.Run, started: float) -> None:
+def await_end(run: runs.Run, tier: names.TierName, instances: frozenset[str] | None = None) -> None:
+    """Wait until instances of a tier are gone, by default all. Raises StillThereError, CloudError."""
+    started = time.monotonic()
     patience = run.definition.timeouts.scale_up.total_seconds()
-    while left := run.cloud.ending(run.tier):
+    while left := tuple(each for each in run.cloud.ending(tier) if instances is None or each in instances):
         if time.monotonic() - started > patience:
-            raise StillThereError(run.tier, left, patience)
+            raise StillThereError(tier, left, patience)
         time.sleep(_PAUSE)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gantry import names
 from gantry.definition import models
@@ -64,7 +64,28 @@ def launch_plan(definition: models.Definition) -> Plan:
         group=DEPLOYMENT,
         upstream=last_of(steps),
     )
-    return Plan(definition.deployment, in_order([*steps, finish]), tier_servers(definition))
+    return Plan(
+        definition.deployment,
+        in_order([*steps, finish]),
+        tier_servers(definition),
+        aftermath=_aftermath(definition, steps),
+    )
+
+
+def _aftermath(definition: models.Definition, steps: Sequence[Step]) -> Step | None:
+    """What takes the servers of a failed launch away, if the definition wants that.
+
+    It waits for every single step: some still work on servers when others have failed.
+    """
+    if definition.on_failure == "keep":
+        return None
+    return Step(
+        id=step_id(DEPLOYMENT, StepKind.REMOVE_NEW_SERVERS),
+        kind=StepKind.REMOVE_NEW_SERVERS,
+        phase=Phase.SCALE_UP,
+        group=DEPLOYMENT,
+        upstream=tuple(step.id for step in steps),
+    )
 
 
 def tier_servers(definition: models.Definition) -> tuple[TierServers, ...]:

@@ -29,6 +29,7 @@ class StepKind(enum.StrEnum):
     GRANT_ACCESS = "grant_access"
     START_PROXY = "start_proxy"
     FINISH_LAUNCH = "finish_launch"
+    REMOVE_NEW_SERVERS = "remove_new_servers"
     CONFIRM = "confirm"
     STOP_PROXY = "stop_proxy"
     STOP_SERVICE = "stop_service"
@@ -144,16 +145,23 @@ class TierServers:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Everything that a launch (or a termination) has to do, in an order that respects every edge."""
+    """Everything that a launch (or a termination) has to do, in an order that respects every edge.
+
+    Attributes:
+        aftermath: what is done when a step has failed and no other is at work any more, or None. It is no part of
+            what the plan is for, and so none of `steps`.
+    """
 
     deployment: names.DeploymentName
     steps: tuple[Step, ...]
     tiers: tuple[TierServers, ...]
+    aftermath: Step | None = None
 
     @functools.cached_property
     def by_id(self) -> dict[str, Step]:
-        """The steps by their ids."""
-        return {step.id: step for step in self.steps}
+        """The steps by their ids, the aftermath too."""
+        aftermath = () if self.aftermath is None else (self.aftermath,)
+        return {step.id: step for step in (*self.steps, *aftermath)}
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)

@@ -37,7 +37,7 @@ def slots(*numbers: int) -> list[names.Slot]:
 def asked(found: models.Definition, *numbers: int) -> dict[str, Any]:
     return dict(
         requests.run_instances(
-            found, WEB, slots(*numbers), image_id="ami-1", boot="#cloud-config\n", token="t"
+            found, WEB, slots(*numbers), image_id="ami-1", boot="#cloud-config\n", token="t", run="r"
         )
     )
 
@@ -154,6 +154,7 @@ def test_the_nearer_tag_wins_and_ours_are_there_too() -> None:
         tags.DEPLOYMENT: "shop",
         tags.TIER: "web",
         tags.SLOTS: "1 2",
+        tags.RUN: tags.run_digest("r"),
         "Name": "shop-web",
     }
     assert written(request, "volume") == {

@@ -131,7 +131,7 @@ def test_tags_that_somebody_changed_are_named_with_their_instance(
 
 def test_the_slots_of_the_largest_batch_fit_into_a_tag_of_ec2(bookshop: models.Definition) -> None:
     highest = range(models.MOST_SERVERS - requests.LARGEST_BATCH + 1, models.MOST_SERVERS + 1)
-    for tag in tags.of_batch(bookshop, DB, [names.Slot(slot) for slot in highest]):
+    for tag in tags.of_batch(bookshop, DB, [names.Slot(slot) for slot in highest], "r"):
         assert len(tag["Value"]) <= 256
 
 

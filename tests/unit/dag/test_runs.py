@@ -12,7 +12,7 @@ import typing
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, BaseNotifier
+from airflow.sdk import DAG, BaseNotifier, TriggerRule
 from airflow.sdk.definitions.deadline import DeadlineAlert
 from airflow.serialization.serialized_objects import DagSerialization
 
@@ -241,3 +241,14 @@ def test_somebody_who_cannot_be_told_keeps_nobody_else_from_it() -> None:
     with pytest.raises(ExceptionGroup, match="not everybody"):
         asyncio.run(call(models.Notifier(notifier="no.One"), teller("told")))
     assert TOLD == ["told"]
+
+
+def test_what_removes_new_servers_waits_for_all_and_cannot_turn_a_failed_run_into_a_success() -> None:
+    assert "remove_new_servers" not in both("")[0].task_ids
+    launch, terminate = both("on_failure: remove_new\n")
+    last = launch.get_task("remove_new_servers")
+    assert last.trigger_rule == TriggerRule.ALL_DONE
+    assert last.upstream_task_ids == set(launch.task_ids) - {"remove_new_servers", "finish_launch"}
+    # A run ends as its last tasks do: the end of the launch has to stay one of them.
+    assert {task.task_id for task in launch.leaves} == {"remove_new_servers", "finish_launch"}
+    assert "remove_new_servers" not in terminate.task_ids

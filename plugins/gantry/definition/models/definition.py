@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic import Field
@@ -127,6 +127,14 @@ class Definition(Model):
         default=None,
         description="A person has to agree before anything is started. Left out: nobody is asked.",
         examples=[{"response_timeout": "8h"}],
+    )
+    on_failure: Literal["keep", "remove_new"] = Field(
+        default="keep",
+        description=(
+            "What becomes of the servers that a failed launch has started: `keep` leaves them, for somebody to look "
+            "at and to go on from; `remove_new` terminates them, and leaves what ran before as it is."
+        ),
+        examples=["remove_new"],
     )
     deadline: notices.Deadline | None = Field(
         default=None,

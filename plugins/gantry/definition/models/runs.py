@@ -23,7 +23,7 @@ Pool = Annotated[str, Field(min_length=1, max_length=256)]
 StepName = Literal[
     "scale_up", "handshake", "prepare_configuration_management", "execute_configuration_management",
     "install_services", "install_datasources", "update", "configure", "configure_replicants", "restart", "grant_access",
-    "start_proxy", "finish_launch", "confirm", "stop_proxy", "stop_service", "terminate_servers",
+    "start_proxy", "finish_launch", "remove_new_servers", "confirm", "stop_proxy", "stop_service", "terminate_servers",
     "clean_up_configuration_management", "finish_termination",
 ]  # fmt: skip
 """The kinds of steps whose tasks can be told apart here, by the names of their tasks."""

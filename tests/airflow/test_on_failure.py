@@ -1,0 +1,63 @@
+"""A launch that fails takes away what it has started, where the definition says so, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.airflow.stage import Stage, archive, probe
+
+pytestmark = pytest.mark.airflow
+
+CONFIGURE = "service-probe.configure"
+REMOVE = "remove_new_servers"
+Name = Callable[[str], str]
+
+FAILS_ON_THE_SECOND = """#!/bin/sh
+grep -q '^serverId=.*-2$' /mnt/services/a2001/cfg/enstratus.cfg && { echo "this one never starts"; exit 7; }
+touch /tmp/probe-runs
+"""
+
+
+def define(stage: Stage, name: str, start: str) -> None:
+    url = stage.upload(f"{name}.tar.gz", archive({"enstratus-start": start}))
+    text = probe(name, url).replace("servers: 1}", "servers: {min: 1, max: 2}}")
+    stage.define(name, f"{text}on_failure: remove_new\n")
+
+
+def test_a_failed_first_launch_leaves_nothing_in_the_cloud(stage: Stage, scrapped: Name) -> None:
+    name = scrapped("nothing-left")
+    define(stage, name, "#!/bin/sh\necho 'never'; exit 7\n")
+    launch = stage.launch(name)
+    assert "startService a2001 failed with exit code 7" in launch.fails_at(CONFIGURE)
+    assert list(stage.instances(name)) == []
+    log = launch.task_log(REMOVE)
+    assert f"failed: {CONFIGURE}" in log
+    assert f"{name}-only-1: instance i-" in log
+    assert "removed, this run started it" in log
+
+
+def test_a_failed_launch_takes_away_its_own_servers_and_keeps_those_that_ran(
+    stage: Stage, scrapped: Name
+) -> None:
+    name = scrapped("one-left")
+    define(stage, name, FAILS_ON_THE_SECOND)
+    first = stage.launch(name)
+    first.succeeds()
+    assert first.instance(REMOVE).state == "skipped"
+    before = stage.machine(name)
+
+    more = stage.launch(name, servers_only=2)
+    more.fails_at(CONFIGURE)
+    after = stage.machine(name)
+    assert after.instance_id == before.instance_id
+    assert after.calls("startService", "begin") == 1
+    log = more.task_log(REMOVE)
+    assert f"{name}-only-1: instance {before.instance_id}, running: kept, it ran before" in log
+    assert f"{name}-only-2: instance i-" in log
+
+    # What is left is a deployment like any other.
+    again = stage.launch(name)
+    again.succeeds()
+    assert stage.machine(name).instance_id == before.instance_id

@@ -1,0 +1,41 @@
+"""Which steps of a run have failed, as the task that cleans up behind them sees it."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import pytest
+from tests.unit.dag.definitions import HEAD, WEB, service
+
+from gantry import definition, plan
+from gantry.operators import aftermath
+
+SHOP = HEAD + WEB + f"services: {{db: {service(1, 'web', data='main')}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("states", "failed"),
+    [
+        ({"finish_launch": "upstream_failed", "tier-web.scale_up": "success"}, ()),
+        ({"tier-web.scale_up": "failed", "tier-web.handshake": "upstream_failed"}, ("tier-web.scale_up",)),
+        ({"tier-web.handshake_0": "success", "tier-web.handshake_11": "failed"}, ("tier-web.handshake",)),
+        ({"service-db.configure_0": None, "service-db.configure_1": "skipped"}, ()),
+    ],
+)
+def test_a_step_has_failed_when_one_of_its_tasks_has(
+    states: dict[str, str | None], failed: tuple[str, ...]
+) -> None:
+    instance = types.SimpleNamespace(dag_id="shop", get_task_states=lambda **_: {"r": states})
+    run: Any = types.SimpleNamespace(id="r", plan=plan.launch_plan(definition.loads(SHOP)))
+    context: Any = {"ti": instance}
+    assert aftermath.failed_steps(context, run) == failed
+
+
+def test_the_aftermath_waits_for_every_step_and_is_none_of_them() -> None:
+    assert plan.launch_plan(definition.loads(SHOP)).aftermath is None
+    found = plan.launch_plan(definition.loads(f"on_failure: remove_new\n{SHOP}"))
+    assert found.aftermath is not None
+    assert found.aftermath not in found.steps
+    assert set(found.aftermath.upstream) == {step.id for step in found} - {"finish_launch"}
+    assert found.by_id[found.aftermath.id] is found.aftermath
