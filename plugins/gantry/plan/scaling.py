@@ -45,7 +45,7 @@ def scale_plan(definition: models.Definition) -> Plan:
         for step in launch
         if step.kind is not StepKind.FINISH_LAUNCH
     ]
-    told = last_of(launched)
+    told = last_of([choose, *releases, *launched])
     retires = [dataclasses.replace(retire_step(tier), upstream=told) for tier in tiers]
     finish = [
         dataclasses.replace(step, upstream=tuple(each.id for each in retires) or told)

@@ -8,7 +8,7 @@ import enum
 from collections.abc import Iterable, Mapping
 
 from gantry import names
-from gantry.plan import Phase, Plan, Step
+from gantry.plan import Phase, Plan, Step, StepKind
 
 
 class TaskState(enum.StrEnum):
@@ -110,6 +110,13 @@ class Steps:
             step: tuple(sorted(tasks, key=lambda each: each.map_index)) for step, tasks in found.items()
         }
         self._progress = {step.id: _of_step(step, self._tasks[step.id]) for step in plan}
+        if any(self._tasks.values()):
+            # Airflow makes all tasks at once: a run without this one is older than the wait for the turn.
+            self._progress |= {
+                step.id: Progress.NOT_APPLICABLE
+                for step in plan
+                if step.kind is StepKind.TURN and not self._tasks[step.id]
+            }
         # A run that is older than a step of the plan has no task of it, and went on without.
         for step in plan:
             if self._progress[step.id].has_begun:
