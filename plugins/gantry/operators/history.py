@@ -34,13 +34,13 @@ def close_record(
     """
     now = turning.now()
     record = _record(context, run)
-    is_launch = record.operation == names.Operation.LAUNCH.value
+    operation = names.Operation(record.operation)
     record = dataclasses.replace(
         record,
         result=records.Result.SUCCESS,
         over=now,
-        versions=_versions(run) if is_launch else {},
-        started=_started(run, record) if is_launch else {},
+        versions=_versions(run) if operation is names.Operation.LAUNCH else {},
+        started={} if operation is names.Operation.TERMINATE else _started(run, record),
         ended=tuple(sorted(ended)),
         phases={} if times is None else _phases(times),
         critical_path={} if times is None else _critical_path(times),
