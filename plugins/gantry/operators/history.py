@@ -39,7 +39,7 @@ def close_record(
     """
     now = turning.now()
     record = _record(context, run)
-    launches = record.operation != names.Operation.TERMINATE.value
+    launches = names.Operation(record.operation) is not names.Operation.TERMINATE
     record = dataclasses.replace(
         record,
         result=records.Result.SUCCESS,
