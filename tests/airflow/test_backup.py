@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
 import tarfile
 import textwrap
 from collections.abc import Iterator
@@ -15,12 +12,11 @@ from typing import Any
 import pytest
 
 from gantry.local import example
-from tests.airflow.stage import Launch, Machine, Stage, archive
+from tests.airflow.stage import Launch, Machine, Stage
 
 pytestmark = pytest.mark.airflow
 
 SHOP = "vault"
-ARCHIVE = "vault-files.tar.gz"
 FOLDER = f"backups/{SHOP}/catalog/"
 BROKEN = "#!/bin/sh\necho half a dump >\"$4\"\necho 'the disk is full' >&2\nexit 9\n"
 SCRIPT = "/mnt/services/a1001/bin/enstratus-backupDataSource"
@@ -42,9 +38,8 @@ def definition(name: str) -> str:
             port: 3306
             datasources:
               catalog: {{dump: s3://bookshop/datasource.sql, connection: bookshop_catalog}}
-          files: {{id: a2001, tier: database, archive: s3://{example.BUCKET}/{ARCHIVE}}}
         backups:
-          of: {{catalog: db.catalog, files: files}}
+          of: {{catalog: db.catalog}}
           to: s3://{example.BUCKET}/backups/
           keep: 2
           restore_from: ["s3://{example.BUCKET}/elsewhere/"]
@@ -54,7 +49,6 @@ def definition(name: str) -> str:
 @pytest.fixture(scope="module")
 def machine(stage: Stage) -> Iterator[Machine]:
     """The database server, launched."""
-    stage.upload(ARCHIVE, archive())
     stage.define(SHOP, definition(SHOP))
     stage.api.await_dag(f"{SHOP}.backup")
     stage.api.await_dag(f"{SHOP}.restore")
@@ -75,7 +69,7 @@ def books(machine: Machine) -> int:
 
 def back_up(stage: Stage, **params: Any) -> Launch:
     dag = f"{SHOP}.backup"
-    return Launch(stage.api, dag, stage.api.trigger(dag, **{"backups": ["catalog"], **params}))
+    return Launch(stage.api, dag, stage.api.trigger(dag, **params))
 
 
 def restore(stage: Stage, object_: str = "", confirm: str = SHOP) -> Launch:
@@ -141,59 +135,9 @@ def test_a_launch_after_a_restore_leaves_the_restored_rows(stage: Stage, machine
 
 def test_a_backup_updates_its_asset(stage: Stage, machine: Machine) -> None:
     found = stage.api.call("GET", "/assets?name_pattern=backup")["assets"]
-    ids = {each["uri"]: each["id"] for each in found}
-    events = {
-        uri: stage.api.call("GET", f"/assets/events?asset_id={each}")["asset_events"]
-        for uri, each in ids.items()
-    }
-    # Of two, one was asked for; it alone is new.
-    assert {uri: len(each) for uri, each in events.items()} == {
-        f"backup://{SHOP}/catalog": 1,
-        f"backup://{SHOP}/files": 0,
-    }
-
-
-def test_a_services_folder_is_backed_up_and_restored_as_a_person_types_it(
-    stage: Stage, machine: Machine
-) -> None:
-    cover = "/mnt/services/a2001/uploads/cover.txt"
-    machine.sh(f"mkdir -p /mnt/services/a2001/uploads && echo a picture >{cover}")
-    made = gantry(stage, "backup", SHOP, "--only", "files")
-    assert made.returncode == 0, made.stderr
-    assert f"{SHOP}.backup is done" in made.stdout
-    machine.sh(f"echo scribble >{cover}; rm /tmp/probe-runs")
-    restored = gantry(stage, "restore", SHOP, "files", "--confirm", SHOP)
-    assert restored.returncode == 0, restored.stderr
-    assert machine.sh(f"cat {cover}") == "a picture\n"
-    assert machine.sh("/enstratus/bin/checkService a2001") == "OK\n"
-    assert machine.secrets_in_transit() == []
-    state = json.loads(gantry(stage, "status", SHOP, "--json").stdout)
-    assert (state["state"], state["run"]["dag"]) == ("RUNNING", SHOP)
-    calls = {
-        script: machine.calls(script) for script in ("installService", "configureService", "startService")
-    }
-    stage.launch(SHOP).succeeds()
-    assert calls == {script: machine.calls(script) for script in calls}
-
-
-def gantry(stage: Stage, *words: str) -> subprocess.CompletedProcess[str]:
-    """Type a command, and wait for its end."""
-    airflow = stage.airflow
-    return subprocess.run(
-        [sys.executable, "-m", "gantry", *words],
-        env={
-            **os.environ,
-            "GANTRY_URL": airflow.url,
-            "GANTRY_USERNAME": airflow.user,
-            "GANTRY_PASSWORD": airflow.password,
-            "GANTRY_DEFINITIONS": str(stage.definitions),
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    assert [each["uri"] for each in found] == [f"backup://{SHOP}/catalog"]
+    events = stage.api.call("GET", f"/assets/events?asset_id={found[0]['id']}")["asset_events"]
+    assert [each["source_dag_id"] for each in events] == [f"{SHOP}.backup"]
 
 
 def test_without_the_name_nothing_is_restored(stage: Stage, machine: Machine) -> None:
