@@ -25,13 +25,13 @@ LAUNCH = (
     "tier-only.prepare_configuration_management",
     "tier-only.execute_configuration_management",
 )
-TASKS = ("choose_servers", *LAUNCH, "tier-only.retire_servers", "finish_launch")
+TASKS = ("turn", "choose_servers", *LAUNCH, "tier-only.retire_servers", "finish_launch")
 LAUNCHED = ("success", states(5, tasks=(*LAUNCH, "finish_launch")))
-CHOOSING = ("running", states(0, working=True, tasks=TASKS))
-SCALING = ("running", states(2, working=True, tasks=TASKS))
-SCALED = ("success", states(7, tasks=TASKS))
-NOT_CHOSEN = ("failed", states(0, failed=True, tasks=TASKS))
-STUCK = ("failed", states(5, failed=True, tasks=TASKS))
+CHOOSING = ("running", states(1, working=True, tasks=TASKS))
+SCALING = ("running", states(3, working=True, tasks=TASKS))
+SCALED = ("success", states(8, tasks=TASKS))
+NOT_CHOSEN = ("failed", states(1, failed=True, tasks=TASKS))
+STUCK = ("failed", states(6, failed=True, tasks=TASKS))
 
 
 @pytest.fixture

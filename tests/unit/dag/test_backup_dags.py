@@ -42,9 +42,10 @@ def test_each_backup_is_made_and_then_noted_beside_the_others(dags: dict[str, DA
     dag = dags["shop.backup"]
     assert sorted(dag.task_ids) == [
         "backup-files.back_up", "backup-files.keep_backup", "backup-rows.back_up", "backup-rows.keep_backup",
+        "turn",
     ]  # fmt: skip
     assert dag.get_task("backup-rows.back_up").downstream_task_ids == {"backup-rows.keep_backup"}
-    assert dag.get_task("backup-rows.back_up").upstream_task_ids == set()
+    assert dag.get_task("backup-rows.back_up").upstream_task_ids == {"turn"}
     assert dag.task_group_dict["backup-rows"].tooltip == "Backup of db.main"
     steps = plan.backup_plan(definition.loads(TEXT)).by_id
     assert steps["backup-rows.back_up"].scripts == ("withUpload", "backupDataSource")
@@ -54,6 +55,7 @@ def test_each_backup_is_made_and_then_noted_beside_the_others(dags: dict[str, DA
 def test_what_is_complete_updates_its_asset_and_nothing_else_does(dags: dict[str, DAG]) -> None:
     outlets = {task.task_id: [each.uri for each in task.outlets] for task in dags["shop.backup"].tasks}
     assert outlets == {
+        "turn": [],
         "backup-rows.back_up": [],
         "backup-rows.keep_backup": ["backup://shop/rows"],
         "backup-files.back_up": [],
@@ -83,7 +85,8 @@ def test_the_forms_offer_what_there_is(dags: dict[str, DAG]) -> None:
 
 def test_a_restore_asks_first(dags: dict[str, DAG]) -> None:
     dag = dags["shop.restore"]
-    assert dag.get_task("confirm_restore").downstream_task_ids == {
+    assert dag.get_task("confirm_restore").downstream_task_ids == {"turn"}
+    assert dag.get_task("turn").downstream_task_ids == {
         "backup-rows.restore",
         "backup-files.restore",
     }

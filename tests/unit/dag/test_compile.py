@@ -16,7 +16,7 @@ from gantry import definition, names, plan
 from gantry.dag import compile as dag_compile
 from gantry.dag import deployment_dags
 
-from .definitions import HEAD, ODD, WEB
+from .definitions import HEAD, ODD, WEB, service
 
 BOOKSHOP = pathlib.Path(__file__).parents[3] / "include/bookshop/bookshop.yaml"
 TEXTS = {"bookshop": BOOKSHOP.read_text(), **ODD}
@@ -118,15 +118,18 @@ def test_every_operation_waits_for_its_turn_before_anything_but_a_question(
     tmp_path: pathlib.Path, head: str
 ) -> None:
     file = tmp_path / "shop.yaml"
-    file.write_text(head + HEAD + WEB)
+    several = WEB.replace("servers: 1", "servers: {min: 1, max: 2}")
+    shop = f"services: {{db: {service(1, 'web', data='main')}}}\n"
+    backups = "backups: {to: s3://shop/backups/, of: {rows: db.main}}\n"
+    file.write_text(head + HEAD + several + shop + backups)
     dags = deployment_dags(file)
-    assert {names.operation_of("shop", dag.dag_id) for dag in dags} >= set(list(names.Operation)[:2])
+    assert {names.operation_of(dag.dag_id) for dag in dags} == set(names.Operation)
     for dag in dags:
         turn = dag.get_task("turn")
         assert turn.task_display_name == "wait for turn"
-        assert turn.upstream_task_ids <= {"approve", "confirm"}
+        assert turn.upstream_task_ids <= {"approve", "confirm", "confirm_restore"}
         behind = {task.task_id for task in turn.get_flat_relatives(upstream=False)}
-        assert behind == set(dag.task_ids) - {"approve", "confirm", "turn"}
+        assert behind == set(dag.task_ids) - {"approve", "confirm", "confirm_restore", "turn"}
 
 
 def test_servers_stand_where_the_page_has_them(bookshop: DAG) -> None:
