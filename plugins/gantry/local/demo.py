@@ -152,14 +152,19 @@ def _explain(on: stage.Stage) -> None:
 [bold]The shop[/]   curl -H 'Host: {shop.host}' http://{address}/
            in a browser: put "{address.partition(":")[0]} {shop.host}" into /etc/hosts, open http://{shop.host}/
 
-[bold]What to try next[/]
+[bold]The three things to try first[/]
+  redeploy        edit the greeting in include/bookshop/bookshop.yaml, trigger {stage.DAG}: the application servers
+                  get it one after the other, each out of the balancer meanwhile; the shop answers all the time
+  scale           trigger {stage.SCALE} with 3 servers of tier application, and with 2 later: who leaves is let go
+                  of by the balancer and the database before it goes
+  who did what    GANTRY_URL={airflow.url} GANTRY_USERNAME={airflow.user} GANTRY_PASSWORD={airflow.password} \\
+                  .venv/bin/gantry history {stage.DAG}
+
+[bold]And then[/]
   look around     open the graph of {stage.DAG}, its Details, and the log of finish_launch: states and timeline
   launch again    trigger {stage.DAG}: it finds everything in place and touches nothing
   watch Chef      the logs of execute_configuration_management; trigger {stage.DAG} with tiers to converge, and it
                   runs again and finds nothing to do
-  scale up        trigger {stage.DAG} with 3 servers of tier application: one is started, the balancer learns of it
-  change a thing  edit the greeting in include/bookshop/bookshop.yaml, trigger {stage.DAG}: only the
-                  application is configured and restarted
   kill a worker   trigger {stage.DAG} with db and app to redeploy, and meanwhile
                   pkill -9 -s {airflow.pid} -f 'airflow worker': no script runs twice, and the launch ends RUNNING
   see a server    docker exec {on.cloud.name}-{application.instance_id} cat /enstratus/ws/log/agent.log

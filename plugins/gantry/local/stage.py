@@ -18,6 +18,7 @@ from gantry.rest import client
 
 PORT = 8080
 DAG = "bookshop"
+SCALE = f"{DAG}.scale"
 TERMINATE = f"{DAG}.terminate"
 Say = Callable[[str], None]
 _PATIENCE = {
@@ -111,7 +112,7 @@ def start(name: str, project: Path, say: Say, port: int | None = None) -> Stage:
     airflow = start_airflow(name, dags, prepared.environment, port)
     api = airflow.api()
     clock.took(f"Airflow: {airflow.url}")
-    for dag in (DAG, TERMINATE):
+    for dag in (DAG, SCALE, TERMINATE):
         api.await_dag(dag)
     clock.took("DAGs: parsed")
     return Stage(cloud, prepared, airflow, api, definition)
