@@ -138,11 +138,12 @@ def test_a_failed_launch_holds_nobody_up_and_the_next_one_waits_for_the_terminat
     assert "waiting: " not in terminate.task_log(TURN)
 
     # A step of the launch that failed is run anew, behind the launch's wait for its turn.
+    before = machine.calls("startService")
     launch.clear(CONFIGURE)
     assert launch.ends() == "failed"
     refusal = launch.task_log(CONFIGURE)
     assert f"it is not this run's turn any more: {name}.terminate is at work since" in refusal
-    assert machine.calls("startService") == 1
+    assert machine.calls("startService") == before, "\n".join(machine.journal())
 
     again = stage.launch(name)
     waits_for(again, terminate)
