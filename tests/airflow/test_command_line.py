@@ -159,7 +159,7 @@ def test_logs_are_those_of_a_run_a_step_or_a_server(
 ) -> None:
     whole = gantry("logs", NAME).stdout
     titles = [line for line in whole.splitlines() if line.startswith("── ")]
-    assert titles[0] == "── tier-only.scale_up · success ──"
+    assert titles[:2] == ["── turn · success ──", "── tier-only.scale_up · success ──"]
     assert f"── tier-only.handshake · {SERVER} · success ──" in titles
     assert titles[-1] == "── finish_launch · success ──"
     assert "RunInstances: 1 of" in whole
@@ -230,8 +230,8 @@ def test_without_the_definition_progress_is_shown_by_tasks(
     again = gantry("launch", NAME, GANTRY_DEFINITIONS=str(tmp_path))
     assert again.returncode == 0, again.stderr
     told = again.stdout.splitlines()
-    assert "finish_launch" in told[-2]
-    assert "done" in told[-2]
+    # Airflow may call the run a success a moment after its last task.
+    assert any("finish_launch" in line and "done" in line for line in told[-3:])
     assert any("tier-only.handshake" in line and "only-1" in line for line in told)
     assert told[-1].startswith(f"{NAME} is RUNNING: ")
 
@@ -336,7 +336,7 @@ def test_a_queued_launch_says_what_it_waits_for_and_no_longer_than_told(gantry: 
         second = gantry("launch", name, "--timeout", "3s")
         assert second.returncode == 1
         assert f"it begins when the one before it is over: {first}" in second.stdout
-        assert "did not end within 3 s, and goes on; unfinished: tier-only.scale_up" in second.stderr
+        assert "did not end within 3 s, and goes on; unfinished: turn, tier-only.scale_up" in second.stderr
         machine = eventually(lambda: stage.machines(name).get("only-1"), "the server")
         machine.sh("touch /tmp/go-on")
         newest(stage, name).succeeds()
@@ -368,7 +368,11 @@ def test_a_paused_deployment_is_launched_only_if_it_may_be_unpaused(
             {},
             "--redeploy: unknown service 'prob', did you mean 'probe'?",
         ),
-        (("launch", NAME, "--servers", "only=7"), {}, "7 is greater than the maximum of 1"),
+        (
+            ("launch", NAME, "--servers", "only=7"),
+            {},
+            "tier 'only' has at least 1 and at most 1 servers, and not 7",
+        ),
         (("status", NAME), {"GANTRY_TOKEN": "wrong"}, "refuses the token (the environment)"),
         (
             ("status", NAME, "--username", "admin"),
