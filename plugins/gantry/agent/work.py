@@ -10,6 +10,7 @@ import dataclasses
 import graphlib
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
 
 from gantry import inventory, names
 from gantry.agent import config_file, facts, jobs, session, tls
@@ -240,47 +241,37 @@ def grant_access(
         what = f"{dependent}.{dependency.datasource}"
         grant = _grant(known, service, what, content, marks)
         closing = known.revoke_file(name, dependency.datasource, server, dependent)
-        revoke = Work() if closing is None else _revoke(known, service, what, closing, marks, granted=grant)
+        # A grant is for exactly the addresses in its file, and yet an archive may only ever add to what there is:
+        # after a new one, access is taken back again.
+        before = {} if grant.jobs else marks
+        revoke = Work() if closing is None else _access(known, service, "revoke", what, closing, before)
         found = Work((*found.files, *grant.files, *revoke.files), (*found.jobs, *grant.jobs, *revoke.jobs))
     return found
 
 
-def _revoke(
-    known: facts.Facts, service: models.Service, what: str, content: bytes, marks: Marks, granted: Work
-) -> Work:
-    """Hand a file to `revokeDatabaseAccess`, unless it was handed to it after the last grant.
-
-    A grant is for exactly the addresses in its file, and yet an archive may only ever add to what there is.
-    """
-    digest = config_file.digest(content)
-    key = f"{service.id}/revoke.{what}"
-    if marks.get(key) == digest and not granted.jobs:
-        return Work()
-    name = f"revoke-{service.id}-{what.replace('.', '-')}-{short(digest)}"
-    path = f"{session.TEMPORARY}/{name}.cfg"
-    job = jobs.Job(
-        name,
-        "revokeDatabaseAccess",
-        (service.id, path),
-        known.definition.timeouts.grant_access.total_seconds(),
-        remove=(path,),
-        mark=(key, digest),
-        unmark=(key,),
-    )
-    return Work((session.RemoteFile(path, content),), (job,))
-
-
 def _grant(known: facts.Facts, service: models.Service, what: str, content: bytes, marks: Marks) -> Work:
-    """Hand a file to `grantDatabaseAccess`, unless this very file was handed to it last. `what` names the grant."""
+    """Open access, unless the very same was opened last. `what` names the grant."""
+    return _access(known, service, "grant", what, content, marks)
+
+
+def _access(
+    known: facts.Facts,
+    service: models.Service,
+    verb: Literal["grant", "revoke"],
+    what: str,
+    content: bytes,
+    marks: Marks,
+) -> Work:
+    """Hand a file to `grantDatabaseAccess` or `revokeDatabaseAccess`, unless this very file was handed to it last."""
     digest = config_file.digest(content)
-    key = f"{service.id}/grant.{what}"
+    key = f"{service.id}/{verb}.{what}"
     if marks.get(key) == digest:
         return Work()
-    name = f"grant-{service.id}-{what.replace('.', '-')}-{short(digest)}"
+    name = f"{verb}-{service.id}-{what.replace('.', '-')}-{short(digest)}"
     path = f"{session.TEMPORARY}/{name}.cfg"
     job = jobs.Job(
         name,
-        "grantDatabaseAccess",
+        f"{verb}DatabaseAccess",
         (service.id, path),
         known.definition.timeouts.grant_access.total_seconds(),
         remove=(path,),

@@ -39,3 +39,10 @@ def test_the_aftermath_waits_for_every_step_and_is_none_of_them() -> None:
     assert found.aftermath not in found.steps
     assert set(found.aftermath.upstream) == {step.id for step in found} - {"finish_launch"}
     assert found.by_id[found.aftermath.id] is found.aftermath
+
+
+def test_a_scaling_that_fails_has_the_same_aftermath_behind_all_of_its_own_steps() -> None:
+    assert plan.scale_plan(definition.loads(SHOP)).aftermath is None
+    found = plan.scale_plan(definition.loads(f"on_failure: remove_new\n{SHOP}"))
+    assert found.aftermath is not None
+    assert set(found.aftermath.upstream) == {step.id for step in found} - {"finish_launch"}
