@@ -162,13 +162,16 @@ class Launch:
         """The log of an instance's last try.
 
         Airflow knows how a task ended a moment before the last lines of its log are written: whoever asks for
-        the log of a task that has just ended waits for them. A process that was killed never writes them.
+        the log of a task that has just ended waits for them, also behind each pause in which it waited for
+        something outside. A process that was killed never writes them.
         """
         deadline = time.monotonic() + _LAST_LINES_SECONDS
         while True:
             text = self.api.log(self.dag, self.run, instance.task_id, instance.map_index, instance.try_number)
-            _, _, after_start = text.rpartition("::group::Pre Execute")
-            if "::endgroup::" in after_start.partition("::group::Post Execute")[2]:
+            end = text
+            for earlier in ("::group::Pre Execute", "Pausing task as"):
+                end = end.rpartition(earlier)[2]
+            if "::endgroup::" in end.partition("::group::Post Execute")[2]:
                 return text
             if instance.state not in _WRITTEN_TO_THE_END or time.monotonic() > deadline:
                 return text
