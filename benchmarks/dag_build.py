@@ -23,6 +23,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, BaseOperator, Param, TaskGroup, XComArg, task_group
 
 import gantry.definition
+from gantry import names
 from gantry.dag import compile as dag_compile
 from gantry.operators.finish import FinishLaunchOperator
 from gantry.operators.scale_up import HandshakeOperator, ScaleUpOperator
@@ -39,11 +40,11 @@ ROUNDS = 60
 LIMIT = 2.0
 Servers = XComArg | list[str]
 LABEL = "{{ task.servers_label }}"
-PAGE = str(dag_compile.launch_dag(gantry.definition.load(BOOKSHOP)).doc_md)
+PAGE = str(dag_compile.operation_dag(gantry.definition.load(BOOKSHOP), names.Operation.LAUNCH).doc_md)
 
 
 def from_definition() -> DAG:
-    return dag_compile.launch_dag(gantry.definition.load(BOOKSHOP))
+    return dag_compile.operation_dag(gantry.definition.load(BOOKSHOP), names.Operation.LAUNCH)
 
 
 def by_hand() -> DAG:

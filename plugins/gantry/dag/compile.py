@@ -16,8 +16,6 @@ from airflow.sdk import (
     DAG,
     Asset,
     BaseOperator,
-    CronTriggerTimetable,
-    MultipleCronTriggerTimetable,
     TaskGroup,
     TriggerRule,
     get_parsing_context,
@@ -26,24 +24,12 @@ from airflow.sdk import (
 
 import gantry.definition
 from gantry import names
-from gantry.dag import docs, params, people
+from gantry.dag import params, people
+from gantry.dag.operations import RECIPES
 from gantry.definition import models
 from gantry.operators import catalog
 from gantry.operators import run as runs
-from gantry.plan import (
-    Group,
-    GroupKind,
-    Plan,
-    Step,
-    StepKind,
-    backup_plan,
-    group_id,
-    launch_plan,
-    restore_plan,
-    scalable,
-    scale_plan,
-    termination_plan,
-)
+from gantry.plan import Group, GroupKind, Plan, Step, StepKind, group_id, plan_of
 from gantry.plan.steps import AFTER_EVERY_SERVER, BEFORE_ANY_SERVER, step_id
 
 _NO_DATE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -82,126 +68,33 @@ def deployment_dags(
     # A task's process reads its DAG file again, and needs one DAG of it.
     wanted = get_parsing_context().dag_id
     return tuple(
-        build(definition)
-        for operation, build in _BUILDERS.items()
-        if wanted in (None, names.dag_id(definition.deployment, operation))
-        and _is_wanted(definition, operation)
+        operation_dag(definition, operation)
+        for operation, recipe in RECIPES.items()
+        if wanted in (None, names.dag_id(definition.deployment, operation)) and recipe.needed(definition)
     )
 
 
-def launch_dag(definition: models.Definition) -> DAG:
-    """The DAG that launches the deployment. Its id is the deployment's name."""
-    plan = launch_plan(definition)
+def operation_dag(definition: models.Definition, operation: names.Operation) -> DAG:
+    """The DAG of one operation of the deployment. The launch's id is the deployment's name."""
+    recipe = RECIPES[operation]
+    dag_id = names.dag_id(definition.deployment, operation)
+    plan = plan_of(definition, dag_id)
+    purpose = f"{recipe.purpose} {definition.deployment}"
+    launches = operation is names.Operation.LAUNCH
     dag = _dag(
         definition,
         plan,
-        dag_id=definition.deployment,
-        dag_display_name=definition.deployment,
-        description=definition.description or f"Launch the deployment {definition.deployment}",
-        schedule=_cron(definition, definition.schedule),
-        doc_md=docs.launch_page(definition, plan),
-        params=params.launch_params(definition),
-        tags=["gantry", "launch", *definition.tags],
-        **people.time_limits(definition),
+        dag_id=dag_id,
+        description=(launches and definition.description) or purpose,
+        schedule=recipe.schedule(definition),
+        doc_md=recipe.page(definition, plan),
+        params=recipe.form(definition),
+        tags=["gantry", operation.value, *definition.tags],
+        **(people.time_limits(definition) if launches else {}),
     )
     with dag:
         _fill(plan, definition)
     return dag
-
-
-def scale_dag(definition: models.Definition) -> DAG:
-    """The DAG that makes tiers larger and smaller, by hand and by the definition's clock."""
-    plan = scale_plan(definition)
-    dag = _dag(
-        definition,
-        plan,
-        dag_id=names.dag_id(definition.deployment, names.Operation.SCALE),
-        description=f"Scale the deployment {definition.deployment}",
-        schedule=_clock(definition),
-        doc_md=docs.scale_page(definition, plan),
-        params=params.scale_params(definition),
-        tags=["gantry", "scale", *definition.tags],
-    )
-    with dag:
-        _fill(plan, definition)
-    return dag
-
-
-def termination_dag(definition: models.Definition) -> DAG:
-    """The DAG that takes the deployment down, by hand only."""
-    plan = termination_plan(definition)
-    dag = _dag(
-        definition,
-        plan,
-        dag_id=names.dag_id(definition.deployment, names.Operation.TERMINATE),
-        description=f"Terminate the deployment {definition.deployment}",
-        schedule=None,
-        doc_md=docs.termination_page(definition, plan),
-        params=params.termination_params(definition),
-        tags=["gantry", "terminate", *definition.tags],
-    )
-    with dag:
-        _fill(plan, definition)
-    return dag
-
-
-def backup_dag(definition: models.Definition) -> DAG:
-    """The DAG that backs the deployment up. Only for a definition with backups."""
-    plan = backup_plan(definition)
-    backups = _backups(definition)
-    dag = _dag(
-        definition,
-        plan,
-        dag_id=names.dag_id(definition.deployment, names.Operation.BACKUP),
-        description=f"Back up the deployment {definition.deployment}",
-        schedule=_cron(definition, backups.schedule),
-        doc_md=docs.backup_page(definition),
-        params=params.backup_params(backups),
-        tags=["gantry", "backup", *definition.tags],
-    )
-    with dag:
-        _fill(plan, definition)
-    return dag
-
-
-def restore_dag(definition: models.Definition) -> DAG:
-    """The DAG that restores a backup, by hand only. Only for a definition with backups."""
-    plan = restore_plan(definition)
-    dag = _dag(
-        definition,
-        plan,
-        dag_id=names.dag_id(definition.deployment, names.Operation.RESTORE),
-        description=f"Restore a backup of the deployment {definition.deployment}",
-        schedule=None,
-        doc_md=docs.restore_page(definition),
-        params=params.restore_params(definition, _backups(definition)),
-        tags=["gantry", "restore", *definition.tags],
-    )
-    with dag:
-        _fill(plan, definition)
-    return dag
-
-
-def _backups(definition: models.Definition) -> models.Backups:
-    if definition.backups is None:
-        raise LookupError(f"{definition.deployment} has no backups")
-    return definition.backups
-
-
-_BUILDERS = {
-    names.Operation.LAUNCH: launch_dag,
-    names.Operation.SCALE: scale_dag,
-    names.Operation.TERMINATE: termination_dag,
-    names.Operation.BACKUP: backup_dag,
-    names.Operation.RESTORE: restore_dag,
-}
-
-
-def _is_wanted(definition: models.Definition, operation: names.Operation) -> bool:
-    """Whether the definition has need of an operation's DAG."""
-    if operation in names.KEEPS_STATE:
-        return definition.backups is not None
-    return operation is not names.Operation.SCALE or bool(scalable(definition))
 
 
 def backup_asset(deployment: names.DeploymentName, backup: names.BackupName) -> Asset:
@@ -235,16 +128,6 @@ def _dag(definition: models.Definition, plan: Plan, **settings: Any) -> DAG:  # 
         **people.on_failure(definition),
         **settings,
     )
-
-
-def _cron(definition: models.Definition, schedule: str | None) -> CronTriggerTimetable | None:
-    return None if schedule is None else CronTriggerTimetable(schedule, timezone=definition.timezone)
-
-
-def _clock(definition: models.Definition) -> MultipleCronTriggerTimetable | None:
-    """The times of all entries; which of them a run is for, the run looks up."""
-    times = dict.fromkeys(entry.schedule for entry in definition.scaling)
-    return MultipleCronTriggerTimetable(*times, timezone=definition.timezone) if times else None
 
 
 def _fill(plan: Plan, definition: models.Definition) -> None:
@@ -350,6 +233,6 @@ def _tooltip(group: Group, definition: models.Definition) -> str:
         count = definition.tiers[names.TierName(group.name)].servers
         return f"Tier {group.name}, {count.min} to {count.max} servers"
     if group.kind is GroupKind.BACKUP:
-        return f"Backup of {_backups(definition).of[names.BackupName(group.name)]}"
+        return f"Backup of {params.backups_of(definition).of[names.BackupName(group.name)]}"
     balancer = definition.load_balancers[names.BalancerName(group.name)]
     return f"{balancer.name}:{balancer.port} in front of service {balancer.service}"

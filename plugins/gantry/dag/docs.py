@@ -39,11 +39,11 @@ def termination_page(definition: models.Definition, plan: Plan) -> str:
     return _TERMINATION.render(definition=definition, plan=plan)
 
 
-def backup_page(definition: models.Definition) -> str:
+def backup_page(definition: models.Definition, plan: Plan) -> str:
     """Markdown that says what is backed up, and where to."""
-    return _BACKUP.render(definition=definition, backups=definition.backups)
+    return _BACKUP.render(definition=definition, plan=plan, backups=definition.backups)
 
 
-def restore_page(definition: models.Definition) -> str:
+def restore_page(definition: models.Definition, plan: Plan) -> str:
     """Markdown that says what a restore replaces."""
-    return _RESTORE.render(definition=definition, backups=definition.backups)
+    return _RESTORE.render(definition=definition, plan=plan, backups=definition.backups)

@@ -96,11 +96,18 @@ def _choice(choices: Sequence[str], *, title: str, description: str, section: st
     )
 
 
-def backup_params(backups: models.Backups) -> dict[str, Any]:
+def backups_of(definition: models.Definition) -> models.Backups:
+    """What is backed up. Only for a definition with backups."""
+    if definition.backups is None:
+        raise LookupError(f"{definition.deployment} has no backups")
+    return definition.backups
+
+
+def backup_params(definition: models.Definition) -> dict[str, Any]:
     """The form of a run of backups. A scheduled one makes all of them."""
     return {
         "backups": _choice(
-            sorted(backups.of),
+            sorted(backups_of(definition).of),
             title="Backups to make",
             description="Leave empty to make all of them.",
             section="Backups",
@@ -109,9 +116,9 @@ def backup_params(backups: models.Backups) -> dict[str, Any]:
     }
 
 
-def restore_params(definition: models.Definition, backups: models.Backups) -> dict[str, Any]:
+def restore_params(definition: models.Definition) -> dict[str, Any]:
     """The form of a restore: what, which one, and the deployment's name typed."""
-    known = sorted(backups.of)
+    known = sorted(backups_of(definition).of)
     return {
         "backup": Param(
             known[0],

@@ -96,8 +96,11 @@ def test_a_restore_asks_first(dags: dict[str, DAG]) -> None:
 
 def test_each_parse_gives_the_same_dags() -> None:
     known = definition.loads(TEXT)
-    for build in (dag_compile.backup_dag, dag_compile.restore_dag):
-        first, second = (json.dumps(DagSerialization.to_dict(build(known))) for _ in range(2))
+    for operation in names.Operation:
+        first, second = (
+            json.dumps(DagSerialization.to_dict(dag_compile.operation_dag(known, operation)))
+            for _ in range(2)
+        )
         assert first == second
 
 

@@ -30,8 +30,8 @@ def bookshop() -> DAG:
 def both(text: str) -> list[tuple[plan.Plan, DAG]]:
     known = definition.loads(text)
     return [
-        (plan.launch_plan(known), dag_compile.launch_dag(known)),
-        (plan.termination_plan(known), dag_compile.termination_dag(known)),
+        (plan.launch_plan(known), dag_compile.operation_dag(known, names.Operation.LAUNCH)),
+        (plan.termination_plan(known), dag_compile.operation_dag(known, names.Operation.TERMINATE)),
     ]
 
 

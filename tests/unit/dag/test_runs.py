@@ -16,7 +16,7 @@ from airflow.sdk import DAG, BaseNotifier, TriggerRule
 from airflow.sdk.definitions.deadline import DeadlineAlert
 from airflow.serialization.serialized_objects import DagSerialization
 
-from gantry import definition, plan
+from gantry import definition, names, plan
 from gantry.dag import compile as dag_compile
 from gantry.dag import deployment_dags
 from gantry.definition import models
@@ -52,7 +52,9 @@ TOLD: list[str] = []
 
 def both(head: str) -> tuple[DAG, DAG]:
     known = definition.loads(head + SHOP)
-    return dag_compile.launch_dag(known), dag_compile.termination_dag(known)
+    return dag_compile.operation_dag(known, names.Operation.LAUNCH), dag_compile.operation_dag(
+        known, names.Operation.TERMINATE
+    )
 
 
 def test_without_a_word_everything_is_as_it_was() -> None:

@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 
-from gantry import definition
+from gantry import definition, names
 from gantry.dag import compile as dag_compile
 from gantry.dag import deployment_dags
 
@@ -27,7 +27,9 @@ scaling:
 
 
 def scaling(more: str = "") -> DAG:
-    return dag_compile.scale_dag(definition.loads(f"{BOOKSHOP.read_text()}\n{more}"))
+    return dag_compile.operation_dag(
+        definition.loads(f"{BOOKSHOP.read_text()}\n{more}"), names.Operation.SCALE
+    )
 
 
 def timetable(dag: DAG) -> dict[str, Any]:

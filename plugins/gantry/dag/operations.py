@@ -1,0 +1,100 @@
+"""Each operation's DAG in a few words: what it is for, when it runs, its form and its page."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from airflow.sdk import CronTriggerTimetable, MultipleCronTriggerTimetable
+
+from gantry.dag import docs, params
+from gantry.definition import models
+from gantry.names import Operation
+from gantry.plan import Plan, scalable
+
+Timetable = CronTriggerTimetable | MultipleCronTriggerTimetable
+
+
+def _always(_: models.Definition) -> bool:
+    return True
+
+
+def _by_hand(_: models.Definition) -> None:
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How an operation's DAG differs from the others'.
+
+    Attributes:
+        purpose: what the DAG does, before the deployment's name.
+        form: the params of the trigger form.
+        page: the DAG's documentation, in Markdown.
+        schedule: when it runs by itself.
+        needed: whether a definition has need of the operation.
+    """
+
+    purpose: str
+    form: Callable[[models.Definition], dict[str, Any]]
+    page: Callable[[models.Definition, Plan], str]
+    schedule: Callable[[models.Definition], Timetable | None] = _by_hand
+    needed: Callable[[models.Definition], bool] = _always
+
+
+def _cron(definition: models.Definition, schedule: str | None) -> CronTriggerTimetable | None:
+    return None if schedule is None else CronTriggerTimetable(schedule, timezone=definition.timezone)
+
+
+def _redeploys(definition: models.Definition) -> Timetable | None:
+    return _cron(definition, definition.schedule)
+
+
+def _clock(definition: models.Definition) -> Timetable | None:
+    """The times of all entries; which of them a run is for, the run looks up."""
+    times = dict.fromkeys(entry.schedule for entry in definition.scaling)
+    return MultipleCronTriggerTimetable(*times, timezone=definition.timezone) if times else None
+
+
+def _backups(definition: models.Definition) -> Timetable | None:
+    return None if definition.backups is None else _cron(definition, definition.backups.schedule)
+
+
+def _keeps_state(definition: models.Definition) -> bool:
+    return definition.backups is not None
+
+
+def _scales(definition: models.Definition) -> bool:
+    return bool(scalable(definition))
+
+
+RECIPES = {
+    Operation.LAUNCH: Recipe(
+        purpose="Launch the deployment", form=params.launch_params, page=docs.launch_page, schedule=_redeploys
+    ),
+    Operation.SCALE: Recipe(
+        purpose="Scale the deployment",
+        form=params.scale_params,
+        page=docs.scale_page,
+        schedule=_clock,
+        needed=_scales,
+    ),
+    Operation.TERMINATE: Recipe(
+        purpose="Terminate the deployment", form=params.termination_params, page=docs.termination_page
+    ),
+    Operation.BACKUP: Recipe(
+        purpose="Back up the deployment",
+        form=params.backup_params,
+        page=docs.backup_page,
+        schedule=_backups,
+        needed=_keeps_state,
+    ),
+    Operation.RESTORE: Recipe(
+        purpose="Restore a backup of the deployment",
+        form=params.restore_params,
+        page=docs.restore_page,
+        needed=_keeps_state,
+    ),
+}
+"""In the order of `names.Operation`."""
