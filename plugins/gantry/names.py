@@ -54,6 +54,7 @@ class Operation(enum.StrEnum):
 
     LAUNCH = "launch"
     SCALE = "scale"
+    RECOVER = "recover"
     TERMINATE = "terminate"
     BACKUP = "backup"
     RESTORE = "restore"

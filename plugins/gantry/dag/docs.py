@@ -19,6 +19,7 @@ def _template(name: str) -> jinja2.Template:
 # Compiling them takes longer than building a DAG. Done at import, it is done before a task's process is forked.
 _LAUNCH = _template("launch.md.jinja")
 _SCALE = _template("scale.md.jinja")
+_RECOVER = _template("recover.md.jinja")
 _TERMINATION = _template("terminate.md.jinja")
 _BACKUP = _template("backup.md.jinja")
 _RESTORE = _template("restore.md.jinja")
@@ -32,6 +33,11 @@ def launch_page(definition: models.Definition, plan: Plan) -> str:
 def scale_page(definition: models.Definition, plan: Plan) -> str:
     """Markdown that says what can be scaled, by whom, and what happens then."""
     return _SCALE.render(definition=definition, plan=plan, scalable=scalable(definition))
+
+
+def recover_page(definition: models.Definition, plan: Plan) -> str:
+    """Markdown that says what counts as lost, and what becomes of data."""
+    return _RECOVER.render(definition=definition, plan=plan)
 
 
 def termination_page(definition: models.Definition, plan: Plan) -> str:

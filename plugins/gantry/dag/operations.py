@@ -80,6 +80,9 @@ RECIPES = {
         schedule=_clock,
         needed=_scales,
     ),
+    Operation.RECOVER: Recipe(
+        purpose="Replace lost servers of the deployment", form=params.recover_params, page=docs.recover_page
+    ),
     Operation.TERMINATE: Recipe(
         purpose="Terminate the deployment", form=params.termination_params, page=docs.termination_page
     ),

@@ -8,6 +8,7 @@ from gantry.operators import (
     base,
     configuration_management,
     finish,
+    recovering,
     scale_up,
     scaling,
     services,
@@ -19,6 +20,7 @@ from gantry.plan import StepKind
 
 OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.TURN: turn.TurnOperator,
+    StepKind.FIND_LOST: recovering.FindLostOperator,
     StepKind.SCALE_UP: scale_up.ScaleUpOperator,
     StepKind.HANDSHAKE: scale_up.HandshakeOperator,
     StepKind.PREPARE_CONFIGURATION_MANAGEMENT: configuration_management.PrepareConfigurationManagementOperator,

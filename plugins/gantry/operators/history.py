@@ -12,6 +12,9 @@ from gantry.operators import run as runs
 from gantry.operators import turning
 from gantry.status import records
 
+LAST = "launch"
+"""The key of the deployment's asset under which the last launch's own record is kept."""
+
 _SCHEDULE = "schedule"
 
 

@@ -7,6 +7,7 @@ from gantry.definition import models
 from gantry.plan.backups import backup_plan, restore_plan
 from gantry.plan.launch import launch_plan
 from gantry.plan.phases import AgentState, DeploymentState, Phase, ServiceState
+from gantry.plan.recovery import recover_plan
 from gantry.plan.scaling import release_steps, retire_step, scalable, scale_plan
 from gantry.plan.steps import Group, GroupKind, Plan, Step, StepKind, group_id
 from gantry.plan.termination import termination_plan
@@ -25,6 +26,7 @@ __all__ = [
     "group_id",
     "launch_plan",
     "plan_of",
+    "recover_plan",
     "release_steps",
     "restore_plan",
     "retire_step",
@@ -36,6 +38,7 @@ __all__ = [
 _PLANS = {
     names.Operation.LAUNCH: launch_plan,
     names.Operation.SCALE: scale_plan,
+    names.Operation.RECOVER: recover_plan,
     names.Operation.TERMINATE: termination_plan,
     names.Operation.BACKUP: backup_plan,
     names.Operation.RESTORE: restore_plan,

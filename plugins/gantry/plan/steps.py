@@ -17,6 +17,7 @@ class StepKind(enum.StrEnum):
 
     APPROVE = "approve"
     TURN = "turn"
+    FIND_LOST = "find_lost"
     SCALE_UP = "scale_up"
     HANDSHAKE = "handshake"
     PREPARE_CONFIGURATION_MANAGEMENT = "prepare_configuration_management"

@@ -14,7 +14,7 @@ GATES = frozenset({StepKind.APPROVE, StepKind.CONFIRM, StepKind.CONFIRM_RESTORE}
 BEFORE_WORK = GATES | {StepKind.TURN}
 """Steps that need no turn."""
 
-UNTOUCHING = BEFORE_WORK | {StepKind.CHOOSE_SERVERS}
+UNTOUCHING = BEFORE_WORK | {StepKind.FIND_LOST, StepKind.CHOOSE_SERVERS}
 """Steps after which everything of the deployment still does what it did."""
 
 

@@ -271,6 +271,19 @@ class Tier(Model):
         ),
         examples=[["role[databaseServer]"]],
     )
+    recovery_delay: Duration = Field(
+        default=datetime.timedelta(minutes=5),
+        description="How long a server may not answer, or be impaired, before it counts as lost and is replaced.",
+        examples=["10m"],
+    )
+    replace_impaired: Flag = Field(
+        default=False,
+        description=(
+            "`true`: a server on which a service's check does not say `OK` for longer than `recovery_delay` counts as "
+            "lost too."
+        ),
+        examples=[True],
+    )
     attributes: dict[str, Json] = Field(
         default_factory=dict,
         description="Chef attributes (any YAML). Texts in them are templates that know `deployment`, `tier`, `server`.",
