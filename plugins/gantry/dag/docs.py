@@ -23,6 +23,7 @@ _RECOVER = _template("recover.md.jinja")
 _TERMINATION = _template("terminate.md.jinja")
 _BACKUP = _template("backup.md.jinja")
 _RESTORE = _template("restore.md.jinja")
+_WATCH = _template("watch.md.jinja")
 
 
 def launch_page(definition: models.Definition, plan: Plan) -> str:
@@ -48,6 +49,11 @@ def termination_page(definition: models.Definition, plan: Plan) -> str:
 def backup_page(definition: models.Definition, plan: Plan) -> str:
     """Markdown that says what is backed up, and where to."""
     return _BACKUP.render(definition=definition, plan=plan, backups=definition.backups)
+
+
+def watch_page(definition: models.Definition, plan: Plan) -> str:
+    """Markdown that says what is looked at, how often, and what may follow."""
+    return _WATCH.render(definition=definition, plan=plan)
 
 
 def restore_page(definition: models.Definition, plan: Plan) -> str:

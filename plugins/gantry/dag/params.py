@@ -199,6 +199,11 @@ def restore_params(definition: models.Definition) -> dict[str, Any]:
     }
 
 
+def watch_params(definition: models.Definition) -> dict[str, Any]:  # noqa: ARG001 - as the other forms
+    """The form of a look, which asks nothing."""
+    return {}
+
+
 def termination_params(definition: models.Definition) -> dict[str, Any]:
     """The form of a termination: the deployment's name has to be typed."""
     return {

@@ -13,8 +13,10 @@ from gantry.operators import (
     scaling,
     services,
     termination,
+    trigger,
     turn,
     update,
+    watch,
 )
 from gantry.plan import StepKind
 
@@ -48,4 +50,6 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.KEEP_BACKUP: backups.KeepBackupOperator,
     StepKind.CONFIRM_RESTORE: backups.ConfirmRestoreOperator,
     StepKind.RESTORE: backups.RestoreOperator,
+    StepKind.WATCH: watch.WatchOperator,
+    StepKind.TRIGGER_SCALE: trigger.TriggerOperator,
 }

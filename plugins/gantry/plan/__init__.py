@@ -9,10 +9,12 @@ from gantry.plan.launch import launch_plan
 from gantry.plan.phases import AgentState, DeploymentState, Phase, ServiceState
 from gantry.plan.recovery import recover_plan
 from gantry.plan.scaling import release_steps, retire_step, scalable, scale_plan
-from gantry.plan.steps import Group, GroupKind, Plan, Step, StepKind, group_id
+from gantry.plan.steps import TRIGGERED, Group, GroupKind, Plan, Step, StepKind, group_id
 from gantry.plan.termination import termination_plan
+from gantry.plan.watch import watch_plan
 
 __all__ = [
+    "TRIGGERED",
     "AgentState",
     "DeploymentState",
     "Group",
@@ -33,6 +35,7 @@ __all__ = [
     "scalable",
     "scale_plan",
     "termination_plan",
+    "watch_plan",
 ]
 
 _PLANS = {
@@ -42,6 +45,7 @@ _PLANS = {
     names.Operation.TERMINATE: termination_plan,
     names.Operation.BACKUP: backup_plan,
     names.Operation.RESTORE: restore_plan,
+    names.Operation.WATCH: watch_plan,
 }
 
 

@@ -45,6 +45,8 @@ class StepKind(enum.StrEnum):
     KEEP_BACKUP = "keep_backup"
     CONFIRM_RESTORE = "confirm_restore"
     RESTORE = "restore"
+    WATCH = "watch"
+    TRIGGER_SCALE = "trigger_scale"
 
 
 PER_SERVER = frozenset(
@@ -68,6 +70,9 @@ AFTER_EVERY_SERVER = frozenset({StepKind.CONFIGURE_REPLICANTS})
 
 BEFORE_ANY_SERVER = frozenset({StepKind.GRANT_ACCESS})
 """Kinds that have to be done on every server of the tier before what comes after them begins on any."""
+
+TRIGGERED = {StepKind.TRIGGER_SCALE: names.Operation.SCALE}
+"""Kinds that have another operation run where a look at the servers says so, those that go first in front."""
 
 
 class GroupKind(enum.StrEnum):

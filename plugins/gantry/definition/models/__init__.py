@@ -36,6 +36,7 @@ from gantry.definition.models.services import (
 )
 from gantry.definition.models.updates import Update
 from gantry.definition.models.variables import Variable
+from gantry.definition.models.watching import Watch
 
 __all__ = [
     "LARGEST_FAN_OUT",
@@ -75,4 +76,5 @@ __all__ = [
     "Update",
     "Variable",
     "Volume",
+    "Watch",
 ]

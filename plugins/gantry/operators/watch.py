@@ -1,0 +1,217 @@
+"""One look at a deployment's servers: who answers, and which operation that calls for."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import pydantic
+from airflow.sdk import Context
+from airflow.sdk.bases.skipmixin import SkipMixin
+
+from gantry import errors, inventory, names
+from gantry.agent import seeing
+from gantry.operators import base, connections, turning
+from gantry.operators import run as runs
+from gantry.operators.trigger import Order
+from gantry.plan import TRIGGERED, StepKind
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
+
+
+@dataclasses.dataclass(frozen=True)
+class Sight:
+    """A server as a look has found it.
+
+    Attributes:
+        silent_since: when the first look was that it has not answered since, at each look; None where it answers.
+    """
+
+    server: inventory.Server
+    seen: seeing.Seen
+    silent_since: datetime.datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """All that a look has found.
+
+    Attributes:
+        now: when it was.
+        before: when the look before it was, or None where something came in between, or too much time.
+        sights: each server that stays, in the inventory's order.
+    """
+
+    now: datetime.datetime
+    before: datetime.datetime | None
+    sights: tuple[Sight, ...]
+
+
+Decider = Callable[[runs.Run, Look, "Logger"], Order | None]
+"""Says whether a look calls for an operation, and logs why, or why not."""
+
+DECIDERS: dict[StepKind, Decider] = {}
+"""Who decides about each operation that can be triggered. At most one follows from a look, the first of `TRIGGERED`:
+what others would make of the servers is another thing once it is done."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kept:
+    """What a look leaves for the next one: when it was, and since when instances are silent. Times in ISO 8601."""
+
+    looked: str
+    silent: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+_KEPT = pydantic.TypeAdapter(_Kept)
+_KEY = "watch"
+"""Among the states of the deployment's asset."""
+
+_LATE = 2.5
+"""After so many times the pause between two looks, one is missing: what was seen before says nothing any more."""
+
+
+class WatchOperator(base.StepOperator, SkipMixin):
+    """Looks at the servers, and has at most one of the operations triggered that come after it."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Look, unless another operation is at work; skip what the look does not call for."""
+        order = self._order(context, run)
+        waiting = [step for step in run.plan if step.kind in TRIGGERED]
+        for step in waiting:
+            if order is not None and step.kind is order[0]:
+                context["ti"].xcom_push(key=step.id, value=order[1].as_json())
+        report = base.result(context, [])
+        context["ti"].xcom_push(key="return_value", value=report)
+        # Skipped here and now: no process has to be started for a task that would do nothing.
+        self.skip(
+            context["ti"],
+            [
+                each
+                for each in self.downstream_list
+                if order is None or each.task_id not in {step.id for step in waiting if step.kind is order[0]}
+            ],
+        )
+        return report
+
+    def _order(self, context: Context, run: runs.Run) -> tuple[StepKind, Order] | None:
+        store = turning.store(run.definition.deployment)
+        if busy := turning.at_work(context, run):
+            self.log.info(
+                "nothing is measured and nothing decided: %s", turning.told(run.definition.deployment, busy)
+            )
+            # What was seen before an operation says nothing about what is there after it.
+            store.delete(_KEY)
+            return None
+        look = self._look(run, store.get(_KEY))
+        store.set(_KEY, _KEPT.dump_python(_kept(look), mode="json"))
+        tell(look, self.log)
+        for kind in TRIGGERED:
+            if kind in DECIDERS and any(step.kind is kind for step in run.plan):
+                order = DECIDERS[kind](run, look, self.log)
+                if order is not None:
+                    return kind, order
+        return None
+
+    def _look(self, run: runs.Run, kept: object) -> Look:
+        now = datetime.datetime.now(tz=datetime.UTC)
+        earlier = _load(kept)
+        before = _before(earlier, now, run)
+        silent = earlier.silent if earlier is not None and before is not None else {}
+        seen = asyncio.run(_everybody(run))
+        return Look(
+            now,
+            before,
+            tuple(
+                Sight(server, each, _silent_since(each, silent, now))
+                for server, each in zip(run.inventory, seen, strict=True)
+            ),
+        )
+
+
+def tell(look: Look, log: Logger) -> None:
+    """Say who answers, and since when somebody does not."""
+    answering = [each for each in look.sights if each.silent_since is None]
+    log.info("%d of %d servers answer", len(answering), len(look.sights))
+    for each in look.sights:
+        if each.silent_since is not None:
+            log.warning(
+                "%s (%s) %s since %s: %s",
+                each.server.name,
+                each.server.instance_id,
+                "is " + each.seen.answer if each.seen.answer is not seeing.Answer.REFUSES else "refuses",
+                f"{each.silent_since:%Y-%m-%d %H:%M:%S} UTC",
+                each.seen.why,
+            )
+
+
+async def _everybody(run: runs.Run) -> list[seeing.Seen]:
+    """All servers that stay, in the inventory's order."""
+    logins = {
+        tier: connections.access(run.definition.launch_configuration_of(tier).ssh)
+        for tier in dict.fromkeys(each.tier for each in run.inventory)
+        if tier in run.definition.tiers
+    }
+    found: dict[names.ServerName, seeing.Seen] = {}
+    visits = []
+    for server in run.inventory:
+        try:
+            target = runs.target(server, server.name)
+            visits.append(seeing.Visit(target, logins[server.tier]))
+        except KeyError:
+            why = f"tier {server.tier} is not in the definition any more"
+            found[server.name] = seeing.Seen(server.name, server.instance_id, seeing.Answer.NOT_RUNNING, why)
+        except errors.GantryError as error:
+            found[server.name] = seeing.Seen(
+                server.name, server.instance_id, seeing.Answer.NOT_RUNNING, _why(server, error)
+            )
+    found |= {each.server: each for each in await seeing.look(visits)}
+    return [found[server.name] for server in run.inventory]
+
+
+def _why(server: inventory.Server, error: errors.GantryError) -> str:
+    if server.state is not inventory.InstanceState.RUNNING:
+        return f"its instance is {server.state}"
+    if server.host_key is None:
+        return "nobody has shaken hands with it"
+    return str(error).partition("\n")[0]
+
+
+def _silent_since(
+    seen: seeing.Seen, silent: Mapping[str, str], now: datetime.datetime
+) -> datetime.datetime | None:
+    if seen.answer is seeing.Answer.ANSWERS:
+        return None
+    since = silent.get(seen.instance_id)
+    return now if since is None else datetime.datetime.fromisoformat(since)
+
+
+def _kept(look: Look) -> _Kept:
+    return _Kept(
+        looked=look.now.isoformat(),
+        silent={
+            each.server.instance_id: each.silent_since.isoformat()
+            for each in look.sights
+            if each.silent_since is not None
+        },
+    )
+
+
+def _load(kept: object) -> _Kept | None:
+    """What the look before has left; nothing if it cannot be read, as another Gantry may have written it."""
+    try:
+        return None if kept is None else _KEPT.validate_python(kept)
+    except pydantic.ValidationError:
+        return None
+
+
+def _before(earlier: _Kept | None, now: datetime.datetime, run: runs.Run) -> datetime.datetime | None:
+    watch = run.definition.watch
+    if earlier is None or watch is None:
+        return None
+    looked = datetime.datetime.fromisoformat(earlier.looked)
+    return looked if datetime.timedelta(0) <= now - looked <= _LATE * watch.every else None
