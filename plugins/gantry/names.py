@@ -54,10 +54,10 @@ class Operation(enum.StrEnum):
 
     LAUNCH = "launch"
     SCALE = "scale"
-    RECOVER = "recover"
     TERMINATE = "terminate"
     BACKUP = "backup"
     RESTORE = "restore"
+    RECOVER = "recover"
     WATCH = "watch"
 
 

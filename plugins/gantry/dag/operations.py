@@ -92,9 +92,6 @@ RECIPES = {
         schedule=_clock,
         needed=_scales,
     ),
-    Operation.RECOVER: Recipe(
-        purpose="Replace lost servers of the deployment", form=params.recover_params, page=docs.recover_page
-    ),
     Operation.TERMINATE: Recipe(
         purpose="Terminate the deployment", form=params.termination_params, page=docs.termination_page
     ),
@@ -110,6 +107,9 @@ RECIPES = {
         form=params.restore_params,
         page=docs.restore_page,
         needed=_keeps_state,
+    ),
+    Operation.RECOVER: Recipe(
+        purpose="Replace lost servers of the deployment", form=params.recover_params, page=docs.recover_page
     ),
     Operation.WATCH: Recipe(
         purpose="Watch the deployment",

@@ -72,7 +72,7 @@ def recover_params(definition: models.Definition) -> dict[str, Any]:
             section="Servers",
         ),
         "anyway": Param(
-            False,
+            default=False,
             type="boolean",
             title="Replace them even if they are well",
             description="Only those that are named. What is on them is lost.",

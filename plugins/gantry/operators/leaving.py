@@ -71,7 +71,7 @@ def retire(context: Context, run: runs.Run, operator: base.StepOperator) -> list
     run.cloud.terminate(leaving)
     # What a scale in has chosen had data that nobody misses; what is lost is missed until there is a new one.
     shrunk = {each.instance_id for each in leaving if each.lost is None}
-    if shrunk:
+    if shrunk and any(each.datasources for each in run.definition.services_of(run.tier).values()):
         chosen.memory(run).forget(shrunk, also_renewed=True)
     # Those too that an earlier try has asked to go.
     termination.await_end(run, run.tier, frozenset(run.cloud.ending(run.tier, only_leaving=True)))

@@ -22,7 +22,8 @@ Count = Annotated[int, Field(strict=True, ge=1, le=1000)]
 Pool = Annotated[str, Field(min_length=1, max_length=256)]
 StepName = Literal[
     "turn", "find_lost", "scale_up", "handshake", "prepare_configuration_management",
-    "execute_configuration_management", "install_services", "install_datasources", "update", "configure", "configure_replicants", "restart", "grant_access",
+    "execute_configuration_management",
+    "install_services", "install_datasources", "update", "configure", "configure_replicants", "restart", "grant_access",
     "start_proxy", "finish_launch", "remove_new_servers", "choose_servers", "release_nodes", "retire_servers",
     "confirm", "stop_proxy", "stop_service", "terminate_servers",
     "clean_up_configuration_management", "finish_termination", "back_up", "keep_backup", "confirm_restore", "restore",
