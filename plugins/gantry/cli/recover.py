@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -21,6 +22,27 @@ Servers = Annotated[
 ]
 
 
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What a person would fill in in the UI, besides the servers."""
+
+    anyway: Annotated[
+        bool,
+        typer.Option(
+            "--anyway",
+            help="Replace the servers that are named even if they are well.",
+            rich_help_panel=options.FORM,
+        ),
+    ] = False
+    from_dump: options.FromDump = None
+    reason: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT", help="Kept in the run's record.", show_default=False, rich_help_panel=options.FORM
+        ),
+    ] = ""
+
+
 @app.command(
     epilog="""[bold]Examples[/]
 
@@ -35,18 +57,11 @@ Servers = Annotated[
 @groups.expanded
 def recover(
     name: options.Name,
+    form: Form,
     waiting: carrying.Waiting,
     definition: reach.Definition,
     airflow: reach.Airflow,
     servers: Servers = None,
-    *,
-    anyway: Annotated[
-        bool, typer.Option("--anyway", help="Replace the servers that are named even if they are well.")
-    ] = False,
-    from_dump: options.FromDump = None,
-    reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Kept in the run's record.", show_default=False)
-    ] = "",
 ) -> int:
     """Replace lost servers in their slots: balancers let go of them, new ones go through all phases of a launch.
 
@@ -61,7 +76,7 @@ def recover(
     dag = names.dag_id(name, names.Operation.RECOVER)
     deployments.operable(api, name, dag, unpause=waiting.unpause)
     conf = deployments.recover_conf(
-        api.params(dag), servers or (), anyway=anyway, from_dump=from_dump or (), reason=reason
+        api.params(dag), servers or (), anyway=form.anyway, from_dump=form.from_dump or (), reason=form.reason
     )
     return carrying.carry_out(
         api, name, dag, conf, None if known is None else plan.recover_plan(known), waiting

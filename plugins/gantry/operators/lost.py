@@ -74,6 +74,10 @@ class Findings:
         return self.strangers.get(name) or self.refusing.get(name)
 
 
+NOTHING = Findings()
+"""Of servers that nobody has looked at."""
+
+
 def told(moment: datetime.datetime) -> str:
     """A moment, for a person."""
     return f"{moment.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
