@@ -26,7 +26,7 @@ def shop(more: str = "") -> str:
     """A bookshop whose servers count as lost soon, and whose catalog is backed up."""
     text = without_chef((INCLUDE / "bookshop" / "bookshop.yaml").read_text())
     text = text.replace("bookshop\ndescr", f"{SHOP}\ndescr").replace(
-        "servers:", "recovery_delay: 8s, servers:"
+        "debian, servers", "debian, recovery_delay: 8s, servers"
     )
     return f"{text}\nbackups: {{of: {{catalog: db.catalog}}, to: s3://{example.BUCKET}/backups/}}\n{more}"
 
