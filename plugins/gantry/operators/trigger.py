@@ -44,8 +44,7 @@ class PausedOperationError(errors.GantryError):
         self.dag = dag
         super().__init__(
             f"{dag} should run now ({why}), but it is paused\n"
-            f"Unpause {dag}, or pause the DAG that watches the deployment: as long as both are as they are, this is "
-            f"said at each look."
+            f"Unpause {dag}; or pause the DAG that watches the deployment, if nothing shall be done by itself."
         )
 
 
@@ -53,7 +52,7 @@ class TriggerOperator(base.StepOperator):
     """Triggers the operation that its step names."""
 
     def perform(self, context: Context, run: runs.Run) -> NoReturn:
-        """Trigger it, unless a run of it waits or works already."""
+        """Trigger it."""
         dag = names.dag_id(run.definition.deployment, TRIGGERED[run.step.kind])
         found = context["ti"].xcom_pull(task_ids=StepKind.WATCH.value, key=run.step.id)
         if found is None:
@@ -61,8 +60,6 @@ class TriggerOperator(base.StepOperator):
         order = _ORDER.validate_python(found)
         if context["ti"].get_dag(dag).is_paused:
             raise PausedOperationError(dag, order.why)
-        if context["ti"].get_dr_count(dag, states=["queued", "running"]):
-            raise AirflowSkipException(f"a run of {dag} waits or works already")
         self.log.info("%s is triggered with %s: %s", dag, order.conf, order.why)
         # What Airflow's own TriggerDagRunOperator raises. That one would load Airflow's database models at each
         # start of a task.

@@ -14,47 +14,21 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 
 from gantry import errors, inventory, names
 from gantry.agent import seeing
-from gantry.operators import base, connections, turning
+from gantry.operators import base, connections, rules, turning
 from gantry.operators import run as runs
+from gantry.operators.sight import Look, Sight
 from gantry.operators.trigger import Order
 from gantry.plan import TRIGGERED, StepKind
+from gantry.plan.steps import DEPLOYMENT, step_id
 
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
 
-@dataclasses.dataclass(frozen=True)
-class Sight:
-    """A server as a look has found it.
-
-    Attributes:
-        silent_since: when the first look was that it has not answered since, at each look; None where it answers.
-    """
-
-    server: inventory.Server
-    seen: seeing.Seen
-    silent_since: datetime.datetime | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Look:
-    """All that a look has found.
-
-    Attributes:
-        now: when it was.
-        before: when the look before it was, or None where something came in between, or too much time.
-        sights: each server that stays, in the inventory's order.
-    """
-
-    now: datetime.datetime
-    before: datetime.datetime | None
-    sights: tuple[Sight, ...]
-
-
 Decider = Callable[[runs.Run, Look, "Logger"], Order | None]
 """Says whether a look calls for an operation, and logs why, or why not."""
 
-DECIDERS: dict[StepKind, Decider] = {}
+DECIDERS: dict[StepKind, Decider] = {StepKind.TRIGGER_SCALE: rules.decide}
 """Who decides about each operation that can be triggered. At most one follows from a look, the first of `TRIGGERED`:
 what others would make of the servers is another thing once it is done."""
 
@@ -81,21 +55,15 @@ class WatchOperator(base.StepOperator, SkipMixin):
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Look, unless another operation is at work; skip what the look does not call for."""
         order = self._order(context, run)
-        waiting = [step for step in run.plan if step.kind in TRIGGERED]
-        for step in waiting:
-            if order is not None and step.kind is order[0]:
-                context["ti"].xcom_push(key=step.id, value=order[1].as_json())
+        follows = None
+        if order is not None:
+            follows = step_id(DEPLOYMENT, order[0])
+            context["ti"].xcom_push(key=follows, value=order[1].as_json())
         report = base.result(context, [])
+        # Before the skipping, which ends this.
         context["ti"].xcom_push(key="return_value", value=report)
         # Skipped here and now: no process has to be started for a task that would do nothing.
-        self.skip(
-            context["ti"],
-            [
-                each
-                for each in self.downstream_list
-                if order is None or each.task_id not in {step.id for step in waiting if step.kind is order[0]}
-            ],
-        )
+        self.skip(context["ti"], [each for each in self.downstream_list if each.task_id != follows])
         return report
 
     def _order(self, context: Context, run: runs.Run) -> tuple[StepKind, Order] | None:
@@ -111,10 +79,15 @@ class WatchOperator(base.StepOperator, SkipMixin):
         store.set(_KEY, _KEPT.dump_python(_kept(look), mode="json"))
         tell(look, self.log)
         for kind in TRIGGERED:
-            if kind in DECIDERS and any(step.kind is kind for step in run.plan):
-                order = DECIDERS[kind](run, look, self.log)
-                if order is not None:
-                    return kind, order
+            if not any(step.kind is kind for step in run.plan):
+                continue
+            dag = names.dag_id(run.definition.deployment, TRIGGERED[kind])
+            if context["ti"].get_dr_count(dag, states=["queued", "running"]):
+                self.log.info("nothing is decided: a run of %s waits, or has just begun", dag)
+                return None
+            order = DECIDERS[kind](run, look, self.log)
+            if order is not None:
+                return kind, order
         return None
 
     def _look(self, run: runs.Run, kept: object) -> Look:
@@ -161,7 +134,9 @@ async def _everybody(run: runs.Run) -> list[seeing.Seen]:
     for server in run.inventory:
         try:
             target = runs.target(server, server.name)
-            visits.append(seeing.Visit(target, logins[server.tier]))
+            visits.append(
+                seeing.Visit(target, logins[server.tier], rules.question(run.definition, server.tier))
+            )
         except KeyError:
             why = f"tier {server.tier} is not in the definition any more"
             found[server.name] = seeing.Seen(server.name, server.instance_id, seeing.Answer.NOT_RUNNING, why)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from gantry.definition import models
 from gantry.plan.launch import tier_servers
 from gantry.plan.phases import Phase
-from gantry.plan.scaling import scalable
 from gantry.plan.steps import DEPLOYMENT, Plan, Step, StepKind, step_id
 
 
@@ -29,4 +28,5 @@ def watch_plan(definition: models.Definition) -> Plan:
 
 def _wanted(definition: models.Definition) -> tuple[StepKind, ...]:
     """The triggers that a definition has need of."""
-    return (StepKind.TRIGGER_SCALE,) if scalable(definition) else ()
+    has_rules = any(tier.rule is not None for tier in definition.tiers.values())
+    return (StepKind.TRIGGER_SCALE,) if has_rules else ()

@@ -36,7 +36,7 @@ from gantry.definition.models.services import (
 )
 from gantry.definition.models.updates import Update
 from gantry.definition.models.variables import Variable
-from gantry.definition.models.watching import Watch
+from gantry.definition.models.watching import Rule, Watch
 
 __all__ = [
     "LARGEST_FAN_OUT",
@@ -63,6 +63,7 @@ __all__ = [
     "Network",
     "Notifier",
     "Replication",
+    "Rule",
     "ScalingTime",
     "Script",
     "ServerCount",

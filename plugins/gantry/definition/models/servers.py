@@ -29,6 +29,7 @@ from gantry.definition.fields import (
     Size,
 )
 from gantry.definition.models import machines
+from gantry.definition.models.watching import Rule
 
 MOST_SERVERS = 1000
 
@@ -262,6 +263,14 @@ class Tier(Model):
     )
     servers: ServerCount = Field(
         description="A number, or the fewest and the most.", examples=[1, {"min": 2, "max": 6}]
+    )
+    rule: Rule | None = Field(
+        default=None,
+        description=(
+            "When the tier becomes larger or smaller by itself, within its range of `servers`. Left out: only by hand "
+            "and by the clock."
+        ),
+        examples=[{"scale_out_above": 80, "scale_in_below": 20}],
     )
     run_list: tuple[RunListItem, ...] = Field(
         default=(),
