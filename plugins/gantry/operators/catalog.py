@@ -51,5 +51,6 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.CONFIRM_RESTORE: backups.ConfirmRestoreOperator,
     StepKind.RESTORE: backups.RestoreOperator,
     StepKind.WATCH: watch.WatchOperator,
+    StepKind.TRIGGER_RECOVER: trigger.TriggerOperator,
     StepKind.TRIGGER_SCALE: trigger.TriggerOperator,
 }

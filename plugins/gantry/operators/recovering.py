@@ -60,7 +60,7 @@ class FindLostOperator(base.StepOperator):
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Refuse before anything is noted; a repeated call finds what it has noted."""
         findings = lost.examine(run.definition, run.inventory, run.cloud, run.health)
-        _remember(run, findings)
+        remember(run, findings)
         for line in said(findings):
             self.log.warning("%s", line)
         before = finish.slots_before(turning.store(run.definition.deployment))
@@ -93,7 +93,7 @@ class FindLostOperator(base.StepOperator):
         raise AirflowSkipException(f"no server of {run.definition.deployment} is lost: nothing to replace")
 
 
-def _remember(run: runs.Run, findings: lost.Findings) -> None:
+def remember(run: runs.Run, findings: lost.Findings) -> None:
     """Note since when servers are not well, and forget it of those that are."""
     new = [each.server for each in findings.troubles if each.server.ailing_since is None]
     if new:

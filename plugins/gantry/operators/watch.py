@@ -14,7 +14,7 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 
 from gantry import errors, inventory, names
 from gantry.agent import seeing
-from gantry.operators import base, connections, rules, turning
+from gantry.operators import base, connections, guarding, rules, turning
 from gantry.operators import run as runs
 from gantry.operators.sight import Look, Sight
 from gantry.operators.trigger import Order
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 Decider = Callable[[runs.Run, Look, "Logger"], Order | None]
 """Says whether a look calls for an operation, and logs why, or why not."""
 
-DECIDERS: dict[StepKind, Decider] = {StepKind.TRIGGER_SCALE: rules.decide}
+DECIDERS: dict[StepKind, Decider] = {
+    StepKind.TRIGGER_RECOVER: guarding.decide,
+    StepKind.TRIGGER_SCALE: rules.decide,
+}
 """Who decides about each operation that can be triggered. At most one follows from a look, the first of `TRIGGERED`:
 what others would make of the servers is another thing once it is done."""
 

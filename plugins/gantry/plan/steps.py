@@ -46,6 +46,7 @@ class StepKind(enum.StrEnum):
     CONFIRM_RESTORE = "confirm_restore"
     RESTORE = "restore"
     WATCH = "watch"
+    TRIGGER_RECOVER = "trigger_recover"
     TRIGGER_SCALE = "trigger_scale"
 
 
@@ -71,7 +72,10 @@ AFTER_EVERY_SERVER = frozenset({StepKind.CONFIGURE_REPLICANTS})
 BEFORE_ANY_SERVER = frozenset({StepKind.GRANT_ACCESS})
 """Kinds that have to be done on every server of the tier before what comes after them begins on any."""
 
-TRIGGERED = {StepKind.TRIGGER_SCALE: names.Operation.SCALE}
+TRIGGERED = {
+    StepKind.TRIGGER_RECOVER: names.Operation.RECOVER,
+    StepKind.TRIGGER_SCALE: names.Operation.SCALE,
+}
 """Kinds that have another operation run where a look at the servers says so, those that go first in front."""
 
 

@@ -28,5 +28,9 @@ def watch_plan(definition: models.Definition) -> Plan:
 
 def _wanted(definition: models.Definition) -> tuple[StepKind, ...]:
     """The triggers that a definition has need of."""
+    replaces = definition.watch is not None and definition.watch.replace
     has_rules = any(tier.rule is not None for tier in definition.tiers.values())
-    return (StepKind.TRIGGER_SCALE,) if has_rules else ()
+    return (
+        *((StepKind.TRIGGER_RECOVER,) if replaces else ()),
+        *((StepKind.TRIGGER_SCALE,) if has_rules else ()),
+    )

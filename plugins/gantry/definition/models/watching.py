@@ -9,7 +9,7 @@ from typing import Annotated
 import pydantic
 from pydantic import Field
 
-from gantry.definition.fields import Duration, Model, ServiceName
+from gantry.definition.fields import Duration, Flag, Model, ServiceName
 
 SHORTEST_PAUSE = datetime.timedelta(seconds=10)
 MOST_PERCENT = 100
@@ -25,6 +25,12 @@ class Watch(Model):
         default=datetime.timedelta(minutes=1),
         description="The time from one look at the servers to the next, 10 seconds at least.",
         examples=["1m"],
+    )
+
+    replace: Flag = Field(
+        default=False,
+        description="`true`: `NAME.recover` is triggered as soon as servers are lost.",
+        examples=[True],
     )
 
     @pydantic.field_validator("every")
