@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from collections.abc import Collection, Iterator, Mapping
 
 from airflow.sdk import Context
@@ -97,7 +96,7 @@ def remember(run: runs.Run, findings: lost.Findings) -> None:
     """Note since when servers are not well, and forget it of those that are."""
     new = [each.server for each in findings.troubles if each.server.ailing_since is None]
     if new:
-        run.health.note_ailing(new, datetime.datetime.now(tz=datetime.UTC))
+        run.health.note_ailing(new, min(each.since for each in findings.troubles if each.server in new))
     again = [each for each in findings.well if each.ailing_since is not None]
     if again:
         run.health.note_well(again)

@@ -45,43 +45,45 @@ def test_only_what_is_impaired_is_told() -> None:
     assert checks.impaired(found) == {"i-application-2": "the cloud's system status checks fail"}
 
 
-@moto.mock_aws
 def test_since_when_a_server_is_not_well_and_why_it_is_lost_stays_with_its_instance() -> None:
-    ec2 = boto3.client("ec2", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="secret")
-    image = ec2.describe_images()["Images"][0]["ImageId"]
-    started = ec2.run_instances(
-        ImageId=image,
-        MinCount=1,
-        MaxCount=1,
-        TagSpecifications=[
-            {
-                "ResourceType": "instance",
-                "Tags": [
-                    {"Key": tags.DEPLOYMENT, "Value": "bookshop"},
-                    {"Key": tags.TIER, "Value": "application"},
-                    {"Key": tags.SLOTS, "Value": "2"},
-                ],
-            }
-        ],
-    )["Instances"][0]["InstanceId"]
-    connection = names.ConnectionId("aws_default")
-    checks = health.Health(ec2, connection)
-    cloud = servers.Servers(ec2, KNOWN, cast("Any", None))
+    with moto.mock_aws():
+        ec2 = boto3.client(
+            "ec2", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="secret"
+        )
+        image = ec2.describe_images()["Images"][0]["ImageId"]
+        started = ec2.run_instances(
+            ImageId=image,
+            MinCount=1,
+            MaxCount=1,
+            TagSpecifications=[
+                {
+                    "ResourceType": "instance",
+                    "Tags": [
+                        {"Key": tags.DEPLOYMENT, "Value": "bookshop"},
+                        {"Key": tags.TIER, "Value": "application"},
+                        {"Key": tags.SLOTS, "Value": "2"},
+                    ],
+                }
+            ],
+        )["Instances"][0]["InstanceId"]
+        connection = names.ConnectionId("aws_default")
+        checks = health.Health(ec2, connection)
+        cloud = servers.Servers(ec2, KNOWN, cast("Any", None))
 
-    def seen() -> inventory.Server:
-        return cloud.find().everything[0]
+        def seen() -> inventory.Server:
+            return cloud.find().everything[0]
 
-    assert (seen().ailing_since, seen().lost) == (None, None)
-    checks.note_ailing([seen()], SINCE)
-    assert seen().ailing_since == SINCE
-    checks.note_well([seen()])
-    assert seen().ailing_since is None
-    cloud.give_up(seen(), "it does not answer (" + "x" * 300 + ")")
-    found = cloud.find()
-    assert (found.servers, found.leaving[0].instance_id) == ((), started)
-    assert str(found.leaving[0].lost).startswith("it does not answer (xxx")
-    cloud.let_leave([dataclasses.replace(seen())])
-    assert seen().lost is None
+        assert (seen().ailing_since, seen().lost) == (None, None)
+        checks.note_ailing([seen()], SINCE)
+        assert seen().ailing_since == SINCE
+        checks.note_well([seen()])
+        assert seen().ailing_since is None
+        cloud.give_up(seen(), "it does not answer (" + "x" * 300 + ")")
+        found = cloud.find()
+        assert (found.servers, found.leaving[0].instance_id) == ((), started)
+        assert str(found.leaving[0].lost).startswith("it does not answer (xxx")
+        cloud.let_leave([dataclasses.replace(seen())])
+        assert seen().lost is None
 
 
 def test_a_moment_that_somebody_has_changed_by_hand_is_none() -> None:

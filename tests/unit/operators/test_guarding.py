@@ -108,14 +108,6 @@ def watching(monkeypatch: pytest.MonkeyPatch) -> Watching:
     store = Store({history.LAST: {"slots": SLOTS}})
     monkeypatch.setattr(turning, "store", lambda _: store)
 
-    class Clock(datetime.datetime):
-        """The moment at which something is first seen is noted by the clock."""
-
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> Any:  # noqa: ARG003 - as the clock has it
-            return BEGIN
-
-    monkeypatch.setattr("gantry.operators.recovering.datetime.datetime", Clock, raising=False)
     world = World()
     up = {
         short: dataclasses.replace(
