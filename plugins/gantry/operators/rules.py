@@ -50,6 +50,9 @@ class _Kept:
 
 
 _KEPT = pydantic.TypeAdapter(_Kept)
+_CPU = "cpu"
+"""What people read for the measure of a rule without a check."""
+
 _KEY = "watch:{}"
 """A tier's among the states of the deployment's asset."""
 
@@ -120,8 +123,8 @@ class Judged:
         breach = self.kept.breach
         if breach is not None:
             log.info(
-                "tier %s: %s since %s, for %s of %s",
-                self.tier, self._threshold(breach), _clock(breach.since), _long(self.now - breach.since),
+                "tier %s: %s %s since %s, for %s of %s",
+                self.tier, self.rule.check or _CPU, self._threshold(breach), _clock(breach.since), _long(self.now - breach.since),
                 _long(self.rule.breach_period),
             )  # fmt: skip
         if self.decision.verdict is rules.Verdict.SCALE:
@@ -136,7 +139,7 @@ class Judged:
     def _what(self) -> str:
         unit = " %" if self.rule.check is None else ""
         value = "unknown" if self.found.value is None else f"{_number(self.found.value)}{unit}"
-        return f"{self.rule.check or 'cpu'} {value}"
+        return f"{self.rule.check or _CPU} {value}"
 
     def _threshold(self, breach: rules.Breach | None) -> str:
         unit = " %" if self.rule.check is None else ""

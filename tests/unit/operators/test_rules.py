@@ -167,7 +167,7 @@ def test_the_log_says_measure_thresholds_breach_cooldown_and_what_follows(
     tier.looks(50, 50, 93)
     text = told(tier.look(93), caplog)
     assert "tier application: cpu 93 %, the mean of 2 of 2 servers; out above 80, in below 20" in text
-    assert "tier application: > 80 % since 10:03:00 UTC, for 60 s of 2 min" in text
+    assert "tier application: cpu > 80 % since 10:03:00 UTC, for 60 s of 2 min" in text
     assert "tier application keeps its 2 servers: the breach has not lasted for the breach period" in text
     text = told(tier.look(93), caplog)
     assert "keeps its 2 servers: the cooldown is not over before 10:06:00 UTC" in text
