@@ -124,8 +124,8 @@ class Judged:
         if breach is not None:
             log.info(
                 "tier %s: %s %s since %s, for %s of %s",
-                self.tier, self.rule.check or _CPU, self._threshold(breach), _clock(breach.since), _long(self.now - breach.since),
-                _long(self.rule.breach_period),
+                self.tier, self.rule.check or _CPU, self._threshold(breach), _clock(breach.since),
+                _long(self.now - breach.since), _long(self.rule.breach_period),
             )  # fmt: skip
         if self.decision.verdict is rules.Verdict.SCALE:
             log.info("tier %s: %d servers are wanted, and not %d", self.tier, self.decision.wanted, self.base)
