@@ -104,6 +104,13 @@ def test_what_came_in_between_makes_the_next_look_a_first_one() -> None:
     assert tier.look(90).decision.verdict is Verdict.YOUNG
 
 
+def test_a_look_that_did_not_judge_ends_a_breach_too() -> None:
+    tier = Tier()
+    tier.looks(90, 90, 90)
+    tier.minute += 1
+    assert tier.looks(90, 90) == [Verdict.UNKNOWN, Verdict.YOUNG]
+
+
 def test_a_restarted_server_says_nothing_of_the_time_before() -> None:
     tier = Tier()
     tier.looks(90, 90)
