@@ -113,7 +113,11 @@ STEADILY = hypothesis.settings(deadline=None, derandomize=True, max_examples=100
 
 values = st.one_of(st.none(), st.floats(0, 100), st.sampled_from([5.0, 19.0, 20.0, 50.0, 80.0, 81.0, 95.0]))
 tiers = st.integers(1, 4).flatmap(lambda servers: st.tuples(st.integers(1, servers), st.just(servers)))
-histories = st.lists(st.builds(lambda value, sizes: sample(value, *sizes), values, tiers), max_size=30)
+samples_of_one = st.builds(lambda value, sizes: sample(value, *sizes), values, tiers)
+# Loads stay for a while, or no breach would ever last.
+histories = st.lists(st.tuples(samples_of_one, st.integers(1, 9)), max_size=8).map(
+    lambda parts: [each for each, times in parts for _ in range(times)]
+)
 
 
 @STEADILY
