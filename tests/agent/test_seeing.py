@@ -63,7 +63,7 @@ def test_a_service_says_its_number_and_what_is_wrong_with_it_otherwise(machine: 
     assert look(machine, question).unmeasured.endswith("has no bin/enstratus-measure")
     for body, number, why in (
         ("echo 12.5", 12.5, ""),
-        ("echo ' 7 '", 7.0, ""),
+        ('echo " 7 "', 7.0, ""),
         ("echo high", None, "enstratus-measure has printed no number, but 'high'"),
         ("exit 3", None, "enstratus-measure ended with exit code 3"),
     ):

@@ -22,20 +22,22 @@ FOLDER = f"backups/{SHOP}/catalog/"
 FIND_LOST = "find_lost"
 
 
-def shop(more: str = "") -> str:
+def shop() -> str:
     """A bookshop whose servers count as lost soon, and whose catalog is backed up."""
     text = without_chef((INCLUDE / "bookshop" / "bookshop.yaml").read_text())
     text = text.replace("bookshop\ndescr", f"{SHOP}\ndescr").replace(
         "debian, servers", "debian, recovery_delay: 8s, servers"
     )
-    return f"{text}\nbackups: {{of: {{catalog: db.catalog}}, to: s3://{example.BUCKET}/backups/}}\n{more}"
+    backups = f"backups: {{of: {{catalog: db.catalog}}, to: s3://{example.BUCKET}/backups/}}"
+    return f"{text}\n{backups}\nwatch: {{every: 10s, replace: true}}\n"
 
 
 @pytest.fixture(scope="module")
 def launched(stage: Stage) -> Iterator[Launch]:
     stage.define(SHOP, shop())
-    for operation in ("recover", "backup"):
+    for operation in ("recover", "backup", "watch"):
         stage.api.await_dag(f"{SHOP}.{operation}")
+    paused(stage, "watch", value=True)
     launch = stage.launch(SHOP)
     launch.succeeds()
     yield launch
@@ -75,6 +77,17 @@ def ids(stage: Stage) -> dict[str, str]:
     return {name: each.instance_id for name, each in stage.machines(SHOP).items()}
 
 
+def changed(stage: Stage, before: dict[str, Machine]) -> set[str]:
+    """Whose places others have taken; nobody is missing, and nobody has come."""
+    after = stage.machines(SHOP)
+    assert sorted(after) == sorted(before)
+    return {name for name, each in before.items() if each.instance_id != after[name].instance_id}
+
+
+def paused(stage: Stage, operation: str, *, value: bool) -> None:
+    stage.api.call("PATCH", f"/dags/{SHOP}.{operation}", json={"is_paused": value})
+
+
 def state(stage: Stage, instance: str) -> str:
     answer = stage.cloud.client("ec2").describe_instances(InstanceIds=[instance])
     return str(answer["Reservations"][0]["Instances"][0]["State"]["Name"])
@@ -89,69 +102,56 @@ def everybody_knows(stage: Stage) -> None:
     assert all(each in config for each in addresses)
 
 
-def test_a_server_that_does_not_answer_is_replaced_in_its_slot_when_its_delay_is_over(
+def test_a_server_that_does_not_answer_is_replaced_in_its_slot_because_the_watch_says_so(
     stage: Stage, launched: Launch
 ) -> None:
     before = stage.machines(SHOP)
+    silenced = before["application-2"].instance_id
     with Visitors(stage.address(SHOP, "proxy-1")) as visitors:
         cut_off(before["application-2"])
-        recovery = run(stage, "recover", reason="application-2 is gone")
+        paused(stage, "watch", value=False)
+        (asked,) = eventually(lambda: list(stage.api.runs(f"{SHOP}.recover")), "a recovery", 180)
+        recovery = Launch(stage.api, f"{SHOP}.recover", asked.id)
+        # What comes next is not the watch's matter.
+        paused(stage, "watch", value=True)
         recovery.succeeds()
-    first = stage.api.log(recovery.dag, recovery.run, FIND_LOST, -1, 1)
-    assert "it counts as lost from" in first
+    assert asked.conf["reason"].startswith(f"{SHOP}-application-2: it does not answer")
     log = recovery.task_log(FIND_LOST)
-    assert (
-        f"{SHOP}-application-2 ({before['application-2'].instance_id}) is replaced: it does not answer" in log
-    )
-    assert f"skipped: {SHOP}-application-2: no SSH connection" in recovery.task_log(
-        "tier-application.retire_servers"
-    )
-    after = ids(stage)
-    assert sorted(after) == sorted(before)
-    changed = {name for name, each in before.items() if each.instance_id != after[name]}
-    assert changed == {"application-2"}
-    assert state(stage, before["application-2"].instance_id) == "terminated"
+    assert f"{SHOP}-application-2 ({silenced}) is replaced: it does not answer" in log
+    retired = recovery.task_log("tier-application.retire_servers")
+    assert f"skipped: {SHOP}-application-2: no SSH connection" in retired
+    assert changed(stage, before) == {"application-2"}
+    assert state(stage, silenced) == "terminated"
     everybody_knows(stage)
     assert visitors.lost == []
     assert sum(visitors.served.values()) > 0
 
 
-def test_a_redeploy_replaces_what_is_lost_by_then(stage: Stage, launched: Launch) -> None:
-    before = stage.machines(SHOP)
-    cut_off(before["application-1"])
-    earlier = datetime.datetime.now(tz=datetime.UTC) - datetime.timedelta(minutes=1)
-    stage.cloud.client("ec2").create_tags(
-        Resources=[before["application-1"].instance_id],
-        Tags=[{"Key": "gantry:ailing-since", "Value": earlier.isoformat(timespec="seconds")}],
-    )
-    launch = stage.launch(SHOP)
-    launch.succeeds()
-    after = ids(stage)
-    changed = {name for name, each in before.items() if each.instance_id != after[name]}
-    assert changed == {"application-1"}
-    assert state(stage, before["application-1"].instance_id) == "terminated"
-    everybody_knows(stage)
-    assert sold(stage) == books(stage)
-
-
-def test_a_lost_database_is_restored_from_its_newest_backup_by_a_redeploy(
+def test_a_redeploy_replaces_what_is_lost_and_restores_the_newest_backup_of_a_database(
     stage: Stage, launched: Launch
 ) -> None:
-    books_in_dump = books(stage)
+    in_dump = books(stage)
     sql(stage, "DELETE FROM catalog.book WHERE id = 1")
     run(stage, "backup").succeeds()
     sql(stage, "DELETE FROM catalog.book WHERE id = 2")
-    before = ids(stage)
-    stage.cloud.client("ec2").terminate_instances(InstanceIds=[before["database-1"]])
+    before = stage.machines(SHOP)
+    silenced = before["application-1"].instance_id
+    cut_off(before["application-1"])
+    earlier = datetime.datetime.now(tz=datetime.UTC) - datetime.timedelta(minutes=1)
+    stage.cloud.client("ec2").create_tags(
+        Resources=[silenced],
+        Tags=[{"Key": "gantry:ailing-since", "Value": earlier.isoformat(timespec="seconds")}],
+    )
+    stage.cloud.client("ec2").terminate_instances(InstanceIds=[before["database-1"].instance_id])
     eventually(lambda: "database-1" not in stage.machines(SHOP), "the database server to be gone")
     launch = stage.launch(SHOP)
     launch.succeeds()
-    assert f"db.catalog was lost with its server and begins from s3://{example.BUCKET}/{FOLDER}" in (
-        launch.task_log(FIND_LOST)
-    )
-    assert books(stage) == sold(stage) == books_in_dump - 1
-    # Now it is data like any other: nothing is loaded again.
-    assert ids(stage)["database-1"] != before["database-1"]
+    log = launch.task_log(FIND_LOST)
+    assert f"db.catalog was lost with its server and begins from s3://{example.BUCKET}/{FOLDER}" in log
+    assert changed(stage, before) == {"application-1", "database-1"}
+    assert state(stage, silenced) == "terminated"
+    everybody_knows(stage)
+    assert books(stage) == sold(stage) == in_dump - 1
 
 
 def test_without_a_backup_nothing_is_begun_unless_somebody_says_so(stage: Stage, launched: Launch) -> None:

@@ -39,19 +39,20 @@ class Watching:
 
         def look() -> Launch | None:
             for found in self.stage.api.runs(WATCH):
-                if found.started is None or datetime.datetime.fromisoformat(found.started) < since:
+                if found.started is not None and datetime.datetime.fromisoformat(found.started) < since:
                     return None
                 if found.is_over:
                     run = Launch(self.stage.api, WATCH, found.id)
-                    text = self._logs.setdefault(found.id, run.task_log("watch"))
-                    if all(word in text for word in words):
+                    if found.id not in self._logs:
+                        self._logs[found.id] = run.task_log("watch")
+                    if all(word in self._logs[found.id] for word in words):
                         return run
             return None
 
         try:
             return eventually(look, f"a look that says {words}", seconds)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{list(self._logs.values())[-1:]}") from error
+            raise AssertionError(f"{error}\n" + "\n".join(list(self._logs.values())[-3:])) from error
 
     def scalings(self) -> list[str]:
         """The runs that have been triggered, the newest first."""

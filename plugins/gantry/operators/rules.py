@@ -29,12 +29,14 @@ class _Kept:
     """What is kept of a tier from one look to the next; times in ISO 8601.
 
     Attributes:
+        looked: when the look was. Not every one judges a tier: the next one must know whether it was the one before.
         servers: a digest of who they are and how many are wanted. Another one means that somebody has scaled the tier.
         changed: when that was seen first, or when a rule has asked for it.
         beyond, since: the breach, if there is one.
         cpu: the counters of each instance.
     """
 
+    looked: str
     servers: str
     changed: str
     beyond: rules.Direction | None = None
@@ -50,6 +52,9 @@ class _Kept:
 
 
 _KEPT = pydantic.TypeAdapter(_Kept)
+_CPU = "cpu"
+"""What people read for the measure of a rule without a check."""
+
 _KEY = "watch:{}"
 """A tier's among the states of the deployment's asset."""
 
@@ -120,9 +125,9 @@ class Judged:
         breach = self.kept.breach
         if breach is not None:
             log.info(
-                "tier %s: %s since %s, for %s of %s",
-                self.tier, self._threshold(breach), _clock(breach.since), _long(self.now - breach.since),
-                _long(self.rule.breach_period),
+                "tier %s: %s %s since %s, for %s of %s",
+                self.tier, self.rule.check or _CPU, self._threshold(breach), _clock(breach.since),
+                _long(self.now - breach.since), _long(self.rule.breach_period),
             )  # fmt: skip
         if self.decision.verdict is rules.Verdict.SCALE:
             log.info("tier %s: %d servers are wanted, and not %d", self.tier, self.decision.wanted, self.base)
@@ -136,7 +141,7 @@ class Judged:
     def _what(self) -> str:
         unit = " %" if self.rule.check is None else ""
         value = "unknown" if self.found.value is None else f"{_number(self.found.value)}{unit}"
-        return f"{self.rule.check or 'cpu'} {value}"
+        return f"{self.rule.check or _CPU} {value}"
 
     def _threshold(self, breach: rules.Breach | None) -> str:
         unit = " %" if self.rule.check is None else ""
@@ -160,14 +165,13 @@ def judge(
     kept: _Kept | None,
 ) -> Judged:
     """What a look says about one tier. `kept` is what the look before has left, if anything."""
-    found = rules.sample(
-        numbers(rule, sights, kept.cpu if kept is not None and look.before is not None else {})
-    )
+    last = kept if kept is not None and look.before == datetime.datetime.fromisoformat(kept.looked) else None
+    found = rules.sample(numbers(rule, sights, {} if last is None else last.cpu))
     digest = _digest(sights)
     # Nobody knows how long they have been as they are, so it counts as if they had just become so.
     is_other = kept is None or kept.servers != digest
     changed = look.now if kept is None or is_other else datetime.datetime.fromisoformat(kept.changed)
-    before = None if kept is None or is_other or look.before is None else kept.breach
+    before = None if last is None or is_other else last.breach
     breach = rules.breach(before, rule, found, look.now)
     remembered = cloud_servers.scaled_to([each.server for each in sights]) or 0
     base = max(len(sights), min(remembered, tier.servers.max), tier.servers.min)
@@ -183,6 +187,7 @@ def judge(
         base=base,
         decision=decision,
         kept=_Kept(
+            looked=look.now.isoformat(),
             servers=digest,
             changed=since.isoformat(),
             beyond=None if breach is None else breach.direction,

@@ -43,13 +43,18 @@ class _Kept:
     looked: str
     silent: dict[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def when(self) -> datetime.datetime:
+        """When the look was."""
+        return datetime.datetime.fromisoformat(self.looked)
+
 
 _KEPT = pydantic.TypeAdapter(_Kept)
 _KEY = "watch"
 """Among the states of the deployment's asset."""
 
-_LATE = 2.5
-"""After so many times the pause between two looks, one is missing: what was seen before says nothing any more."""
+_SLACK = datetime.timedelta(seconds=30)
+"""A look that waits for a silent server takes about so long, and the next one is late by it."""
 
 
 class WatchOperator(base.StepOperator, SkipMixin):
@@ -95,18 +100,25 @@ class WatchOperator(base.StepOperator, SkipMixin):
 
     def _look(self, run: runs.Run, kept: object) -> Look:
         now = datetime.datetime.now(tz=datetime.UTC)
-        earlier = _load(kept)
-        before = _before(earlier, now, run)
-        silent = earlier.silent if earlier is not None and before is not None else {}
+        earlier = load(kept)
+        last = before(earlier, now, run)
+        silent = earlier.silent if earlier is not None and last is not None else {}
         seen = asyncio.run(_everybody(run))
         return Look(
             now,
-            before,
+            last,
             tuple(
                 Sight(server, each, _silent_since(each, silent, now))
                 for server, each in zip(run.inventory, seen, strict=True)
             ),
         )
+
+
+_TOLD = {
+    seeing.Answer.SILENT: "%s (%s) is silent since %s: %s",
+    seeing.Answer.REFUSES: "%s (%s) refuses us since %s: %s",
+    seeing.Answer.NOT_RUNNING: "%s (%s) cannot be reached since %s: %s",
+}
 
 
 def tell(look: Look, log: Logger) -> None:
@@ -116,13 +128,10 @@ def tell(look: Look, log: Logger) -> None:
     for each in look.sights:
         if each.silent_since is not None:
             log.warning(
-                "%s (%s) %s since %s: %s",
-                each.server.name,
-                each.server.instance_id,
-                "is " + each.seen.answer if each.seen.answer is not seeing.Answer.REFUSES else "refuses",
-                f"{each.silent_since:%Y-%m-%d %H:%M:%S} UTC",
+                _TOLD[each.seen.answer],
+                each.server.name, each.server.instance_id, f"{each.silent_since:%Y-%m-%d %H:%M:%S} UTC",
                 each.seen.why,
-            )
+            )  # fmt: skip
 
 
 async def _everybody(run: runs.Run) -> list[seeing.Seen]:
@@ -179,7 +188,7 @@ def _kept(look: Look) -> _Kept:
     )
 
 
-def _load(kept: object) -> _Kept | None:
+def load(kept: object) -> _Kept | None:
     """What the look before has left; nothing if it cannot be read, as another Gantry may have written it."""
     try:
         return None if kept is None else _KEPT.validate_python(kept)
@@ -187,9 +196,10 @@ def _load(kept: object) -> _Kept | None:
         return None
 
 
-def _before(earlier: _Kept | None, now: datetime.datetime, run: runs.Run) -> datetime.datetime | None:
+def before(earlier: _Kept | None, now: datetime.datetime, run: runs.Run) -> datetime.datetime | None:
+    """When the look before was, if no other one should have come in between."""
     watch = run.definition.watch
     if earlier is None or watch is None:
         return None
-    looked = datetime.datetime.fromisoformat(earlier.looked)
-    return looked if datetime.timedelta(0) <= now - looked <= _LATE * watch.every else None
+    is_next = datetime.timedelta(0) <= now - earlier.when <= 2 * watch.every + _SLACK
+    return earlier.when if is_next else None
