@@ -83,10 +83,7 @@ def install_datasources(
     marks: Marks,
     backups: Mapping[names.DatasourceName, Download] = types.MappingProxyType({}),
 ) -> Work:
-    """Load the datasources that are not loaded yet, or that changed. Replicants get theirs from the master.
-
-    Where nothing was loaded yet, a backup takes the dump's place. It counts as the dump: the next launch leaves it be.
-    """
+    """Load the datasources that are not loaded yet, or that changed. Replicants get theirs from the master."""
     if known.is_replicant(name, server):
         return Work()
     service = known.definition.services[name]
@@ -96,6 +93,7 @@ def install_datasources(
         key = f"{service.id}/datasource.{datasource}"
         if marks.get(key) == dump.version:
             continue
+        # A backup counts as the dump from then on: the next launch leaves it be.
         source = dump if key in marks else backups.get(datasource, dump)
         job_name = f"datasource-{service.id}-{datasource}-{short(source.version)}"
         config = f"{session.TEMPORARY}/{job_name}.cfg"
