@@ -29,7 +29,7 @@ class Outlook:
 
 
 def outlook(run: runs.Run, findings: lost.Findings, memory: data.Memory, before: replacing.Slots) -> Outlook:
-    """What follows for a run. Changes nothing.
+    """What follows for a run. Changes nothing but the memory of data that is about to be given up.
 
     Raises:
         UnknownServerError, WellError, NobodyAnswersError: as `replacing.choose`.
@@ -41,6 +41,11 @@ def outlook(run: runs.Run, findings: lost.Findings, memory: data.Memory, before:
         choice, slots={tier: slots for tier, slots in choice.slots.items() if tier not in run.scaled_to}
     )
     staying = choice.staying(run.inventory)
+    for service in data.databases(run.definition):
+        for each in run.inventory.of_tier(run.definition.services[service].tier):
+            if each.name in choice.servers and each.host_key is not None:
+                # An earlier Gantry, or another Airflow, may have filled it without a note.
+                memory.begin(service, each)
     missing = replacing.missing(run.definition, staying, run.wanted, choice.slots)
     renewals = data.renewals(
         run.definition, staying, missing, memory, lambda name: newest(run, name), run.from_dump

@@ -53,12 +53,11 @@ def foresee(
     new = [each for each in scaled.inventory if scaled.actions[each.name] in _NEW]
     staying = tuple(each for each in scaled.inventory if each not in new)
     memory = data.Memory(kept, definition)
-    if not kept.is_known:
-        # A server that is lost, and one that is there, had its data.
-        for service in data.databases(definition):
-            for each in (*staying, *scaled.replaced.values()):
-                if each.tier == definition.services[service].tier:
-                    memory.begin(service, each)
+    # A server that is lost had its data; so has one that is there, as far as nobody knows better.
+    for service in data.databases(definition):
+        for each in (*(() if kept.is_known else staying), *scaled.replaced.values()):
+            if each.tier == definition.services[service].tier and each.host_key is not None:
+                memory.begin(service, each)
     missing = {
         tier: tuple(each.slot for each in new if each.tier == tier)
         for tier in dict.fromkeys(definition.tiers)
