@@ -22,13 +22,6 @@ def slots(context: Context, tier: names.TierName) -> tuple[names.Slot, ...]:
     )
 
 
-def renewals(context: Context) -> data.Renewals:
-    """What this run restores on servers that take the place of lost ones."""
-    return tuple(
-        each for report in base.reports(context, FIND_LOST) for each in data.load(report.get("renewals", ()))
-    )
-
-
 def memory(run: runs.Run) -> data.Memory:
     """Where the deployment's data is."""
     return data.Memory(turning.store(run.definition.deployment), run.definition)

@@ -157,18 +157,6 @@ class Renewal:
 
 
 Renewals = tuple[Renewal, ...]
-_RENEWALS = pydantic.TypeAdapter(Renewals)
-
-
-def dump(found: Renewals) -> Any:  # noqa: ANN401 - JSON
-    """As plain JSON."""
-    return _RENEWALS.dump_python(found, mode="json")
-
-
-def load(kept: object) -> Renewals:
-    """From plain JSON."""
-    return _RENEWALS.validate_python(kept)
-
 
 Newest = Callable[[names.BackupName], backups.Stored]
 """The newest backup of a name. Raises NoBackupError."""

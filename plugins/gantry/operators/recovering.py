@@ -9,7 +9,6 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import names
-from gantry.cloud import backups
 from gantry.operators import base, chosen, data, finish, lost, replacing, turning
 from gantry.operators import run as runs
 
@@ -48,14 +47,9 @@ def outlook(run: runs.Run, findings: lost.Findings, memory: data.Memory, before:
                 memory.begin(service, each)
     missing = replacing.missing(run.definition, staying, run.wanted, choice.slots)
     renewals = data.renewals(
-        run.definition, staying, missing, memory, lambda name: newest(run, name), run.from_dump
+        run.definition, staying, missing, memory, lambda name: run.shelf(name).find(""), run.from_dump
     )
     return Outlook(choice, missing, renewals)
-
-
-def newest(run: runs.Run, name: names.BackupName) -> backups.Stored:
-    """The newest backup of a name. Raises NoBackupError, ManifestError, CloudError."""
-    return run.shelf(name).find("")
 
 
 class FindLostOperator(base.StepOperator):
@@ -83,7 +77,6 @@ class FindLostOperator(base.StepOperator):
             context,
             sorted(found.choice.servers),
             slots={tier: list(slots) for tier, slots in found.choice.slots.items()},
-            renewals=data.dump(found.renewals),
         )
 
     def _is_needed(self, run: runs.Run, findings: lost.Findings, found: Outlook) -> None:

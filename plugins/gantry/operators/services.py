@@ -10,7 +10,7 @@ import dataclasses
 from airflow.sdk import Context
 
 from gantry import names
-from gantry.operators import base, chosen, server_step
+from gantry.operators import base, chosen, data, server_step
 from gantry.operators import run as runs
 
 
@@ -27,7 +27,11 @@ class InstallDatasourcesOperator(server_step.ServerStepOperator):
         servers = [run.server(names.ServerName(each)) for each in self.servers]
         for server in servers:
             memory.begin(run.service, server)
-        report = super().perform(context, dataclasses.replace(run, renewals=chosen.renewals(context)))
+        # Asked anew: a server may have been lost, and its slot filled, since the run has looked for lost ones.
+        renewals = data.renewals(
+            run.definition, run.inventory, {}, memory, lambda name: run.shelf(name).find(""), run.from_dump
+        )
+        report = super().perform(context, dataclasses.replace(run, renewals=renewals))
         for server in servers:
             memory.end(run.service, server)
         return report
