@@ -9,7 +9,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import names
-from gantry.operators import base, chosen, data, finish, lost, replacing, turning
+from gantry.operators import base, chosen, data, finish, history, lost, replacing, turning
 from gantry.operators import run as runs
 
 
@@ -64,7 +64,7 @@ class FindLostOperator(base.StepOperator):
         before = finish.slots_before(turning.store(run.definition.deployment))
         found = outlook(run, findings, chosen.memory(run), before)
         if run.lost is not None:
-            self._is_needed(run, findings, found)
+            self._end_if_needless(context, run, findings, found)
         for server in run.inventory:
             why = found.choice.servers.get(server.name)
             if why is not None:
@@ -79,7 +79,9 @@ class FindLostOperator(base.StepOperator):
             slots={tier: list(slots) for tier, slots in found.choice.slots.items()},
         )
 
-    def _is_needed(self, run: runs.Run, findings: lost.Findings, found: Outlook) -> None:
+    def _end_if_needless(
+        self, context: Context, run: runs.Run, findings: lost.Findings, found: Outlook
+    ) -> None:
         """Skip a run that would replace nothing. Raises NotYetLostError."""
         staying = found.choice.staying(run.inventory)
         stopped = replacing.resumed(run.definition, staying, run.wanted, found.choice.slots)
@@ -87,6 +89,8 @@ class FindLostOperator(base.StepOperator):
             return
         if findings.ailing:
             raise replacing.NotYetLostError(findings.ailing)
+        # Its last step is skipped too, and would have done that.
+        history.close_record(context, run)
         raise AirflowSkipException(f"no server of {run.definition.deployment} is lost: nothing to replace")
 
 

@@ -12,7 +12,7 @@ from tests.unit.agent.world import DEFINITION, SERVERS, World
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs
-from gantry.operators import data, lost, recovering, replacing, run, turning
+from gantry.operators import data, history, lost, recovering, replacing, run, turning
 
 KNOWN = definition.loads(DEFINITION)
 NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
@@ -167,9 +167,12 @@ def test_a_lost_database_without_a_backup_is_refused_before_anything_is_noted_as
     assert len(cloud.told) == len(report["servers"]) == 2
 
 
-def test_a_recovery_of_what_is_well_is_skipped(stage: Stage) -> None:
+def test_a_recovery_of_what_is_well_is_skipped_and_no_failure_in_the_history(stage: Stage) -> None:
+    closed: list[str] = []
+    stage.monkeypatch.setattr(history, "close_record", lambda _, run: closed.append(run.id))
     with pytest.raises(AirflowSkipException, match="no server of bookshop is lost"):
         stage.find(lost.NOTHING, *SERVERS, named=run.Named())
+    assert closed == ["run"]
 
 
 def test_a_recovery_of_what_has_time_left_says_until_when(stage: Stage) -> None:
