@@ -143,9 +143,10 @@ def judge(
     """
     troubles = []
     well = []
+    sick = _sick(definition, running, answers, impaired)
     for server in running:
         answer = answers[server.name]
-        wrong = [*_wrong(answer), *_of(impaired, server.instance_id)]
+        wrong = [*_wrong(definition, answer, sick), *_of(impaired, server.instance_id)]
         if wrong:
             since = server.ailing_since or now
             troubles.append(
@@ -157,7 +158,7 @@ def judge(
                     is_silent=answer.contact is contact.Contact.SILENT and server.instance_id not in impaired,
                 )
             )
-        elif answer.contact is contact.Contact.ANSWERS:
+        elif answer.contact is contact.Contact.ANSWERS and not answer.impaired:
             well.append(server)
     cut_off = len(running) > 1 and all(
         any(each.server == server and each.is_silent for each in troubles) for server in running
@@ -174,11 +175,39 @@ def judge(
     )
 
 
-def _wrong(answer: contact.Answer) -> Iterator[str]:
+def _sick(
+    definition: models.Definition,
+    running: Sequence[Server],
+    answers: Mapping[names.ServerName, contact.Answer],
+    impaired: Mapping[str, str],
+) -> frozenset[names.ServiceName]:
+    """The services of which a server is not well, or that run nowhere: what depends on them cannot be well."""
+    healthy = {each.tier for each in running}
+    for server in running:
+        if answers[server.name].contact is contact.Contact.SILENT or server.instance_id in impaired:
+            healthy.discard(server.tier)
+    told = {name for each in answers.values() for name in each.impaired}
+    return frozenset(
+        name for name, each in definition.services.items() if name in told or each.tier not in healthy
+    )
+
+
+def _wrong(
+    definition: models.Definition, answer: contact.Answer, sick: frozenset[names.ServiceName]
+) -> Iterator[str]:
     if answer.contact is contact.Contact.SILENT:
         yield f"it does not answer ({answer.said})"
     for name, said in answer.impaired.items():
-        yield f"service {name} is IMPAIRED (its check says: {' '.join(said.split())[:100]})"
+        # Otherwise a lost database would cost all servers that need it.
+        if sick.isdisjoint(_needs(definition, name)):
+            yield f"service {name} is IMPAIRED (its check says: {' '.join(said.split())[:100]})"
+
+
+def _needs(definition: models.Definition, service: names.ServiceName) -> Iterator[names.ServiceName]:
+    """The services that a service depends on, and what those depend on. A checked definition has no circle."""
+    for each in definition.services[service].depends_on:
+        yield each.service
+        yield from _needs(definition, each.service)
 
 
 def _of(impaired: Mapping[str, str], instance: str) -> Iterator[str]:

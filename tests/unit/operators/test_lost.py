@@ -20,6 +20,7 @@ KNOWN = definition.loads(DEFINITION)
 NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 OK = Answer(Contact.ANSWERS)
 SILENT = Answer(Contact.SILENT, "no SSH connection to 10.0.0.22: Connection refused")
+IMPAIRED = Answer(Contact.ANSWERS, impaired={names.ServiceName("app"): "no answer\non port 8000"})
 APPLICATION = names.TierName("application")
 
 
@@ -70,12 +71,7 @@ def test_who_answers_again_is_well_however_long_it_was_silent() -> None:
 
 def test_what_the_clouds_checks_and_a_services_check_say_counts_too() -> None:
     found = judged(
-        {
-            "application-1": Answer(
-                Contact.ANSWERS, impaired={names.ServiceName("app"): "no answer\non port 8000"}
-            ),
-            "application-2": OK,
-        },
+        {"database-1": OK, "application-1": IMPAIRED, "application-2": OK},
         {"application-1": 6, "application-2": 6},
         {"i-application-2": "the cloud's system status checks fail"},
     )
@@ -83,7 +79,15 @@ def test_what_the_clouds_checks_and_a_services_check_say_counts_too() -> None:
         "service app is IMPAIRED (its check says: no answer on port 8000)",
         "the cloud's system status checks fail",
     ]
-    assert found.well == ()
+    assert [each.name for each in found.well] == ["bookshop-database-1"]
+
+
+def test_a_service_that_lacks_what_it_depends_on_is_not_to_blame() -> None:
+    since = {"application-1": 60.0, "database-1": 60.0}
+    for database in ({"database-1": SILENT}, {}):
+        found = judged({**database, "application-1": IMPAIRED, "application-2": OK}, since)
+        assert short(found.lost) == list(database)
+        assert [each.name for each in found.well] == ["bookshop-application-2"]
 
 
 def test_a_stranger_is_neither_well_nor_replaced_and_nor_is_who_lets_nobody_in() -> None:
