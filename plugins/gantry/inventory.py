@@ -35,6 +35,8 @@ class Server:
         started_by: the digest of the run that started it, or None if nothing says so.
         reached_in_public: whether the control plane connects to its public address.
         wanted: how many servers its tier was last scaled to, or None if it never was.
+        ailing_since: since when it has been seen not to be well, or None if it was well when last looked at.
+        lost: why it leaves although nobody has scaled its tier in, or None.
     """
 
     name: names.ServerName
@@ -52,6 +54,8 @@ class Server:
     started_by: str | None = None
     reached_in_public: bool = False
     wanted: int | None = None
+    ailing_since: datetime.datetime | None = None
+    lost: str | None = None
 
     @property
     def ssh_address(self) -> str | None:
@@ -65,8 +69,8 @@ class Inventory:
 
     Attributes:
         servers: those that stay. Whoever asks for the deployment's servers means these.
-        leaving: those that a scale in has chosen. They run until they are let go of, but nobody is told of them any
-            more, and their slots are free: one may have the name of a server that stays.
+        leaving: those that a scale in has chosen, and those that are lost. They run until they are let go of, but
+            nobody is told of them any more, and their slots are free: one may have the name of a server that stays.
     """
 
     servers: tuple[Server, ...]

@@ -57,9 +57,14 @@ class Operation(enum.StrEnum):
     TERMINATE = "terminate"
     BACKUP = "backup"
     RESTORE = "restore"
+    RECOVER = "recover"
+    WATCH = "watch"
 
 
-KEEPS_STATE = frozenset({Operation.BACKUP, Operation.RESTORE})
+ONLY_LOOKS = frozenset({Operation.WATCH})
+"""Operations that touch nothing: they take no turn, and leave no record."""
+
+KEEPS_STATE = frozenset({Operation.BACKUP, Operation.RESTORE}) | ONLY_LOOKS
 """Operations that leave a deployment in the state in which they find it."""
 
 

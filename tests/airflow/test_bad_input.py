@@ -20,6 +20,7 @@ pytestmark = pytest.mark.airflow
 INSTALL = "tier-only.install_services"
 CONFIGURE = "service-probe.configure"
 HANDSHAKE = "tier-only.handshake"
+FIND_LOST = "find_lost"
 SCALE_UP = "tier-only.scale_up"
 
 Name = Callable[[str], str]
@@ -214,12 +215,12 @@ def test_refused_credentials_name_the_connection(stage: Stage, scrapped: Name) -
     stage.api.call("POST", "/connections", json=connection)
     stage.define(name, probe(name, url, aws="aws_refused"))
     launch = stage.launch(name)
-    error = launch.fails_at(SCALE_UP)
+    error = launch.fails_at(FIND_LOST)
     assert "Check the credentials and rights of the Airflow connection 'aws_refused'" in error
     assert stage.machines(name) == {}
     mended = {**connection, "password": right["password"]}
     stage.api.call("PATCH", "/connections/aws_refused", json=mended)
-    finishes_after_clearing(stage, launch, SCALE_UP)
+    finishes_after_clearing(stage, launch, FIND_LOST)
 
 
 def test_another_host_key_stops_the_step_before_anything_is_sent(stage: Stage, scrapped: Name) -> None:

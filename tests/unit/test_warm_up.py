@@ -51,7 +51,7 @@ def parse_in_fork(announced: str, airflow_home: pathlib.Path) -> dict[str, list[
 def test_what_a_job_forks_parses_without_loading_anything(tmp_path: pathlib.Path) -> None:
     found = parse_in_fork("job", tmp_path)
 
-    assert found["dags"] == ["bookshop", "bookshop.scale", "bookshop.terminate"]
+    assert found["dags"] == ["bookshop", "bookshop.recover", "bookshop.scale", "bookshop.terminate"]
     assert [module for module in found["later"] if module.startswith(OURS)] == []
     assert {"asyncssh", "botocore.client"} <= set(found["before"])
 

@@ -52,8 +52,8 @@ class MissingMasterError(errors.GantryError):
         self.tier = tier
         super().__init__(
             f"service {service}: its master is the server in slot {MASTER} of tier {tier}, and there is none\n"
-            f"Launch again with one server more in that tier than it has now: the lowest free slot is filled first. "
-            f"The new master gets the dump; replicants that hold data keep it and say so."
+            f"Have the slot filled: NAME.recover for {tier}-{MASTER}. Where replicants are left that hold data, nobody "
+            f"decides about that by himself."
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import graphlib
 import hashlib
+import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
@@ -80,6 +81,7 @@ def install_datasources(
     server: inventory.Server,
     dumps: Mapping[names.DatasourceName, Download],
     marks: Marks,
+    backups: Mapping[names.DatasourceName, Download] = types.MappingProxyType({}),
 ) -> Work:
     """Load the datasources that are not loaded yet, or that changed. Replicants get theirs from the master."""
     if known.is_replicant(name, server):
@@ -91,12 +93,14 @@ def install_datasources(
         key = f"{service.id}/datasource.{datasource}"
         if marks.get(key) == dump.version:
             continue
-        job_name = f"datasource-{service.id}-{datasource}-{short(dump.version)}"
+        # A backup counts as the dump from then on: the next launch leaves it be.
+        source = dump if key in marks else backups.get(datasource, dump)
+        job_name = f"datasource-{service.id}-{datasource}-{short(source.version)}"
         config = f"{session.TEMPORARY}/{job_name}.cfg"
-        target = f"{session.TEMPORARY}/{job_name}{suffix_of(dump.url)}"
+        target = f"{session.TEMPORARY}/{job_name}{suffix_of(source.url)}"
         file, job = fetched(
             job_name,
-            dump,
+            source,
             target,
             ("installDataSource", service.id, config, target),
             known.definition.timeouts.install_datasources.total_seconds(),

@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "launch": "gantry.cli.launch",
     "scale": "gantry.cli.scale",
     "terminate": "gantry.cli.terminate",
+    "recover": "gantry.cli.recover",
     "backup": "gantry.cli.backup",
     "restore": "gantry.cli.restore",
     "status": "gantry.cli.status",

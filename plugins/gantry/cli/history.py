@@ -13,6 +13,9 @@ from gantry.plan import StepKind
 from gantry.rest import client, errors
 
 _CHANGING = tuple(each for each in names.Operation if each not in names.KEEPS_STATE)
+_OPERATIONS = tuple(each for each in names.Operation if each not in names.ONLY_LOOKS)
+"""A deployment is looked at each minute: such a run is nothing that happens to it."""
+
 _NOT_YET = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
@@ -27,7 +30,7 @@ class Past:
 
 def runs(api: client.Api, name: str) -> Iterator[client.Run]:
     """The runs of all operations, the newest first, asked for as they are wanted."""
-    every = (_runs(api, names.dag_id(name, operation)) for operation in names.Operation)
+    every = (_runs(api, names.dag_id(name, operation)) for operation in _OPERATIONS)
     return heapq.merge(*every, key=lambda run: run.asked, reverse=True)
 
 

@@ -36,6 +36,7 @@ class Form:
             rich_help_panel=options.FORM,
         ),
     ] = None
+    from_dump: options.FromDump = None
     reason: Annotated[
         str,
         typer.Option(
@@ -83,6 +84,7 @@ def launch(
         servers=servers,
         redeploy=form.redeploy or (),
         converge=form.converge or (),
+        from_dump=form.from_dump or (),
         reason=form.reason,
     )
     return carrying.carry_out(

@@ -96,6 +96,18 @@ Servers = Annotated[
 ]
 """`servers`, default None; `counts` takes them apart."""
 
+FromDump = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SERVICE.DATASOURCE",
+        help="If the server of this datasource is lost, let its data begin anew from the dump instead of its newest "
+        "backup. Repeatable.",
+        show_default=False,
+        rich_help_panel=FORM,
+    ),
+]
+"""`from_dump`, default None."""
+
 Profile = Annotated[
     str | None,
     typer.Option(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from gantry.cli import connections, console, definitions, options
+from gantry import errors, names
+from gantry.cli import connections, console, definitions, options, reach
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -42,6 +43,7 @@ def plan(  # noqa: PLR0913 - one parameter an option
         list[str] | None,
         typer.Option(metavar="TIER", help=_CONVERGE_HELP, show_default=False, rich_help_panel=options.FORM),
     ] = None,
+    from_dump: options.FromDump = None,
     diff: Annotated[bool, typer.Option(help="Show how configuration files change.")] = True,
     profile: options.Profile = None,
     json_: options.Json = False,
@@ -66,10 +68,23 @@ def plan(  # noqa: PLR0913 - one parameter an option
         servers=options.counts(servers),
         redeploy=frozenset(redeploy or ()),
         converge=frozenset(converge or ()),
+        from_dump=frozenset(from_dump or ()),
     )
-    report = rehearsal.rehearse(found.definition, wanted)
+    report = rehearsal.rehearse(found.definition, wanted, _kept(found.definition.deployment, profile))
     if json_:
         console.as_json(report.as_json())
     else:
         plan_text.show(report, console.out, diffs=diff)
     return console.SUCCESS if report.nothing_to_do else console.CHANGES
+
+
+def _kept(deployment: str, profile: str | None) -> dict[str, Any] | None:
+    """What Airflow keeps about the deployment; None if nobody says which Airflow, or it does not say it."""
+    airflow = reach.Airflow(profile=profile)
+    try:
+        if not airflow.is_configured():
+            return None
+        return airflow.api().asset_state(names.asset(deployment))
+    except errors.GantryError:
+        # A preview needs no Airflow; it says then what it does not know.
+        return None

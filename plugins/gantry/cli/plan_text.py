@@ -86,7 +86,8 @@ def summary(found: report.Report) -> str:
 
 
 def _server(server: report.Server, width: int) -> Iterator[Text]:
-    where = f"{server.size} {server.image}" if server.action is Action.START else server.instance or ""
+    is_new = server.action in (Action.START, Action.REPLACE)
+    where = f"{server.size} {server.image}" if is_new else server.instance or ""
     yield _line(
         _SIGNS[server.action], f"{server.name:<{width}}  {server.action:<6}  {server.address}  {where}"
     )

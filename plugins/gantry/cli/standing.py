@@ -225,7 +225,8 @@ def _without_runs(api: client.Api, name: str) -> Iterator[str]:
 
 def _leaving(found: inventory.Inventory | None) -> Iterator[str]:
     for each in () if found is None else found.leaving:
-        yield f"{each.name} ({each.instance_id}) leaves: a scale in has chosen it"
+        why = "a scale in has chosen it" if each.lost is None else f"it is lost: {each.lost}"
+        yield f"{each.name} ({each.instance_id}) leaves: {why}"
 
 
 def _server_lines(

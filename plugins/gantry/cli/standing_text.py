@@ -103,7 +103,7 @@ def _server_table(servers: tuple[standing.ServerLine, ...]) -> Table:
     return drawn
 
 
-_KINDS = {"terminate": "termination", "scale": "scaling"}
+_KINDS = {"terminate": "termination", "scale": "scaling", "recover": "recovery"}
 """What people call a run, by what its DAG's name has after the deployment's."""
 
 

@@ -107,12 +107,13 @@ class Intention:
     missing: tuple[names.Slot, ...]
 
 
-def intend(known: Sequence[inventory.Server], wanted: int) -> Intention:
-    """What makes a tier have at least `wanted` running servers. Nothing is ever taken away or replaced.
+def intend(known: Sequence[inventory.Server], wanted: int, lost: Iterable[names.Slot] = ()) -> Intention:
+    """What makes a tier have at least `wanted` running servers, and its lost slots filled. Nothing is taken away.
 
     Args:
-        known: the tier's servers that are not gone.
+        known: the tier's servers that are not gone and do not leave.
         wanted: the number to reach.
+        lost: slots that are filled in any case, unless they are already.
     """
     resumed = tuple(
         each
@@ -120,11 +121,13 @@ def intend(known: Sequence[inventory.Server], wanted: int) -> Intention:
         if each.state in (inventory.InstanceState.STOPPED, inventory.InstanceState.STOPPING)
     )
     taken = {each.slot for each in known}
-    gaps = (slot for slot in map(names.Slot, itertools.count(1)) if slot not in taken)
+    again = sorted(set(lost) - taken)
+    gaps = (slot for slot in map(names.Slot, itertools.count(1)) if slot not in taken.union(again))
+    more = itertools.islice(gaps, max(0, wanted - len(known) - len(again)))
     return Intention(
         kept=tuple(each for each in known if each not in resumed),
         resumed=resumed,
-        missing=tuple(itertools.islice(gaps, max(0, wanted - len(known)))),
+        missing=tuple(sorted((*again, *more))),
     )
 
 
@@ -174,14 +177,20 @@ class Servers:
         return inventory.Inventory(staying, tuple(server for server, leaves in found if leaves))
 
     def scale_up(
-        self, tier: names.TierName, wanted: int, authorized_key: str, user: str, run: str
+        self,
+        tier: names.TierName,
+        wanted: int,
+        authorized_key: str,
+        user: str,
+        run: str,
+        lost: Iterable[names.Slot] = (),
     ) -> Scaling:
-        """Make a tier have at least `wanted` running servers; start only what is missing.
+        """Make a tier have at least `wanted` running servers and its `lost` slots filled; start only what is missing.
 
         A repeated call (the same `run`, the same gaps) returns the instances of the first one.
         """
         known = self.find().of_tier(tier)
-        intended = intend(known, wanted)
+        intended = intend(known, wanted, lost)
         kept, stopped, missing = intended.kept, intended.resumed, intended.missing
         self._log.info(
             "scaling event: tier %s has %d of %d wanted servers; starting %d, resuming %d",
@@ -253,6 +262,11 @@ class Servers:
     def let_leave(self, servers: Sequence[inventory.Server]) -> None:
         """Note on servers that they leave. Nothing else happens to them yet."""
         self._tag(servers, tags.LEAVING, "yes", f"choosing {', '.join(each.name for each in servers)}")
+
+    def give_up(self, server: inventory.Server, why: str) -> None:
+        """Note on a server that it is lost: it leaves, and its slot is free. Nothing else happens to it yet."""
+        value = f"{tags.LOST}{why}"[: tags.LONGEST_VALUE]
+        self._tag([server], tags.LEAVING, value, f"noting that {server.name} is lost")
 
     def remember_wanted(self, servers: Sequence[inventory.Server], wanted: int) -> None:
         """Note on a tier's servers how many there shall be, for every launch that comes."""

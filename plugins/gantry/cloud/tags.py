@@ -7,6 +7,7 @@ instance is therefore found, slot and all, from the moment it exists, even if no
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,17 @@ HOST_KEY = "gantry:host-key"
 RUN = "gantry:run"
 """A digest of the run that started the server: a run's own id may hold what EC2 takes in no tag."""
 LEAVING = "gantry:leaving"
-"""Set on an instance that a scale in has chosen: it is let go of, and nobody is told of it any more."""
+"""Set on an instance that a scale in has chosen, or that is lost: it is let go of, and nobody is told of it."""
+LOST = "lost: "
+"""What the value of `LEAVING` begins with on an instance that is lost; behind it stands why."""
+AILING = "gantry:ailing-since"
+"""Since when (ISO 8601) an instance has been seen not to be well. It goes when the instance is well, or is gone."""
 WANTED = "gantry:wanted"
 """How many servers the instance's tier was last scaled to. It goes with the tier's servers."""
 NAME = "Name"
+
+LONGEST_VALUE = 256
+"""Characters that EC2 takes in a tag's value."""
 
 
 class UnreadableTagsError(errors.GantryError):
@@ -101,6 +109,7 @@ def server(definition: models.Definition, instance: InstanceTypeDef) -> inventor
         )
     slot = names.Slot(int(slots[index]))
     wanted = tags.get(WANTED, "")
+    leaving = tags.get(LEAVING, "")
     # Somebody may have taken the tier out of the definition while its servers run.
     is_known = tier in definition.tiers
     return inventory.Server(
@@ -119,9 +128,20 @@ def server(definition: models.Definition, instance: InstanceTypeDef) -> inventor
         started_by=tags.get(RUN),
         reached_in_public=is_known and definition.launch_configuration_of(tier).ssh.address == "public",
         wanted=int(wanted) if wanted.isdecimal() else None,
+        ailing_since=_moment(tags.get(AILING, "")),
+        lost=leaving.removeprefix(LOST) if leaving.startswith(LOST) else None,
     )
 
 
+def _moment(text: str) -> datetime.datetime | None:
+    """A moment; None for what somebody has changed by hand."""
+    try:
+        found = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
+
+
 def is_leaving(instance: InstanceTypeDef) -> bool:
-    """Whether a scale in has chosen the instance."""
+    """Whether a scale in has chosen the instance, or it is lost."""
     return LEAVING in read(instance)

@@ -31,6 +31,7 @@ from gantry.operators import catalog
 from gantry.operators import run as runs
 from gantry.plan import Group, GroupKind, Plan, Step, StepKind, group_id, plan_of
 from gantry.plan.steps import AFTER_EVERY_SERVER, BEFORE_ANY_SERVER, step_id
+from gantry.plan.turn import ONLY_LOOK
 
 _NO_DATE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 """Every DAG's start date. Fixed, because a moving one would make a new DAG version at each parse."""
@@ -91,6 +92,7 @@ def operation_dag(definition: models.Definition, operation: names.Operation) -> 
         params=recipe.form(definition),
         tags=["gantry", operation.value, *definition.tags],
         **(people.time_limits(definition) if launches else {}),
+        **({} if recipe.only_looks else people.on_failure(definition)),
     )
     with dag:
         _fill(plan, definition)
@@ -125,7 +127,6 @@ def _dag(definition: models.Definition, plan: Plan, **settings: Any) -> DAG:  # 
         max_active_runs=1,
         user_defined_macros={runs.MACRO: runs.Compiled(definition, plan)},
         default_args=tasks,
-        **people.on_failure(definition),
         **settings,
     )
 
@@ -217,8 +218,11 @@ _CALLED = {StepKind.TURN: "wait for turn"}
 
 def _common(step: Step, definition: models.Definition) -> dict[str, Any]:
     called = _CALLED.get(step.kind) or step.id.rpartition(".")[2].replace("_", " ")
-    common = {"task_id": step.id, "task_display_name": called}
+    common: dict[str, Any] = {"task_id": step.id, "task_display_name": called}
     settings = definition.step_settings(step.kind)
+    if step.kind in ONLY_LOOK:
+        # The next look comes anyway.
+        common["retries"] = 0
     if settings is not None:
         # The keys of the language are Airflow's own words.
         common |= {key: value for key, value in settings if value is not None}

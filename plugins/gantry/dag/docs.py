@@ -19,9 +19,11 @@ def _template(name: str) -> jinja2.Template:
 # Compiling them takes longer than building a DAG. Done at import, it is done before a task's process is forked.
 _LAUNCH = _template("launch.md.jinja")
 _SCALE = _template("scale.md.jinja")
+_RECOVER = _template("recover.md.jinja")
 _TERMINATION = _template("terminate.md.jinja")
 _BACKUP = _template("backup.md.jinja")
 _RESTORE = _template("restore.md.jinja")
+_WATCH = _template("watch.md.jinja")
 
 
 def launch_page(definition: models.Definition, plan: Plan) -> str:
@@ -34,6 +36,11 @@ def scale_page(definition: models.Definition, plan: Plan) -> str:
     return _SCALE.render(definition=definition, plan=plan, scalable=scalable(definition))
 
 
+def recover_page(definition: models.Definition, plan: Plan) -> str:
+    """Markdown that says what counts as lost, and what becomes of data."""
+    return _RECOVER.render(definition=definition, plan=plan)
+
+
 def termination_page(definition: models.Definition, plan: Plan) -> str:
     """Markdown that says what goes, in which order, and what stays."""
     return _TERMINATION.render(definition=definition, plan=plan)
@@ -42,6 +49,11 @@ def termination_page(definition: models.Definition, plan: Plan) -> str:
 def backup_page(definition: models.Definition, plan: Plan) -> str:
     """Markdown that says what is backed up, and where to."""
     return _BACKUP.render(definition=definition, plan=plan, backups=definition.backups)
+
+
+def watch_page(definition: models.Definition, plan: Plan) -> str:
+    """Markdown that says what is looked at, how often, and what may follow."""
+    return _WATCH.render(definition=definition, plan=plan)
 
 
 def restore_page(definition: models.Definition, plan: Plan) -> str:

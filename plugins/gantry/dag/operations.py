@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from airflow.sdk import CronTriggerTimetable, MultipleCronTriggerTimetable
+from airflow.sdk import CronTriggerTimetable, DeltaTriggerTimetable, MultipleCronTriggerTimetable
 
 from gantry.dag import docs, params
 from gantry.definition import models
 from gantry.names import Operation
 from gantry.plan import Plan, scalable
 
-Timetable = CronTriggerTimetable | MultipleCronTriggerTimetable
+Timetable = CronTriggerTimetable | DeltaTriggerTimetable | MultipleCronTriggerTimetable
 
 
 def _always(_: models.Definition) -> bool:
@@ -34,6 +34,8 @@ class Recipe:
         page: the DAG's documentation, in Markdown.
         schedule: when it runs by itself.
         needed: whether a definition has need of the operation.
+        only_looks: whether it touches nothing. A run that fails is then followed by the next one soon: it is not tried
+            again, and nobody is called.
     """
 
     purpose: str
@@ -41,6 +43,7 @@ class Recipe:
     page: Callable[[models.Definition, Plan], str]
     schedule: Callable[[models.Definition], Timetable | None] = _by_hand
     needed: Callable[[models.Definition], bool] = _always
+    only_looks: bool = False
 
 
 def _cron(definition: models.Definition, schedule: str | None) -> CronTriggerTimetable | None:
@@ -59,6 +62,15 @@ def _clock(definition: models.Definition) -> Timetable | None:
 
 def _backups(definition: models.Definition) -> Timetable | None:
     return None if definition.backups is None else _cron(definition, definition.backups.schedule)
+
+
+def _looks(definition: models.Definition) -> Timetable | None:
+    """From one look to the next; those that were missed are not made up for."""
+    return None if definition.watch is None else DeltaTriggerTimetable(definition.watch.every)
+
+
+def _watches(definition: models.Definition) -> bool:
+    return definition.watch is not None
 
 
 def _keeps_state(definition: models.Definition) -> bool:
@@ -95,6 +107,17 @@ RECIPES = {
         form=params.restore_params,
         page=docs.restore_page,
         needed=_keeps_state,
+    ),
+    Operation.RECOVER: Recipe(
+        purpose="Replace lost servers of the deployment", form=params.recover_params, page=docs.recover_page
+    ),
+    Operation.WATCH: Recipe(
+        purpose="Watch the deployment",
+        form=params.watch_params,
+        page=docs.watch_page,
+        schedule=_looks,
+        needed=_watches,
+        only_looks=True,
     ),
 }
 """In the order of `names.Operation`."""

@@ -53,8 +53,55 @@ def launch_params(definition: models.Definition) -> dict[str, Any]:
             ),
             section="Services",
         )
+    params |= _from_dump(definition)
     params["reason"] = _reason("Why this launch? It is kept in the run's record.")
     return params
+
+
+def recover_params(definition: models.Definition) -> dict[str, Any]:
+    """The form of a recovery: which servers, and what may be lost with them."""
+    return {
+        "servers": Param(
+            [],
+            type="array",
+            items={"type": "string", "minLength": 1, "maxLength": 100},
+            title="Servers to replace",
+            description=(
+                "Their names, or TIER-SLOT, one a line. Leave empty to replace every server that is found lost."
+            ),
+            section="Servers",
+        ),
+        "anyway": Param(
+            default=False,
+            type="boolean",
+            title="Replace them even if they are well",
+            description="Only those that are named. What is on them is lost.",
+            section="Servers",
+        ),
+        **_from_dump(definition),
+        "reason": _reason(),
+    }
+
+
+def _from_dump(definition: models.Definition) -> dict[str, Any]:
+    datasources = [
+        f"{name}.{datasource}"
+        for name, service in sorted(definition.services.items())
+        for datasource in sorted(service.datasources)
+    ]
+    if not datasources:
+        return {}
+    return {
+        "from_dump": _choice(
+            datasources,
+            title="Lost data that may begin anew",
+            description=(
+                "If the server of one of these is lost, its data begins anew from the definition's dump. Otherwise it "
+                "is restored from its newest backup, and without one the run is refused."
+            ),
+            section="Data",
+        )
+    }
 
 
 def _reason(description: str = "Why?") -> Param:
@@ -150,6 +197,11 @@ def restore_params(definition: models.Definition) -> dict[str, Any]:
         ),
         "reason": _reason(),
     }
+
+
+def watch_params(definition: models.Definition) -> dict[str, Any]:  # noqa: ARG001 - as the other forms
+    """The form of a look, which asks nothing."""
+    return {}
 
 
 def termination_params(definition: models.Definition) -> dict[str, Any]:

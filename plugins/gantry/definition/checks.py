@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pydantic
 
 from gantry import names
-from gantry.definition import backup_checks, models, references, server_checks, source
+from gantry.definition import backup_checks, models, references, rule_checks, server_checks, source
 
 _CHEF_ITEM = re.compile(r"(role|recipe)\[[A-Za-z0-9_:.@\-]+\]")
 
@@ -24,6 +24,7 @@ def findings(definition: models.Definition) -> Iterator[Finding]:
     yield from _services(definition)
     yield from _load_balancers(definition)
     yield from backup_checks.findings(definition)
+    yield from rule_checks.findings(definition)
     yield from _templates(definition)
     cycle = dependency_cycle(definition)
     if cycle:

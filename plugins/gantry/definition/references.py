@@ -54,10 +54,20 @@ def findings(data: source.Data, *, guarded: bool = False) -> Iterator[Finding]:
             message = _dependency(each, services, guarded=guarded) if isinstance(each, str) else None
             if message is not None:
                 yield ("services", name, "depends_on", index), message
+    yield from _rules(data, services)
     for path, written in _backups(data):
         message = _dependency(written, services, guarded=guarded)
         if message is not None:
             yield path, message
+
+
+def _rules(data: source.Data, services: Iterable[str]) -> Iterator[Finding]:
+    """The services that rules of tiers ask."""
+    for tier, entry in _entries(data, "tiers"):
+        rule = entry.get("rule")
+        check = rule.get("check") if isinstance(rule, dict) else None
+        if isinstance(check, str) and check.strip() not in services:
+            yield ("tiers", tier, "rule", "check"), unknown("service", check, services)
 
 
 def _backups(data: source.Data) -> Iterator[tuple[source.Path, str]]:

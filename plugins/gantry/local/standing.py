@@ -284,7 +284,8 @@ def _let_run(api: client.Api, found: project.Project, dags: Collection[str]) -> 
     """Unpause what runs only when it is asked to: a new DAG is paused, and nobody would launch anything by surprise."""
     scheduled = {each.deployment for each in found.definitions if each.schedule is not None}
     by_clock = {
-        names.dag_id(each.deployment, names.Operation.SCALE) for each in found.definitions if each.scaling
+        *(names.dag_id(each.deployment, names.Operation.SCALE) for each in found.definitions if each.scaling),
+        *(names.dag_id(each.deployment, names.Operation.WATCH) for each in found.definitions if each.watch),
     }
     for name in found.deployments:
         for operation in names.Operation:

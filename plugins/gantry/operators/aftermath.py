@@ -8,7 +8,7 @@ from airflow.sdk import Context, TaskInstanceState
 from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import inventory
-from gantry.operators import base, configuration_management, termination
+from gantry.operators import base, chosen, configuration_management, termination
 from gantry.operators import run as runs
 
 
@@ -36,6 +36,8 @@ class RemoveNewServersOperator(base.StepOperator):
         for tier in dict.fromkeys(server.tier for server in new):
             of_tier = tuple(server for server in new if server.tier == tier)
             termination.await_end(run, tier, _ids(of_tier))
+        # Data that only this run has made; what was lost before it is lost all the same.
+        chosen.memory(run).forget(_ids(new), also_renewed=False)
         skipped = self._forget(context, run, new)
         return base.result(context, [server.name for server in new], skipped=skipped)
 

@@ -8,17 +8,21 @@ from gantry.operators import (
     base,
     configuration_management,
     finish,
+    recovering,
     scale_up,
     scaling,
     services,
     termination,
+    trigger,
     turn,
     update,
+    watch,
 )
 from gantry.plan import StepKind
 
 OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.TURN: turn.TurnOperator,
+    StepKind.FIND_LOST: recovering.FindLostOperator,
     StepKind.SCALE_UP: scale_up.ScaleUpOperator,
     StepKind.HANDSHAKE: scale_up.HandshakeOperator,
     StepKind.PREPARE_CONFIGURATION_MANAGEMENT: configuration_management.PrepareConfigurationManagementOperator,
@@ -46,4 +50,7 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.KEEP_BACKUP: backups.KeepBackupOperator,
     StepKind.CONFIRM_RESTORE: backups.ConfirmRestoreOperator,
     StepKind.RESTORE: backups.RestoreOperator,
+    StepKind.WATCH: watch.WatchOperator,
+    StepKind.TRIGGER_RECOVER: trigger.TriggerOperator,
+    StepKind.TRIGGER_SCALE: trigger.TriggerOperator,
 }

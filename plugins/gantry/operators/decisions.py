@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from gantry import errors, names
 from gantry.agent import backups, balancing, drive, facts, ssh, updating, work
+from gantry.cloud import backups as stored
 from gantry.configuration_management import chef, manager, script
 from gantry.definition import models
 from gantry.operators import connections
@@ -119,7 +120,7 @@ def _update(run: runs.Run) -> drive.Decide:
 
 
 def _install_datasources(run: runs.Run) -> drive.Decide:
-    """The dumps that are not loaded yet, or that changed."""
+    """The dumps that are not loaded yet, or that changed; on a server that replaces a lost one, the backups."""
     known = run.facts(run.service)
     dumps: Mapping[names.DatasourceName, work.Download] = {
         name: run.download(
@@ -127,9 +128,18 @@ def _install_datasources(run: runs.Run) -> drive.Decide:
         )
         for name, datasource in run.definition.services[run.service].datasources.items()
     }
-    return lambda target, applied: work.install_datasources(
-        known, run.service, run.server(target.name), dumps, applied.marks
-    )
+    renewals = {each.service: each for each in run.renewals}
+    renewal = renewals.get(run.service)
+    backups_: Mapping[names.DatasourceName, work.Download] = {}
+    if renewal is not None:
+        backups_ = {name: _stored(run, each) for name, each in renewal.backups.items()}
+
+    def left(target: ssh.Target, applied: drive.Applied) -> drive.Work:
+        server = run.server(target.name)
+        found = backups_ if renewal is not None and server.slot in renewal.slots else {}
+        return work.install_datasources(known, run.service, server, dumps, applied.marks, found)
+
+    return left
 
 
 def _configure(run: runs.Run) -> drive.Decide:
@@ -224,15 +234,20 @@ def _restore(run: runs.Run) -> drive.Decide:
     if run.restored is None:
         raise LookupError(f"{run.step.id}: no backup is chosen")
     found, known, datasource = run.restored, run.facts(run.service), run.backed_up.datasource
-    backup = work.Download(
-        found.url, found.manifest.sha256, found.manifest.sha256, lambda: run.objects.link(found.url)
-    )
+    backup = _stored(run, found)
     if datasource is None:
         return lambda target, applied: backups.restore_service(
             known, run.service, run.server(target.name), backup, found.manifest.archive, applied
         )
     return lambda target, applied: backups.restore_datasource(
         known, run.service, datasource, run.server(target.name), backup, applied.marks
+    )
+
+
+def _stored(run: runs.Run, found: stored.Stored) -> work.Download:
+    """A backup, to be fetched by a server."""
+    return work.Download(
+        found.url, found.manifest.sha256, found.manifest.sha256, lambda: run.objects.link(found.url)
     )
 
 

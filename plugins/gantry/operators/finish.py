@@ -8,13 +8,10 @@ from typing import Any
 
 from airflow.sdk import Context
 
-from gantry import status
-from gantry.operators import base, history, leaving
+from gantry import names, status
+from gantry.operators import base, chosen, data, history, leaving
 from gantry.operators import run as runs
 from gantry.plan import Step, StepKind
-
-RECORD = "launch"
-"""The key of the deployment's asset under which the last launch's record is kept."""
 
 
 class FinishLaunchOperator(base.StepOperator):
@@ -34,21 +31,43 @@ class FinishLaunchOperator(base.StepOperator):
         times = status.timeline(run.plan, tasks)
         for line in summary(run, found, times):
             self.log.info("%s", line)
+        _settle(run)
         record: dict[str, Any] = {
             "run": run.id,
             "reason": run.reason,
             "state": found.state.value,
             "ended": now.isoformat(),
             "servers": {server.name: server.instance_id for server in run.inventory},
+            "slots": {
+                tier: [server.slot for server in run.inventory.of_tier(tier)] for tier in run.definition.tiers
+            },
             "phases": {
                 each.phase.title: each.span.duration.total_seconds()
                 for each in times.phases
                 if each.span.duration is not None
             },
         }
-        context["asset_state_store"].set(RECORD, record)
+        context["asset_state_store"].set(history.LAST, record)
         history.close_record(context, run, times)
         return base.result(context, [], state=found.state.value)
+
+
+def _settle(run: runs.Run) -> None:
+    """Every server has answered, and every database has its data."""
+    again = [each for each in run.inventory if each.ailing_since is not None]
+    if again:
+        run.health.note_well(again)
+    memory = chosen.memory(run)
+    for service in data.databases(run.definition):
+        for server in run.inventory.of_tier(run.definition.services[service].tier):
+            memory.end(service, server)
+
+
+def slots_before(store: data.Store) -> dict[names.TierName, list[names.Slot]]:
+    """The slots that were filled when the last launch, or the like, had arrived, by tier."""
+    kept = store.get(history.LAST)
+    found = kept.get("slots") if isinstance(kept, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def summary(run: runs.Run, found: status.DeploymentStatus, times: status.Timeline) -> Iterator[str]:

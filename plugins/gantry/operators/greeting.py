@@ -27,7 +27,8 @@ class NoAnswerError(errors.GantryError):
         super().__init__(
             f"{name}: no handshake within {seconds:.0f} s. Last seen: {seen}\n"
             f"Look at the instance's console output and network (security group, subnet, route), then clear "
-            f"this task; or raise timeouts.handshake."
+            f"this task; or raise timeouts.handshake. One that stays like that is replaced by the next launch after "
+            f"its tier's recovery_delay."
         )
 
 

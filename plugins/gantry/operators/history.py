@@ -12,7 +12,11 @@ from gantry.operators import run as runs
 from gantry.operators import turning
 from gantry.status import records
 
-_SCHEDULE = "schedule"
+LAST = "launch"
+"""The key of the deployment's asset under which the last launch's own record is kept."""
+
+_BY = {"scheduled": "schedule", "operator_triggered": "watch"}
+"""Who asked for a run that no person has asked for, by Airflow's type of the run."""
 
 
 def open_record(context: Context, run: runs.Run) -> None:
@@ -63,7 +67,7 @@ def _change(run: runs.Run, operation: str, change: Callable[[records.Records], r
 def _record(context: Context, run: runs.Run) -> records.Record:
     dag_run = context["dag_run"]
     who = turning.asker(context, run)
-    by = dag_run.triggering_user_name or (_SCHEDULE if dag_run.run_type == "scheduled" else "")
+    by = dag_run.triggering_user_name or _BY.get(dag_run.run_type, "")
     return records.Record(
         operation=who.operation.value, run=run.id, by=by, reason=run.reason, began=who.begun
     )

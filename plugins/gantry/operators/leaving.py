@@ -1,4 +1,7 @@
-"""Servers that a scale in has chosen: let go of by the balancers, and taken away when nobody needs them any more."""
+"""Servers that leave: let go of by the balancers, and taken away when nobody needs them any more.
+
+A scale in has chosen them, or they are lost.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from airflow.sdk import Context
 from gantry import inventory
 from gantry.agent import drive, jobs, ssh
 from gantry.cloud import servers
-from gantry.operators import base, configuration_management, decisions, printing, termination
+from gantry.operators import base, chosen, configuration_management, decisions, printing, termination
 from gantry.operators import run as runs
 from gantry.plan import release_steps, retire_step
 
@@ -21,11 +24,11 @@ if TYPE_CHECKING:
 def release(run: runs.Run, log: Logger) -> None:
     """Have the balancers let go of the leaving servers of the step's tier, and finish what is under way there.
 
-    For a launch that finds servers which a scaling that died has chosen.
+    For a launch that finds servers which are lost, or which a scaling that died has chosen.
     """
     if not run.inventory.leaving_of_tier(run.tier):
         return
-    log.info("servers of tier %s that a scale in has chosen are let go of first", run.tier)
+    log.info("servers of tier %s that leave are let go of first", run.tier)
     for step in release_steps(run.definition, run.tier):
         at = run.at(step)
         everything = drive.begin(balancers(at))
@@ -56,7 +59,7 @@ def retire(context: Context, run: runs.Run, operator: base.StepOperator) -> list
     if not leaving:
         operator.log.info("no server of tier %s leaves", run.tier)
     else:
-        operator.log.info("leaving: %s", ", ".join(f"{each.name} ({each.instance_id})" for each in leaving))
+        operator.log.info("leaving: %s", ", ".join(map(_called, leaving)))
     _, skipped = termination.stop(run, leaving, operator.log)
     chef = run.definition.launch_configuration_of(run.tier).chef
     # A slot may have been filled anew under the same name, which is then not theirs any more.
@@ -66,9 +69,18 @@ def retire(context: Context, run: runs.Run, operator: base.StepOperator) -> list
     for line in skipped:
         operator.log.warning("skipped: %s", line)
     run.cloud.terminate(leaving)
+    # What a scale in has chosen had data that nobody misses; what is lost is missed until there is a new one.
+    shrunk = {each.instance_id for each in leaving if each.lost is None}
+    if shrunk and any(each.datasources for each in run.definition.services_of(run.tier).values()):
+        chosen.memory(run).forget(shrunk, also_renewed=True)
     # Those too that an earlier try has asked to go.
     termination.await_end(run, run.tier, frozenset(run.cloud.ending(run.tier, only_leaving=True)))
     return skipped
+
+
+def _called(server: inventory.Server) -> str:
+    why = "" if server.lost is None else f", lost: {server.lost}"
+    return f"{server.name} ({server.instance_id}{why})"
 
 
 def remember(run: runs.Run) -> None:

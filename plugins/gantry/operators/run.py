@@ -8,17 +8,18 @@ import functools
 import hashlib
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from airflow.sdk import Context
 
 from gantry import inventory, names
 from gantry.agent import facts, jobs, ssh, work
 from gantry.cloud import backups as stored
-from gantry.cloud import clients, servers
+from gantry.cloud import clients, health, servers
 from gantry.cloud.objects import Objects
 from gantry.definition import models
 from gantry.inventory import Server
-from gantry.operators import connections
+from gantry.operators import connections, data
 from gantry.plan import Plan, Step, StepKind
 
 LOG = logging.getLogger("gantry")
@@ -39,6 +40,19 @@ class Compiled:
 
 
 @dataclasses.dataclass(frozen=True)
+class Named:
+    """Servers that a person wants replaced.
+
+    Attributes:
+        servers: their names, or `TIER-SLOT`; none: all that are found lost.
+        anyway: whether even one that is well.
+    """
+
+    servers: tuple[str, ...] = ()
+    anyway: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Run:
     """One try of one task of one run.
 
@@ -50,6 +64,9 @@ class Run:
         moment: when the run was due.
         backups: those that were asked for; none: all.
         restored: the backup that the run restores, once it is chosen.
+        lost: which servers a person wants replaced; None where the run is for something else.
+        from_dump: datasources (`SERVICE.DATASOURCE`) that may begin anew from their dump if they are lost.
+        renewals: what databases that take the place of lost ones are filled with, once it is known.
     """
 
     definition: models.Definition
@@ -66,11 +83,19 @@ class Run:
     moment: datetime.datetime = NO_MOMENT
     backups: frozenset[str] = frozenset()
     restored: stored.Stored | None = None
+    lost: Named | None = None
+    from_dump: frozenset[str] = frozenset()
+    renewals: data.Renewals = ()
 
     @functools.cached_property
     def cloud(self) -> servers.Servers:
         """The deployment's servers in the cloud."""
         return servers.Servers(clients.ec2(self.definition.cloud), self.definition, LOG)
+
+    @functools.cached_property
+    def health(self) -> health.Health:
+        """How the deployment's servers are, as the cloud says and remembers it."""
+        return health.Health(clients.ec2(self.definition.cloud), self.definition.cloud.connection)
 
     @functools.cached_property
     def objects(self) -> Objects:
@@ -207,7 +232,13 @@ def run_of(context: Context) -> Run:
         by_clock=dag_run.run_type == _SCHEDULED,
         moment=dag_run.run_after,
         backups=frozenset(params.get("backups") or ()),
+        lost=_named(params) if names.operation_of(instance.dag_id) is names.Operation.RECOVER else None,
+        from_dump=frozenset(params.get("from_dump") or ()),
     )
+
+
+def _named(params: Mapping[str, Any]) -> Named:
+    return Named(tuple(params.get("servers") or ()), bool(params.get("anyway")))
 
 
 _SCHEDULED = "scheduled"

@@ -15,8 +15,9 @@ from gantry import errors, inventory, names
 from gantry.agent import drive
 from gantry.cloud import servers
 from gantry.definition import models
-from gantry.operators import base, greeting, leaving, printing, server_step, triggers
+from gantry.operators import base, chosen, greeting, leaving, printing, server_step, triggers
 from gantry.operators import run as runs
+from gantry.plan import StepKind
 
 
 class ServerCountError(errors.GantryError):
@@ -52,12 +53,13 @@ class ScaleUpOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> list[list[str]]:
         """Start what is missing; return batches of server names, `fan_out` at most."""
-        if not runs.any_scaling(run.plan):
+        if not _releases(run):
             leaving.release(run, self.log)
         wanted = wanted_servers(run.definition, run.tier, run.wanted[run.tier])
         wanted = or_remembered(run.definition, run.tier, wanted, run.inventory)
         login = run.access().login
-        scaling = run.cloud.scale_up(run.tier, wanted, login.authorized_key(), login.user, run.digest)
+        lost = chosen.slots(context, run.tier)
+        scaling = run.cloud.scale_up(run.tier, wanted, login.authorized_key(), login.user, run.digest, lost)
         for server in scaling.kept:
             self.log.info("server %s is kept: instance %s, %s", server.name, server.instance_id, server.state)
         self.log.info(
@@ -67,6 +69,17 @@ class ScaleUpOperator(base.StepOperator):
         names_ = [server.name for server in scaling.servers]
         context["ti"].xcom_push(key="report", value=base.result(context, list(names_)))
         return deal(names_, run.definition.fan_out)
+
+
+def _releases(run: runs.Run) -> bool:
+    """Whether steps of their own have the balancers let go of the tier's servers that leave."""
+    services = run.definition.services
+    return any(
+        step.kind is StepKind.RELEASE_NODES
+        and step.service is not None
+        and services[step.service].tier == run.tier
+        for step in run.plan
+    )
 
 
 class HandshakeOperator(base.StepOperator):

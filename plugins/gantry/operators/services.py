@@ -5,7 +5,13 @@ What each step does on a server stands in `gantry.operators.decisions`; a class 
 
 from __future__ import annotations
 
-from gantry.operators import server_step
+import dataclasses
+
+from airflow.sdk import Context
+
+from gantry import names
+from gantry.operators import base, chosen, data, server_step
+from gantry.operators import run as runs
 
 
 class InstallServicesOperator(server_step.ServerStepOperator):
@@ -13,7 +19,22 @@ class InstallServicesOperator(server_step.ServerStepOperator):
 
 
 class InstallDatasourcesOperator(server_step.ServerStepOperator):
-    """Loads a database service's datasources, unless they are loaded already."""
+    """Loads a database service's datasources, unless they are loaded already. What is lost comes from its backup."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """As any step on servers; it is noted where the data is before there is any."""
+        memory = chosen.memory(run)
+        servers = [run.server(names.ServerName(each)) for each in self.servers]
+        for server in servers:
+            memory.begin(run.service, server)
+        # Asked anew: a server may have been lost, and its slot filled, since the run has looked for lost ones.
+        renewals = data.renewals(
+            run.definition, run.inventory, {}, memory, lambda name: run.shelf(name).find(""), run.from_dump
+        )
+        report = super().perform(context, dataclasses.replace(run, renewals=renewals))
+        for server in servers:
+            memory.end(run.service, server)
+        return report
 
 
 class ConfigureOperator(server_step.ServerStepOperator):

@@ -12,7 +12,7 @@ from airflow.sdk import Context
 
 from gantry import errors, inventory, names
 from gantry.agent import drive, ssh
-from gantry.operators import base, decisions, history, printing
+from gantry.operators import base, chosen, decisions, history, printing, turning
 from gantry.operators import run as runs
 from gantry.plan import StepKind
 
@@ -127,6 +127,9 @@ class FinishTerminationOperator(base.StepOperator):
             for name in report["servers"]
         ]
         history.close_record(context, run, ended=gone)
+        # A launch that comes begins from the dumps, with as many servers as the definition says.
+        chosen.memory(run).forget_all()
+        turning.store(run.definition.deployment).delete(history.LAST)
         return base.result(context, [], skipped=skipped)
 
 

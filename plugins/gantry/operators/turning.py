@@ -68,6 +68,11 @@ def keep(context: Context, run: runs.Run) -> None:
         raise NotItsTurnError(run.definition.deployment, busy)
 
 
+def at_work(context: Context, run: runs.Run) -> turns.Busy | None:
+    """The run of the deployment that is at work, if any. For one that takes no turn itself."""
+    return _answered(run.definition.deployment, asker(context, run), turns.look())
+
+
 def told(deployment: str, busy: turns.Busy) -> str:
     """Who is in the way, for a log."""
     dag = names.dag_id(deployment, busy.operation)

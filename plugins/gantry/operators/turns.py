@@ -101,11 +101,23 @@ Asking = Generator[Request, Answer, Busy | None]
 
 
 def order() -> tuple[names.Operation, ...]:
-    """The operations, those that go first in front. A termination is not kept waiting by what it makes needless."""
+    """The operations that take turns, those that go first in front.
+
+    A termination is not kept waiting by what it makes needless.
+    """
     return (
         names.Operation.TERMINATE,
-        *(each for each in names.Operation if each is not names.Operation.TERMINATE),
+        *(
+            each
+            for each in names.Operation
+            if each is not names.Operation.TERMINATE and each not in names.ONLY_LOOKS
+        ),
     )
+
+
+def look() -> Asking:
+    """Who is at work, or None. For a run that takes no turn: it leaves no mark, and keeps nobody waiting."""
+    return (yield from _busy(order()))
 
 
 def ask(asker: Asker, now: str) -> Asking:

@@ -44,6 +44,7 @@ def launch_plan(definition: models.Definition) -> Plan:
     needed = depended_on(definition)
     work = [
         *_approve_step(definition),
+        find_lost_step(),
         *(step for tier in definition.tiers for step in _tier_steps(definition, tier)),
         *(
             step
@@ -89,6 +90,12 @@ def aftermath(definition: models.Definition, steps: Sequence[Step]) -> Step | No
     )
 
 
+def find_lost_step() -> Step:
+    """Servers that are lost give their slots free, before anything fills slots."""
+    kind = StepKind.FIND_LOST
+    return Step(id=step_id(DEPLOYMENT, kind), kind=kind, phase=Phase.PRE_LAUNCH, group=DEPLOYMENT)
+
+
 def tier_servers(definition: models.Definition) -> tuple[TierServers, ...]:
     """The servers that every launch of the deployment has at least."""
     return tuple(
@@ -125,7 +132,7 @@ def _tier_steps(definition: models.Definition, tier: names.TierName) -> Iterator
     skipped = None
     if management is None:
         skipped = f"launch configuration {configuration!r} names no configuration management"
-    before: tuple[str, ...] = ()
+    before: tuple[str, ...] = (find_lost_step().id,)
     for kind, phase, scripts, reason in (
         (StepKind.SCALE_UP, Phase.SCALE_UP, (), None),
         (StepKind.HANDSHAKE, Phase.SCALE_UP, (), None),

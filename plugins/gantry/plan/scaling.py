@@ -6,6 +6,7 @@ What leaves is let go of first and taken away last; what a launch does in betwee
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from gantry import names
 from gantry.definition import models
@@ -20,39 +21,46 @@ def scalable(definition: models.Definition) -> tuple[names.TierName, ...]:
 
 
 def scale_plan(definition: models.Definition) -> Plan:
-    """What a scaling of the deployment has to do.
-
-    Nothing of a launch begins before the balancers have let go of the servers that leave: grants that are taken back
-    from them must not meet their visitors. They go when everybody else has been told.
-    """
+    """What a scaling of the deployment has to do."""
     launch = launch_plan(definition)
-    tiers = scalable(definition)
     choose = Step(
         id=step_id(DEPLOYMENT, StepKind.CHOOSE_SERVERS),
         kind=StepKind.CHOOSE_SERVERS,
         phase=Phase.SCALE_UP,
         group=DEPLOYMENT,
-        upstream=tuple(step.id for step in launch if step.kind is StepKind.TURN),
+        upstream=tuple(step.id for step in launch if step.kind is StepKind.FIND_LOST),
     )
+    chosen = dataclasses.replace(launch, steps=in_order([*launch.steps, choose]))
+    return with_farewell(definition, chosen, scalable(definition), choose.id)
+
+
+def with_farewell(
+    definition: models.Definition, launch: Plan, tiers: Sequence[names.TierName], chosen: str
+) -> Plan:
+    """A launch around which servers of some tiers leave, once the step `chosen` has said which.
+
+    Nothing of a launch begins before the balancers have let go of the servers that leave: grants that are taken back
+    from them must not meet their visitors. They go when everybody else has been told.
+    """
     releases = [
-        dataclasses.replace(step, upstream=(choose.id,))
+        dataclasses.replace(step, upstream=(chosen,))
         for tier in tiers
         for step in release_steps(definition, tier)
     ]
-    first = tuple(step.id for step in releases) or (choose.id,)
+    first = tuple(step.id for step in releases) or (chosen,)
     launched = [
         dataclasses.replace(step, upstream=first) if step.kind is StepKind.SCALE_UP else step
         for step in launch
         if step.kind is not StepKind.FINISH_LAUNCH
     ]
-    told = last_of([choose, *releases, *launched])
+    told = last_of([*releases, *launched])
     retires = [dataclasses.replace(retire_step(tier), upstream=told) for tier in tiers]
     finish = [
         dataclasses.replace(step, upstream=tuple(each.id for each in retires) or told)
         for step in launch
         if step.kind is StepKind.FINISH_LAUNCH
     ]
-    steps = in_order([choose, *releases, *launched, *retires, *finish])
+    steps = in_order([*releases, *launched, *retires, *finish])
     return Plan(
         definition.deployment,
         steps,

@@ -17,6 +17,7 @@ class StepKind(enum.StrEnum):
 
     APPROVE = "approve"
     TURN = "turn"
+    FIND_LOST = "find_lost"
     SCALE_UP = "scale_up"
     HANDSHAKE = "handshake"
     PREPARE_CONFIGURATION_MANAGEMENT = "prepare_configuration_management"
@@ -44,6 +45,9 @@ class StepKind(enum.StrEnum):
     KEEP_BACKUP = "keep_backup"
     CONFIRM_RESTORE = "confirm_restore"
     RESTORE = "restore"
+    WATCH = "watch"
+    TRIGGER_RECOVER = "trigger_recover"
+    TRIGGER_SCALE = "trigger_scale"
 
 
 PER_SERVER = frozenset(
@@ -67,6 +71,12 @@ AFTER_EVERY_SERVER = frozenset({StepKind.CONFIGURE_REPLICANTS})
 
 BEFORE_ANY_SERVER = frozenset({StepKind.GRANT_ACCESS})
 """Kinds that have to be done on every server of the tier before what comes after them begins on any."""
+
+TRIGGERED = {
+    StepKind.TRIGGER_RECOVER: names.Operation.RECOVER,
+    StepKind.TRIGGER_SCALE: names.Operation.SCALE,
+}
+"""Kinds that have another operation run where a look at the servers says so, those that go first in front."""
 
 
 class GroupKind(enum.StrEnum):

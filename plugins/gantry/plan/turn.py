@@ -6,15 +6,18 @@ import dataclasses
 from collections.abc import Iterable
 
 from gantry.plan.phases import Phase
-from gantry.plan.steps import DEPLOYMENT, Step, StepKind, last_of, step_id
+from gantry.plan.steps import DEPLOYMENT, TRIGGERED, Step, StepKind, last_of, step_id
 
 GATES = frozenset({StepKind.APPROVE, StepKind.CONFIRM, StepKind.CONFIRM_RESTORE})
 """Steps that ask whether anything shall be done at all. Nobody is kept waiting while a person thinks."""
 
-BEFORE_WORK = GATES | {StepKind.TURN}
+ONLY_LOOK = frozenset({StepKind.WATCH, *TRIGGERED})
+"""Steps of a run that touches nothing, and so takes no turn."""
+
+BEFORE_WORK = GATES | ONLY_LOOK | {StepKind.TURN}
 """Steps that need no turn."""
 
-UNTOUCHING = BEFORE_WORK | {StepKind.CHOOSE_SERVERS}
+UNTOUCHING = BEFORE_WORK | {StepKind.FIND_LOST, StepKind.CHOOSE_SERVERS}
 """Steps after which everything of the deployment still does what it did."""
 
 

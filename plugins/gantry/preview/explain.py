@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from gantry import inventory, names
 from gantry.agent import drive, jobs, session, work
 from gantry.definition import models
+from gantry.operators import data
 from gantry.plan import Step, StepKind
 from gantry.preview import diff, report, unknown
 from gantry.preview.state import State
@@ -24,6 +25,7 @@ class Scene:
         secrets: values that must not be shown.
         servers: the deployment's servers by their addresses.
         earlier: what earlier steps do on this server.
+        renewal: what it is filled with if it takes the place of a lost database server.
     """
 
     definition: models.Definition
@@ -36,6 +38,7 @@ class Scene:
     secrets: frozenset[str] = dataclasses.field(default=frozenset(), repr=False)
     servers: Mapping[str, names.ServerName] = dataclasses.field(default_factory=dict)
     earlier: Changes = ()
+    renewal: data.Renewal | None = None
 
     def before(self, job: jobs.Job) -> str | None:
         """The note that a job is about to replace."""
@@ -135,8 +138,17 @@ def _install_services(scene: Scene) -> Iterator[report.Change]:
 def _install_datasources(scene: Scene) -> Iterator[report.Change]:
     for job in scene.work.jobs:
         datasource = (job.mark or ("", ""))[0].partition("/datasource.")[2]
-        reason = _other_object(scene, job, "not loaded yet", "the dump has changed")
+        reason = _other_object(scene, job, _not_loaded(scene, datasource), "the dump has changed")
         yield scene.change((job,), *([reason] if reason else ()), details=(datasource,))
+
+
+def _not_loaded(scene: Scene, datasource: str) -> str:
+    if scene.renewal is None:
+        return "not loaded yet"
+    stored = scene.renewal.backups.get(names.DatasourceName(datasource))
+    if stored is None:
+        return "lost with its server; begins anew from its dump, as is asked for"
+    return f"lost with its server; restored from {stored.url}"
 
 
 def _other_object(scene: Scene, job: jobs.Job, new: str, changed: str) -> str | None:

@@ -10,21 +10,23 @@ import dataclasses
 import functools
 import logging
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from gantry import errors, inventory, names
 from gantry.agent import balancing, drive, facts, jobs, rolling, ssh, work
-from gantry.cloud import clients, servers
+from gantry.cloud import clients, health, servers
 from gantry.cloud.objects import Objects
 from gantry.definition import models
-from gantry.operators import connections, decisions, rollout
+from gantry.operators import connections, data, decisions, finish, lost, rollout
 from gantry.operators import run as runs
 from gantry.plan import Plan, Step, StepKind, launch_plan
-from gantry.preview import explain, look, report, scaling
+from gantry.preview import explain, look, losses, report, scaling
 from gantry.preview.report import Action
 from gantry.preview.state import State
 from gantry.preview.wishes import Wishes
 
 LOG = logging.getLogger("gantry")
+_NEW = (Action.START, Action.REPLACE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Stage:
     Attributes:
         scaled: the deployment as it will be when it is scaled up.
         objects: archives and dumps as they are now.
+        renewals: what databases that take the place of lost ones are filled with.
         secrets: those that have been read so far, so that none is shown. Grows with each step that reads some.
     """
 
@@ -42,6 +45,7 @@ class Stage:
     wishes: Wishes
     scaled: scaling.Scaled
     objects: Objects
+    renewals: data.Renewals = ()
     secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     def run(self, step: Step) -> runs.Run:
@@ -57,6 +61,7 @@ class Stage:
             redeploy=self.wishes.redeploy,
             converge=self.wishes.converge,
             reason="",
+            renewals=self.renewals,
             stage=self,
         )
 
@@ -85,22 +90,31 @@ class _Run(runs.Run):
         return found
 
 
-def rehearse(definition: models.Definition, wishes: Wishes) -> report.Report:
+def rehearse(
+    definition: models.Definition, wishes: Wishes, kept: Mapping[str, Any] | None = None
+) -> report.Report:
     """What a launch would do now.
 
+    Args:
+        definition: the deployment's.
+        wishes: its trigger form, filled in.
+        kept: the state of the deployment's asset; None where Airflow cannot be asked for it.
+
     Raises:
-        GantryError: what a launch would fail at before it asks a server: a connection, an image, an archive, a
-            template; or a wish that the deployment's form does not offer.
+        GantryError: what a launch would fail at before it changes anything: a connection, an image, an archive, a
+            template, data that is lost; or a wish that the deployment's form does not offer.
     """
     wishes.check(definition)
     cloud = servers.Servers(clients.ec2(definition.cloud), definition, LOG)
-    stage = Stage(
-        definition,
-        launch_plan(definition),
-        wishes,
-        scaling.scale(cloud, definition, wishes.wanted(definition)),
-        Objects(clients.s3(definition.cloud), definition.cloud.connection),
+    checks = health.Health(clients.ec2(definition.cloud), definition.cloud.connection)
+    findings = lost.examine(definition, cloud.find(), cloud, checks)
+    memory = losses.Kept(kept)
+    scaled = scaling.scale(
+        cloud, definition, wishes.wanted(definition), findings, finish.slots_before(memory)
     )
+    objects = Objects(clients.s3(definition.cloud), definition.cloud.connection)
+    scaled, renewals = losses.foresee(definition, scaled, findings, objects, wishes.from_dump, memory)
+    stage = Stage(definition, launch_plan(definition), wishes, scaled, objects, renewals)
     states, unknowns = _ask(stage, cloud)
     walked = walk(stage, states)
     return report.Report(
@@ -216,6 +230,14 @@ class _Walking:
                 each.private_address or "": each.name for each in self.stage.scaled.inventory.everything
             },
             earlier=tuple(each for each in self.changes if each.server == server.name),
+            renewal=next(
+                (
+                    each
+                    for each in self.stage.renewals
+                    if each.service == step.service and server.slot in each.slots
+                ),
+                None,
+            ),
         )
         self.changes += explain.explain(scene)
         self.repeated += explain.repeated(scene)
@@ -257,7 +279,7 @@ def _handshake(
 ) -> Iterable[report.Change]:
     """The agent's scripts, where a server that runs has others than a launch sends."""
     state = states.get(server.name)
-    if state is None or not state.stale or stage.scaled.actions[server.name] is Action.START:
+    if state is None or not state.stale or stage.scaled.actions[server.name] in _NEW:
         return
     step = _of_tier(stage, StepKind.HANDSHAKE, server.tier)
     yield report.Change(
@@ -281,7 +303,7 @@ def _ask(
         access = connections.access(stage.definition.launch_configuration_of(tier).ssh)
         for server in stage.scaled.inventory.of_tier(tier):
             match stage.scaled.actions[server.name]:
-                case Action.START:
+                case Action.START | Action.REPLACE:
                     states[server.name] = State()
                 case Action.RESUME:
                     unknowns[server.name] = "it is stopped; what is applied there, it tells when it runs"

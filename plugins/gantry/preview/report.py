@@ -14,7 +14,7 @@ from gantry.plan import StepKind
 
 
 class Action(enum.StrEnum):
-    """What becomes of a server. A launch starts, resumes and keeps; it never replaces one.
+    """What becomes of a server. A launch starts, resumes and keeps; it replaces what is lost.
 
     It removes those alone that a scale in has chosen.
     """

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+import types
+from collections.abc import Iterator, Mapping
 
 from gantry import errors, inventory, names
 from gantry.cloud import servers
 from gantry.definition import models
-from gantry.operators import scale_up
+from gantry.inventory import Server
+from gantry.operators import lost, replacing, scale_up
 from gantry.preview import report, unknown
 from gantry.preview.report import Action
 
@@ -21,12 +23,14 @@ class Scaled:
     Attributes:
         inventory: all of them; those that are to be started have stand-ins for addresses.
         actions: what becomes of each.
-        notes: what a person should know of servers that stay as they are.
+        notes: what a person should know of servers that stay as they are, and why others are replaced.
+        replaced: the lost servers whose slots are filled anew.
     """
 
     inventory: inventory.Inventory
     actions: dict[names.ServerName, Action]
     notes: dict[names.ServerName, tuple[str, ...]]
+    replaced: Mapping[names.ServerName, Server] = dataclasses.field(default_factory=dict)
 
     def report(
         self, definition: models.Definition, unknowns: dict[names.ServerName, str]
@@ -34,13 +38,14 @@ class Scaled:
         """The servers for the report."""
         for server in self.inventory:
             action = self.actions[server.name]
-            new = action is Action.START
+            new = action in (Action.START, Action.REPLACE)
+            before = self.replaced.get(server.name)
             launch = definition.launch_configuration_of(server.tier) if new else None
             yield report.Server(
                 name=server.name,
                 tier=server.tier,
                 action=action,
-                instance=None if new else server.instance_id,
+                instance=before.instance_id if before else None if new else server.instance_id,
                 address=unknown.shown(server.private_address or unknown.SHOWN),
                 image=launch.image if launch else server.image,
                 size=launch.size if launch else server.size,
@@ -48,6 +53,8 @@ class Scaled:
                 notes=self.notes.get(server.name, ()),
             )
         for server in self.inventory.leaving:
+            if server in self.replaced.values():
+                continue
             yield report.Server(
                 name=server.name,
                 tier=server.tier,
@@ -56,19 +63,35 @@ class Scaled:
                 address=unknown.shown(server.private_address or unknown.SHOWN),
                 image=server.image,
                 size=server.size,
-                notes=("a scale in has chosen it",),
+                notes=("a scale in has chosen it" if server.lost is None else f"it is lost: {server.lost}",),
             )
 
 
-def scale(cloud: servers.Servers, definition: models.Definition, wanted: dict[str, int]) -> Scaled:
-    """What scaling every tier up would do.
+def scale(
+    cloud: servers.Servers,
+    definition: models.Definition,
+    wanted: dict[str, int],
+    findings: lost.Findings = lost.NOTHING,
+    before: replacing.Slots = types.MappingProxyType({}),
+) -> Scaled:
+    """What replacing lost servers, and scaling every tier up, would do.
+
+    Args:
+        cloud: where the servers are.
+        definition: the deployment's.
+        wanted: how many servers each tier is to have.
+        findings: how the servers are.
+        before: the slots that were filled when the last run had arrived, as far as is known.
 
     Raises:
+        NobodyAnswersError: a launch would not begin.
         ServerCountError: a tier is to have more or fewer servers than its limits allow.
         UnknownImageError: servers are to be started from an image that there is not.
         CloudError: the cloud refused.
     """
-    found = cloud.find()
+    there = cloud.find()
+    choice = replacing.choose(definition, there, findings, None, before)
+    found = choice.staying(there)
     every = {server.name: server for server in found}
     actions = dict.fromkeys(every, Action.KEEP)
     notes = {server.name: _forgotten(server, definition) for server in found}
@@ -76,7 +99,7 @@ def scale(cloud: servers.Servers, definition: models.Definition, wanted: dict[st
         count = scale_up.wanted_servers(definition, tier, wanted[tier])
         count = scale_up.or_remembered(definition, tier, count, found)
         launch = definition.launch_configuration_of(tier)
-        intended = servers.intend(found.of_tier(tier), count)
+        intended = servers.intend(found.of_tier(tier), count, choice.slots.get(tier, ()))
         actions |= {server.name: Action.RESUME for server in intended.resumed}
         for slot in intended.missing:
             new = unknown.server(definition.name_of(tier, slot), tier, slot)
@@ -91,9 +114,17 @@ def scale(cloud: servers.Servers, definition: models.Definition, wanted: dict[st
                 notes[server.name] += (
                     f"more servers than the {count} wanted of tier {tier}; a launch takes none away",
                 )
+    replaced = {
+        each.name: each
+        for each in found.leaving
+        if each.lost is not None and actions.get(each.name) is Action.START
+    }
+    for name, server in replaced.items():
+        actions[name] = Action.REPLACE
+        notes[name] = (f"{server.instance_id} is lost: {server.lost}",)
     ordered = sorted(every.values(), key=lambda each: (each.tier, each.slot))
     servers_ = tuple(map(unknown.filled, ordered))
-    return Scaled(inventory.Inventory(servers_, found.leaving), actions, notes)
+    return Scaled(inventory.Inventory(servers_, found.leaving), actions, notes, replaced)
 
 
 def _forgotten(server: inventory.Server, definition: models.Definition) -> tuple[str, ...]:

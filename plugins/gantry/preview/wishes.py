@@ -31,11 +31,13 @@ class Wishes:
         servers: how many servers tiers have at least after the launch; for the others, their `min`.
         redeploy: services that are installed, configured and restarted in any case.
         converge: tiers whose configuration management runs in any case.
+        from_dump: datasources that begin anew from their dump if they are lost.
     """
 
     servers: Mapping[str, int] = dataclasses.field(default_factory=dict)
     redeploy: frozenset[str] = frozenset()
     converge: frozenset[str] = frozenset()
+    from_dump: frozenset[str] = frozenset()
 
     def check(self, definition: models.Definition) -> None:
         """Raise UnknownChoiceError for what the deployment's form does not offer."""
@@ -44,10 +46,14 @@ class Wishes:
             for tier in definition.tiers
             if definition.launch_configuration_of(tier).configuration_management is not None
         }
+        datasources = frozenset(
+            f"{name}.{each}" for name, service in definition.services.items() for each in service.datasources
+        )
         for what, wanted, known in (
             ("tier", self.servers, frozenset(definition.tiers)),
             ("service", self.redeploy, frozenset(definition.services)),
             ("tier with configuration management", self.converge, frozenset(managed)),
+            ("datasource", self.from_dump, datasources),
         ):
             for name in sorted(wanted):
                 if name not in known:

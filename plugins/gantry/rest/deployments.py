@@ -204,6 +204,7 @@ def conf(
     servers: Mapping[str, int],
     redeploy: Iterable[str] = (),
     converge: Iterable[str] = (),
+    from_dump: Iterable[str] = (),
     reason: str = "",
     option: str = "--servers",
 ) -> dict[str, Any]:
@@ -214,6 +215,7 @@ def conf(
         servers: how many at least, by tier.
         redeploy: services to install anew.
         converge: tiers whose configuration management runs again.
+        from_dump: datasources that begin anew from their dump if they are lost.
         reason: kept with the run.
         option: where the numbers were given, for errors.
 
@@ -230,17 +232,43 @@ def conf(
         if not fewest <= count <= most:
             raise CountError(option, tier, count, fewest, most)
     found: dict[str, Any] = {f"{_SERVERS}{tier}": count for tier, count in servers.items()}
-    for key, wanted, what in (("redeploy", redeploy, "service"), ("converge", converge, "tier")):
-        chosen = list(dict.fromkeys(wanted))
-        choices = _choices(params, key)
-        for each in chosen:
-            if each not in choices:
-                raise ParameterError(f"--{key}", each, what, choices)
-        if chosen:
-            found[key] = chosen
+    for key, wanted, what in (
+        ("redeploy", redeploy, "service"),
+        ("converge", converge, "tier"),
+        ("from_dump", from_dump, "datasource"),
+    ):
+        found |= _chosen(params, key, wanted, what)
     if reason:
         found["reason"] = reason
     return found
+
+
+def recover_conf(
+    params: Mapping[str, Any],
+    servers: Iterable[str],
+    *,
+    anyway: bool,
+    from_dump: Iterable[str],
+    reason: str,
+) -> dict[str, Any]:
+    """What a recovery is triggered with: `servers` alone, or all that are lost. Raises ParameterError."""
+    found = {
+        "servers": list(dict.fromkeys(servers)),
+        "anyway": anyway,
+        **_chosen(params, "from_dump", from_dump, "datasource"),
+        "reason": reason,
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _chosen(params: Mapping[str, Any], key: str, wanted: Iterable[str], what: str) -> dict[str, Any]:
+    """Some of a field's choices, if any. Raises ParameterError."""
+    chosen = list(dict.fromkeys(wanted))
+    choices = _choices(params, key)
+    for each in chosen:
+        if each not in choices:
+            raise ParameterError(f"--{key.replace('_', '-')}", each, what, choices)
+    return {key: chosen} if chosen else {}
 
 
 def _choices(params: Mapping[str, Any], key: str) -> list[str]:

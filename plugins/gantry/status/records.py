@@ -34,7 +34,7 @@ class Record:
     """One run of an operation; times in ISO 8601, durations in seconds.
 
     Attributes:
-        by: the user who asked for it, or `schedule`.
+        by: the user who asked for it, or `schedule`, or `watch`.
         reason: from the run's form.
         versions: what was installed, by service: the version that the object store gives the archive.
         started, ended: instances by the server's name, as far as the run started or terminated them.

@@ -111,11 +111,11 @@ class Steps:
         }
         self._progress = {step.id: _of_step(step, self._tasks[step.id]) for step in plan}
         if any(self._tasks.values()):
-            # Airflow makes all tasks at once: a run without this one is older than the wait for the turn.
+            # Airflow makes all tasks at once: a run without these is older than they are.
             self._progress |= {
                 step.id: Progress.NOT_APPLICABLE
                 for step in plan
-                if step.kind is StepKind.TURN and not self._tasks[step.id]
+                if step.kind in (StepKind.TURN, StepKind.FIND_LOST) and not self._tasks[step.id]
             }
         # A run that is older than a step of the plan has no task of it, and went on without.
         for step in plan:

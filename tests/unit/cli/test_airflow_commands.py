@@ -27,15 +27,16 @@ tiers: {only: {launch_configuration: debian, servers: 1}}
 """
 TASKS = (
     "turn",
+    "find_lost",
     "tier-only.scale_up",
     "tier-only.handshake",
     "tier-only.prepare_configuration_management",
     "tier-only.execute_configuration_management",
     "finish_launch",
 )
-GOOD = ("success", states(6, tasks=TASKS))
-GOING = ("running", states(2, working=True, tasks=TASKS))
-BAD = ("failed", states(2, failed=True, tasks=TASKS))
+GOOD = ("success", states(7, tasks=TASKS))
+GOING = ("running", states(3, working=True, tasks=TASKS))
+BAD = ("failed", states(3, failed=True, tasks=TASKS))
 REFUSED: tuple[str, dict[str, str | None]] = ("success", dict.fromkeys(TASKS, "skipped"))
 FAILURE = [
     {"event": "asking again", "level": "info"},
@@ -415,7 +416,7 @@ def test_logs_are_headed_task_by_task_in_order(airflow: airflow_api.Airflow, gan
     [
         (("--step", "tier-only.handshake"), ["tier-only.handshake"]),
         (("--task", "handshake"), ["tier-only.handshake"]),
-        (("--step", "tier-only"), list(TASKS[1:-1])),
+        (("--step", "tier-only"), list(TASKS[2:-1])),
         (("--run", "r1", "--server", "only-1"), ["tier-only.handshake"]),
         (("--step", "tier-only", "--server", "shop-only-1"), ["tier-only.handshake"]),
     ],

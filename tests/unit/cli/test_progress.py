@@ -82,18 +82,19 @@ def test_while_it_waits_for_its_turn_the_headline_says_so() -> None:
 def test_the_end_says_where_the_time_went() -> None:
     ended = moment(len(ORDER), working=False, run_state="success")
     (path,) = live.where_the_time_went(ended)
-    assert path.startswith("critical path: turn 2.0 s → tier-only.scale_up 2.0 s → tier-only.handshake 2.0 s")
+    assert path.startswith("critical path: turn 2.0 s → find_lost 2.0 s → tier-only.scale_up 2.0 s")
     assert ended.seconds() == 2 * len(ORDER)
 
 
 def test_without_a_definition_each_task_has_a_row() -> None:
     output = io.StringIO()
     with live.shown(Console(file=output)) as show:
-        show(moment(2, working=True, planned=False))
+        show(moment(3, working=True, planned=False))
     lines = output.getvalue().splitlines()
     assert "short, run manual__1: running" in lines[0]
     assert [line.split()[2:] for line in lines[1:]] == [
         ["turn", "done"],
+        ["find_lost", "done"],
         ["tier-only.scale_up", "done"],
         ["tier-only.handshake", "working"],
     ]
@@ -108,8 +109,8 @@ def test_a_program_gets_states_times_and_servers() -> None:
     assert rows[1] == {
         "what": "1 scale up",
         "progress": "succeeded",
-        "started": (TRIGGERED + datetime.timedelta(seconds=2)).isoformat(),
-        "ended": (TRIGGERED + datetime.timedelta(seconds=6)).isoformat(),
+        "started": (TRIGGERED + datetime.timedelta(seconds=4)).isoformat(),
+        "ended": (TRIGGERED + datetime.timedelta(seconds=8)).isoformat(),
         "done": ["only-1"],
         "working": [],
     }

@@ -25,13 +25,13 @@ LAUNCH = (
     "tier-only.prepare_configuration_management",
     "tier-only.execute_configuration_management",
 )
-TASKS = ("turn", "choose_servers", *LAUNCH, "tier-only.retire_servers", "finish_launch")
-LAUNCHED = ("success", states(5, tasks=(*LAUNCH, "finish_launch")))
-CHOOSING = ("running", states(1, working=True, tasks=TASKS))
-SCALING = ("running", states(3, working=True, tasks=TASKS))
-SCALED = ("success", states(8, tasks=TASKS))
-NOT_CHOSEN = ("failed", states(1, failed=True, tasks=TASKS))
-STUCK = ("failed", states(6, failed=True, tasks=TASKS))
+TASKS = ("turn", "find_lost", "choose_servers", *LAUNCH, "tier-only.retire_servers", "finish_launch")
+LAUNCHED = ("success", states(6, tasks=("find_lost", *LAUNCH, "finish_launch")))
+CHOOSING = ("running", states(2, working=True, tasks=TASKS))
+SCALING = ("running", states(4, working=True, tasks=TASKS))
+SCALED = ("success", states(9, tasks=TASKS))
+NOT_CHOSEN = ("failed", states(2, failed=True, tasks=TASKS))
+STUCK = ("failed", states(7, failed=True, tasks=TASKS))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[airflow
     monkeypatch.setattr(watch, "_PAUSE", 0.01)
     with airflow_api.serving() as serving:
         monkeypatch.setenv("GANTRY_URL", serving.url)
-        serving.deployment("shop").tasks = (*LAUNCH, "finish_launch")
+        serving.deployment("shop").tasks = ("find_lost", *LAUNCH, "finish_launch")
         serving.dags["shop"].runs.append(airflow_api.Run("before", [LAUNCHED], asked="2026-11-19T04:00:00Z"))
         params = {key: airflow_api.PARAMS[key] for key in ("servers_only", "reason")}
         serving.add(airflow_api.Dag("shop.scale", ("gantry", "scale"), tasks=TASKS, params=params))

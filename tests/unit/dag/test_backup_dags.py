@@ -32,10 +32,10 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DAG]:
 
 
 def test_only_a_definition_with_backups_has_their_dags(dags: dict[str, DAG], tmp_path: pathlib.Path) -> None:
-    assert list(dags) == ["shop", "shop.terminate", "shop.backup", "shop.restore"]
+    assert list(dags) == ["shop", "shop.terminate", "shop.backup", "shop.restore", "shop.recover"]
     bare = tmp_path / "bare.yaml"
     bare.write_text(TEXT.partition("backups:")[0])
-    assert [dag.dag_id for dag in deployment_dags(bare)] == ["shop", "shop.terminate"]
+    assert [dag.dag_id for dag in deployment_dags(bare)] == ["shop", "shop.terminate", "shop.recover"]
 
 
 def test_each_backup_is_made_and_then_noted_beside_the_others(dags: dict[str, DAG]) -> None:

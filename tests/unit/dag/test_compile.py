@@ -123,7 +123,7 @@ def test_every_operation_waits_for_its_turn_before_anything_but_a_question(
     backups = "backups: {to: s3://shop/backups/, of: {files: page}}\n"
     file.write_text(head + HEAD + several + shop + backups)
     dags = deployment_dags(file)
-    assert {names.operation_of(dag.dag_id) for dag in dags} == set(names.Operation)
+    assert {names.operation_of(dag.dag_id) for dag in dags} == set(names.Operation) - names.ONLY_LOOKS
     for dag in dags:
         turn = dag.get_task("turn")
         assert turn.task_display_name == "wait for turn"
@@ -155,7 +155,7 @@ def test_the_form_asks_for_servers_within_their_limits_what_to_do_again_and_a_re
 ) -> None:
     form = {name: bookshop.params.get_param(name) for name in bookshop.params}
     servers = ["servers_database", "servers_application", "servers_proxy"]
-    assert list(form) == [*servers, "converge", "redeploy", "reason"]
+    assert list(form) == [*servers, "converge", "redeploy", "from_dump", "reason"]
     assert form["converge"].schema["items"]["enum"] == ["application", "database", "proxy"]
     schema = form["servers_application"].schema
     assert (schema["minimum"], schema["maximum"], form["servers_application"].value) == (2, 6, 2)
@@ -171,7 +171,7 @@ def test_the_form_asks_for_servers_within_their_limits_what_to_do_again_and_a_re
 
 
 def test_a_termination_wants_the_deployments_name_typed() -> None:
-    *_, terminate = deployment_dags(BOOKSHOP)
+    terminate = deployment_dags(BOOKSHOP)[2]
     assert terminate.dag_id == "bookshop.terminate"
     assert terminate.params.get_param("confirm").value == ""
     assert "Type bookshop" in str(terminate.params.get_param("confirm").description)
@@ -202,7 +202,7 @@ def test_tags_tell_deployments_and_directions_apart() -> None:
 
 def test_a_launch_updates_the_deployments_asset_and_a_termination_does_not(bookshop: DAG) -> None:
     assert [asset.name for asset in bookshop.get_task("finish_launch").outlets] == ["deployment://bookshop"]
-    assert not [asset for task in deployment_dags(BOOKSHOP)[-1].tasks for asset in task.outlets]
+    assert not [asset for task in deployment_dags(BOOKSHOP)[2].tasks for asset in task.outlets]
     assert [task.task_id for task in bookshop.tasks if task.outlets] == ["finish_launch"]
 
 
@@ -249,11 +249,17 @@ def test_building_reads_nothing_but_the_definition(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(pathlib.Path, "open", noting)
     assert deployment_dags(BOOKSHOP)
-    assert opened <= {"bookshop.yaml", "launch.md.jinja", "scale.md.jinja", "terminate.md.jinja"}
+    assert opened <= {
+        "bookshop.yaml",
+        "launch.md.jinja",
+        "recover.md.jinja",
+        "scale.md.jinja",
+        "terminate.md.jinja",
+    }
 
 
 def test_a_loader_chooses_environment_and_variables() -> None:
-    launch, *_, terminate = deployment_dags(
+    launch, _, terminate, *_ = deployment_dags(
         BOOKSHOP, environment="production", variables={"host": "x.example.com"}
     )
     assert (launch.dag_id, terminate.dag_id) == ("bookshop-production", "bookshop-production.terminate")

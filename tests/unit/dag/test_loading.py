@@ -78,7 +78,7 @@ def test_a_broken_definition_is_one_error_that_begins_with_its_place_and_hides_n
     _, line, carets = message.splitlines()
     assert line.startswith("   8 |   app: {id: a1")
     assert line[carets.index("^")] == "["
-    assert loaded["dags"] == ["bookshop", "bookshop.scale", "bookshop.terminate"]
+    assert loaded["dags"] == ["bookshop", "bookshop.recover", "bookshop.scale", "bookshop.terminate"]
 
 
 def test_every_process_builds_the_same_dags_whatever_its_hash_seed(loaded: dict[str, Any]) -> None:

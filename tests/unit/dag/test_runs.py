@@ -125,7 +125,7 @@ def test_a_person_is_asked_before_anything_is_started() -> None:
     assert first == ["approve"]
     # Nobody is kept waiting while a person thinks.
     assert launch.get_task("turn").upstream_task_ids == {"approve"}
-    assert launch.get_task("tier-web.scale_up").upstream_task_ids == {"turn"}
+    assert launch.get_task("find_lost").upstream_task_ids == {"turn"}
     approve: Any = launch.get_task("approve")
     assert (approve.subject, approve.retries) == ("Now?", 0)
     assert approve.assigned_users == [{"id": "7", "name": "ada"}]

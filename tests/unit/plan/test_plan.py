@@ -94,7 +94,7 @@ def test_the_bookshop_is_launched_in_the_pages_order(bookshop: definition.Defini
     by_phase = {phase: [step.id for step in found if step.phase is phase] for phase in Phase}
     tiers = ("database", "application", "proxy")
     assert by_phase == {
-        Phase.PRE_LAUNCH: ["turn"],
+        Phase.PRE_LAUNCH: ["turn", "find_lost"],
         Phase.SCALE_UP: [f"tier-{tier}.{what}" for what in ("scale_up", "handshake") for tier in tiers],
         Phase.PREPARE_CONFIGURATION_MANAGEMENT: [
             f"tier-{tier}.prepare_configuration_management" for tier in tiers

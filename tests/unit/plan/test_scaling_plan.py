@@ -11,7 +11,7 @@ def test_who_leaves_is_released_before_a_launch_s_first_step_and_retired_after_i
 ) -> None:
     found = plan.scale_plan(bookshop)
     release, retire = "balancer-front.release_nodes", "tier-application.retire_servers"
-    assert [step.id for step in found.steps[:2]] == ["turn", "choose_servers"]
+    assert [step.id for step in found.steps[:3]] == ["turn", "find_lost", "choose_servers"]
     assert found.by_id[release].upstream == ("choose_servers",)
     assert (found.by_id[release].tier, found.by_id[release].service) == ("proxy", "app")
     for step in found:
@@ -35,7 +35,8 @@ def test_only_tiers_that_may_have_several_numbers_are_scaled(bookshop_text: str)
 
 def test_where_a_person_is_asked_nothing_is_chosen_before(bookshop_text: str) -> None:
     found = plan.scale_plan(definition.loads(f"{bookshop_text}approval: {{}}\n"))
-    assert found.by_id["choose_servers"].upstream == ("turn",)
+    assert found.by_id["choose_servers"].upstream == ("find_lost",)
+    assert found.by_id["find_lost"].upstream == ("turn",)
     assert found.by_id["turn"].upstream == ("approve",)
 
 

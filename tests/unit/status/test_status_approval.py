@@ -54,7 +54,7 @@ def test_the_question_comes_before_every_server(asking: plan.Plan, launch: plan.
     assert (question.id, question.phase, question.upstream) == ("approve", Phase.PRE_LAUNCH, ())
     assert asking.steps[0] == question
     scale_ups = [step for step in asking if step.kind is plan.StepKind.SCALE_UP]
-    assert {step.upstream for step in scale_ups} == {("turn",)}
+    assert {step.upstream for step in scale_ups} == {("find_lost",)}
     assert asking.by_id["turn"].upstream == ("approve",)
     assert [
         dataclasses.replace(step, upstream=()) if step.kind is plan.StepKind.TURN else step

@@ -36,6 +36,7 @@ from gantry.definition.models.services import (
 )
 from gantry.definition.models.updates import Update
 from gantry.definition.models.variables import Variable
+from gantry.definition.models.watching import Rule, Watch
 
 __all__ = [
     "LARGEST_FAN_OUT",
@@ -62,6 +63,7 @@ __all__ = [
     "Network",
     "Notifier",
     "Replication",
+    "Rule",
     "ScalingTime",
     "Script",
     "ServerCount",
@@ -75,4 +77,5 @@ __all__ = [
     "Update",
     "Variable",
     "Volume",
+    "Watch",
 ]

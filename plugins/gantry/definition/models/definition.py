@@ -30,6 +30,7 @@ from gantry.definition.models.servers import Cloud, LaunchConfiguration, Tier
 from gantry.definition.models.services import LoadBalancer, Service, ServicePort
 from gantry.definition.models.updates import Update
 from gantry.definition.models.variables import Variable
+from gantry.definition.models.watching import Watch
 
 SERVER_NAME = "{{ deployment.name }}-{{ tier.name }}-{{ server.slot }}"
 LONGEST_NAME_TEMPLATE = 200
@@ -208,6 +209,12 @@ class Definition(Model):
         default=None,
         description="What is backed up. Left out: nothing, and there are no DAGs for it.",
         examples=[{"of": {"data": "db.main"}, "to": "s3://hello/backups/", "schedule": "0 2 * * *"}],
+    )
+
+    watch: Watch | None = Field(
+        default=None,
+        description="How often the servers are looked at. Left out: they are not watched, and there is no DAG for it.",
+        examples=[{"every": "1m"}],
     )
 
     variables: dict[VariableName, Variable] = Field(

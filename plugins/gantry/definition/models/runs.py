@@ -21,11 +21,13 @@ Retries = Annotated[int, Field(strict=True, ge=0, le=MOST_RETRIES)]
 Count = Annotated[int, Field(strict=True, ge=1, le=1000)]
 Pool = Annotated[str, Field(min_length=1, max_length=256)]
 StepName = Literal[
-    "turn", "scale_up", "handshake", "prepare_configuration_management", "execute_configuration_management",
+    "turn", "find_lost", "scale_up", "handshake", "prepare_configuration_management",
+    "execute_configuration_management",
     "install_services", "install_datasources", "update", "configure", "configure_replicants", "restart", "grant_access",
     "start_proxy", "finish_launch", "remove_new_servers", "choose_servers", "release_nodes", "retire_servers",
     "confirm", "stop_proxy", "stop_service", "terminate_servers",
     "clean_up_configuration_management", "finish_termination", "back_up", "keep_backup", "confirm_restore", "restore",
+    "watch", "trigger_recover", "trigger_scale",
 ]  # fmt: skip
 """The kinds of steps whose tasks can be told apart here, by the names of their tasks."""
 

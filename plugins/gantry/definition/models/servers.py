@@ -29,6 +29,7 @@ from gantry.definition.fields import (
     Size,
 )
 from gantry.definition.models import machines
+from gantry.definition.models.watching import Rule
 
 MOST_SERVERS = 1000
 
@@ -263,6 +264,14 @@ class Tier(Model):
     servers: ServerCount = Field(
         description="A number, or the fewest and the most.", examples=[1, {"min": 2, "max": 6}]
     )
+    rule: Rule | None = Field(
+        default=None,
+        description=(
+            "When the tier becomes larger or smaller by itself, within its range of `servers`. Left out: only by hand "
+            "and by the clock."
+        ),
+        examples=[{"scale_out_above": 80, "scale_in_below": 20}],
+    )
     run_list: tuple[RunListItem, ...] = Field(
         default=(),
         description=(
@@ -270,6 +279,19 @@ class Tier(Model):
             "digits, `_ : . @ -`."
         ),
         examples=[["role[databaseServer]"]],
+    )
+    recovery_delay: Duration = Field(
+        default=datetime.timedelta(minutes=5),
+        description="How long a server may not answer, or be impaired, before it counts as lost and is replaced.",
+        examples=["10m"],
+    )
+    replace_impaired: Flag = Field(
+        default=False,
+        description=(
+            "`true`: a server on which a service's check does not say `OK` for longer than `recovery_delay` counts as "
+            "lost too."
+        ),
+        examples=[True],
     )
     attributes: dict[str, Json] = Field(
         default_factory=dict,

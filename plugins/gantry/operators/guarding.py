@@ -1,0 +1,114 @@
+"""The watch over lost servers: what a look at them says, and whether it calls for a recovery."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gantry import inventory, names
+from gantry.agent import contact, seeing
+from gantry.inventory import InstanceState
+from gantry.operators import connections, finish, lost, recovering, replacing, turning
+from gantry.operators import run as runs
+from gantry.operators.sight import Look
+from gantry.operators.trigger import Order
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
+
+_KEY = "watch:recover"
+"""Among the states of the deployment's asset: what a recovery was asked for last, and when."""
+
+_AGAIN = datetime.timedelta(hours=1)
+"""A recovery that did not help is asked for again after that. It has failed for a cause that wants a person."""
+
+_MET = {
+    seeing.Answer.ANSWERS: contact.Contact.ANSWERS,
+    seeing.Answer.SILENT: contact.Contact.SILENT,
+    seeing.Answer.NOT_RUNNING: contact.Contact.SILENT,
+    seeing.Answer.REFUSES: contact.Contact.REFUSES,
+}
+
+
+def decide(run: runs.Run, look: Look, log: Logger) -> Order | None:
+    """Note who is not well, and ask for a recovery where servers are lost.
+
+    The recovery is asked for all that it finds lost, not for these by name: it looks again when it has its turn, and
+    who has come back by then is left alone.
+    """
+    store = turning.store(run.definition.deployment)
+    before = finish.slots_before(store)
+    if not before:
+        # Never launched, terminated, or a launch has not arrived yet: that is for the launch to go on with.
+        return None
+    findings = _findings(run, look)
+    recovering.remember(run, findings)
+    for line in recovering.said(findings):
+        log.warning("%s", line)
+    try:
+        choice = replacing.choose(run.definition, run.inventory, findings, None, before)
+    except replacing.NobodyAnswersError as error:
+        log.warning("%s", error)
+        return None
+    reasons = dict(_reasons(run, choice))
+    if not reasons:
+        store.delete(_KEY)
+        return None
+    digest = hashlib.sha256("\n".join(f"{name} {why}" for name, why in sorted(_who(run, reasons))).encode())
+    asked = store.get(_KEY)
+    if isinstance(asked, dict) and asked.get("what") == digest.hexdigest():
+        since = datetime.datetime.fromisoformat(str(asked["when"]))
+        if look.now - since < _AGAIN:
+            log.error(
+                "still lost: %s. A recovery was asked for at %s; see why it has not helped. It is asked for again "
+                "from %s on",
+                ", ".join(reasons), lost.told(since), lost.told(since + _AGAIN),
+            )  # fmt: skip
+            return None
+    store.set(_KEY, {"what": digest.hexdigest(), "when": look.now.isoformat()})
+    return Order({}, "; ".join(f"{name}: {why}" for name, why in reasons.items()))
+
+
+def _findings(run: runs.Run, look: Look) -> lost.Findings:
+    """How the servers are, from what the look has seen; services' checks are asked where they count."""
+    running = [
+        each.server
+        for each in look.sights
+        if each.server.state is InstanceState.RUNNING and each.server.tier in run.definition.tiers
+    ]
+    answers = {
+        each.server.name: contact.Answer(_MET[each.seen.answer], each.seen.why) for each in look.sights
+    }
+    answering = (each for each in running if answers[each.name].contact is contact.Contact.ANSWERS)
+    answers |= contact.call([call for each in answering for call in _calls(run, each)])
+    impaired = run.health.impaired(running) if running else {}
+    return lost.judge(run.definition, running, answers, impaired, look.now)
+
+
+def _calls(run: runs.Run, server: inventory.Server) -> Iterator[contact.Call]:
+    if run.definition.tiers[server.tier].replace_impaired:
+        access = connections.access(run.definition.launch_configuration_of(server.tier).ssh)
+        checked = run.definition.services_of(server.tier)
+        yield contact.Call(runs.target(server, server.name), access, checked)
+
+
+def _reasons(run: runs.Run, choice: replacing.Choice) -> Iterator[tuple[names.ServerName, str]]:
+    """Why a recovery is called for, by server."""
+    yield from choice.servers.items()
+    staying = choice.staying(run.inventory)
+    for each in replacing.resumed(run.definition, staying, run.wanted, choice.slots):
+        yield each.name, f"its instance is {each.state}"
+    for tier, slots in replacing.missing(run.definition, staying, run.wanted, choice.slots).items():
+        for slot in slots:
+            name = run.definition.name_of(tier, slot)
+            if name not in choice.servers:
+                yield name, "its instance is gone"
+
+
+def _who(run: runs.Run, reasons: dict[names.ServerName, str]) -> Iterator[tuple[str, str]]:
+    """The lost servers, and which of their instances: a new one that is lost too is another loss."""
+    for name in reasons:
+        server = run.inventory.named(name)
+        yield name, "" if server is None else server.instance_id

@@ -1,0 +1,205 @@
+"""One look at a deployment's servers: who answers, and which operation that calls for."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import pydantic
+from airflow.sdk import Context
+from airflow.sdk.bases.skipmixin import SkipMixin
+
+from gantry import errors, inventory, names
+from gantry.agent import seeing
+from gantry.operators import base, connections, guarding, rules, turning
+from gantry.operators import run as runs
+from gantry.operators.sight import Look, Sight
+from gantry.operators.trigger import Order
+from gantry.plan import TRIGGERED, StepKind
+from gantry.plan.steps import DEPLOYMENT, step_id
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
+
+
+Decider = Callable[[runs.Run, Look, "Logger"], Order | None]
+"""Says whether a look calls for an operation, and logs why, or why not."""
+
+DECIDERS: dict[StepKind, Decider] = {
+    StepKind.TRIGGER_RECOVER: guarding.decide,
+    StepKind.TRIGGER_SCALE: rules.decide,
+}
+"""Who decides about each operation that can be triggered. At most one follows from a look, the first of `TRIGGERED`:
+what others would make of the servers is another thing once it is done."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kept:
+    """What a look leaves for the next one: when it was, and since when instances are silent. Times in ISO 8601."""
+
+    looked: str
+    silent: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def when(self) -> datetime.datetime:
+        """When the look was."""
+        return datetime.datetime.fromisoformat(self.looked)
+
+
+_KEPT = pydantic.TypeAdapter(_Kept)
+_KEY = "watch"
+"""Among the states of the deployment's asset."""
+
+_SLACK = datetime.timedelta(seconds=30)
+"""A look that waits for a silent server takes about so long, and the next one is late by it."""
+
+
+class WatchOperator(base.StepOperator, SkipMixin):
+    """Looks at the servers, and has at most one of the operations triggered that come after it."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Look, unless another operation is at work; skip what the look does not call for."""
+        order = self._order(context, run)
+        follows = None
+        if order is not None:
+            follows = step_id(DEPLOYMENT, order[0])
+            context["ti"].xcom_push(key=follows, value=order[1].as_json())
+        report = base.result(context, [])
+        # Before the skipping, which ends this.
+        context["ti"].xcom_push(key="return_value", value=report)
+        # Skipped here and now: no process has to be started for a task that would do nothing.
+        self.skip(context["ti"], [each for each in self.downstream_list if each.task_id != follows])
+        return report
+
+    def _order(self, context: Context, run: runs.Run) -> tuple[StepKind, Order] | None:
+        store = turning.store(run.definition.deployment)
+        if busy := turning.at_work(context, run):
+            self.log.info(
+                "nothing is measured and nothing decided: %s", turning.told(run.definition.deployment, busy)
+            )
+            # What was seen before an operation says nothing about what is there after it.
+            store.delete(_KEY)
+            return None
+        look = self._look(run, store.get(_KEY))
+        store.set(_KEY, _KEPT.dump_python(_kept(look), mode="json"))
+        tell(look, self.log)
+        for kind in TRIGGERED:
+            if not any(step.kind is kind for step in run.plan):
+                continue
+            dag = names.dag_id(run.definition.deployment, TRIGGERED[kind])
+            if context["ti"].get_dr_count(dag, states=["queued", "running"]):
+                self.log.info("nothing is decided: a run of %s waits, or has just begun", dag)
+                return None
+            order = DECIDERS[kind](run, look, self.log)
+            if order is not None:
+                return kind, order
+        return None
+
+    def _look(self, run: runs.Run, kept: object) -> Look:
+        now = datetime.datetime.now(tz=datetime.UTC)
+        earlier = load(kept)
+        last = before(earlier, now, run)
+        silent = earlier.silent if earlier is not None and last is not None else {}
+        seen = asyncio.run(_everybody(run))
+        return Look(
+            now,
+            last,
+            tuple(
+                Sight(server, each, _silent_since(each, silent, now))
+                for server, each in zip(run.inventory, seen, strict=True)
+            ),
+        )
+
+
+_TOLD = {
+    seeing.Answer.SILENT: "%s (%s) is silent since %s: %s",
+    seeing.Answer.REFUSES: "%s (%s) refuses us since %s: %s",
+    seeing.Answer.NOT_RUNNING: "%s (%s) cannot be reached since %s: %s",
+}
+
+
+def tell(look: Look, log: Logger) -> None:
+    """Say who answers, and since when somebody does not."""
+    answering = [each for each in look.sights if each.silent_since is None]
+    log.info("%d of %d servers answer", len(answering), len(look.sights))
+    for each in look.sights:
+        if each.silent_since is not None:
+            log.warning(
+                _TOLD[each.seen.answer],
+                each.server.name, each.server.instance_id, f"{each.silent_since:%Y-%m-%d %H:%M:%S} UTC",
+                each.seen.why,
+            )  # fmt: skip
+
+
+async def _everybody(run: runs.Run) -> list[seeing.Seen]:
+    """All servers that stay, in the inventory's order."""
+    logins = {
+        tier: connections.access(run.definition.launch_configuration_of(tier).ssh)
+        for tier in dict.fromkeys(each.tier for each in run.inventory)
+        if tier in run.definition.tiers
+    }
+    found: dict[names.ServerName, seeing.Seen] = {}
+    visits = []
+    for server in run.inventory:
+        try:
+            target = runs.target(server, server.name)
+            visits.append(
+                seeing.Visit(target, logins[server.tier], rules.question(run.definition, server.tier))
+            )
+        except KeyError:
+            why = f"tier {server.tier} is not in the definition any more"
+            found[server.name] = seeing.Seen(server.name, server.instance_id, seeing.Answer.NOT_RUNNING, why)
+        except errors.GantryError as error:
+            found[server.name] = seeing.Seen(
+                server.name, server.instance_id, seeing.Answer.NOT_RUNNING, _why(server, error)
+            )
+    found |= {each.server: each for each in await seeing.look(visits)}
+    return [found[server.name] for server in run.inventory]
+
+
+def _why(server: inventory.Server, error: errors.GantryError) -> str:
+    if server.state is not inventory.InstanceState.RUNNING:
+        return f"its instance is {server.state}"
+    if server.host_key is None:
+        return "nobody has shaken hands with it"
+    return str(error).partition("\n")[0]
+
+
+def _silent_since(
+    seen: seeing.Seen, silent: Mapping[str, str], now: datetime.datetime
+) -> datetime.datetime | None:
+    if seen.answer is seeing.Answer.ANSWERS:
+        return None
+    since = silent.get(seen.instance_id)
+    return now if since is None else datetime.datetime.fromisoformat(since)
+
+
+def _kept(look: Look) -> _Kept:
+    return _Kept(
+        looked=look.now.isoformat(),
+        silent={
+            each.server.instance_id: each.silent_since.isoformat()
+            for each in look.sights
+            if each.silent_since is not None
+        },
+    )
+
+
+def load(kept: object) -> _Kept | None:
+    """What the look before has left; nothing if it cannot be read, as another Gantry may have written it."""
+    try:
+        return None if kept is None else _KEPT.validate_python(kept)
+    except pydantic.ValidationError:
+        return None
+
+
+def before(earlier: _Kept | None, now: datetime.datetime, run: runs.Run) -> datetime.datetime | None:
+    """When the look before was, if no other one should have come in between."""
+    watch = run.definition.watch
+    if earlier is None or watch is None:
+        return None
+    is_next = datetime.timedelta(0) <= now - earlier.when <= 2 * watch.every + _SLACK
+    return earlier.when if is_next else None

@@ -1,0 +1,36 @@
+"""Definition → the plan of one look at a deployment's servers, and of what may follow from it."""
+
+from __future__ import annotations
+
+from gantry.definition import models
+from gantry.plan.launch import tier_servers
+from gantry.plan.phases import Phase
+from gantry.plan.steps import DEPLOYMENT, Plan, Step, StepKind, step_id
+
+
+def watch_plan(definition: models.Definition) -> Plan:
+    """One look at all servers, and the operations that it may trigger, each of which can be skipped."""
+    look = Step(
+        id=step_id(DEPLOYMENT, StepKind.WATCH), kind=StepKind.WATCH, phase=Phase.PRE_LAUNCH, group=DEPLOYMENT
+    )
+    triggers = (
+        Step(
+            id=step_id(DEPLOYMENT, kind),
+            kind=kind,
+            phase=Phase.PRE_LAUNCH,
+            group=DEPLOYMENT,
+            upstream=(look.id,),
+        )
+        for kind in _wanted(definition)
+    )
+    return Plan(definition.deployment, (look, *triggers), tier_servers(definition))
+
+
+def _wanted(definition: models.Definition) -> tuple[StepKind, ...]:
+    """The triggers that a definition has need of."""
+    replaces = definition.watch is not None and definition.watch.replace
+    has_rules = any(tier.rule is not None for tier in definition.tiers.values())
+    return (
+        *((StepKind.TRIGGER_RECOVER,) if replaces else ()),
+        *((StepKind.TRIGGER_SCALE,) if has_rules else ()),
+    )

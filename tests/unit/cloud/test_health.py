@@ -1,0 +1,105 @@
+"""What the cloud says and remembers of servers, in a real EC2 client's hands."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any, cast
+
+import boto3
+import moto
+from tests.unit.agent.world import DEFINITION, World
+
+from gantry import definition, inventory, names
+from gantry.cloud import health, servers, tags
+
+KNOWN = definition.loads(DEFINITION)
+SINCE = datetime.datetime(2026, 3, 1, 12, 0, 30, tzinfo=datetime.UTC)
+
+
+class Statuses:
+    """EC2 as far as it tells of status checks."""
+
+    def __init__(self, **system: str) -> None:
+        self._system = system
+
+    def describe_instance_status(self, **wanted: list[str]) -> dict[str, Any]:
+        return {
+            "InstanceStatuses": [
+                {
+                    "InstanceId": each,
+                    "InstanceStatus": {"Status": "initializing"},
+                    "SystemStatus": {"Status": self._system.get(each.replace("-", "_"), "ok")},
+                }
+                for each in wanted["InstanceIds"]
+            ]
+        }
+
+
+def test_only_what_is_impaired_is_told() -> None:
+    found = [World().server(each) for each in ("application-1", "application-2", "proxy-1")]
+    checks = health.Health(
+        cast("Any", Statuses(i_application_2="impaired", i_proxy_1="insufficient-data")),
+        names.ConnectionId("aws_default"),
+    )
+    assert checks.impaired(found) == {"i-application-2": "the cloud's system status checks fail"}
+
+
+def test_since_when_a_server_is_not_well_and_why_it_is_lost_stays_with_its_instance() -> None:
+    with moto.mock_aws():
+        ec2 = boto3.client(
+            "ec2", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="secret"
+        )
+        image = ec2.describe_images()["Images"][0]["ImageId"]
+        started = ec2.run_instances(
+            ImageId=image,
+            MinCount=1,
+            MaxCount=1,
+            TagSpecifications=[
+                {
+                    "ResourceType": "instance",
+                    "Tags": [
+                        {"Key": tags.DEPLOYMENT, "Value": "bookshop"},
+                        {"Key": tags.TIER, "Value": "application"},
+                        {"Key": tags.SLOTS, "Value": "2"},
+                    ],
+                }
+            ],
+        )["Instances"][0]["InstanceId"]
+        connection = names.ConnectionId("aws_default")
+        checks = health.Health(ec2, connection)
+        cloud = servers.Servers(ec2, KNOWN, cast("Any", None))
+
+        def seen() -> inventory.Server:
+            return cloud.find().everything[0]
+
+        assert (seen().ailing_since, seen().lost) == (None, None)
+        checks.note_ailing([seen()], SINCE)
+        assert seen().ailing_since == SINCE
+        checks.note_well([seen()])
+        assert seen().ailing_since is None
+        cloud.give_up(seen(), "it does not answer (" + "x" * 300 + ")")
+        found = cloud.find()
+        assert (found.servers, found.leaving[0].instance_id) == ((), started)
+        assert str(found.leaving[0].lost).startswith("it does not answer (xxx")
+        cloud.let_leave([dataclasses.replace(seen())])
+        assert seen().lost is None
+
+
+def test_a_moment_that_somebody_has_changed_by_hand_is_none() -> None:
+    instance: Any = {
+        "InstanceId": "i-1",
+        "ImageId": "ami-1",
+        "State": {"Name": "running"},
+        "LaunchTime": SINCE,
+        "Tags": [
+            {"Key": key, "Value": value}
+            for key, value in {
+                tags.DEPLOYMENT: "bookshop",
+                tags.TIER: "application",
+                tags.SLOTS: "1",
+                tags.AILING: "yesterday",
+            }.items()
+        ],
+    }
+    assert tags.server(KNOWN, instance).ailing_since is None

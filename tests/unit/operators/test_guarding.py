@@ -1,0 +1,184 @@
+"""When a look at the servers calls for a recovery, and how often."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import logging
+from typing import Any, cast
+
+import pytest
+from tests.unit.agent.world import DEFINITION, SERVERS, World
+
+from gantry import definition, inventory, names, plan
+from gantry.agent import jobs, seeing
+from gantry.operators import guarding, history, run, turning
+from gantry.operators.sight import Look, Sight
+from gantry.operators.trigger import Order
+from gantry.plan import StepKind
+
+KNOWN = definition.loads(f"{DEFINITION}watch: {{every: 1m, replace: true}}\n")
+BEGIN = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
+LOG = logging.getLogger("test")
+SLOTS = {"database": [1], "application": [1, 2], "proxy": [1]}
+
+
+class Store(dict[str, Any]):
+    """The state of the deployment's asset."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
+@dataclasses.dataclass
+class Cloud:
+    """A cloud whose servers remember since when they are not well."""
+
+    servers: dict[str, inventory.Server]
+    sick: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def impaired(self, _: object) -> dict[str, str]:
+        return self.sick
+
+    def note_ailing(self, servers: list[inventory.Server], since: datetime.datetime) -> None:
+        for short, each in self.servers.items():
+            if each in servers:
+                self.servers[short] = dataclasses.replace(each, ailing_since=since)
+
+    def note_well(self, servers: list[inventory.Server]) -> None:
+        for short, each in self.servers.items():
+            if each in servers:
+                self.servers[short] = dataclasses.replace(each, ailing_since=None)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run(run.Run):
+    told: Cloud = dataclasses.field(kw_only=True)
+
+    @property
+    def health(self) -> Any:
+        return self.told
+
+    @property
+    def inventory(self) -> inventory.Inventory:
+        return inventory.Inventory(tuple(self.told.servers.values()))
+
+
+@dataclasses.dataclass
+class Watching:
+    """A deployment that is watched."""
+
+    cloud: Cloud
+    store: Store
+
+    def look(self, minute: float, *silent: str) -> Order | None:
+        """What follows from a look in which these do not answer."""
+        steps = plan.watch_plan(KNOWN)
+        at = _Run(
+            definition=KNOWN,
+            plan=steps,
+            step=steps.by_id["watch"],
+            id="run",
+            key=jobs.StepKey("abc.watch", "0", "1"),
+            wanted={"database": 1, "application": 2, "proxy": 1},
+            redeploy=frozenset(),
+            converge=frozenset(),
+            reason="",
+            told=self.cloud,
+        )
+        sights = tuple(
+            Sight(each, seeing.Seen(each.name, each.instance_id, _answer(short, each, silent), "no route"))
+            for short, each in self.cloud.servers.items()
+        )
+        now = BEGIN + datetime.timedelta(minutes=minute)
+        return guarding.decide(at, Look(now, None, sights), cast("Any", LOG))
+
+
+def _answer(short: str, server: inventory.Server, silent: tuple[str, ...]) -> seeing.Answer:
+    if server.state is not inventory.InstanceState.RUNNING:
+        return seeing.Answer.NOT_RUNNING
+    return seeing.Answer.SILENT if short in silent else seeing.Answer.ANSWERS
+
+
+@pytest.fixture
+def watching(monkeypatch: pytest.MonkeyPatch) -> Watching:
+    store = Store({history.LAST: {"slots": SLOTS}})
+    monkeypatch.setattr(turning, "store", lambda _: store)
+
+    world = World()
+    up = {
+        short: dataclasses.replace(
+            world.server(short), state=inventory.InstanceState.RUNNING, host_key="ssh-ed25519 AAAA"
+        )
+        for short in SERVERS
+    }
+    return Watching(Cloud(up), store)
+
+
+def test_silence_is_noted_and_calls_for_a_recovery_when_its_delay_is_over(watching: Watching) -> None:
+    assert watching.look(0, "application-2") is None
+    assert watching.look(4, "application-2") is None
+    order = watching.look(6, "application-2")
+    assert order is not None
+    assert order.conf == {}
+    assert order.why.startswith("bookshop-application-2: it does not answer (no route)")
+
+
+def test_who_comes_back_is_forgotten(watching: Watching) -> None:
+    watching.look(0, "application-2")
+    assert watching.look(3) is None
+    assert watching.cloud.servers["application-2"].ailing_since is None
+
+
+def test_a_loss_is_asked_for_once_and_again_after_an_hour(watching: Watching) -> None:
+    del watching.cloud.servers["database-1"]
+    order = watching.look(0)
+    assert order is not None
+    assert order.why == "bookshop-database-1: its instance is gone"
+    assert watching.look(1) is None
+    assert watching.look(59) is None
+    assert watching.look(61) is not None
+    # What is mended and lost again is another loss.
+    watching.cloud.servers["database-1"] = dataclasses.replace(
+        World().server("database-1"), state=inventory.InstanceState.RUNNING, host_key="k"
+    )
+    assert watching.look(62) is None
+    del watching.cloud.servers["database-1"]
+    assert watching.look(63) is not None
+
+
+def test_a_stopped_server_calls_for_it_too(watching: Watching) -> None:
+    found = watching.cloud.servers["proxy-1"]
+    watching.cloud.servers["proxy-1"] = dataclasses.replace(found, state=inventory.InstanceState.STOPPED)
+    order = watching.look(0)
+    assert order is not None
+    assert order.why == "bookshop-proxy-1: its instance is stopped"
+
+
+def test_a_broken_way_to_all_of_them_calls_for_nothing(watching: Watching) -> None:
+    watching.look(0, *SERVERS)
+    assert watching.look(10, *SERVERS) is None
+
+
+def test_what_is_not_launched_or_terminated_is_not_recovered(watching: Watching) -> None:
+    watching.cloud.servers.clear()
+    del watching.store[history.LAST]
+    assert watching.look(0) is None
+
+
+def test_a_deployment_all_of_whose_servers_are_gone_is_lost(watching: Watching) -> None:
+    watching.cloud.servers.clear()
+    order = watching.look(0)
+    assert order is not None
+    assert order.why.count("its instance is gone") == len(SERVERS)
+
+
+def test_only_a_definition_that_wants_it_has_the_trigger() -> None:
+    kinds = [step.kind for step in plan.watch_plan(KNOWN)]
+    assert kinds == [StepKind.WATCH, StepKind.TRIGGER_RECOVER]
+    assert names.dag_id("bookshop", plan.TRIGGERED[StepKind.TRIGGER_RECOVER]) == "bookshop.recover"
+    bare = definition.loads(f"{DEFINITION}watch: {{every: 1m}}\n")
+    assert [step.kind for step in plan.watch_plan(bare)] == [StepKind.WATCH]
