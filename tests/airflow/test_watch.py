@@ -105,7 +105,7 @@ def test_a_breach_that_lasts_scales_out_and_the_cooldown_holds(watching: Watchin
     assert asked["note"] == why
     assert watching.servers() == ["only-1", "only-2"]
     watching.load(5)
-    watching.told("the mean of 2 of 2 servers", "probe < 20 since", "the cooldown is not over before")
+    watching.told("the mean of 2 of 2 servers", "probe < 20 since", "it cools down (the cooldown ends at")
     assert watching.scalings() == [run.run]
 
 
