@@ -74,6 +74,15 @@ class Watching:
         return sorted(self.stage.machines(NAME))
 
 
+def took(run: Launch) -> float:
+    """Seconds that a look took."""
+    task = run.instance("watch")
+    assert task.started is not None
+    assert task.ended is not None
+    started, ended = (datetime.datetime.fromisoformat(each) for each in (task.started, task.ended))
+    return (ended - started).total_seconds()
+
+
 @pytest.fixture(scope="module")
 def watching(stage: Stage) -> Iterator[Watching]:
     url = stage.upload("watched.tar.gz", archive({"enstratus-measure": MEASURE}))
@@ -88,7 +97,8 @@ def watching(stage: Stage) -> Iterator[Watching]:
 def test_looks_come_by_themselves_and_nothing_follows_from_a_load_that_is_right(watching: Watching) -> None:
     run = watching.told("1 of 1 servers answer", "probe 50, the mean of 1 of 1", "within the thresholds")
     assert run.instance("trigger_scale").state == "skipped"
-    watching.told("within the thresholds")
+    run = watching.told("within the thresholds")
+    print(f"a look takes {took(run):.1f} s")
     assert watching.scalings() == []
 
 
