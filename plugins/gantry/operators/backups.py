@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from typing import Any
 
 from airflow.sdk import Context
@@ -12,10 +13,11 @@ from gantry import errors, inventory, names
 from gantry.agent import facts, ssh
 from gantry.cloud import backups
 from gantry.configuration_management import readers
-from gantry.operators import base, server_step, termination
+from gantry.operators import base, history, server_step, termination
 from gantry.operators import run as runs
 from gantry.plan import Group, GroupKind, StepKind
 from gantry.plan.steps import DEPLOYMENT, step_id
+from gantry.status import records
 
 
 class NothingRunsError(errors.GantryError):
@@ -143,6 +145,54 @@ class RestoreOperator(server_step.ServerStepOperator):
             if not found:
                 raise NothingRunsError(run.tier, run.service, "master")
         return [runs.target(each, each.name) for each in found]
+
+
+class KeepRecordOperator(base.StepOperator):
+    """Closes the record of a run of backups, or of a restore."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Say what was made, or restored."""
+        found = made(context, run) | _restored(context, run)
+        if not found:
+            raise AirflowSkipException("nothing was made or restored")
+        for name, each in found.items():
+            self.log.info("%s: %s, %d bytes, %.1f s", name, each.url, each.size, each.seconds)
+        history.close_record(context, run, objects=found)
+        return base.result(context, [])
+
+
+def made(context: Context, run: runs.Run) -> dict[str, records.Object]:
+    """The backups that a run has made and noted, by their names."""
+    return {
+        str(step.backup): records.Object(
+            url=report["object"],
+            size=report["size"],
+            seconds=_seconds(context, Group(GroupKind.BACKUP, str(step.backup)), StepKind.BACK_UP),
+        )
+        for step in run.plan
+        if step.kind is StepKind.KEEP_BACKUP
+        for report in base.reports(context, step.id)
+    }
+
+
+def _restored(context: Context, run: runs.Run) -> dict[str, records.Object]:
+    if StepKind.CONFIRM_RESTORE not in {step.kind for step in run.plan}:
+        return {}
+    found = {}
+    for chosen in base.reports(context, step_id(DEPLOYMENT, StepKind.CONFIRM_RESTORE)):
+        stored = backups.Stored.model_validate(chosen["stored"])
+        seconds = _seconds(context, Group(GroupKind.BACKUP, chosen["backup"]), StepKind.RESTORE)
+        found[str(chosen["backup"])] = records.Object(stored.url, stored.manifest.size, seconds)
+    return found
+
+
+def _seconds(context: Context, group: Group, kind: StepKind) -> float:
+    """How long a step has worked."""
+    spans = (
+        datetime.datetime.fromisoformat(report["ended"]) - datetime.datetime.fromisoformat(report["started"])
+        for report in base.reports(context, step_id(group, kind))
+    )
+    return round(sum(each.total_seconds() for each in spans), 1)
 
 
 def _running(run: runs.Run, who: str) -> list[inventory.Server]:

@@ -46,4 +46,5 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.KEEP_BACKUP: backups.KeepBackupOperator,
     StepKind.CONFIRM_RESTORE: backups.ConfirmRestoreOperator,
     StepKind.RESTORE: backups.RestoreOperator,
+    StepKind.KEEP_RECORD: backups.KeepRecordOperator,
 }

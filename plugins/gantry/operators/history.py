@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import types
+from collections.abc import Callable, Iterable, Mapping
 
 from airflow.sdk import Context
 
@@ -16,18 +17,19 @@ _SCHEDULE = "schedule"
 
 
 def open_record(context: Context, run: runs.Run) -> None:
-    """Note that a run has begun. Until its last step says otherwise, it counts as one that failed.
-
-    Operations that change nothing of the deployment have no record here: a backup's is its manifest.
-    """
+    """Note that a run has begun. Until its last step says otherwise, it counts as one that failed."""
     record = _record(context, run)
-    if names.Operation(record.operation) in names.KEEPS_STATE:
-        return
     _change(run, record.operation, lambda kept: records.opened(kept, record))
 
 
 def close_record(
-    context: Context, run: runs.Run, times: status.Timeline | None = None, *, ended: Iterable[str] = ()
+    context: Context,
+    run: runs.Run,
+    times: status.Timeline | None = None,
+    *,
+    ended: Iterable[str] = (),
+    objects: Mapping[str, records.Object] = types.MappingProxyType({}),
+    skipped: Iterable[str] = (),
 ) -> None:
     """Note that a run has done what it is for.
 
@@ -36,10 +38,12 @@ def close_record(
         run: the run.
         times: where its time went.
         ended: the servers that it terminated.
+        objects: the backups that it made or restored, by their names.
+        skipped: what it could not do on the way.
     """
     now = turning.now()
     record = _record(context, run)
-    launches = names.Operation(record.operation) is not names.Operation.TERMINATE
+    launches = names.Operation(record.operation) not in {names.Operation.TERMINATE, *names.KEEPS_STATE}
     record = dataclasses.replace(
         record,
         result=records.Result.SUCCESS,
@@ -47,6 +51,8 @@ def close_record(
         versions=_versions(run) if launches else {},
         started=_started(run, record) if launches else {},
         ended=tuple(sorted(ended)),
+        objects=dict(objects),
+        skipped=tuple(skipped),
         phases={} if times is None else _phases(times),
         critical_path={} if times is None else _critical_path(times),
     )

@@ -50,6 +50,7 @@ class Run:
         moment: when the run was due.
         backups: those that were asked for; none: all.
         restored: the backup that the run restores, once it is chosen.
+        secrets: those that have been read so far, so that none is shown.
     """
 
     definition: models.Definition
@@ -66,6 +67,7 @@ class Run:
     moment: datetime.datetime = NO_MOMENT
     backups: frozenset[str] = frozenset()
     restored: stored.Stored | None = None
+    secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     @functools.cached_property
     def cloud(self) -> servers.Servers:
@@ -165,14 +167,17 @@ class Run:
     def facts(self, *services: names.ServiceName) -> facts.Facts:
         """What the files of these services, and of the step's load balancers, are made from.
 
-        Reads only the secrets that they need. Raises as `connections.facts_of`.
+        Reads only the secrets that they need, and notes them. Raises as `connections.facts_of`.
         """
         balancers: tuple[names.BalancerName, ...] = ()
         if self.step.balancer is not None:
             balancers = (self.step.balancer,)
         elif self.step.kind is StepKind.UPDATE:
             balancers = tuple(self.definition.balancers_before(self.service))
-        return connections.facts_of(self.definition, self.inventory, services, balancers)
+        found = connections.facts_of(self.definition, self.inventory, services, balancers)
+        self.secrets.update(account.password for account in found.accounts.values())
+        self.secrets.update(account.password for account in found.replications.values())
+        return found
 
 
 def run_of(context: Context) -> Run:

@@ -44,6 +44,7 @@ class StepKind(enum.StrEnum):
     KEEP_BACKUP = "keep_backup"
     CONFIRM_RESTORE = "confirm_restore"
     RESTORE = "restore"
+    KEEP_RECORD = "keep_record"
 
 
 PER_SERVER = frozenset(
@@ -124,6 +125,7 @@ class Step:
         scripts: the agent scripts it runs on each server, in their order.
         upstream: ids of the steps that must have succeeded before.
         skipped: why the step has nothing to do, or None. It keeps its place in the plan.
+        after_left_out: whether it is done also where a step before it was not asked for.
     """
 
     id: str
@@ -138,6 +140,7 @@ class Step:
     scripts: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     skipped: str | None = None
+    after_left_out: bool = False
 
     @property
     def per_server(self) -> bool:

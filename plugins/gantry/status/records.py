@@ -30,6 +30,21 @@ class Result(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
+class Object:
+    """A backup that was made or restored.
+
+    Attributes:
+        url: of the object.
+        size: in bytes.
+        seconds: how long it took to make and upload it, or to fetch and restore it.
+    """
+
+    url: str
+    size: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Record:
     """One run of an operation; times in ISO 8601, durations in seconds.
 
@@ -37,7 +52,10 @@ class Record:
         by: the user who asked for it, or `schedule`.
         reason: from the run's form.
         versions: what was installed, by service: the version that the object store gives the archive.
-        started, ended: instances by the server's name, as far as the run started or terminated them.
+        started: instances by the server's name, as far as the run started them.
+        ended: the names of the servers that it terminated.
+        objects: the backups that it made or restored, by their names in the definition.
+        skipped: what it could not do on the way, such as stopping a service on a server that does not answer.
         phases: how long each took.
         critical_path: the steps that decided how long the run took.
     """
@@ -52,6 +70,8 @@ class Record:
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     started: dict[str, str] = dataclasses.field(default_factory=dict)
     ended: tuple[str, ...] = ()
+    objects: dict[str, Object] = dataclasses.field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
     phases: dict[str, float] = dataclasses.field(default_factory=dict)
     critical_path: dict[str, float] = dataclasses.field(default_factory=dict)
 
@@ -107,6 +127,8 @@ def _small(record: Record) -> Record:
         versions=_some(record.versions),
         started=_some(record.started),
         ended=record.ended[:_MOST_NAMES],
+        objects=_some(record.objects),
+        skipped=tuple(each[:_LONGEST_REASON] for each in record.skipped[:_MOST_NAMES]),
         critical_path=_some(record.critical_path),
     )
 
