@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from typing import Any
 
 from airflow.sdk import Context
@@ -29,6 +28,18 @@ class NothingRunsError(errors.GantryError):
         super().__init__(
             f"tier {tier} has no {who} that runs and has shaken hands: service {service} can neither be backed up nor "
             f"restored\nLaunch the deployment first; to have no backups of one that is stopped, pause their DAG."
+        )
+
+
+class NoFinalBackupError(errors.GantryError):
+    """A final backup of servers that are there and do not run: their data would be lost."""
+
+    def __init__(self, backup: names.BackupName, there: tuple[inventory.Server, ...]) -> None:
+        self.backup = backup
+        told = ", ".join(f"{each.name} is {each.state}" for each in there)
+        super().__init__(
+            f"the final backup {backup} cannot be made: {told}\nNothing was stopped or terminated. Launch the "
+            f"deployment first, which resumes stopped servers; or terminate without the final backup."
         )
 
 
@@ -62,7 +73,23 @@ class BackUpOperator(server_step.ServerStepOperator):
         """As any step on servers, if this backup is asked for."""
         if run.backups and run.backup not in run.backups:
             raise AirflowSkipException(f"backup {run.backup} was not asked for")
+        if run.is_termination:
+            return self._perform_last(context, run)
         return super().perform(context, run)
+
+    def _perform_last(self, context: Context, run: runs.Run) -> base.Result:
+        """Before a termination, what was never there is no reason to go no further."""
+        if not run.final_backup:
+            raise AirflowSkipException("no final backup was asked for")
+        there = [each for each in run.inventory.of_tier(run.tier) if each.host_key is not None]
+        if not there:
+            raise AirflowSkipException(f"tier {run.tier} has no server that has ever shaken hands")
+        if all(each.state is not inventory.InstanceState.RUNNING for each in there):
+            raise NoFinalBackupError(run.backup, tuple(there))
+        found = super().perform(context, run)
+        if not found["runs"]:
+            raise AirflowSkipException(f"service {run.service} is not installed: there is nothing to back up")
+        return found
 
     def reader(self, run: runs.Run) -> readers.Name | None:  # noqa: ARG002 - as those that ask
         """Size, sum and archive."""
@@ -152,7 +179,7 @@ class KeepRecordOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Say what was made, or restored."""
-        found = made(context, run) | _restored(context, run)
+        found = history.made(context, run) | _restored(context, run)
         if not found:
             raise AirflowSkipException("nothing was made or restored")
         for name, each in found.items():
@@ -161,38 +188,15 @@ class KeepRecordOperator(base.StepOperator):
         return base.result(context, [])
 
 
-def made(context: Context, run: runs.Run) -> dict[str, records.Object]:
-    """The backups that a run has made and noted, by their names."""
-    return {
-        str(step.backup): records.Object(
-            url=report["object"],
-            size=report["size"],
-            seconds=_seconds(context, Group(GroupKind.BACKUP, str(step.backup)), StepKind.BACK_UP),
-        )
-        for step in run.plan
-        if step.kind is StepKind.KEEP_BACKUP
-        for report in base.reports(context, step.id)
-    }
-
-
 def _restored(context: Context, run: runs.Run) -> dict[str, records.Object]:
     if StepKind.CONFIRM_RESTORE not in {step.kind for step in run.plan}:
         return {}
     found = {}
     for chosen in base.reports(context, step_id(DEPLOYMENT, StepKind.CONFIRM_RESTORE)):
         stored = backups.Stored.model_validate(chosen["stored"])
-        seconds = _seconds(context, Group(GroupKind.BACKUP, chosen["backup"]), StepKind.RESTORE)
+        seconds = history.seconds(context, Group(GroupKind.BACKUP, chosen["backup"]), StepKind.RESTORE)
         found[str(chosen["backup"])] = records.Object(stored.url, stored.manifest.size, seconds)
     return found
-
-
-def _seconds(context: Context, group: Group, kind: StepKind) -> float:
-    """How long a step has worked."""
-    spans = (
-        datetime.datetime.fromisoformat(report["ended"]) - datetime.datetime.fromisoformat(report["started"])
-        for report in base.reports(context, step_id(group, kind))
-    )
-    return round(sum(each.total_seconds() for each in spans), 1)
 
 
 def _running(run: runs.Run, who: str) -> list[inventory.Server]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import types
 from collections.abc import Callable, Iterable, Mapping
 
 from airflow.sdk import Context
 
 from gantry import errors, names, status
+from gantry.operators import base, turning
 from gantry.operators import run as runs
-from gantry.operators import turning
+from gantry.plan import Group, GroupKind, StepKind
+from gantry.plan.steps import step_id
 from gantry.status import records
 
 _SCHEDULE = "schedule"
@@ -57,6 +60,29 @@ def close_record(
         critical_path={} if times is None else _critical_path(times),
     )
     _change(run, record.operation, lambda kept: records.closed(kept, record))
+
+
+def made(context: Context, run: runs.Run) -> dict[str, records.Object]:
+    """The backups that a run has made and noted, by their names."""
+    return {
+        str(step.backup): records.Object(
+            url=report["object"],
+            size=report["size"],
+            seconds=seconds(context, Group(GroupKind.BACKUP, str(step.backup)), StepKind.BACK_UP),
+        )
+        for step in run.plan
+        if step.kind is StepKind.KEEP_BACKUP
+        for report in base.reports(context, step.id)
+    }
+
+
+def seconds(context: Context, group: Group, kind: StepKind) -> float:
+    """How long a step has worked."""
+    spans = (
+        datetime.datetime.fromisoformat(report["ended"]) - datetime.datetime.fromisoformat(report["started"])
+        for report in base.reports(context, step_id(group, kind))
+    )
+    return round(sum(each.total_seconds() for each in spans), 1)
 
 
 def _change(run: runs.Run, operation: str, change: Callable[[records.Records], records.Records]) -> None:

@@ -69,7 +69,7 @@ def retire(context: Context, run: runs.Run, operator: base.StepOperator) -> Reti
         operator.log.info("no server of tier %s leaves", run.tier)
     else:
         operator.log.info("leaving: %s", ", ".join(f"{each.name} ({each.instance_id})" for each in leaving))
-    _, skipped = termination.stop(run, leaving, operator.log)
+    skipped = termination.stop(run, leaving, operator.log).skipped
     chef = run.definition.launch_configuration_of(run.tier).chef
     # A slot may have been filled anew under the same name, which is then not theirs any more.
     gone = {each.name for each in leaving} - {each.name for each in run.inventory}

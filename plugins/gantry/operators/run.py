@@ -50,6 +50,8 @@ class Run:
         moment: when the run was due.
         backups: those that were asked for; none: all.
         restored: the backup that the run restores, once it is chosen.
+        force: whether a termination goes on where a server does not answer.
+        final_backup: whether a termination makes all backups first.
         secrets: those that have been read so far, so that none is shown.
     """
 
@@ -67,6 +69,8 @@ class Run:
     moment: datetime.datetime = NO_MOMENT
     backups: frozenset[str] = frozenset()
     restored: stored.Stored | None = None
+    force: bool = False
+    final_backup: bool = False
     secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     @functools.cached_property
@@ -114,6 +118,11 @@ class Run:
     def ssh_settings(self) -> models.Ssh:
         """How the step's servers are reached."""
         return self.definition.launch_configuration_of(self.tier).ssh
+
+    @property
+    def is_termination(self) -> bool:
+        """Whether the run takes the deployment down."""
+        return any(step.kind is StepKind.FINISH_TERMINATION for step in self.plan)
 
     @property
     def backup(self) -> names.BackupName:
@@ -212,6 +221,8 @@ def run_of(context: Context) -> Run:
         by_clock=dag_run.run_type == _SCHEDULED,
         moment=dag_run.run_after,
         backups=frozenset(params.get("backups") or ()),
+        force=bool(params.get("force")),
+        final_backup=bool(params.get("final_backup")),
     )
 
 

@@ -35,6 +35,7 @@ class StepKind(enum.StrEnum):
     RELEASE_NODES = "release_nodes"
     RETIRE_SERVERS = "retire_servers"
     CONFIRM = "confirm"
+    ASK_SERVERS = "ask_servers"
     STOP_PROXY = "stop_proxy"
     STOP_SERVICE = "stop_service"
     TERMINATE_SERVERS = "terminate_servers"
