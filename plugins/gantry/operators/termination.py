@@ -225,7 +225,12 @@ def _visit(run: runs.Run, servers: Sequence[inventory.Server], decide: drive.Dec
             failures[server.name] = str(error)
     if not found:
         return Stopped((), tuple(excused), failures)
-    access = dataclasses.replace(run.access(), patience=_PATIENCE)
+    try:
+        access = dataclasses.replace(run.access(), patience=_PATIENCE)
+    except errors.GantryError as error:
+        # The login is gone: then none of them can be reached.
+        unreached = {each.name: f"{each.name}: {error}" for each in found}
+        return Stopped((), tuple(excused), failures | unreached)
     output = printing.printer(log, several=len(found) > 1)
 
     async def work() -> None:
