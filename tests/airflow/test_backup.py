@@ -101,6 +101,7 @@ def test_rows_that_were_lost_are_back_after_a_restore(stage: Stage, machine: Mac
         machine,
         "UPDATE catalog.book SET title = 'The Vault' WHERE id = 1; DELETE FROM catalog.book WHERE id = 2",
     )
+    sql(machine, "CREATE VIEW catalog.titles AS SELECT title FROM catalog.book")
     run = back_up(stage, reason="before the accident")
     run.succeeds()
     (dump,) = dumps(stage)
@@ -120,6 +121,8 @@ def test_rows_that_were_lost_are_back_after_a_restore(stage: Stage, machine: Mac
     restore(stage).succeeds()
     assert books(machine) == before - 1
     assert sql(machine, "SELECT title FROM catalog.book WHERE id = 1") == "The Vault"
+    # A view is no part of the dump, and shows the restored rows.
+    assert int(sql(machine, "SELECT COUNT(*) FROM catalog.titles")) == before - 1
     assert machine.secrets_in_transit() == []
 
     # The very same dump once more: what was loaded last is no reason to leave it.

@@ -85,7 +85,7 @@ def _details(record: records.Record) -> Iterator[tuple[str, str]]:
     if record.ended:
         yield "ended", ", ".join(record.ended)
     if record.versions:
-        yield "versions", ", ".join(f"{name}={version}" for name, version in record.versions.items())
+        yield "versions", ", ".join(_changes(record))
     for name, each in record.objects.items():
         yield "backup", f"{name}: {each.url}, {each.size} bytes, {each.seconds:g} s"
     for each_ in record.skipped:
@@ -103,6 +103,12 @@ def _servers(record: records.Record) -> list[str]:
 
 def _versions(record: records.Record) -> list[str]:
     return [f"{service}={version[: versions.SHORT]}" for service, version in record.versions.items()]
+
+
+def _changes(record: records.Record) -> Iterator[str]:
+    for name, version in record.versions.items():
+        before = record.versions_before.get(name, version)
+        yield f"{name}={version}" if before == version else f"{name}={version} (was {before})"
 
 
 def _objects(record: records.Record) -> list[str]:

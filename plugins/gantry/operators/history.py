@@ -52,6 +52,7 @@ def close_record(
         result=records.Result.SUCCESS,
         over=now,
         versions=_versions(run) if launches else {},
+        versions_before=_before(run) if launches else {},
         started=_started(run, record) if launches else {},
         ended=tuple(sorted(ended)),
         objects=dict(objects),
@@ -110,6 +111,14 @@ def _versions(run: runs.Run) -> dict[str, str]:
         except errors.GantryError:
             continue
     return found
+
+
+def _before(run: runs.Run) -> dict[str, str]:
+    """What the archives were when the last run had ended."""
+    store = turning.store(run.definition.deployment)
+    changing = (each for each in names.Operation if each not in names.KEEPS_STATE)
+    found = (each for operation in changing for each in records.load(store.get(records.key(operation.value))))
+    return records.versions_after(tuple(each for each in found if each.run != run.id))
 
 
 def _started(run: runs.Run, record: records.Record) -> dict[str, str]:

@@ -52,6 +52,7 @@ class Record:
         by: the user who asked for it, or `schedule`.
         reason: from the run's form.
         versions: what was installed, by service: the version that the object store gives the archive.
+        versions_before: the same, as the last run left it that succeeded; of services that ran then.
         started: instances by the server's name, as far as the run started them.
         ended: the names of the servers that it terminated.
         objects: the backups that it made or restored, by their names in the definition.
@@ -68,6 +69,7 @@ class Record:
     result: Result = Result.RUNNING
     over: str | None = None
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    versions_before: dict[str, str] = dataclasses.field(default_factory=dict)
     started: dict[str, str] = dataclasses.field(default_factory=dict)
     ended: tuple[str, ...] = ()
     objects: dict[str, Object] = dataclasses.field(default_factory=dict)
@@ -119,12 +121,20 @@ def closed(records: Records, record: Record) -> Records:
     return _fitting((*(each for each in records if each.run != record.run), _small(record)))
 
 
+def versions_after(earlier: Records) -> dict[str, str]:
+    """What runs after these records, of whatever operations: nothing after a termination."""
+    changing = [each for each in earlier if each.result is Result.SUCCESS and (each.versions or each.ended)]
+    last = max(changing, key=lambda each: each.began, default=None)
+    return {} if last is None else last.versions
+
+
 def _small(record: Record) -> Record:
     """With so much of each part as there is room for."""
     return dataclasses.replace(
         record,
         reason=record.reason[:_LONGEST_REASON],
         versions=_some(record.versions),
+        versions_before=_some(record.versions_before),
         started=_some(record.started),
         ended=record.ended[:_MOST_NAMES],
         objects=_some(record.objects),

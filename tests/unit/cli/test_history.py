@@ -19,7 +19,7 @@ APP, SERVER = names.ServiceName("app"), names.ServerName("shop-app-1")
 LAUNCH = Record(
     "launch", "r1", "ada", "a sale", "2026-11-20T05:00:00+00:00",
     Result.SUCCESS, "2026-11-20T05:01:30+00:00",
-    versions={"app": "0123456789"}, started={"shop-app-1": "i-1", "shop-app-2": "i-2"},
+    versions={"app": "0123456789"}, versions_before={"app": "ffff"}, started={"shop-app-1": "i-1", "shop-app-2": "i-2"},
 )  # fmt: skip
 TERMINATION = Record(
     "terminate", "r2", "bob", "", "2026-11-20T06:00:00+00:00",
@@ -92,6 +92,7 @@ def test_one_run_is_told_with_the_facts_that_it_handed_out(
     told = gantry("history", "shop", "r1").out
     assert told.startswith("launch r1: success\n")
     assert "shop-app-1 (i-1), shop-app-2 (i-2)" in told
+    assert "app=0123456789 (was ffff)" in told
     assert "app on shop-app-1 (i-1)" in told
     assert "hash 51b8a2c0\n    --- /dev/null\n    +a=1\n" in told
     assert "+a=2" not in told
