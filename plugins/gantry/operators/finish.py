@@ -85,7 +85,7 @@ def _retired(context: Context, run: runs.Run) -> Iterator[str]:
     for step in run.plan:
         if step.kind is StepKind.RETIRE_SERVERS:
             for report in base.reports(context, step.id):
-                yield from report["ended"]
+                yield from report["retired"]
 
 
 def _views(context: Context, step: Step) -> Iterator[status.TaskView]:

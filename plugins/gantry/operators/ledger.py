@@ -148,6 +148,7 @@ def keep_versions(who: Author, target: ssh.Target, found: installed.Archives) ->
 def forget_versions(run: runs.Run, servers: Iterable[str]) -> None:
     """Take away what is noted of servers that are gone. Another one may have got the name of one of them."""
     store = turning.store(run.definition.deployment)
-    for server in sorted(set(servers) - {each.name for each in run.inventory}):
+    there = {each.name for each in run.cloud.find()}
+    for server in sorted(set(servers) - there):
         for service in run.definition.services:
             store.delete(versions.key(service, names.ServerName(server)))

@@ -70,4 +70,4 @@ class RetireServersOperator(base.StepOperator):
         """Stop what answers, forget the servers where Chef knows them, terminate them, and wait until they are gone."""
         found = leaving.retire(context, run, self)
         ledger.forget_versions(run, found.ended)
-        return base.result(context, [], ended=list(found.ended), skipped=list(found.skipped))
+        return base.result(context, [], retired=list(found.ended), skipped=list(found.skipped))
