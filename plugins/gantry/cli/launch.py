@@ -37,12 +37,7 @@ class Form:
         ),
     ] = None
     from_dump: options.FromDump = None
-    reason: Annotated[
-        str,
-        typer.Option(
-            metavar="TEXT", help="Kept in the run's record.", show_default=False, rich_help_panel=options.FORM
-        ),
-    ] = ""
+    reason: options.Reason = ""
 
 
 @app.command(

@@ -12,6 +12,13 @@ from gantry import inventory, names, plan
 from gantry import status as states
 from gantry.rest import client
 
+_AROUND = {
+    plan.StepKind.TURN.value,
+    plan.StepKind.CONFIRM_RESTORE.value,
+    plan.StepKind.KEEP_RECORD.value,
+}
+"""Tasks before and after what a run of backups, or a restore, is for."""
+
 _APPROVE = "approve"
 """The task that asks a person, in a definition that wants it."""
 
@@ -78,7 +85,7 @@ class Moment:
         if self.keeps_state:
             # Of several such steps those may be skipped that were not asked for.
             done = {each.task_id for each in self.tasks if each.state is states.TaskState.SUCCESS}
-            return self.run.state == "success" and bool(done - {plan.StepKind.CONFIRM_RESTORE.value})
+            return self.run.state == "success" and bool(done - _AROUND)
         return run_view(self.run, self.deployment, self.tasks).has_arrived
 
     @property

@@ -8,7 +8,7 @@ from airflow.sdk import Context, TaskInstanceState
 from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import inventory
-from gantry.operators import base, chosen, configuration_management, termination
+from gantry.operators import base, chosen, configuration_management, ledger, termination
 from gantry.operators import run as runs
 
 
@@ -38,6 +38,7 @@ class RemoveNewServersOperator(base.StepOperator):
             termination.await_end(run, tier, _ids(of_tier))
         # Data that only this run has made; what was lost before it is lost all the same.
         chosen.memory(run).forget(_ids(new), also_renewed=False)
+        ledger.forget_versions(run, [server.name for server in new])
         skipped = self._forget(context, run, new)
         return base.result(context, [server.name for server in new], skipped=skipped)
 

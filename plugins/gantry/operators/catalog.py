@@ -41,6 +41,7 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.RELEASE_NODES: scaling.ReleaseNodesOperator,
     StepKind.RETIRE_SERVERS: scaling.RetireServersOperator,
     StepKind.CONFIRM: termination.ConfirmOperator,
+    StepKind.ASK_SERVERS: termination.AskServersOperator,
     StepKind.STOP_PROXY: termination.StopProxyOperator,
     StepKind.STOP_SERVICE: termination.StopServiceOperator,
     StepKind.TERMINATE_SERVERS: termination.TerminateServersOperator,
@@ -53,4 +54,5 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.WATCH: watch.WatchOperator,
     StepKind.TRIGGER_RECOVER: trigger.TriggerOperator,
     StepKind.TRIGGER_SCALE: trigger.TriggerOperator,
+    StepKind.KEEP_RECORD: backups.KeepRecordOperator,
 }

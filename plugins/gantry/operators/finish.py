@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from typing import Any
 
 from airflow.sdk import Context
+from pydantic import JsonValue
 
 from gantry import names, status
-from gantry.operators import base, chosen, data, history, leaving
+from gantry.operators import base, chosen, data, history, leaving, ledger
 from gantry.operators import run as runs
 from gantry.plan import Step, StepKind
 
@@ -19,7 +19,8 @@ class FinishLaunchOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Take away what a scaling that died has left, and sum up."""
-        leaving.retire_all(context, run, self)
+        gone = leaving.retire_all(context, run, self)
+        ledger.forget_versions(run, gone)
         leaving.remember(run)
         tasks = [view for step in run.plan for view in _views(context, step)]
         now = datetime.datetime.now(tz=datetime.UTC)
@@ -32,23 +33,11 @@ class FinishLaunchOperator(base.StepOperator):
         for line in summary(run, found, times):
             self.log.info("%s", line)
         _settle(run)
-        record: dict[str, Any] = {
-            "run": run.id,
-            "reason": run.reason,
-            "state": found.state.value,
-            "ended": now.isoformat(),
-            "servers": {server.name: server.instance_id for server in run.inventory},
-            "slots": {
-                tier: [server.slot for server in run.inventory.of_tier(tier)] for tier in run.definition.tiers
-            },
-            "phases": {
-                each.phase.title: each.span.duration.total_seconds()
-                for each in times.phases
-                if each.span.duration is not None
-            },
+        slots: dict[str, JsonValue] = {
+            tier: [server.slot for server in run.inventory.of_tier(tier)] for tier in run.definition.tiers
         }
-        context["asset_state_store"].set(history.LAST, record)
-        history.close_record(context, run, times)
+        context["asset_state_store"].set(history.SLOTS, slots)
+        history.close_record(context, run, times, ended=[*gone, *_retired(context, run)])
         return base.result(context, [], state=found.state.value)
 
 
@@ -65,9 +54,8 @@ def _settle(run: runs.Run) -> None:
 
 def slots_before(store: data.Store) -> dict[names.TierName, list[names.Slot]]:
     """The slots that were filled when the last launch, or the like, had arrived, by tier."""
-    kept = store.get(history.LAST)
-    found = kept.get("slots") if isinstance(kept, dict) else None
-    return found if isinstance(found, dict) else {}
+    kept = store.get(history.SLOTS)
+    return kept if isinstance(kept, dict) else {}
 
 
 def summary(run: runs.Run, found: status.DeploymentStatus, times: status.Timeline) -> Iterator[str]:
@@ -113,6 +101,14 @@ def _phase_line(each: status.PhaseTime, begun: datetime.datetime | None, *, skip
 
 def _seconds(length: datetime.timedelta | None) -> str:
     return f"{length.total_seconds():6.1f} s" if length is not None else "       -"
+
+
+def _retired(context: Context, run: runs.Run) -> Iterator[str]:
+    """The servers that the steps of a scaling have taken away."""
+    for step in run.plan:
+        if step.kind is StepKind.RETIRE_SERVERS:
+            for report in base.reports(context, step.id):
+                yield from report["retired"]
 
 
 def _views(context: Context, step: Step) -> Iterator[status.TaskView]:

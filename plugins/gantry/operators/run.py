@@ -67,6 +67,9 @@ class Run:
         lost: which servers a person wants replaced; None where the run is for something else.
         from_dump: datasources (`SERVICE.DATASOURCE`) that may begin anew from their dump if they are lost.
         renewals: what databases that take the place of lost ones are filled with, once it is known.
+        force: whether a termination goes on where a server does not answer.
+        final_backup: whether a termination makes all backups first.
+        secrets: those that have been read so far, so that none is shown.
     """
 
     definition: models.Definition
@@ -86,6 +89,9 @@ class Run:
     lost: Named | None = None
     from_dump: frozenset[str] = frozenset()
     renewals: data.Renewals = ()
+    force: bool = False
+    final_backup: bool = False
+    secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     @functools.cached_property
     def cloud(self) -> servers.Servers:
@@ -139,6 +145,11 @@ class Run:
         return self.definition.launch_configuration_of(self.tier).ssh
 
     @property
+    def is_termination(self) -> bool:
+        """Whether the run takes the deployment down."""
+        return any(step.kind is StepKind.FINISH_TERMINATION for step in self.plan)
+
+    @property
     def backup(self) -> names.BackupName:
         """The backup that the step makes or restores."""
         if self.step.backup is None:
@@ -190,14 +201,17 @@ class Run:
     def facts(self, *services: names.ServiceName) -> facts.Facts:
         """What the files of these services, and of the step's load balancers, are made from.
 
-        Reads only the secrets that they need. Raises as `connections.facts_of`.
+        Reads only the secrets that they need, and notes them. Raises as `connections.facts_of`.
         """
         balancers: tuple[names.BalancerName, ...] = ()
         if self.step.balancer is not None:
             balancers = (self.step.balancer,)
         elif self.step.kind is StepKind.UPDATE:
             balancers = tuple(self.definition.balancers_before(self.service))
-        return connections.facts_of(self.definition, self.inventory, services, balancers)
+        found = connections.facts_of(self.definition, self.inventory, services, balancers)
+        self.secrets.update(account.password for account in found.accounts.values())
+        self.secrets.update(account.password for account in found.replications.values())
+        return found
 
 
 def run_of(context: Context) -> Run:
@@ -234,6 +248,8 @@ def run_of(context: Context) -> Run:
         backups=frozenset(params.get("backups") or ()),
         lost=_named(params) if names.operation_of(instance.dag_id) is names.Operation.RECOVER else None,
         from_dump=frozenset(params.get("from_dump") or ()),
+        force=bool(params.get("force")),
+        final_backup=bool(params.get("final_backup")),
     )
 
 

@@ -17,7 +17,10 @@ ONLY_LOOK = frozenset({StepKind.WATCH, *TRIGGERED})
 BEFORE_WORK = GATES | ONLY_LOOK | {StepKind.TURN}
 """Steps that need no turn."""
 
-UNTOUCHING = BEFORE_WORK | {StepKind.FIND_LOST, StepKind.CHOOSE_SERVERS}
+LOOKING = frozenset({StepKind.ASK_SERVERS, StepKind.BACK_UP, StepKind.KEEP_BACKUP})
+"""Steps of a termination that come before all that it takes down."""
+
+UNTOUCHING = BEFORE_WORK | LOOKING | {StepKind.FIND_LOST, StepKind.CHOOSE_SERVERS}
 """Steps after which everything of the deployment still does what it did."""
 
 

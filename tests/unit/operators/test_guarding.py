@@ -105,7 +105,7 @@ def _answer(short: str, server: inventory.Server, silent: tuple[str, ...]) -> se
 
 @pytest.fixture
 def watching(monkeypatch: pytest.MonkeyPatch) -> Watching:
-    store = Store({history.LAST: {"slots": SLOTS}})
+    store = Store({history.SLOTS: SLOTS})
     monkeypatch.setattr(turning, "store", lambda _: store)
 
     world = World()
@@ -165,7 +165,7 @@ def test_a_broken_way_to_all_of_them_calls_for_nothing(watching: Watching) -> No
 
 def test_what_is_not_launched_or_terminated_is_not_recovered(watching: Watching) -> None:
     watching.cloud.servers.clear()
-    del watching.store[history.LAST]
+    del watching.store[history.SLOTS]
     assert watching.look(0) is None
 
 

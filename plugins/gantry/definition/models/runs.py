@@ -25,9 +25,9 @@ StepName = Literal[
     "execute_configuration_management",
     "install_services", "install_datasources", "update", "configure", "configure_replicants", "restart", "grant_access",
     "start_proxy", "finish_launch", "remove_new_servers", "choose_servers", "release_nodes", "retire_servers",
-    "confirm", "stop_proxy", "stop_service", "terminate_servers",
+    "confirm", "ask_servers", "stop_proxy", "stop_service", "terminate_servers",
     "clean_up_configuration_management", "finish_termination", "back_up", "keep_backup", "confirm_restore", "restore",
-    "watch", "trigger_recover", "trigger_scale",
+    "watch", "trigger_recover", "trigger_scale", "keep_record",
 ]  # fmt: skip
 """The kinds of steps whose tasks can be told apart here, by the names of their tasks."""
 
