@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "terminate": "gantry.cli.terminate",
     "backup": "gantry.cli.backup",
     "restore": "gantry.cli.restore",
+    "drill": "gantry.cli.drill",
     "status": "gantry.cli.status",
     "logs": "gantry.cli.logs",
     "history": "gantry.cli.past",

@@ -80,9 +80,10 @@ def operation_dag(definition: models.Definition, operation: names.Operation) -> 
     dag_id = names.dag_id(definition.deployment, operation)
     plan = plan_of(definition, dag_id)
     purpose = f"{recipe.purpose} {definition.deployment}"
+    subject = recipe.subject(definition)
     launches = operation is names.Operation.LAUNCH
     dag = _dag(
-        definition,
+        subject,
         plan,
         dag_id=dag_id,
         description=(launches and definition.description) or purpose,
@@ -93,7 +94,7 @@ def operation_dag(definition: models.Definition, operation: names.Operation) -> 
         **(people.time_limits(definition) if launches else {}),
     )
     with dag:
-        _fill(plan, definition)
+        _fill(plan, subject)
     return dag
 
 
@@ -168,6 +169,8 @@ def _single(step: Step, definition: models.Definition) -> BaseOperator:
         common |= {"outlets": [deployment_asset(definition.deployment)], **people.on_success(definition)}
     if step.kind is StepKind.KEEP_BACKUP and step.backup is not None:
         common |= {"outlets": [backup_asset(definition.deployment, step.backup)]}
+    if step.always:
+        common |= {"trigger_rule": TriggerRule.ALL_DONE}
     return catalog.OPERATORS[step.kind](**common)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import CronTriggerTimetable, MultipleCronTriggerTimetable
 
 from gantry.dag import docs, params
-from gantry.definition import models
+from gantry.definition import drills, models
 from gantry.names import Operation
 from gantry.plan import Plan, scalable
 
@@ -18,6 +18,10 @@ Timetable = CronTriggerTimetable | MultipleCronTriggerTimetable
 
 def _always(_: models.Definition) -> bool:
     return True
+
+
+def _itself(definition: models.Definition) -> models.Definition:
+    return definition
 
 
 def _by_hand(_: models.Definition) -> None:
@@ -34,6 +38,7 @@ class Recipe:
         page: the DAG's documentation, in Markdown.
         schedule: when it runs by itself.
         needed: whether a definition has need of the operation.
+        subject: what its tasks work on, made from the definition.
     """
 
     purpose: str
@@ -41,6 +46,7 @@ class Recipe:
     page: Callable[[models.Definition, Plan], str]
     schedule: Callable[[models.Definition], Timetable | None] = _by_hand
     needed: Callable[[models.Definition], bool] = _always
+    subject: Callable[[models.Definition], models.Definition] = _itself
 
 
 def _cron(definition: models.Definition, schedule: str | None) -> CronTriggerTimetable | None:
@@ -59,6 +65,15 @@ def _clock(definition: models.Definition) -> Timetable | None:
 
 def _backups(definition: models.Definition) -> Timetable | None:
     return None if definition.backups is None else _cron(definition, definition.backups.schedule)
+
+
+def _drills(definition: models.Definition) -> Timetable | None:
+    drill = None if definition.backups is None else definition.backups.drill
+    return None if drill is None else _cron(definition, drill.schedule)
+
+
+def _is_drilled(definition: models.Definition) -> bool:
+    return definition.backups is not None and definition.backups.drill is not None
 
 
 def _keeps_state(definition: models.Definition) -> bool:
@@ -95,6 +110,14 @@ RECIPES = {
         form=params.restore_params,
         page=docs.restore_page,
         needed=_keeps_state,
+    ),
+    Operation.DRILL: Recipe(
+        purpose="Try out the backups of the deployment",
+        form=params.drill_params,
+        page=docs.drill_page,
+        schedule=_drills,
+        needed=_is_drilled,
+        subject=drills.throw_away,
     ),
 }
 """In the order of `names.Operation`."""

@@ -152,6 +152,11 @@ def restore_params(definition: models.Definition) -> dict[str, Any]:
     }
 
 
+def drill_params(_: models.Definition) -> dict[str, Any]:
+    """The form of a drill: what it restores is the definition's to say."""
+    return {"reason": _reason()}
+
+
 def termination_params(definition: models.Definition) -> dict[str, Any]:
     """The form of a termination: the deployment's name has to be typed."""
     return {

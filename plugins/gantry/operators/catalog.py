@@ -7,6 +7,7 @@ from gantry.operators import (
     backups,
     base,
     configuration_management,
+    drills,
     finish,
     scale_up,
     scaling,
@@ -46,4 +47,8 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.KEEP_BACKUP: backups.KeepBackupOperator,
     StepKind.CONFIRM_RESTORE: backups.ConfirmRestoreOperator,
     StepKind.RESTORE: backups.RestoreOperator,
+    StepKind.CHOOSE_BACKUPS: drills.ChooseBackupsOperator,
+    StepKind.CHECK_BACKUP: drills.CheckBackupOperator,
+    StepKind.REMOVE_DRILL_SERVERS: drills.RemoveDrillServersOperator,
+    StepKind.FINISH_DRILL: drills.FinishDrillOperator,
 }

@@ -18,10 +18,10 @@ _SCHEDULE = "schedule"
 def open_record(context: Context, run: runs.Run) -> None:
     """Note that a run has begun. Until its last step says otherwise, it counts as one that failed.
 
-    Operations that change nothing of the deployment have no record here: a backup's is its manifest.
+    Backups and restores have no record here: a backup's is its manifest.
     """
     record = _record(context, run)
-    if names.Operation(record.operation) in names.KEEPS_STATE:
+    if names.Operation(record.operation) in (names.Operation.BACKUP, names.Operation.RESTORE):
         return
     _change(run, record.operation, lambda kept: records.opened(kept, record))
 
@@ -54,7 +54,7 @@ def close_record(
 
 
 def _change(run: runs.Run, operation: str, change: Callable[[records.Records], records.Records]) -> None:
-    store = turning.store(run.definition.deployment)
+    store = turning.store(run.deployment)
     key = records.key(operation)
     # One run of an operation at a time, so nobody else writes here.
     store.set(key, records.dump(change(records.load(store.get(key)))))

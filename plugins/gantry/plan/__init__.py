@@ -5,6 +5,7 @@ from __future__ import annotations
 from gantry import names
 from gantry.definition import models
 from gantry.plan.backups import backup_plan, restore_plan
+from gantry.plan.drill import drill_plan
 from gantry.plan.launch import launch_plan
 from gantry.plan.phases import AgentState, DeploymentState, Phase, ServiceState
 from gantry.plan.scaling import release_steps, retire_step, scalable, scale_plan
@@ -22,6 +23,7 @@ __all__ = [
     "Step",
     "StepKind",
     "backup_plan",
+    "drill_plan",
     "group_id",
     "launch_plan",
     "plan_of",
@@ -39,6 +41,7 @@ _PLANS = {
     names.Operation.TERMINATE: termination_plan,
     names.Operation.BACKUP: backup_plan,
     names.Operation.RESTORE: restore_plan,
+    names.Operation.DRILL: drill_plan,
 }
 
 

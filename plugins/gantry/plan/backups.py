@@ -36,17 +36,15 @@ def restore_plan(definition: models.Definition) -> Plan:
         phase=Phase.PRE_LAUNCH,
         group=DEPLOYMENT,
     )
-    restores = [
-        _step(
-            definition,
-            name,
-            StepKind.RESTORE,
-            *(_DATASOURCE_SCRIPTS if part.datasource else _SERVICE_SCRIPTS),
-            after=(confirm.id,),
-        )
-        for name, part in _parts(definition)
-    ]
+    restores = [restore_step(definition, name, (confirm.id,)) for name, _ in _parts(definition)]
     return Plan(definition.deployment, in_order(behind_turn([confirm, *restores])), tier_servers(definition))
+
+
+def restore_step(definition: models.Definition, name: names.BackupName, after: tuple[str, ...]) -> Step:
+    """The step that restores a backup once it is chosen."""
+    is_datasource = dict(_parts(definition))[name].datasource is not None
+    scripts = _DATASOURCE_SCRIPTS if is_datasource else _SERVICE_SCRIPTS
+    return _step(definition, name, StepKind.RESTORE, *scripts, after=after)
 
 
 _DATASOURCE_SCRIPTS = ("withDownload", "installDataSource", "awaitService")

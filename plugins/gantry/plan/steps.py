@@ -44,6 +44,10 @@ class StepKind(enum.StrEnum):
     KEEP_BACKUP = "keep_backup"
     CONFIRM_RESTORE = "confirm_restore"
     RESTORE = "restore"
+    CHOOSE_BACKUPS = "choose_backups"
+    CHECK_BACKUP = "check_backup"
+    REMOVE_DRILL_SERVERS = "remove_drill_servers"
+    FINISH_DRILL = "finish_drill"
 
 
 PER_SERVER = frozenset(
@@ -122,8 +126,9 @@ class Step:
         peer: the other service (grants: the dependent one), or None.
         backup: the backup it makes or restores, or None.
         scripts: the agent scripts it runs on each server, in their order.
-        upstream: ids of the steps that must have succeeded before.
+        upstream: ids of the steps that must have succeeded (or, for `always`, be over) before.
         skipped: why the step has nothing to do, or None. It keeps its place in the plan.
+        always: whether it is done when those before it are over, whatever became of them.
     """
 
     id: str
@@ -138,6 +143,7 @@ class Step:
     scripts: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     skipped: str | None = None
+    always: bool = False
 
     @property
     def per_server(self) -> bool:

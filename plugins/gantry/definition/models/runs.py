@@ -26,6 +26,7 @@ StepName = Literal[
     "start_proxy", "finish_launch", "remove_new_servers", "choose_servers", "release_nodes", "retire_servers",
     "confirm", "stop_proxy", "stop_service", "terminate_servers",
     "clean_up_configuration_management", "finish_termination", "back_up", "keep_backup", "confirm_restore", "restore",
+    "choose_backups", "check_backup", "remove_drill_servers", "finish_drill",
 ]  # fmt: skip
 """The kinds of steps whose tasks can be told apart here, by the names of their tasks."""
 
