@@ -291,6 +291,7 @@ def test_a_drill_restores_the_newest_backups_elsewhere_and_leaves_nothing(
     stage.redefine(SHOP, definition(SHOP, attend="0.5s"))
     run = drill(stage)
     run.succeeds()
+    assert "the triggerer goes on waiting" in run.task_log("tier-database.handshake")
     assert f"{DRILL}-database-1" in run.task_log("choose_backups")
     assert left in run.task_log("choose_backups")
     report = run.task_log("finish_drill")
@@ -301,6 +302,8 @@ def test_a_drill_restores_the_newest_backups_elsewhere_and_leaves_nothing(
     assert list(stage.instances(DRILL)) == []
     assert untouched(stage, machine) == before
     assert "X-Amz-Signature" not in run.everything_shown()
+    (record,) = stage.api.asset_state(names.asset(SHOP))["history:drill"]
+    assert (record["result"], record["reason"]) == ("success", "is it any good?")
 
 
 def test_a_drill_of_a_bad_backup_fails_and_leaves_nothing(stage: Stage, machine: Machine) -> None:

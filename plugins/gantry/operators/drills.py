@@ -93,7 +93,7 @@ class FinishDrillOperator(base.StepOperator):
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Sum up. It is reached only if all went well."""
         said = []
-        for each in _outcomes(context, run):
+        for each in outcomes(context, run):
             said.append(dataclasses.asdict(each))
             self.log.info("%s", each)
         self.log.info("the drill of %s has succeeded; nothing of it is left in the cloud", run.deployment)
@@ -139,7 +139,8 @@ def told(length: datetime.timedelta) -> str:
     return " ".join(parts[:2])
 
 
-def _outcomes(context: Context, run: runs.Run) -> Iterator[Outcome]:
+def outcomes(context: Context, run: runs.Run) -> Iterator[Outcome]:
+    """What came of each backup, when all went well."""
     chosen = backups.chosen_backups(context, run)
     (choice,) = base.reports(context, step_id(DEPLOYMENT, StepKind.CHOOSE_BACKUPS))
     when = datetime.datetime.fromisoformat(choice["ended"])
