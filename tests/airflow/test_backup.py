@@ -290,7 +290,7 @@ def test_a_drill_restores_the_newest_backups_elsewhere_and_leaves_nothing(
     # So short that the triggerer goes on waiting for the throw-away server.
     stage.redefine(SHOP, definition(SHOP, attend="0.5s"))
     run = drill(stage)
-    run.succeeds()
+    run.succeeds(400)
     assert "the triggerer goes on waiting" in run.task_log("tier-database.handshake")
     assert f"{DRILL}-database-1" in run.task_log("choose_backups")
     assert left in run.task_log("choose_backups")
@@ -314,7 +314,7 @@ def test_a_drill_of_a_bad_backup_fails_and_leaves_nothing(stage: Stage, machine:
     stage.redefine(SHOP, definition(SHOP, page_check="cat notes\ngrep -q worthless notes"))
     try:
         run = drill(stage)
-        assert run.ends() == "failed"
+        assert run.ends(400) == "failed"
     finally:
         stage.upload(f"{FOLDER}{newest}", sound)
         stage.redefine(SHOP, definition(SHOP))
