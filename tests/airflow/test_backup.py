@@ -302,6 +302,8 @@ def test_a_drill_restores_the_newest_backups_elsewhere_and_leaves_nothing(
     assert list(stage.instances(DRILL)) == []
     assert untouched(stage, machine) == before
     assert "X-Amz-Signature" not in run.everything_shown()
+    (event,) = stage.api.call("GET", f"/assets/events?source_dag_id={run.dag}")["asset_events"]
+    assert event["source_task_id"] == "finish_drill"
     (record,) = stage.api.asset_state(names.asset(SHOP))["history:drill"]
     assert (record["result"], record["reason"]) == ("success", "is it any good?")
 

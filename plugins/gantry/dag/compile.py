@@ -106,7 +106,7 @@ def backup_asset(deployment: names.DeploymentName, backup: names.BackupName) -> 
 
 
 def deployment_asset(deployment: names.DeploymentName) -> Asset:
-    """The asset that a successful launch updates."""
+    """The asset that a successful launch updates; of a drill's name, a successful drill."""
     return Asset(name=names.asset(deployment), uri=names.asset(deployment), group="gantry")
 
 
@@ -169,6 +169,9 @@ def _single(step: Step, definition: models.Definition) -> BaseOperator:
         common |= {"outlets": [deployment_asset(definition.deployment)], **people.on_success(definition)}
     if step.kind is StepKind.KEEP_BACKUP and step.backup is not None:
         common |= {"outlets": [backup_asset(definition.deployment, step.backup)]}
+    if step.kind is StepKind.FINISH_DRILL:
+        # Of its own: what steps of a launch note about their deployment must not be noted about the real one.
+        common |= {"outlets": [deployment_asset(definition.deployment)]}
     if step.always:
         common |= {"trigger_rule": TriggerRule.ALL_DONE}
     return catalog.OPERATORS[step.kind](**common)

@@ -26,7 +26,8 @@ def drill_plan(definition: models.Definition) -> Plan:
     launched = [
         dataclasses.replace(step, upstream=(choose.id,)) if step.kind is StepKind.SCALE_UP else step
         for step in launch
-        if step.kind not in (StepKind.TURN, StepKind.FINISH_LAUNCH)
+        # What a launch asks, looks for and sums up for the deployment as a whole is not for a drill.
+        if step.group != DEPLOYMENT
     ]
     work = [*turn, choose, *launched, *_restores(copy, last_of(launched))]
     remove = _step(StepKind.REMOVE_DRILL_SERVERS, *(step.id for step in work), always=True)

@@ -116,6 +116,7 @@ def test_a_drills_servers_go_when_all_is_over_and_its_last_task_waits_for_succes
     # The only leaf: what it waits for in vain has failed the run.
     assert [task.task_id for task in dag.tasks if not task.downstream_task_ids] == ["finish_drill"]
     assert finish.upstream_task_ids == {"backup-files.restore", "remove_drill_servers"}
+    assert [each.name for each in finish.outlets] == ["deployment://shop--drill"]
     assert not any(task.is_setup or task.is_teardown for task in dag.tasks)
     known = (dag.user_defined_macros or {})["gantry"].definition
     assert known.deployment == "shop--drill"
