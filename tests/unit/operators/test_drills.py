@@ -76,7 +76,7 @@ class Cloud:
 
     def keep(self, age: datetime.timedelta) -> str:
         """A complete backup."""
-        moment = NOW - age
+        moment = datetime.datetime.now(tz=datetime.UTC) - age
         name = stored.object_name(moment, "run", ".sql")
         manifest = stored.Manifest(
             object=name,
@@ -179,8 +179,10 @@ def test_without_a_good_backup_nothing_is_started(cloud: Cloud) -> None:
 
 
 def test_its_end_says_what_was_restored_from_what_and_how_it_went(cloud: Cloud) -> None:
-    cloud.keep(datetime.timedelta(hours=3, minutes=12))
+    cloud.keep(datetime.timedelta(hours=1))
     choice = choose()
+    made = datetime.datetime.fromisoformat(choice["stored"]["catalog"]["manifest"]["time"])
+    choice["ended"] = (made + datetime.timedelta(hours=3, minutes=12)).isoformat()
     began = NOW + datetime.timedelta(seconds=60)
     ended = began + datetime.timedelta(seconds=4.25)
     at = trying(COPY, plan.drill_plan(KNOWN), "finish_drill")
