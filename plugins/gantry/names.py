@@ -59,13 +59,17 @@ class Operation(enum.StrEnum):
     RESTORE = "restore"
     RECOVER = "recover"
     WATCH = "watch"
+    DRILL = "drill"
 
 
 ONLY_LOOKS = frozenset({Operation.WATCH})
 """Operations that touch nothing: they take no turn, and leave no record."""
 
-KEEPS_STATE = frozenset({Operation.BACKUP, Operation.RESTORE}) | ONLY_LOOKS
+KEEPS_STATE = frozenset({Operation.BACKUP, Operation.RESTORE, Operation.DRILL}) | ONLY_LOOKS
 """Operations that leave a deployment in the state in which they find it."""
+
+BESIDE = frozenset({Operation.DRILL})
+"""Operations on servers of their own. Only a termination, which takes those too, must not meet them."""
 
 
 def dag_id(deployment: str, operation: Operation) -> str:
@@ -79,6 +83,20 @@ def operation_of(dag: str) -> Operation | None:
     if not dot:
         return Operation.LAUNCH
     return next((each for each in Operation if each is not Operation.LAUNCH and each.value == word), None)
+
+
+_DRILL = "--drill"
+"""No name that a person may give has two dashes in a row, so no deployment has the name of another one's drills."""
+
+
+def of_drill(deployment: DeploymentName) -> DeploymentName:
+    """The name under which a drill launches what it needs of a deployment."""
+    return DeploymentName(f"{deployment}{_DRILL}")
+
+
+def deployment_of(name: DeploymentName) -> DeploymentName:
+    """The deployment whose drill has this name; the name itself if it is no drill's."""
+    return DeploymentName(name.removesuffix(_DRILL))
 
 
 def asset(deployment: str) -> str:

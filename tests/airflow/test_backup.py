@@ -1,4 +1,4 @@
-"""A database that is backed up and restored: rows that were lost are back, and what is no sound backup is refused."""
+"""Data that is backed up, restored and drilled: what was lost is back, and what is no sound backup is refused."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from typing import Any
 
 import pytest
 
+from gantry import names
 from gantry.cli import kept
 from gantry.local import example
 from gantry.status import records
-from tests.airflow.stage import Launch, Machine, Stage
+from tests.airflow.stage import Launch, Machine, Stage, archive
 
 pytestmark = pytest.mark.airflow
 
 SHOP = "vault"
+DRILL = names.of_drill(names.DeploymentName(SHOP))
 FOLDER = f"backups/{SHOP}/catalog/"
 BROKEN = "#!/bin/sh\necho half a dump >\"$4\"\necho 'the disk is full' >&2\nexit 9\n"
 SCRIPT = "/mnt/services/a1001/bin/enstratus-backupDataSource"
+PAGE = "/mnt/services/a2001"
+CHECK = """mariadb --socket=run/mariadb.sock -N -e "SELECT CONCAT(COUNT(*), ' books') FROM catalog.book\""""
 
 
-def definition(name: str) -> str:
+def definition(name: str, attend: str = "30s", check: str = CHECK, page_check: str = "true") -> str:
     return textwrap.dedent(f"""\
+        attend_time: {attend}
         deployment: {name}
         cloud: {{connection: aws_default, region: eu-central-1}}
         launch_configurations:
@@ -40,25 +45,32 @@ def definition(name: str) -> str:
             port: 3306
             datasources:
               catalog: {{dump: s3://bookshop/datasource.sql, connection: bookshop_catalog}}
+          page: {{id: a2001, tier: database, archive: s3://{example.BUCKET}/vault-page.tar.gz}}
         backups:
-          of: {{catalog: db.catalog}}
+          of: {{catalog: db.catalog, files: page}}
           to: s3://{example.BUCKET}/backups/
           keep: 2
           restore_from: ["s3://{example.BUCKET}/elsewhere/"]
+          drill:
+            max_age: 1h
+            check:
+              catalog: {json.dumps(check)}
+              files: {json.dumps(page_check)}
         """)
 
 
 @pytest.fixture(scope="module")
 def machine(stage: Stage) -> Iterator[Machine]:
-    """The database server, launched."""
+    """The server with the database and a page, launched."""
+    stage.upload("vault-page.tar.gz", archive())
     stage.define(SHOP, definition(SHOP))
     stage.api.await_dag(f"{SHOP}.backup")
     stage.api.await_dag(f"{SHOP}.restore")
+    stage.api.await_dag(f"{SHOP}.drill")
     stage.launch(SHOP).succeeds()
     yield stage.machine(SHOP)
-    for dag in (f"{SHOP}.backup", f"{SHOP}.restore"):
-        stage.api.call("PATCH", f"/dags/{dag}", json={"is_paused": True})
     stage.scrap(SHOP)
+    stage.scrap(DRILL)
 
 
 def sql(machine: Machine, statement: str) -> str:
@@ -74,9 +86,9 @@ def back_up(stage: Stage, **params: Any) -> Launch:
     return Launch(stage.api, dag, stage.api.trigger(dag, **params))
 
 
-def restore(stage: Stage, object_: str = "", confirm: str = SHOP) -> Launch:
+def restore(stage: Stage, object_: str = "", confirm: str = SHOP, backup: str = "catalog") -> Launch:
     dag = f"{SHOP}.restore"
-    run = stage.api.trigger(dag, backup="catalog", object=object_, confirm=confirm)
+    run = stage.api.trigger(dag, backup=backup, object=object_, confirm=confirm)
     return Launch(stage.api, dag, run)
 
 
@@ -166,8 +178,9 @@ def test_what_was_done_is_on_record(stage: Stage, machine: Machine) -> None:
 
 
 def test_a_backup_updates_its_asset(stage: Stage, machine: Machine) -> None:
-    found = stage.api.call("GET", "/assets?name_pattern=backup")["assets"]
-    assert [each["uri"] for each in found] == [f"backup://{SHOP}/catalog"]
+    every = stage.api.call("GET", "/assets?name_pattern=backup")["assets"]
+    found = sorted(every, key=lambda each: str(each["uri"]))
+    assert [each["uri"] for each in found] == [f"backup://{SHOP}/catalog", f"backup://{SHOP}/files"]
     events = stage.api.call("GET", f"/assets/events?asset_id={found[0]['id']}")["asset_events"]
     assert [each["source_dag_id"] for each in events] == [f"{SHOP}.backup"]
 
@@ -225,7 +238,7 @@ def test_a_backup_that_fails_leaves_nothing_behind(stage: Stage, machine: Machin
 
 def test_a_long_backup_is_followed_by_the_triggerer(stage: Stage, machine: Machine) -> None:
     sound = machine.sh(f"cat {SCRIPT}")
-    stage.redefine(SHOP, f"attend_time: 0.5s\n{definition(SHOP)}")
+    stage.redefine(SHOP, definition(SHOP, attend="0.5s"))
     write(machine, sound.replace("set -u\n", "set -u\nsleep 3\n", 1))
     try:
         run = back_up(stage)
@@ -249,6 +262,108 @@ def test_the_oldest_backups_go_when_a_new_one_is_complete(stage: Stage, machine:
     assert objects(stage) == sorted([*kept, *(f"{each}.json" for each in kept)])
 
 
+def test_a_services_folder_is_put_back_and_the_service_runs(stage: Stage, machine: Machine) -> None:
+    machine.sh(f"echo precious >{PAGE}/notes; chmod 600 {PAGE}/notes")
+    back_up(stage, backups=["files"]).succeeds()
+    starts = machine.calls("startService")
+    machine.sh(f"rm {PAGE}/notes; echo changed >{PAGE}/bin/enstratus-check")
+    run = restore(stage, backup="files")
+    run.succeeds()
+    assert machine.sh(f"cat {PAGE}/notes").strip() == "precious"
+    # It was stopped, put back, configured with today's facts and started; the database beside it was not.
+    assert machine.calls("startService") == starts + 1
+    assert machine.sh("cat /tmp/configured-with").count("serviceId=a2001") == 1
+    assert machine.sh("/enstratus/bin/checkService a2001").strip() == "OK"
+    assert "restoreService a2001" in run.task_log("backup-files.restore")
+    assert run.instance("backup-catalog.restore").state == "skipped"
+    assert machine.secrets_in_transit() == []
+    # And the next launch has nothing to do there.
+    stage.launch(SHOP).succeeds()
+    assert machine.calls("startService") == starts + 1
+
+
+# --- drills --------------------------------------------------------------------------------------------------
+
+
+def drill(stage: Stage) -> Launch:
+    dag = f"{SHOP}.drill"
+    return Launch(stage.api, dag, stage.api.trigger(dag, reason="is it any good?"))
+
+
+def untouched(stage: Stage, machine: Machine) -> tuple[object, ...]:
+    """What a drill must not change: servers, what they were given, and every script that ever ran there."""
+    marks = machine.sh("/enstratus/bin/marks")
+    return [each["InstanceId"] for each in stage.instances(SHOP)], marks, machine.journal()
+
+
+def leave_a_server(stage: Stage) -> str:
+    """What a drill leaves behind whose Airflow has died in the middle of it."""
+    (twin,) = stage.instances(SHOP)
+    tags = {"gantry:deployment": DRILL, "gantry:tier": "database", "gantry:slots": "1"}
+    answer = stage.cloud.client("ec2").run_instances(
+        ImageId=twin["ImageId"],
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[
+            {
+                "ResourceType": "instance",
+                "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+            }
+        ],
+    )
+    return str(answer["Instances"][0]["InstanceId"])
+
+
+def test_a_drill_restores_the_newest_backups_elsewhere_and_leaves_nothing(
+    stage: Stage, machine: Machine
+) -> None:
+    left = leave_a_server(stage)
+    before = untouched(stage, machine)
+    # So short that the triggerer goes on waiting for the throw-away server.
+    stage.redefine(SHOP, definition(SHOP, attend="0.5s"))
+    run = drill(stage)
+    run.succeeds(400)
+    assert "the triggerer goes on waiting" in run.task_log("tier-database.handshake")
+    assert f"{DRILL}-database-1" in run.task_log("choose_backups")
+    assert left in run.task_log("choose_backups")
+    report = run.task_log("finish_drill")
+    assert f"{FOLDER}{dumps(stage)[-1]}" in report
+    assert f"the service's check says OK; {books(machine)} books" in report
+    assert "backup files" in report
+    assert "nothing of the drill is left in the cloud" in run.task_log("remove_drill_servers")
+    assert list(stage.instances(DRILL)) == []
+    assert untouched(stage, machine) == before
+    assert "X-Amz-Signature" not in run.everything_shown()
+    (event,) = stage.api.call("GET", f"/assets/events?source_dag_id={run.dag}")["asset_events"]
+    assert event["source_task_id"] == "finish_drill"
+    (record,) = stage.api.asset_state(names.asset(SHOP))["history:drill"]
+    assert (record["result"], record["reason"]) == ("success", "is it any good?")
+
+
+def test_a_drill_of_a_bad_backup_fails_and_leaves_nothing(stage: Stage, machine: Machine) -> None:
+    newest = dumps(stage)[-1]
+    sound = content(stage, newest)
+    before = untouched(stage, machine)
+    stage.upload(f"{FOLDER}{newest}", sound.replace(b"The Vault", b"The Fault"))
+    stage.redefine(SHOP, definition(SHOP, page_check="cat notes\ngrep -q worthless notes"))
+    try:
+        run = drill(stage)
+        assert run.ends(400) == "failed"
+    finally:
+        stage.upload(f"{FOLDER}{newest}", sound)
+        stage.redefine(SHOP, definition(SHOP))
+    failed = {each.task_id for each in stage.api.instances(run.dag, run.run) if each.state == "failed"}
+    assert failed == {"backup-catalog.restore", "backup-files.check_backup"}
+    assert "wrong content" in run.last_errors
+    assert "checkBackup a2001" in run.last_errors
+    assert "precious" in run.last_errors
+    removal = run.task_log("remove_drill_servers")
+    assert "the drill has failed at backup-" in removal
+    assert "nothing of the drill is left in the cloud" in removal
+    assert list(stage.instances(DRILL)) == []
+    assert untouched(stage, machine) == before
+
+
 def test_a_final_backup_that_fails_keeps_the_servers_and_one_that_succeeds_outlives_them(
     stage: Stage, machine: Machine
 ) -> None:
@@ -256,13 +371,15 @@ def test_a_final_backup_that_fails_keeps_the_servers_and_one_that_succeeds_outli
     write(machine, BROKEN)
     error = stage.terminate(SHOP, final_backup=True).fails_at("backup-catalog.back_up")
     assert "the disk is full" in error
+    left = leave_a_server(stage)
     assert list(stage.instances(SHOP))
     assert books(machine) > 0
     write(machine, sound)
     before = dumps(stage)
     last = stage.terminate(SHOP, final_backup=True)
     last.succeeds()
-    assert not list(stage.instances(SHOP))
+    assert left in last.task_log("finish_termination")
+    assert [*stage.instances(SHOP), *stage.instances(DRILL)] == []
     (new,) = set(dumps(stage)) - set(before)
     assert f"{new}.json" in objects(stage)
     record = kept.records_of(stage.api, SHOP)[0]

@@ -12,6 +12,9 @@ from gantry.agent import errors, facts, jobs, session, work
 from gantry.agent.drive import Applied, Work
 from gantry.definition import models
 
+_LONGEST_WORDS = 200
+"""Characters of what a check says that stand in a report."""
+
 _ASKED = 60.0
 """Seconds for a question that the server answers at once."""
 
@@ -73,6 +76,33 @@ class BackupReader:
         if not uploads:
             return None
         return Uploaded(int(uploads[-1]["size"]), uploads[-1]["sha256"], archives[-1] if archives else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Said:
+    """The last words of a check."""
+
+    said: str
+
+    def as_json(self) -> dict[str, str]:
+        """For a step's result."""
+        return dataclasses.asdict(self)
+
+
+class CheckReader:
+    """Keeps what a check has said last."""
+
+    def keeps(self, line: str) -> bool:
+        """Whether a line says something at all."""
+        return bool(line.strip())
+
+    def failure(self, error: errors.ScriptFailedError, kept: Sequence[str]) -> root.GantryError:  # noqa: ARG002 - as a Reader has it
+        """The failure as it is: it ends with what the check has printed."""
+        return error
+
+    def summary(self, kept: Sequence[str]) -> Said | None:
+        """The last line; None of a check that is silent."""
+        return Said(kept[-1].strip()[:_LONGEST_WORDS]) if kept else None
 
 
 def back_up(
@@ -169,6 +199,26 @@ def restore_service(
     installed = dataclasses.replace(applied, marks={**applied.marks, key: archive})
     after = work.set_up_anew(known, name, server, installed)
     return Work((*before.files, *after.files), (dataclasses.replace(job, mark=(key, archive)), *after.jobs))
+
+
+def check_backup(
+    known: facts.Facts,
+    name: names.ServiceName,
+    server: inventory.Server,
+    script: str,
+    timeout: float,
+    marks: work.Marks,
+) -> Work:
+    """Run a definition's own check of what was restored, in the folder of its service.
+
+    Raises:
+        NotInstalledError: the service is not there.
+    """
+    service = _installed(known, name, server, marks)
+    job_name = f"check-backup-{service.id}-{work.short(script)}"
+    path = f"{session.TEMPORARY}/{job_name}.sh"
+    job = jobs.Job(job_name, "checkBackup", (service.id, path), timeout, remove=(path,))
+    return Work((session.RemoteFile(path, f"{script}\n".encode()),), (job,))
 
 
 def _installed(

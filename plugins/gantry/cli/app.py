@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "recover": "gantry.cli.recover",
     "backup": "gantry.cli.backup",
     "restore": "gantry.cli.restore",
+    "drill": "gantry.cli.drill",
     "status": "gantry.cli.status",
     "logs": "gantry.cli.logs",
     "history": "gantry.cli.past",

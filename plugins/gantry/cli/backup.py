@@ -42,8 +42,10 @@ def backup(
     from gantry.rest import deployments  # noqa: PLC0415 - pydantic and httpx, which help need not load
 
     name, _ = definition.at_hand(name)
-    api = airflow.api()
-    dag = names.dag_id(name, names.Operation.BACKUP)
-    deployments.operable(api, name, dag, unpause=waiting.unpause)
-    conf = deployments.backup_conf(api.params(dag), only or (), reason)
-    return carrying.carry_out(api, name, dag, conf, None, waiting)
+    return carrying.operate(
+        airflow.api(),
+        name,
+        names.Operation.BACKUP,
+        lambda params: deployments.backup_conf(params, only or (), reason),
+        waiting,
+    )

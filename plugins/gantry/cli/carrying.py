@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gantry import errors
+from gantry import errors, names
 from gantry.cli import console, options
 
 if TYPE_CHECKING:
@@ -65,6 +66,25 @@ class Waiting:
         bool, typer.Option("--unpause", help="Unpause the DAG if it is paused, instead of refusing.")
     ] = False
     json_: options.Json = False
+
+
+def operate(
+    api: client.Api,
+    name: str,
+    operation: names.Operation,
+    conf: Callable[[client.Json], client.Json],
+    waiting: Waiting,
+) -> int:
+    """Carry out an operation that not every deployment has; `conf` makes what is triggered from the DAG's params.
+
+    Raises:
+        NoOperationError, PausedError: there is no such DAG, or it is paused. Else as `carry_out`.
+    """
+    from gantry.rest import deployments  # noqa: PLC0415 - as above
+
+    dag = names.dag_id(name, operation)
+    deployments.operable(api, name, dag, unpause=waiting.unpause)
+    return carry_out(api, name, dag, conf(api.params(dag)), None, waiting)
 
 
 def carry_out(

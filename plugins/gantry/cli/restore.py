@@ -59,10 +59,13 @@ def restore(
 
     name, _ = definition.at_hand(name)
     api = airflow.api()
-    dag = names.dag_id(name, names.Operation.RESTORE)
     deployments.find(api, name)
     warning = f"Data of {name} will be replaced with the backup's: what has changed since is lost."
     typed = confirming.typed(name, warning, form.confirm, "nothing is restored")
-    deployments.operable(api, name, dag, unpause=waiting.unpause)
-    conf = deployments.restore_conf(api.params(dag), backup, form.object_, typed, form.reason)
-    return carrying.carry_out(api, name, dag, conf, None, waiting)
+    return carrying.operate(
+        api,
+        name,
+        names.Operation.RESTORE,
+        lambda params: deployments.restore_conf(params, backup, form.object_, typed, form.reason),
+        waiting,
+    )

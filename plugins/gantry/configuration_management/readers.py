@@ -8,10 +8,11 @@ from typing import Any, Literal
 from gantry.agent import backups, jobs
 from gantry.configuration_management import chef_output
 
-Name = Literal["chef", "backup"]
-_READERS: dict[Name, chef_output.ChefReader | backups.BackupReader] = {
+Name = Literal["chef", "backup", "check"]
+_READERS: dict[Name, chef_output.ChefReader | backups.BackupReader | backups.CheckReader] = {
     "chef": chef_output.ChefReader(),
     "backup": backups.BackupReader(),
+    "check": backups.CheckReader(),
 }
 
 

@@ -81,9 +81,10 @@ def operation_dag(definition: models.Definition, operation: names.Operation) -> 
     dag_id = names.dag_id(definition.deployment, operation)
     plan = plan_of(definition, dag_id)
     purpose = f"{recipe.purpose} {definition.deployment}"
+    subject = recipe.subject(definition)
     launches = operation is names.Operation.LAUNCH
     dag = _dag(
-        definition,
+        subject,
         plan,
         dag_id=dag_id,
         description=(launches and definition.description) or purpose,
@@ -95,7 +96,7 @@ def operation_dag(definition: models.Definition, operation: names.Operation) -> 
         **({} if recipe.only_looks else people.on_failure(definition)),
     )
     with dag:
-        _fill(plan, definition)
+        _fill(plan, subject)
     return dag
 
 
@@ -107,7 +108,7 @@ def backup_asset(deployment: names.DeploymentName, backup: names.BackupName) -> 
 
 
 def deployment_asset(deployment: names.DeploymentName) -> Asset:
-    """The asset that a successful launch updates."""
+    """The asset that a successful launch updates; of a drill's name, a successful drill."""
     return Asset(name=names.asset(deployment), uri=names.asset(deployment), group="gantry")
 
 
@@ -169,6 +170,11 @@ def _single(step: Step, definition: models.Definition) -> BaseOperator:
         common |= {"outlets": [deployment_asset(definition.deployment)], **people.on_success(definition)}
     if step.kind is StepKind.KEEP_BACKUP and step.backup is not None:
         common |= {"outlets": [backup_asset(definition.deployment, step.backup)]}
+    if step.kind is StepKind.FINISH_DRILL:
+        # Of its own: what steps of a launch note about their deployment must not be noted about the real one.
+        common |= {"outlets": [deployment_asset(definition.deployment)]}
+    if step.always:
+        common |= {"trigger_rule": TriggerRule.ALL_DONE}
     return catalog.OPERATORS[step.kind](**common)
 
 

@@ -6,7 +6,7 @@ import importlib.resources
 
 import jinja2
 
-from gantry.definition import models
+from gantry.definition import drills, models
 from gantry.plan import Plan, scalable
 
 
@@ -24,6 +24,7 @@ _TERMINATION = _template("terminate.md.jinja")
 _BACKUP = _template("backup.md.jinja")
 _RESTORE = _template("restore.md.jinja")
 _WATCH = _template("watch.md.jinja")
+_DRILL = _template("drill.md.jinja")
 
 
 def launch_page(definition: models.Definition, plan: Plan) -> str:
@@ -59,3 +60,8 @@ def watch_page(definition: models.Definition, plan: Plan) -> str:
 def restore_page(definition: models.Definition, plan: Plan) -> str:
     """Markdown that says what a restore replaces."""
     return _RESTORE.render(definition=definition, plan=plan, backups=definition.backups)
+
+
+def drill_page(definition: models.Definition, plan: Plan) -> str:
+    """Markdown that says what a drill restores, and on what."""
+    return _DRILL.render(definition=definition, plan=plan, drilled=drills.drilled(definition))

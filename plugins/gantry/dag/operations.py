@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import CronTriggerTimetable, DeltaTriggerTimetable, MultipleCronTriggerTimetable
 
 from gantry.dag import docs, params
-from gantry.definition import models
+from gantry.definition import drills, models
 from gantry.names import Operation
 from gantry.plan import Plan, scalable
 
@@ -18,6 +18,10 @@ Timetable = CronTriggerTimetable | DeltaTriggerTimetable | MultipleCronTriggerTi
 
 def _always(_: models.Definition) -> bool:
     return True
+
+
+def _itself(definition: models.Definition) -> models.Definition:
+    return definition
 
 
 def _by_hand(_: models.Definition) -> None:
@@ -36,6 +40,7 @@ class Recipe:
         needed: whether a definition has need of the operation.
         only_looks: whether it touches nothing. A run that fails is then followed by the next one soon: it is not tried
             again, and nobody is called.
+        subject: what its tasks work on, made from the definition.
     """
 
     purpose: str
@@ -44,6 +49,7 @@ class Recipe:
     schedule: Callable[[models.Definition], Timetable | None] = _by_hand
     needed: Callable[[models.Definition], bool] = _always
     only_looks: bool = False
+    subject: Callable[[models.Definition], models.Definition] = _itself
 
 
 def _cron(definition: models.Definition, schedule: str | None) -> CronTriggerTimetable | None:
@@ -71,6 +77,15 @@ def _looks(definition: models.Definition) -> Timetable | None:
 
 def _watches(definition: models.Definition) -> bool:
     return definition.watch is not None
+
+
+def _drills(definition: models.Definition) -> Timetable | None:
+    drill = None if definition.backups is None else definition.backups.drill
+    return None if drill is None else _cron(definition, drill.schedule)
+
+
+def _is_drilled(definition: models.Definition) -> bool:
+    return definition.backups is not None and definition.backups.drill is not None
 
 
 def _keeps_state(definition: models.Definition) -> bool:
@@ -118,6 +133,14 @@ RECIPES = {
         schedule=_looks,
         needed=_watches,
         only_looks=True,
+    ),
+    Operation.DRILL: Recipe(
+        purpose="Try out the backups of the deployment",
+        form=params.drill_params,
+        page=docs.drill_page,
+        schedule=_drills,
+        needed=_is_drilled,
+        subject=drills.throw_away,
     ),
 }
 """In the order of `names.Operation`."""

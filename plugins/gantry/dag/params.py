@@ -204,6 +204,11 @@ def watch_params(definition: models.Definition) -> dict[str, Any]:  # noqa: ARG0
     return {}
 
 
+def drill_params(_: models.Definition) -> dict[str, Any]:
+    """The form of a drill: what it restores is the definition's to say."""
+    return {"reason": _reason()}
+
+
 def termination_params(definition: models.Definition) -> dict[str, Any]:
     """The form of a termination: the deployment's name has to be typed."""
     params: dict[str, Any] = {

@@ -97,7 +97,7 @@ class BackUpOperator(server_step.ServerStepOperator):
 
     def targets(self, run: runs.Run) -> list[ssh.Target]:
         """The server of the lowest slot. In a replicated service that is its master, as long as there is one."""
-        return [runs.target(each, each.name) for each in _running(run, "server")[:1]]
+        return [runs.target(each, each.name) for each in running(run, "server")[:1]]
 
 
 class KeepBackupOperator(base.StepOperator):
@@ -139,12 +139,9 @@ class ConfirmRestoreOperator(base.StepOperator):
         if typed != run.definition.deployment:
             raise termination.NotConfirmedError(run.definition.deployment, typed, "nothing was restored")
         name = names.BackupName(str(params.get("backup") or ""))
-        found = run.shelf(name).find(str(params.get("object") or ""))
-        wanted, there = run.backup_settings.of[name].datasource, found.manifest.datasource
-        if (wanted is None) != (there is None):
-            raise OtherKindError(found.url, name, _kind(wanted), _kind(there))
+        found = fitting(run, name, str(params.get("object") or ""))
         self.log.info("%s will be restored: %s", found.url, found.manifest.model_dump_json())
-        return base.result(context, [], backup=name, stored=found.model_dump(mode="json"))
+        return base.result(context, [], stored={name: found.model_dump(mode="json")})
 
 
 class RestoreOperator(server_step.ServerStepOperator):
@@ -155,20 +152,20 @@ class RestoreOperator(server_step.ServerStepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """As any step on servers, if this backup is the one."""
-        (chosen,) = base.reports(context, step_id(DEPLOYMENT, StepKind.CONFIRM_RESTORE))
-        if chosen["backup"] != run.backup:
-            raise AirflowSkipException(f"backup {chosen['backup']} is restored, and not {run.backup}")
-        found = backups.Stored.model_validate(chosen["stored"])
+        chosen = chosen_backups(context, run)
+        if run.backup not in chosen:
+            raise AirflowSkipException(f"backup {' and '.join(chosen)} is restored, and not {run.backup}")
+        found = chosen[run.backup]
         return super().perform(context, dataclasses.replace(run, restored=found))
 
     def targets(self, run: runs.Run) -> list[ssh.Target]:
         """A replicated datasource is never restored on a replicant."""
         if run.backed_up.datasource is None:
-            found = _running(run, "server")
+            found = running(run, "server")
         elif run.definition.services[run.service].replication is None:
-            found = _running(run, "server")[:1]
+            found = running(run, "server")[:1]
         else:
-            found = [each for each in _running(run, "master") if each.slot == facts.MASTER]
+            found = [each for each in running(run, "master") if each.slot == facts.MASTER]
             if not found:
                 raise NothingRunsError(run.tier, run.service, "master")
         return [runs.target(each, each.name) for each in found]
@@ -189,17 +186,44 @@ class KeepRecordOperator(base.StepOperator):
 
 
 def _restored(context: Context, run: runs.Run) -> dict[str, records.Object]:
-    if StepKind.CONFIRM_RESTORE not in {step.kind for step in run.plan}:
-        return {}
-    found = {}
-    for chosen in base.reports(context, step_id(DEPLOYMENT, StepKind.CONFIRM_RESTORE)):
-        stored = backups.Stored.model_validate(chosen["stored"])
-        seconds = history.seconds(context, Group(GroupKind.BACKUP, chosen["backup"]), StepKind.RESTORE)
-        found[str(chosen["backup"])] = records.Object(stored.url, stored.manifest.size, seconds)
+    """What the run has put back, if it is a restore."""
+    return {
+        name: records.Object(
+            stored.url,
+            stored.manifest.size,
+            history.seconds(context, Group(GroupKind.BACKUP, name), StepKind.RESTORE),
+        )
+        for name, stored in chosen_backups(context, run).items()
+    }
+
+
+def chosen_backups(context: Context, run: runs.Run) -> dict[names.BackupName, backups.Stored]:
+    """The backups that the run restores, as an earlier step has chosen them."""
+    kinds = (StepKind.CONFIRM_RESTORE, StepKind.CHOOSE_BACKUPS)
+    return {
+        names.BackupName(name): backups.Stored.model_validate(stored)
+        for step in run.plan
+        if step.kind in kinds
+        for report in base.reports(context, step.id)
+        for name, stored in report["stored"].items()
+    }
+
+
+def fitting(run: runs.Run, name: names.BackupName, wanted: str = "") -> backups.Stored:
+    """A backup that can be restored to what the definition says its name is of; by default the newest.
+
+    Raises:
+        OtherKindError: a datasource's for a service, or the other way round.
+        NoBackupError, StrangeBackupError, ManifestError: there is none that may be used.
+    """
+    found = run.shelf(name).find(wanted)
+    here, there = run.backup_settings.of[name].datasource, found.manifest.datasource
+    if (here is None) != (there is None):
+        raise OtherKindError(found.url, name, _kind(here), _kind(there))
     return found
 
 
-def _running(run: runs.Run, who: str) -> list[inventory.Server]:
+def running(run: runs.Run, who: str) -> list[inventory.Server]:
     """The tier's servers that can be worked with, by slot. Raises NothingRunsError."""
     found = [
         each

@@ -7,6 +7,7 @@ from gantry.operators import (
     backups,
     base,
     configuration_management,
+    drills,
     finish,
     recovering,
     scale_up,
@@ -55,4 +56,8 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.TRIGGER_RECOVER: trigger.TriggerOperator,
     StepKind.TRIGGER_SCALE: trigger.TriggerOperator,
     StepKind.KEEP_RECORD: backups.KeepRecordOperator,
+    StepKind.CHOOSE_BACKUPS: drills.ChooseBackupsOperator,
+    StepKind.CHECK_BACKUP: drills.CheckBackupOperator,
+    StepKind.REMOVE_DRILL_SERVERS: drills.RemoveDrillServersOperator,
+    StepKind.FINISH_DRILL: drills.FinishDrillOperator,
 }

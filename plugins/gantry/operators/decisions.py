@@ -259,6 +259,19 @@ def _stored(run: runs.Run, found: stored.Stored) -> work.Download:
     )
 
 
+def _check_backup(run: runs.Run) -> drive.Decide:
+    """What the definition checks a restored backup with."""
+    drill = run.backup_settings.drill
+    if drill is None or run.backup not in drill.check:
+        raise LookupError(f"{run.step.id}: nothing is to be checked")
+    # Names and addresses alone: no secret is read for that.
+    known = facts.Facts(run.definition, run.inventory, {})
+    script, seconds = drill.check[run.backup], drill.timeout.total_seconds()
+    return lambda target, applied: backups.check_backup(
+        known, run.service, run.server(target.name), script, seconds, applied.marks
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Decision:
     """How a kind of step decides."""
@@ -284,5 +297,6 @@ DECISIONS: dict[StepKind, Decision] = {
     StepKind.STOP_SERVICE: Decision(_stop_service),
     StepKind.BACK_UP: Decision(_back_up),
     StepKind.RESTORE: Decision(_restore),
+    StepKind.CHECK_BACKUP: Decision(_check_backup),
 }
 """Each kind of step that decides on every server what is left to do there."""

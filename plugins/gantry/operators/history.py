@@ -91,7 +91,7 @@ def seconds(context: Context, group: Group, kind: StepKind) -> float:
 
 
 def _change(run: runs.Run, operation: str, change: Callable[[records.Records], records.Records]) -> None:
-    store = turning.store(run.definition.deployment)
+    store = turning.store(run.deployment)
     key = records.key(operation)
     # One run of an operation at a time, so nobody else writes here.
     store.set(key, records.dump(change(records.load(store.get(key)))))

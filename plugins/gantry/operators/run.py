@@ -121,6 +121,11 @@ class Run:
         )
 
     @property
+    def deployment(self) -> names.DeploymentName:
+        """The deployment's own name, also in a drill: what it launches has another one."""
+        return names.deployment_of(self.definition.deployment)
+
+    @property
     def digest(self) -> str:
         """What tells the run apart from every other: of its DAG's id and its own."""
         return self.key.step.partition(".")[0]
@@ -170,7 +175,7 @@ class Run:
 
     def shelf(self, backup: names.BackupName) -> stored.Shelf:
         """The backups of that name."""
-        return stored.Shelf(self.objects, self.backup_settings, self.definition.deployment, backup)
+        return stored.Shelf(self.objects, self.backup_settings, self.deployment, backup)
 
     @property
     def backup_object(self) -> str:

@@ -116,7 +116,10 @@ class HandshakeOperator(base.StepOperator):
         )
         self.defer(
             trigger=triggers.HandshakeTrigger(
-                definition=run.definition.model_dump(mode="json"),
+                definition=run.definition.model_copy(update={"deployment": run.deployment}).model_dump(
+                    mode="json"
+                ),
+                deployment=run.definition.deployment,
                 login=run.ssh_settings.model_dump(mode="json"),
                 wanted=list(self.servers),
                 deadline=deadline,

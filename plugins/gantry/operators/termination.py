@@ -13,7 +13,8 @@ from airflow.sdk import Context
 from gantry import errors, inventory, names
 from gantry.agent import drive, ssh
 from gantry.cloud.servers import LostServerError
-from gantry.operators import base, chosen, decisions, history, ledger, printing, turning
+from gantry.definition import drills
+from gantry.operators import base, chosen, configuration_management, decisions, history, ledger, printing, turning
 from gantry.operators import run as runs
 from gantry.plan import StepKind
 
@@ -153,7 +154,8 @@ class FinishTerminationOperator(base.StepOperator):
     """Looks once more that nothing is left, and says what was skipped on the way."""
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
-        """List what the cloud still has."""
+        """Take away what drills have left, and list what the cloud still has."""
+        remove_drill_servers(context, run, self)
         left = run.cloud.find()
         for server in left.everything:
             self.log.error("still there: %s, instance %s, %s", server.name, server.instance_id, server.state)
@@ -248,6 +250,40 @@ def _visit(run: runs.Run, servers: Sequence[inventory.Server], decide: drive.Dec
 
 def _one_line(message: str) -> str:
     return message.partition("\n")[0]
+
+
+def remove_drill_servers(context: Context, run: runs.Run, operator: base.StepOperator) -> list[str]:
+    """Terminate what the deployment's drills have in the cloud, and wait until it is gone; the servers' names.
+
+    Args:
+        context: the task's try.
+        run: a drill's, or one of another operation of the deployment.
+        operator: the task that asks; what it does goes to its log.
+
+    Raises:
+        StillThereError: something did not go in time.
+        CloudError: the cloud refused.
+    """
+    if run.definition.deployment == run.deployment:
+        run = dataclasses.replace(run, definition=drills.of_drills(run.definition))
+    found = run.cloud.find().everything
+    for server in found:
+        operator.log.info(
+            "%s: instance %s, %s: terminated, it is a drill's", server.name, server.instance_id, server.state
+        )
+    run.cloud.terminate(found)
+    # Those too that an earlier try has asked to go.
+    for tier in dict.fromkeys([*run.definition.tiers, *(server.tier for server in found)]):
+        await_end(run, tier)
+        chef = run.definition.launch_configuration_of(tier).chef if tier in run.definition.tiers else None
+        gone = [server.name for server in found if server.tier == tier]
+        if chef is not None and gone:
+            for line in configuration_management.forget(operator, context, chef, gone):
+                operator.log.warning("skipped: %s", line)
+    left = run.cloud.find().everything
+    if left:
+        raise StillThereError(left[0].tier, tuple(each.instance_id for each in left), 0)
+    return [server.name for server in found]
 
 
 def await_end(run: runs.Run, tier: names.TierName, instances: frozenset[str] | None = None) -> None:

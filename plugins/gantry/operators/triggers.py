@@ -128,12 +128,16 @@ class JobsTrigger(StepTrigger):
 
 
 class HandshakeTrigger(StepTrigger):
-    """Waits for servers to answer, gives them the agent, and ends the task. See `gantry.operators.greeting`."""
+    """Waits for servers to answer, gives them the agent, and ends the task. See `gantry.operators.greeting`.
+
+    `deployment` is the name that the servers are tagged with; a drill's is none that may stand in a definition.
+    """
 
     def __init__(
         self,
         *,
         definition: dict[str, Any],
+        deployment: str,
         login: dict[str, Any],
         wanted: list[str],
         deadline: float,
@@ -141,6 +145,7 @@ class HandshakeTrigger(StepTrigger):
     ) -> None:
         super().__init__(report)
         self._definition = definition
+        self._deployment = deployment
         self._login = login
         self._wanted = wanted
         self._deadline = deadline
@@ -151,6 +156,7 @@ class HandshakeTrigger(StepTrigger):
             "gantry.operators.triggers.HandshakeTrigger",
             {
                 "definition": self._definition,
+                "deployment": self._deployment,
                 "login": self._login,
                 "wanted": self._wanted,
                 "deadline": self._deadline,
@@ -159,7 +165,8 @@ class HandshakeTrigger(StepTrigger):
         )
 
     async def _failures(self) -> list[tuple[str, bool]]:
-        definition = models.Definition.model_validate(self._definition)
+        written = models.Definition.model_validate(self._definition)
+        definition = written.model_copy(update={"deployment": self._deployment})
         access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
         cloud = servers.Servers(await asyncio.to_thread(clients.ec2, definition.cloud), definition, LOG)
         greeter = greeting.Greeter(cloud, access, printing.printer(self.log, several=len(self._wanted) > 1))

@@ -21,7 +21,7 @@ class TurnOperator(base.StepOperator):
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Take the turn, or have the triggerer wait for it."""
         history.open_record(context, run)
-        deployment = run.definition.deployment
+        deployment = run.deployment
         asker = turning.asker(context, run)
         busy = turning.take(deployment, asker)
         report = base.result(context, [])

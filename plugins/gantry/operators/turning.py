@@ -64,8 +64,8 @@ def keep(context: Context, run: runs.Run) -> None:
     if run.step.kind in BEFORE_WORK or not context["dag_run"].clear_number:
         return
     who = asker(context, run)
-    if busy := _answered(run.definition.deployment, who, turns.keep(who, now())):
-        raise NotItsTurnError(run.definition.deployment, busy)
+    if busy := _answered(run.deployment, who, turns.keep(who, now())):
+        raise NotItsTurnError(run.deployment, busy)
 
 
 def at_work(context: Context, run: runs.Run) -> turns.Busy | None:

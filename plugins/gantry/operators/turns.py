@@ -164,9 +164,22 @@ def keep(asker: Asker, now: str) -> Asking:
 
 
 def _others(own: names.Operation) -> tuple[tuple[names.Operation, ...], tuple[names.Operation, ...]]:
+    """The operations that must not be at work at the same time: those that go first, and those that go later.
+
+    Each two exclude each other by their own two marks, so it does no harm if some do not look at some.
+    """
     every = order()
     place = every.index(own)
-    return every[:place], every[place + 1 :]
+    earlier, later = every[:place], every[place + 1 :]
+    return tuple(each for each in earlier if excludes(own, each)), tuple(
+        each for each in later if excludes(own, each)
+    )
+
+
+def excludes(one: names.Operation, other: names.Operation) -> bool:
+    """Whether two operations must not be at work at the same time."""
+    either = {one, other}
+    return names.Operation.TERMINATE in either or not either & names.BESIDE
 
 
 def _busy(operations: Iterable[names.Operation]) -> Asking:

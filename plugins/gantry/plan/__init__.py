@@ -5,6 +5,7 @@ from __future__ import annotations
 from gantry import names
 from gantry.definition import models
 from gantry.plan.backups import backup_plan, restore_plan
+from gantry.plan.drill import drill_plan
 from gantry.plan.launch import launch_plan
 from gantry.plan.phases import AgentState, DeploymentState, Phase, ServiceState
 from gantry.plan.recovery import recover_plan
@@ -25,6 +26,7 @@ __all__ = [
     "Step",
     "StepKind",
     "backup_plan",
+    "drill_plan",
     "group_id",
     "launch_plan",
     "plan_of",
@@ -46,6 +48,7 @@ _PLANS = {
     names.Operation.BACKUP: backup_plan,
     names.Operation.RESTORE: restore_plan,
     names.Operation.WATCH: watch_plan,
+    names.Operation.DRILL: drill_plan,
 }
 
 

@@ -44,16 +44,7 @@ def restore_plan(definition: models.Definition) -> Plan:
         phase=Phase.PRE_LAUNCH,
         group=DEPLOYMENT,
     )
-    restores = [
-        _step(
-            definition,
-            name,
-            StepKind.RESTORE,
-            *(_DATASOURCE_SCRIPTS if part.datasource else _SERVICE_SCRIPTS),
-            after=(confirm.id,),
-        )
-        for name, part in _parts(definition)
-    ]
+    restores = [restore_step(definition, name, (confirm.id,)) for name, _ in _parts(definition)]
     return _plan(definition, [confirm, *restores, _record([step.id for step in restores])])
 
 
@@ -71,6 +62,13 @@ def _record(upstream: list[str]) -> Step:
         upstream=tuple(upstream),
         after_left_out=True,
     )
+
+
+def restore_step(definition: models.Definition, name: names.BackupName, after: tuple[str, ...]) -> Step:
+    """The step that restores a backup once it is chosen."""
+    is_datasource = dict(_parts(definition))[name].datasource is not None
+    scripts = _DATASOURCE_SCRIPTS if is_datasource else _SERVICE_SCRIPTS
+    return _step(definition, name, StepKind.RESTORE, *scripts, after=after)
 
 
 _DATASOURCE_SCRIPTS = ("withDownload", "installDataSource", "awaitService")

@@ -50,6 +50,10 @@ class StepKind(enum.StrEnum):
     TRIGGER_RECOVER = "trigger_recover"
     TRIGGER_SCALE = "trigger_scale"
     KEEP_RECORD = "keep_record"
+    CHOOSE_BACKUPS = "choose_backups"
+    CHECK_BACKUP = "check_backup"
+    REMOVE_DRILL_SERVERS = "remove_drill_servers"
+    FINISH_DRILL = "finish_drill"
 
 
 PER_SERVER = frozenset(
@@ -134,9 +138,10 @@ class Step:
         peer: the other service (grants: the dependent one), or None.
         backup: the backup it makes or restores, or None.
         scripts: the agent scripts it runs on each server, in their order.
-        upstream: ids of the steps that must have succeeded before.
+        upstream: ids of the steps that must have succeeded (or, for `always`, be over) before.
         skipped: why the step has nothing to do, or None. It keeps its place in the plan.
         after_left_out: whether it is done also where a step before it was not asked for.
+        always: whether it is done when those before it are over, whatever became of them.
     """
 
     id: str
@@ -152,6 +157,7 @@ class Step:
     upstream: tuple[str, ...] = ()
     skipped: str | None = None
     after_left_out: bool = False
+    always: bool = False
 
     @property
     def per_server(self) -> bool:

@@ -91,8 +91,8 @@ class NoOperationError(root.GantryError):
     def __init__(self, name: str, dag: str) -> None:
         self.dag = dag
         super().__init__(
-            f"the deployment {name!r} has no DAG {dag!r}: does its definition say `backups:`? A change of it is "
-            f"seen when Airflow looks at its DAGs folder the next time"
+            f"the deployment {name!r} has no DAG {dag!r}: does its definition say `backups:`? (And for drills "
+            f"`drill:` in there.) A change of it is seen when Airflow looks at its DAGs folder the next time"
         )
 
 

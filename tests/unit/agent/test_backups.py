@@ -117,6 +117,24 @@ def test_a_services_folder_is_checked_before_the_service_is_stopped(world: World
     assert work.configure(world.facts(), APP, world.server("application-1"), after) == Work()
 
 
+def test_a_check_travels_as_a_file_and_only_to_where_its_service_is(world: World) -> None:
+    script = "bin/count-books --at-least 100"
+    found = backups.check_backup(world.facts(), DB, world.server("database-1"), script, 90.0, MARKS)
+    (job,), (file,) = found.jobs, found.files
+    assert job.call == f"checkBackup a1001 {file.path}"
+    assert (job.remove, job.timeout) == ((file.path,), 90.0)
+    assert (file.content, file.mode) == (f"{script}\n".encode(), 0o600)
+    with pytest.raises(backups.NotInstalledError):
+        backups.check_backup(world.facts(), DB, world.server("database-1"), script, 90.0, {})
+
+
+def test_the_last_line_that_says_something_is_what_a_check_has_said() -> None:
+    reader = backups.CheckReader()
+    kept = [each for each in ("counting", "  231 books ", "   ") if reader.keeps(each)]
+    assert reader.summary(kept) == backups.Said("231 books")
+    assert reader.summary([]) is None
+
+
 def test_the_last_words_of_the_scripts_are_what_the_manifest_says() -> None:
     reader = backups.BackupReader()
     lines = ["a1001/archive v1", "12 bytes", f"withUpload: 12 bytes, SHA-256 {SUM}", "withUpload: 12 bytes"]

@@ -133,6 +133,20 @@ def test_a_services_folder_is_packed_so_that_it_can_be_installed_again(server: S
     assert server.service("uploads/cover.txt").read_text() == "a picture"
 
 
+def test_a_check_runs_in_the_services_folder_and_its_code_is_the_answer(server: Server) -> None:
+    server.service_script("count", 'echo "$1 books"')
+    check = server.write("enstratus/ws/tmp/c.sh", "bin/count 7\npwd\n", 0o600)
+    result = server.call("checkBackup", SERVICE, check)
+    assert (result.code, result.out) == (0, f"7 books\n{server.service()}\n"), result.err
+    server.write("enstratus/ws/tmp/c.sh", "false\necho 'all is well'\n")
+    assert server.call("checkBackup", SERVICE, check).code == 1
+    server.write("enstratus/ws/tmp/c.sh", "exit 3\n")
+    assert server.call("checkBackup", SERVICE, check).code == 3
+    assert server.call("checkBackup", "a999", check).code == 20
+    assert server.call("checkBackup", SERVICE, "/nowhere").code == 20
+    assert server.call("checkBackup", SERVICE).code == 2
+
+
 def test_a_services_own_script_comes_first_and_what_could_not_be_installed_is_not_packed(
     server: Server, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""`gantry backup` and `gantry restore` against a server that speaks Airflow's API."""
+"""`gantry backup`, `restore` and `drill` against a server that speaks Airflow's API."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gantry.cli import watch
 
 MADE = ("backup-catalog.back_up", "backup-catalog.keep_backup")
 RESTORED = ("confirm_restore", "backup-catalog.restore", "backup-files.restore")
+DRILLED = ("choose_backups", "backup-catalog.restore", "remove_drill_servers", "finish_drill")
 CHOICE = {"value": [], "schema": {"type": "array", "items": {"type": "string", "enum": ["catalog", "files"]}}}
 ONE = {"value": "catalog", "schema": {"type": "string", "enum": ["catalog", "files"]}}
 RUNNING = ("success", states(3))
@@ -40,6 +41,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[airflow
         serving.add(
             airflow_api.Dag("shop.restore", ("gantry", "restore"), tasks=RESTORED, params={"backup": ONE})
         )
+        serving.add(airflow_api.Dag("shop.drill", ("gantry", "drill"), tasks=DRILLED))
         yield serving
 
 
@@ -78,6 +80,27 @@ def test_a_restore_wants_the_name_and_takes_a_backup_that_there_is(
     assert found.code == 0, found.err
     assert dag.runs[0].conf == {"backup": "catalog", "object": "x.sql", "confirm": "shop"}
     assert found.out.splitlines()[-1].startswith("shop.restore is done: ")
+
+
+def test_a_drill_is_held_and_shown(airflow: airflow_api.Airflow, gantry: Gantry) -> None:
+    dag = airflow.dags["shop.drill"]
+    dag.next_looks = [
+        ("running", states(1, working=True, tasks=DRILLED)),
+        ("success", states(4, tasks=DRILLED)),
+    ]
+    found = gantry("drill", "shop", "--reason", "new scripts")
+    assert found.code == 0, found.err
+    assert dag.runs[0].conf == {"reason": "new scripts"}
+    assert found.out.splitlines()[-1].startswith("shop.drill is done: ")
+
+
+def test_a_drill_that_fails_or_is_none_ends_with_1(airflow: airflow_api.Airflow, gantry: Gantry) -> None:
+    airflow.dags["shop.drill"].next_looks = [("failed", states(1, failed=True, tasks=DRILLED))]
+    assert gantry("drill", "shop").code == 1
+    assert airflow.dags["shop.drill"].runs[0].conf == {}
+    found = gantry("drill", "bare")
+    assert (found.code, "`drill:` in there" in found.err) == (1, True)
+    assert gantry("status", "shop", "--json").json["state"] == "RUNNING"
 
 
 def test_neither_changes_what_the_deployment_is(airflow: airflow_api.Airflow, gantry: Gantry) -> None:

@@ -6,12 +6,13 @@ import json
 import pathlib
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, TriggerRule
 from airflow.serialization.serialized_objects import DagSerialization
 
 from gantry import definition, names, plan
 from gantry.dag import compile as dag_compile
 from gantry.dag import deployment_dags
+from gantry.dag.operations import RECIPES
 
 from .definitions import HEAD, service
 
@@ -21,6 +22,7 @@ TEXT = (
     + "tiers: {data: {launch_configuration: debian, servers: 1}, web: {launch_configuration: debian, servers: 2}}\n"
     + f"services: {{db: {service(1, 'data', data='main')}, app: {service(2, 'web', 'db.main')}}}\n"
     + "backups:\n  of: {rows: db.main, files: app}\n  to: s3://shop/backups/\n  schedule: '0 2 * * *'\n"
+    + "  drill: {schedule: '0 5 * * 0', check: {rows: bin/count}}\n"
 )
 
 
@@ -32,7 +34,7 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DAG]:
 
 
 def test_only_a_definition_with_backups_has_their_dags(dags: dict[str, DAG], tmp_path: pathlib.Path) -> None:
-    assert list(dags) == ["shop", "shop.terminate", "shop.backup", "shop.restore", "shop.recover"]
+    assert list(dags) == ["shop", "shop.terminate", "shop.backup", "shop.restore", "shop.recover", "shop.drill"]
     bare = tmp_path / "bare.yaml"
     bare.write_text(TEXT.partition("backups:")[0])
     assert [dag.dag_id for dag in deployment_dags(bare)] == ["shop", "shop.terminate", "shop.recover"]
@@ -93,6 +95,32 @@ def test_a_restore_asks_first(dags: dict[str, DAG]) -> None:
     }
     assert "datasource `db.main`" in str(dag.doc_md)
     assert "`s3://shop/backups/shop/rows/`" in str(dags["shop.backup"].doc_md)
+
+
+def test_a_drill_has_its_schedule_and_only_where_it_is_wanted(dags: dict[str, DAG]) -> None:
+    timetable = DagSerialization.to_dict(dags["shop.drill"])["dag"]["timetable"]
+    assert timetable["__var"]["expression"] == "0 5 * * 0"
+    assert list(dags["shop.drill"].params) == ["reason"]
+    assert "| rows | `db.main` | yes |" in str(dags["shop.drill"].doc_md)
+    assert "`shop--drill-data-1`, `shop--drill-web-1`" in str(dags["shop.drill"].doc_md)
+    without = definition.loads(TEXT.partition("  drill:")[0])
+    assert not RECIPES[names.Operation.DRILL].needed(without)
+
+
+def test_a_drills_servers_go_when_all_is_over_and_its_last_task_waits_for_success(
+    dags: dict[str, DAG],
+) -> None:
+    dag = dags["shop.drill"]
+    remove, finish = dag.get_task("remove_drill_servers"), dag.get_task("finish_drill")
+    assert (remove.trigger_rule, finish.trigger_rule) == (TriggerRule.ALL_DONE, TriggerRule.ALL_SUCCESS)
+    assert remove.upstream_task_ids == set(dag.task_ids) - {"remove_drill_servers", "finish_drill"}
+    # The only leaf: what it waits for in vain has failed the run.
+    assert [task.task_id for task in dag.tasks if not task.downstream_task_ids] == ["finish_drill"]
+    assert finish.upstream_task_ids == {"backup-files.restore", "remove_drill_servers"}
+    assert [each.name for each in finish.outlets] == ["deployment://shop--drill"]
+    assert not any(task.is_setup or task.is_teardown for task in dag.tasks)
+    known = (dag.user_defined_macros or {})["gantry"].definition
+    assert known.deployment == "shop--drill"
 
 
 def test_each_parse_gives_the_same_dags() -> None:

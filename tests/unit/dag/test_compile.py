@@ -120,7 +120,7 @@ def test_every_operation_waits_for_its_turn_before_anything_but_a_question(
     file = tmp_path / "shop.yaml"
     several = WEB.replace("servers: 1", "servers: {min: 1, max: 2}")
     shop = f"services: {{page: {service(1, 'web')}}}\n"
-    backups = "backups: {to: s3://shop/backups/, of: {files: page}}\n"
+    backups = "backups: {to: s3://shop/backups/, of: {files: page}, drill: {}}\n"
     file.write_text(head + HEAD + several + shop + backups)
     dags = deployment_dags(file)
     assert {names.operation_of(dag.dag_id) for dag in dags} == set(names.Operation) - names.ONLY_LOOKS

@@ -7,7 +7,7 @@ examples: the reference and the JSON Schema are made from them.
 
 from __future__ import annotations
 
-from gantry.definition.models.backups import Backups
+from gantry.definition.models.backups import Backups, Drill
 from gantry.definition.models.definition import SERVER_NAME, WRITTEN, Definition
 from gantry.definition.models.machines import LARGEST_USER_DATA, LONGEST_TAG_KEY, MOST_TAGS, Network, Volume
 from gantry.definition.models.notices import Approval, AssignedUser, Deadline, Notifier
@@ -58,6 +58,7 @@ __all__ = [
     "Deadline",
     "Definition",
     "Dependency",
+    "Drill",
     "LaunchConfiguration",
     "LoadBalancer",
     "Network",

@@ -1,17 +1,71 @@
-"""Backups: of what, where to, how often, and how many of them are kept."""
+"""Backups: of what, where to, how often, how many of them are kept, and how it is tried whether they are any good."""
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated
 
 import pydantic
 from pydantic import Field
 
-from gantry.definition.fields import BackupName, Model, S3Folder
+from gantry.definition import source
+from gantry.definition.fields import BackupName, Duration, Model, S3Folder
 from gantry.definition.models import runs
 from gantry.definition.models.services import Dependency
 
 MOST_KEPT = 1000
+LONGEST_CHECK = 10_000
+"""Characters. What is longer belongs into the service's archive."""
+
+
+class Drill(Model):
+    """Restores the newest backups on throw-away servers, to see whether that works."""
+
+    schedule: str | None = Field(
+        default=None,
+        description=(
+            "Cron expression (five fields) or `@daily` and the like, in the file's `timezone`. Left out: drills are "
+            "held by hand only."
+        ),
+        examples=["0 5 * * 0"],
+    )
+    of: tuple[BackupName, ...] = Field(
+        default=(),
+        description="Which backups, by their names. Left out: all.",
+        examples=[["catalog"]],
+    )
+    max_age: Duration | None = Field(
+        default=None,
+        description="A newest backup that is older fails the drill. Left out: it may be of any age.",
+        examples=["36h"],
+    )
+    check: dict[BackupName, Annotated[str, Field(min_length=1, max_length=LONGEST_CHECK)]] = Field(
+        default_factory=dict,
+        description=(
+            "By the backup's name: a shell script that is run as root in the service's folder once the service's own "
+            "check has said `OK`, and has to end with 0. Its last line stands in the drill's report. Left out: the "
+            "service's own check is enough."
+        ),
+        examples=[{"catalog": "bin/count-books --at-least 100"}],
+    )
+    timeout: Duration = Field(
+        default=datetime.timedelta(minutes=15),
+        description="How long each `check` may take.",
+        examples=["5m"],
+    )
+
+    @pydantic.field_validator("schedule")
+    @classmethod
+    def _cron(cls, value: str | None) -> str | None:
+        return runs.schedule(value)
+
+    @pydantic.field_validator("of")
+    @classmethod
+    def _once(cls, value: tuple[BackupName, ...]) -> tuple[BackupName, ...]:
+        twice = sorted({str(each) for each in value if value.count(each) > 1})
+        if twice:
+            raise ValueError(f"named twice: {source.listed(twice)}")
+        return value
 
 
 class Backups(Model):
@@ -52,6 +106,11 @@ class Backups(Model):
         default=(),
         description="Folders whose backups may be restored here too, such as another deployment's.",
         examples=[["s3://bookshop-backups/daily/production/"]],
+    )
+    drill: Drill | None = Field(
+        default=None,
+        description="How restoring is tried out. Left out: not at all, and there is no DAG for it.",
+        examples=[{"schedule": "0 5 * * 0", "max_age": "36h"}],
     )
 
     @pydantic.field_validator("schedule")

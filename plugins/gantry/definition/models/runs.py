@@ -28,6 +28,7 @@ StepName = Literal[
     "confirm", "ask_servers", "stop_proxy", "stop_service", "terminate_servers",
     "clean_up_configuration_management", "finish_termination", "back_up", "keep_backup", "confirm_restore", "restore",
     "watch", "trigger_recover", "trigger_scale", "keep_record",
+    "choose_backups", "check_backup", "remove_drill_servers", "finish_drill",
 ]  # fmt: skip
 """The kinds of steps whose tasks can be told apart here, by the names of their tasks."""
 

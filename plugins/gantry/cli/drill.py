@@ -1,0 +1,40 @@
+"""`gantry drill`: tries out the backups of a deployment now."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gantry import names
+from gantry.cli import carrying, groups, options, reach
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@app.command(
+    epilog="""[bold]Examples[/]
+
+[cyan]gantry drill shop[/]  restores the newest backups on servers that are thrown away
+
+[cyan]gantry drill shop --no-wait --reason "new scripts"[/]  for schedulers"""
+)
+@groups.expanded
+def drill(
+    name: options.Name,
+    waiting: carrying.Waiting,
+    definition: reach.Definition,
+    airflow: reach.Airflow,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Kept in the run's record.", show_default=False)
+    ] = "",
+) -> int:
+    """Try out whether the newest backups can be restored, on servers of their own that are thrown away.
+
+    The deployment's own servers are not touched. Ends with 0 when each backup was restored and its checks say OK,
+    with 1 and each failed task's error otherwise.
+    """
+    name, _ = definition.at_hand(name)
+    return carrying.operate(
+        airflow.api(), name, names.Operation.DRILL, lambda _: {"reason": reason} if reason else {}, waiting
+    )

@@ -1,0 +1,176 @@
+"""A drill: the newest backups are restored on throw-away servers and checked, and the servers go in any case."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from airflow.sdk import Context
+
+from gantry import errors, names
+from gantry.agent import ssh
+from gantry.configuration_management import readers
+from gantry.operators import aftermath, backups, base, chosen, history, ledger, server_step, termination
+from gantry.operators import run as runs
+from gantry.plan import Group, GroupKind, StepKind
+from gantry.plan.steps import DEPLOYMENT, step_id
+
+
+class OldBackupError(errors.GantryError):
+    """A newest backup that is older than the definition allows."""
+
+    def __init__(
+        self, backup: names.BackupName, url: str, age: datetime.timedelta, most: datetime.timedelta
+    ) -> None:
+        self.backup = backup
+        self.age = age
+        super().__init__(
+            f"the newest backup of {backup!r} is {told(age)} old, and max_age is {told(most)}: {url}\n"
+            f"Nothing was restored. Look why no newer one was completed."
+        )
+
+
+class ChooseBackupsOperator(base.StepOperator):
+    """Takes away what an earlier drill has left, and chooses the newest backups."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Choose once: retries and later backups change nothing about it."""
+        gone = termination.remove_drill_servers(context, run, self)
+        _forget(run, gone)
+        if gone:
+            self.log.warning("an earlier drill had left %s", ", ".join(gone))
+        now = datetime.datetime.now(tz=datetime.UTC)
+        drill = run.backup_settings.drill
+        stored = {}
+        for name in run.backup_settings.of:
+            found = backups.fitting(run, name)
+            age = now - found.manifest.time
+            if drill is not None and drill.max_age is not None and age > drill.max_age:
+                raise OldBackupError(name, found.url, age, drill.max_age)
+            self.log.info(
+                "backup %s: %s, %s old: %s", name, found.url, told(age), found.manifest.model_dump_json()
+            )
+            stored[name] = found.model_dump(mode="json")
+        return base.result(context, [], stored=stored)
+
+
+class CheckBackupOperator(server_step.ServerStepOperator):
+    """Runs the definition's own check of a restored backup."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's keywords
+        super().__init__(servers=(), **kwargs)
+
+    def reader(self, run: runs.Run) -> readers.Name | None:  # noqa: ARG002 - as those that ask
+        """Its last words."""
+        return "check"
+
+    def targets(self, run: runs.Run) -> list[ssh.Target]:
+        """The one server that there is of a tier."""
+        return [runs.target(each, each.name) for each in backups.running(run, "server")]
+
+
+class RemoveDrillServersOperator(base.StepOperator):
+    """Terminates the throw-away servers, however the drill went."""
+
+    ui_color = "#fbe8e8"
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Say what has failed, if anything, and terminate."""
+        failed = aftermath.failed_steps(context, run)
+        if failed:
+            self.log.error("the drill has failed at %s", ", ".join(failed))
+        gone = termination.remove_drill_servers(context, run, self)
+        _forget(run, gone)
+        if not gone:
+            self.log.info("the drill has no servers")
+        self.log.info("nothing of the drill is left in the cloud")
+        return base.result(context, gone)
+
+
+class FinishDrillOperator(base.StepOperator):
+    """Says what was restored from what, how long that took, and what the checks said."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Sum up. It is reached only if all went well."""
+        said = []
+        for each in outcomes(context, run):
+            said.append(dataclasses.asdict(each))
+            self.log.info("%s", each)
+        self.log.info("the drill of %s has succeeded; nothing of it is left in the cloud", run.deployment)
+        history.close_record(context, run)
+        return base.result(context, [], backups=said)
+
+
+def _forget(run: runs.Run, gone: Iterable[str]) -> None:
+    """What was noted of the throw-away servers goes with them: a lost database would be none of the next drill's."""
+    chosen.memory(run).forget_all()
+    ledger.forget_versions(run, gone)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of one backup.
+
+    Attributes:
+        age: seconds between the backup and its choice.
+        size: bytes.
+        took: seconds from the download's beginning until the service's check said OK.
+        said: the last line of the definition's own check; None where it has none, or was silent.
+    """
+
+    backup: names.BackupName
+    url: str
+    age: float
+    size: int
+    took: float
+    said: str | None
+
+    def __str__(self) -> str:
+        own = "" if self.said is None else f"; {self.said}"
+        age = told(datetime.timedelta(seconds=self.age))
+        return (
+            f"backup {self.backup}: {self.url}, {age} old, {self.size} bytes, restored in {self.took:.1f} s; "
+            f"the service's check says OK{own}"
+        )
+
+
+def told(length: datetime.timedelta) -> str:
+    """A length of time in its two largest units, such as `1 d 3 h`."""
+    seconds = max(0, round(length.total_seconds()))
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+def outcomes(context: Context, run: runs.Run) -> Iterator[Outcome]:
+    """What came of each backup, when all went well."""
+    stored = backups.chosen_backups(context, run)
+    (choice,) = base.reports(context, step_id(DEPLOYMENT, StepKind.CHOOSE_BACKUPS))
+    when = datetime.datetime.fromisoformat(choice["ended"])
+    for name, found in stored.items():
+        yield Outcome(
+            backup=name,
+            url=found.url,
+            age=(when - found.manifest.time).total_seconds(),
+            size=found.manifest.size,
+            took=_took(context, name),
+            said=_said(context, name),
+        )
+
+
+def _took(context: Context, name: names.BackupName) -> float:
+    (report,) = base.reports(context, step_id(Group(GroupKind.BACKUP, name), StepKind.RESTORE))
+    started, ended = (datetime.datetime.fromisoformat(report[key]) for key in ("started", "ended"))
+    return (ended - started).total_seconds()
+
+
+def _said(context: Context, name: names.BackupName) -> str | None:
+    for report in base.reports(context, step_id(Group(GroupKind.BACKUP, name), StepKind.CHECK_BACKUP)):
+        for run in report.get("runs", {}).values():
+            return str(run["said"])
+    return None

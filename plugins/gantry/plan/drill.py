@@ -1,0 +1,78 @@
+"""Definition → the plan of a drill: a launch of throw-away servers, restores on them, and their end in any case."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from gantry import names
+from gantry.definition import drills, models
+from gantry.plan.backups import restore_step
+from gantry.plan.launch import launch_plan, tier_servers
+from gantry.plan.phases import Phase
+from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, StepKind, in_order, last_of, step_id
+
+
+def drill_plan(definition: models.Definition) -> Plan:
+    """What a drill has to do, all of it with the definition that `drills.throw_away` makes.
+
+    Backups are restored when everything stands, side by side; those of a service after those of what it depends on.
+    The servers are taken away as soon as nothing is at work on them any more, whatever happened. The last step comes
+    after that, and only if all went well: a run that ended with the removal would read as a success.
+    """
+    copy = drills.throw_away(definition)
+    launch = launch_plan(copy)
+    turn = tuple(step for step in launch if step.kind is StepKind.TURN)
+    choose = _step(StepKind.CHOOSE_BACKUPS, *(step.id for step in turn))
+    launched = [
+        dataclasses.replace(step, upstream=(choose.id,)) if step.kind is StepKind.SCALE_UP else step
+        for step in launch
+        # What a launch asks, looks for and sums up for the deployment as a whole is not for a drill.
+        if step.group != DEPLOYMENT
+    ]
+    work = [*turn, choose, *launched, *_restores(copy, last_of(launched))]
+    remove = _step(StepKind.REMOVE_DRILL_SERVERS, *(step.id for step in work), always=True)
+    finish = _step(StepKind.FINISH_DRILL, *last_of(work), remove.id)
+    return Plan(copy.deployment, in_order([*work, remove, finish]), tier_servers(copy))
+
+
+def _step(kind: StepKind, *upstream: str, always: bool = False) -> Step:
+    return Step(
+        id=step_id(DEPLOYMENT, kind),
+        kind=kind,
+        phase=Phase.PRE_LAUNCH,
+        group=DEPLOYMENT,
+        upstream=upstream,
+        always=always,
+    )
+
+
+def _restores(copy: models.Definition, ready: tuple[str, ...]) -> list[Step]:
+    """Each backup's restore, and what is checked then. They come in the order of their services."""
+    backups = copy.backups
+    if backups is None or backups.drill is None:
+        raise LookupError(f"{copy.deployment} has no drills")
+    steps: list[Step] = []
+    last: dict[names.BackupName, str] = {}
+    for name, part in backups.of.items():
+        relatives = drills.needed(copy, [part.service])
+        before = tuple(step for other, step in last.items() if backups.of[other].service in relatives)
+        steps.append(restore_step(copy, name, (*ready, *before)))
+        if name in backups.drill.check:
+            steps.append(_check(copy, name, part, steps[-1].id))
+        last[name] = steps[-1].id
+    return steps
+
+
+def _check(copy: models.Definition, name: names.BackupName, part: models.Dependency, after: str) -> Step:
+    group = Group(GroupKind.BACKUP, name)
+    return Step(
+        id=step_id(group, StepKind.CHECK_BACKUP),
+        kind=StepKind.CHECK_BACKUP,
+        phase=Phase.PRE_LAUNCH,
+        group=group,
+        tier=copy.services[part.service].tier,
+        service=part.service,
+        backup=name,
+        scripts=("checkBackup",),
+        upstream=(after,),
+    )
