@@ -31,7 +31,8 @@ NOT_TOLD = "not_told"
 def dump(definition: models.Definition) -> str:
     """A definition as JSON, without what no page shows. The same definition gives the same text."""
     found = definition.model_dump(mode="json", exclude_defaults=True, exclude=_LEFT_OUT)
-    return json.dumps(_without_connections(found), sort_keys=True)
+    # Not sorted: the order of tiers and services is the file's, and plans follow it.
+    return json.dumps(_without_connections(found))
 
 
 def load(text: str) -> models.Definition | None:
