@@ -46,6 +46,11 @@ def page(
     return HTMLResponse(rendering.render(template, site, **known), status)
 
 
+def part(request: fastapi.Request, whole: str, live: str) -> str:
+    """The template that is wanted: of the whole page, or of what of it changes, which htmx asks for."""
+    return live if "hx-request" in request.headers else whole
+
+
 def airflow_path(request: fastapi.Request) -> str:
     """The path that Airflow's own pages begin with, without a slash at its end."""
     # The mount has added our own prefix.

@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from gantry import errors
-from gantry.web import answers, pages
+from gantry.web import answers, details, pages
 
 _HEADERS = {
     # Everything from this server; no inline script or style, no plugin, shown in nobody else's frame.
@@ -58,7 +58,8 @@ async def _refused(request: fastapi.Request, error: Exception) -> fastapi.Respon
 
 
 async def _failed(request: fastapi.Request, error: Exception) -> fastapi.Response:
-    return _told(request, 502, str(error))
+    """Something of ours that did not work, in its own words."""
+    return _told(request, 404 if isinstance(error, details.UnknownError) else 502, str(error))
 
 
 def _told(request: fastapi.Request, status: int, detail: str) -> fastapi.Response:

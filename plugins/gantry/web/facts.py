@@ -37,6 +37,11 @@ class Run:
     reason: str = ""
 
     @property
+    def key(self) -> tuple[str, str]:
+        """What no other run has."""
+        return self.dag, self.id
+
+    @property
     def is_over(self) -> bool:
         """Whether Airflow has finished it."""
         return self.state in ("success", "failed")
@@ -184,6 +189,7 @@ class Deployment:
         trouble: why the cloud says nothing, if it was asked.
         history: records of its runs, the newest first.
         addresses: where people reach it, by load balancer.
+        operations: those that it has a DAG for, and whether that is paused.
     """
 
     line: Line
@@ -196,6 +202,7 @@ class Deployment:
     trouble: str = ""
     history: tuple[records.Record, ...] = ()
     addresses: Mapping[names.BalancerName, str] = dataclasses.field(default_factory=dict)
+    operations: Mapping[names.Operation, bool] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,20 @@ from typing import Annotated, Literal
 import fastapi
 from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi.responses import HTMLResponse
+from sqlalchemy.orm import Session
 
-from gantry.web import access, answers, definitions, listing
+from gantry import names
+from gantry.web import access, answers, cloud, definitions, details, listing, scenes, store
 
 router = fastapi.APIRouter()
 KNOWN = definitions.Definitions()
 """What was read of definitions, for all requests of this process."""
+
+CLOUD = cloud.Cloud()
+"""What clouds have answered, likewise."""
+
+_LOG_PATIENCE = 10.0
+"""Seconds that the reader of an agent's log waits for the cloud."""
 
 
 def wanted(
@@ -36,8 +44,86 @@ def deployments(
 ) -> HTMLResponse:
     """All deployments that the visitor may see."""
     found = listing.listing(visitor, what, session, KNOWN)
-    part = "deployments-live.html.jinja" if "hx-request" in request.headers else "deployments.html.jinja"
-    return answers.page(request, part, visitor, listing=found, address=addresses(found.wanted))
+    template = answers.part(request, "deployments.html.jinja", "deployments-live.html.jinja")
+    return answers.page(request, template, visitor, listing=found, address=addresses(found.wanted))
+
+
+@router.get("/deployments/{name}", response_class=HTMLResponse)
+def deployment(
+    name: str, request: fastapi.Request, visitor: access.DeploymentReaderDep, session: SessionDep
+) -> HTMLResponse:
+    """One deployment."""
+    return _deployment(name, request, visitor, session)
+
+
+@router.get("/dags/{dag_id}", response_class=HTMLResponse)
+def dag(
+    dag_id: str, request: fastapi.Request, visitor: access.DagReaderDep, session: SessionDep
+) -> HTMLResponse:
+    """The deployment that a DAG belongs to, for the tab of the DAG in Airflow."""
+    name = store.deployment(dag_id)
+    access.deployment_reader(name, visitor)
+    return _deployment(name, request, visitor, session)
+
+
+def _deployment(
+    name: str, request: fastapi.Request, visitor: access.Visitor, session: Session
+) -> HTMLResponse:
+    found = details.deployment(name, session, KNOWN, CLOUD)
+    allowed = [
+        each for each in names.Operation if each in found.operations and visitor.may_run(names.dag_id(name, each))
+    ]
+    template = answers.part(request, "deployment.html.jinja", "deployment-live.html.jinja")
+    return answers.page(
+        request,
+        template,
+        visitor,
+        found=found,
+        allowed=allowed,
+        may_read_log=visitor.may_run(names.dag_id(name, names.Operation.LAUNCH)),
+    )
+
+
+@router.get("/deployments/{name}/servers/{server}/log", response_class=HTMLResponse)
+def agent_log(
+    name: str,
+    server: str,
+    request: fastapi.Request,
+    visitor: access.DeploymentRunnerDep,
+    session: SessionDep,
+) -> HTMLResponse:
+    """The agent's own log on a server, read now."""
+    known = details.definition(name, session, KNOWN)
+    answer = CLOUD.ask(known.definition, _LOG_PATIENCE)
+    if answer.inventory is None:
+        raise details.NoCloudError(name, answer.trouble)
+    text = cloud.agent_log(known.definition, answer.inventory, server)
+    return answers.page(
+        request, "agent-log.html.jinja", visitor, name=name, server=server, text=text, lines=cloud.LOG_LINES
+    )
+
+
+@router.get("/dags/{dag_id}/runs/{run_id}", response_class=HTMLResponse)
+def run(
+    dag_id: str,
+    run_id: str,
+    request: fastapi.Request,
+    visitor: access.DagReaderDep,
+    session: SessionDep,
+) -> HTMLResponse:
+    """One run of an operation."""
+    found = details.run(dag_id, run_id, session, KNOWN, CLOUD)
+    template = answers.part(request, "run.html.jinja", "run-live.html.jinja")
+    return answers.page(
+        request,
+        template,
+        visitor,
+        name=store.deployment(dag_id),
+        scene=found,
+        progress=scenes.progress(found),
+        may_read_logs=visitor.may_read_logs(dag_id),
+        may_answer=visitor.may_answer(dag_id),
+    )
 
 
 def addresses(what: listing.Wanted) -> answers.Address:

@@ -67,9 +67,19 @@ def services(
 
 
 def servers(
-    known: facts.Known, seen: status.DeploymentStatus | None, inventory: inventories.Inventory | None
+    known: facts.Known,
+    seen: status.DeploymentStatus | None,
+    inventory: inventories.Inventory | None,
+    console: str = "",
 ) -> tuple[facts.Server, ...]:
-    """Each server that a task or the cloud knows, by tier and slot."""
+    """Each server that a task or the cloud knows, by tier and slot.
+
+    Args:
+        known: the definition.
+        seen: what the last run says.
+        inventory: what the cloud says, or None.
+        console: what the address of an instance's page in the cloud's console begins with, if it has one.
+    """
     agents = {} if seen is None else dict(seen.agents)
     every = dict.fromkeys((*agents, *(each.name for each in inventory or ())))
     of_tier = {name: each.tier for each in known.plan.tiers for name in each.names}
@@ -80,16 +90,10 @@ def servers(
         states: dict[names.ServiceName, plan.ServiceState] = {}
         if seen is not None:
             states = {service: state for (service, where), state in seen.services.items() if where == name}
-        link = None if instance is None else console_link(known, instance.instance_id)
+        link = f"{console}{instance.instance_id}" if instance is not None and console else None
         found.append(facts.Server(name, tier, agents.get(name), states, instance, link))
     order = [each.tier for each in known.plan.tiers]
     return tuple(sorted(found, key=lambda each: _place(each, order)))
-
-
-def console_link(known: facts.Known, instance_id: str) -> str:
-    """An instance in the cloud's own console."""
-    region = known.definition.cloud.region
-    return f"https://{region}.console.aws.amazon.com/ec2/home?region={region}#InstanceDetails:instanceId={instance_id}"
 
 
 def _place(server: facts.Server, order: list[names.TierName]) -> tuple[int, int, str]:

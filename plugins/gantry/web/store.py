@@ -52,6 +52,14 @@ class Past:
     version: object
 
 
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A run, and the version of its DAG that it began with."""
+
+    run: facts.Run
+    version: object
+
+
 def dags(session: Session, only: Collection[str] | None = None) -> list[Dag]:
     """The launch DAGs of all deployments, by name. Those whose loader is gone are left out."""
     ours = (
@@ -122,7 +130,7 @@ def past(session: Session, only: Collection[str] | None = None) -> dict[str, lis
             continue
         key = (run.dag, run.id)
         view = _view(run, has_arrived=key in arrived, has_touched=key in touched)
-        found[_deployment(run.dag)].append(Past(run, view, _worked(run, taken), row.version))
+        found[deployment(run.dag)].append(Past(run, view, _worked(run, taken), row.version))
     for each in found.values():
         each.sort(key=lambda past: past.worked, reverse=True)
     return found
@@ -135,10 +143,31 @@ def last_runs(session: Session, only: Collection[str] | None = None) -> dict[str
     for row in session.execute(sa.select(runs).where(runs.c.place == 1)):
         run = _run(row)
         if run is not None:
-            name = _deployment(run.dag)
+            name = deployment(run.dag)
             if name not in found or found[name].asked < run.asked:
                 found[name] = run
     return found
+
+
+def run(session: Session, dag: str, run_id: str) -> Found | None:
+    """A run of an operation; None where there is no such run."""
+    row = session.execute(sa.select(*_COLUMNS).where(DagRun.dag_id == dag, DagRun.run_id == run_id)).first()
+    found = None if row is None else _run(row)
+    return None if row is None or found is None else Found(found, row.version)
+
+
+_COLUMNS = (
+    DagRun.dag_id,
+    DagRun.run_id,
+    DagRun.state.label("state"),
+    DagRun.run_type,
+    DagRun.run_after,
+    DagRun.start_date,
+    DagRun.end_date,
+    DagRun.triggering_user_name,
+    DagRun.conf,
+    DagRun.created_dag_version_id.label("version"),
+)
 
 
 def _ranked(operations: Collection[names.Operation], only: Collection[str] | None) -> sa.Subquery:
@@ -152,16 +181,7 @@ def _ranked(operations: Collection[names.Operation], only: Collection[str] | Non
         chosen = [DagRun.dag_id.in_([names.dag_id(name, each) for name in only for each in operations])]
     return (
         sa.select(
-            DagRun.dag_id,
-            DagRun.run_id,
-            DagRun.state.label("state"),
-            DagRun.run_type,
-            DagRun.run_after,
-            DagRun.start_date,
-            DagRun.end_date,
-            DagRun.triggering_user_name,
-            DagRun.conf,
-            DagRun.created_dag_version_id.label("version"),
+            *_COLUMNS,
             sa.func.row_number()
             .over(partition_by=DagRun.dag_id, order_by=(DagRun.run_after.desc(), DagRun.id.desc()))
             .label("place"),
@@ -262,5 +282,6 @@ def _run(row: sa.Row[tuple[object, ...]]) -> facts.Run | None:
     )
 
 
-def _deployment(dag: str) -> str:
+def deployment(dag: str) -> str:
+    """The deployment that a DAG belongs to."""
     return dag.partition(".")[0]
