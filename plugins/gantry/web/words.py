@@ -10,12 +10,15 @@ _DAY = 24 * _HOUR
 _EXACT_BELOW = 10
 
 
-def duration(length: datetime.timedelta | None) -> str:
-    """A length of time in at most two units: `0.8 s`, `42 s`, `3 min 20 s`, `2 h 5 min`, `4 d 3 h`; empty for None."""
+def duration(length: datetime.timedelta | None, *, exact: bool = True) -> str:
+    """A length of time in at most two units: `0.8 s`, `42 s`, `3 min 20 s`, `2 h 5 min`, `4 d 3 h`; empty for None.
+
+    Where it is not to be `exact`, there are no parts of a second.
+    """
     if length is None:
         return ""
     seconds = max(length.total_seconds(), 0.0)
-    if seconds < _EXACT_BELOW:
+    if exact and seconds < _EXACT_BELOW:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < _MINUTE:

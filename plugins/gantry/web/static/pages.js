@@ -25,11 +25,12 @@
   }
 
   function times(within) {
-    for (const each of within.querySelectorAll("time[data-time], time[data-ago]")) {
+    for (const each of within.querySelectorAll("time[data-time], time[data-ago], time[data-clock]")) {
       const moment = new Date(each.dateTime);
       if (Number.isNaN(moment.getTime())) continue;
       each.title = exact.format(moment);
-      write(each, "ago" in each.dataset ? ago(moment) : clock(moment));
+      const { ago: asAge, clock: asClock } = each.dataset;
+      write(each, asAge !== undefined ? ago(moment) : asClock !== undefined ? today.format(moment) : clock(moment));
     }
   }
 
@@ -41,7 +42,8 @@
     callbacks.beforeAttributeUpdated = (name, element) =>
       !(
         (name === "open" && element.localName === "details") ||
-        (name === "aria-current" && "opens" in element.dataset)
+        (name === "aria-current" && "opens" in element.dataset) ||
+        name === "data-tail"
       );
   }
 
@@ -49,7 +51,8 @@
   function leave(event) {
     const link = event.target.closest("a[data-airflow], a[data-away]");
     const around = window.parent;
-    if (!link || around === window || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    // htmx has it already: a cell whose log opens beside it.
+    if (!link || event.defaultPrevented || around === window || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
     try {
       const copy = around.document.createElement("a");
       copy.href = link.href;
@@ -93,6 +96,18 @@
     opener?.focus();
   }
 
+  // Who reads a log's end goes on reading its end.
+  function tail(event) {
+    for (const each of document.querySelectorAll("[data-tail]")) {
+      if (event.type === "htmx:beforeSwap") {
+        each.dataset.tail = each.scrollHeight - each.scrollTop - each.clientHeight < 24 ? "end" : "";
+      } else if (each.dataset.tail !== "") {
+        each.scrollTop = each.scrollHeight;
+        each.dataset.tail = "end";
+      }
+    }
+  }
+
   // Which cell the panel shows. Kept through updates: the server does not know.
   function mark(event) {
     const opener = event.target.closest("[data-opens]");
@@ -109,6 +124,8 @@
   document.addEventListener("htmx:timeout", failed);
   document.addEventListener("htmx:afterOnLoad", () => say(""));
   document.addEventListener("htmx:afterSwap", opened);
+  document.addEventListener("htmx:beforeSwap", tail);
+  document.addEventListener("htmx:afterSettle", tail);
   document.addEventListener("htmx:afterSettle", () => times(document));
   setInterval(() => times(document), 10000);
   keep();
