@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import fastapi
 from fastapi.responses import HTMLResponse
 
-from gantry.web import access, entry, rendering
+from gantry.web import access, addresses, rendering
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,20 +41,14 @@ def page(
         status: of HTTP.
         known: what the template asks for by name.
     """
-    airflow = airflow_path(request)
-    site = rendering.Site(f"{airflow}{entry.PREFIX}", airflow, "" if visitor is None else visitor.name)
-    return HTMLResponse(rendering.render(template, site, **known), status)
+    where = addresses.Addresses.of(request)
+    site = rendering.Site(where.prefix, where.airflow, "" if visitor is None else visitor.name)
+    return HTMLResponse(rendering.render(template, site, where=where, **known), status)
 
 
 def part(request: fastapi.Request, whole: str, live: str) -> str:
     """The template that is wanted: of the whole page, or of what of it changes, which htmx asks for."""
     return live if "hx-request" in request.headers else whole
-
-
-def airflow_path(request: fastapi.Request) -> str:
-    """The path that Airflow's own pages begin with, without a slash at its end."""
-    # The mount has added our own prefix.
-    return str(request.scope.get("root_path", "")).rstrip("/").removesuffix(entry.PREFIX)
 
 
 def inner_path(request: fastapi.Request) -> str:

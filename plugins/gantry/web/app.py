@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from gantry import errors
-from gantry.web import answers, details, pages
+from gantry.web import answers, details, pages, task_pages
 
 _HEADERS = {
     # Everything from this server; no inline script or style, no plugin, shown in nobody else's frame.
@@ -32,6 +32,7 @@ def create() -> fastapi.FastAPI:
     # Its own description would answer anybody.
     app = fastapi.FastAPI(title="Gantry", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(pages.router)
+    app.include_router(task_pages.router)
     folder = importlib.resources.files("gantry.web") / "static"
     app.mount(_STATIC, StaticFiles(directory=str(folder)), name="static")
     app.middleware("http")(_with_headers)

@@ -100,17 +100,36 @@ def run(
         UnknownError: there is none.
         UnreadableError: its definition cannot be read.
     """
+    found, own = _run(dag, run_id, session, known)
+    # A run that is over is looked at as it was: the cloud only knows what is now.
+    answer = cloud.NOTHING if found.run.is_over else asked.ask(own.definition, PATIENCE)
+    past = store.past(session, [store.deployment(dag)]).get(store.deployment(dag), [])
+    earlier = _before(found, past)
+    return _drawn(found.run, own, session, answer, earlier)
+
+
+def instance(
+    dag: str, run_id: str, task: str, map_index: int, session: Session, known: definitions.Definitions
+) -> tuple[facts.Known, facts.Instance]:
+    """A task instance of a run. Raises UnknownError, UnreadableError."""
+    found, own = _run(dag, run_id, session, known)
+    every = runs.instances(session, {found.run.key: own.plan})[found.run.key]
+    for each in every:
+        if (each.view.task_id, each.view.map_index) == (task, map_index):
+            return own, each
+    raise UnknownError("task", task)
+
+
+def _run(
+    dag: str, run_id: str, session: Session, known: definitions.Definitions
+) -> tuple[store.Found, facts.Known]:
     found = store.run(session, dag, run_id)
     if found is None:
         raise UnknownError("run", run_id)
     own = known.of_version(dag, found.version, session)
     if own is None:
         raise UnreadableError(dag)
-    # A run that is over is looked at as it was: the cloud only knows what is now.
-    answer = cloud.NOTHING if found.run.is_over else asked.ask(own.definition, PATIENCE)
-    past = store.past(session, [store.deployment(dag)]).get(store.deployment(dag), [])
-    earlier = _before(found, past)
-    return _drawn(found.run, own, session, answer, earlier)
+    return found, own
 
 
 def addresses(definition: models.Definition) -> dict[names.BalancerName, str]:
@@ -161,5 +180,3 @@ def _tiers(
         facts.Tier(each.tier, len(answer.inventory.of_tier(each.tier)), each.fewest)
         for each in own.plan.tiers
     )
-
-

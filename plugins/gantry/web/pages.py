@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Literal
 
 import fastapi
@@ -9,8 +10,7 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi.responses import HTMLResponse
 from sqlalchemy.orm import Session
 
-from gantry import names
-from gantry.web import access, answers, cloud, definitions, details, listing, scenes, store
+from gantry.web import access, addresses, answers, cloud, definitions, details, listing, store, views
 
 router = fastapi.APIRouter()
 KNOWN = definitions.Definitions()
@@ -45,7 +45,7 @@ def deployments(
     """All deployments that the visitor may see."""
     found = listing.listing(visitor, what, session, KNOWN)
     template = answers.part(request, "deployments.html.jinja", "deployments-live.html.jinja")
-    return answers.page(request, template, visitor, listing=found, address=addresses(found.wanted))
+    return answers.page(request, template, visitor, listing=found, address=queries(found.wanted))
 
 
 @router.get("/deployments/{name}", response_class=HTMLResponse)
@@ -70,18 +70,9 @@ def _deployment(
     name: str, request: fastapi.Request, visitor: access.Visitor, session: Session
 ) -> HTMLResponse:
     found = details.deployment(name, session, KNOWN, CLOUD)
-    allowed = [
-        each for each in names.Operation if each in found.operations and visitor.may_run(names.dag_id(name, each))
-    ]
+    view = views.deployment(found, visitor, addresses.Addresses.of(request))
     template = answers.part(request, "deployment.html.jinja", "deployment-live.html.jinja")
-    return answers.page(
-        request,
-        template,
-        visitor,
-        found=found,
-        allowed=allowed,
-        may_read_log=visitor.may_run(names.dag_id(name, names.Operation.LAUNCH)),
-    )
+    return answers.page(request, template, visitor, view=view, found=found, topology=view.topology)
 
 
 @router.get("/deployments/{name}/servers/{server}/log", response_class=HTMLResponse)
@@ -113,20 +104,15 @@ def run(
 ) -> HTMLResponse:
     """One run of an operation."""
     found = details.run(dag_id, run_id, session, KNOWN, CLOUD)
+    now = datetime.datetime.now(datetime.UTC)
+    view = views.run(found, visitor, addresses.Addresses.of(request), now)
     template = answers.part(request, "run.html.jinja", "run-live.html.jinja")
     return answers.page(
-        request,
-        template,
-        visitor,
-        name=store.deployment(dag_id),
-        scene=found,
-        progress=scenes.progress(found),
-        may_read_logs=visitor.may_read_logs(dag_id),
-        may_answer=visitor.may_answer(dag_id),
+        request, template, visitor, view=view, grid=view.grid, gantt=view.gantt, again=view.again
     )
 
 
-def addresses(what: listing.Wanted) -> answers.Address:
+def queries(what: listing.Wanted) -> answers.Address:
     """Makes the addresses of the list with something changed."""
     return answers.Address(
         {
