@@ -8,7 +8,7 @@ from collections.abc import Callable
 import jinja2
 
 from gantry import status
-from gantry.web import grid, rendering, task_log, timeline, topology
+from gantry.web import grid, rendering, standing, task_log, timeline, topology
 from tests.web import scenes, viewer
 
 SITE = rendering.Site("/gantry")
@@ -17,7 +17,7 @@ GRID_LINKS = grid.Links(
     log=lambda task, index: "/log",
     server=lambda name: f"/gantry/bookshop/servers/{name}",
 )
-LINKS = topology.Links(
+LINKS = standing.Links(
     server=lambda name: f"/gantry/bookshop/servers/{name}",
     service=lambda name: f"/gantry/bookshop/services/{name}",
 )
@@ -25,7 +25,7 @@ LINKS = topology.Links(
 
 def _topology(scene: scenes.Scene) -> str:
     drawn = topology.topology(
-        topology.Facts(scene.definition, scene.plan, scene.status, scene.inventory, {}, LINKS)
+        standing.Facts(scene.definition, scene.plan, scene.status, scene.inventory, {}, LINKS)
     )
     return page(
         scene,

@@ -61,13 +61,14 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A phase."""
+    """A phase; it is idle where the deployment has nothing to do in it."""
 
     number: int
     title: str
     look: looks.Look
     took: str
     is_current: bool
+    is_idle: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +153,7 @@ class _Drawn:
                 look=looks.look(found.progress),
                 took=self._took(found.span),
                 is_current=found.progress is status.Progress.IN_PROGRESS,
+                is_idle=found.progress is status.Progress.NOT_APPLICABLE,
             )
 
     def tier(self, servers: steps.TierServers) -> Part:
@@ -256,6 +258,6 @@ def _now_at(columns: Sequence[Column]) -> str:
     current = next((each for each in columns if each.is_current), None)
     if current is not None:
         return f"in phase {current.number}, {current.title}"
-    if all(each.look == looks.look(status.Progress.SUCCEEDED) for each in columns):
+    if all(each.is_idle or each.look == looks.look(status.Progress.SUCCEEDED) for each in columns):
         return "all phases are done"
     return ""

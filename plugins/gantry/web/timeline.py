@@ -51,7 +51,7 @@ class Bar:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A phase, and its steps that have begun in the order in which they did."""
+    """A phase that has work, and its steps that have begun in the order in which they did."""
 
     number: int
     title: str
@@ -89,7 +89,11 @@ def gantt(times: status.Timeline, now: datetime.datetime) -> Gantt | None:
     return Gantt(
         took=words.duration(scale.length, exact=times.span.ended is not None),
         marks=tuple(_marks(scale)),
-        stages=tuple(_stage(each, scale, critical) for each in times.phases),
+        stages=tuple(
+            _stage(each, scale, critical)
+            for each in times.phases
+            if each.progress is not status.Progress.NOT_APPLICABLE
+        ),
         path=tuple(
             f"{titles.whole(link.step)} {words.duration(link.span.duration)}" for link in times.critical_path
         ),

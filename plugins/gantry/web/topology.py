@@ -9,12 +9,10 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from gantry import inventory as inventories
-from gantry import names, plan, status
-from gantry.definition import models
-from gantry.web import looks, needs, routing, words
+from gantry import names
+from gantry.web import looks, needs, routing, standing
 
 MOST_MARKS = 12
 """Servers of a tier that are drawn one by one. Where there are more, they are counted by state."""
@@ -28,36 +26,38 @@ MARKS_IN_A_ROW = 4
 GAP = 6
 COUNT = 20
 BETWEEN = 16
-WIDE_TIER, NARROW_TIER = 248, 272
+SMALLEST_TIER = 216
+
 NO_CHANNEL = 24
 """Between two columns that no arrow runs between."""
 
 _BIG, _SMALL = 7.4, 6.5
 """About the width of a letter of a name, and of what stands below it."""
 
-NOT_THERE = looks.Look(looks.Tone.QUIET, looks.Shape.DASH, "not there")
-"""A server that nobody has asked for, and a service that nobody has installed."""
-
 
 @dataclasses.dataclass(frozen=True)
-class Links:
-    """Where the parts of the picture lead to; None where they lead nowhere."""
+class Window:
+    """How much room there is, and how wide a tier is at most."""
 
-    server: Callable[[names.ServerName], str | None] = lambda _: None
-    service: Callable[[names.ServiceName], str | None] = lambda _: None
+    width: float
+    largest_tier: float
+
+
+WIDE = Window(1220, 312)
+"""A laptop's, beside Airflow's own bar."""
+
+NARROW = Window(338, 284)
+"""A phone's."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Mark:
-    """A server. `label` tells all about it, `short` is its number."""
+    """A server's place."""
 
     x: float
     y: float
     width: float
-    short: str
-    label: str
-    look: looks.Look
-    href: str | None
+    server: standing.Server
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,17 +72,14 @@ class Count:
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """A service or a load balancer. `label` tells all about it, `title` and `note` what there is room for."""
+    """A service's or a load balancer's place, and as much of its title and its note as there is room for."""
 
     x: float
     y: float
     width: float
     title: str
     note: str
-    label: str
-    look: looks.Look
-    href: str | None
-    is_balancer: bool
+    part: standing.Part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,115 +118,48 @@ class Topology:
     narrow: Picture
 
 
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """What the picture is made of.
-
-    Attributes:
-        status: None where the deployment has never been launched.
-        inventory: None where the cloud was not asked, or did not answer.
-        versions: of the services, where they are known.
-    """
-
-    definition: models.Definition
-    plan: plan.Plan
-    status: status.DeploymentStatus | None = None
-    inventory: inventories.Inventory | None = None
-    versions: Mapping[names.ServiceName, str] = dataclasses.field(default_factory=dict)
-    links: Links = dataclasses.field(default_factory=Links)
-
-
-def topology(facts: Facts) -> Topology:
+def topology(facts: standing.Facts) -> Topology:
     """The picture of a deployment."""
     parts = _Parts(facts)
     columns = needs.columns(facts.definition)
     return Topology(
         title=f"Topology of {facts.definition.deployment}",
-        about=". ".join(_sentences(facts)),
-        wide=_drawn(parts, columns, WIDE_TIER),
-        narrow=_drawn(parts, dict.fromkeys(columns, 0), NARROW_TIER),
+        about=". ".join(standing.sentences(facts)),
+        wide=_drawn(parts, columns, WIDE),
+        narrow=_drawn(parts, dict.fromkeys(columns, 0), NARROW),
     )
 
 
 class _Parts:
     """What stands in each tier, before it has a place."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: standing.Facts) -> None:
         self.facts = facts
-        definition = facts.definition
-        self.needs = needs.edges(definition)
-        self.tier_of = needs.tiers(definition)
-        self.nodes_of: dict[names.TierName, list[needs.Part]] = {tier: [] for tier in definition.tiers}
-        for node, tier in self.tier_of.items():
-            self.nodes_of[tier].append(node)
-        self.servers_of = {tier: _servers(facts, tier) for tier in definition.tiers}
-
-    def tier_note(self, tier: names.TierName) -> str:
-        """How many servers run, of how many."""
-        seen = self.facts.status
-        found = next((each for each in seen.tiers if each.tier == tier), None) if seen else None
-        if found is None:
-            return words.count(self.facts.definition.tiers[tier].servers.min, "server")
-        return f"{found.running}/{found.wanted} running"
-
-    def node(self, part: needs.Part, x: float, y: float, width: float) -> Node:
-        """A service's or a balancer's box."""
-        if part.kind is needs.Kind.BALANCER:
-            return self._balancer(names.BalancerName(part.name), x, y, width)
-        return self._service(names.ServiceName(part.name), x, y, width)
-
-    def _service(self, name: names.ServiceName, x: float, y: float, width: float) -> Node:
-        service = self.facts.definition.services[name]
-        state = self.facts.status.service(name) if self.facts.status else None
-        look = NOT_THERE if state is None else looks.look(state)
-        version = self.facts.versions.get(name, "")
-        port = f":{service.main_port}" if service.main_port else ""
-        needs = [str(each) for each in service.depends_on]
-        return Node(
-            x=x,
-            y=y,
-            width=width,
-            title=_cut(name, _letters(width, _BIG)),
-            note=_cut(
-                " · ".join(each for each in (look.word, version, port) if each), _letters(width, _SMALL)
-            ),
-            label=", ".join(
-                each
-                for each in (
-                    f"service {name}: {look.word}",
-                    version and f"version {version}",
-                    f"id {service.id}",
-                    port and f"port {port[1:]}",
-                    needs and f"needs {', '.join(needs)}",
-                )
-                if each
-            ),
-            look=look,
-            href=self.facts.links.service(name),
-            is_balancer=False,
-        )
-
-    def _balancer(self, name: names.BalancerName, x: float, y: float, width: float) -> Node:
-        balancer = self.facts.definition.load_balancers[name]
-        look = _of_balancer(self.facts, name)
-        at = f"{balancer.name}:{balancer.port}"
-        return Node(
-            x=x,
-            y=y,
-            width=width,
-            title=_cut(name, _letters(width, _BIG)),
-            note=_cut(at, _letters(width, _SMALL)),
-            label=f"load balancer {name}: {look.word}, answers for {at}, sends to {balancer.service}",
-            look=look,
-            href=None,
-            is_balancer=True,
-        )
+        self.needs = needs.edges(facts.definition)
+        self.tier_of = needs.tiers(facts.definition)
+        self.of_tier: dict[names.TierName, list[needs.Part]] = {tier: [] for tier in facts.definition.tiers}
+        for part, tier in self.tier_of.items():
+            self.of_tier[tier].append(part)
 
 
-def _drawn(parts: _Parts, columns: Mapping[names.TierName, int], tier_width: float) -> Picture:
+def _tier_width(parts: _Parts, columns: Mapping[names.TierName, int], window: Window) -> float:
+    """How wide tiers may be so that all columns fit a window; no smaller than what can be read."""
+    room = routing.channels(parts.needs, {part: columns[tier] for part, tier in parts.tier_of.items()})
+    last = max(columns.values(), default=0)
+    between = sum(_between(room, column, last) for column in range(-1, last + 1))
+    return min(max((window.width - between) // (last + 1), SMALLEST_TIER), window.largest_tier)
+
+
+def _between(room: routing.Channels, column: int, last: int) -> float:
+    """The room right of a column; -1 is the place left of the first."""
+    return room.width(column) or (NO_CHANNEL if 0 <= column < last else 0)
+
+
+def _drawn(parts: _Parts, columns: Mapping[names.TierName, int], window: Window) -> Picture:
     """A place for everything, with each tier in its column."""
     node_columns = {node: columns[tier] for node, tier in parts.tier_of.items()}
     room = routing.channels(parts.needs, node_columns)
+    tier_width = _tier_width(parts, columns, window)
     last = max(columns.values(), default=0)
     starts: dict[int, float] = {-1: 1.0}
     x_of: dict[int, float] = {}
@@ -237,8 +167,7 @@ def _drawn(parts: _Parts, columns: Mapping[names.TierName, int], tier_width: flo
     for column in range(last + 1):
         x_of[column] = x
         starts[column] = x + tier_width
-        needed = room.width(column)
-        x += tier_width + (needed or (NO_CHANNEL if column < last else 0))
+        x += tier_width + _between(room, column, last)
     bottoms: dict[int, float] = collections.defaultdict(lambda: 1.0)
     tiers = []
     for name, column in columns.items():
@@ -250,7 +179,7 @@ def _drawn(parts: _Parts, columns: Mapping[names.TierName, int], tier_width: flo
     ports = {
         node: routing.Port(node_columns[node], at.x, at.x + at.width, at.y + NODE / 2)
         for name, box in zip(columns, tiers, strict=True)
-        for node, at in zip(parts.nodes_of[name], box.nodes, strict=True)
+        for node, at in zip(parts.of_tier[name], box.nodes, strict=True)
     }
     # An arrow is drawn from box to box, and the boxes stand a little inside their tiers.
     return Picture(
@@ -265,39 +194,30 @@ def _tier(parts: _Parts, name: names.TierName, x: float, y: float, width: float)
     inner = width - 2 * PADDING
     at = y + TITLE
     nodes = []
-    for node in parts.nodes_of[name]:
+    for each in parts.of_tier[name]:
         top = _on_grid(at, NODE)
-        nodes.append(parts.node(node, x + PADDING, top, inner))
+        nodes.append(_node(standing.part(parts.facts, each), x + PADDING, top, inner))
         at = top + NODE + GAP
-    servers = parts.servers_of[name]
+    servers = standing.servers(parts.facts, name)
     marks: tuple[Mark, ...] = ()
     counts: tuple[Count, ...] = ()
     if len(servers) <= MOST_MARKS:
-        each = (inner - (MARKS_IN_A_ROW - 1) * GAP) / MARKS_IN_A_ROW
-        marks = tuple(
-            dataclasses.replace(
-                mark,
-                x=x + PADDING + number % MARKS_IN_A_ROW * (each + GAP),
-                y=at + number // MARKS_IN_A_ROW * (MARK + GAP),
-                width=each,
-            )
-            for number, mark in enumerate(servers)
-        )
+        marks = tuple(_marks(servers, x + PADDING, at, inner))
         at += math.ceil(len(marks) / MARKS_IN_A_ROW) * (MARK + GAP)
     else:
-        tally = collections.Counter(mark.look for mark in servers)
+        tally = collections.Counter(server.look for server in servers)
         counts = tuple(
             Count(x + PADDING, at + number * COUNT, f"{many} {look.word}", look)
             for number, (look, many) in enumerate(tally.most_common())
         )
         at += len(counts) * COUNT + GAP
-    note = parts.tier_note(name)
+    note = standing.tier_note(parts.facts, name)
     return Tier(
         x=x,
         y=y,
         width=width,
         height=at - GAP + PADDING - y,
-        title=_cut(name, _letters(inner, _BIG) - len(note)),
+        title=_cut(name, int((inner - GAP - len(note) * _SMALL) / _BIG)),
         note=note,
         label=f"tier {name}: {note}",
         nodes=tuple(nodes),
@@ -306,77 +226,21 @@ def _tier(parts: _Parts, name: names.TierName, x: float, y: float, width: float)
     )
 
 
-def _servers(facts: Facts, tier: names.TierName) -> list[Mark]:
-    """A tier's servers without a place, by slot: those that the plan counts on, and all others that there are."""
-    fewest = next((each.names for each in facts.plan.tiers if each.tier == tier), ())
-    known = dict.fromkeys(fewest)
-    slots = {
-        facts.definition.name_of(tier, slot): slot
-        for slot in range(1, facts.definition.tiers[tier].servers.max + 1)
-    }
-    if facts.status is not None:
-        known |= dict.fromkeys(name for name in facts.status.agents if name in slots)
-    instances = {each.name: each for each in facts.inventory.of_tier(tier)} if facts.inventory else {}
-    known |= dict.fromkeys(instances)
-    numbers = {**slots, **{name: int(each.slot) for name, each in instances.items()}}
-    return [
-        _mark(facts, name, numbers.get(name), instances.get(name))
-        for name in sorted(known, key=lambda each: (numbers.get(each, 0), each))
-    ]
+def _node(part: standing.Part, x: float, y: float, width: float) -> Node:
+    room = width - 2 * PADDING - MARK
+    return Node(x, y, width, _cut(part.title, int(room / _BIG)), _cut(part.note, int(room / _SMALL)), part)
 
 
-def _mark(
-    facts: Facts, name: names.ServerName, slot: int | None, instance: inventories.Server | None
-) -> Mark:
-    agent = facts.status.agents.get(name) if facts.status else None
-    state = agent if agent is not None or instance is None else instance.state
-    look = NOT_THERE if state is None else looks.look(state)
-    address = instance.ssh_address if instance else None
-    return Mark(
-        x=0,
-        y=0,
-        width=0,
-        short=str(slot) if slot is not None else "?",
-        label=", ".join(each for each in (f"server {name}: {look.word}", address) if each),
-        look=look,
-        # One that nobody has asked for yet has no page.
-        href=None if look is NOT_THERE else facts.links.server(name),
-    )
-
-
-def _of_balancer(facts: Facts, name: names.BalancerName) -> looks.Look:
-    """A balancer's state: how far the step is that tells it of its nodes."""
-    found = [
-        facts.status.steps[step.id]
-        for step in facts.plan
-        if facts.status is not None
-        and step.id in facts.status.steps
-        and step.balancer == name
-        and step.kind is plan.StepKind.START_PROXY
-    ]
-    return looks.look(found[0]) if found else NOT_THERE
-
-
-def _sentences(facts: Facts) -> Iterable[str]:
-    """The picture in words, for those who do not see it."""
-    definition = facts.definition
-    for tier in definition.tiers:
-        yield f"Tier {tier} has {words.count(len(_servers(facts, tier)), 'server')}"
-    for service, needing in definition.services.items():
-        if needing.depends_on:
-            yield f"Service {service} needs {', '.join(map(str, needing.depends_on))}"
-    for name, balancer in definition.load_balancers.items():
-        yield f"Load balancer {name} sends to service {balancer.service}"
+def _marks(servers: Sequence[standing.Server], x: float, y: float, width: float) -> Iterator[Mark]:
+    each = (width - (MARKS_IN_A_ROW - 1) * GAP) / MARKS_IN_A_ROW
+    for number, server in enumerate(servers):
+        row, place = divmod(number, MARKS_IN_A_ROW)
+        yield Mark(x + place * (each + GAP), y + row * (MARK + GAP), each, server)
 
 
 def _on_grid(y: float, height: float) -> float:
     """The next place below at which a box's middle is on the grid."""
     return math.ceil((y + height / 2) / routing.GRID) * routing.GRID - height / 2
-
-
-def _letters(width: float, letter: float) -> int:
-    """How many letters fit beside a sign."""
-    return int((width - 2 * PADDING - MARK) / letter)
 
 
 def _cut(text: str, longest: int) -> str:

@@ -83,7 +83,10 @@
   // A panel that opened is where the reader wants to be.
   function opened(event) {
     const panel = event.detail.target;
-    if (panel?.matches?.("[data-panel]")) panel.querySelector("[data-focus]")?.focus();
+    if (!panel?.matches?.("[data-panel]")) return;
+    // The panel takes room from the cell that it belongs to.
+    document.querySelector("[data-opens][aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    panel.querySelector("[data-focus]")?.focus();
   }
 
   function pressed(event) {
