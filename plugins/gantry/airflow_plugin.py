@@ -5,10 +5,13 @@ from __future__ import annotations
 from airflow.plugins_manager import AirflowPlugin
 
 from gantry import warm_up
+from gantry.web import entry
 
 
 class GantryPlugin(AirflowPlugin):
-    """Registers Gantry. Pages and links of the UI will hang here; DAGs need no registration."""
+    """Registers Gantry's pages. DAGs need no registration."""
 
     name = "gantry"
     listeners = [warm_up]  # noqa: RUF012 - Airflow declares it as an instance's
+    fastapi_apps = entry.fastapi_apps()
+    external_views = entry.external_views()

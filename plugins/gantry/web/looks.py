@@ -132,3 +132,16 @@ def look(state: State) -> Look:
 
 FAILED = Look(Tone.BAD, Shape.CROSS, "FAILED")
 """Shown beside the state of a deployment whose last run did not arrive."""
+
+_RUNS = {
+    "queued": (Tone.WAITING, Shape.RING),
+    "running": (Tone.BUSY, Shape.HALF),
+    "success": (Tone.GOOD, Shape.CHECK),
+    "failed": (Tone.BAD, Shape.CROSS),
+}
+
+
+def of_run(state: str) -> Look:
+    """How a run's state is shown, in Airflow's own word."""
+    tone, shape = _RUNS.get(state, (Tone.QUIET, Shape.DASH))
+    return Look(tone, shape, state)

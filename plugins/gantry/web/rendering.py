@@ -55,6 +55,8 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "look": looks.look,
+        "moment": words.moment,
+        "run_look": looks.of_run,
         "duration": words.duration,
         "iso": words.iso,
         "utc": words.utc,

@@ -40,6 +40,11 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
+def moment(text: str) -> datetime.datetime:
+    """A moment that is kept as ISO 8601."""
+    return datetime.datetime.fromisoformat(text)
+
+
 def iso(moment: datetime.datetime) -> str:
     """For `<time datetime>`: in UTC, to the second."""
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
