@@ -1,4 +1,4 @@
-"""Deployments to look at: the recorded bookshop, moment by moment, and a large one. What real functions make of them."""
+"""Deployments to look at: the recorded bookshop, moment by moment, and a large one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pathlib
 from typing import Any
 
 import yaml
-from tests import recordings
 
 from gantry import definition, inventory, names, plan, status
 from gantry.definition import models
+from tests import recordings
 
 UNIT = pathlib.Path(__file__).parents[1] / "unit"
 START = datetime.datetime(2026, 11, 27, 9, 0, tzinfo=datetime.UTC)
@@ -84,8 +84,9 @@ def large(tiers: int = 12, servers: int = 100) -> Scene:
             continue
         on = every.servers_of(step)
         batches = min(found.fan_out, len(on))
-        for batch in range(batches):
-            tasks.append(_task(step.id, batch, state, began, took + batch, on[batch::batches]))
+        tasks.extend(
+            _task(step.id, batch, state, began, took + batch, on[batch::batches]) for batch in range(batches)
+        )
     for each in every.tiers:
         for slot, name in enumerate(each.names, 1):
             if order[each.tier] > 9:

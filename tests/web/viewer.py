@@ -1,4 +1,4 @@
-"""Chromium, and pages that are served to it as the app serves them: static files, and the same content security policy."""
+"""Chromium, and pages that are served to it as the app serves them, under the same content security policy."""
 
 from __future__ import annotations
 
@@ -7,19 +7,27 @@ import http.server
 import mimetypes
 import pathlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
+PATIENCE = 30_000  # milliseconds, for a busy machine
 STATIC = pathlib.Path(__file__).parents[2] / "plugins" / "gantry" / "web" / "static"
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
 )
 Answer = tuple[int, str]
 """Status and HTML."""
+
+AROUND = "/around"
+"""The page around ours, as Airflow's UI is. Its policy is not ours."""
+
+AIRFLOWS_FRAME = """<!doctype html><html lang="en" class="dark"><head><title>Airflow</title></head><body>
+<iframe title="Deployments" sandbox="allow-scripts allow-same-origin allow-forms allow-downloads" src="{src}"
+width="900" height="700"></iframe></body></html>"""
 
 
 @contextlib.contextmanager
@@ -32,8 +40,8 @@ def browser() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def served(pages: dict[str, Callable[[], Answer]]) -> Iterator[str]:
-    """A server of these pages, by path; yields its address."""
+def served(pages: Mapping[str, Callable[[], Answer]]) -> Iterator[str]:
+    """A server of these pages, by path, and of our static files; yields its address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -43,15 +51,17 @@ def served(pages: dict[str, Callable[[], Answer]]) -> Iterator[str]:
                 self._send(200, file.read_bytes(), mimetypes.guess_type(file.name)[0] or "text/plain")
             elif path in pages:
                 code, text = pages[path]()
-                self._send(code, text.encode(), "text/html; charset=utf-8")
+                self._send(code, text.encode(), "text/html; charset=utf-8", path)
             else:
-                self._send(404, b"not here", "text/plain")
+                self._send(200, b"<title>elsewhere</title>elsewhere", "text/html")
 
-        def _send(self, code: int, content: bytes, kind: str) -> None:
+        def _send(self, code: int, content: bytes, kind: str, path: str = "") -> None:
             self.send_response(code)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
-            self.send_header("Content-Security-Policy", POLICY)
+            self.send_header("Cache-Control", "no-store")
+            if path != AROUND:
+                self.send_header("Content-Security-Policy", POLICY)
             self.end_headers()
             self.wfile.write(content)
 
@@ -67,3 +77,69 @@ def served(pages: dict[str, Callable[[], Answer]]) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextlib.contextmanager
+def looked_at(chromium: Browser, url: str, *, width: int = 1440, theme: str = "light") -> Iterator[Page]:
+    """A page in a window of its own. What the browser complains about, scripts and policies too, fails the test."""
+    context = chromium.new_context(
+        viewport={"width": width, "height": 900 if width > 1000 else 844},
+        color_scheme="dark" if theme == "dark" else "light",
+        timezone_id="Asia/Tokyo",
+        locale="en-GB",
+    )
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(url)
+    yield page
+    context.close()
+    assert not complaints
+
+
+OVERLAPS = (pathlib.Path(__file__).parent / "overlaps.js").read_text()
+
+
+def overlaps(page: Page) -> list[str]:
+    """Texts that are drawn upon each other, in pairs."""
+    found: list[str] = page.evaluate(OVERLAPS)
+    return found
+
+
+def sideways(page: Page) -> int:
+    """How many pixels a window would have to be scrolled sideways."""
+    width: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return width
+
+
+def unreached(page: Page) -> list[str]:
+    """What a mouse can use and the tab key does not get to, or where it cannot be seen that it got there."""
+    page.evaluate(
+        "document.activeElement?.blur(); window.gantryReached = new Set(); window.gantryUnseen = []"
+    )
+    wanted = page.locator("a[href], button, input:not([type=hidden]), select, summary, textarea").count()
+    for _ in range(wanted + 40):
+        page.keyboard.press("Tab")
+        again = page.evaluate(
+            """() => {
+                const at = document.activeElement;
+                if (!at || at === document.body) return true;
+                const reached = window.gantryReached.has(at);
+                window.gantryReached.add(at);
+                const marked = at.closest('svg') ? at.querySelector('rect') : at;
+                const style = getComputedStyle(marked);
+                if (at.closest('svg') ? parseFloat(style.strokeWidth) < 2 : style.outlineStyle === 'none')
+                    window.gantryUnseen.push('cannot be seen: ' + at.outerHTML.slice(0, 200));
+                return reached;
+            }"""
+        )
+        if again:
+            break
+    missed: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, textarea')]
+            .filter(each => each.checkVisibility() && !each.disabled && !window.gantryReached.has(each))
+            .map(each => each.outerHTML.slice(0, 200)).concat(window.gantryUnseen)"""
+    )
+    return missed
