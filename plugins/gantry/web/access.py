@@ -108,6 +108,11 @@ def deployment_runner(name: str, found: VisitorDep) -> Visitor:
     return _checked(found, allowed=found.may_run(names.dag_id(name, names.Operation.LAUNCH)))
 
 
+def operation_runner(name: str, operation: names.Operation, found: VisitorDep) -> Visitor:
+    """Who may run the `operation` of the deployment of the path's `name`. Answers 403 otherwise."""
+    return _checked(found, allowed=found.may_run(names.dag_id(name, operation)))
+
+
 def answerer(dag_id: str, found: VisitorDep) -> Visitor:
     """Who may answer what the tasks of the path's `dag_id` ask. Answers 403 otherwise."""
     return _checked(found, allowed=found.may_answer(dag_id))
@@ -118,9 +123,12 @@ DagReaderDep = Annotated[Visitor, fastapi.Depends(dag_reader)]
 LogReaderDep = Annotated[Visitor, fastapi.Depends(log_reader)]
 DagRunnerDep = Annotated[Visitor, fastapi.Depends(dag_runner)]
 DeploymentRunnerDep = Annotated[Visitor, fastapi.Depends(deployment_runner)]
+OperationRunnerDep = Annotated[Visitor, fastapi.Depends(operation_runner)]
 AnswererDep = Annotated[Visitor, fastapi.Depends(answerer)]
 
-CHECKS = frozenset({deployment_reader, dag_reader, log_reader, dag_runner, deployment_runner, answerer})
+CHECKS = frozenset(
+    {deployment_reader, dag_reader, log_reader, dag_runner, deployment_runner, operation_runner, answerer}
+)
 """Those that ask for a right to a DAG."""
 
 

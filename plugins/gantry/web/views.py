@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 
 from gantry import names
-from gantry.web import access, addresses, facts, grid, scenes, store, timeline, topology
+from gantry.web import access, addresses, facts, grid, scenes, standing, store, timeline, topology
 
 _RUN_SECONDS, _REST_SECONDS = 2, 10
 """How often a page asks anew: while a run goes on, and while nothing does."""
@@ -83,13 +83,13 @@ def deployment(
         return where.agent_log(name, wanted) if may_read_agents and wanted in there else None
 
     drawn = topology.topology(
-        topology.Facts(
+        standing.Facts(
             found.known.definition,
             found.known.plan,
             found.scene.states if found.scene is not None else None,
             found.inventory,
             {each.name: each.version for each in found.services if each.version},
-            topology.Links(server=server),
+            standing.Links(server=server),
         )
     )
     is_busy = found.scene is not None and not found.scene.run.is_over

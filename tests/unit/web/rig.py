@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ SETTINGS = {
     "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the tests, which is long enough for its algorithm: 64 bytes",
     "AIRFLOW__API__SECRET_KEY": "another one",
 }
-ADMIN, VIEWER, USER, NOBODY = "admin", "viewer", "user", None
+ADMIN, VIEWER, USER, POWERLESS, NOBODY = "admin", "viewer", "user", "powerless", None
+"""`POWERLESS` is logged in and may do nothing; `NOBODY` is not logged in."""
 TABLES = (
     "task_instance", "xcom", "dag_run", "serialized_dag", "dag_code", "dag_version", "dag_tag",
     "asset_state_store", "task_outlet_asset_reference", "asset_active", "asset", "dag",
@@ -56,16 +57,21 @@ TABLES = (
 class Airflow:
     """An API server, as its users see it, and its database, as the scheduler writes it."""
 
-    def __init__(self, client: TestClient) -> None:
+    def __init__(self, client: TestClient, login: Callable[[str], str] | None = None) -> None:
         self.client = client
+        self._login = login or token
+
+    def headers(self, role: str | None) -> dict[str, str]:
+        """What a logged-in user's program sends."""
+        return {} if role is None else {"Authorization": f"Bearer {self._login(role)}"}
 
     def get(self, path: str, role: str | None = ADMIN, **more: Any) -> Any:
         """What a user of a role is answered (`NOBODY` is not logged in)."""
-        return self.client.get(path, headers={**headers(role), **more.pop("headers", {})}, **more)
+        return self.client.get(path, headers={**self.headers(role), **more.pop("headers", {})}, **more)
 
     def post(self, path: str, role: str | None = ADMIN, **more: Any) -> Any:
         """As `get`, for what changes something."""
-        return self.client.post(path, headers={**headers(role), **more.pop("headers", {})}, **more)
+        return self.client.post(path, headers={**self.headers(role), **more.pop("headers", {})}, **more)
 
     def deploy(self, text: str | Path) -> models.Definition:
         """Have Airflow read a definition, as its DAG processor does."""
@@ -85,6 +91,7 @@ class Airflow:
         run: str = "manual__1",
         asked: datetime.datetime = NOW,
         dealt: Mapping[str, list[list[str]]] | None = None,
+        conf: dict[str, Any] | None = None,
     ) -> str:
         """A run of a DAG whose tasks are in these states; those that are not named have not begun.
 
@@ -97,7 +104,8 @@ class Airflow:
             found = serialized.create_dagrun(
                 run_id=run, logical_date=asked, data_interval=(asked, asked), run_after=asked,
                 run_type=DagRunType.MANUAL, triggered_by=DagRunTriggeredByType.REST_API,
-                triggering_user_name="ada", state=DagRunState(state), start_date=asked, session=session,
+                triggering_user_name="ada", state=DagRunState(state), start_date=asked, conf=conf or {},
+                session=session,
             )  # fmt: skip
             if state in ("success", "failed"):
                 found.end_date = asked + datetime.timedelta(seconds=40)
@@ -193,15 +201,11 @@ def keep_dags(dags: list[Any]) -> None:
         assert not errors, errors
 
 
-def headers(role: str | None) -> dict[str, str]:
-    """What a logged-in user's program sends."""
-    return {} if role is None else {"Authorization": f"Bearer {token(role)}"}
-
-
 def token(role: str) -> str:
     """A login of the simple auth manager."""
-    name = {ADMIN: "ada", VIEWER: "vera", USER: "uma"}[role]
-    return str(api.get_auth_manager().generate_jwt(SimpleAuthManagerUser(username=name, role=role)))
+    name = {ADMIN: "ada", VIEWER: "vera", USER: "uma", POWERLESS: "paul"}[role]
+    user = SimpleAuthManagerUser(username=name, role=None if role == POWERLESS else role)
+    return str(api.get_auth_manager().generate_jwt(user))
 
 
 @contextlib.contextmanager
