@@ -71,7 +71,7 @@ def bookshop_failed(step: str = "service-app.configure") -> Scene:
 
 def large(tiers: int = 12, servers: int = 100) -> Scene:
     """A launch of many tiers that is under way: some tiers are done, one works, one has failed, the rest waits."""
-    found = definition.loads(yaml.safe_dump(_large(tiers, servers)), "large.yaml")
+    found = definition.loads(text_of_large(tiers, servers), "large.yaml")
     every = plan.launch_plan(found)
     tasks: list[status.TaskView] = []
     servers_: list[inventory.Server] = []
@@ -111,6 +111,11 @@ def large(tiers: int = 12, servers: int = 100) -> Scene:
         run_ended=False,
         now=START + datetime.timedelta(minutes=9),
     )
+
+
+def text_of_large(tiers: int = 12, servers: int = 100) -> str:
+    """Its definition."""
+    return yaml.safe_dump(_large(tiers, servers))
 
 
 def _state(step: plan.Step, place: int, number: int) -> tuple[status.TaskState, int, int]:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import pathlib
 import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.web import pages, scenes, viewer
-
-SHOWN = pathlib.Path(__file__).parents[2] / "test-results" / "pages"
-"""Where a person can look at what the tests have seen."""
+from tests.web import legible, pages, scenes, viewer
 
 MIDDLE = len(scenes.moments()) // 2
 PAGES: dict[str, Callable[[], viewer.Answer]] = {
@@ -28,8 +23,6 @@ PAGES: dict[str, Callable[[], viewer.Answer]] = {
     "/log": lambda: (200, pages.of_log()),
     viewer.AROUND: lambda: (200, viewer.AIRFLOWS_FRAME.format(src="/parts")),
 }
-VIEWS = [(theme, width) for theme in ("light", "dark") for width in (1440, 390)]
-Look = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +37,7 @@ def url() -> Iterator[str]:
         yield found
 
 
-@pytest.mark.parametrize(("theme", "width"), VIEWS)
+@pytest.mark.parametrize(("theme", "width"), legible.VIEWS)
 @pytest.mark.parametrize(
     "name",
     [
@@ -64,8 +57,8 @@ def test_a_page_is_legible(chromium: Browser, url: str, name: str, theme: str, w
             page.locator("a.entry.bad").first.click()
             page.locator("#log .lines").wait_for()
         expect(page.locator("html")).to_have_attribute("data-theme", theme)
-        _shown(page, f"{name}-{theme}-{width}")
-        _is_legible(page)
+        legible.show(page, f"{name}-{theme}-{width}")
+        legible.hold(page)
 
 
 @pytest.mark.parametrize("name", ["parts", "topology", "run-failed"])
@@ -189,19 +182,3 @@ def test_links_lead_out_of_airflows_frame(chromium: Browser, url: str) -> None:
         assert opened.value.url == "https://example.com/"
         frame.get_by_role("link", name="Its DAG").click()
         page.wait_for_url(f"{url}/dags/bookshop")
-
-
-def _is_legible(page: Page) -> None:
-    """Nothing serious for axe, nothing to scroll sideways, no text upon text."""
-    found = Axe().run(page).response["violations"]
-    serious = [each for each in found if each["impact"] in ("serious", "critical")]
-    assert [
-        (each["id"], each["nodes"][0]["html"][:300], each["nodes"][0]["failureSummary"]) for each in serious
-    ] == []
-    assert viewer.sideways(page) == 0
-    assert viewer.overlaps(page) == []
-
-
-def _shown(page: Page, name: str) -> None:
-    SHOWN.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOWN / f"{name}.png", full_page=True)

@@ -80,7 +80,14 @@ def served(pages: Mapping[str, Callable[[], Answer]]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def looked_at(chromium: Browser, url: str, *, width: int = 1440, theme: str = "light") -> Iterator[Page]:
+def looked_at(
+    chromium: Browser,
+    url: str,
+    *,
+    width: int = 1440,
+    theme: str = "light",
+    token: str = "",
+) -> Iterator[Page]:
     """A page in a window of its own. What the browser complains about, scripts and policies too, fails the test."""
     context = chromium.new_context(
         viewport={"width": width, "height": 900 if width > 1000 else 844},
@@ -88,6 +95,8 @@ def looked_at(chromium: Browser, url: str, *, width: int = 1440, theme: str = "l
         timezone_id="Asia/Tokyo",
         locale="en-GB",
     )
+    if token:
+        context.add_cookies([{"name": "_token", "value": token, "url": url}])
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     complaints: list[str] = []

@@ -84,7 +84,7 @@ def gantt(times: status.Timeline, now: datetime.datetime) -> Gantt | None:
     began = times.span.started
     if began is None:
         return None
-    scale = _Scale(began, max((times.span.ended or now) - began, _SECOND))
+    scale = _Scale(began, max((times.span.ended or _reached(times, now)) - began, _SECOND))
     critical = {link.step.id: link for link in times.critical_path}
     return Gantt(
         took=words.duration(scale.length, exact=times.span.ended is not None),
@@ -122,6 +122,14 @@ class _Scale:
         if span.started is None or span.ended is not None:
             return words.duration(span.duration)
         return words.duration(self.began + self.length - span.started, exact=False)
+
+
+def _reached(times: status.Timeline, now: datetime.datetime) -> datetime.datetime:
+    """Up to when there is anything to see: a run that has failed has steps that will never end."""
+    steps = [step for phase in times.phases for step in phase.steps]
+    if any(step.progress is status.Progress.IN_PROGRESS for step in steps):
+        return now
+    return max((step.span.ended for step in steps if step.span.ended is not None), default=now)
 
 
 def _stage(phase: status.PhaseTime, scale: _Scale, critical: dict[str, status.Link]) -> Stage:

@@ -151,6 +151,13 @@ def test_a_run_that_has_not_begun_has_no_timeline() -> None:
     assert timeline.gantt(status.timeline(scene.plan, ()), scene.now) is None
 
 
+def test_a_run_that_has_failed_does_not_go_on_in_its_timeline() -> None:
+    scene = scenes.bookshop_failed()
+    found = timeline.gantt(status.timeline(scene.plan, scene.tasks), scene.now + datetime.timedelta(hours=2))
+    assert found is not None
+    assert found.took == "3 min 33 s"
+
+
 def test_what_still_works_reaches_to_now() -> None:
     scene = scenes.large()
     found = timeline.gantt(status.timeline(scene.plan, scene.tasks), scene.now)
