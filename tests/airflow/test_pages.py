@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
@@ -21,6 +22,7 @@ NAME = "paged"
 PICTURES = Path(__file__).parents[2] / "test-results" / "pages"
 PATIENCE = 120_000  # milliseconds, for what servers do; on a slow machine that is much
 BROKEN = '#!/bin/sh\necho "no room left for the probe" >&2\nexit 3\n'
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WIDTHS = {"laptop": 1440, "phone": 390}
 
 
@@ -66,7 +68,18 @@ def test_the_pages_follow_a_deployment_s_life(stage: Stage, page: Page, shop: st
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
 
-    # In Airflow's own navigation, in its frame.
+    launched_in_airflow_s_frame(stage, page, shop)
+    scaled_from_the_form(stage, page, shop)
+    shown_as_the_cloud_says(stage, page, shop)
+    failed_with_its_log(stage, page, shop)
+    page.goto(f"{stage.airflow.url}/gantry/?state=failed")
+    expect(page.locator(f"#deployment-{shop}")).to_contain_text("MAINTENANCE", timeout=PATIENCE)
+    pictures(page, "deployments")
+    assert complaints == []
+
+
+def launched_in_airflow_s_frame(stage: Stage, page: Page, shop: str) -> None:
+    # By Airflow's own navigation.
     page.goto(f"{stage.airflow.url}/plugin/deployments")
     inside = page.frame_locator("iframe")
     row = inside.locator(f"#deployment-{shop}")
@@ -89,7 +102,8 @@ def test_the_pages_follow_a_deployment_s_life(stage: Stage, page: Page, shop: st
     expect(page.locator("#grid")).to_contain_text(f"{shop}-only-1")
     pictures(page, "launch")
 
-    # A scaling from the form.
+
+def scaled_from_the_form(stage: Stage, page: Page, shop: str) -> None:
     page.goto(f"{stage.airflow.url}/gantry/deployments/{shop}/operations/scale")
     page.get_by_label("Servers of tier only").fill("2")
     pictures(page, "form")
@@ -98,7 +112,8 @@ def test_the_pages_follow_a_deployment_s_life(stage: Stage, page: Page, shop: st
     expect(page.locator("#run-summary")).to_contain_text("only 2/2", timeout=PATIENCE)
     expect(page.locator("#run-summary")).to_contain_text("success", timeout=PATIENCE)
 
-    # What the deployment's page says is what the cloud says.
+
+def shown_as_the_cloud_says(stage: Stage, page: Page, shop: str) -> None:
     page.goto(f"{stage.airflow.url}/gantry/deployments/{shop}")
     machines = stage.machines(shop)
     assert sorted(machines) == ["only-1", "only-2"]
@@ -115,7 +130,9 @@ def test_the_pages_follow_a_deployment_s_life(stage: Stage, page: Page, shop: st
     expect(page.locator("#agent-log")).to_contain_text("startService", timeout=PATIENCE)
     pictures(page, "agent-log")
 
-    # A redeploy that fails: the step shows, and leads to exactly its log, beside the grid.
+
+def failed_with_its_log(stage: Stage, page: Page, shop: str) -> None:
+    """A redeploy that fails: the step shows, and leads to exactly its log, beside the grid."""
     stage.upload("paged.tar.gz", archive({"enstratus-start": BROKEN}))
     broken = stage.launch(shop)
     page.goto(f"{stage.airflow.url}/gantry/dags/{shop}/runs/{broken.run}")
@@ -127,10 +144,6 @@ def test_the_pages_follow_a_deployment_s_life(stage: Stage, page: Page, shop: st
     expect(log).to_contain_text("no room left for the probe", timeout=PATIENCE)
     expect(log).to_contain_text("startService")
     pictures(page, "failed-launch")
-    page.goto(f"{stage.airflow.url}/gantry/?state=failed")
-    expect(page.locator(f"#deployment-{shop}")).to_contain_text("MAINTENANCE", timeout=PATIENCE)
-    pictures(page, "deployments")
-    assert complaints == []
 
 
 def unpause(where: Page | FrameLocator) -> None:
@@ -150,8 +163,8 @@ def pictures(page: Page, name: str) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     size = page.viewport_size
     assert size is not None
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
         page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
         for kind, width in WIDTHS.items():
             page.set_viewport_size({"width": width, "height": size["height"]})

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import urllib.parse
-
-import fastapi
+from typing import TYPE_CHECKING
 
 from gantry import names
 from gantry.web import entry
+
+if TYPE_CHECKING:
+    # Where Airflow only loads the plugin, there may be no need of it.
+    import fastapi
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,13 +50,16 @@ def fastapi_apps() -> list[dict[str, Any]]:
     return [{"app": Application(), "url_prefix": PREFIX, "name": "gantry"}]
 
 
-def external_views() -> list[dict[str, Any]]:
-    """For Airflow's plugin manager: a page in the navigation, and tabs of DAGs and of their runs."""
+def base_path() -> str:
+    """The path of the API server's address, without a slash at its end: a proxy may have put Airflow below one."""
     from airflow.configuration import conf  # noqa: PLC0415 - there where plugins are loaded, and else not needed
 
-    # A proxy may have put Airflow below a path of its own.
-    path = urllib.parse.urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
-    at = f"{path}{PREFIX}"
+    return urllib.parse.urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+
+
+def external_views() -> list[dict[str, Any]]:
+    """For Airflow's plugin manager: a page in the navigation, and tabs of DAGs and of their runs."""
+    at = f"{base_path()}{PREFIX}"
     icon = {"icon": f"{at}/static/icon.svg"}
     return [
         {

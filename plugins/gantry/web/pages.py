@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import fastapi
 from airflow.api_fastapi.common.db.common import SessionDep
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy.orm import Session
 
 from gantry.web import access, addresses, answers, cloud, definitions, details, listing, store, views
@@ -110,6 +110,38 @@ def run(
     return answers.page(
         request, template, visitor, view=view, grid=view.grid, gantt=view.gantt, again=view.again
     )
+
+
+@router.get("/deployments/{name}/application")
+def application(name: str, visitor: access.DeploymentReaderDep, session: SessionDep) -> RedirectResponse:  # noqa: ARG001
+    """Where people reach the deployment: the first of its load balancers."""
+    found = details.addresses(details.definition(name, session, KNOWN).definition)
+    if not found:
+        raise details.UnknownError("load balancer of", name)
+    return RedirectResponse(next(iter(found.values())))
+
+
+@router.get("/dags/{dag_id}/runs/{run_id}/server")
+def server(
+    dag_id: str,
+    run_id: str,
+    task: str,
+    request: fastapi.Request,
+    visitor: access.DagReaderDep,
+    session: SessionDep,
+    map_index: int = -1,
+) -> RedirectResponse:
+    """The server that a task works on: in the cloud's console where there is one, or on the deployment's page."""
+    name = store.deployment(dag_id)
+    access.deployment_reader(name, visitor)
+    known, instance = details.instance(dag_id, run_id, task, map_index, session, KNOWN)
+    wanted = instance.view.servers[0] if len(instance.view.servers) == 1 else None
+    answer = CLOUD.ask(known.definition, details.PATIENCE)
+    found = answer.inventory.named(wanted) if answer.inventory is not None and wanted is not None else None
+    if found is not None and answer.console:
+        return RedirectResponse(f"{answer.console}{found.instance_id}")
+    anchor = "servers" if wanted is None else f"server-{wanted}"
+    return RedirectResponse(f"{addresses.Addresses.of(request).deployment(name)}#{anchor}")
 
 
 def queries(what: listing.Wanted) -> answers.Address:
