@@ -19,7 +19,7 @@ import sqlalchemy as sa
 import uvicorn
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from gantry import status
 from gantry.status import records
@@ -196,3 +196,14 @@ def test_a_page_is_legible(house: House, chromium: Browser, name: str, theme: st
 def test_the_keyboard_gets_everywhere(house: House, chromium: Browser, name: str) -> None:
     with visit(house, chromium, PLACES[name]) as page:
         assert viewer.unreached(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_airflows_own_interface_shows_the_pages_in_its_frame(
+    house: House, chromium: Browser, theme: str
+) -> None:
+    with visit(house, chromium, "/plugin/deployments", theme=theme) as page:
+        frame = page.frame_locator("iframe")
+        frame.get_by_role("link", name="bookshop", exact=True).click()
+        expect(frame.get_by_role("heading", name="bookshop", exact=True)).to_be_visible()
+        legible.show(page, f"airflow-{theme}")
