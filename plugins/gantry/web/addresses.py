@@ -56,6 +56,10 @@ class Addresses:
         """A task instance's log, as a part of a run's page."""
         return f"{self.run(dag, run)}/log?{urllib.parse.urlencode({'task': task, 'map_index': map_index})}"
 
+    def answer(self, dag: str, run: str, task: str) -> str:
+        """The form that answers what a task asks."""
+        return f"{self.run(dag, run)}/answer?{urllib.parse.urlencode({'task': task})}"
+
     def airflow_dag(self, dag: str) -> str:
         """Airflow's own page of a DAG."""
         return f"{self.airflow}/dags/{_quoted(dag)}"

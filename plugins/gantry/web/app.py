@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from gantry import errors
-from gantry.web import answers, details, pages, task_pages
+from gantry.web import actions, answers, api_calls, details, pages, task_pages
 
 _HEADERS = {
     # Everything from this server; no inline script or style, no plugin, shown in nobody else's frame.
@@ -33,6 +33,7 @@ def create() -> fastapi.FastAPI:
     app = fastapi.FastAPI(title="Gantry", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(pages.router)
     app.include_router(task_pages.router)
+    app.include_router(actions.router)
     folder = importlib.resources.files("gantry.web") / "static"
     app.mount(_STATIC, StaticFiles(directory=str(folder)), name="static")
     app.middleware("http")(_with_headers)
@@ -60,7 +61,8 @@ async def _refused(request: fastapi.Request, error: Exception) -> fastapi.Respon
 
 async def _failed(request: fastapi.Request, error: Exception) -> fastapi.Response:
     """Something of ours that did not work, in its own words."""
-    return _told(request, 404 if isinstance(error, details.UnknownError) else 502, str(error))
+    status = 404 if isinstance(error, details.UnknownError) else 502
+    return _told(request, error.status if isinstance(error, api_calls.RefusedError) else status, str(error))
 
 
 def _told(request: fastapi.Request, status: int, detail: str) -> fastapi.Response:

@@ -112,6 +112,28 @@ def operations(name: str, session: Session) -> dict[names.Operation, bool]:
     return {wanted[dag]: bool(is_paused) for dag, is_paused in rows}
 
 
+@dataclasses.dataclass(frozen=True)
+class Operable:
+    """The DAG of an operation."""
+
+    dag: str
+    description: str
+    is_paused: bool
+
+
+def operable(name: str, operation: names.Operation, session: Session) -> Operable | None:
+    """The DAG of an operation of a deployment; None where it has none, or it is none of ours."""
+    ours = sa.select(DagTag.dag_id).where(DagTag.name == _TAG)
+    row = session.execute(
+        sa.select(DagModel.dag_id, DagModel.description, DagModel.is_paused).where(
+            DagModel.dag_id == names.dag_id(name, operation),
+            DagModel.is_stale.is_(False),
+            DagModel.dag_id.in_(ours),
+        )
+    ).first()
+    return None if row is None else Operable(row.dag_id, row.description or "", bool(row.is_paused))
+
+
 def past(session: Session, only: Collection[str] | None = None) -> dict[str, list[Past]]:
     """By deployment, its newest runs that make its state what it is, those that worked last first.
 

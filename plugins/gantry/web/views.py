@@ -63,7 +63,7 @@ _TITLES = {
     names.Operation.LAUNCH: "Launch or redeploy",
     names.Operation.BACKUP: "Back up",
 }
-_DANGEROUS = frozenset({names.Operation.TERMINATE, names.Operation.RESTORE})
+DANGEROUS = frozenset({names.Operation.TERMINATE, names.Operation.RESTORE})
 
 
 def title(operation: names.Operation) -> str:
@@ -108,7 +108,7 @@ def actions(found: facts.Deployment, visitor: access.Visitor, where: addresses.A
     """What the visitor may do with a deployment."""
     name = found.line.name
     return [
-        Action(each, title(each), where.form(name, each.value), each in _DANGEROUS)
+        Action(each, title(each), where.form(name, each.value), each in DANGEROUS)
         for each in names.Operation
         if each in found.operations and visitor.may_run(names.dag_id(name, each))
     ]

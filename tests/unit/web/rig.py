@@ -39,6 +39,9 @@ NOW = datetime.datetime(2026, 11, 27, 8, 0, tzinfo=datetime.UTC)
 EARLIER = NOW - datetime.timedelta(hours=1)
 SETTINGS = {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    # A changed definition is a new version at once.
+    "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
+    "_AIRFLOW_PROCESS_CONTEXT": "server",
     "AIRFLOW__CORE__AUTH_MANAGER": (
         "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
     ),
@@ -49,7 +52,7 @@ SETTINGS = {
 ADMIN, VIEWER, USER, POWERLESS, NOBODY = "admin", "viewer", "user", "powerless", None
 """`POWERLESS` is logged in and may do nothing; `NOBODY` is not logged in."""
 TABLES = (
-    "task_instance", "xcom", "dag_run", "serialized_dag", "dag_code", "dag_version", "dag_tag",
+    "hitl_detail", "task_instance", "xcom", "dag_run", "serialized_dag", "dag_code", "dag_version", "dag_tag",
     "asset_state_store", "task_outlet_asset_reference", "asset_active", "asset", "dag",
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Iterator
 
 import pytest
 from fastapi.routing import APIRoute
@@ -19,11 +20,13 @@ OPEN = {"/"}
 RUNNERS = (access.dag_runner, access.deployment_runner, access.operation_runner, access.answerer)
 
 
-@pytest.fixture
-def shop(office: rig.Airflow) -> rig.Airflow:
-    office.deploy(BOOKSHOP)
-    office.launched("bookshop")
-    return office
+@pytest.fixture(scope="module")
+def shop(airflow: rig.Airflow) -> Iterator[rig.Airflow]:
+    airflow.clear()
+    airflow.deploy(BOOKSHOP)
+    airflow.launched("bookshop")
+    yield airflow
+    airflow.clear()
 
 
 def ask(airflow: rig.Airflow, route: routes.Route, role: str | None) -> int:
@@ -112,6 +115,17 @@ def test_every_answer_forbids_what_pages_do_not_need(shop: rig.Airflow, path: st
             assert answer.headers["cache-control"] == "no-store"
 
 
+def test_no_page_has_an_inline_script_or_style(shop: rig.Airflow) -> None:
+    for route in ROUTES:
+        if route.method == "GET":
+            text = shop.get(route.address, params=route.query).text
+            assert "<script>" not in text
+            assert " style=" not in text
+            assert "<style" not in text
+            assert " onclick=" not in text
+            assert "javascript:" not in text
+
+
 MARKUP = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
 
@@ -135,14 +149,3 @@ def test_what_a_definition_says_is_escaped(office: rig.Airflow) -> None:
             assert bad not in answer.text, path
     assert "&lt;script&gt;alert" in office.get("/gantry/deployments/bookshop").text
     assert "&lt;script&gt;alert" in office.get("/gantry/dags/bookshop/runs/manual__1").text
-
-
-def test_no_page_has_an_inline_script_or_style(shop: rig.Airflow) -> None:
-    for route in ROUTES:
-        if route.method == "GET":
-            text = shop.get(route.address, params=route.query).text
-            assert "<script>" not in text
-            assert " style=" not in text
-            assert "<style" not in text
-            assert " onclick=" not in text
-            assert "javascript:" not in text

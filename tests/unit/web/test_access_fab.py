@@ -63,7 +63,7 @@ def fab(airflow: rig.Airflow) -> Iterator[rig.Airflow]:
         api.create_auth_manager()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def shop(fab: rig.Airflow) -> Iterator[rig.Airflow]:
     fab.clear()
     fab.deploy(BOOKSHOP)
