@@ -106,7 +106,8 @@ def looked_at(
         locale="en-GB",
     )
     if token:
-        context.add_cookies([{"name": "_token", "value": token, "url": url}])
+        origin = "/".join(url.split("/")[:3])
+        context.add_cookies([{"name": "_token", "value": token, "url": origin}])
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     complaints: list[str] = []
