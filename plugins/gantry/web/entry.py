@@ -57,7 +57,7 @@ def external_views() -> list[dict[str, Any]]:
     # A proxy may have put Airflow below a path of its own.
     path = urllib.parse.urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
     at = f"{path}{PREFIX}"
-    icon = {"icon": f"{at}/static/icon.svg", "icon_dark_mode": f"{at}/static/icon-dark.svg"}
+    icon = {"icon": f"{at}/static/icon.svg"}
     return [
         {
             "name": "Deployments",
