@@ -86,7 +86,7 @@ def _asked(definition: object, *_: object) -> cloud.Answer:
 def furnish(office: rig.Airflow) -> None:
     """A bookshop that runs and whose redeploy has failed, a large launch under way, and some others."""
     done, failed, large = scenes.bookshop(-1), scenes.bookshop_failed(), scenes.large()
-    office.deploy(rig.Path(scenes.UNIT / "bookshop.yaml"))
+    office.deploy(scenes.UNIT / "bookshop.yaml")
     _run(office, "bookshop", RUN, "success", done, NOW - datetime.timedelta(hours=26))
     _run(office, "bookshop", FAILED_RUN, "failed", failed, NOW - datetime.timedelta(hours=2))
     office.record(
@@ -124,7 +124,7 @@ def _run(
     dealt: dict[str, list[list[str]]] = {}
     for each in scene.plan.tiers:
         batches = [
-            list(each.names[batch :: scene.definition.fan_out]) for batch in range(scene.definition.fan_out)
+            [str(name) for name in each.names[batch :: scene.definition.fan_out]] for batch in range(scene.definition.fan_out)
         ]
         dealt[each.tier] = [batch for batch in batches if batch]
     office.run(dag, {}, state=state, run=run, asked=asked, dealt=dealt)
