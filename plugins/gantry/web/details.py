@@ -70,12 +70,12 @@ def deployment(
     if dag is None:
         raise UnknownError("deployment", name)
     own = definition(name, session, known)
-    past = store.past(session, [name]).get(name, [])
+    recent = store.recent(session, [name]).get(name, store.NEVER)
     answer = asked.ask(own.definition, patience)
-    scene = _scene(past, session, known, answer)
+    scene = _scene(recent.past, session, known, answer)
     seen = None if scene is None else scene.states
     history = runs.history(session, [name]).get(name, ())
-    line = listing.line(dag, past, store.last_runs(session, [name]).get(name))
+    line = listing.line(dag, recent)
     return facts.Deployment(
         line=line,
         known=own,
@@ -103,8 +103,8 @@ def run(
     found, own = _run(dag, run_id, session, known)
     # A run that is over is looked at as it was: the cloud only knows what is now.
     answer = cloud.NOTHING if found.run.is_over else asked.ask(own.definition, PATIENCE)
-    past = store.past(session, [store.deployment(dag)]).get(store.deployment(dag), [])
-    earlier = _before(found, past)
+    name = store.deployment(dag)
+    earlier = _before(found, store.recent(session, [name]).get(name, store.NEVER).past)
     return _drawn(found.run, own, session, answer, earlier)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 from collections.abc import Mapping
 
 from gantry import inventory as inventories
@@ -91,7 +92,11 @@ class Scene:
     known: Known
     instances: tuple[Instance, ...]
     states: status.DeploymentStatus | None
-    timeline: status.Timeline
+
+    @functools.cached_property
+    def timeline(self) -> status.Timeline:
+        """When what was done."""
+        return status.timeline(self.known.plan, [each.view for each in self.instances])
 
 
 @dataclasses.dataclass(frozen=True)

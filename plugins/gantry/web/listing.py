@@ -91,7 +91,7 @@ def listing(
     visitor: access.Visitor, wanted: Wanted, session: Session, known: definitions.Definitions
 ) -> Listing:
     """The wanted page. The number of queries does not depend on the number of deployments."""
-    lines, past = _lines(visitor, session)
+    lines, recent = _lines(visitor, session)
     chosen = _sorted([line for line in lines if wanted.takes(line)], wanted)
     pages = max(1, -(-len(chosen) // PAGE))
     wanted = dataclasses.replace(wanted, page=min(max(wanted.page, 1), pages))
@@ -102,7 +102,7 @@ def listing(
             counts[mood] = counts.get(mood, 0) + 1
     return Listing(
         wanted,
-        tuple(_summaries(in_sight, past, session, known)),
+        tuple(_summaries(in_sight, recent, session, known)),
         len(chosen),
         len(lines),
         pages,
@@ -111,14 +111,14 @@ def listing(
     )
 
 
-def line(dag: store.Dag, past: Sequence[store.Past], last: facts.Run | None) -> facts.Line:
+def line(dag: store.Dag, recent: store.Recent) -> facts.Line:
     """A deployment in a line."""
     return facts.Line(
         name=dag.id,
         description=dag.description,
         tags=dag.tags,
-        standing=status.standing(each.view for each in past),
-        run=last,
+        standing=status.standing(each.view for each in recent.past),
+        run=recent.last,
         due=dag.due,
         is_paused=dag.is_paused,
         is_broken=dag.is_broken,
@@ -136,15 +136,15 @@ def shown_run(past: Sequence[store.Past]) -> tuple[store.Past, list[store.Past]]
     return None
 
 
-Pasts = Mapping[str, Sequence[store.Past]]
-"""By deployment, the runs that make its state what it is."""
+Runs = Mapping[str, store.Recent]
+"""By deployment, its newest runs."""
 
 
-def _lines(visitor: access.Visitor, session: Session) -> tuple[list[facts.Line], Pasts]:
+def _lines(visitor: access.Visitor, session: Session) -> tuple[list[facts.Line], Runs]:
     every = store.dags(session)
     allowed = visitor.readable([dag.id for dag in every], session)
-    past, last = store.past(session), store.last_runs(session)
-    return [line(dag, past.get(dag.id, []), last.get(dag.id)) for dag in every if dag.id in allowed], past
+    recent = store.recent(session)
+    return [line(dag, recent.get(dag.id, store.NEVER)) for dag in every if dag.id in allowed], recent
 
 
 def _moods(line: facts.Line) -> set[str]:
@@ -178,10 +178,12 @@ def _sorted(lines: list[facts.Line], wanted: Wanted) -> list[facts.Line]:
 
 
 def _summaries(
-    lines: Collection[facts.Line], past: Pasts, session: Session, definitions_: definitions.Definitions
+    lines: Collection[facts.Line], recent: Runs, session: Session, definitions_: definitions.Definitions
 ) -> list[facts.Summary]:
     names_ = [each.name for each in lines]
-    shown = {name: found for name in names_ if (found := shown_run(past.get(name, []))) is not None}
+    shown = {
+        name: found for name in names_ if (found := shown_run(recent.get(name, store.NEVER).past)) is not None
+    }
     known = definitions_.newest({*names_, *(each.run.dag for each, _ in shown.values())}, session)
     plans = {
         (each.run.dag, each.run.id): known[each.run.dag].plan

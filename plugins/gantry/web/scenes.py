@@ -27,7 +27,7 @@ def scene(
         seen = status.deployment_status(
             known.plan, views, inventory, run_ended=run.is_over, previously_running=previously_running
         )
-    return facts.Scene(run, known, tuple(instances), seen, status.timeline(known.plan, views))
+    return facts.Scene(run, known, tuple(instances), seen)
 
 
 def progress(found: facts.Scene) -> facts.Progress:

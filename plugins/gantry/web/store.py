@@ -27,7 +27,6 @@ _NEWEST = 3
 _LAST_STEPS = (StepKind.FINISH_LAUNCH.value, StepKind.FINISH_TERMINATION.value)
 _UNTOUCHED = (None, "scheduled", "queued", "skipped", "upstream_failed", "removed")
 _NOT_YET = datetime.datetime.max.replace(tzinfo=datetime.UTC)
-_CHANGING = tuple(each for each in names.Operation if each not in names.KEEPS_STATE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,48 +133,61 @@ def operable(name: str, operation: names.Operation, session: Session) -> Operabl
     return None if row is None else Operable(row.dag_id, row.description or "", bool(row.is_paused))
 
 
-def past(session: Session, only: Collection[str] | None = None) -> dict[str, list[Past]]:
-    """By deployment, its newest runs that make its state what it is, those that worked last first.
+@dataclasses.dataclass(frozen=True)
+class Recent:
+    """A deployment's newest runs.
+
+    Attributes:
+        past: those that make its state what it is, those that worked last first.
+        last: the one that was asked for last, whatever it is for.
+    """
+
+    past: tuple[Past, ...] = ()
+    last: facts.Run | None = None
+
+
+NEVER = Recent()
+"""Of a deployment that has had no run."""
+
+
+def recent(session: Session, only: Collection[str] | None = None) -> dict[str, Recent]:
+    """By deployment, its newest runs. Three queries for any number of deployments.
 
     Args:
         session: the database.
         only: these deployments; None for all.
     """
-    runs = _ranked(_CHANGING, only)
+    runs = _ranked(only)
     rows = session.execute(sa.select(runs).where(runs.c.place <= _NEWEST)).all()
     arrived, taken = _milestones(session, runs)
     touched = _touched(session, runs)
-    found: dict[str, list[Past]] = defaultdict(list)
+    past: dict[str, list[Past]] = defaultdict(list)
+    last: dict[str, facts.Run] = {}
     for row in rows:
         run = _run(row)
         if run is None:
             continue
-        key = (run.dag, run.id)
-        view = _view(run, has_arrived=key in arrived, has_touched=key in touched)
-        found[deployment(run.dag)].append(Past(run, view, _worked(run, taken), row.version))
-    for each in found.values():
+        name = deployment(run.dag)
+        if name not in last or last[name].asked < run.asked:
+            last[name] = run
+        if run.operation not in names.KEEPS_STATE:
+            view = _view(run, has_arrived=run.key in arrived, has_touched=run.key in touched)
+            past[name].append(Past(run, view, _worked(run, taken), row.version))
+    for each in past.values():
         each.sort(key=lambda past: past.worked, reverse=True)
-    return found
-
-
-def last_runs(session: Session, only: Collection[str] | None = None) -> dict[str, facts.Run]:
-    """By deployment, the run that was asked for last, whatever it is for."""
-    runs = _ranked(tuple(names.Operation), only)
-    found: dict[str, facts.Run] = {}
-    for row in session.execute(sa.select(runs).where(runs.c.place == 1)):
-        run = _run(row)
-        if run is not None:
-            name = deployment(run.dag)
-            if name not in found or found[name].asked < run.asked:
-                found[name] = run
-    return found
+    return {name: Recent(tuple(past[name]), run) for name, run in last.items()}
 
 
 def run(session: Session, dag: str, run_id: str) -> Found | None:
     """A run of an operation; None where there is no such run."""
-    row = session.execute(sa.select(*_COLUMNS).where(DagRun.dag_id == dag, DagRun.run_id == run_id)).first()
+    row = session.execute(
+        sa.select(*_COLUMNS, DagRun.conf).where(DagRun.dag_id == dag, DagRun.run_id == run_id)
+    ).first()
     found = None if row is None else _run(row)
-    return None if row is None or found is None else Found(found, row.version)
+    if row is None or found is None:
+        return None
+    conf = row.conf if isinstance(row.conf, dict) else {}
+    return Found(dataclasses.replace(found, reason=str(conf.get("reason") or "")), row.version)
 
 
 _COLUMNS = (
@@ -187,20 +199,16 @@ _COLUMNS = (
     DagRun.start_date,
     DagRun.end_date,
     DagRun.triggering_user_name,
-    DagRun.conf,
     DagRun.created_dag_version_id.label("version"),
 )
 
 
-def _ranked(operations: Collection[names.Operation], only: Collection[str] | None) -> sa.Subquery:
-    """The runs of these operations' DAGs, each with its place among those of its DAG, the newest first."""
-    ours = sa.select(DagTag.dag_id).where(DagTag.name == _TAG)
-    wanted = sa.select(DagTag.dag_id).where(
-        DagTag.name.in_([each.value for each in operations]), DagTag.dag_id.in_(ours)
-    )
-    chosen = [DagRun.dag_id.in_(wanted)]
-    if only is not None:
-        chosen = [DagRun.dag_id.in_([names.dag_id(name, each) for name in only for each in operations])]
+def _ranked(only: Collection[str] | None) -> sa.Subquery:
+    """The runs of all operations' DAGs, each with its place among those of its DAG, the newest first."""
+    if only is None:
+        chosen = DagRun.dag_id.in_(sa.select(DagTag.dag_id).where(DagTag.name == _TAG))
+    else:
+        chosen = DagRun.dag_id.in_([names.dag_id(name, each) for name in only for each in names.Operation])
     return (
         sa.select(
             *_COLUMNS,
@@ -208,7 +216,7 @@ def _ranked(operations: Collection[names.Operation], only: Collection[str] | Non
             .over(partition_by=DagRun.dag_id, order_by=(DagRun.run_after.desc(), DagRun.id.desc()))
             .label("place"),
         )
-        .where(*chosen)
+        .where(chosen)
         .subquery()
     )
 
@@ -289,7 +297,6 @@ def _run(row: sa.Row[tuple[object, ...]]) -> facts.Run | None:
     operation = names.operation_of(row.dag_id)
     if operation is None:
         return None
-    conf = row.conf if isinstance(row.conf, dict) else {}
     by = row.triggering_user_name or ("schedule" if row.run_type == "scheduled" else "")
     return facts.Run(
         dag=row.dag_id,
@@ -300,7 +307,6 @@ def _run(row: sa.Row[tuple[object, ...]]) -> facts.Run | None:
         started=row.start_date,
         ended=row.end_date,
         by=by,
-        reason=str(conf.get("reason") or ""),
     )
 
 
