@@ -19,7 +19,7 @@ import sqlalchemy as sa
 import uvicorn
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from gantry import status
 from gantry.status import records
@@ -86,7 +86,7 @@ def _asked(definition: object, *_: object) -> cloud.Answer:
 def furnish(office: rig.Airflow) -> None:
     """A bookshop that runs and whose redeploy has failed, a large launch under way, and some others."""
     done, failed, large = scenes.bookshop(-1), scenes.bookshop_failed(), scenes.large()
-    office.deploy(rig.Path(scenes.UNIT / "bookshop.yaml"))
+    office.deploy(scenes.UNIT / "bookshop.yaml")
     _run(office, "bookshop", RUN, "success", done, NOW - datetime.timedelta(hours=26))
     _run(office, "bookshop", FAILED_RUN, "failed", failed, NOW - datetime.timedelta(hours=2))
     office.record(
@@ -124,7 +124,7 @@ def _run(
     dealt: dict[str, list[list[str]]] = {}
     for each in scene.plan.tiers:
         batches = [
-            list(each.names[batch :: scene.definition.fan_out]) for batch in range(scene.definition.fan_out)
+            [str(name) for name in each.names[batch :: scene.definition.fan_out]] for batch in range(scene.definition.fan_out)
         ]
         dealt[each.tier] = [batch for batch in batches if batch]
     office.run(dag, {}, state=state, run=run, asked=asked, dealt=dealt)
@@ -196,3 +196,14 @@ def test_a_page_is_legible(house: House, chromium: Browser, name: str, theme: st
 def test_the_keyboard_gets_everywhere(house: House, chromium: Browser, name: str) -> None:
     with visit(house, chromium, PLACES[name]) as page:
         assert viewer.unreached(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_airflows_own_interface_shows_the_pages_in_its_frame(
+    house: House, chromium: Browser, theme: str
+) -> None:
+    with visit(house, chromium, "/plugin/deployments", theme=theme) as page:
+        frame = page.frame_locator("iframe")
+        frame.get_by_role("link", name="bookshop", exact=True).click()
+        expect(frame.get_by_role("heading", name="bookshop", exact=True)).to_be_visible()
+        legible.show(page, f"airflow-{theme}")
