@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from gantry import errors
-from gantry.web import actions, answers, api_calls, details, pages, task_pages
+from gantry.web import actions, answers, api, api_calls, details, pages, task_pages
 
 _HEADERS = {
     # Everything from this server; no inline script or style, no plugin, shown in nobody else's frame.
@@ -34,6 +34,7 @@ def create() -> fastapi.FastAPI:
     app.include_router(pages.router)
     app.include_router(task_pages.router)
     app.include_router(actions.router)
+    app.include_router(api.router)
     folder = importlib.resources.files("gantry.web") / "static"
     app.mount(_STATIC, StaticFiles(directory=str(folder)), name="static")
     app.middleware("http")(_with_headers)

@@ -13,6 +13,9 @@ from gantry.web import cloud, definitions, facts, listing, runs, scenes, store
 PATIENCE = 1.5
 """Seconds that a page waits for the cloud. What comes later is there when the page asks anew."""
 
+LONG_PATIENCE = 15.0
+"""Seconds that those wait who ask once."""
+
 
 class UnknownError(errors.GantryError):
     """Airflow has no such deployment or run."""

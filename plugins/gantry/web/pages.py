@@ -19,9 +19,6 @@ KNOWN = definitions.Definitions()
 CLOUD = cloud.Cloud()
 """What clouds have answered, likewise."""
 
-_LOG_PATIENCE = 10.0
-"""Seconds that the reader of an agent's log waits for the cloud."""
-
 
 def wanted(
     q: Annotated[str, fastapi.Query(max_length=200)] = "",
@@ -85,7 +82,7 @@ def agent_log(
 ) -> HTMLResponse:
     """The agent's own log on a server, read now."""
     known = details.definition(name, session, KNOWN)
-    answer = CLOUD.ask(known.definition, _LOG_PATIENCE)
+    answer = CLOUD.ask(known.definition, details.LONG_PATIENCE)
     if answer.inventory is None:
         raise details.NoCloudError(name, answer.trouble)
     text = cloud.agent_log(known.definition, answer.inventory, server)
