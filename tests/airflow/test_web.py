@@ -127,6 +127,9 @@ def ask(frame: FrameLocator, operation: str, reason: str = "", **fields: str) ->
     frame.get_by_role("link", name=operation, exact=True).click()
     for label, value in {**({"Reason": reason} if reason else {}), **fields}.items():
         frame.get_by_label(label, exact=True).fill(value)
+    unpause = frame.get_by_label("Unpause it first")
+    if unpause.count():
+        unpause.check()
     frame.get_by_role("button", name=operation, exact=True).click()
     expect(frame.locator("#run-summary")).to_be_visible(timeout=PATIENCE)
 

@@ -124,7 +124,8 @@ def _run(
     dealt: dict[str, list[list[str]]] = {}
     for each in scene.plan.tiers:
         batches = [
-            [str(name) for name in each.names[batch :: scene.definition.fan_out]] for batch in range(scene.definition.fan_out)
+            [str(name) for name in each.names[batch :: scene.definition.fan_out]]
+            for batch in range(scene.definition.fan_out)
         ]
         dealt[each.tier] = [batch for batch in batches if batch]
     office.run(dag, {}, state=state, run=run, asked=asked, dealt=dealt)
@@ -165,7 +166,12 @@ def visit(
     role: str = rig.ADMIN,
 ) -> Iterator[Page]:
     with viewer.looked_at(
-        chromium, f"{house.url}{path}", width=width, theme=theme, token=rig.token(role)
+        chromium,
+        f"{house.url}{path}",
+        width=width,
+        theme=theme,
+        token=rig.token(role),
+        missing=path.endswith("nosuch"),
     ) as page:
         yield page
 

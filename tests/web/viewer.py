@@ -116,7 +116,8 @@ def looked_at(
     page.goto(url)
     yield page
     context.close()
-    assert [each for each in complaints if not (missing and "404" in each)] == []
+    left = [each for each in complaints if not (missing and "404" in each)]
+    assert not left, "\n".join(left)
 
 
 OVERLAPS = (pathlib.Path(__file__).parent / "overlaps.js").read_text()
