@@ -38,19 +38,7 @@ def url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("theme", "width"), legible.VIEWS)
-@pytest.mark.parametrize(
-    "name",
-    [
-        "parts",
-        "topology",
-        "topology-failed",
-        "topology-large",
-        "run",
-        "run-middle",
-        "run-failed",
-        "run-large",
-    ],
-)
+@pytest.mark.parametrize("name", ["parts", "topology-large", "run-middle", "run-failed"])
 def test_a_page_is_legible(chromium: Browser, url: str, name: str, theme: str, width: int) -> None:
     with viewer.looked_at(chromium, f"{url}/{name}", width=width, theme=theme) as page:
         if name == "run-failed":
@@ -95,8 +83,7 @@ def test_on_a_phone_the_grid_begins_with_what_failed(chromium: Browser, url: str
 
 
 def test_a_launch_is_followed_without_a_flicker(chromium: Browser) -> None:
-    first, end = scenes.bookshop(MIDDLE), scenes.bookshop(-1)
-    launch = pages.Launch([first, first, scenes.bookshop(MIDDLE + 2), end])
+    launch = pages.Launch((scenes.bookshop(MIDDLE), scenes.bookshop(MIDDLE + 2), scenes.bookshop(-1)))
     with (
         viewer.served({"/": launch.page, "/live": launch.part, "/log": PAGES["/log"]}) as url,
         viewer.looked_at(chromium, url, width=1100) as page,
@@ -117,11 +104,15 @@ def test_a_launch_is_followed_without_a_flicker(chromium: Browser) -> None:
             }"""
         )
         scrolled = page.evaluate("[document.querySelector('.scroll').scrollLeft, window.scrollY]")
+        for _ in range(2):
+            with page.expect_response("**/live"):
+                pass
+        # The first of these answers was read before the second was asked for. Nothing was new, so nothing was touched.
+        assert page.evaluate("window.gantryChanges") == []
+        launch.at = 1
         with page.expect_response("**/live"):
             pass
-        # Nothing was new, so nothing was touched.
-        page.wait_for_function("document.querySelector('.htmx-request') === null")
-        assert page.evaluate("window.gantryChanges") == []
+        launch.at = 2
         expect(page.locator(".grid .current")).to_have_count(0)
         expect(page.locator("#run [role=status]")).to_have_text("all phases are done")
         assert page.evaluate("window.gantryChanges.length") > 0
@@ -129,14 +120,14 @@ def test_a_launch_is_followed_without_a_flicker(chromium: Browser) -> None:
         assert page.evaluate("[document.querySelector('.scroll').scrollLeft, window.scrollY]") == scrolled
         expect(cell).to_have_attribute("aria-current", "true")
         expect(page.locator("#log")).to_contain_text("no such database 'catalog'")
-        # The run is over: nobody asks any more.
+        # The run is over: nobody asks any more, for longer than a page ever waits.
         asked = launch.asked
-        page.wait_for_timeout(2 * 2500)
+        page.wait_for_timeout(3000)
         assert launch.asked == asked
 
 
 def test_who_reads_is_told_when_airflow_does_not_answer_and_when_it_does_again(chromium: Browser) -> None:
-    launch = pages.Launch([scenes.bookshop(MIDDLE)] * 3 + [scenes.bookshop(-1)])
+    launch = pages.Launch((scenes.bookshop(MIDDLE), scenes.bookshop(-1)))
     with viewer.served({"/": launch.page, "/live": launch.part}) as url:
         context = chromium.new_context()
         page = context.new_page()

@@ -9,11 +9,12 @@ import pathlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
 PATIENCE = 30_000  # milliseconds, for a busy machine
+expect.set_options(timeout=PATIENCE)
 STATIC = pathlib.Path(__file__).parents[2] / "plugins" / "gantry" / "web" / "static"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
