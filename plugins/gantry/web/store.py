@@ -90,7 +90,7 @@ def dags(session: Session, only: Collection[str] | None = None) -> list[Dag]:
     return [
         Dag(
             row.dag_id,
-            row.description or "",
+            _described(row.dag_id, row.description),
             tuple(sorted(tags[row.dag_id])),
             None if row.is_paused else row.next_dagrun_create_after,
             bool(row.is_paused),
@@ -98,6 +98,11 @@ def dags(session: Session, only: Collection[str] | None = None) -> list[Dag]:
         )
         for row in rows
     ]
+
+
+def _described(dag: str, description: str | None) -> str:
+    """What the definition says of a deployment; a DAG says what it is for where that says nothing."""
+    return "" if description in (None, f"Launch the deployment {dag}") else str(description)
 
 
 def operations(name: str, session: Session) -> dict[names.Operation, bool]:
