@@ -151,7 +151,7 @@ class _Drawn:
                 number=phase.value,
                 title=phase.title,
                 look=looks.look(found.progress),
-                took=self._took(found.span),
+                took="" if found.progress is status.Progress.WAITING else self._took(found.span),
                 is_current=found.progress is status.Progress.IN_PROGRESS,
                 is_idle=found.progress is status.Progress.NOT_APPLICABLE,
             )

@@ -13,6 +13,9 @@ from gantry.web import looks, needs, words
 NOT_THERE = looks.Look(looks.Tone.QUIET, looks.Shape.DASH, "not there")
 """A server that nobody has asked for, and a service that nobody has installed."""
 
+_VERSION = 8
+"""Letters of a checksum that tell it from others."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Links:
@@ -125,7 +128,7 @@ def _service(facts: Facts, name: names.ServiceName) -> Part:
     )
     return Part(
         title=name,
-        note=" · ".join(each for each in (look.word, version, f":{port}" if port else "") if each),
+        note=" · ".join(each for each in (look.word, version[:_VERSION], f":{port}" if port else "") if each),
         label=", ".join(each for each in told if each),
         look=look,
         href=facts.links.service(name),

@@ -132,4 +132,6 @@ def _line(message: Event, scripts: dict[str, str]) -> Line:
     call = _CALL.match(text)
     if call:
         scripts[server] = call["script"]
-    return Line(text, message.level, message.at, server, scripts.get(server, ""), is_call=call is not None)
+    # Scripts speak in level info; what is said in another one is said of them.
+    script = scripts.get(server, "") if message.level in ("", "info") else ""
+    return Line(text, message.level, message.at, server, script, is_call=call is not None)

@@ -133,8 +133,10 @@ def _reached(times: status.Timeline, now: datetime.datetime) -> datetime.datetim
 
 
 def _stage(phase: status.PhaseTime, scale: _Scale, critical: dict[str, status.Link]) -> Stage:
-    start, width = scale.place(phase.span)
-    begun = [each for each in phase.steps if each.span.started is not None]
+    # Airflow gives a time to tasks that it does not even try, too.
+    begun = [each for each in phase.steps if each.span.started is not None and each.progress.has_begun]
+    span = phase.span if begun else status.Span()
+    start, width = scale.place(span)
     begun.sort(key=lambda each: each.span.started or scale.began)
     waiting = sum(each.progress is status.Progress.WAITING for each in phase.steps)
     return Stage(
@@ -143,7 +145,7 @@ def _stage(phase: status.PhaseTime, scale: _Scale, critical: dict[str, status.Li
         look=looks.look(phase.progress),
         start=start,
         width=width,
-        took=scale.took(phase.span),
+        took=scale.took(span),
         bars=tuple(_bar(each, scale, critical.get(each.step.id)) for each in begun),
         waiting=waiting,
     )

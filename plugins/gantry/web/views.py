@@ -77,11 +77,6 @@ def deployment(
     """A deployment's page."""
     name = found.line.name
     may_read_agents = visitor.may_run(names.dag_id(name, names.Operation.LAUNCH))
-    there = {each.name for each in found.servers}
-
-    def server(wanted: names.ServerName) -> str | None:
-        return where.agent_log(name, wanted) if may_read_agents and wanted in there else None
-
     drawn = topology.topology(
         standing.Facts(
             found.known.definition,
@@ -89,7 +84,7 @@ def deployment(
             found.scene.states if found.scene is not None else None,
             found.inventory,
             {each.name: each.version for each in found.services if each.version},
-            standing.Links(server=server),
+            standing.Links(server=lambda each: f"#server-{each}", service=lambda each: f"#service-{each}"),
         )
     )
     is_busy = found.scene is not None and not found.scene.run.is_over

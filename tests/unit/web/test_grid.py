@@ -158,6 +158,22 @@ def test_a_run_that_has_failed_does_not_go_on_in_its_timeline() -> None:
     assert found.took == "3 min 33 s"
 
 
+def test_a_phase_that_is_not_even_tried_takes_no_time() -> None:
+    """Airflow gives the tasks behind a failed one a start and an end, at the same moment."""
+    scene = scenes.bookshop_failed()
+    end = max(each.ended for each in scene.tasks if each.ended)
+    tasks = [
+        dataclasses.replace(each, started=end, ended=end)
+        if each.state is status.TaskState.UPSTREAM_FAILED
+        else each
+        for each in scene.tasks
+    ]
+    assert drawn(dataclasses.replace(scene, tasks=tuple(tasks))).columns[7].took == ""
+    found = timeline.gantt(status.timeline(scene.plan, tasks), scene.now)
+    assert found is not None
+    assert (found.stages[-1].number, found.stages[-1].took, found.stages[-1].bars) == (7, "", ())
+
+
 def test_what_still_works_reaches_to_now() -> None:
     scene = scenes.large()
     found = timeline.gantt(status.timeline(scene.plan, scene.tasks), scene.now)

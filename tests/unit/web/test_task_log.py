@@ -35,6 +35,13 @@ def test_a_task_of_one_server_has_no_prefix() -> None:
     assert (line.server, line.script) == ("", "startService")
 
 
+def test_what_is_said_of_a_script_is_not_said_by_it() -> None:
+    (_, line) = task_log.lines(
+        [task_log.Event("$ startService a1001", "info"), task_log.Event("failed", "error")]
+    )
+    assert line.script == ""
+
+
 def test_where_the_log_was_found_and_what_folds_it_is_left_out() -> None:
     found = task_log.lines(
         task_log.Event(text)
