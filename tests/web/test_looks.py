@@ -87,6 +87,13 @@ def test_a_cell_opens_its_log_beside_it_and_gives_the_focus_back(chromium: Brows
         expect(page.locator("[aria-current=true]")).to_have_count(0)
 
 
+def test_on_a_phone_the_grid_begins_with_what_failed(chromium: Browser, url: str) -> None:
+    with viewer.looked_at(chromium, f"{url}/run-failed", width=390) as page:
+        expect(page.locator("a.entry.bad").first).to_be_in_viewport(ratio=1)
+    with viewer.looked_at(chromium, f"{url}/run", width=390) as page:
+        assert page.locator(".scroll:has(#grid)").evaluate("box => box.scrollLeft") == 0
+
+
 def test_a_launch_is_followed_without_a_flicker(chromium: Browser) -> None:
     first, end = scenes.bookshop(MIDDLE), scenes.bookshop(-1)
     launch = pages.Launch([first, first, scenes.bookshop(MIDDLE + 2), end])

@@ -134,8 +134,12 @@ def _run(
         for row in session.scalars(
             sa.select(TaskInstance).where(TaskInstance.dag_id == dag, TaskInstance.run_id == run)
         ):
-            # What is newer than the recording took no time.
-            view = views.get((row.task_id, row.map_index)) or _at_once(row.task_id, scene)
+            # An instance that was never expanded has no number, and what is newer than the recording took no time.
+            view = (
+                views.get((row.task_id, row.map_index))
+                or views.get((row.task_id, -1))
+                or status.TaskView(row.task_id, row.map_index, status.TaskState.SUCCESS)
+            )
             if view.state is status.TaskState.NONE:
                 continue
             row.state = view.state.value
@@ -148,11 +152,6 @@ def _run(
                     if len(view.servers) == 1
                     else f"{view.servers[0]} … {view.servers[-1]} ({len(view.servers)})"
                 )
-
-
-def _at_once(task: str, scene: scenes.Scene) -> status.TaskView:
-    start = min(each.started for each in scene.tasks if each.started)
-    return status.TaskView(task, -1, status.TaskState.SUCCESS, start, start)
 
 
 @contextlib.contextmanager

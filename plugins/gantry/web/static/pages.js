@@ -119,6 +119,16 @@
     opener.setAttribute("aria-current", "true");
   }
 
+  // On a narrow window the grid is wider than its box: begin with the phase that has failed, or that works.
+  function reveal() {
+    const grid = document.getElementById("grid");
+    const wanted = grid?.querySelector(".entry.bad, thead .current")?.closest("td, th");
+    if (!wanted) return;
+    const box = grid.closest(".scroll");
+    const hidden = wanted.offsetLeft + wanted.offsetWidth > box.clientWidth;
+    if (hidden) box.scrollLeft = wanted.offsetLeft - grid.querySelector(".corner").offsetWidth;
+  }
+
   document.addEventListener("click", leave);
   document.addEventListener("click", pressed);
   document.addEventListener("click", mark);
@@ -133,4 +143,5 @@
   setInterval(() => times(document), 10000);
   keep();
   times(document);
+  reveal();
 })();
