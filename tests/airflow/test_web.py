@@ -113,6 +113,23 @@ def test_a_launch_is_followed_a_failure_read_and_a_scale_asked_for(
     assert set(stage.machines(name)) == {"data-1", "web-1", "web-2"}
     expect(frame.locator("#history")).to_contain_text("more readers", timeout=PATIENCE)
     legible.show(page, "live-scaled")
+    # What is said about a server by the server itself, over SSH, and by a task's links.
+    read_the_agent(frame, name)
+    links_lead_on(stage, name)
+
+
+def read_the_agent(frame: FrameLocator, name: str) -> None:
+    frame.locator(f"#server-{name}-web-2").get_by_role("link", name="agent's log").click()
+    expect(frame.locator("#agent-log")).to_contain_text("startService", timeout=PATIENCE)
+
+
+def links_lead_on(stage: Stage, name: str) -> None:
+    """Airflow's own API knows the links of a task; ours knows the same deployment as its page."""
+    run = next(iter(stage.api.runs(name)))
+    task = f"/dags/{name}/dagRuns/{run.id}/taskInstances/service-shop.configure/links?map_index=0"
+    links = stage.api.call("GET", task)["extra_links"]
+    assert links["Deployment"] == f"/plugin/deployments/gantry/deployments/{name}"
+    assert links["Server"].startswith(f"/gantry/dags/{name}/runs/")
 
 
 def define(stage: Stage, name: str) -> None:

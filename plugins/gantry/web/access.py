@@ -52,6 +52,10 @@ class Visitor:
         """Whether they may answer what a DAG's tasks ask."""
         return self.may_read(dag) and self._may("PUT", dag, DagAccessEntity.HITL_DETAIL)
 
+    def may_read_records(self) -> bool:
+        """Whether they may read what is kept of runs: it is in the state of assets."""
+        return get_auth_manager().is_authorized_asset(method="GET", user=self.user)
+
     def readable(self, dags: Iterable[str], session: Session) -> set[str]:
         """Those of these DAGs that they may read. Asks the database as often for many as for few."""
         allowed = get_auth_manager().get_authorized_dag_ids(user=self.user, method="GET", session=session)

@@ -23,11 +23,18 @@ def deployments(visitor: access.VisitorDep, session: SessionDep, what: pages.Wan
 @router.get("/deployments/{name}")
 def deployment(
     name: str,
-    visitor: access.DeploymentReaderDep,  # noqa: ARG001 - asks for the right
+    visitor: access.DeploymentReaderDep,
     session: SessionDep,
 ) -> api_models.Deployment:
     """A deployment as it is now."""
-    found = details.deployment(name, session, pages.KNOWN, pages.CLOUD, details.LONG_PATIENCE)
+    found = details.deployment(
+        name,
+        session,
+        pages.KNOWN,
+        pages.CLOUD,
+        patience=details.LONG_PATIENCE,
+        with_history=visitor.may_read_records(),
+    )
     is_busy = found.scene is not None and not found.scene.run.is_over
     progress = scenes.progress(found.scene) if found.scene is not None and is_busy else None
     return api_models.Deployment.of(found, progress)
@@ -37,7 +44,7 @@ def deployment(
 def run(
     dag_id: str,
     run_id: str,
-    visitor: access.DagReaderDep,  # noqa: ARG001 - as above
+    visitor: access.DagReaderDep,  # noqa: ARG001 - asks for the right
     session: SessionDep,
 ) -> api_models.RunDetail:
     """A run as it is now, or was when it ended."""

@@ -220,7 +220,8 @@ class Deployment(Model):
     addresses: Annotated[dict[str, str], Field(description="Where people reach it, by load balancer.")]
     cloud_trouble: Annotated[str, Field(description="Why the cloud does not say which servers there are.")]
     history: Annotated[
-        tuple[records.Record, ...], Field(description="Records of its runs, the newest first.")
+        tuple[records.Record, ...] | None,
+        Field(description="Records of its runs, the newest first; null for who may not read assets."),
     ]
 
     @classmethod

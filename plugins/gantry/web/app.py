@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib.resources
+import logging
 from collections.abc import Awaitable, Callable
 
 import fastapi
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from gantry import errors
 from gantry.web import actions, answers, api, api_calls, details, pages, task_pages
+
+_log = logging.getLogger(__name__)
 
 _HEADERS = {
     # Everything from this server; no inline script or style, no plugin, shown in nobody else's frame.
@@ -39,7 +43,9 @@ def create() -> fastapi.FastAPI:
     app.mount(_STATIC, StaticFiles(directory=str(folder)), name="static")
     app.middleware("http")(_with_headers)
     app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _misunderstood)
     app.add_exception_handler(errors.GantryError, _failed)
+    app.add_exception_handler(Exception, _broken)
     return app
 
 
@@ -64,6 +70,21 @@ async def _failed(request: fastapi.Request, error: Exception) -> fastapi.Respons
     """Something of ours that did not work, in its own words."""
     status = 404 if isinstance(error, details.UnknownError) else 502
     return _told(request, error.status if isinstance(error, api_calls.RefusedError) else status, str(error))
+
+
+async def _misunderstood(request: fastapi.Request, error: Exception) -> fastapi.Response:
+    found = error.errors() if isinstance(error, RequestValidationError) else ()
+    told = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in found)
+    return _told(request, 422, told)
+
+
+async def _broken(request: fastapi.Request, error: Exception) -> fastapi.Response:
+    """A mistake of ours. The server writes it down; nobody else is told what it was."""
+    _log.error("answering %s", request.url.path, exc_info=error)
+    response = _told(request, 500, "")
+    # This answer passes by what gives all others their headers.
+    response.headers.update(_HEADERS | _NOT_KEPT)
+    return response
 
 
 def _told(request: fastapi.Request, status: int, detail: str) -> fastapi.Response:

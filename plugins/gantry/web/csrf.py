@@ -11,6 +11,7 @@ import urllib.parse
 
 import fastapi
 import itsdangerous
+from airflow.configuration import conf
 
 from gantry.web import access, entry
 
@@ -56,8 +57,9 @@ async def _body(request: fastapi.Request) -> bytes:
 
 
 def _hosts(request: fastapi.Request) -> set[str]:
-    """Under which names we are known; a proxy tells the one that it was called by."""
-    found = (request.headers.get("host"), request.headers.get("x-forwarded-host"))
+    """Under which names we are known: a proxy tells the one that it was called by, or Airflow's settings do."""
+    ours = urllib.parse.urlsplit(conf.get("api", "base_url", fallback="") or "").netloc
+    found = (request.headers.get("host"), request.headers.get("x-forwarded-host"), ours)
     return {each.strip() for each in found if each}
 
 

@@ -61,9 +61,19 @@ def deployment(
     session: Session,
     known: definitions.Definitions,
     asked: cloud.Cloud,
+    *,
     patience: float = PATIENCE,
+    with_history: bool = True,
 ) -> facts.Deployment:
     """A deployment as it is now.
+
+    Args:
+        name: the deployment's.
+        session: the database.
+        known: definitions that were read already.
+        asked: the cloud.
+        patience: seconds to wait for the cloud.
+        with_history: whether its records may be shown.
 
     Raises:
         UnknownError: there is none of that name.
@@ -88,7 +98,7 @@ def deployment(
         servers=scenes.servers(own, seen, answer.inventory, answer.console),
         inventory=answer.inventory,
         trouble=answer.trouble,
-        history=history,
+        history=history if with_history else None,
         addresses=addresses(own.definition),
         operations=store.operations(name, session),
     )

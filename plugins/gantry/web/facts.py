@@ -192,7 +192,7 @@ class Deployment:
         scene: its run that is going on, or the one that made it what it is; None before the first one.
         inventory: what the cloud says, or None.
         trouble: why the cloud says nothing, if it was asked.
-        history: records of its runs, the newest first.
+        history: records of its runs, the newest first; None where they may not be shown.
         addresses: where people reach it, by load balancer.
         operations: those that it has a DAG for, and whether that is paused.
     """
@@ -205,7 +205,7 @@ class Deployment:
     servers: tuple[Server, ...]
     inventory: inventories.Inventory | None = None
     trouble: str = ""
-    history: tuple[records.Record, ...] = ()
+    history: tuple[records.Record, ...] | None = ()
     addresses: Mapping[names.BalancerName, str] = dataclasses.field(default_factory=dict)
     operations: Mapping[names.Operation, bool] = dataclasses.field(default_factory=dict)
 

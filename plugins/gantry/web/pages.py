@@ -66,7 +66,7 @@ def dag(
 def _deployment(
     name: str, request: fastapi.Request, visitor: access.Visitor, session: Session
 ) -> HTMLResponse:
-    found = details.deployment(name, session, KNOWN, CLOUD)
+    found = details.deployment(name, session, KNOWN, CLOUD, with_history=visitor.may_read_records())
     view = views.deployment(found, visitor, addresses.Addresses.of(request))
     template = answers.part(request, "deployment.html.jinja", "deployment-live.html.jinja")
     return answers.page(request, template, visitor, view=view, found=found, topology=view.topology)

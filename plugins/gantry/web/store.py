@@ -90,7 +90,7 @@ def dags(session: Session, only: Collection[str] | None = None) -> list[Dag]:
     return [
         Dag(
             row.dag_id,
-            row.description or "",
+            _described(row.dag_id, row.description),
             tuple(sorted(tags[row.dag_id])),
             None if row.is_paused else row.next_dagrun_create_after,
             bool(row.is_paused),
@@ -98,6 +98,11 @@ def dags(session: Session, only: Collection[str] | None = None) -> list[Dag]:
         )
         for row in rows
     ]
+
+
+def _described(dag: str, description: str | None) -> str:
+    """What the definition says of a deployment; a DAG says what it is for where that says nothing."""
+    return "" if description in (None, f"Launch the deployment {dag}") else str(description)
 
 
 def operations(name: str, session: Session) -> dict[names.Operation, bool]:
@@ -139,7 +144,7 @@ class Recent:
 
     Attributes:
         past: those that make its state what it is, those that worked last first.
-        last: the one that was asked for last, whatever it is for.
+        last: the one that was asked for last; of those that only look or copy, only where there are no others.
     """
 
     past: tuple[Past, ...] = ()
@@ -168,7 +173,7 @@ def recent(session: Session, only: Collection[str] | None = None) -> dict[str, R
         if run is None:
             continue
         name = deployment(run.dag)
-        if name not in last or last[name].asked < run.asked:
+        if name not in last or _weight(last[name]) < _weight(run):
             last[name] = run
         if run.operation not in names.KEEPS_STATE:
             view = _view(run, has_arrived=run.key in arrived, has_touched=run.key in touched)
@@ -176,6 +181,11 @@ def recent(session: Session, only: Collection[str] | None = None) -> dict[str, R
     for each in past.values():
         each.sort(key=lambda past: past.worked, reverse=True)
     return {name: Recent(tuple(past[name]), run) for name, run in last.items()}
+
+
+def _weight(run: facts.Run) -> tuple[bool, datetime.datetime]:
+    """How much a run is worth telling of in a line. A backup each night must not hide the last launch."""
+    return run.operation not in names.KEEPS_STATE, run.asked
 
 
 def run(session: Session, dag: str, run_id: str) -> Found | None:

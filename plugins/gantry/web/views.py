@@ -38,6 +38,7 @@ class DeploymentView:
     seconds: int
     may_read_agents: bool
     progress: facts.Progress | None
+    questions: tuple[facts.Instance, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +97,14 @@ def deployment(
         _RUN_SECONDS if is_busy else _REST_SECONDS,
         may_read_agents,
         scenes.progress(found.scene) if found.scene is not None and is_busy else None,
+        () if found.scene is None else _questions(found.scene, visitor),
     )
+
+
+def _questions(scene: facts.Scene, visitor: access.Visitor) -> tuple[facts.Instance, ...]:
+    """The tasks of a run that wait for an answer which the visitor may give."""
+    asking = tuple(each for each in scene.instances if each.awaits_answer)
+    return asking if asking and visitor.may_answer(scene.run.dag) else ()
 
 
 def actions(found: facts.Deployment, visitor: access.Visitor, where: addresses.Addresses) -> list[Action]:
@@ -115,7 +123,7 @@ def run(
     """A run's page."""
     dag, run_id = scene.run.key
     name = store.deployment(dag)
-    may_read_logs, may_answer = visitor.may_read_logs(dag), visitor.may_answer(dag)
+    may_read_logs = visitor.may_read_logs(dag)
     views = [each.view for each in scene.instances]
     links = grid.Links(
         task=lambda task, index: where.task(dag, run_id, task, index),
@@ -128,6 +136,6 @@ def run(
         grid.grid(scene.known.plan, views, now, links),
         timeline.gantt(scene.timeline, now),
         None if scene.run.is_over else where.run(dag, run_id),
-        tuple(each for each in scene.instances if each.awaits_answer) if may_answer else (),
+        _questions(scene, visitor),
         () if scene.states is None else scenes.services(scene.known, scene.states, {}),
     )

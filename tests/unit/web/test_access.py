@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
 from starlette.routing import Mount
 from tests.unit.web import rig, routes
 
@@ -150,3 +151,19 @@ def test_what_a_definition_says_is_escaped(office: rig.Airflow) -> None:
             assert bad not in answer.text, path
     assert "&lt;script&gt;alert" in office.get("/gantry/deployments/bookshop").text
     assert "&lt;script&gt;alert" in office.get("/gantry/dags/bookshop/runs/manual__1").text
+
+
+def test_a_mistake_of_ours_tells_nobody_what_it_was(
+    office: rig.Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: object) -> None:
+        raise RuntimeError("password=swordfish")
+
+    monkeypatch.setattr("gantry.web.pages.listing.listing", break_down)
+    client = TestClient(office.client.app, raise_server_exceptions=False)
+    answer = client.get("/gantry/", headers=office.headers(rig.ADMIN))
+    assert answer.status_code == 500
+    assert "Something went wrong" in answer.text
+    assert "swordfish" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert client.get("/gantry/?page=x", headers=office.headers(rig.ADMIN)).status_code == 422

@@ -115,6 +115,12 @@ def test_the_list_has_what_may_be_read(shop: rig.Airflow, name: str, *, seen: bo
     assert ("bookshop" in shop.get("/gantry/", name).text) is seen
 
 
+def test_records_are_for_who_may_read_assets(shop: rig.Airflow) -> None:
+    assert "You may not read assets" in shop.get("/gantry/deployments/bookshop", "visitor").text
+    assert shop.get("/gantry/api/v1/deployments/bookshop", "visitor").json()["history"] is None
+    assert "You may not read assets" not in shop.get("/gantry/deployments/bookshop", "Viewer").text
+
+
 def test_what_may_be_done_is_offered(shop: rig.Airflow) -> None:
     assert "/operations/" in shop.get("/gantry/deployments/bookshop", "User").text
     assert "/operations/" not in shop.get("/gantry/deployments/bookshop", "visitor").text

@@ -161,9 +161,9 @@ NOTE = {"value": "", "description": "Why", "schema": {"type": "string", "title":
 
 
 def test_a_question_is_offered_to_who_may_answer_it(shop: rig.Airflow, asking: str) -> None:
-    page = "/gantry/dags/bookshop/runs/manual__1"
-    assert asking in shop.get(page, rig.USER).text
-    assert asking not in shop.get(page, rig.VIEWER).text
+    for page in ("/gantry/dags/bookshop/runs/manual__1", "/gantry/deployments/bookshop"):
+        assert asking in shop.get(page, rig.USER).text
+        assert asking not in shop.get(page, rig.VIEWER).text
     text = shop.get(asking, rig.USER).text
     assert "Launch &lt;bookshop&gt;?" in text
     assert "Reject" in text

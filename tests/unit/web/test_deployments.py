@@ -113,3 +113,18 @@ def test_the_list_can_be_ordered(office: rig.Airflow) -> None:
     assert order("?order=down") == ["beta", "alpha"]
     assert order("?sort=last") == ["beta", "alpha"]
     assert order("?sort=state&order=down") == ["beta", "alpha"]
+
+
+def test_a_backup_does_not_hide_the_last_launch(office: rig.Airflow) -> None:
+    backed_up = "services:"
+    text = BOOKSHOP.read_text().replace(
+        backed_up, f"backups: {{of: {{books: db.catalog}}, to: s3://bookshop/backups/}}\n{backed_up}", 1
+    )
+    office.deploy(text)
+    office.run("bookshop.backup", rig.AllOf("success"), state="success", run="nightly", asked=rig.NOW)
+    assert "backup</a> success" in row(office, "bookshop")
+    office.launched("bookshop")
+    assert "launch</a> success" in row(office, "bookshop")
+    page = office.get("/gantry/dags/bookshop.backup/runs/nightly")
+    assert page.status_code == 200
+    assert "Deployment</dt>" not in page.text
