@@ -75,6 +75,22 @@ def test_a_cell_opens_its_log_beside_it_and_gives_the_focus_back(chromium: Brows
         expect(page.locator("[aria-current=true]")).to_have_count(0)
 
 
+@pytest.mark.parametrize("width", [390, 1060, 1440])
+def test_a_log_stands_beside_the_grid_or_right_below_it(chromium: Browser, url: str, width: int) -> None:
+    with viewer.looked_at(chromium, f"{url}/run-failed", width=width) as page:
+        page.locator("a.entry.bad").first.click()
+        expect(page.locator("#log-title")).to_be_focused()
+        steps, log, timeline = (page.locator(each).bounding_box() for each in ("#steps", "#log", "#timeline"))
+        assert steps is not None
+        assert log is not None
+        assert timeline is not None
+        if width == 1440:
+            assert steps["x"] + steps["width"] <= log["x"]
+        else:
+            assert steps["y"] + steps["height"] <= log["y"]
+            assert log["y"] + log["height"] <= timeline["y"]
+
+
 def test_on_a_phone_the_grid_begins_with_what_failed(chromium: Browser, url: str) -> None:
     with viewer.looked_at(chromium, f"{url}/run-failed", width=390) as page:
         expect(page.locator("a.entry.bad").first).to_be_in_viewport(ratio=1)
