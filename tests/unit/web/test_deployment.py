@@ -58,8 +58,8 @@ def test_a_running_deployment_with_what_the_cloud_says(
         "bookshop",
         records.Record(
             "launch", "manual__0", "ada", "to see it", rig.EARLIER.isoformat(), records.Result.SUCCESS,
-            (rig.EARLIER + datetime.timedelta(seconds=40)).isoformat(), {"app": "abcdef0123456789"},
-            {"bookshop-proxy-1": "i-proxy"},
+            (rig.EARLIER + datetime.timedelta(seconds=40)).isoformat(), versions={"app": "abcdef0123456789"},
+            started={"bookshop-proxy-1": "i-proxy"},
         ),
     )  # fmt: skip
     text = office.get("/gantry/deployments/bookshop").text
@@ -68,6 +68,23 @@ def test_a_running_deployment_with_what_the_cloud_says(
         "/gantry/dags/bookshop/runs/manual__0", "/gantry/deployments/bookshop/servers/bookshop-proxy-1/log",
     ):  # fmt: skip
         assert wanted in text, wanted
+
+
+def test_a_record_that_nobody_closed_ends_as_its_run_did(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.run("bookshop", {"turn": "success", "tier-database.scale_up": "failed"}, state="failed")
+    office.record(
+        "bookshop",
+        *(
+            records.Record("launch", run, "ada", f"reason of {run}", rig.NOW.isoformat())
+            for run in ("manual__1", "deleted")
+        ),
+    )
+    history = office.get("/gantry/api/v1/deployments/bookshop").json()["history"]
+    assert {each["run"]: (each["result"], each["over"] is None) for each in history} == {
+        "manual__1": ("failed", False),
+        "deleted": ("failed", True),
+    }
 
 
 def test_a_cloud_that_refuses_is_told_of(office: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
