@@ -81,12 +81,12 @@ def test_a_launch_is_followed_a_failure_read_and_a_scale_asked_for(
     # The store's start waits for us; the shop waits for the store.
     expect(summary).to_contain_text("store STARTING", timeout=PATIENCE)
     expect(summary).to_contain_text("shop PAUSED")
-    expect(entry(frame, f"{name}-data-1", "store: configure: running")).to_be_visible(timeout=PATIENCE)
+    expect(entry(frame, f"{name}-data-1", "store: configure: ", "busy")).to_be_visible(timeout=PATIENCE)
     legible.show(page, "live-waiting")
     frame.locator("body").evaluate("body => { body.dataset.stayed = 'yes' }")
     stage.machines(name)["data-1"].sh("touch /tmp/hurry")
 
-    failed = entry(frame, f"{name}-web-1", "shop: configure: failed")
+    failed = entry(frame, f"{name}-web-1", "shop: configure: ", "bad")
     expect(failed).to_be_visible(timeout=PATIENCE)
     expect(summary).to_contain_text("store RUNNING", timeout=PATIENCE)
     expect(summary).to_contain_text("Failed at")
@@ -156,5 +156,6 @@ def open_deployment(frame: FrameLocator, name: str) -> None:
     expect(frame.get_by_role("heading", name=name, exact=True)).to_be_visible(timeout=PATIENCE)
 
 
-def entry(frame: FrameLocator, server: str, title: str) -> Locator:
-    return frame.locator(f"[id='row-{server}'] .entry[title^='{title}']")
+def entry(frame: FrameLocator, server: str, title: str, tone: str) -> Locator:
+    """A step on a server, as soon as it is shown as busy, bad, …"""
+    return frame.locator(f"[id='row-{server}'] .entry.{tone}[title^='{title}']")
