@@ -3,8 +3,8 @@
 PYTHON := .venv/bin/python
 # A command on a prepared machine: Docker Engine and server image; both are left as they were found.
 ON_MACHINE := docker/with-machine.sh
-# In this order: seconds, then what needs Docker, then what needs a running Airflow.
-TESTS := tests/unit tests/local tests/cloud tests/agent tests/chef_server tests/chef_client tests/example tests/airflow \
+# In this order: seconds, then what needs a browser, then Docker, then a running Airflow.
+TESTS := tests/unit tests/web tests/local tests/cloud tests/agent tests/chef_server tests/chef_client tests/example tests/airflow \
 	tests/newcomer
 
 .DEFAULT_GOAL := help

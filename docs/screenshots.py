@@ -10,6 +10,7 @@ import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
@@ -31,6 +32,9 @@ def main(folder: Path) -> None:
         shop = urllib.parse.urlsplit(on.shop().url)
         with browser(f"--host-resolver-rules=MAP {on.balancer.name} {shop.hostname}") as chromium:
             graph(chromium, on).screenshot(path=folder / "graph.png")
+            deployment(chromium, on, "light").screenshot(path=folder / "deployment-page.png")
+            deployment(chromium, on, "dark").screenshot(path=folder / "deployment-page-dark.png")
+            launch(chromium, on).screenshot(path=folder / "launch-page.png")
             visit(chromium, f"http://{on.balancer.name}:{shop.port}/").screenshot(path=folder / "shop.png")
 
 
@@ -44,10 +48,7 @@ def browser(*flags: str) -> Iterator[Browser]:
 def graph(chromium: Browser, on: stage.Stage) -> Page:
     """The graph of the bookshop's last run, all groups open, from top to bottom."""
     page = new_page(chromium, {"width": 1600, "height": 1000})
-    page.goto(f"{on.airflow.url}/dags/{stage.DAG}")
-    page.locator("input[name=username]").fill(on.airflow.user)
-    page.locator("input[name=password]").fill(on.airflow.password)
-    page.locator("button[type=submit]").click()
+    log_in(page, on, f"/dags/{stage.DAG}")
     run = page.locator(f'a[href*="/dags/{stage.DAG}/runs/"]').first
     run.wait_for()
     # What a person sets under "Options", and what the browser then remembers.
@@ -70,6 +71,37 @@ def graph(chromium: Browser, on: stage.Stage) -> Page:
     return page
 
 
+def deployment(chromium: Browser, on: stage.Stage, theme: Literal["light", "dark"]) -> Page:
+    """The bookshop's own page, in Airflow's frame."""
+    page = new_page(chromium, {"width": 1280, "height": 960}, theme)
+    log_in(page, on, "/plugin/deployments")
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("link", name=stage.DAG, exact=True).click()
+    frame.get_by_text("RUNNING").first.wait_for()
+    frame.locator("#history").wait_for()
+    return page
+
+
+def launch(chromium: Browser, on: stage.Stage) -> Page:
+    """The bookshop's last launch: its grid, and the log of one of its steps beside it."""
+    page = deployment(chromium, on, "light")
+    page.set_viewport_size({"width": 1760, "height": 1080})
+    frame = page.frame_locator("iframe")
+    frame.locator("#history a").first.click()
+    # What the log of a service's configuration says is what people come for.
+    frame.locator(".entry", has_text="app: configure").first.click()
+    frame.locator("#log .lines").wait_for()
+    return page
+
+
+def log_in(page: Page, on: stage.Stage, path: str) -> None:
+    """Go to a page of Airflow's, as a person who has to log in first."""
+    page.goto(f"{on.airflow.url}{path}")
+    page.locator("input[name=username]").fill(on.airflow.user)
+    page.locator("input[name=password]").fill(on.airflow.password)
+    page.locator("button[type=submit]").click()
+
+
 def visit(chromium: Browser, url: str) -> Page:
     """A page of the shop."""
     page = new_page(chromium, {"width": 940, "height": 620})
@@ -77,9 +109,9 @@ def visit(chromium: Browser, url: str) -> Page:
     return page
 
 
-def new_page(chromium: Browser, size: ViewportSize) -> Page:
+def new_page(chromium: Browser, size: ViewportSize, theme: Literal["light", "dark"] = "light") -> Page:
     """A window of that size, for screens with a high resolution."""
-    page = chromium.new_page(viewport=size, device_scale_factor=1.5)
+    page = chromium.new_page(viewport=size, device_scale_factor=1.5, color_scheme=theme)
     page.set_default_timeout(PATIENCE)
     return page
 

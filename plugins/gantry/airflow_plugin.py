@@ -5,10 +5,14 @@ from __future__ import annotations
 from airflow.plugins_manager import AirflowPlugin
 
 from gantry import warm_up
+from gantry.web import entry, links
 
 
 class GantryPlugin(AirflowPlugin):
-    """Registers Gantry. Pages and links of the UI will hang here; DAGs need no registration."""
+    """Registers Gantry's pages and links. DAGs need no registration."""
 
     name = "gantry"
     listeners = [warm_up]  # noqa: RUF012 - Airflow declares it as an instance's
+    fastapi_apps = entry.fastapi_apps()
+    external_views = entry.external_views()
+    operator_extra_links = links.every()

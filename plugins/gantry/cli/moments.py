@@ -11,6 +11,7 @@ import pydantic
 from gantry import inventory, names, plan
 from gantry import status as states
 from gantry.rest import client
+from gantry.status import labels
 
 _AROUND = {
     plan.StepKind.TURN.value,
@@ -251,7 +252,7 @@ def in_order(downstream: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
 
 def view(instance: client.Instance) -> states.TaskView:
     """A task instance as states are derived from it."""
-    server = _server(instance.label)
+    server = labels.server(instance.label)
     return states.TaskView(
         task_id=instance.task_id,
         map_index=instance.map_index,
@@ -259,7 +260,7 @@ def view(instance: client.Instance) -> states.TaskView:
         started=time_of(instance.started),
         ended=time_of(instance.ended),
         # A batch is called by its first and last server; its step's tier is close enough for a picture.
-        servers=(names.ServerName(server),) if server else (),
+        servers=() if server is None else (server,),
     )
 
 
@@ -274,11 +275,6 @@ def run_view(run: client.Run, deployment: str, tasks: Iterable[states.TaskView])
         if each.task_id not in farthest or each.started is not None:
             farthest[each.task_id] = each.state
     return states.RunView(kind, run.is_over, farthest)
-
-
-def _server(label: str) -> str:
-    """The server that an instance is named after, if it is one; before it is named, Airflow shows its number."""
-    return "" if label.isdecimal() or len(label.split()) != 1 else label
 
 
 def time_of(text: str | None) -> datetime.datetime | None:

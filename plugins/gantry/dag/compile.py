@@ -26,7 +26,7 @@ import gantry.definition
 from gantry import names
 from gantry.dag import params, people
 from gantry.dag.operations import RECIPES
-from gantry.definition import models
+from gantry.definition import models, stored
 from gantry.operators import catalog
 from gantry.operators import run as runs
 from gantry.plan import Group, GroupKind, Plan, Step, StepKind, group_id, plan_of
@@ -166,6 +166,9 @@ def _single(step: Step, definition: models.Definition) -> BaseOperator:
     common = _common(step, definition)
     if step.kind is StepKind.APPROVE and definition.approval is not None:
         return people.approve(definition, definition.approval, **common)
+    if step.kind is StepKind.TURN:
+        # Every operation has one such task, and Airflow keeps what it says for each version of the DAG.
+        common |= {"doc_json": stored.dump(definition)}
     if step.kind is StepKind.FINISH_LAUNCH:
         common |= {"outlets": [deployment_asset(definition.deployment)], **people.on_success(definition)}
     if step.kind is StepKind.KEEP_BACKUP and step.backup is not None:

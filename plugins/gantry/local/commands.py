@@ -123,6 +123,7 @@ def _explain(begun: standing.Begun) -> None:
     example = begun.project.deployments[0] if begun.project.deployments else "NAME"
     console.say()
     console.say(f"Airflow   {stands.url}   user {stands.user}   password {stands.password}")
+    console.say(f"pages     {stands.url}/plugin/deployments")
     console.say(f"Profile   {stands.name}, in {begun.profile}: the commands below need no more options")
     console.say()
     for command, purpose in (

@@ -149,6 +149,7 @@ def _explain(on: stage.Stage) -> None:
     _console.print(
         f"""
 [bold]Airflow[/]    {airflow.url}/dags/{stage.DAG}   user [bold]{airflow.user}[/]   password [bold]{airflow.password}[/]
+[bold]The pages[/]  {airflow.url}/plugin/deployments   servers, services, runs and buttons of {stage.DAG}
 [bold]The shop[/]   curl -H 'Host: {shop.host}' http://{address}/
            in a browser: put "{address.partition(":")[0]} {shop.host}" into /etc/hosts, open http://{shop.host}/
 

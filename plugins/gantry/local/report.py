@@ -114,6 +114,7 @@ def lines(found: Report, stands: standing.Standing | None) -> list[str]:
     if stands is not None:
         told.append(f"project   {stands.root}")
         told.append(f"Airflow   {stands.url}   user {stands.user}   password {stands.password}")
+        told.append(f"pages     {stands.url}/plugin/deployments")
     if found.endpoint:
         told.append(f"cloud     {found.endpoint}   Chef {found.chef_server}")
     told += [

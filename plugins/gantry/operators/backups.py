@@ -15,7 +15,7 @@ from gantry.configuration_management import readers
 from gantry.operators import base, history, server_step, termination
 from gantry.operators import run as runs
 from gantry.plan import Group, GroupKind, StepKind
-from gantry.plan.steps import DEPLOYMENT, step_id
+from gantry.plan.steps import step_id
 from gantry.status import records
 
 

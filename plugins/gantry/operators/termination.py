@@ -14,7 +14,16 @@ from gantry import errors, inventory, names
 from gantry.agent import drive, ssh
 from gantry.cloud.servers import LostServerError
 from gantry.definition import drills
-from gantry.operators import base, chosen, configuration_management, decisions, history, ledger, printing, turning
+from gantry.operators import (
+    base,
+    chosen,
+    configuration_management,
+    decisions,
+    history,
+    ledger,
+    printing,
+    turning,
+)
 from gantry.operators import run as runs
 from gantry.plan import StepKind
 

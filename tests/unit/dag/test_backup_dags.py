@@ -34,7 +34,14 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DAG]:
 
 
 def test_only_a_definition_with_backups_has_their_dags(dags: dict[str, DAG], tmp_path: pathlib.Path) -> None:
-    assert list(dags) == ["shop", "shop.terminate", "shop.backup", "shop.restore", "shop.recover", "shop.drill"]
+    assert list(dags) == [
+        "shop",
+        "shop.terminate",
+        "shop.backup",
+        "shop.restore",
+        "shop.recover",
+        "shop.drill",
+    ]
     bare = tmp_path / "bare.yaml"
     bare.write_text(TEXT.partition("backups:")[0])
     assert [dag.dag_id for dag in deployment_dags(bare)] == ["shop", "shop.terminate", "shop.recover"]

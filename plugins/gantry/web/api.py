@@ -1,0 +1,59 @@
+"""The routes for programs: the facts of the pages as JSON, with the same rights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fastapi
+from airflow.api_fastapi.common.db.common import SessionDep
+from fastapi.openapi.utils import get_openapi
+
+import gantry
+from gantry.web import access, api_models, details, listing, pages, scenes
+
+router = fastapi.APIRouter(prefix="/api/v1", tags=["deployments"])
+
+
+@router.get("/deployments")
+def deployments(visitor: access.VisitorDep, session: SessionDep, what: pages.WantedDep) -> api_models.Listing:
+    """A page of the deployments that the user may see."""
+    return api_models.Listing.of(listing.listing(visitor, what, session, pages.KNOWN))
+
+
+@router.get("/deployments/{name}")
+def deployment(
+    name: str,
+    visitor: access.DeploymentReaderDep,
+    session: SessionDep,
+) -> api_models.Deployment:
+    """A deployment as it is now."""
+    found = details.deployment(
+        name,
+        session,
+        pages.KNOWN,
+        pages.CLOUD,
+        patience=details.LONG_PATIENCE,
+        with_history=visitor.may_read_records(),
+    )
+    is_busy = found.scene is not None and not found.scene.run.is_over
+    progress = scenes.progress(found.scene) if found.scene is not None and is_busy else None
+    return api_models.Deployment.of(found, progress)
+
+
+@router.get("/dags/{dag_id}/runs/{run_id}")
+def run(
+    dag_id: str,
+    run_id: str,
+    visitor: access.DagReaderDep,  # noqa: ARG001 - asks for the right
+    session: SessionDep,
+) -> api_models.RunDetail:
+    """A run as it is now, or was when it ended."""
+    found = details.run(dag_id, run_id, session, pages.KNOWN, pages.CLOUD)
+    services = () if found.states is None else scenes.services(found.known, found.states, {})
+    return api_models.RunDetail.of(found, scenes.progress(found), services)
+
+
+@router.get("/openapi.json", include_in_schema=False)
+def description(visitor: access.VisitorDep) -> dict[str, Any]:  # noqa: ARG001 - as above
+    """This API in OpenAPI's words."""
+    return get_openapi(title="Gantry", version=gantry.__version__, routes=router.routes)

@@ -1,0 +1,195 @@
+"""One deployment, or one of its runs, put together for its page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from gantry import errors, names, status
+from gantry.definition import models
+from gantry.web import cloud, definitions, facts, listing, runs, scenes, store
+
+PATIENCE = 1.5
+"""Seconds that a page waits for the cloud. What comes later is there when the page asks anew."""
+
+LONG_PATIENCE = 15.0
+"""Seconds that those wait who ask once."""
+
+
+class UnknownError(errors.GantryError):
+    """Airflow has no such deployment or run."""
+
+    def __init__(self, what: str, name: str) -> None:
+        self.name = name
+        super().__init__(f"Airflow has no {what} {name!r}.")
+
+
+class UnreadableError(errors.GantryError):
+    """A deployment whose definition Airflow does not keep as this Gantry reads it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"Airflow does not keep the definition of {name!r} in a form that can be read here: it was compiled by "
+            f"another version of Gantry.\nIt is compiled anew when Airflow's DAG processor reads its loader the next "
+            f"time; if it cannot, Airflow's import errors say why."
+        )
+
+
+class NoCloudError(errors.GantryError):
+    """The cloud does not say which servers there are."""
+
+    def __init__(self, name: str, trouble: str) -> None:
+        self.name = name
+        super().__init__(trouble or f"the cloud has not said yet which servers {name} has; try again")
+
+
+def definition(name: str, session: Session, known: definitions.Definitions) -> facts.Known:
+    """A deployment's definition. Raises UnreadableError, UnknownError."""
+    if not store.dags(session, [name]):
+        raise UnknownError("deployment", name)
+    launch = names.dag_id(name, names.Operation.LAUNCH)
+    own = known.newest([launch], session).get(launch)
+    if own is None:
+        raise UnreadableError(name)
+    return own
+
+
+def deployment(
+    name: str,
+    session: Session,
+    known: definitions.Definitions,
+    asked: cloud.Cloud,
+    *,
+    patience: float = PATIENCE,
+    with_history: bool = True,
+) -> facts.Deployment:
+    """A deployment as it is now.
+
+    Args:
+        name: the deployment's.
+        session: the database.
+        known: definitions that were read already.
+        asked: the cloud.
+        patience: seconds to wait for the cloud.
+        with_history: whether its records may be shown.
+
+    Raises:
+        UnknownError: there is none of that name.
+        UnreadableError: its definition cannot be read.
+    """
+    dag = next(iter(store.dags(session, [name])), None)
+    if dag is None:
+        raise UnknownError("deployment", name)
+    own = definition(name, session, known)
+    recent = store.recent(session, [name]).get(name, store.NEVER)
+    answer = asked.ask(own.definition, patience)
+    scene = _scene(recent.past, session, known, answer)
+    seen = None if scene is None else scene.states
+    history = runs.settled(session, name, runs.history(session, [name]).get(name, ()))
+    line = listing.line(dag, recent)
+    return facts.Deployment(
+        line=line,
+        known=own,
+        scene=scene,
+        tiers=_tiers(own, seen, answer),
+        services=scenes.services(own, seen, runs.versions(history)),
+        servers=scenes.servers(own, seen, answer.inventory, answer.console),
+        inventory=answer.inventory,
+        trouble=answer.trouble,
+        history=history if with_history else None,
+        addresses=addresses(own.definition),
+        operations=store.operations(name, session),
+    )
+
+
+def run(
+    dag: str, run_id: str, session: Session, known: definitions.Definitions, asked: cloud.Cloud
+) -> facts.Scene:
+    """A run of an operation as it is now.
+
+    Raises:
+        UnknownError: there is none.
+        UnreadableError: its definition cannot be read.
+    """
+    found, own = _run(dag, run_id, session, known)
+    # A run that is over is looked at as it was: the cloud only knows what is now.
+    answer = cloud.NOTHING if found.run.is_over else asked.ask(own.definition, PATIENCE)
+    name = store.deployment(dag)
+    earlier = _before(found, store.recent(session, [name]).get(name, store.NEVER).past)
+    return _drawn(found.run, own, session, answer, earlier)
+
+
+def instance(
+    dag: str, run_id: str, task: str, map_index: int, session: Session, known: definitions.Definitions
+) -> tuple[facts.Known, facts.Instance]:
+    """A task instance of a run. Raises UnknownError, UnreadableError."""
+    found, own = _run(dag, run_id, session, known)
+    every = runs.instances(session, {found.run.key: own.plan})[found.run.key]
+    for each in every:
+        if (each.view.task_id, each.view.map_index) == (task, map_index):
+            return own, each
+    raise UnknownError("task", task)
+
+
+def _run(
+    dag: str, run_id: str, session: Session, known: definitions.Definitions
+) -> tuple[store.Found, facts.Known]:
+    found = store.run(session, dag, run_id)
+    if found is None:
+        raise UnknownError("run", run_id)
+    own = known.of_version(dag, found.version, session)
+    if own is None:
+        raise UnreadableError(dag)
+    return found, own
+
+
+def addresses(definition: models.Definition) -> dict[names.BalancerName, str]:
+    """Where people reach the deployment, by load balancer."""
+    found = {}
+    for name, balancer in definition.load_balancers.items():
+        scheme, usual = ("https", 443) if balancer.tls is not None else ("http", 80)
+        port = "" if balancer.port == usual else f":{balancer.port}"
+        found[name] = f"{scheme}://{balancer.name}{port}/"
+    return found
+
+
+def _scene(
+    past: Sequence[store.Past], session: Session, known: definitions.Definitions, answer: cloud.Answer
+) -> facts.Scene | None:
+    shown = listing.shown_run(past)
+    if shown is None:
+        return None
+    newest, earlier = shown
+    own = known.of_version(newest.run.dag, newest.version, session)
+    return None if own is None else _drawn(newest.run, own, session, answer, earlier)
+
+
+def _drawn(
+    run: facts.Run, own: facts.Known, session: Session, answer: cloud.Answer, earlier: Sequence[store.Past]
+) -> facts.Scene:
+    key = (run.dag, run.id)
+    instances = runs.instances(session, {key: own.plan})[key]
+    before = status.was_running(each.view for each in earlier)
+    return scenes.scene(run, own, instances, answer.inventory, previously_running=before)
+
+
+def _before(found: store.Found, past: Sequence[store.Past]) -> list[store.Past]:
+    """The runs that worked before this one."""
+    places = [place for place, each in enumerate(past) if (each.run.dag, each.run.id) == found.run.key]
+    if places:
+        return list(past[places[0] + 1 :])
+    return [each for each in past if each.run.asked < found.run.asked]
+
+
+def _tiers(
+    own: facts.Known, seen: status.DeploymentStatus | None, answer: cloud.Answer
+) -> tuple[facts.Tier, ...]:
+    if seen is not None or answer.inventory is None:
+        return scenes.tiers(own, seen)
+    # No run says anything (any more), and there may be servers all the same.
+    return tuple(
+        facts.Tier(each.tier, len(answer.inventory.of_tier(each.tier)), each.fewest)
+        for each in own.plan.tiers
+    )

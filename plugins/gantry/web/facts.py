@@ -1,0 +1,219 @@
+"""What pages show, as plain frozen facts: templates and the JSON API are made of nothing else.
+
+Times are in UTC; pages hand them to the browser, which shows them in the zone of who looks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+from collections.abc import Mapping
+
+from gantry import inventory as inventories
+from gantry import names, plan, status
+from gantry.definition import models
+from gantry.status import records
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of an operation, as Airflow knows it.
+
+    Attributes:
+        dag, id: what Airflow calls it by.
+        state: in Airflow's own words, such as `running`.
+        asked: when it was asked for, or was due.
+        by: the user who asked for it, `schedule`, or empty where nobody knows.
+    """
+
+    dag: str
+    id: str
+    operation: names.Operation
+    state: str
+    asked: datetime.datetime
+    started: datetime.datetime | None = None
+    ended: datetime.datetime | None = None
+    by: str = ""
+    reason: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What no other run has."""
+        return self.dag, self.id
+
+    @property
+    def is_over(self) -> bool:
+        """Whether Airflow has finished it."""
+        return self.state in ("success", "failed")
+
+    def took(self, now: datetime.datetime) -> datetime.timedelta | None:
+        """From its start to its end, or to now; None before it has begun."""
+        return None if self.started is None else (self.ended or now) - self.started
+
+
+@dataclasses.dataclass(frozen=True)
+class Instance:
+    """A task instance: what states are derived from, and what leads to its log.
+
+    Attributes:
+        label: what Airflow calls an instance of a mapped task, such as a server's name. Empty for others.
+        try_number: of its latest try; 0 before the first.
+        awaits_answer: whether a person has to answer it.
+    """
+
+    view: status.TaskView
+    label: str = ""
+    try_number: int = 0
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether it goes on when a person has answered."""
+        return self.view.state is status.TaskState.AWAITING_INPUT
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """A deployment's definition as Airflow keeps it, and what it makes of an operation."""
+
+    definition: models.Definition
+    plan: plan.Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """One run of a deployment at one moment: what a run's page is drawn from.
+
+    Attributes:
+        states: of the deployment; None for a run that leaves them alone, such as a backup.
+    """
+
+    run: Run
+    known: Known
+    instances: tuple[Instance, ...]
+    states: status.DeploymentStatus | None
+
+    @functools.cached_property
+    def timeline(self) -> status.Timeline:
+        """When what was done."""
+        return status.timeline(self.known.plan, [each.view for each in self.instances])
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a run has come: the phase that works, and how many of all phases that have work are done."""
+
+    phase: plan.Phase | None
+    done: int
+    of: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Tier:
+    """How many servers of a tier run, and how many are wanted at least."""
+
+    name: names.TierName
+    running: int
+    wanted: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """A service on all its servers.
+
+    Attributes:
+        state: on all of them together, or None before the first launch.
+        states: by server.
+        version: the archive's, that the last successful launch installed; empty where nothing says so.
+    """
+
+    name: names.ServiceName
+    id: names.ServiceId
+    tier: names.TierName
+    state: plan.ServiceState | None = None
+    states: Mapping[names.ServerName, plan.ServiceState] = dataclasses.field(default_factory=dict)
+    version: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A deployment in the list.
+
+    Attributes:
+        due: when its next redeploy is due by schedule, or None.
+        is_paused: its launch DAG is paused.
+        is_broken: Airflow cannot read its loader or definition any more.
+        awaits_answer: its run waits for a person.
+    """
+
+    name: str
+    description: str
+    tags: tuple[str, ...]
+    standing: status.Standing
+    run: Run | None = None
+    due: datetime.datetime | None = None
+    is_paused: bool = False
+    is_broken: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """More of a deployment in the list, for those that are in sight."""
+
+    line: Line
+    tiers: tuple[Tier, ...] = ()
+    services: tuple[Service, ...] = ()
+    progress: Progress | None = None
+    awaits_answer: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A server: what the run says of it, and what the cloud does.
+
+    Attributes:
+        instance: None where the cloud was not asked, did not answer, or has none.
+        link: to the instance in the cloud's console, or None where the cloud has none.
+    """
+
+    name: names.ServerName
+    tier: names.TierName
+    agent: plan.AgentState | None
+    services: Mapping[names.ServiceName, plan.ServiceState]
+    instance: inventories.Server | None = None
+    link: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Deployment:
+    """Everything that a deployment's page shows.
+
+    Attributes:
+        scene: its run that is going on, or the one that made it what it is; None before the first one.
+        inventory: what the cloud says, or None.
+        trouble: why the cloud says nothing, if it was asked.
+        history: records of its runs, the newest first; None where they may not be shown.
+        addresses: where people reach it, by load balancer.
+        operations: those that it has a DAG for, and whether that is paused.
+    """
+
+    line: Line
+    known: Known
+    scene: Scene | None
+    tiers: tuple[Tier, ...]
+    services: tuple[Service, ...]
+    servers: tuple[Server, ...]
+    inventory: inventories.Inventory | None = None
+    trouble: str = ""
+    history: tuple[records.Record, ...] | None = ()
+    addresses: Mapping[names.BalancerName, str] = dataclasses.field(default_factory=dict)
+    operations: Mapping[names.Operation, bool] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogLine:
+    """A line of a task's log."""
+
+    time: datetime.datetime | None
+    level: str
+    text: str

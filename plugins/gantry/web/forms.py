@@ -1,0 +1,184 @@
+"""A DAG's parameters as a form, and what somebody entered as the parameters of a run.
+
+Nothing here knows an operation: what a DAG asks for is in its parameters, so a new operation's form is there by itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class Kind(enum.StrEnum):
+    """What somebody enters it with."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    ONE = "one"
+    """One of some words."""
+
+    ANY = "any"
+    """Any of some words, or none."""
+
+    FLAG = "flag"
+    JSON = "json"
+    """Everything else, written out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One parameter.
+
+    Attributes:
+        entered: what stands in it, as text: one of it, or several of a choice.
+        may_be_empty: whether nothing may be entered where a number is asked for.
+        problem: what is wrong with what was entered; empty if nothing is.
+    """
+
+    name: str
+    kind: Kind
+    title: str
+    hint: str = ""
+    section: str = ""
+    entered: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    fewest: float | None = None
+    most: float | None = None
+    longest: int | None = None
+    may_be_empty: bool = True
+    problem: str = ""
+
+    @property
+    def text(self) -> str:
+        """What stands in it, where that is one thing."""
+        return self.entered[0] if self.entered else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Filled:
+    """A form as somebody has sent it: `conf` is what a run gets, where no field has a problem."""
+
+    fields: tuple[Field, ...]
+    conf: Mapping[str, Any]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it can be used."""
+        return not any(field.problem for field in self.fields)
+
+
+class _ProblemError(ValueError):
+    """What is wrong with a field."""
+
+
+def fields(params: Mapping[str, Mapping[str, Any]]) -> tuple[Field, ...]:
+    """The form of a DAG; `params` as Airflow's API describes them: each with `value`, `description` and `schema`."""
+    return tuple(_field(name, param) for name, param in params.items())
+
+
+def filled(form: Sequence[Field], sent: Mapping[str, Sequence[str]]) -> Filled:
+    """The form with what was sent for it. What is sent beside its fields is left out."""
+    found: list[Field] = []
+    conf: dict[str, Any] = {}
+    for field in form:
+        entered = dataclasses.replace(field, entered=tuple(sent.get(field.name, ())))
+        try:
+            conf[field.name] = _value(entered)
+        except _ProblemError as error:
+            entered = dataclasses.replace(entered, problem=str(error))
+        found.append(entered)
+    return Filled(tuple(found), conf)
+
+
+def _field(name: str, param: Mapping[str, Any]) -> Field:
+    schema = param.get("schema") or {}
+    value = param.get("value")
+    types = schema.get("type", "string")
+    types = [types] if isinstance(types, str) else list(types)
+    kind, choices = _kind(types, schema)
+    return Field(
+        name,
+        kind,
+        str(schema.get("title") or name),
+        str(param.get("description") or schema.get("description") or ""),
+        str(schema.get("section") or ""),
+        _entered(kind, value),
+        choices,
+        schema.get("minimum"),
+        schema.get("maximum"),
+        schema.get("maxLength"),
+        "null" in types or kind in (Kind.TEXT, Kind.ANY, Kind.FLAG),
+    )
+
+
+def _kind(types: list[str], schema: Mapping[str, Any]) -> tuple[Kind, tuple[str, ...]]:
+    items = (schema.get("items") or {}).get("enum")
+    if "array" in types:
+        return (Kind.JSON, ()) if items is None else (Kind.ANY, tuple(map(str, items)))
+    if schema.get("enum"):
+        return Kind.ONE, tuple(str(each) for each in schema["enum"] if each is not None)
+    if "boolean" in types:
+        return Kind.FLAG, ()
+    if "integer" in types or "number" in types:
+        return Kind.NUMBER, ()
+    return (Kind.JSON, ()) if "object" in types else (Kind.TEXT, ())
+
+
+def _entered(kind: Kind, value: object) -> tuple[str, ...]:
+    if value is None or value is False:
+        return ()
+    if kind is Kind.ANY and isinstance(value, list | tuple):
+        return tuple(str(each) for each in value)
+    if kind is Kind.JSON:
+        return (json.dumps(value),)
+    return (str(value),)
+
+
+def _value(field: Field) -> Any:  # noqa: ANN401 - what a run's parameters may be
+    text = field.text.strip()
+    match field.kind:
+        case Kind.ANY:
+            unknown = [each for each in field.entered if each not in field.choices]
+            if unknown:
+                raise _ProblemError(f"There is no {unknown[0]!r}.")
+            return list(field.entered)
+        case Kind.FLAG:
+            return bool(field.entered)
+        case Kind.ONE:
+            if text not in field.choices:
+                raise _ProblemError("Choose one of these.")
+            return text
+        case Kind.NUMBER:
+            return _number(field, text)
+        case Kind.JSON:
+            return _json(field, text)
+        case _:
+            if field.longest is not None and len(field.text) > field.longest:
+                raise _ProblemError(f"At most {field.longest} letters.")
+            return field.text
+
+
+def _number(field: Field, text: str) -> int | None:
+    if not text and field.may_be_empty:
+        return None
+    try:
+        number = int(text)
+    except ValueError:
+        raise _ProblemError("This has to be a whole number.") from None
+    if field.fewest is not None and number < field.fewest:
+        raise _ProblemError(f"At least {field.fewest:g}.")
+    if field.most is not None and number > field.most:
+        raise _ProblemError(f"At most {field.most:g}.")
+    return number
+
+
+def _json(field: Field, text: str) -> Any:  # noqa: ANN401 - as above
+    if not text and field.may_be_empty:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise _ProblemError("This has to be JSON.") from None

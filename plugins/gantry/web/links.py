@@ -1,0 +1,115 @@
+"""Links on tasks in Airflow's own pages: to the deployment, to the server, to the application.
+
+They are worked out by the API server, when somebody looks at a task: so a task spends no time on them, and nothing of
+them is stored. A link leads to a page of ours, which knows (or asks the cloud) where it goes on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import urllib.parse
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator, BaseOperatorLink
+
+from gantry.web import addresses, entry
+
+if TYPE_CHECKING:
+    from gantry.plan import StepKind
+
+_CATALOG = "gantry.operators.catalog"
+_SHOWN_IN_FRAME = "/plugin/deployments"
+
+
+class _Operators(list[type[BaseOperator]]):
+    """The operators of some kinds of steps, looked up when Airflow reads the first DAG: tasks load the plugin, too."""
+
+    def __init__(self, kinds: Callable[[], Collection[StepKind]]) -> None:
+        super().__init__()
+        self._kinds = kinds
+
+    def __iter__(self) -> Iterator[type[BaseOperator]]:
+        """Each of them once."""
+        if not self:
+            known = importlib.import_module(_CATALOG).OPERATORS
+            kinds = self._kinds()
+            self.extend(dict.fromkeys(known[kind] for kind in known if kind in kinds))
+        return super().__iter__()
+
+
+def _all() -> Collection[StepKind]:
+    from gantry.plan import StepKind  # noqa: PLC0415 - see `_Operators`
+
+    return set(StepKind)
+
+
+def _per_server() -> Collection[StepKind]:
+    from gantry.plan.steps import PER_SERVER  # noqa: PLC0415 - as above
+
+    return PER_SERVER
+
+
+def _open_to_visitors() -> Collection[StepKind]:
+    from gantry.plan import StepKind  # noqa: PLC0415 - as above
+
+    return {StepKind.START_PROXY, StepKind.FINISH_LAUNCH}
+
+
+class _Link(BaseOperatorLink):
+    """A link on tasks of some kinds of steps."""
+
+    label = ""
+
+    @property
+    def name(self) -> str:
+        """What the button says."""
+        return self.label
+
+
+class DeploymentLink(_Link):
+    """To the deployment's page, in Airflow's frame."""
+
+    label = "Deployment"
+    operators: ClassVar[list[type[BaseOperator]]] = _Operators(_all)
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ANN401, ARG002 - Airflow's own, serialized
+        """The address."""
+        where = _where()
+        inner = where.deployment(ti_key.dag_id.partition(".")[0]).removeprefix(where.airflow)
+        return f"{where.airflow}{_SHOWN_IN_FRAME}{inner}"
+
+
+class ServerLink(_Link):
+    """To the server that a task works on: in the cloud's console, or on the deployment's page."""
+
+    label = "Server"
+    operators: ClassVar[list[type[BaseOperator]]] = _Operators(_per_server)
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ANN401, ARG002 - as above
+        """The address."""
+        query = urllib.parse.urlencode({"task": ti_key.task_id, "map_index": ti_key.map_index})
+        return f"{_where().run(ti_key.dag_id, ti_key.run_id)}/server?{query}"
+
+
+class ApplicationLink(_Link):
+    """To where people reach the application."""
+
+    label = "Application"
+    operators: ClassVar[list[type[BaseOperator]]] = _Operators(_open_to_visitors)
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ANN401, ARG002 - as above
+        """The address."""
+        return f"{_where().deployment(ti_key.dag_id.partition('.')[0])}/application"
+
+
+LINKS = (DeploymentLink, ServerLink, ApplicationLink)
+
+
+def every() -> list[BaseOperatorLink]:
+    """For Airflow's plugin manager."""
+    return [link() for link in LINKS]
+
+
+def _where() -> addresses.Addresses:
+    return addresses.Addresses(entry.base_path())

@@ -1,0 +1,227 @@
+"""The list of deployments: all of them in a few lines each, and more of those that are in sight."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy.orm import Session
+
+from gantry import names, status
+from gantry.plan import DeploymentState
+from gantry.status import records
+from gantry.web import access, definitions, facts, runs, scenes, store
+
+PAGE = 50
+"""Deployments in sight at once."""
+
+_NEVER = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+_SOME_DAY = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+
+
+class Sort(enum.StrEnum):
+    """What the list can be ordered by."""
+
+    NAME = "name"
+    STATE = "state"
+    LAST = "last"
+    NEXT = "next"
+
+
+class Mood(enum.StrEnum):
+    """What the list can be narrowed to, besides a deployment's state."""
+
+    FAILED = "failed"
+    """Its last run did not arrive."""
+
+    BUSY = "busy"
+    """A run of it goes on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What somebody wants to see of the list.
+
+    Attributes:
+        text: in the name, the description or a tag.
+        state: a deployment's state, or a mood; empty for all.
+        page: from 1.
+    """
+
+    text: str = ""
+    state: str = ""
+    tag: str = ""
+    sort: Sort = Sort.NAME
+    backwards: bool = False
+    page: int = 1
+
+    def takes(self, line: facts.Line) -> bool:
+        """Whether a deployment is wanted."""
+        text = self.text.strip().casefold()
+        words = (line.name, line.description, *line.tags)
+        return (
+            (not text or any(text in each.casefold() for each in words))
+            and (not self.tag or self.tag in line.tags)
+            and (not self.state or self.state in _moods(line))
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """A page of the list.
+
+    Attributes:
+        found: how many are wanted, of `total` that the visitor may see.
+        states: how many there are in each state and mood, of all that the visitor may see.
+        tags: all there are.
+    """
+
+    wanted: Wanted
+    summaries: tuple[facts.Summary, ...]
+    found: int
+    total: int
+    pages: int
+    states: Mapping[str, int]
+    tags: tuple[str, ...]
+
+
+def listing(
+    visitor: access.Visitor, wanted: Wanted, session: Session, known: definitions.Definitions
+) -> Listing:
+    """The wanted page. The number of queries does not depend on the number of deployments."""
+    lines, recent = _lines(visitor, session)
+    chosen = _sorted([line for line in lines if wanted.takes(line)], wanted)
+    pages = max(1, -(-len(chosen) // PAGE))
+    wanted = dataclasses.replace(wanted, page=min(max(wanted.page, 1), pages))
+    in_sight = chosen[(wanted.page - 1) * PAGE : wanted.page * PAGE]
+    counts: dict[str, int] = {}
+    for line in lines:
+        for mood in _moods(line):
+            counts[mood] = counts.get(mood, 0) + 1
+    return Listing(
+        wanted,
+        tuple(_summaries(in_sight, recent, session, known)),
+        len(chosen),
+        len(lines),
+        pages,
+        counts,
+        tuple(sorted({tag for line in lines for tag in line.tags})),
+    )
+
+
+def line(dag: store.Dag, recent: store.Recent) -> facts.Line:
+    """A deployment in a line."""
+    return facts.Line(
+        name=dag.id,
+        description=dag.description,
+        tags=dag.tags,
+        standing=status.standing(each.view for each in recent.past),
+        run=recent.last,
+        due=dag.due,
+        is_paused=dag.is_paused,
+        is_broken=dag.is_broken,
+    )
+
+
+def shown_run(past: Sequence[store.Past]) -> tuple[store.Past, list[store.Past]] | None:
+    """The run that a deployment's picture is drawn from, and those before it.
+
+    The one that goes on; else the one that made the state what it is.
+    """
+    for place, each in enumerate(past):
+        if not each.run.is_over or each.view.has_touched:
+            return each, list(past[place + 1 :])
+    return None
+
+
+Runs = Mapping[str, store.Recent]
+"""By deployment, its newest runs."""
+
+
+def _lines(visitor: access.Visitor, session: Session) -> tuple[list[facts.Line], Runs]:
+    every = store.dags(session)
+    allowed = visitor.readable([dag.id for dag in every], session)
+    recent = store.recent(session)
+    return [line(dag, recent.get(dag.id, store.NEVER)) for dag in every if dag.id in allowed], recent
+
+
+def _moods(line: facts.Line) -> set[str]:
+    found: set[str] = {line.standing.state.value}
+    if line.standing.failed:
+        found.add(Mood.FAILED.value)
+    if line.run is not None and not line.run.is_over:
+        found.add(Mood.BUSY.value)
+    return found
+
+
+_ORDER = {state: place for place, state in enumerate(DeploymentState)}
+
+
+def _sorted(lines: list[facts.Line], wanted: Wanted) -> list[facts.Line]:
+    by_name = sorted(lines, key=lambda each: each.name, reverse=wanted.backwards)
+    if wanted.sort is Sort.STATE:
+        # What has failed is what somebody looks for.
+        return sorted(
+            by_name,
+            key=lambda each: (not each.standing.failed, _ORDER[each.standing.state]),
+            reverse=wanted.backwards,
+        )
+    if wanted.sort is Sort.LAST:
+        return sorted(
+            by_name, key=lambda each: each.run.asked if each.run else _NEVER, reverse=not wanted.backwards
+        )
+    if wanted.sort is Sort.NEXT:
+        return sorted(by_name, key=lambda each: each.due or _SOME_DAY, reverse=wanted.backwards)
+    return by_name
+
+
+def _summaries(
+    lines: Collection[facts.Line], recent: Runs, session: Session, definitions_: definitions.Definitions
+) -> list[facts.Summary]:
+    names_ = [each.name for each in lines]
+    shown = {
+        name: found for name in names_ if (found := shown_run(recent.get(name, store.NEVER).past)) is not None
+    }
+    known = definitions_.newest({*names_, *(each.run.dag for each, _ in shown.values())}, session)
+    plans = {
+        (each.run.dag, each.run.id): known[each.run.dag].plan
+        for each, _ in shown.values()
+        if each.run.dag in known
+    }
+    instances = runs.instances(session, plans)
+    history = runs.history(session, names_)
+    return [_summary(each, shown.get(each.name), known, instances, history) for each in lines]
+
+
+def _summary(
+    line: facts.Line,
+    shown: tuple[store.Past, list[store.Past]] | None,
+    known: Mapping[str, facts.Known],
+    instances: Mapping[runs.Key, tuple[facts.Instance, ...]],
+    history: Mapping[str, tuple[records.Record, ...]],
+) -> facts.Summary:
+    own = known.get(names.dag_id(line.name, names.Operation.LAUNCH))
+    if own is None:
+        return facts.Summary(line)
+    versions = runs.versions(history.get(line.name, ()))
+    scene = None
+    if shown is not None and shown[0].run.dag in known:
+        past, earlier = shown
+        key = (past.run.dag, past.run.id)
+        scene = scenes.scene(
+            past.run,
+            known[past.run.dag],
+            instances.get(key, ()),
+            None,
+            previously_running=status.was_running(each.view for each in earlier),
+        )
+    seen = None if scene is None else scene.states
+    return facts.Summary(
+        line,
+        scenes.tiers(own, seen),
+        scenes.services(own, seen, versions),
+        scenes.progress(scene) if scene is not None and not scene.run.is_over else None,
+        scene is not None and any(each.awaits_answer for each in scene.instances),
+    )

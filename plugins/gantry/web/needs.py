@@ -1,0 +1,71 @@
+"""Who needs whom in a deployment: services, and the load balancers in front of them, and what that means for tiers."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+from gantry import names
+from gantry.definition import models
+
+
+class Kind(enum.Enum):
+    """What a part is."""
+
+    BALANCER = enum.auto()
+    SERVICE = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A service or a load balancer. Both may have the same name."""
+
+    kind: Kind
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """One part that sends to another, or waits for it."""
+
+    source: Part
+    target: Part
+
+
+def tiers(definition: models.Definition) -> dict[Part, names.TierName]:
+    """The tier of each part: balancers first, each kind in the order of the file."""
+    return {
+        **{Part(Kind.BALANCER, name): each.tier for name, each in definition.load_balancers.items()},
+        **{Part(Kind.SERVICE, name): each.tier for name, each in definition.services.items()},
+    }
+
+
+def edges(definition: models.Definition) -> tuple[Need, ...]:
+    """Every need, each once: several datasources of one service are one need."""
+    found: dict[Need, None] = {}
+    for balancer, facts in definition.load_balancers.items():
+        found[Need(Part(Kind.BALANCER, balancer), Part(Kind.SERVICE, facts.service))] = None
+    for service, needing in definition.services.items():
+        for each in needing.depends_on:
+            found[Need(Part(Kind.SERVICE, service), Part(Kind.SERVICE, each.service))] = None
+    return tuple(found)
+
+
+def columns(definition: models.Definition) -> dict[names.TierName, int]:
+    """The column of each tier: right of the tiers that need something of it, unless these need each other."""
+    tier_of = tiers(definition)
+    needs = edges(definition)
+    ranks: dict[Part, int] = {}
+    left = dict.fromkeys(tier_of)
+    # Services need each other without circles (the definition is checked), so each round finds some.
+    while left:
+        needed = {each.target for each in needs if each.source in left}
+        for part in [each for each in left if each not in needed]:
+            ranks[part] = max((ranks[each.source] + 1 for each in needs if each.target == part), default=0)
+            del left[part]
+    found = {
+        tier: max((rank for part, rank in ranks.items() if tier_of[part] == tier), default=0)
+        for tier in definition.tiers
+    }
+    used = sorted(set(found.values()))
+    return {tier: used.index(rank) for tier, rank in sorted(found.items(), key=lambda each: each[1])}

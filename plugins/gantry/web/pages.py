@@ -1,0 +1,155 @@
+"""The routes of the pages that people look at."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated, Literal
+
+import fastapi
+from airflow.api_fastapi.common.db.common import SessionDep
+from fastapi.responses import HTMLResponse, RedirectResponse
+from sqlalchemy.orm import Session
+
+from gantry.web import access, addresses, answers, cloud, definitions, details, listing, store, views
+
+router = fastapi.APIRouter()
+KNOWN = definitions.Definitions()
+"""What was read of definitions, for all requests of this process."""
+
+CLOUD = cloud.Cloud()
+"""What clouds have answered, likewise."""
+
+
+def wanted(
+    q: Annotated[str, fastapi.Query(max_length=200)] = "",
+    state: Annotated[str, fastapi.Query(max_length=50)] = "",
+    tag: Annotated[str, fastapi.Query(max_length=200)] = "",
+    sort: listing.Sort = listing.Sort.NAME,
+    order: Literal["up", "down"] = "up",
+    page: Annotated[int, fastapi.Query(ge=1, le=100_000)] = 1,
+) -> listing.Wanted:
+    """What the address asks for."""
+    return listing.Wanted(q, state, tag, sort, order == "down", page)
+
+
+WantedDep = Annotated[listing.Wanted, fastapi.Depends(wanted)]
+
+
+@router.get("/", response_class=HTMLResponse)
+def deployments(
+    request: fastapi.Request, visitor: access.VisitorDep, session: SessionDep, what: WantedDep
+) -> HTMLResponse:
+    """All deployments that the visitor may see."""
+    found = listing.listing(visitor, what, session, KNOWN)
+    template = answers.part(request, "deployments.html.jinja", "deployments-live.html.jinja")
+    return answers.page(request, template, visitor, listing=found, address=queries(found.wanted))
+
+
+@router.get("/deployments/{name}", response_class=HTMLResponse)
+def deployment(
+    name: str, request: fastapi.Request, visitor: access.DeploymentReaderDep, session: SessionDep
+) -> HTMLResponse:
+    """One deployment."""
+    return _deployment(name, request, visitor, session)
+
+
+@router.get("/dags/{dag_id}", response_class=HTMLResponse)
+def dag(
+    dag_id: str, request: fastapi.Request, visitor: access.DagReaderDep, session: SessionDep
+) -> HTMLResponse:
+    """The deployment that a DAG belongs to, for the tab of the DAG in Airflow."""
+    name = store.deployment(dag_id)
+    access.deployment_reader(name, visitor)
+    return _deployment(name, request, visitor, session)
+
+
+def _deployment(
+    name: str, request: fastapi.Request, visitor: access.Visitor, session: Session
+) -> HTMLResponse:
+    found = details.deployment(name, session, KNOWN, CLOUD, with_history=visitor.may_read_records())
+    view = views.deployment(found, visitor, addresses.Addresses.of(request))
+    template = answers.part(request, "deployment.html.jinja", "deployment-live.html.jinja")
+    return answers.page(request, template, visitor, view=view, found=found, topology=view.topology)
+
+
+@router.get("/deployments/{name}/servers/{server}/log", response_class=HTMLResponse)
+def agent_log(
+    name: str,
+    server: str,
+    request: fastapi.Request,
+    visitor: access.DeploymentRunnerDep,
+    session: SessionDep,
+) -> HTMLResponse:
+    """The agent's own log on a server, read now."""
+    known = details.definition(name, session, KNOWN)
+    answer = CLOUD.ask(known.definition, details.LONG_PATIENCE)
+    if answer.inventory is None:
+        raise details.NoCloudError(name, answer.trouble)
+    text = cloud.agent_log(known.definition, answer.inventory, server)
+    return answers.page(
+        request, "agent-log.html.jinja", visitor, name=name, server=server, text=text, lines=cloud.LOG_LINES
+    )
+
+
+@router.get("/dags/{dag_id}/runs/{run_id}", response_class=HTMLResponse)
+def run(
+    dag_id: str,
+    run_id: str,
+    request: fastapi.Request,
+    visitor: access.DagReaderDep,
+    session: SessionDep,
+) -> HTMLResponse:
+    """One run of an operation."""
+    found = details.run(dag_id, run_id, session, KNOWN, CLOUD)
+    now = datetime.datetime.now(datetime.UTC)
+    view = views.run(found, visitor, addresses.Addresses.of(request), now)
+    template = answers.part(request, "run.html.jinja", "run-live.html.jinja")
+    return answers.page(
+        request, template, visitor, view=view, grid=view.grid, gantt=view.gantt, again=view.again
+    )
+
+
+@router.get("/deployments/{name}/application")
+def application(name: str, visitor: access.DeploymentReaderDep, session: SessionDep) -> RedirectResponse:  # noqa: ARG001
+    """Where people reach the deployment: the first of its load balancers."""
+    found = details.addresses(details.definition(name, session, KNOWN).definition)
+    if not found:
+        raise details.UnknownError("load balancer of", name)
+    return RedirectResponse(next(iter(found.values())))
+
+
+@router.get("/dags/{dag_id}/runs/{run_id}/server")
+def server(
+    dag_id: str,
+    run_id: str,
+    task: str,
+    request: fastapi.Request,
+    visitor: access.DagReaderDep,
+    session: SessionDep,
+    map_index: int = -1,
+) -> RedirectResponse:
+    """The server that a task works on: in the cloud's console where there is one, or on the deployment's page."""
+    name = store.deployment(dag_id)
+    access.deployment_reader(name, visitor)
+    known, instance = details.instance(dag_id, run_id, task, map_index, session, KNOWN)
+    wanted = instance.view.servers[0] if len(instance.view.servers) == 1 else None
+    answer = CLOUD.ask(known.definition, details.PATIENCE)
+    found = answer.inventory.named(wanted) if answer.inventory is not None and wanted is not None else None
+    if found is not None and answer.console:
+        return RedirectResponse(f"{answer.console}{found.instance_id}")
+    anchor = "servers" if wanted is None else f"server-{wanted}"
+    return RedirectResponse(f"{addresses.Addresses.of(request).deployment(name)}#{anchor}")
+
+
+def queries(what: listing.Wanted) -> answers.Address:
+    """Makes the addresses of the list with something changed."""
+    return answers.Address(
+        {
+            "q": what.text,
+            "state": what.state,
+            "tag": what.tag,
+            "sort": "" if what.sort is listing.Sort.NAME else what.sort.value,
+            "order": "down" if what.backwards else "",
+            "page": "" if what.page == 1 else str(what.page),
+        }
+    )

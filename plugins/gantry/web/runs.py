@@ -1,0 +1,164 @@
+"""Runs in the database: what each of their tasks does, on which servers, and what is kept when they are forgotten."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pydantic
+import sqlalchemy as sa
+from airflow.models.asset import AssetModel
+from airflow.models.asset_state_store import AssetStateStoreModel
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from sqlalchemy.orm import Session
+
+from gantry import names, status
+from gantry.plan import Group, GroupKind, Plan, StepKind
+from gantry.plan.steps import step_id
+from gantry.status import labels, records
+from gantry.web import facts
+
+Key = tuple[str, str]
+"""A run: its DAG's id and its own."""
+
+Dealt = Mapping[str, list[list[names.ServerName]]]
+"""By the task that deals a tier's servers, the servers of each instance of the tasks that follow it."""
+
+_DEALT = pydantic.TypeAdapter(list[list[names.ServerName]])
+_LAUNCH = names.Operation.LAUNCH.value
+_SCALE_UP = StepKind.SCALE_UP.value
+
+
+def instances(session: Session, plans: Mapping[Key, Plan]) -> dict[Key, tuple[facts.Instance, ...]]:
+    """The task instances of these runs, with the servers that they work on. Two queries for any number of runs."""
+    if not plans:
+        return {}
+    dealt = _dealt(session, plans)
+    # Its property of that name is none that a query can ask for.
+    label = TaskInstance.__table__.c.rendered_map_index
+    rows = session.execute(
+        sa.select(
+            TaskInstance.dag_id,
+            TaskInstance.run_id,
+            TaskInstance.task_id,
+            TaskInstance.map_index,
+            TaskInstance.state,
+            TaskInstance.start_date,
+            TaskInstance.end_date,
+            TaskInstance.try_number,
+            label.label("label"),
+        )
+        .where(sa.tuple_(TaskInstance.dag_id, TaskInstance.run_id).in_(list(plans)))
+        .order_by(TaskInstance.task_id, TaskInstance.map_index)
+    )
+    found: dict[Key, list[facts.Instance]] = defaultdict(list)
+    for row in rows:
+        key = (row.dag_id, row.run_id)
+        view = status.TaskView(
+            task_id=row.task_id,
+            map_index=row.map_index,
+            state=status.TaskState.of(row.state),
+            started=row.start_date,
+            ended=row.end_date,
+            servers=_servers(row, plans[key], dealt.get(key, {})),
+        )
+        found[key].append(facts.Instance(view, row.label or "", row.try_number or 0))
+    return {key: tuple(found[key]) for key in plans}
+
+
+def history(session: Session, deployments: Collection[str]) -> dict[str, tuple[records.Record, ...]]:
+    """What is kept of these deployments' runs, the newest first. One query."""
+    assets = {names.asset(name): name for name in deployments}
+    keys = [records.key(each.value) for each in names.Operation]
+    rows = session.execute(
+        sa.select(AssetModel.name, AssetStateStoreModel.value)
+        .join(AssetModel, AssetModel.id == AssetStateStoreModel.asset_id)
+        .where(AssetModel.name.in_(assets), AssetStateStoreModel.key.in_(keys))
+    )
+    found: dict[str, list[records.Record]] = defaultdict(list)
+    for asset, value in rows:
+        found[assets[asset]].extend(records.load(_json(value)))
+    return {
+        name: tuple(sorted(each, key=lambda record: record.began, reverse=True))
+        for name, each in found.items()
+    }
+
+
+def settled(session: Session, name: str, found: Collection[records.Record]) -> tuple[records.Record, ...]:
+    """The records of a deployment, with the end of those that nobody closed: the runs themselves tell it. One query."""
+    dags = {each.operation: f"{name}.{each.operation}" for each in found} | {_LAUNCH: name}
+    open_ = {(dags[each.operation], each.run) for each in found if each.result is records.Result.RUNNING}
+    if not open_:
+        return tuple(found)
+    rows = session.execute(
+        sa.select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.end_date).where(
+            sa.tuple_(DagRun.dag_id, DagRun.run_id).in_(list(open_))
+        )
+    )
+    ends = {(row.dag_id, row.run_id): (str(row.state), row.end_date) for row in rows}
+    return tuple(_settled(each, ends.get((dags[each.operation], each.run))) for each in found)
+
+
+def _settled(record: records.Record, end: tuple[str, datetime.datetime | None] | None) -> records.Record:
+    if record.result is not records.Result.RUNNING:
+        return record
+    if end is None:
+        # Somebody deleted the run before its record was closed.
+        return dataclasses.replace(record, result=records.Result.FAILED)
+    state, over = end
+    if state in ("queued", "running"):
+        return record
+    result = records.Result.SUCCESS if state == "success" else records.Result.FAILED
+    return dataclasses.replace(record, result=result, over=None if over is None else over.isoformat())
+
+
+def versions(found: Collection[records.Record]) -> dict[str, str]:
+    """The version of each service, as the newest run that knows any has installed it."""
+    return next((dict(each.versions) for each in found if each.versions), {})
+
+
+def _dealt(session: Session, keys: Collection[Key]) -> dict[Key, Dealt]:
+    rows = session.execute(
+        sa.select(XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.value).where(
+            sa.tuple_(XComModel.dag_id, XComModel.run_id).in_(list(keys)),
+            XComModel.key == "return_value",
+            XComModel.task_id.like(f"%.{_SCALE_UP}"),
+        )
+    )
+    found: dict[Key, dict[str, list[list[names.ServerName]]]] = defaultdict(dict)
+    for dag, run, task, value in rows:
+        try:
+            found[dag, run][task] = _DEALT.validate_python(_json(value))
+        except pydantic.ValidationError:
+            # A later Gantry deals in other words.
+            continue
+    return dict(found)
+
+
+def _servers(row: sa.Row[Any], plan: Plan, dealt: Dealt) -> tuple[names.ServerName, ...]:
+    """The servers that an instance works on, as they were dealt; else as it is called."""
+    step = plan.by_id.get(row.task_id)
+    if step is None or row.map_index < 0:
+        return ()
+    if step.tier is not None and step.per_server:
+        batches = dealt.get(step_id(Group(GroupKind.TIER, step.tier), StepKind.SCALE_UP), [])
+        if row.map_index < len(batches):
+            return tuple(batches[row.map_index])
+    server = labels.server(row.label or "")
+    return () if server is None else (server,)
+
+
+def _json(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """What was kept as JSON, which Airflow may have written out once more as text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return None

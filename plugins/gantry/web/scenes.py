@@ -1,0 +1,102 @@
+"""A run's tasks and its plan → what the pages show of it, by the functions that the last task and the terminal ask."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from gantry import inventory as inventories
+from gantry import names, plan, status
+from gantry.status import tasks
+from gantry.web import facts
+
+_DONE = (status.Progress.SUCCEEDED, status.Progress.NOT_APPLICABLE, status.Progress.LEFT_OUT)
+
+
+def scene(
+    run: facts.Run,
+    known: facts.Known,
+    instances: Collection[facts.Instance],
+    inventory: inventories.Inventory | None,
+    *,
+    previously_running: bool,
+) -> facts.Scene:
+    """One run at one moment."""
+    views = [each.view for each in instances]
+    seen = None
+    if run.operation not in names.KEEPS_STATE:
+        seen = status.deployment_status(
+            known.plan, views, inventory, run_ended=run.is_over, previously_running=previously_running
+        )
+    return facts.Scene(run, known, tuple(instances), seen)
+
+
+def progress(found: facts.Scene) -> facts.Progress:
+    """How far a run has come, in the phases that it has work in."""
+    phases = tasks.Steps(found.known.plan, [each.view for each in found.instances]).phases()
+    counted = {phase: each for phase, each in phases.items() if each is not status.Progress.NOT_APPLICABLE}
+    done = sum(each in _DONE for each in counted.values())
+    current = found.states.phase if found.states is not None else None
+    if current is None:
+        current = next(
+            (phase for phase, each in counted.items() if each is status.Progress.IN_PROGRESS), None
+        )
+    return facts.Progress(current, done, len(counted))
+
+
+def tiers(known: facts.Known, seen: status.DeploymentStatus | None) -> tuple[facts.Tier, ...]:
+    """Each tier's servers; none run before the first launch."""
+    if seen is None:
+        return tuple(facts.Tier(each.tier, 0, each.fewest) for each in known.plan.tiers)
+    return tuple(facts.Tier(each.tier, each.running, each.wanted) for each in seen.tiers)
+
+
+def services(
+    known: facts.Known, seen: status.DeploymentStatus | None, versions: Mapping[str, str]
+) -> tuple[facts.Service, ...]:
+    """Each service, in the order of the definition."""
+    found = []
+    for name, service in known.definition.services.items():
+        states: dict[names.ServerName, plan.ServiceState] = {}
+        if seen is not None:
+            states = {server: state for (each, server), state in seen.services.items() if each == name}
+        together = None if seen is None else seen.service(name)
+        found.append(
+            facts.Service(name, service.id, service.tier, together, states, versions.get(str(name), ""))
+        )
+    return tuple(found)
+
+
+def servers(
+    known: facts.Known,
+    seen: status.DeploymentStatus | None,
+    inventory: inventories.Inventory | None,
+    console: str = "",
+) -> tuple[facts.Server, ...]:
+    """Each server that a task or the cloud knows, by tier and slot.
+
+    Args:
+        known: the definition.
+        seen: what the last run says.
+        inventory: what the cloud says, or None.
+        console: what the address of an instance's page in the cloud's console begins with, if it has one.
+    """
+    agents = {} if seen is None else dict(seen.agents)
+    every = dict.fromkeys((*agents, *(each.name for each in inventory or ())))
+    of_tier = {name: each.tier for each in known.plan.tiers for name in each.names}
+    found = []
+    for name in every:
+        instance = None if inventory is None else inventory.named(name)
+        tier = instance.tier if instance is not None else of_tier.get(name, names.TierName(""))
+        states: dict[names.ServiceName, plan.ServiceState] = {}
+        if seen is not None:
+            states = {service: state for (service, where), state in seen.services.items() if where == name}
+        link = f"{console}{instance.instance_id}" if instance is not None and console else None
+        found.append(facts.Server(name, tier, agents.get(name), states, instance, link))
+    order = [each.tier for each in known.plan.tiers]
+    return tuple(sorted(found, key=lambda each: _place(each, order)))
+
+
+def _place(server: facts.Server, order: list[names.TierName]) -> tuple[int, int, str]:
+    # The names of a tier's servers differ in the slot's number only.
+    place = order.index(server.tier) if server.tier in order else len(order)
+    return place, len(server.name), server.name

@@ -1,0 +1,137 @@
+"""A task's log as people read it: the level of each line, and of which server and which script it speaks.
+
+Drawn by `templates/parts/task_log.html.jinja`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from gantry import status
+from gantry.web import looks
+
+MOST_LINES = 1000
+"""Lines that are shown, the last ones. Airflow's own page has them all."""
+
+_SERVER = re.compile(r"\[(?P<server>[a-zA-Z0-9._-]{1,63})\] (?P<rest>.*)", re.DOTALL)
+_CALL = re.compile(r"\$ (?P<script>\S+)")
+_SOURCES = "::group::Log message source details"
+_END = "::endgroup::"
+_MARKS = ("::group::", _END)
+_FAILED = "Task failed with exception"
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """What Airflow's log reader gives: one message, and the errors at its end, outermost first."""
+
+    text: str
+    level: str = ""
+    at: datetime.datetime | None = None
+    errors: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One line.
+
+    Attributes:
+        server: whose it is, where the task drives several; else empty.
+        script: the agent script that it is output of; empty where none runs.
+        is_call: it tells that the script is called.
+    """
+
+    text: str
+    level: str
+    at: datetime.datetime | None
+    server: str
+    script: str
+    is_call: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskLog:
+    """A task instance's log, and what stands above it.
+
+    Attributes:
+        href: the same in Airflow's own pages.
+        again: where the log is asked for anew while the task works, or None when it is over.
+        left_out: how many lines before these are not shown.
+        failure: what a failed task ended with; empty if it did not.
+    """
+
+    title: str
+    servers: str
+    state: status.TaskState
+    try_number: int
+    took: datetime.timedelta | None
+    href: str
+    again: str | None
+    lines: tuple[Line, ...]
+    left_out: int
+    failure: str
+
+    @property
+    def look(self) -> looks.Look:
+        """How its state is shown."""
+        return looks.look(self.state)
+
+
+def event(message: Mapping[str, object]) -> Event:
+    """One message of Airflow's structured logs: `event`, and maybe `level`, `timestamp` and `error_detail`."""
+    at = message.get("timestamp")
+    details = message.get("error_detail")
+    return Event(
+        text=str(message.get("event", "")),
+        level=str(message.get("level") or "").lower(),
+        at=at
+        if isinstance(at, datetime.datetime)
+        else datetime.datetime.fromisoformat(at)
+        if isinstance(at, str) and at
+        else None,
+        errors=tuple(
+            f"{each.get('exc_type')}: {each.get('exc_value')}"
+            for each in (details if isinstance(details, Sequence) else ())
+            if isinstance(each, Mapping)
+        ),
+    )
+
+
+def lines(events: Iterable[Event]) -> tuple[Line, ...]:
+    """The lines that a person reads: without where the log was found, and without what folds lines in Airflow."""
+    found: list[Line] = []
+    scripts: dict[str, str] = {}
+    inside = False
+    for each in events:
+        inside = inside or each.text.startswith(_SOURCES)
+        if not inside and not each.text.startswith(_MARKS):
+            found.append(_line(each, scripts))
+            found.extend(Line(error, "error", each.at, "", "", is_call=False) for error in each.errors)
+        if each.text.startswith(_END):
+            inside = False
+    return tuple(found)
+
+
+def failure(events: Sequence[Event]) -> str:
+    """The error that a failed task ended with, without the name of its class; empty if there is none."""
+    for each in reversed(events):
+        if each.errors:
+            return each.errors[0].partition(": ")[2].strip()
+        if each.text == _FAILED:
+            break
+    return ""
+
+
+def _line(message: Event, scripts: dict[str, str]) -> Line:
+    """A line; `scripts` remembers what runs on each server."""
+    in_batch = _SERVER.fullmatch(message.text)
+    server, text = (in_batch["server"], in_batch["rest"]) if in_batch else ("", message.text)
+    call = _CALL.match(text)
+    if call:
+        scripts[server] = call["script"]
+    # Scripts speak in level info; what is said in another one is said of them.
+    script = scripts.get(server, "") if message.level in ("", "info") else ""
+    return Line(text, message.level, message.at, server, script, is_call=call is not None)

@@ -1,0 +1,79 @@
+"""The log of a task instance, beside the run that it belongs to."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Annotated
+
+import fastapi
+from airflow.utils.session import create_session
+from fastapi.responses import HTMLResponse
+
+from gantry.web import access, addresses, answers, api_calls, details, facts, pages, task_log, titles
+
+router = fastapi.APIRouter()
+
+_NO_LOG = task_log.Event("Airflow has no log of this try.", "warning")
+
+
+@router.get("/dags/{dag_id}/runs/{run_id}/log", response_class=HTMLResponse)
+async def log(
+    dag_id: str,
+    run_id: str,
+    task: str,
+    request: fastapi.Request,
+    visitor: access.LogReaderDep,
+    map_index: int = -1,
+    try_number: Annotated[int | None, fastapi.Query(ge=1)] = None,
+) -> HTMLResponse:
+    """A task instance's log: of its latest try, or of one."""
+    known, instance = await fastapi.concurrency.run_in_threadpool(_instance, dag_id, run_id, task, map_index)
+    number = try_number or instance.try_number
+    events = await _events(request, dag_id, run_id, instance, number)
+    lines = task_log.lines(events)
+    shown = lines[-task_log.MOST_LINES :]
+    view = instance.view
+    step = known.plan.by_id.get(task)
+    where = addresses.Addresses.of(request)
+    is_over = view.ended is not None or number != instance.try_number
+    took = (
+        None if view.started is None else (view.ended or datetime.datetime.now(datetime.UTC)) - view.started
+    )
+    found = task_log.TaskLog(
+        title=titles.whole(step) if step is not None else task,
+        servers=", ".join(view.servers) or instance.label,
+        state=view.state,
+        try_number=number,
+        took=took,
+        href=where.task(dag_id, run_id, task, map_index),
+        again=None if is_over else where.log(dag_id, run_id, task, map_index),
+        lines=shown,
+        left_out=len(lines) - len(shown),
+        failure=task_log.failure(events),
+    )
+    return answers.page(request, "parts/task_log.html.jinja", visitor, log=found)
+
+
+def _instance(dag: str, run: str, task: str, map_index: int) -> tuple[facts.Known, facts.Instance]:
+    with create_session() as session:
+        return details.instance(dag, run, task, map_index, session, pages.KNOWN)
+
+
+async def _events(
+    request: fastapi.Request, dag: str, run: str, instance: facts.Instance, number: int
+) -> list[task_log.Event]:
+    if not number:
+        return []
+    path = api_calls.path_of(
+        "dags", dag, "dagRuns", run, "taskInstances", instance.view.task_id, "logs", str(number)
+    )
+    try:
+        found = await api_calls.Api(request).call("GET", path, params={"map_index": instance.view.map_index})
+    except api_calls.RefusedError as error:
+        if error.status != fastapi.status.HTTP_404_NOT_FOUND:
+            raise
+        return [_NO_LOG]
+    return [
+        task_log.event(each) if isinstance(each, dict) else task_log.Event(str(each))
+        for each in found.get("content", ())
+    ]

@@ -1,0 +1,141 @@
+"""Facts → the pictures of a page, with where their parts lead to."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+
+from gantry import names
+from gantry.web import access, addresses, facts, grid, scenes, standing, store, timeline, topology
+
+_RUN_SECONDS, _REST_SECONDS = 2, 10
+"""How often a page asks anew: while a run goes on, and while nothing does."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """An operation that the visitor may ask for, and where its form is."""
+
+    operation: names.Operation
+    title: str
+    href: str
+    is_dangerous: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class DeploymentView:
+    """A deployment's page.
+
+    Attributes:
+        seconds: after how many it is asked for anew.
+        may_read_agents: whether the visitor may read the agents' logs, which is done over SSH.
+    """
+
+    found: facts.Deployment
+    topology: topology.Topology
+    actions: tuple[Action, ...]
+    again: str
+    seconds: int
+    may_read_agents: bool
+    progress: facts.Progress | None
+    questions: tuple[facts.Instance, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class RunView:
+    """A run's page.
+
+    Attributes:
+        again: where it is asked for anew, or None when it is over.
+        questions: the tasks that wait for the visitor's answer.
+    """
+
+    name: str
+    scene: facts.Scene
+    progress: facts.Progress
+    grid: grid.Grid
+    gantt: timeline.Gantt | None
+    again: str | None
+    questions: tuple[facts.Instance, ...]
+    services: tuple[facts.Service, ...] = ()
+
+
+_TITLES = {
+    names.Operation.LAUNCH: "Launch or redeploy",
+    names.Operation.BACKUP: "Back up",
+}
+DANGEROUS = frozenset({names.Operation.TERMINATE, names.Operation.RESTORE})
+
+
+def title(operation: names.Operation) -> str:
+    """What the button of an operation says."""
+    return _TITLES.get(operation) or operation.value.replace("_", " ").capitalize()
+
+
+def deployment(
+    found: facts.Deployment, visitor: access.Visitor, where: addresses.Addresses
+) -> DeploymentView:
+    """A deployment's page."""
+    name = found.line.name
+    may_read_agents = visitor.may_run(names.dag_id(name, names.Operation.LAUNCH))
+    drawn = topology.topology(
+        standing.Facts(
+            found.known.definition,
+            found.known.plan,
+            found.scene.states if found.scene is not None else None,
+            found.inventory,
+            {each.name: each.version for each in found.services if each.version},
+            standing.Links(server=lambda each: f"#server-{each}", service=lambda each: f"#service-{each}"),
+        )
+    )
+    is_busy = found.scene is not None and not found.scene.run.is_over
+    return DeploymentView(
+        found,
+        drawn,
+        tuple(actions(found, visitor, where)),
+        where.deployment(name),
+        _RUN_SECONDS if is_busy else _REST_SECONDS,
+        may_read_agents,
+        scenes.progress(found.scene) if found.scene is not None and is_busy else None,
+        () if found.scene is None else _questions(found.scene, visitor),
+    )
+
+
+def _questions(scene: facts.Scene, visitor: access.Visitor) -> tuple[facts.Instance, ...]:
+    """The tasks of a run that wait for an answer which the visitor may give."""
+    asking = tuple(each for each in scene.instances if each.awaits_answer)
+    return asking if asking and visitor.may_answer(scene.run.dag) else ()
+
+
+def actions(found: facts.Deployment, visitor: access.Visitor, where: addresses.Addresses) -> list[Action]:
+    """What the visitor may do with a deployment."""
+    name = found.line.name
+    return [
+        Action(each, title(each), where.form(name, each.value), each in DANGEROUS)
+        for each in names.Operation
+        if each in found.operations and visitor.may_run(names.dag_id(name, each))
+    ]
+
+
+def run(
+    scene: facts.Scene, visitor: access.Visitor, where: addresses.Addresses, now: datetime.datetime
+) -> RunView:
+    """A run's page."""
+    dag, run_id = scene.run.key
+    name = store.deployment(dag)
+    may_read_logs = visitor.may_read_logs(dag)
+    views = [each.view for each in scene.instances]
+    links = grid.Links(
+        task=lambda task, index: where.task(dag, run_id, task, index),
+        log=lambda task, index: where.log(dag, run_id, task, index) if may_read_logs else "",
+    )
+    return RunView(
+        name,
+        scene,
+        scenes.progress(scene),
+        grid.grid(scene.known.plan, views, now, links),
+        timeline.gantt(scene.timeline, now),
+        None if scene.run.is_over else where.run(dag, run_id),
+        _questions(scene, visitor),
+        () if scene.states is None else scenes.services(scene.known, scene.states, {}),
+    )

@@ -1,0 +1,115 @@
+"""How the cloud is asked for a page: soon answered, and not by every reader anew."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from gantry import inventory
+from gantry.cloud import clients, errors
+from gantry.definition import models
+from gantry.web import cloud
+
+EMPTY = inventory.Inventory(())
+
+
+class Asked:
+    """Stands for the cloud: counts, and answers when it is let."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.answer = cloud.Answer(EMPTY)
+
+    def __call__(self, _: models.Definition) -> cloud.Answer:
+        self.times += 1
+        assert self.may_answer.wait(30)
+        return self.answer
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
+    found = Asked()
+    monkeypatch.setattr(cloud, "_find", found)
+    yield found
+    found.may_answer.set()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    now = [1000.0]
+    monkeypatch.setattr("gantry.web.cloud.time.monotonic", lambda: now[0])
+
+    def later(seconds: float) -> None:
+        now[0] += seconds
+
+    return later
+
+
+def test_many_readers_are_one_question(
+    bookshop: models.Definition, asked: Asked, clock: Callable[[float], None]
+) -> None:
+    found = cloud.Cloud()
+    assert [found.ask(bookshop, 30).inventory for _ in range(5)] == [EMPTY] * 5
+    assert asked.times == 1
+    clock(6)
+    found.ask(bookshop, 30)
+    assert asked.times == 2
+
+
+def test_a_silent_cloud_keeps_nobody_waiting_and_is_asked_once(
+    bookshop: models.Definition, asked: Asked, clock: Callable[[float], None]
+) -> None:
+    found = cloud.Cloud()
+    asked.may_answer.clear()
+    assert found.ask(bookshop, 0.01) == cloud.NOTHING
+    clock(60)
+    assert found.ask(bookshop, 0.01) == cloud.NOTHING
+    assert asked.times == 1
+    asked.may_answer.set()
+    found.ask(bookshop, 30)
+
+
+def test_a_cloud_that_refuses_has_its_peace_for_a_while(
+    bookshop: models.Definition, asked: Asked, clock: Callable[[float], None]
+) -> None:
+    found = cloud.Cloud()
+    asked.answer = cloud.Answer(trouble="no")
+    assert found.ask(bookshop, 30).trouble == "no"
+    clock(6)
+    found.ask(bookshop, 30)
+    assert asked.times == 1
+    clock(20)
+    found.ask(bookshop, 30)
+    assert asked.times == 2
+
+
+def test_what_goes_wrong_is_told_and_not_raised(
+    bookshop: models.Definition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(error: Exception) -> None:
+        def ec2(_: models.Cloud) -> None:
+            raise error
+
+        monkeypatch.setattr(clients, "ec2", ec2)
+
+    refuse(errors.UnknownConnectionError(bookshop.cloud.connection, "not there"))
+    assert "not there" in cloud._find(bookshop).trouble
+    refuse(RuntimeError("secret words"))
+    assert cloud._find(bookshop).trouble == "asking the cloud has failed: RuntimeError"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "has_console"),
+    [
+        ("https://ec2.eu-central-1.amazonaws.com", True),
+        ("https://ec2.eu-central-1.api.aws", True),
+        ("http://172.17.0.1:5000", False),
+        ("https://amazonaws.com.example.com", False),
+    ],
+)
+def test_only_aws_has_a_console(endpoint: str, *, has_console: bool) -> None:
+    assert bool(cloud.console("eu-central-1", endpoint)) is has_console

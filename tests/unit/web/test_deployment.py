@@ -1,0 +1,146 @@
+"""A deployment's page."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+
+import pytest
+from tests.unit.web import rig
+
+from gantry import inventory, names
+from gantry.status import records
+from gantry.web import cloud, pages
+
+BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
+FOUND = inventory.Inventory(
+    tuple(
+        inventory.Server(
+            names.ServerName(f"bookshop-{tier}-1"), names.TierName(tier), names.Slot(1), f"i-{tier}",
+            inventory.InstanceState.RUNNING, "ami-1", rig.NOW, "10.0.0.7", host_key="ssh-ed25519 AAAA", size="t3.small",
+        )
+        for tier in ("database", "application", "proxy")
+    )
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cloud answers."""
+    says(monkeypatch, cloud.NOTHING)
+
+
+def says(monkeypatch: pytest.MonkeyPatch, answer: cloud.Answer) -> None:
+    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: answer)
+
+
+def test_a_deployment_that_was_never_launched(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    answer = office.get("/gantry/deployments/bookshop")
+    assert answer.status_code == 200, answer.text
+    for text in (
+        "STOPPED",
+        "never launched",
+        "There are no servers",
+        "http://shop.example.com/",
+        "Launch or redeploy",
+    ):
+        assert text in answer.text, text
+
+
+def test_a_running_deployment_with_what_the_cloud_says(
+    office: rig.Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.deploy(BOOKSHOP)
+    office.launched("bookshop")
+    says(monkeypatch, cloud.Answer(FOUND, console="https://console/#"))
+    office.record(
+        "bookshop",
+        records.Record(
+            "launch", "manual__0", "ada", "to see it", rig.EARLIER.isoformat(), records.Result.SUCCESS,
+            (rig.EARLIER + datetime.timedelta(seconds=40)).isoformat(), versions={"app": "abcdef0123456789"},
+            started={"bookshop-proxy-1": "i-proxy"},
+        ),
+    )  # fmt: skip
+    text = office.get("/gantry/deployments/bookshop").text
+    for wanted in (
+        "RUNNING", "10.0.0.7", "https://console/#i-database", "abcdef01", "to see it", "ada", "40 s", "+1",
+        "/gantry/dags/bookshop/runs/manual__0", "/gantry/deployments/bookshop/servers/bookshop-proxy-1/log",
+    ):  # fmt: skip
+        assert wanted in text, wanted
+
+
+def test_a_record_that_nobody_closed_ends_as_its_run_did(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.run("bookshop", {"turn": "success", "tier-database.scale_up": "failed"}, state="failed")
+    office.record(
+        "bookshop",
+        *(
+            records.Record("launch", run, "ada", f"reason of {run}", rig.NOW.isoformat())
+            for run in ("manual__1", "deleted")
+        ),
+    )
+    history = office.get("/gantry/api/v1/deployments/bookshop").json()["history"]
+    assert {each["run"]: (each["result"], each["over"] is None) for each in history} == {
+        "manual__1": ("failed", False),
+        "deleted": ("failed", True),
+    }
+
+
+def test_a_cloud_that_refuses_is_told_of(office: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.deploy(BOOKSHOP)
+    says(monkeypatch, cloud.Answer(trouble="no credentials <here>"))
+    text = office.get("/gantry/deployments/bookshop").text
+    assert "no credentials &lt;here&gt;" in text
+
+
+def test_what_htmx_asks_for_is_the_part_that_changes(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    text = office.get("/gantry/deployments/bookshop", headers={"HX-Request": "true"}).text
+    assert text.strip().startswith('<div id="deployment"')
+    assert "<html" not in text
+
+
+def test_the_tab_of_any_of_its_dags_shows_the_deployment(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    for dag in ("bookshop", "bookshop.scale", "bookshop.terminate"):
+        assert "<h1>bookshop</h1>" in office.get(f"/gantry/dags/{dag}").text
+
+
+def test_a_name_that_is_none_says_so(office: rig.Airflow) -> None:
+    answer = office.get("/gantry/deployments/nosuch")
+    assert answer.status_code == 404
+    assert "nosuch" in answer.text
+
+
+def test_a_run_shows_its_grid_and_its_timeline(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.run(
+        "bookshop",
+        {"turn": "success", "tier-database.scale_up": "success", "tier-database.handshake": "failed"},
+        dealt={"database": [["bookshop-database-1"]]},
+    )
+    answer = office.get("/gantry/dags/bookshop/runs/manual__1")
+    assert answer.status_code == 200, answer.text
+    for wanted in ("LAUNCHING", "FAILED", "bookshop-database-1", "Timeline", "task=tier-database.handshake"):
+        assert wanted in answer.text, wanted
+    live = office.get("/gantry/dags/bookshop/runs/manual__1", headers={"HX-Request": "true"}).text
+    assert live.strip().startswith('<div id="run"')
+    assert 'hx-swap-oob="morph"' in live
+
+
+def test_a_run_of_another_version_of_the_definition_is_shown_as_it_was(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.launched("bookshop")
+    office.deploy(BOOKSHOP.read_text().replace("min: 2, max: 6", "min: 3, max: 6"))
+    assert "application 2/2" in office.get("/gantry/dags/bookshop/runs/manual__0").text
+    office.launched("bookshop", run="later", asked=rig.NOW)
+    assert "application 3/3" in office.get("/gantry/dags/bookshop/runs/later").text
+
+
+def test_a_task_without_a_log_says_so(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.run("bookshop", {"turn": "success"})
+    answer = office.get("/gantry/dags/bookshop/runs/manual__1/log?task=turn")
+    assert answer.status_code == 200, answer.text
+    assert 'id="log-of-task"' in answer.text

@@ -1,0 +1,130 @@
+"""The list of deployments."""
+
+from __future__ import annotations
+
+import pathlib
+
+from tests.unit.web import rig
+
+BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
+
+
+def test_an_airflow_without_deployments_says_how_to_make_one(office: rig.Airflow) -> None:
+    answer = office.get("/gantry/")
+    assert answer.status_code == 200
+    assert "No deployments yet" in answer.text
+
+
+def test_a_deployment_that_was_never_launched_is_stopped(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    answer = office.get("/gantry/")
+    assert answer.status_code == 200, answer.text
+    for text in ("bookshop", "STOPPED", "application 0/2", "never"):
+        assert text in answer.text
+
+
+def row(office: rig.Airflow, name: str, query: str = "") -> str:
+    """A deployment's row."""
+    text = office.get(f"/gantry/{query}").text
+    _, found, rest = text.partition(f'<tr id="deployment-{name}">')
+    return rest.partition("</tr>")[0] if found else ""
+
+
+def test_a_launch_shows_its_phase_and_its_servers(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.run(
+        "bookshop",
+        {
+            "turn": "success",
+            "tier-database.scale_up": "success",
+            "tier-database.handshake": "success",
+            "tier-application.scale_up": "success",
+            "tier-application.handshake": "running",
+        },
+        dealt={
+            "database": [["bookshop-database-1"]],
+            "application": [["bookshop-application-1"], ["bookshop-application-2"]],
+        },
+    )
+    found = row(office, "bookshop")
+    for text in ("LAUNCHING", "scale up", "database 1/1", "application 0/2", "running"):
+        assert text in found, found
+
+
+def test_a_launched_deployment_runs(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.launched("bookshop")
+    found = row(office, "bookshop")
+    for text in ("RUNNING", "database 1/1", "application 2/2", "40 s", "success"):
+        assert text in found, found
+
+
+def test_a_failed_redeploy_is_told_from_a_failed_launch(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.launched("bookshop")
+    office.run("bookshop", {"turn": "success", "tier-database.scale_up": "failed"}, state="failed")
+    found = row(office, "bookshop")
+    assert "MAINTENANCE" in found
+    assert "FAILED" in found
+
+
+def test_a_refused_launch_leaves_what_was(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.launched("bookshop")
+    office.run("bookshop", rig.AllOf("skipped"), state="success", run="refused")
+    assert "RUNNING" in row(office, "bookshop")
+
+
+def test_a_terminated_deployment_is_stopped(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.launched("bookshop")
+    office.run("bookshop.terminate", rig.AllOf("success"), state="success", run="gone")
+    found = row(office, "bookshop")
+    assert "STOPPED" in found
+    assert "terminate" in found
+
+
+def test_search_state_and_tag_narrow_the_list(office: rig.Airflow) -> None:
+    text = BOOKSHOP.read_text()
+    office.deploy(text)
+    office.deploy(
+        text.replace("deployment: bookshop", "deployment: toyshop\ntags: [toys]\ndescription: Bears")
+    )
+    office.launched("toyshop")
+    for query, ours in {
+        "": {"bookshop", "toyshop"}, "?q=bear": {"toyshop"}, "?q=BOOK": {"bookshop"}, "?tag=toys": {"toyshop"},
+        "?state=RUNNING": {"toyshop"}, "?state=STOPPED": {"bookshop"}, "?q=none": set(),
+    }.items():  # fmt: skip
+        assert {name for name in ("bookshop", "toyshop") if row(office, name, query)} == ours, query
+    assert "None of 2 deployments is like that" in office.get("/gantry/?q=none").text
+
+
+def test_the_list_can_be_ordered(office: rig.Airflow) -> None:
+    text = BOOKSHOP.read_text()
+    for name in ("alpha", "beta"):
+        office.deploy(text.replace("deployment: bookshop", f"deployment: {name}"))
+    office.launched("beta")
+
+    def order(query: str) -> list[str]:
+        found = office.get(f"/gantry/{query}").text
+        return sorted(("alpha", "beta"), key=lambda name: found.index(f"deployment-{name}"))
+
+    assert order("") == ["alpha", "beta"]
+    assert order("?order=down") == ["beta", "alpha"]
+    assert order("?sort=last") == ["beta", "alpha"]
+    assert order("?sort=state&order=down") == ["beta", "alpha"]
+
+
+def test_a_backup_does_not_hide_the_last_launch(office: rig.Airflow) -> None:
+    backed_up = "services:"
+    text = BOOKSHOP.read_text().replace(
+        backed_up, f"backups: {{of: {{books: db.catalog}}, to: s3://bookshop/backups/}}\n{backed_up}", 1
+    )
+    office.deploy(text)
+    office.run("bookshop.backup", rig.AllOf("success"), state="success", run="nightly", asked=rig.NOW)
+    assert "backup</a> success" in row(office, "bookshop")
+    office.launched("bookshop")
+    assert "launch</a> success" in row(office, "bookshop")
+    page = office.get("/gantry/dags/bookshop.backup/runs/nightly")
+    assert page.status_code == 200
+    assert "Deployment</dt>" not in page.text

@@ -1,0 +1,67 @@
+"""How often pages ask the database: as often for many deployments as for few."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+from tests.unit.web import crowd, rig
+
+from airflow import settings
+from gantry.web import cloud, pages
+
+BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
+MOST = 16
+"""Queries of the list. Where a page needs more, think first."""
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[list[str]]:
+    """The statements that are sent to the database."""
+    said: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        said.append(statement)
+
+    engine = settings.engine
+    sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield said
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
+
+
+def ask(office: rig.Airflow, path: str) -> list[str]:
+    office.get(path)
+    with counted() as said:
+        assert office.get(path).status_code == 200
+    return said
+
+
+def test_the_list_asks_as_often_for_many_as_for_few(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.launched("bookshop")
+    office.run("bookshop.scale", {"turn": "success", "tier-application.scale_up": "running"})
+    crowd.multiply("bookshop", 2)
+    few = ask(office, "/gantry/")
+    crowd.multiply("bookshop-0001", 297)
+    text = office.get("/gantry/").text
+    assert "300 deployments" in text
+    assert "Page 1 of 6" in text
+    many = ask(office, "/gantry/")
+    assert len(many) == len(few), "\n\n".join(many)
+    assert len(many) <= MOST
+
+
+def test_a_deployment_s_page_asks_as_often_among_many_as_among_few(
+    office: rig.Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud.NOTHING)
+    office.deploy(BOOKSHOP)
+    office.launched("bookshop")
+    few = ask(office, "/gantry/deployments/bookshop")
+    crowd.multiply("bookshop", 30)
+    assert len(ask(office, "/gantry/deployments/bookshop")) == len(few)

@@ -1,0 +1,108 @@
+"""A task's log: levels, servers, scripts, and what it failed with."""
+
+from __future__ import annotations
+
+import datetime
+
+from gantry import status
+from gantry.web import rendering, task_log
+
+AT = datetime.datetime(2026, 11, 27, 9, 0, 3, tzinfo=datetime.UTC)
+
+
+def test_lines_say_whose_they_are_and_of_which_script() -> None:
+    found = task_log.lines(
+        task_log.Event(text, "info", AT)
+        for text in (
+            "driving 2 servers",
+            "[shop-web-1] $ installService c100 a1001",
+            "[shop-web-2] $ configureService c100 a1001",
+            "[shop-web-1] unpacked",
+            "[shop-web-2] written",
+        )
+    )
+    assert [(each.server, each.script, each.is_call, each.text) for each in found] == [
+        ("", "", False, "driving 2 servers"),
+        ("shop-web-1", "installService", True, "$ installService c100 a1001"),
+        ("shop-web-2", "configureService", True, "$ configureService c100 a1001"),
+        ("shop-web-1", "installService", False, "unpacked"),
+        ("shop-web-2", "configureService", False, "written"),
+    ]
+
+
+def test_a_task_of_one_server_has_no_prefix() -> None:
+    (_, line) = task_log.lines([task_log.Event("$ startService a1001"), task_log.Event("listening")])
+    assert (line.server, line.script) == ("", "startService")
+
+
+def test_what_is_said_of_a_script_is_not_said_by_it() -> None:
+    (_, line) = task_log.lines(
+        [task_log.Event("$ startService a1001", "info"), task_log.Event("failed", "error")]
+    )
+    assert line.script == ""
+
+
+def test_where_the_log_was_found_and_what_folds_it_is_left_out() -> None:
+    found = task_log.lines(
+        task_log.Event(text)
+        for text in (
+            "::group::Log message source details sources=['x']", "/opt/airflow/logs/x", "::endgroup::", "said",
+            "::group::Post task execution logs", "said too", "::endgroup::",
+        )
+    )  # fmt: skip
+    assert [each.text for each in found] == ["said", "said too"]
+
+
+def test_airflows_messages_become_events() -> None:
+    message = {
+        "event": "Task failed with exception", "level": "ERROR", "timestamp": "2026-11-27T09:00:03Z",
+        "error_detail": [
+            {"exc_type": "StepFailedError", "exc_value": "web-1: no answer: gone"},
+            {"exc_type": "OSError", "exc_value": "x"},
+        ],
+    }  # fmt: skip
+    event = task_log.event(message)
+    assert event == task_log.Event(
+        "Task failed with exception", "error", AT, ("StepFailedError: web-1: no answer: gone", "OSError: x")
+    )
+    assert task_log.failure([task_log.Event("before"), event]) == "web-1: no answer: gone"
+    assert [line.level for line in task_log.lines([event])] == ["error", "error", "error"]
+    assert task_log.event({"event": "plain"}) == task_log.Event("plain")
+    assert task_log.event({"event": "x", "timestamp": AT}).at == AT
+
+
+def test_a_task_that_did_not_fail_failed_with_nothing() -> None:
+    assert task_log.failure([task_log.Event("all is well", "info")]) == ""
+    assert task_log.failure([]) == ""
+
+
+def test_what_a_server_says_is_escaped_and_levels_are_named() -> None:
+    text = _rendered(
+        task_log.lines(
+            [
+                task_log.Event("[shop-web-1] <script>alert(1)</script>", "info", AT),
+                task_log.Event("the disk is full", "warning", AT),
+                task_log.Event("no more", "error", AT),
+            ]
+        ),
+        again="/log",
+    )
+    assert "<script" not in text
+    assert '<span class="level">warning</span>' in text
+    assert '<span class="level">error</span>' in text
+    assert '<span class="server">shop-web-1</span>' in text
+    assert 'hx-get="/log" hx-trigger="every 2s"' in text
+
+
+def test_a_log_that_is_over_is_not_asked_for_again() -> None:
+    text = _rendered((), again=None)
+    assert "hx-trigger" not in text
+    assert "It has said nothing" in text
+
+
+def _rendered(lines: tuple[task_log.Line, ...], again: str | None) -> str:
+    found = task_log.TaskLog(
+        title="service app: configure", servers="shop-web-1", state=status.TaskState.RUNNING, try_number=1, took=None,
+        href="/dags/x", again=again, lines=lines, left_out=0, failure="",
+    )  # fmt: skip
+    return rendering.render("parts/task_log.html.jinja", rendering.Site("/gantry"), log=found)

@@ -1,0 +1,167 @@
+"""Chromium, and pages that are served to it as the app serves them, under the same content security policy."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import mimetypes
+import pathlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
+PATIENCE = 30_000  # milliseconds, for a busy machine
+expect.set_options(timeout=PATIENCE)
+STATIC = pathlib.Path(__file__).parents[2] / "plugins" / "gantry" / "web" / "static"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
+)
+Answer = tuple[int, str]
+"""Status and HTML."""
+
+AROUND = "/around"
+"""The page around ours, as Airflow's UI is. Its policy is not ours."""
+
+AIRFLOWS_FRAME = """<!doctype html><html lang="en" class="dark"><head><title>Airflow</title></head><body>
+<iframe title="Deployments" sandbox="allow-scripts allow-same-origin allow-forms allow-downloads" src="{src}"
+width="900" height="700"></iframe></body></html>"""
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@contextlib.contextmanager
+def served(pages: Mapping[str, Callable[[], Answer]]) -> Iterator[str]:
+    """A server of these pages, by path, and of our static files; yields its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path.startswith("/gantry/static/"):
+                file = STATIC / path.removeprefix("/gantry/static/")
+                self._send(200, file.read_bytes(), mimetypes.guess_type(file.name)[0] or "text/plain")
+            elif path in pages:
+                code, text = pages[path]()
+                self._send(code, text.encode(), "text/html; charset=utf-8", path)
+            else:
+                self._send(200, b"<title>elsewhere</title>elsewhere", "text/html")
+
+        def _send(self, code: int, content: bytes, kind: str, path: str = "") -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Cache-Control", "no-store")
+            if path != AROUND:
+                self.send_header("Content-Security-Policy", POLICY)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def looked_at(
+    chromium: Browser,
+    url: str,
+    *,
+    width: int = 1440,
+    theme: str = "light",
+    token: str = "",
+    missing: bool = False,
+) -> Iterator[Page]:
+    """A page in a window of its own. What the browser complains about, scripts and policies too, fails the test.
+
+    Args:
+        chromium: the browser.
+        url: the page's address.
+        width: of the window, in pixels.
+        theme: what the reader's system prefers.
+        token: of the reader's login to Airflow.
+        missing: the page itself is not there, and says so.
+    """
+    context = chromium.new_context(
+        viewport={"width": width, "height": 900 if width > 1000 else 844},
+        color_scheme="dark" if theme == "dark" else "light",
+        timezone_id="Asia/Tokyo",
+        locale="en-GB",
+    )
+    if token:
+        origin = "/".join(url.split("/")[:3])
+        context.add_cookies([{"name": "_token", "value": token, "url": origin}])
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(url)
+    yield page
+    context.close()
+    left = [each for each in complaints if not (missing and "404" in each)]
+    assert not left, "\n".join(left)
+
+
+OVERLAPS = (pathlib.Path(__file__).parent / "overlaps.js").read_text()
+
+
+def overlaps(page: Page) -> list[str]:
+    """Texts that are drawn upon each other, in pairs."""
+    found: list[str] = page.evaluate(OVERLAPS)
+    return found
+
+
+def sideways(page: Page) -> int:
+    """How many pixels a window would have to be scrolled sideways."""
+    width: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return width
+
+
+def unreached(page: Page) -> list[str]:
+    """What a mouse can use and the tab key does not get to, or where it cannot be seen that it got there."""
+    page.evaluate(
+        "document.activeElement?.blur(); window.gantryReached = new Set(); window.gantryUnseen = []"
+    )
+    wanted = page.locator("a[href], button, input:not([type=hidden]), select, summary, textarea").count()
+    for _ in range(wanted + 40):
+        page.keyboard.press("Tab")
+        again = page.evaluate(
+            """() => {
+                const at = document.activeElement;
+                if (!at || at === document.body) return true;
+                const reached = window.gantryReached.has(at);
+                window.gantryReached.add(at);
+                const marked = at.closest('svg') ? at.querySelector('rect') : at;
+                const style = getComputedStyle(marked);
+                if (at.closest('svg') ? parseFloat(style.strokeWidth) < 2 : style.outlineStyle === 'none')
+                    window.gantryUnseen.push('cannot be seen: ' + at.outerHTML.slice(0, 200));
+                return reached;
+            }"""
+        )
+        if again:
+            break
+    missed: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, summary, textarea')]
+            .filter(each => each.checkVisibility() && !each.disabled && !window.gantryReached.has(each))
+            .map(each => each.outerHTML.slice(0, 200)).concat(window.gantryUnseen)"""
+    )
+    return missed
