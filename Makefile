@@ -25,6 +25,7 @@ demo: ## launch the bookshop here, with a real Airflow, until Ctrl-C
 	@$(ON_MACHINE) .venv/bin/gantry demo run $(if $(ONCE),--once)
 
 test: lint ## everything that CI checks, with coverage
+	@docker/setup-chromium.sh
 	@$(ON_MACHINE) .venv/bin/pytest --cov --cov-report=term $(TESTS)
 
 lint: ## ruff and mypy
@@ -40,7 +41,7 @@ docs: ## the documentation as a site, in build/site; its reference is made anew 
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 
 screenshots: ## the pictures of the documentation, taken from a running demo
-	@docker/setup-python.sh --group browser
+	@docker/setup-python.sh
 	@docker/setup-chromium.sh
 	@$(ON_MACHINE) $(PYTHON) docs/screenshots.py docs/images
 

@@ -2,7 +2,7 @@
 # Makes the project's virtual environment .venv from the lock file, with a uv of the project's own in .work/uv.
 # Does nothing, quickly, when nothing is to be done.
 #
-# usage: setup-python.sh [UV-SYNC-ARGUMENT...]     (for example: --group browser)
+# usage: setup-python.sh [UV-SYNC-ARGUMENT...]     (for example: --group docs)
 set -eu
 
 UV_VERSION=0.13.9 # the one that wrote uv.lock

@@ -13,6 +13,8 @@ import pytest
 
 from gantry import local
 from gantry.local import airflow_process, example
+from tests.airflow import shell
+from tests.airflow.shell import Gantry
 from tests.airflow.stage import SECRETS, Stage
 
 INCLUDE = Path(__file__).parents[2] / "include"
@@ -55,6 +57,18 @@ def stage() -> Iterator[Stage]:
             airflow_process.stop(airflow)
         local.down(CLOUD)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def environ(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a person's shell has."""
+    return shell.environ(stage, tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def gantry(environ: dict[str, str]) -> Gantry:
+    """Types a command."""
+    return shell.typing(environ)
 
 
 def secrets_manager(cloud: local.EmbeddedCloud) -> dict[str, str]:

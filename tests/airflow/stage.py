@@ -27,7 +27,7 @@ from docker.models.containers import Container
 from gantry import local, names
 from gantry.configuration_management import chef_server
 from gantry.local import airflow_process, example
-from gantry.rest import client
+from gantry.rest import client, logs
 from gantry.rest.errors import NotFoundError
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ SCRIPTS = {
 """The smallest service there is: it runs while a file is there."""
 
 _MARKER_SECONDS = 60.0
-_LAST_LINES_SECONDS = 5.0
+_LAST_LINES_SECONDS = 20.0
 _WRITTEN_TO_THE_END = ("success", "failed", "skipped")
 BARE = "gantry-debian-12"
 SECRETS = "airflow/connections"
@@ -167,14 +167,10 @@ class Launch:
         """
         deadline = time.monotonic() + _LAST_LINES_SECONDS
         while True:
-            text = self.api.log(self.dag, self.run, instance.task_id, instance.map_index, instance.try_number)
-            end = text
-            for earlier in ("::group::Pre Execute", "Pausing task as"):
-                end = end.rpartition(earlier)[2]
-            if "::endgroup::" in end.partition("::group::Post Execute")[2]:
-                return text
-            if instance.state not in _WRITTEN_TO_THE_END or time.monotonic() > deadline:
-                return text
+            lines = self.api.log_chunk(self.dag, self.run, instance).lines
+            ended = instance.state in _WRITTEN_TO_THE_END
+            if not ended or logs.is_whole(lines) or time.monotonic() > deadline:
+                return "\n".join(each.plain() for each in lines)
             time.sleep(0.1)
 
     def task_log(self, task: str) -> str:

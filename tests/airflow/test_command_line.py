@@ -3,69 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gantry.rest import profiles
+from tests.airflow.shell import COMMAND, Gantry
 from tests.airflow.stage import Launch, Stage, archive, eventually, probe
 
 pytestmark = pytest.mark.airflow
 
 NAME = "typed"
 SERVER = f"{NAME}-only-1"
-COMMAND = [sys.executable, "-m", "gantry"]
-
-Gantry = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def environ(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What a person's shell has: definitions, and a profile with everything else."""
-    folder = tmp_path_factory.mktemp("home")
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS", "GANTRY"))
-    }
-    environ = {
-        **kept,
-        "AIRFLOW_HOME": str(folder / "airflow"),
-        "GANTRY_PROFILES": str(folder / "profiles.toml"),
-        "GANTRY_DEFINITIONS": str(stage.definitions),
-        "COLUMNS": "200",
-    }
-    connections = folder / "stage.env"
-    profiles.write_environment(
-        connections, {key: value for key, value in stage.shop.environment.items() if "CHEF" not in key}
-    )
-    airflow = stage.airflow
-    profile = profiles.Profile(
-        "stage", airflow.url, username=airflow.user, password=airflow.password, environment_file=connections
-    )
-    profiles.write(profile, environ)
-    return environ
-
-
-@pytest.fixture(scope="module")
-def gantry(environ: dict[str, str]) -> Gantry:
-    """Types a command, and waits for its end."""
-
-    def call(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*COMMAND, *words],
-            env={**environ, **more},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    return call
 
 
 @pytest.fixture(scope="module")

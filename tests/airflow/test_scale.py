@@ -7,9 +7,6 @@ import contextlib
 import datetime
 import http.client
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,8 +14,8 @@ from typing import Self
 
 import pytest
 
-from gantry.rest import profiles
 from tests.airflow.conftest import INCLUDE
+from tests.airflow.shell import Gantry
 from tests.airflow.stage import Launch, Machine, Stage, archive, eventually, without_chef
 
 pytestmark = pytest.mark.airflow
@@ -87,52 +84,6 @@ def visitors(stage: Stage) -> Iterator[Visitors]:
         yield found
     print(f"\n{sum(found.served.values())} requests served, {len(found.lost)} lost: {dict(found.served)}")
     stage.scrap(SHOP)
-
-
-@pytest.fixture(scope="module")
-def environ(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A person's shell."""
-    folder = tmp_path_factory.mktemp("home")
-    environ = {
-        **{
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("AIRFLOW", "AWS", "GANTRY"))
-        },
-        "AIRFLOW_HOME": str(folder / "airflow"),
-        "GANTRY_PROFILES": str(folder / "profiles.toml"),
-        "GANTRY_DEFINITIONS": str(stage.definitions),
-        "COLUMNS": "200",
-    }
-    connections = folder / "stage.env"
-    profiles.write_environment(
-        connections, {key: value for key, value in stage.shop.environment.items() if "CHEF" not in key}
-    )
-    airflow = stage.airflow
-    profiles.write(
-        profiles.Profile(
-            "stage",
-            airflow.url,
-            username=airflow.user,
-            password=airflow.password,
-            environment_file=connections,
-        ),
-        environ,
-    )
-    return environ
-
-
-def gantry(environ: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "gantry", *words],
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    print(f"$ gantry {' '.join(words)}  → {done.returncode}\n{done.stdout[-2500:]}{done.stderr[-2500:]}")
-    return done
 
 
 def newest(stage: Stage) -> Launch:
@@ -209,19 +160,19 @@ def test_more_servers_come_by_the_clock(stage: Stage, visitors: Visitors) -> Non
 
 
 def test_who_leaves_is_let_go_of_first_and_a_failed_release_goes_on_when_it_is_cleared(
-    stage: Stage, visitors: Visitors, environ: dict[str, str]
+    stage: Stage, visitors: Visitors, gantry: Gantry
 ) -> None:
     before = stage.machines(SHOP)
     before["proxy-1"].sh(
         f"mkdir -p /enstratus/custom/bin; printf '#!/bin/sh\\nexit 3\\n' >{FAILING}; chmod 755 {FAILING}"
     )
-    failed = gantry(environ, "scale", SHOP, "application=3")
+    failed = gantry("scale", SHOP, "application=3")
     assert failed.returncode == 1
     assert "balancer-front.release_nodes" in failed.stderr
     assert "stopProxy" in failed.stderr
     # Nobody has been cut off: it serves on, and may ask the database.
     assert len(nodes(stage)) == len(granted(stage)) == 4
-    seen = json.loads(gantry(environ, "status", SHOP, "--from", "both", "--json").stdout)
+    seen = json.loads(gantry("status", SHOP, "--from", "both", "--json").stdout)
     assert (seen["state"], seen["failed"]) == ("MAINTENANCE", True)
     assert any("application-4" in note and "leaves" in note for note in seen["notes"])
     before["proxy-1"].sh(f"rm {FAILING}")
@@ -236,17 +187,15 @@ def test_who_leaves_is_let_go_of_first_and_a_failed_release_goes_on_when_it_is_c
     assert before["database-1"].calls("revokeDatabaseAccess", "end") >= 1
     # Nothing that had no need to was restarted.
     assert all(before[f"application-{slot}"].calls("startService") >= 1 for slot in (1, 2, 3))
-    assert json.loads(gantry(environ, "status", SHOP, "--json").stdout)["state"] == "RUNNING"
+    assert json.loads(gantry("status", SHOP, "--json").stdout)["state"] == "RUNNING"
 
 
-def test_a_launch_goes_on_with_a_scaling_that_died(
-    stage: Stage, visitors: Visitors, environ: dict[str, str]
-) -> None:
+def test_a_launch_goes_on_with_a_scaling_that_died(stage: Stage, visitors: Visitors, gantry: Gantry) -> None:
     before = stage.machines(SHOP)
     before["proxy-1"].sh(f"printf '#!/bin/sh\\nexit 3\\n' >{FAILING}; chmod 755 {FAILING}")
-    assert gantry(environ, "scale", SHOP, "application=2").returncode == 1
+    assert gantry("scale", SHOP, "application=2").returncode == 1
     before["proxy-1"].sh(f"rm {FAILING}")
-    planned = gantry(environ, "plan", SHOP, "--json")
+    planned = gantry("plan", SHOP, "--json")
     removed = [each["name"] for each in json.loads(planned.stdout)["servers"] if each["action"] == "remove"]
     assert removed == [f"{SHOP}-application-3"]
     launch = stage.launch(SHOP)
@@ -256,17 +205,17 @@ def test_a_launch_goes_on_with_a_scaling_that_died(
     assert {name: each.instance_id for name, each in after.items()} == {
         name: each.instance_id for name, each in before.items() if name != "application-3"
     }
-    assert gantry(environ, "plan", SHOP).returncode == 0
+    assert gantry("plan", SHOP).returncode == 0
     assert visitors.lost == []
 
 
 def test_numbers_beyond_the_limits_and_tiers_of_one_number_are_refused(
-    stage: Stage, visitors: Visitors, environ: dict[str, str]
+    stage: Stage, visitors: Visitors, gantry: Gantry
 ) -> None:
-    many = gantry(environ, "scale", SHOP, "application=7")
+    many = gantry("scale", SHOP, "application=7")
     assert many.returncode == 1
     assert "at most 6" in many.stderr
-    fixed = gantry(environ, "scale", SHOP, "database=2")
+    fixed = gantry("scale", SHOP, "database=2")
     assert fixed.returncode == 1
     assert "unknown tier 'database'; there is application" in fixed.stderr
     assert visitors.lost == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 import re
 import sys
@@ -111,7 +112,9 @@ class _Tail:
     def __init__(self) -> None:
         self._token: str | None = None
         self._told = 0
+        self._lines: list[logs.Line] = []
         self.is_complete = False
+        self.may_grow = False
 
     def read(self, api: client.Api, run: client.Run, instance: client.Instance) -> list[logs.Line]:
         """The lines that are new."""
@@ -120,9 +123,12 @@ class _Tail:
         # Without a token the log comes from its beginning.
         new = lines if self._token else lines[self._told :]
         self._told += len(new)
+        self._lines = [*(self._lines if self._token else ()), *chunk.lines]
+        now = datetime.datetime.now(tz=datetime.UTC)
+        self.may_grow = logs.may_grow(self._lines, instance.state, instance.ended, now)
         self._token = chunk.token
         # While a task waits to go on (after its triggerer, say) Airflow calls its log complete, and it is not.
-        self.is_complete = chunk.token is None and instance.state not in _WORKS
+        self.is_complete = chunk.token is None and instance.state not in _WORKS and not self.may_grow
         return new
 
 
@@ -180,7 +186,7 @@ def tell(api: client.Api, wanted: Wanted, show: Show, *, follow: bool) -> None:
                     if wanted.takes_line(instance.label, line):
                         show(source, line)
         sys.stdout.flush()
-        if not follow or run.is_over:
+        if not any(each.may_grow for each in tails.values()) and (not follow or run.is_over):
             return
         time.sleep(_PAUSE)
 

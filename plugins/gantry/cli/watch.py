@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -19,6 +20,7 @@ PATIENCE = 90.0
 """Seconds that an Airflow may be away before nobody waits for it any more."""
 
 _PAUSE = 0.8
+_LAST_LINES_PAUSE = 0.2
 _LOG_TAIL = 15
 
 
@@ -129,9 +131,18 @@ class Watch:
         run = moment.run
         for each in self._api.instances(run.dag, run.id):
             if each.state == "failed":
-                error, before = logs.failure(self._api.log_chunk(run.dag, run.id, each).lines)
+                error, before = logs.failure(self._log(run, each))
                 where = "" if each.label.isdecimal() else each.label
                 yield Failure(each.task_id, where, error, before[-_LOG_TAIL:])
+
+    def _log(self, run: client.Run, instance: client.Instance) -> tuple[logs.Line, ...]:
+        """The log of a task that has ended, with its last lines."""
+        while True:
+            lines = self._api.log_chunk(run.dag, run.id, instance).lines
+            now = datetime.datetime.now(tz=datetime.UTC)
+            if not logs.may_grow(lines, instance.state, instance.ended, now):
+                return lines
+            time.sleep(_LAST_LINES_PAUSE)
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """A busy machine's Airflow may be slow to answer; an Airflow that is gone is not waited for."""

@@ -151,9 +151,8 @@ class Judged:
 
     @property
     def _until(self) -> str:
-        if self.decision.verdict is not rules.Verdict.COOLING:
-            return ""
-        return f" before {_clock(datetime.datetime.fromisoformat(self.kept.changed) + self.rule.cooldown)}"
+        cool = datetime.datetime.fromisoformat(self.kept.changed) + self.rule.cooldown
+        return f" (the cooldown ends at {_clock(cool)})" if self.now < cool else ""
 
 
 def judge(

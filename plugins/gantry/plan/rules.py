@@ -50,7 +50,7 @@ class Verdict(enum.StrEnum):
     UNKNOWN = "nothing is measured (of the CPU two looks in a row say how busy it was)"
     STEADY = "within the thresholds"
     YOUNG = "the breach has not lasted for the breach period"
-    COOLING = "the cooldown is not over"
+    COOLING = "it cools down"
     LIMIT = "the tier has as many servers as it may have, or as few"
     INCOMPLETE = "servers leave only where all of them have said a number"
     SCALE = "the tier is scaled"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,15 @@ _FAILED = "Task failed with exception"
 _GROUP = "::group::"
 _MARKS = (_GROUP, "::endgroup::")
 _SOURCES = "::group::Log message source details"
+_BEGINNINGS = ("::group::Pre Execute", "Pausing task as")
+"""What stands before a task's work, and before a pause behind which it goes on."""
+
+_END = "::group::Post Execute"
+_END_IN_TRIGGERER = "trigger completed"
+LAST_LINES = datetime.timedelta(seconds=5)
+"""How long after a task's end its last lines may still be on their way."""
+
+_ENDED = ("success", "failed", "skipped")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +75,41 @@ def told(lines: Sequence[Line]) -> list[Line]:
         if each.text.startswith("::endgroup::"):
             inside = False
     return kept
+
+
+def may_grow(lines: Sequence[Line], state: str | None, ended: str | None, now: datetime.datetime) -> bool:
+    """Whether the last lines of a task that has ended are still to come.
+
+    Airflow knows how a task ended a moment before its log is written to the end. A process that was killed never
+    writes it.
+
+    Args:
+        lines: the log as it is now, from its beginning.
+        state: the task instance's state.
+        ended: when it ended, as an ISO text.
+        now: the time of day.
+    """
+    if state not in _ENDED or is_whole(lines):
+        return False
+    return ended is not None and now - datetime.datetime.fromisoformat(ended) < LAST_LINES
+
+
+def is_whole(lines: Sequence[Line]) -> bool:
+    """Whether a log is written to its end, by the worker or by the triggerer that ended the task."""
+    last = _last(lines)
+    if last is None:
+        # Some tasks do nothing: no process ever begins their log.
+        return True
+    after = [each.text for each in lines[last + 1 :]]
+    end = next((number for number, text in enumerate(after) if text.startswith(_END)), len(after))
+    return any(text.startswith("::endgroup::") for text in after[end:]) or _END_IN_TRIGGERER in after
+
+
+def _last(lines: Sequence[Line]) -> int | None:
+    """Where the work began that the log tells of last."""
+    return max(
+        (number for number, each in enumerate(lines) if each.text.startswith(_BEGINNINGS)), default=None
+    )
 
 
 def failure(lines: Sequence[Line]) -> tuple[str, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import subprocess
 import sys
@@ -459,6 +460,29 @@ def test_followed_logs_tell_each_line_once(
         "line 2",
     ]
     assert lines[-1]["task"] == "finish_launch"
+
+
+def test_a_log_that_is_not_written_to_its_end_yet_is_read_again(
+    airflow: airflow_api.Airflow, gantry_: Gantry
+) -> None:
+    begun: list[dict[str, Any]] = [{"event": "::group::Pre Execute"}, {"event": "::endgroup::"}]
+    rest = [*FAILURE, {"event": "::group::Post Execute"}, {"event": "::endgroup::"}]
+    asked: list[str] = []
+
+    def late(call: str) -> tuple[int, str, str] | None:
+        if "/logs/" not in call:
+            return None
+        asked.append(call)
+        content = begun if len(asked) == 1 else [*begun, *rest]
+        return 200, "application/json", json.dumps({"content": content, "continuation_token": None})
+
+    airflow.answer_instead = late
+    now = datetime.datetime.now(tz=datetime.UTC).isoformat()
+    shop(airflow).runs.append(airflow_api.Run("r1", [BAD], asked=now))
+    found = gantry_("logs", "shop", "--step", "handshake")
+    assert found.out.count("asking again") == 1
+    assert "no SSH connection" in found.out
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])

@@ -177,7 +177,7 @@ def test_the_log_says_measure_thresholds_breach_cooldown_and_what_follows(
     assert "tier application: cpu > 80 % since 10:03:00 UTC, for 60 s of 2 min" in text
     assert "tier application keeps its 2 servers: the breach has not lasted for the breach period" in text
     text = told(tier.look(93), caplog)
-    assert "keeps its 2 servers: the cooldown is not over before 10:06:00 UTC" in text
+    assert "keeps its 2 servers: it cools down (the cooldown ends at 10:06:00 UTC)" in text
     judged = tier.look(93)
     assert "3 servers are wanted, and not 2" in told(judged, caplog)
     assert judged.why == "application: cpu 93 % > 80 % for 3 min, 2 → 3 servers"
