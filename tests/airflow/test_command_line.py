@@ -287,7 +287,10 @@ def test_a_queued_launch_says_what_it_waits_for_and_no_longer_than_told(gantry: 
         second = gantry("launch", name, "--timeout", "3s")
         assert second.returncode == 1
         assert f"it begins when the one before it is over: {first}" in second.stdout
-        assert "did not end within 3 s, and goes on; unfinished: turn, find_lost, tier-only.scale_up" in second.stderr
+        assert (
+            "did not end within 3 s, and goes on; unfinished: turn, find_lost, tier-only.scale_up"
+            in second.stderr
+        )
         machine = eventually(lambda: stage.machines(name).get("only-1"), "the server")
         machine.sh("touch /tmp/go-on")
         newest(stage, name).succeeds()
