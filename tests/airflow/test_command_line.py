@@ -114,7 +114,7 @@ def test_logs_are_those_of_a_run_a_step_or_a_server(
 ) -> None:
     whole = gantry("logs", NAME).stdout
     titles = [line for line in whole.splitlines() if line.startswith("── ")]
-    assert titles[:2] == ["── turn · success ──", "── tier-only.scale_up · success ──"]
+    assert titles[:2] == ["── turn · success ──", "── find_lost · success ──"]
     assert f"── tier-only.handshake · {SERVER} · success ──" in titles
     assert titles[-1] == "── finish_launch · success ──"
     assert "RunInstances: 1 of" in whole
@@ -291,7 +291,10 @@ def test_a_queued_launch_says_what_it_waits_for_and_no_longer_than_told(gantry: 
         second = gantry("launch", name, "--timeout", "3s")
         assert second.returncode == 1
         assert f"it begins when the one before it is over: {first}" in second.stdout
-        assert "did not end within 3 s, and goes on; unfinished: turn, tier-only.scale_up" in second.stderr
+        assert (
+            "did not end within 3 s, and goes on; unfinished: turn, find_lost, tier-only.scale_up"
+            in second.stderr
+        )
         machine = eventually(lambda: stage.machines(name).get("only-1"), "the server")
         machine.sh("touch /tmp/go-on")
         newest(stage, name).succeeds()
