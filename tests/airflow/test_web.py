@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
-from tests.airflow.stage import Stage, archive, eventually
+from tests.airflow.stage import Stage, archive
 from tests.web import legible, viewer
 
 pytestmark = pytest.mark.airflow
@@ -136,7 +136,7 @@ def define(stage: Stage, name: str) -> None:
     store = stage.upload(f"{name}-store.tar.gz", archive({"enstratus-start": WAITS}))
     shop = stage.upload(f"{name}-shop.tar.gz", archive({"enstratus-start": FAILS_ONCE}))
     stage.define(name, DEFINITION.format(name=name, store=store, shop=shop))
-    eventually(lambda: stage.api.call("GET", f"/dags/{name}.scale"), "the DAG of scalings")
+    stage.api.await_dag(f"{name}.scale")
 
 
 def ask(frame: FrameLocator, operation: str, reason: str = "", **fields: str) -> None:
