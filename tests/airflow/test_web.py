@@ -58,7 +58,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def page(stage: Stage, chromium: Browser) -> Iterator[Page]:
     """Airflow's interface, logged in, at the deployments."""
-    with viewer.looked_at(chromium, f"{stage.airflow.url}/plugin/deployments") as found:
+    with viewer.looked_at(chromium, f"{stage.airflow.url}/plugin/deployments", of="/gantry/") as found:
         found.set_default_timeout(PATIENCE)
         found.locator("input[name=username]").fill(stage.airflow.user)
         found.locator("input[name=password]").fill(stage.airflow.password)
