@@ -146,7 +146,7 @@ class Launch:
     """A launch whose moments pass when the test says so.
 
     Attributes:
-        at: the moment that it is at; with the last one the polling ends.
+        at: the moment that it is at; with the last one nothing asks any more.
         asked: how often the page has asked.
     """
 
@@ -162,7 +162,7 @@ class Launch:
         """What of it is asked for anew."""
         self.asked += 1
         is_over = self.at == len(self.moments) - 1
-        return 286 if is_over else 200, of_run_live(self.moments[self.at], None if is_over else "/live")
+        return 200, of_run_live(self.moments[self.at], None if is_over else "/live")
 
 
 def _run(scene: scenes.Scene, again: str | None) -> dict[str, object]:

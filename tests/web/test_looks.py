@@ -14,7 +14,6 @@ MIDDLE = len(scenes.moments()) // 2
 PAGES: dict[str, Callable[[], viewer.Answer]] = {
     "/parts": lambda: (200, pages.of_parts()),
     "/topology": lambda: (200, pages.of_topology(scenes.bookshop(-1))),
-    "/topology-failed": lambda: (200, pages.of_topology(scenes.bookshop_failed())),
     "/topology-large": lambda: (200, pages.of_topology(scenes.large())),
     "/run": lambda: (200, pages.of_run(scenes.bookshop(-1))),
     "/run-middle": lambda: (200, pages.of_run(scenes.bookshop(MIDDLE))),
@@ -156,6 +155,20 @@ def test_who_reads_is_told_when_airflow_does_not_answer_and_when_it_does_again(c
         context.set_offline(False)
         expect(page.locator("#connection")).to_be_hidden(timeout=viewer.PATIENCE)
         context.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(401, "You are signed out"), (404, "This is gone"), (500, "does not answer")]
+)
+def test_who_reads_is_told_why_a_page_is_not_kept_up_to_date(
+    chromium: Browser, status: int, told: str
+) -> None:
+    launch = pages.Launch((scenes.bookshop(MIDDLE), scenes.bookshop(-1)))
+    answers = {"/": launch.page, "/live": lambda: (status, "no")}
+    with viewer.served(answers) as url, viewer.looked_at(chromium, url, of="never") as page:
+        expect(page.locator("#connection")).to_contain_text(told)
+        # What was there stays.
+        expect(page.locator(".grid .current")).not_to_have_count(0)
 
 
 def test_times_are_in_the_readers_zone(chromium: Browser, url: str) -> None:

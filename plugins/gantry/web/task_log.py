@@ -16,8 +16,21 @@ from gantry.web import looks
 MOST_LINES = 1000
 """Lines that are shown, the last ones. Airflow's own page has them all."""
 
+LAST_WORDS = datetime.timedelta(seconds=10)
+"""Airflow knows how a task has ended a moment before the last lines of its log are written."""
+
+_OVER = (
+    status.TaskState.SUCCESS,
+    status.TaskState.FAILED,
+    status.TaskState.SKIPPED,
+    status.TaskState.UPSTREAM_FAILED,
+    status.TaskState.REMOVED,
+)
 _SERVER = re.compile(r"\[(?P<server>[a-zA-Z0-9._-]{1,63})\] (?P<rest>.*)", re.DOTALL)
 _CALL = re.compile(r"\$ (?P<script>\S+)")
+_AIRFLOWS = re.compile(r"task$|airflow\.(?!task\.operators\b)")
+"""Loggers of Airflow's own; operators have theirs below one of them."""
+
 _SOURCES = "::group::Log message source details"
 _END = "::endgroup::"
 _MARKS = ("::group::", _END)
@@ -32,6 +45,7 @@ class Event:
     level: str = ""
     at: datetime.datetime | None = None
     errors: tuple[str, ...] = ()
+    logger: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +94,11 @@ class TaskLog:
         return looks.look(self.state)
 
 
+def is_over(task: status.TaskView, now: datetime.datetime) -> bool:
+    """Whether nothing will be added to a task's log any more."""
+    return task.state in _OVER and (task.ended is None or now - task.ended > LAST_WORDS)
+
+
 def event(message: Mapping[str, object]) -> Event:
     """One message of Airflow's structured logs: `event`, and maybe `level`, `timestamp` and `error_detail`."""
     at = message.get("timestamp")
@@ -92,6 +111,7 @@ def event(message: Mapping[str, object]) -> Event:
         else datetime.datetime.fromisoformat(at)
         if isinstance(at, str) and at
         else None,
+        logger=str(message.get("logger") or ""),
         errors=tuple(
             f"{each.get('exc_type')}: {each.get('exc_value')}"
             for each in (details if isinstance(details, Sequence) else ())
@@ -132,6 +152,7 @@ def _line(message: Event, scripts: dict[str, str]) -> Line:
     call = _CALL.match(text)
     if call:
         scripts[server] = call["script"]
-    # Scripts speak in level info; what is said in another one is said of them.
-    script = scripts.get(server, "") if message.level in ("", "info") else ""
+    # Scripts speak in level info; what is said in another one is said of them. Airflow itself may speak, too.
+    is_output = message.level in ("", "info") and not _AIRFLOWS.match(message.logger)
+    script = scripts.get(server, "") if is_output else ""
     return Line(text, message.level, message.at, server, script, is_call=call is not None)
