@@ -20,7 +20,7 @@ from gantry.agent import jobs
 from gantry.cloud import backups as stored
 from gantry.cloud import clients, servers
 from gantry.definition import drills as throw_away
-from gantry.operators import backups, drills, run, termination
+from gantry.operators import backups, drills, run, termination, turning
 
 KNOWN = definition.loads(
     DEFINITION
@@ -42,6 +42,16 @@ class Instance:
         return [self.reports[each] for each in task_ids if each in self.reports]
 
 
+class Store(dict[str, Any]):
+    """The state of an asset."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
 class Cloud:
     """An account with EC2 and S3."""
 
@@ -52,6 +62,7 @@ class Cloud:
         self.ec2 = account.client("ec2")
         self.s3 = account.client("s3", config=config.Config(signature_version="s3v4"))
         self.s3.create_bucket(Bucket="vault")
+        self.states: dict[str, Store] = {"bookshop": Store(), "bookshop--drill": Store()}
         self.image = self.ec2.describe_images()["Images"][0]["ImageId"]
 
     def start(self, deployment: str, tier: str = "database") -> str:
@@ -101,6 +112,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         found = Cloud()
         monkeypatch.setattr(clients, "ec2", lambda _: found.ec2)
         monkeypatch.setattr(clients, "s3", lambda _: found.s3)
+        monkeypatch.setattr(turning, "store", found.states.setdefault)
         yield found
 
 
@@ -159,10 +171,15 @@ def test_a_drill_takes_the_newest_backup_of_its_deployment_after_what_another_on
     cloud: Cloud,
 ) -> None:
     cloud.start("bookshop--drill")
+    # Of a database that would count as lost.
+    for state in cloud.states.values():
+        state.set("data:db:1", {"instance": "i-0123456789abcdef0"})
     cloud.keep(datetime.timedelta(days=2))
     newest = cloud.keep(datetime.timedelta(hours=3))
     found = choose()
     assert found["stored"]["catalog"]["url"] == newest
+    assert list(cloud.states["bookshop"]) == ["data:db:1"]
+    assert not cloud.states["bookshop--drill"]
     assert cloud.alive() == set()
 
 

@@ -36,6 +36,7 @@ def test_a_launch_shows_its_phase_and_its_servers(office: rig.Airflow) -> None:
         "bookshop",
         {
             "turn": "success",
+            "find_lost": "success",
             "tier-database.scale_up": "success",
             "tier-database.handshake": "success",
             "tier-application.scale_up": "success",
