@@ -19,7 +19,7 @@ LOAD = "/tmp/load"
 HOLDING = "/enstratus/custom/bin/startService-pre"
 MEASURE = f"#!/bin/sh\ncat {LOAD} 2>/dev/null || echo 50\n"
 RULE = (
-    "{check: probe, scale_out_above: 80, scale_in_below: 20, breach_period: 20s, cooldown: 60s, increment: 1}"
+    "{check: probe, scale_out_above: 80, scale_in_below: 20, breach_period: 20s, cooldown: 40s, increment: 1}"
 )
 
 
@@ -141,7 +141,7 @@ def test_a_low_load_scales_in_when_the_cooldown_is_over(watching: Watching) -> N
     waited = datetime.datetime.fromisoformat(asked["queued_at"]) - datetime.datetime.fromisoformat(
         before["end_date"]
     )
-    assert waited >= datetime.timedelta(seconds=60)
+    assert waited >= datetime.timedelta(seconds=40)
     assert watching.servers() == ["only-1"]
 
 
