@@ -1,8 +1,14 @@
-"""For all tests: signals as they are at a terminal, wherever the run was started from."""
+"""For all tests: signals as they are at a terminal, wherever the run was started from; an Airflow home of their own."""
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
+
+# Airflow takes its home, and the database in it, from where it is imported first. Whichever test that is, nobody's own
+# home is touched, and nothing is there that an earlier run has left.
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="gantry-tests-airflow-"))
 
 # Asked to end, a run cleans up like one that was interrupted at the keyboard.
 for _number in (signal.SIGINT, signal.SIGTERM):

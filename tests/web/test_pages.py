@@ -5,14 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import os
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
-
-# Airflow writes a configuration and its database where it is imported first; not into anybody's home.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="gantry-web-airflow-"))
 
 import pytest
 import sqlalchemy as sa
