@@ -286,10 +286,11 @@ class Stage:
         """Trigger a launch."""
         return Launch(self.api, name, self.api.trigger(name, **params))
 
-    def terminate(self, name: str, confirm: str | None = None) -> Launch:
+    def terminate(self, name: str, confirm: str | None = None, **params: Any) -> Launch:
         """Trigger a termination, with the name typed in."""
         dag = f"{name}.terminate"
-        return Launch(self.api, dag, self.api.trigger(dag, confirm=name if confirm is None else confirm))
+        typed = name if confirm is None else confirm
+        return Launch(self.api, dag, self.api.trigger(dag, confirm=typed, **params))
 
     def chef(self) -> chef_server.ChefServer:
         """The cloud's Chef server, as its administrator."""

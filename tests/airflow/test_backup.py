@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from gantry.cli import kept
 from gantry.local import example
+from gantry.status import records
 from tests.airflow.stage import Launch, Machine, Stage
 
 pytestmark = pytest.mark.airflow
@@ -99,6 +101,7 @@ def test_rows_that_were_lost_are_back_after_a_restore(stage: Stage, machine: Mac
         machine,
         "UPDATE catalog.book SET title = 'The Vault' WHERE id = 1; DELETE FROM catalog.book WHERE id = 2",
     )
+    sql(machine, "CREATE VIEW catalog.titles AS SELECT title FROM catalog.book")
     run = back_up(stage, reason="before the accident")
     run.succeeds()
     (dump,) = dumps(stage)
@@ -118,6 +121,8 @@ def test_rows_that_were_lost_are_back_after_a_restore(stage: Stage, machine: Mac
     restore(stage).succeeds()
     assert books(machine) == before - 1
     assert sql(machine, "SELECT title FROM catalog.book WHERE id = 1") == "The Vault"
+    # A view is no part of the dump, and shows the restored rows.
+    assert int(sql(machine, "SELECT COUNT(*) FROM catalog.titles")) == before - 1
     assert machine.secrets_in_transit() == []
 
     # The very same dump once more: what was loaded last is no reason to leave it.
@@ -131,6 +136,33 @@ def test_a_launch_after_a_restore_leaves_the_restored_rows(stage: Stage, machine
     stage.launch(SHOP).succeeds()
     assert (machine.calls("installDataSource"), machine.calls("startService")) == (loads, starts)
     assert sql(machine, "SELECT title FROM catalog.book WHERE id = 1") == "The Vault"
+
+
+def test_what_was_done_is_on_record(stage: Stage, machine: Machine) -> None:
+    state = kept.state_of(stage.api, SHOP)
+    found = state.records()
+    assert [(each.operation, each.result) for each in found] == [
+        ("launch", records.Result.SUCCESS),
+        ("restore", records.Result.SUCCESS),
+        ("restore", records.Result.SUCCESS),
+        ("backup", records.Result.SUCCESS),
+        ("launch", records.Result.SUCCESS),
+    ]
+    restored, made = found[1], found[3]
+    (dump,) = dumps(stage)
+    assert (made.by, made.reason) == (stage.airflow.user, "before the accident")
+    for each in (restored, made):
+        about = each.objects["catalog"]
+        assert about.url == f"s3://{example.BUCKET}/{FOLDER}{dump}"
+        assert about.size == len(content(stage, dump))
+        assert about.seconds > 0
+    # The second launch has changed nothing, so it has told nobody anything.
+    assert state.facts_of(found[0]) == []
+    (told,) = state.facts_of(found[4])
+    assert (told.service, told.server) == ("db", f"{SHOP}-database-1")
+    assert {place: each.version for place, each in state.versions().items()} == {
+        ("db", f"{SHOP}-database-1"): machine.sh("cat /enstratus/ws/state/a1001/archive").strip()
+    }
 
 
 def test_a_backup_updates_its_asset(stage: Stage, machine: Machine) -> None:
@@ -215,6 +247,29 @@ def test_the_oldest_backups_go_when_a_new_one_is_complete(stage: Stage, machine:
     assert kept[0] == second
     assert first not in kept
     assert objects(stage) == sorted([*kept, *(f"{each}.json" for each in kept)])
+
+
+def test_a_final_backup_that_fails_keeps_the_servers_and_one_that_succeeds_outlives_them(
+    stage: Stage, machine: Machine
+) -> None:
+    sound = machine.sh(f"cat {SCRIPT}")
+    write(machine, BROKEN)
+    error = stage.terminate(SHOP, final_backup=True).fails_at("backup-catalog.back_up")
+    assert "the disk is full" in error
+    assert list(stage.instances(SHOP))
+    assert books(machine) > 0
+    write(machine, sound)
+    before = dumps(stage)
+    last = stage.terminate(SHOP, final_backup=True)
+    last.succeeds()
+    assert not list(stage.instances(SHOP))
+    (new,) = set(dumps(stage)) - set(before)
+    assert f"{new}.json" in objects(stage)
+    record = kept.records_of(stage.api, SHOP)[0]
+    assert (record.operation, record.ended) == ("terminate", (f"{SHOP}-database-1",))
+    assert record.objects["catalog"].url.endswith(new)
+    # With nothing left there is nothing to back up, and nothing to refuse.
+    stage.terminate(SHOP, final_backup=True).succeeds()
 
 
 def write(machine: Machine, script: str) -> None:

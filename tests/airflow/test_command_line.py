@@ -117,6 +117,10 @@ def test_status_tells_what_runs_from_airflow_from_the_cloud_and_from_both(
     (server,) = found["servers"]
     assert (found["state"], server["name"], server["agent"]) == ("RUNNING", SERVER, "RUNNING")
     assert server["services"] == {"probe": "RUNNING"}
+    version = server["versions"]["probe"]["version"]
+    assert f"probe RUNNING {version[:8]}" in told
+    assert "on record: launch by " in told
+    assert "+serverId=" in gantry("history", NAME, "--facts").stdout
     assert server["instance"] is None
     both = json.loads(gantry("status", NAME, "--from", "both", "--json").stdout)
     instance = stage.machine(NAME).instance_id

@@ -16,6 +16,7 @@ import pytest
 
 import gantry.definition
 from gantry import names, plan, status
+from gantry.cli import kept, standing
 from tests import recordings
 from tests.airflow import recording
 from tests.airflow.conftest import INCLUDE
@@ -113,6 +114,17 @@ def test_the_database_lets_in_exactly_the_application_servers(stage: Stage, laun
     assert database.sh(f"mariadb --socket={socket} -N catalog -e 'select count(*) from book'").strip() == str(
         BOOKS
     )
+
+
+def test_what_servers_were_told_is_kept_without_secrets(stage: Stage, launched: Launch) -> None:
+    state = kept.state_of(stage.api, SHOP)
+    (record,) = state.records()
+    told = {(each.service, each.server): each.handout for each in state.facts_of(record)}
+    application = told["app", "bookshop-application-1"].diff
+    assert f"+dataSource.catalog.write={stage.address(SHOP, 'database-1')}" in application
+    assert "+dataSource.catalog.servicePassword=(secret)" in application
+    assert stage.shop.password not in json.dumps(state.kept)
+    assert sorted(state.versions()) == sorted(told)
 
 
 def test_task_instances_are_named_after_their_servers(launched: Launch) -> None:
@@ -249,15 +261,31 @@ def test_a_termination_wants_the_name_typed_in(stage: Stage, launched: Launch) -
     assert len(stage.machines(SHOP)) == 5
 
 
-def test_a_termination_leaves_nothing_and_says_what_it_skipped(stage: Stage, launched: Launch) -> None:
-    # One server cannot be worked with any more; it must go all the same.
+def test_a_termination_stops_nothing_when_a_server_does_not_answer(stage: Stage, launched: Launch) -> None:
     stage.machines(SHOP)["application-2"].sh("pkill -STOP -x sshd; pkill -KILL -f '^sshd: ' || true")
-    termination = stage.terminate(SHOP)
+    error = stage.terminate(SHOP).fails_at("ask_servers")
+    assert "nothing was stopped or terminated" in error
+    assert "bookshop-application-2" in error
+    assert "bookshop-application-1" not in error
+    assert len(stage.machines(SHOP)) == 5
+    # It serves on.
+    assert get(stage, "/")[0]
+    (run,) = [each for each in standing.every(stage.api) if each.name == SHOP]
+    assert run.standing.state is plan.DeploymentState.RUNNING
+
+
+def test_a_forced_termination_leaves_nothing_and_says_what_it_skipped(stage: Stage, launched: Launch) -> None:
+    termination = stage.terminate(SHOP, force=True)
     termination.succeeds()
     assert stage.machines(SHOP) == {}
     content = termination.task_log("finish_termination")
     assert "deployment bookshop is STOPPED; nothing of it is left in the cloud" in content
     assert "bookshop-application-2" in content.partition("skipped: ")[2]
+    record = kept.records_of(stage.api, SHOP)[0]
+    assert len(record.ended) == 5
+    assert any("bookshop-application-2" in each for each in record.skipped)
+    # Once more, and there is nothing to do.
+    stage.terminate(SHOP).succeeds()
 
 
 def test_a_half_launched_deployment_can_be_terminated(stage: Stage) -> None:

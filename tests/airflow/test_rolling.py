@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterator
 
 import pytest
 
+from gantry.cli import standing
+from gantry.definition import loads
+from gantry.local import example
 from tests.airflow.stage import Launch, Stage, archive, eventually
 from tests.airflow.visitors import Visitors
 
@@ -122,6 +126,24 @@ def running(stage: Stage) -> dict[str, str]:
     }
 
 
+def upload(stage: Stage, content: bytes) -> str:
+    """Make it the site's archive; its version."""
+    stage.upload(ARCHIVE, content)
+    head = stage.cloud.client("s3").head_object(Bucket=example.BUCKET, Key=ARCHIVE)
+    return str(head["ETag"]).strip('"')
+
+
+def shown(stage: Stage) -> dict[str, str]:
+    """Which version `gantry status` names for each server."""
+    found = standing.of_airflow(stage.api, SITE, loads(definition()), None).as_json()
+    lines = json.loads(json.dumps(found["servers"]))
+    return {
+        each["name"].removeprefix(f"{SITE}-"): each["versions"]["site"]["version"]
+        for each in lines
+        if each["versions"]
+    }
+
+
 def out_at_once(stage: Stage) -> int:
     """The most servers that were out of the balancer at the same time, as its agent's journal has it."""
     out: set[str] = set()
@@ -161,7 +183,7 @@ def test_a_new_version_reaches_both_servers_and_no_request_is_lost(stage: Stage,
 
 
 def fail(stage: Stage, site: str, broken: str) -> tuple[str, Launch]:
-    stage.upload(ARCHIVE, version(broken, BROKEN))
+    upload(stage, version(broken, BROKEN))
     with Visitors(site, HOST) as visitors:
         launch = stage.launch(SITE)
         error = launch.fails_at(UPDATE)
@@ -180,6 +202,9 @@ def test_a_version_whose_check_fails_stops_after_the_first_batch_and_the_old_one
 ) -> None:
     error, _ = fail(stage, site, "three")
     assert running(stage) == {"web-1": "three", "web-2": "two"}
+    new = upload(stage, version("three", BROKEN))
+    old = upload(stage, version("two"))
+    assert shown(stage) == {"web-1": new, "web-2": old}
     assert "rollsite-web-1: archive version" in error
     assert "not healthy, out of the load balancers" in error
     assert "healthy, in the load balancers" in error
@@ -199,6 +224,7 @@ def test_a_version_that_fails_is_rolled_back_where_that_is_asked_for(stage: Stag
     stage.redefine(SITE, definition("roll_back"))
     error, launch = fail(stage, site, "five")
     assert running(stage) == dict.fromkeys(SERVERS, "four")
+    assert shown(stage) == dict.fromkeys(SERVERS, upload(stage, version("four")))
     assert "its batch has the version back that it had" in error
     assert error.count("healthy, in the load balancers") == len(SERVERS)
     assert "not healthy" not in error
@@ -210,7 +236,7 @@ def test_when_the_worker_dies_the_next_try_goes_on_where_it_stopped(stage: Stage
     machines = stage.machines(SITE)
     before = {name: machines[name].calls("installService") for name in SERVERS}
     starts = machines["web-1"].calls("startService")
-    stage.upload(ARCHIVE, version("six", before=SLOW))
+    newest = upload(stage, version("six", before=SLOW))
     with Visitors(site, HOST) as visitors:
         launch = stage.launch(SITE)
         eventually(lambda: machines["web-1"].calls("startService") > starts, "the first one starts", 60)
@@ -219,6 +245,7 @@ def test_when_the_worker_dies_the_next_try_goes_on_where_it_stopped(stage: Stage
     kept(visitors)
     assert launch.instance(UPDATE).try_number == 2
     assert running(stage) == dict.fromkeys(SERVERS, "six")
+    assert shown(stage) == dict.fromkeys(SERVERS, newest)
     assert {name: machines[name].calls("installService") for name in SERVERS} == {
         name: calls + 1 for name, calls in before.items()
     }

@@ -108,7 +108,14 @@ def test_a_termination_waits_for_the_launch_and_a_launch_of_another_deployment_d
     let_go(stage, other)
     beside.succeeds()
 
-    last, first = kept.records_of(stage.api, name)
+    state = kept.state_of(stage.api, name)
+    last, first = state.records()
+    (told,) = state.facts_of(first)
+    assert (told.service, told.server) == ("probe", f"{name}-only-1")
+    assert told.handout.diff[0] == "--- /dev/null"
+    assert any(line.startswith("+serviceId=") for line in told.handout.diff)
+    # The servers are gone, and what ran there with them.
+    assert state.versions() == {}
     assert (last.operation, last.run, last.result) == ("terminate", terminate.run, records.Result.SUCCESS)
     assert last.ended == (f"{name}-only-1",)
     assert (first.operation, first.run, first.result) == ("launch", launch.run, records.Result.SUCCESS)

@@ -53,6 +53,10 @@ Decide = Callable[[ssh.Target, Applied], Work]
 """From a server, and what is applied there, to the work that is left."""
 
 
+Witness = Callable[[session.Session, ssh.Target, Applied, Work], Awaitable[None]]
+"""Looks at a server when its work is decided and nothing of it is done. Called again if the connection breaks."""
+
+
 class StepFailedError(errors.GantryError):
     """One or more servers did not get through a step; the others did."""
 
@@ -73,6 +77,7 @@ async def prepare(
     decide: Decide,
     output: jobs.Output,
     questions: Questions = Questions(),
+    witness: Witness | None = None,
 ) -> None:
     """Ask every server what is applied there, decide what is left, and put the files in place.
 
@@ -84,7 +89,7 @@ async def prepare(
         agent = jobs.Agent(progress.target, access)
         try:
             async with asyncio.timeout(access.patience):
-                await _prepare(agent, progress, decide, output, questions)
+                await _prepare(agent, progress, decide, output, questions, witness)
         except TimeoutError:
             progress.error = f"{progress.target.name}: no answer within {access.patience:g} s"
             progress.passing = True
@@ -166,15 +171,19 @@ async def _prepare(
     decide: Decide,
     output: jobs.Output,
     questions: Questions,
+    witness: Witness | None,
 ) -> None:
     async def attempt() -> None:
         async with agent.open() as server:
             checked = questions.checked
             healthy = checked is not None and await check(server, checked) == OK
             sums = await digests(server, questions.files)
-            work = decide(agent.target, Applied(await marks(server), healthy, sums))
+            applied = Applied(await marks(server), healthy, sums)
+            work = decide(agent.target, applied)
             # Before the files are there: whoever is stopped now has to know them.
             progress.jobs = work.jobs
+            if witness is not None:
+                await witness(server, agent.target, applied, work)
             await server.put(work.files)
 
     await _reconnecting(attempt, agent.target.name, output)

@@ -301,9 +301,9 @@ def stop_services(definition: models.Definition, tier: names.TierName, marks: Ma
     return Work((), tuple(calls))
 
 
-def service_config(service: models.Service) -> str:
+def service_config(service: names.ServiceId) -> str:
     """Where a server keeps a service's `enstratus.cfg`."""
-    return f"/mnt/services/{service.id}/cfg/enstratus.cfg"
+    return f"/mnt/services/{service}/cfg/enstratus.cfg"
 
 
 def separate_restart(service: models.Service) -> bool:

@@ -33,9 +33,7 @@ def backup(
             show_default=False,
         ),
     ] = None,
-    reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Kept in the run's record.", show_default=False)
-    ] = "",
+    reason: options.Reason = "",
 ) -> int:
     """Back a deployment up: what its definition's [bold]backups[/] names, or some of it.
 

@@ -1,31 +1,94 @@
-"""The records of a deployment's runs, read through Airflow's API."""
+"""What is kept with a deployment's asset, read through Airflow's API: records of runs, facts, versions."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import pydantic
 
 from gantry import names
 from gantry.rest import client, errors
-from gantry.status import records
+from gantry.status import handouts, records, versions
+
+Record = records.Record
 
 _RECORD = pydantic.TypeAdapter(list[records.Record])
 _RESULTS = {"success": records.Result.SUCCESS, "failed": records.Result.FAILED}
 
+Place = tuple[str, str]
+"""A service and a server."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """A file that a service was handed on a server."""
+
+    service: str
+    server: str
+    handout: handouts.Handout
+
+    def as_json(self) -> dict[str, pydantic.JsonValue]:
+        """For programs."""
+        return {"service": self.service, "server": self.server, **handouts.as_json(self.handout)}
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """The state of a deployment's asset, as it was read."""
+
+    api: client.Api = dataclasses.field(repr=False)
+    name: str
+    kept: Mapping[str, pydantic.JsonValue]
+
+    def records(self) -> list[Record]:
+        """What is kept of all operations' runs, the newest first.
+
+        Of a record that nobody closed, the run itself tells how it ended, if it is there still.
+        """
+        found = [
+            _settled(self.api, self.name, operation, record)
+            for operation in names.Operation
+            for record in records.load(self.kept.get(records.key(operation.value)))
+        ]
+        return sorted(found, key=lambda each: each.began, reverse=True)
+
+    def facts(self) -> list[Told]:
+        """The files that were handed out, the newest first."""
+        found = [
+            Told(*place, each)
+            for key, value in self.kept.items()
+            if (place := handouts.parts(key)) is not None
+            for each in handouts.load(value)
+        ]
+        return sorted(found, key=lambda each: (each.handout.at, each.service, each.server), reverse=True)
+
+    def facts_of(self, record: Record) -> list[Told]:
+        """Those of one run, by service and server."""
+        found = (
+            each
+            for each in self.facts()
+            if (each.handout.operation, each.handout.run) == (record.operation, record.run)
+        )
+        return sorted(found, key=lambda each: (each.service, each.server))
+
+    def versions(self) -> dict[Place, versions.Installed]:
+        """What is installed where."""
+        return {
+            place: found
+            for key, value in sorted(self.kept.items())
+            if (place := versions.parts(key)) is not None and (found := versions.load(value)) is not None
+        }
+
+
+def state_of(api: client.Api, name: str) -> State:
+    """What is kept of a deployment. Raises RestError."""
+    return State(api, name, api.asset_state(names.asset(name)))
+
 
 def records_of(api: client.Api, name: str) -> list[records.Record]:
-    """What is kept of all operations' runs, the newest first.
-
-    Of a record that nobody closed, the run itself tells how it ended, if it is there still.
-    """
-    state = api.asset_state(names.asset(name))
-    found = [
-        _settled(api, name, operation, record)
-        for operation in names.Operation
-        for record in records.load(state.get(records.key(operation.value)))
-    ]
-    return sorted(found, key=lambda each: each.began, reverse=True)
+    """What is kept of all operations' runs, the newest first."""
+    return state_of(api, name).records()
 
 
 def as_json(found: list[records.Record]) -> list[pydantic.JsonValue]:

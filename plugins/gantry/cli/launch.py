@@ -36,12 +36,7 @@ class Form:
             rich_help_panel=options.FORM,
         ),
     ] = None
-    reason: Annotated[
-        str,
-        typer.Option(
-            metavar="TEXT", help="Kept in the run's record.", show_default=False, rich_help_panel=options.FORM
-        ),
-    ] = ""
+    reason: options.Reason = ""
 
 
 @app.command(

@@ -13,6 +13,13 @@ from gantry import status as states
 from gantry.rest import client
 from gantry.status import labels
 
+_AROUND = {
+    plan.StepKind.TURN.value,
+    plan.StepKind.CONFIRM_RESTORE.value,
+    plan.StepKind.KEEP_RECORD.value,
+}
+"""Tasks before and after what a run of backups, or a restore, is for."""
+
 _APPROVE = "approve"
 """The task that asks a person, in a definition that wants it."""
 
@@ -79,7 +86,7 @@ class Moment:
         if self.keeps_state:
             # Of several such steps those may be skipped that were not asked for.
             done = {each.task_id for each in self.tasks if each.state is states.TaskState.SUCCESS}
-            return self.run.state == "success" and bool(done - {plan.StepKind.CONFIRM_RESTORE.value})
+            return self.run.state == "success" and bool(done - _AROUND)
         return run_view(self.run, self.deployment, self.tasks).has_arrived
 
     @property

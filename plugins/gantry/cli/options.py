@@ -96,6 +96,23 @@ Servers = Annotated[
 ]
 """`servers`, default None; `counts` takes them apart."""
 
+Confirm = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The deployment's name, instead of typing it.",
+        show_default=False,
+        rich_help_panel=FORM,
+    ),
+]
+"""`confirm`, default None."""
+
+Reason = Annotated[
+    str,
+    typer.Option(metavar="TEXT", help="Kept in the run's record.", show_default=False, rich_help_panel=FORM),
+]
+"""`reason`, default empty."""
+
 Profile = Annotated[
     str | None,
     typer.Option(

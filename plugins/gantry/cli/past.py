@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gantry import errors
 from gantry.cli import console, groups, options, reach
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from gantry.status import records
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+class NoRecordError(errors.GantryError):
+    """A run of which nothing is kept, or words that fit several."""
+
+    def __init__(self, name: str, wanted: str, known: list[str], *, several: bool) -> None:
+        self.wanted = wanted
+        what = "several runs" if several else "no run"
+        told = f": {', '.join(known)}" if known else ""
+        super().__init__(
+            f"{what} of {name} that {wanted!r} names{told}\n"
+            f"Write a run's id or its beginning, or when it began, as gantry history {name} shows it."
+        )
 
 
 @app.command(
     epilog="""[bold]Examples[/]
 
 [cyan]gantry history shop[/]  the last runs of all operations
+
+[cyan]gantry history shop "2026-11-27 07:12:29"[/]  one of them: what it changed, and what it told the servers
+
+[cyan]gantry history shop --facts[/]  the files that servers were handed last, as differences; secrets are hidden
 
 [cyan]gantry history shop --last 200 --json | jq '.[].by'[/]  for programs"""
 )
@@ -29,61 +44,70 @@ def history(
     name: options.Name,
     definition: reach.Definition,
     airflow: reach.Airflow,
-    last: Annotated[int, typer.Option(metavar="COUNT", min=1, help="So many runs at most.")] = 20,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN",
+            help="One run, by its id or when it began (or the beginning of either). Left out: all.",
+            show_default=False,
+        ),
+    ] = None,
+    last: Annotated[int, typer.Option(metavar="COUNT", min=1, help="So many at most.")] = 20,
     *,
+    facts: Annotated[
+        bool, typer.Option("--facts", help="Show what servers were told, instead of the runs.")
+    ] = False,
     json_: options.Json = False,
 ) -> int:
     """Say what was done with a deployment: which run, who asked for it, why, how it ended, what it changed.
 
     Read from the state of the asset deployment://NAME, which outlives the runs. Ends with 0 if it could say.
     """
-    from gantry.cli import kept  # noqa: PLC0415 - httpx and pydantic, which help need not load
+    from gantry.cli import kept, past_text  # noqa: PLC0415 - httpx and pydantic, which help need not load
     from gantry.rest import deployments  # noqa: PLC0415
 
     name, _ = definition.at_hand(name)
     api = airflow.api()
     deployments.find(api, name)
-    found = kept.records_of(api, name)[:last]
-    if json_:
-        console.as_json(kept.as_json(found))
-    elif found:
-        console.show(_table(found))
+    state = kept.state_of(api, name)
+    if run is not None:
+        record = _one(name, run, state.records())
+        told = state.facts_of(record)
+        if json_:
+            (dumped,) = kept.as_json([record])
+            console.as_json({"record": dumped, "facts": [each.as_json() for each in told]})
+        else:
+            past_text.show(record, told)
+    elif facts:
+        told = state.facts()[:last]
+        if json_:
+            console.as_json([each.as_json() for each in told])
+        elif told:
+            past_text.show_facts(told)
+        else:
+            console.say(f"Nothing is kept about what the servers of {name} were told.")
     else:
-        console.say(f"Nothing is kept about {name}: it has had no run yet.")
+        found = state.records()[:last]
+        if json_:
+            console.as_json(kept.as_json(found))
+        elif found:
+            console.show(past_text.table(found))
+        else:
+            console.say(f"Nothing is kept about {name}: it has had no run yet.")
     return console.SUCCESS
 
 
-def _table(found: list[records.Record]) -> Table:
-    from rich.table import Table  # noqa: PLC0415 - as above
+def _one(name: str, wanted: str, known: list[records.Record]) -> records.Record:
+    """The record that a person means. Raises NoRecordError."""
+    from gantry.cli import past_text  # noqa: PLC0415 - as above
 
-    drawn = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("began", "operation", "result", "took", "by", "servers", "versions", "reason"):
-        drawn.add_column(title, no_wrap=True)
-    for each in found:
-        servers = [f"+{len(each.started)}"] if each.started else []
-        servers += [f"-{len(each.ended)}"] if each.ended else []
-        drawn.add_row(
-            _clock(each.began),
-            each.operation,
-            each.result.value,
-            _took(each),
-            each.by,
-            " ".join(servers),
-            " ".join(f"{service}={version[:_SHORT]}" for service, version in each.versions.items()),
-            each.reason,
-        )
-    return drawn
-
-
-_SHORT = 8
-
-
-def _clock(text: str) -> str:
-    return f"{datetime.datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}" if text else ""
-
-
-def _took(record: records.Record) -> str:
-    if record.over is None or not record.began:
-        return ""
-    took = datetime.datetime.fromisoformat(record.over) - datetime.datetime.fromisoformat(record.began)
-    return f"{took.total_seconds():.0f} s"
+    exact = [each for each in known if each.run == wanted]
+    found = exact or [
+        each
+        for each in known
+        if wanted and (each.run.startswith(wanted) or past_text.clock(each.began).startswith(wanted))
+    ]
+    if len(found) != 1:
+        shown = [f"{each.run} ({each.operation})" for each in (found or known)[:5]]
+        raise NoRecordError(name, wanted, shown, several=bool(found))
+    return found[0]

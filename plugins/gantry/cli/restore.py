@@ -28,21 +28,8 @@ class Form:
             rich_help_panel=options.FORM,
         ),
     ] = ""
-    confirm: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The deployment's name, instead of typing it.",
-            show_default=False,
-            rich_help_panel=options.FORM,
-        ),
-    ] = None
-    reason: Annotated[
-        str,
-        typer.Option(
-            metavar="TEXT", help="Kept in the run's record.", show_default=False, rich_help_panel=options.FORM
-        ),
-    ] = ""
+    confirm: options.Confirm = None
+    reason: options.Reason = ""
 
 
 @app.command(

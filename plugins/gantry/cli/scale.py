@@ -38,9 +38,7 @@ def scale(
     waiting: carrying.Waiting,
     definition: reach.Definition,
     airflow: reach.Airflow,
-    reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Kept in the run's record.", show_default=False)
-    ] = "",
+    reason: options.Reason = "",
 ) -> int:
     """Make tiers of a deployment larger or smaller, and show each phase as it goes.
 

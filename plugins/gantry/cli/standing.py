@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pydantic
 
@@ -12,6 +12,7 @@ from gantry import inventory, names, plan, status
 from gantry.cli import history, kept, moments
 from gantry.definition import models
 from gantry.rest import client, deployments, errors
+from gantry.status import records, versions
 
 _SIDE_BY_SIDE = 4
 
@@ -40,13 +41,19 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class ServerLine:
-    """A server, with what is known of it; None where nobody said."""
+    """A server, with what is known of it; None where nobody said.
+
+    Attributes:
+        services: their states, by name.
+        versions: what is installed of them, by name.
+    """
 
     name: str
     tier: str
     instance: inventory.Server | None
     agent: str | None
     services: dict[str, str]
+    versions: dict[str, versions.Installed] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +72,7 @@ class Standing:
     Attributes:
         state: None where only the cloud was asked, and it has servers: what they do, its tags do not tell.
         phase: the one that runs now, or that a failed run stopped at.
+        record: what is kept of the last run of any operation.
     """
 
     name: str
@@ -77,6 +85,7 @@ class Standing:
     run: client.Run | None = None
     link: str = ""
     notes: tuple[str, ...] = ()
+    record: records.Record | None = None
 
     def as_json(self) -> dict[str, pydantic.JsonValue]:
         """For programs."""
@@ -89,6 +98,7 @@ class Standing:
             "tiers": {each.name: {"running": each.running, "wanted": each.wanted} for each in self.tiers},
             "servers": [_server_json(each) for each in self.servers],
             "run": _run_json(self.run),
+            "record": None if self.record is None else kept.as_json([self.record])[0],
             "notes": list(self.notes),
         }
 
@@ -111,20 +121,30 @@ def of_airflow(
     dag = deployments.find(api, name)
     newest = next(history.runs(api, name), None)
     past = list(_relevant(history.past(api, name)))
+    state = _state(api, name)
+    record = next(iter(state.records()), None)
     notes = (
         *_notes(dag, newest, past),
-        *(_without_runs(api, name) if newest is None else ()),
+        *(_without_runs(record) if newest is None else ()),
         *_leaving(found),
     )
     if not past:
         standing = status.standing(())
-        return Standing(name, "airflow", standing.state.value, notes=notes)
+        return Standing(name, "airflow", standing.state.value, notes=notes, record=record)
     run, earlier = past[0].run, past[1:]
     standing = status.standing(history.views(past))
     link = api.link(run.dag, run.id)
     if known is None:
         return Standing(
-            name, "airflow", standing.state.value, standing.failed, run=run, link=link, notes=notes
+            name,
+            "airflow",
+            standing.state.value,
+            standing.failed,
+            servers=tuple(_installed_lines(state)),
+            run=run,
+            link=link,
+            notes=notes,
+            record=record,
         )
     steps = plan.plan_of(known, run.dag)
     tasks = [moments.view(each) for each in api.instances(run.dag, run.id)]
@@ -143,10 +163,11 @@ def of_airflow(
         seen.failed is not None,
         None if phase is None else phase.title,
         tuple(TierLine(each.tier, each.running, each.wanted) for each in seen.tiers),
-        tuple(_server_lines(known, seen, found)),
+        tuple(_with_versions(_server_lines(known, seen, found), state)),
         run,
         link,
         notes,
+        record,
     )
 
 
@@ -161,7 +182,7 @@ def of_cloud(known: models.Definition, found: inventory.Inventory) -> Standing:
     notes = [f"the definition has no tier {tier!r}, and yet there are servers of it" for tier in strange]
     notes += _leaving(found)
     if found.everything:
-        notes.append("the cloud's tags do not tell what the services do; Airflow knows")
+        notes.append("the cloud's tags do not tell what the services do, nor their versions; Airflow knows")
     return Standing(
         known.deployment,
         "cloud",
@@ -209,17 +230,19 @@ def _notes(dag: client.Dag, newest: client.Run | None, past: list[history.Past])
         yield "its DAG is paused"
 
 
-def _without_runs(api: client.Api, name: str) -> Iterator[str]:
-    """Where Airflow has no run of it: whether it ever had one."""
+def _state(api: client.Api, name: str) -> kept.State:
     try:
-        found = kept.records_of(api, name)
+        return kept.state_of(api, name)
     except errors.ForbiddenError:
         # Who may see a DAG need not see its asset.
-        found = []
-    if not found:
+        return kept.State(api, name, {})
+
+
+def _without_runs(last: records.Record | None) -> Iterator[str]:
+    """Where Airflow has no run of it: whether it ever had one."""
+    if last is None:
         yield "it was never launched"
         return
-    last = found[0]
     yield f"Airflow has forgotten its runs; the last one was a {last.operation}, began {last.began}: {last.result}"
 
 
@@ -240,6 +263,26 @@ def _server_lines(
         agent = seen.agents.get(server)
         tier = instance.tier if instance else _tier_of(known, server)
         yield ServerLine(server, tier, instance, agent.value if agent else None, services)
+
+
+def _with_versions(lines: Iterable[ServerLine], state: kept.State) -> Iterator[ServerLine]:
+    """With what is installed there, as far as it was noted of the very instance that is there now."""
+    found = state.versions()
+    for line in lines:
+        here = {
+            service: each
+            for (service, server), each in found.items()
+            if server == line.name and (line.instance is None or line.instance.instance_id == each.instance)
+        }
+        yield dataclasses.replace(line, versions=here)
+
+
+def _installed_lines(state: kept.State) -> Iterator[ServerLine]:
+    """The servers on which something is installed: without the definition it is all that is known of them."""
+    found = state.versions()
+    for server in sorted({server for _, server in found}):
+        here = {service: each for (service, where), each in found.items() if where == server}
+        yield ServerLine(server, "", None, None, {}, here)
 
 
 def _tier_of(known: models.Definition, server: names.ServerName) -> str:
@@ -273,6 +316,10 @@ def _server_json(server: ServerLine) -> dict[str, pydantic.JsonValue]:
         "tier": server.tier,
         "agent": server.agent,
         "services": dict(server.services),
+        "versions": {
+            service: {"version": each.version, "run": each.run, "operation": each.operation, "since": each.at}
+            for service, each in server.versions.items()
+        },
         "instance": None
         if instance is None
         else {

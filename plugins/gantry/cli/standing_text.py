@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gantry.cli import console as consoles
-from gantry.cli import standing
+from gantry.cli import past_text, standing
 from gantry.rest import client
 
 _STYLES = {
@@ -45,6 +45,8 @@ def show(found: standing.Standing, console: Console) -> None:
     if found.run is not None:
         console.print(_run_text(found.run), highlight=False)
         console.print(f"  {found.link}", style="dim", markup=False, highlight=False)
+    if found.record is not None:
+        console.print(f"  on record: {past_text.line(found.record)}", markup=False, highlight=False)
     if found.tiers:
         told = ", ".join(f"{each.name} {each.running} of {each.wanted}" for each in found.tiers)
         console.print(f"  tiers: {told}", markup=False, highlight=False)
@@ -79,7 +81,9 @@ def _server_table(servers: tuple[standing.ServerLine, ...]) -> Table:
     with_agents = any(each.agent for each in servers)
     with_instances = any(each.instance for each in servers)
     titles = ["server", *(["instance", "state", "address"] if with_instances else [])]
-    for title in [*titles, *(["agent", "services"] if with_agents else [])]:
+    with_services = with_agents or any(each.versions for each in servers)
+    titles += ["agent"] if with_agents else []
+    for title in [*titles, *(["services"] if with_services else [])]:
         drawn.add_column(title, no_wrap=True)
     for each in servers:
         row: list[Text] = [Text(each.name)]
@@ -95,12 +99,23 @@ def _server_table(servers: tuple[standing.ServerLine, ...]) -> Table:
             ]
         if with_agents:
             row.append(Text(each.agent or "", _STYLES.get(each.agent or "", "")))
-            services = Text()
-            for service, state in each.services.items():
-                services.append(f"{service} ").append(f"{state}  ", _STYLES.get(state, ""))
-            row.append(services)
+        if with_services:
+            row.append(_services_text(each))
         drawn.add_row(*row)
     return drawn
+
+
+def _services_text(server: standing.ServerLine) -> Text:
+    """Each service with its state, and the version that is installed."""
+    text = Text()
+    for service in dict.fromkeys((*server.services, *server.versions)):
+        text.append(service)
+        if state := server.services.get(service):
+            text.append(" ").append(state, _STYLES.get(state, ""))
+        if found := server.versions.get(service):
+            text.append(f" {found.short}", "dim" if found.version else "bold red")
+        text.append("  ")
+    return text
 
 
 _KINDS = {"terminate": "termination", "scale": "scaling"}

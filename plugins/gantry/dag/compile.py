@@ -220,7 +220,9 @@ _CALLED = {StepKind.TURN: "wait for turn"}
 
 def _common(step: Step, definition: models.Definition) -> dict[str, Any]:
     called = _CALLED.get(step.kind) or step.id.rpartition(".")[2].replace("_", " ")
-    common = {"task_id": step.id, "task_display_name": called}
+    common: dict[str, Any] = {"task_id": step.id, "task_display_name": called}
+    if step.after_left_out:
+        common["trigger_rule"] = TriggerRule.NONE_FAILED
     settings = definition.step_settings(step.kind)
     if settings is not None:
         # The keys of the language are Airflow's own words.

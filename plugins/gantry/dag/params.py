@@ -154,7 +154,7 @@ def restore_params(definition: models.Definition) -> dict[str, Any]:
 
 def termination_params(definition: models.Definition) -> dict[str, Any]:
     """The form of a termination: the deployment's name has to be typed."""
-    return {
+    params: dict[str, Any] = {
         "confirm": Param(
             "",
             type="string",
@@ -164,5 +164,26 @@ def termination_params(definition: models.Definition) -> dict[str, Any]:
             ),
             section="Confirmation",
         ),
-        "reason": _reason(),
     }
+    if definition.backups is not None:
+        params["final_backup"] = Param(
+            definition.backups.final,
+            type="boolean",
+            title="Final backup",
+            description=(
+                "Make all backups before anything is stopped. If one of them fails, nothing is stopped or terminated."
+            ),
+            section="Confirmation",
+        )
+    params["force"] = Param(
+        default=False,
+        type="boolean",
+        title="Force",
+        description=(
+            "Skip what does not answer or does not stop: it is terminated all the same, and reported. Otherwise "
+            "nothing is terminated then."
+        ),
+        section="Confirmation",
+    )
+    params["reason"] = _reason()
+    return params

@@ -8,7 +8,7 @@ from airflow.sdk import Context, TaskInstanceState
 from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import inventory
-from gantry.operators import base, configuration_management, termination
+from gantry.operators import base, configuration_management, ledger, termination
 from gantry.operators import run as runs
 
 
@@ -36,6 +36,7 @@ class RemoveNewServersOperator(base.StepOperator):
         for tier in dict.fromkeys(server.tier for server in new):
             of_tier = tuple(server for server in new if server.tier == tier)
             termination.await_end(run, tier, _ids(of_tier))
+        ledger.forget_versions(run, [server.name for server in new])
         skipped = self._forget(context, run, new)
         return base.result(context, [server.name for server in new], skipped=skipped)
 

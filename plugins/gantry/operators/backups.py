@@ -12,10 +12,11 @@ from gantry import errors, inventory, names
 from gantry.agent import facts, ssh
 from gantry.cloud import backups
 from gantry.configuration_management import readers
-from gantry.operators import base, server_step, termination
+from gantry.operators import base, history, server_step, termination
 from gantry.operators import run as runs
 from gantry.plan import Group, GroupKind, StepKind
 from gantry.plan.steps import DEPLOYMENT, step_id
+from gantry.status import records
 
 
 class NothingRunsError(errors.GantryError):
@@ -27,6 +28,18 @@ class NothingRunsError(errors.GantryError):
         super().__init__(
             f"tier {tier} has no {who} that runs and has shaken hands: service {service} can neither be backed up nor "
             f"restored\nLaunch the deployment first; to have no backups of one that is stopped, pause their DAG."
+        )
+
+
+class NoFinalBackupError(errors.GantryError):
+    """A final backup of servers that are there and do not run: their data would be lost."""
+
+    def __init__(self, backup: names.BackupName, there: tuple[inventory.Server, ...]) -> None:
+        self.backup = backup
+        told = ", ".join(f"{each.name} is {each.state}" for each in there)
+        super().__init__(
+            f"the final backup {backup} cannot be made: {told}\nNothing was stopped or terminated. Launch the "
+            f"deployment first, which resumes stopped servers; or terminate without the final backup."
         )
 
 
@@ -60,7 +73,23 @@ class BackUpOperator(server_step.ServerStepOperator):
         """As any step on servers, if this backup is asked for."""
         if run.backups and run.backup not in run.backups:
             raise AirflowSkipException(f"backup {run.backup} was not asked for")
+        if run.is_termination:
+            return self._perform_last(context, run)
         return super().perform(context, run)
+
+    def _perform_last(self, context: Context, run: runs.Run) -> base.Result:
+        """Before a termination, what was never there is no reason to go no further."""
+        if not run.final_backup:
+            raise AirflowSkipException("no final backup was asked for")
+        there = [each for each in run.inventory.of_tier(run.tier) if each.host_key is not None]
+        if not there:
+            raise AirflowSkipException(f"tier {run.tier} has no server that has ever shaken hands")
+        if all(each.state is not inventory.InstanceState.RUNNING for each in there):
+            raise NoFinalBackupError(run.backup, tuple(there))
+        found = super().perform(context, run)
+        if not found["runs"]:
+            raise AirflowSkipException(f"service {run.service} is not installed: there is nothing to back up")
+        return found
 
     def reader(self, run: runs.Run) -> readers.Name | None:  # noqa: ARG002 - as those that ask
         """Size, sum and archive."""
@@ -143,6 +172,31 @@ class RestoreOperator(server_step.ServerStepOperator):
             if not found:
                 raise NothingRunsError(run.tier, run.service, "master")
         return [runs.target(each, each.name) for each in found]
+
+
+class KeepRecordOperator(base.StepOperator):
+    """Closes the record of a run of backups, or of a restore."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Say what was made, or restored."""
+        found = history.made(context, run) | _restored(context, run)
+        if not found:
+            raise AirflowSkipException("nothing was made or restored")
+        for name, each in found.items():
+            self.log.info("%s: %s, %d bytes, %.1f s", name, each.url, each.size, each.seconds)
+        history.close_record(context, run, objects=found)
+        return base.result(context, [])
+
+
+def _restored(context: Context, run: runs.Run) -> dict[str, records.Object]:
+    if StepKind.CONFIRM_RESTORE not in {step.kind for step in run.plan}:
+        return {}
+    found = {}
+    for chosen in base.reports(context, step_id(DEPLOYMENT, StepKind.CONFIRM_RESTORE)):
+        stored = backups.Stored.model_validate(chosen["stored"])
+        seconds = history.seconds(context, Group(GroupKind.BACKUP, chosen["backup"]), StepKind.RESTORE)
+        found[str(chosen["backup"])] = records.Object(stored.url, stored.manifest.size, seconds)
+    return found
 
 
 def _running(run: runs.Run, who: str) -> list[inventory.Server]:

@@ -37,6 +37,7 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.RELEASE_NODES: scaling.ReleaseNodesOperator,
     StepKind.RETIRE_SERVERS: scaling.RetireServersOperator,
     StepKind.CONFIRM: termination.ConfirmOperator,
+    StepKind.ASK_SERVERS: termination.AskServersOperator,
     StepKind.STOP_PROXY: termination.StopProxyOperator,
     StepKind.STOP_SERVICE: termination.StopServiceOperator,
     StepKind.TERMINATE_SERVERS: termination.TerminateServersOperator,
@@ -46,4 +47,5 @@ OPERATORS: dict[StepKind, type[base.StepOperator]] = {
     StepKind.KEEP_BACKUP: backups.KeepBackupOperator,
     StepKind.CONFIRM_RESTORE: backups.ConfirmRestoreOperator,
     StepKind.RESTORE: backups.RestoreOperator,
+    StepKind.KEEP_RECORD: backups.KeepRecordOperator,
 }

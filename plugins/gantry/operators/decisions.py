@@ -214,9 +214,17 @@ def _back_up(run: runs.Run) -> drive.Decide:
     url = run.shelf(run.backup).url(run.backup_object)
     lifetime = run.definition.timeouts.back_up
     upload = backups.Upload(url, lambda: run.objects.upload_link(url, lifetime))
-    return lambda target, applied: backups.back_up(
-        known, run.backed_up, run.server(target.name), upload, applied.marks
-    )
+
+    def left(target: ssh.Target, applied: drive.Applied) -> drive.Work:
+        try:
+            return backups.back_up(known, run.backed_up, run.server(target.name), upload, applied.marks)
+        except backups.NotInstalledError:
+            if not run.is_termination:
+                raise
+            # What was never there is no reason to keep a deployment.
+            return drive.Work()
+
+    return left
 
 
 def _restore(run: runs.Run) -> drive.Decide:

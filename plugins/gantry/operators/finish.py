@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from typing import Any
 
 from airflow.sdk import Context
 
 from gantry import status
-from gantry.operators import base, history, leaving
+from gantry.operators import base, history, leaving, ledger
 from gantry.operators import run as runs
 from gantry.plan import Step, StepKind
-
-RECORD = "launch"
-"""The key of the deployment's asset under which the last launch's record is kept."""
 
 
 class FinishLaunchOperator(base.StepOperator):
@@ -22,7 +18,8 @@ class FinishLaunchOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Take away what a scaling that died has left, and sum up."""
-        leaving.retire_all(context, run, self)
+        gone = leaving.retire_all(context, run, self)
+        ledger.forget_versions(run, gone)
         leaving.remember(run)
         tasks = [view for step in run.plan for view in _views(context, step)]
         now = datetime.datetime.now(tz=datetime.UTC)
@@ -34,20 +31,7 @@ class FinishLaunchOperator(base.StepOperator):
         times = status.timeline(run.plan, tasks)
         for line in summary(run, found, times):
             self.log.info("%s", line)
-        record: dict[str, Any] = {
-            "run": run.id,
-            "reason": run.reason,
-            "state": found.state.value,
-            "ended": now.isoformat(),
-            "servers": {server.name: server.instance_id for server in run.inventory},
-            "phases": {
-                each.phase.title: each.span.duration.total_seconds()
-                for each in times.phases
-                if each.span.duration is not None
-            },
-        }
-        context["asset_state_store"].set(RECORD, record)
-        history.close_record(context, run, times)
+        history.close_record(context, run, times, ended=[*gone, *_retired(context, run)])
         return base.result(context, [], state=found.state.value)
 
 
@@ -94,6 +78,14 @@ def _phase_line(each: status.PhaseTime, begun: datetime.datetime | None, *, skip
 
 def _seconds(length: datetime.timedelta | None) -> str:
     return f"{length.total_seconds():6.1f} s" if length is not None else "       -"
+
+
+def _retired(context: Context, run: runs.Run) -> Iterator[str]:
+    """The servers that the steps of a scaling have taken away."""
+    for step in run.plan:
+        if step.kind is StepKind.RETIRE_SERVERS:
+            for report in base.reports(context, step.id):
+                yield from report["retired"]
 
 
 def _views(context: Context, step: Step) -> Iterator[status.TaskView]:

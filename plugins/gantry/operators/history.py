@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import datetime
+import types
+from collections.abc import Callable, Iterable, Mapping
 
 from airflow.sdk import Context
 
 from gantry import errors, names, status
+from gantry.operators import base, turning
 from gantry.operators import run as runs
-from gantry.operators import turning
+from gantry.plan import Group, GroupKind, StepKind
+from gantry.plan.steps import step_id
 from gantry.status import records
 
 _SCHEDULE = "schedule"
 
 
 def open_record(context: Context, run: runs.Run) -> None:
-    """Note that a run has begun. Until its last step says otherwise, it counts as one that failed.
-
-    Operations that change nothing of the deployment have no record here: a backup's is its manifest.
-    """
+    """Note that a run has begun. Until its last step says otherwise, it counts as one that failed."""
     record = _record(context, run)
-    if names.Operation(record.operation) in names.KEEPS_STATE:
-        return
     _change(run, record.operation, lambda kept: records.opened(kept, record))
 
 
 def close_record(
-    context: Context, run: runs.Run, times: status.Timeline | None = None, *, ended: Iterable[str] = ()
+    context: Context,
+    run: runs.Run,
+    times: status.Timeline | None = None,
+    *,
+    ended: Iterable[str] = (),
+    objects: Mapping[str, records.Object] = types.MappingProxyType({}),
+    skipped: Iterable[str] = (),
 ) -> None:
     """Note that a run has done what it is for.
 
@@ -36,21 +41,49 @@ def close_record(
         run: the run.
         times: where its time went.
         ended: the servers that it terminated.
+        objects: the backups that it made or restored, by their names.
+        skipped: what it could not do on the way.
     """
     now = turning.now()
     record = _record(context, run)
-    launches = names.Operation(record.operation) is not names.Operation.TERMINATE
+    launches = names.Operation(record.operation) not in {names.Operation.TERMINATE, *names.KEEPS_STATE}
     record = dataclasses.replace(
         record,
         result=records.Result.SUCCESS,
         over=now,
         versions=_versions(run) if launches else {},
+        versions_before=_before(run) if launches else {},
         started=_started(run, record) if launches else {},
         ended=tuple(sorted(ended)),
+        objects=dict(objects),
+        skipped=tuple(skipped),
         phases={} if times is None else _phases(times),
         critical_path={} if times is None else _critical_path(times),
     )
     _change(run, record.operation, lambda kept: records.closed(kept, record))
+
+
+def made(context: Context, run: runs.Run) -> dict[str, records.Object]:
+    """The backups that a run has made and noted, by their names."""
+    return {
+        str(step.backup): records.Object(
+            url=report["object"],
+            size=report["size"],
+            seconds=seconds(context, Group(GroupKind.BACKUP, str(step.backup)), StepKind.BACK_UP),
+        )
+        for step in run.plan
+        if step.kind is StepKind.KEEP_BACKUP
+        for report in base.reports(context, step.id)
+    }
+
+
+def seconds(context: Context, group: Group, kind: StepKind) -> float:
+    """How long a step has worked."""
+    spans = (
+        datetime.datetime.fromisoformat(report["ended"]) - datetime.datetime.fromisoformat(report["started"])
+        for report in base.reports(context, step_id(group, kind))
+    )
+    return round(sum(each.total_seconds() for each in spans), 1)
 
 
 def _change(run: runs.Run, operation: str, change: Callable[[records.Records], records.Records]) -> None:
@@ -78,6 +111,14 @@ def _versions(run: runs.Run) -> dict[str, str]:
         except errors.GantryError:
             continue
     return found
+
+
+def _before(run: runs.Run) -> dict[str, str]:
+    """What the archives were when the last run had ended."""
+    store = turning.store(run.definition.deployment)
+    changing = (each for each in names.Operation if each not in names.KEEPS_STATE)
+    found = (each for operation in changing for each in records.load(store.get(records.key(operation.value))))
+    return records.versions_after(tuple(each for each in found if each.run != run.id))
 
 
 def _started(run: runs.Run, record: records.Record) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING
 
 from airflow.sdk import Context
@@ -40,15 +41,26 @@ async def _work(run: runs.Run, everything: list[jobs.Progress], output: jobs.Out
     await drive.carry_out(everything, access, run.key, output)
 
 
-def retire_all(context: Context, run: runs.Run, operator: base.StepOperator) -> None:
-    """Take the leaving servers of all tiers away, for a launch that finds some."""
-    for tier in dict.fromkeys(each.tier for each in run.inventory.leaving):
-        if tier in run.definition.tiers:
-            retire(context, run.at(retire_step(tier)), operator)
+@dataclasses.dataclass(frozen=True)
+class Retired:
+    """Servers that were taken away, and what was skipped on the way."""
+
+    ended: tuple[str, ...]
+    skipped: tuple[str, ...]
 
 
-def retire(context: Context, run: runs.Run, operator: base.StepOperator) -> list[str]:
-    """Take a tier's leaving servers away; what was skipped.
+def retire_all(context: Context, run: runs.Run, operator: base.StepOperator) -> list[str]:
+    """Take the leaving servers of all tiers away, for a launch that finds some; which ones."""
+    return [
+        server
+        for tier in dict.fromkeys(each.tier for each in run.inventory.leaving)
+        if tier in run.definition.tiers
+        for server in retire(context, run.at(retire_step(tier)), operator).ended
+    ]
+
+
+def retire(context: Context, run: runs.Run, operator: base.StepOperator) -> Retired:
+    """Take a tier's leaving servers away.
 
     They are terminated last: until then, a repeated call finds them.
     """
@@ -57,7 +69,7 @@ def retire(context: Context, run: runs.Run, operator: base.StepOperator) -> list
         operator.log.info("no server of tier %s leaves", run.tier)
     else:
         operator.log.info("leaving: %s", ", ".join(f"{each.name} ({each.instance_id})" for each in leaving))
-    _, skipped = termination.stop(run, leaving, operator.log)
+    skipped = termination.stop(run, leaving, operator.log).skipped
     chef = run.definition.launch_configuration_of(run.tier).chef
     # A slot may have been filled anew under the same name, which is then not theirs any more.
     gone = {each.name for each in leaving} - {each.name for each in run.inventory}
@@ -68,7 +80,7 @@ def retire(context: Context, run: runs.Run, operator: base.StepOperator) -> list
     run.cloud.terminate(leaving)
     # Those too that an earlier try has asked to go.
     termination.await_end(run, run.tier, frozenset(run.cloud.ending(run.tier, only_leaving=True)))
-    return skipped
+    return Retired(tuple(each.name for each in leaving), tuple(skipped))
 
 
 def remember(run: runs.Run) -> None:

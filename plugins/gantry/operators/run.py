@@ -50,6 +50,9 @@ class Run:
         moment: when the run was due.
         backups: those that were asked for; none: all.
         restored: the backup that the run restores, once it is chosen.
+        force: whether a termination goes on where a server does not answer.
+        final_backup: whether a termination makes all backups first.
+        secrets: those that have been read so far, so that none is shown.
     """
 
     definition: models.Definition
@@ -66,6 +69,9 @@ class Run:
     moment: datetime.datetime = NO_MOMENT
     backups: frozenset[str] = frozenset()
     restored: stored.Stored | None = None
+    force: bool = False
+    final_backup: bool = False
+    secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     @functools.cached_property
     def cloud(self) -> servers.Servers:
@@ -112,6 +118,11 @@ class Run:
     def ssh_settings(self) -> models.Ssh:
         """How the step's servers are reached."""
         return self.definition.launch_configuration_of(self.tier).ssh
+
+    @property
+    def is_termination(self) -> bool:
+        """Whether the run takes the deployment down."""
+        return any(step.kind is StepKind.FINISH_TERMINATION for step in self.plan)
 
     @property
     def backup(self) -> names.BackupName:
@@ -165,14 +176,17 @@ class Run:
     def facts(self, *services: names.ServiceName) -> facts.Facts:
         """What the files of these services, and of the step's load balancers, are made from.
 
-        Reads only the secrets that they need. Raises as `connections.facts_of`.
+        Reads only the secrets that they need, and notes them. Raises as `connections.facts_of`.
         """
         balancers: tuple[names.BalancerName, ...] = ()
         if self.step.balancer is not None:
             balancers = (self.step.balancer,)
         elif self.step.kind is StepKind.UPDATE:
             balancers = tuple(self.definition.balancers_before(self.service))
-        return connections.facts_of(self.definition, self.inventory, services, balancers)
+        found = connections.facts_of(self.definition, self.inventory, services, balancers)
+        self.secrets.update(account.password for account in found.accounts.values())
+        self.secrets.update(account.password for account in found.replications.values())
+        return found
 
 
 def run_of(context: Context) -> Run:
@@ -207,6 +221,8 @@ def run_of(context: Context) -> Run:
         by_clock=dag_run.run_type == _SCHEDULED,
         moment=dag_run.run_after,
         backups=frozenset(params.get("backups") or ()),
+        force=bool(params.get("force")),
+        final_backup=bool(params.get("final_backup")),
     )
 
 

@@ -13,7 +13,7 @@ from airflow.sdk import Context
 from gantry import names
 from gantry.agent import drive, jobs, ssh
 from gantry.configuration_management import readers
-from gantry.operators import base, connections, decisions, printing, triggers
+from gantry.operators import base, connections, decisions, ledger, printing, triggers
 from gantry.operators import run as runs
 
 
@@ -56,11 +56,13 @@ class ServerStepOperator(base.StepOperator):
         attend = run.definition.attend_time.total_seconds()
         decide, questions, reader = self.decide(run), decisions.questions(run), self.reader(run)
 
+        notes = ledger.Ledger(context, run, self.log)
         everything = drive.begin(found)
         self._driven = (everything, access, run.key)
 
         async def work() -> bool:
-            await drive.prepare(everything, access, decide, output, questions)
+            await drive.prepare(everything, access, decide, output, questions, notes.witness)
+            notes.keep_facts()
             for each in everything:
                 if not each.jobs and not each.error:
                     output(each.target.name, "nothing to do: everything is applied already")
@@ -69,8 +71,9 @@ class ServerStepOperator(base.StepOperator):
             )
 
         done = asyncio.run(work())
+        notes.keep_versions(everything)
         if not done:
-            self._hand_over(context, run, everything, reader)
+            self._hand_over(context, run, everything, reader, notes.who)
         drive.verdict(everything)
         return base.result(
             context, [each.target.name for each in everything], **readers.report(reader, everything)
@@ -88,7 +91,12 @@ class ServerStepOperator(base.StepOperator):
         killer.join()
 
     def _hand_over(
-        self, context: Context, run: runs.Run, everything: list[jobs.Progress], reader: readers.Name | None
+        self,
+        context: Context,
+        run: runs.Run,
+        everything: list[jobs.Progress],
+        reader: readers.Name | None,
+        author: ledger.Author,
     ) -> None:
         self.log.info("still running after %s; the triggerer goes on following", run.definition.attend_time)
         self.defer(
@@ -98,6 +106,7 @@ class ServerStepOperator(base.StepOperator):
                 step=run.key.step,
                 epoch=run.key.epoch,
                 attempt=run.key.attempt,
+                author=ledger.dump(author),
                 reader=reader,
                 secrets=connections.with_secrets(run.definition),
                 report=base.result(context, [each.target.name for each in everything]),

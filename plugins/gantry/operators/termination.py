@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from airflow.sdk import Context
 
 from gantry import errors, inventory, names
 from gantry.agent import drive, ssh
-from gantry.operators import base, decisions, history, printing
+from gantry.cloud.servers import LostServerError
+from gantry.operators import base, decisions, history, ledger, printing
 from gantry.operators import run as runs
 from gantry.plan import StepKind
 
@@ -35,6 +36,33 @@ class NotConfirmedError(errors.GantryError):
         super().__init__(
             f"the confirmation reads {typed!r}, not {deployment!r}: {nothing}\n"
             f"Trigger the run again and type the deployment's name into the field confirm."
+        )
+
+
+class SilentServersError(errors.GantryError):
+    """Servers that run, and that nobody can stop anything on."""
+
+    def __init__(self, silent: Mapping[names.ServerName, str]) -> None:
+        self.silent = dict(silent)
+        told = "\n".join(f"  {_one_line(why)}" for why in silent.values())
+        super().__init__(
+            f"not every server answers, so nothing was stopped or terminated:\n{told}\n"
+            f"Mend these servers (gantry logs NAME --server SERVER shows whether they are reached), or terminate "
+            f"their instances in the cloud; then trigger the termination again. With force it skips them: they are "
+            f"terminated without their services being stopped."
+        )
+
+
+class NotStoppedError(errors.GantryError):
+    """Something that did not stop cleanly."""
+
+    def __init__(self, step: str, failures: Sequence[str]) -> None:
+        self.failures = tuple(failures)
+        told = "\n".join(failures)
+        super().__init__(
+            f"{step}: not stopped cleanly, so no server was terminated\n{told}\n"
+            f"Mend the cause and clear this task, or trigger the termination again with force, which skips what "
+            f"does not stop."
         )
 
 
@@ -66,16 +94,38 @@ class ConfirmOperator(base.StepOperator):
         return base.result(context, [])
 
 
+class AskServersOperator(base.StepOperator):
+    """Every server that runs has to answer before anything is stopped; or it is known which ones are skipped."""
+
+    def perform(self, context: Context, run: runs.Run) -> base.Result:
+        """Ask them all. What does not run, or has never shaken hands, has nothing that could be stopped."""
+        everything = run.inventory.everything
+        found = [
+            _ask(run.at(dataclasses.replace(run.step, tier=tier)), servers, self.log)
+            for tier in run.definition.tiers
+            if (servers := [each for each in everything if each.tier == tier])
+        ]
+        silent = {name: why for each in found for name, why in each.failures.items()}
+        if silent and not run.force:
+            raise SilentServersError(silent)
+        skipped = [_one_line(each) for each in silent.values()]
+        for line in (*skipped, *(excuse for each in found for excuse in each.excused)):
+            self.log.warning("skipped: %s", line)
+        return base.result(context, [each.name for each in everything], skipped=skipped)
+
+
 class StopOperator(base.StepOperator):
     """Runs stopping jobs on the tier's servers that can still be worked with."""
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
-        """Stop what answers; note what does not."""
+        """Stop what runs; note what does not. Where something does not stop, go on only if that was asked for."""
         everything = (*run.inventory.of_tier(run.tier), *run.inventory.leaving_of_tier(run.tier))
-        found, skipped = stop(run, everything, self.log)
-        for line in skipped:
+        found = stop(run, everything, self.log)
+        if found.failures and not run.force:
+            raise NotStoppedError(run.step.id, list(found.failures.values()))
+        for line in found.skipped:
             self.log.warning("skipped: %s", line)
-        return base.result(context, [*found], skipped=skipped)
+        return base.result(context, [*found.asked], skipped=found.skipped)
 
 
 class StopProxyOperator(StopOperator):
@@ -109,12 +159,13 @@ class FinishTerminationOperator(base.StepOperator):
             self.log.error("still there: %s, instance %s, %s", server.name, server.instance_id, server.state)
         if left.everything:
             raise StillThereError(left.everything[0].tier, _ids(left), 0)
-        skipped = [
+        said = (
             line
             for step in run.plan
             for report in base.reports(context, step.id)
             for line in report.get("skipped", ())
-        ]
+        )
+        skipped = list(dict.fromkeys(said))
         self.log.info(
             "deployment %s is STOPPED; nothing of it is left in the cloud", run.definition.deployment
         )
@@ -122,37 +173,78 @@ class FinishTerminationOperator(base.StepOperator):
         gone = [
             name
             for step in run.plan
-            if step.kind is StepKind.TERMINATE_SERVERS
+            if step.kind is StepKind.ASK_SERVERS
             for report in base.reports(context, step.id)
             for name in report["servers"]
         ]
-        history.close_record(context, run, ended=gone)
+        ledger.forget_versions(run, gone)
+        history.close_record(context, run, ended=gone, objects=history.made(context, run), skipped=skipped)
         return base.result(context, [], skipped=skipped)
 
 
-def stop(
-    run: runs.Run, servers: Sequence[inventory.Server], log: Logger
-) -> tuple[list[names.ServerName], list[str]]:
-    """Run the step's jobs on servers that are going away anyway: who was asked, and what was skipped."""
-    skipped: list[str] = []
+@dataclasses.dataclass(frozen=True)
+class Stopped:
+    """What came of it.
+
+    Attributes:
+        asked: the servers that something was tried on.
+        excused: about servers that do not run, or have never shaken hands.
+        failures: why it did not work, by server.
+    """
+
+    asked: tuple[names.ServerName, ...]
+    excused: tuple[str, ...]
+    failures: Mapping[names.ServerName, str]
+
+    @property
+    def skipped(self) -> list[str]:
+        """All that was not stopped, a line each."""
+        return [*self.excused, *map(_one_line, self.failures.values())]
+
+
+def stop(run: runs.Run, servers: Sequence[inventory.Server], log: Logger) -> Stopped:
+    """Run the step's jobs on servers that are going away anyway."""
+    return _visit(run, servers, decisions.decide(run), log)
+
+
+def _ask(run: runs.Run, servers: Sequence[inventory.Server], log: Logger) -> Stopped:
+    """Ask servers whether they answer."""
+    return _visit(run, servers, lambda _, __: drive.Work(), log)
+
+
+def _visit(run: runs.Run, servers: Sequence[inventory.Server], decide: drive.Decide, log: Logger) -> Stopped:
+    excused: list[str] = []
+    failures: dict[names.ServerName, str] = {}
     found: list[ssh.Target] = []
     for server in servers:
         try:
             found.append(runs.target(server, server.name))
+        except LostServerError as error:
+            excused.append(_one_line(str(error)))
         except errors.GantryError as error:
-            skipped.append(str(error).partition("\n")[0])
+            failures[server.name] = str(error)
     if not found:
-        return [], skipped
-    access = dataclasses.replace(run.access(), patience=_PATIENCE)
+        return Stopped((), tuple(excused), failures)
+    try:
+        access = dataclasses.replace(run.access(), patience=_PATIENCE)
+    except errors.GantryError as error:
+        # The login is gone: then none of them can be reached.
+        unreached = {each.name: f"{each.name}: {error}" for each in found}
+        return Stopped((), tuple(excused), failures | unreached)
     output = printing.printer(log, several=len(found) > 1)
 
-    async def work() -> list[str]:
+    async def work() -> None:
         everything = drive.begin(found)
-        await drive.prepare(everything, access, decisions.decide(run), output)
+        await drive.prepare(everything, access, decide, output)
         await drive.carry_out(everything, access, run.key, output)
-        return [each.error.partition("\n")[0] for each in everything if each.error]
+        failures.update({each.target.name: each.error for each in everything if each.error})
 
-    return [each.name for each in found], skipped + asyncio.run(work())
+    asyncio.run(work())
+    return Stopped(tuple(each.name for each in found), tuple(excused), failures)
+
+
+def _one_line(message: str) -> str:
+    return message.partition("\n")[0]
 
 
 def await_end(run: runs.Run, tier: names.TierName, instances: frozenset[str] | None = None) -> None:

@@ -13,11 +13,11 @@ from airflow.sdk._shared.secrets_masker import redact  # the one that logs go th
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from gantry import errors
-from gantry.agent import drive, jobs, ssh
+from gantry.agent import drive, installed, jobs, ssh
 from gantry.cloud import clients, servers
 from gantry.configuration_management import readers
 from gantry.definition import models
-from gantry.operators import connections, greeting, printing
+from gantry.operators import connections, greeting, ledger, printing
 
 LOG = logging.getLogger("gantry")
 _PROGRESS = pydantic.TypeAdapter(list[jobs.Progress])
@@ -62,7 +62,8 @@ class StepTrigger(BaseTrigger):
 class JobsTrigger(StepTrigger):
     """Follows the jobs of a step to their end.
 
-    `secrets` are the connections whose secrets the scripts were told, and may print.
+    `secrets` are the connections whose secrets the scripts were told, and may print; `author` is who notes what they
+    have installed.
     """
 
     def __init__(  # noqa: PLR0913 - its state, each part by its name
@@ -74,10 +75,12 @@ class JobsTrigger(StepTrigger):
         epoch: str,
         attempt: str,
         report: dict[str, Any],
+        author: dict[str, Any] | None = None,
         reader: readers.Name | None = None,
         secrets: Sequence[str] = (),
     ) -> None:
         super().__init__(report)
+        self._author = author
         self._reader = reader
         self._secrets = list(secrets)
         self._everything = everything
@@ -96,6 +99,7 @@ class JobsTrigger(StepTrigger):
                 "epoch": self._key.epoch,
                 "attempt": self._key.attempt,
                 "report": self._report,
+                "author": self._author,
                 "reader": self._reader,
                 "secrets": self._secrets,
             },
@@ -109,6 +113,11 @@ class JobsTrigger(StepTrigger):
         output = printing.printer(self.log, several=len(everything) > 1)
         await drive.carry_out(everything, access, self._key, output, reader=readers.named(self._reader))
         self._report |= readers.report(self._reader, everything)
+        # A worker of an earlier Gantry may have begun it.
+        if self._author is not None:
+            who = ledger.load(self._author)
+            for each in everything:
+                await asyncio.to_thread(ledger.keep_versions, who, each.target, installed.changed(each))
         return [(each.error, each.passing) for each in everything if each.error]
 
     async def on_kill(self) -> None:

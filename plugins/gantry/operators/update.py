@@ -12,7 +12,7 @@ from airflow.sdk import Context
 from gantry import errors, names
 from gantry.agent import drive, jobs, rolling, ssh, updating
 from gantry.inventory import Server
-from gantry.operators import base, connections, decisions, printing, rollout
+from gantry.operators import base, connections, decisions, ledger, printing, rollout
 from gantry.operators import run as runs
 
 _NOTHING = drive.Questions()
@@ -53,7 +53,9 @@ class UpdateOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Ask every server what is to be done, and do it batch by batch."""
-        self._crew = crew = _Crew(run, printing.printer(self.log, several=True))
+        self._crew = crew = _Crew(
+            run, printing.printer(self.log, several=True), ledger.Ledger(context, run, self.log)
+        )
         found = rollout.of(run)
         asyncio.run(self._roll(found, crew))
         return base.result(context, [node.name for node in found.nodes])
@@ -161,9 +163,10 @@ def _shown(found: rollout.Rollout, node: Server, said: drive.Applied, balancers:
 class _Crew:
     """Servers of several tiers, each reached by its tier's login, and what is running on them."""
 
-    def __init__(self, run: runs.Run, output: jobs.Output) -> None:
+    def __init__(self, run: runs.Run, output: jobs.Output, notes: ledger.Ledger) -> None:
         self._run = run
         self._output = output
+        self._notes = notes
         self._driven: list[tuple[Sequence[jobs.Progress], ssh.Access, jobs.StepKey]] = []
 
     async def ask(
@@ -202,11 +205,14 @@ class _Crew:
             self._driven.append((everything, access, key or self._run.key))
 
         async def one(everything: Sequence[jobs.Progress], access: ssh.Access, step: jobs.StepKey) -> None:
-            await drive.prepare(everything, access, decide, self._output, questions)
+            await drive.prepare(everything, access, decide, self._output, questions, self._notes.witness)
+            self._notes.keep_facts()
             await drive.carry_out(everything, access, step, self._output)
 
         await asyncio.gather(*(one(*each) for each in self._driven))
-        return [progress for everything, _, _ in self._driven for progress in everything]
+        done = [progress for everything, _, _ in self._driven for progress in everything]
+        self._notes.keep_versions(done)
+        return done
 
     async def kill(self) -> None:
         """End what is running on every server."""

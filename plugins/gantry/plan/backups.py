@@ -15,6 +15,13 @@ def backup_plan(definition: models.Definition) -> Plan:
 
     Backups are independent: what goes wrong with one holds up no other.
     """
+    steps = backup_steps(definition)
+    kept = [step.id for step in steps if step.kind is StepKind.KEEP_BACKUP]
+    return _plan(definition, [*steps, _record(kept)])
+
+
+def backup_steps(definition: models.Definition, after: tuple[str, ...] = ()) -> list[Step]:
+    """All backups of a definition, each behind the steps `after`."""
     steps = []
     for name, part in _parts(definition):
         made = _step(
@@ -23,9 +30,10 @@ def backup_plan(definition: models.Definition) -> Plan:
             StepKind.BACK_UP,
             "withUpload",
             "backupDataSource" if part.datasource else "backupService",
+            after=after,
         )
         steps += [made, _step(definition, name, StepKind.KEEP_BACKUP, after=(made.id,))]
-    return Plan(definition.deployment, in_order(behind_turn(steps)), tier_servers(definition))
+    return steps
 
 
 def restore_plan(definition: models.Definition) -> Plan:
@@ -46,7 +54,23 @@ def restore_plan(definition: models.Definition) -> Plan:
         )
         for name, part in _parts(definition)
     ]
-    return Plan(definition.deployment, in_order(behind_turn([confirm, *restores])), tier_servers(definition))
+    return _plan(definition, [confirm, *restores, _record([step.id for step in restores])])
+
+
+def _plan(definition: models.Definition, steps: list[Step]) -> Plan:
+    return Plan(definition.deployment, in_order(behind_turn(steps)), tier_servers(definition))
+
+
+def _record(upstream: list[str]) -> Step:
+    """What was done is noted; by one step, since runs of several are written to one place."""
+    return Step(
+        id=step_id(DEPLOYMENT, StepKind.KEEP_RECORD),
+        kind=StepKind.KEEP_RECORD,
+        phase=Phase.PRE_LAUNCH,
+        group=DEPLOYMENT,
+        upstream=tuple(upstream),
+        after_left_out=True,
+    )
 
 
 _DATASOURCE_SCRIPTS = ("withDownload", "installDataSource", "awaitService")

@@ -35,6 +35,7 @@ class StepKind(enum.StrEnum):
     RELEASE_NODES = "release_nodes"
     RETIRE_SERVERS = "retire_servers"
     CONFIRM = "confirm"
+    ASK_SERVERS = "ask_servers"
     STOP_PROXY = "stop_proxy"
     STOP_SERVICE = "stop_service"
     TERMINATE_SERVERS = "terminate_servers"
@@ -44,6 +45,7 @@ class StepKind(enum.StrEnum):
     KEEP_BACKUP = "keep_backup"
     CONFIRM_RESTORE = "confirm_restore"
     RESTORE = "restore"
+    KEEP_RECORD = "keep_record"
 
 
 PER_SERVER = frozenset(
@@ -124,6 +126,7 @@ class Step:
         scripts: the agent scripts it runs on each server, in their order.
         upstream: ids of the steps that must have succeeded before.
         skipped: why the step has nothing to do, or None. It keeps its place in the plan.
+        after_left_out: whether it is done also where a step before it was not asked for.
     """
 
     id: str
@@ -138,6 +141,7 @@ class Step:
     scripts: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     skipped: str | None = None
+    after_left_out: bool = False
 
     @property
     def per_server(self) -> bool:

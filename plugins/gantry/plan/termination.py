@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gantry import names
 from gantry.definition import models
+from gantry.plan.backups import backup_steps
 from gantry.plan.launch import tier_servers
 from gantry.plan.phases import Phase
 from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, StepKind, in_order, last_of, step_id
@@ -16,7 +17,9 @@ def termination_plan(definition: models.Definition) -> Plan:
     """What a termination has to do.
 
     A service is stopped after its balancers stopped sending traffic and after everything that depends on it
-    has stopped; a tier's servers go when nothing on them is needed any more.
+    has stopped. Servers go when everything has stopped: what cannot be stopped holds up all of it, as long as it can
+    still be mended. Before anything is stopped, every server is asked whether it answers, and the final backups are
+    made.
     """
     confirm = Step(
         id=step_id(DEPLOYMENT, StepKind.CONFIRM),
@@ -24,11 +27,26 @@ def termination_plan(definition: models.Definition) -> Plan:
         phase=Phase.PRE_LAUNCH,
         group=DEPLOYMENT,
     )
+    ask = Step(
+        id=step_id(DEPLOYMENT, StepKind.ASK_SERVERS),
+        kind=StepKind.ASK_SERVERS,
+        phase=Phase.PRE_LAUNCH,
+        group=DEPLOYMENT,
+        upstream=(confirm.id,),
+    )
+    backups = backup_steps(definition, after=(ask.id,))
+    first = last_of(backups) or (ask.id,)
+    stops = [
+        *(_stop_proxy(definition, name, first) for name in definition.load_balancers),
+        *(_stop_service(definition, name, first) for name in definition.services),
+    ]
+    stopped = last_of(stops) or first
     work = [
         confirm,
-        *(_stop_proxy(definition, name, confirm.id) for name in definition.load_balancers),
-        *(_stop_service(definition, name, confirm.id) for name in definition.services),
-        *(_terminate_servers(definition, name, confirm.id) for name in definition.tiers),
+        ask,
+        *backups,
+        *stops,
+        *(_terminate_servers(name, stopped) for name in definition.tiers),
         *(
             _clean_up(name)
             for name in definition.tiers
@@ -47,7 +65,7 @@ def termination_plan(definition: models.Definition) -> Plan:
     return Plan(definition.deployment, in_order([*steps, finish]), tier_servers(definition))
 
 
-def _stop_proxy(definition: models.Definition, name: names.BalancerName, confirm: str) -> Step:
+def _stop_proxy(definition: models.Definition, name: names.BalancerName, first: tuple[str, ...]) -> Step:
     balancer = definition.load_balancers[name]
     group = Group(GroupKind.LOAD_BALANCER, name)
     return Step(
@@ -59,11 +77,12 @@ def _stop_proxy(definition: models.Definition, name: names.BalancerName, confirm
         service=balancer.service,
         balancer=name,
         scripts=("stopProxy",),
-        upstream=(confirm,),
+        upstream=first,
+        after_left_out=True,
     )
 
 
-def _stop_service(definition: models.Definition, name: names.ServiceName, confirm: str) -> Step:
+def _stop_service(definition: models.Definition, name: names.ServiceName, first: tuple[str, ...]) -> Step:
     group = Group(GroupKind.SERVICE, name)
     dependents = tuple(
         step_id(Group(GroupKind.SERVICE, other), StepKind.STOP_SERVICE)
@@ -78,23 +97,21 @@ def _stop_service(definition: models.Definition, name: names.ServiceName, confir
         tier=definition.services[name].tier,
         service=name,
         scripts=("stopService",),
-        upstream=(*_stopped_proxies(definition, service=name), *dependents) or (confirm,),
+        upstream=(*_stopped_proxies(definition, name), *dependents) or first,
+        after_left_out=True,
     )
 
 
-def _terminate_servers(definition: models.Definition, name: names.TierName, confirm: str) -> Step:
+def _terminate_servers(name: names.TierName, stopped: tuple[str, ...]) -> Step:
     group = Group(GroupKind.TIER, name)
-    services = tuple(
-        step_id(Group(GroupKind.SERVICE, service), StepKind.STOP_SERVICE)
-        for service in definition.services_of(name)
-    )
     return Step(
         id=step_id(group, StepKind.TERMINATE_SERVERS),
         kind=StepKind.TERMINATE_SERVERS,
         phase=Phase.SCALE_UP,
         group=group,
         tier=name,
-        upstream=(*_stopped_proxies(definition, tier=name), *services) or (confirm,),
+        upstream=stopped,
+        after_left_out=True,
     )
 
 
@@ -111,9 +128,7 @@ def _clean_up(name: names.TierName) -> Step:
     )
 
 
-def _stopped_proxies(
-    definition: models.Definition, *, service: str | None = None, tier: str | None = None
-) -> Iterator[str]:
+def _stopped_proxies(definition: models.Definition, service: names.ServiceName) -> Iterator[str]:
     for name, balancer in definition.load_balancers.items():
-        if service in (None, balancer.service) and tier in (None, balancer.tier):
+        if balancer.service == service:
             yield step_id(Group(GroupKind.LOAD_BALANCER, name), StepKind.STOP_PROXY)

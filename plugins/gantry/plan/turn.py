@@ -14,7 +14,10 @@ GATES = frozenset({StepKind.APPROVE, StepKind.CONFIRM, StepKind.CONFIRM_RESTORE}
 BEFORE_WORK = GATES | {StepKind.TURN}
 """Steps that need no turn."""
 
-UNTOUCHING = BEFORE_WORK | {StepKind.CHOOSE_SERVERS}
+LOOKING = frozenset({StepKind.ASK_SERVERS, StepKind.BACK_UP, StepKind.KEEP_BACKUP})
+"""Steps of a termination that come before all that it takes down."""
+
+UNTOUCHING = BEFORE_WORK | LOOKING | {StepKind.CHOOSE_SERVERS}
 """Steps after which everything of the deployment still does what it did."""
 
 

@@ -173,7 +173,7 @@ def _configure(scene: Scene) -> Iterator[report.Change]:
 
 
 def _configured(scene: Scene, reasons: list[str]) -> Iterator[report.Change]:
-    path = work.service_config(scene.service)
+    path = work.service_config(scene.service.id)
     lines: tuple[str, ...] = ()
     # Without one, the file has been handed over by an earlier launch, and the service only wants a restart.
     handed = {job.arguments[1] for job in scene.work.jobs if job.script == "putConfig"}

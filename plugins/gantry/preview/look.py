@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from gantry import errors, names
-from gantry.agent import bundle, drive, handshake, jobs, session, ssh
+from gantry.agent import bundle, drive, handing, handshake, jobs, session, ssh
 from gantry.preview.state import State
 
 PATIENCE = 90.0
@@ -90,13 +90,11 @@ async def _ask(server: session.Session, name: names.ServerName, interest: Intere
     for path in interest.configs:
         if path not in digests:
             continue
-        if (await server.run("readlink", "-f", path)).strip() != path:
-            # The folder belongs to the customer's user; root must not show what a link of theirs points to.
-            unreadable[path] = "is a link"
-            continue
-        configs[path] = await server.run(
-            "dd", f"if={path}", "iflag=nofollow", "bs=64k", "count=16", "status=none"
-        )
+        found = await handing.content(server, path)
+        if found is None:
+            unreadable[path] = handing.UNREADABLE
+        else:
+            configs[path] = found
     return State(
         marks=await drive.marks(server),
         checks={each: await drive.check(server, each, quiet=True) for each in interest.checked},

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from gantry import errors, inventory, names
-from gantry.agent import balancing, drive, facts, jobs, rolling, ssh, work
+from gantry.agent import balancing, drive, jobs, rolling, ssh, work
 from gantry.cloud import clients, servers
 from gantry.cloud.objects import Objects
 from gantry.definition import models
@@ -57,6 +57,7 @@ class Stage:
             redeploy=self.wishes.redeploy,
             converge=self.wishes.converge,
             reason="",
+            secrets=self.secrets,
             stage=self,
         )
 
@@ -76,13 +77,6 @@ class _Run(runs.Run):
     def objects(self) -> Objects:
         """Archives and dumps in the cloud."""
         return self.stage.objects
-
-    def facts(self, *services: names.ServiceName) -> facts.Facts:
-        """As in a launch; the secrets in them are noted."""
-        found = super().facts(*services)
-        self.stage.secrets.update(account.password for account in found.accounts.values())
-        self.stage.secrets.update(account.password for account in found.replications.values())
-        return found
 
 
 def rehearse(definition: models.Definition, wishes: Wishes) -> report.Report:
@@ -309,7 +303,7 @@ def _interest(stage: Stage, tier: names.TierName) -> look.Interest:
         checked=tuple(dict.fromkeys(each.checked for each in asked if each.checked is not None)),
         files=tuple(dict.fromkeys(path for each in asked for path in each.files)),
         configs=(
-            *(work.service_config(each) for each in definition.services_of(tier).values()),
+            *(work.service_config(each.id) for each in definition.services_of(tier).values()),
             *(balancing.balancer_config(definition, each) for each in balanced),
         ),
     )

@@ -198,6 +198,32 @@ def restore_conf(
     return {key: value for key, value in found.items() if value}
 
 
+def termination_conf(
+    params: Mapping[str, Any],
+    name: str,
+    *,
+    confirm: str,
+    force: bool,
+    final_backup: bool | None,
+    reason: str,
+) -> dict[str, Any]:
+    """What a termination is triggered with. `final_backup` is None where the definition decides.
+
+    Raises:
+        NoOperationError: a final backup of a deployment that has no backups.
+    """
+    if final_backup and "final_backup" not in params:
+        raise NoOperationError(name, names.dag_id(name, names.Operation.BACKUP))
+    found: dict[str, Any] = {"confirm": confirm}
+    if force:
+        found["force"] = True
+    if final_backup is not None and "final_backup" in params:
+        found["final_backup"] = final_backup
+    if reason:
+        found["reason"] = reason
+    return found
+
+
 def conf(
     params: Mapping[str, Any],
     *,

@@ -11,7 +11,7 @@ from gantry.plan.turn import UNTOUCHING
 from gantry.status.tasks import TaskState
 
 _GATES = tuple(kind.value for kind in UNTOUCHING)
-"""Tasks that touch nothing: they ask a person, wait until no other operation is at work, or look at what is wanted."""
+"""Tasks that touch nothing: they ask a person or a server, wait for their turn, look at what is wanted, back up."""
 
 _UNTOUCHED = (
     TaskState.NONE,
@@ -45,7 +45,11 @@ class RunView:
     @property
     def has_touched(self) -> bool:
         """Whether it has begun to change anything."""
-        return any(state not in _UNTOUCHED for task, state in self.tasks.items() if task not in _GATES)
+        return any(
+            state not in _UNTOUCHED
+            for task, state in self.tasks.items()
+            if task.rpartition(".")[2] not in _GATES
+        )
 
     @property
     def has_arrived(self) -> bool:

@@ -30,6 +30,21 @@ class Result(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
+class Object:
+    """A backup that was made or restored.
+
+    Attributes:
+        url: of the object.
+        size: in bytes.
+        seconds: how long it took to make and upload it, or to fetch and restore it.
+    """
+
+    url: str
+    size: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Record:
     """One run of an operation; times in ISO 8601, durations in seconds.
 
@@ -37,7 +52,11 @@ class Record:
         by: the user who asked for it, or `schedule`.
         reason: from the run's form.
         versions: what was installed, by service: the version that the object store gives the archive.
-        started, ended: instances by the server's name, as far as the run started or terminated them.
+        versions_before: the same, as the last run left it that succeeded; of services that ran then.
+        started: instances by the server's name, as far as the run started them.
+        ended: the names of the servers that it terminated.
+        objects: the backups that it made or restored, by their names in the definition.
+        skipped: what it could not do on the way, such as stopping a service on a server that does not answer.
         phases: how long each took.
         critical_path: the steps that decided how long the run took.
     """
@@ -50,8 +69,11 @@ class Record:
     result: Result = Result.RUNNING
     over: str | None = None
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    versions_before: dict[str, str] = dataclasses.field(default_factory=dict)
     started: dict[str, str] = dataclasses.field(default_factory=dict)
     ended: tuple[str, ...] = ()
+    objects: dict[str, Object] = dataclasses.field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
     phases: dict[str, float] = dataclasses.field(default_factory=dict)
     critical_path: dict[str, float] = dataclasses.field(default_factory=dict)
 
@@ -99,14 +121,24 @@ def closed(records: Records, record: Record) -> Records:
     return _fitting((*(each for each in records if each.run != record.run), _small(record)))
 
 
+def versions_after(earlier: Records) -> dict[str, str]:
+    """What runs after these records, of whatever operations: nothing after a termination."""
+    changing = [each for each in earlier if each.result is Result.SUCCESS and (each.versions or each.ended)]
+    last = max(changing, key=lambda each: each.began, default=None)
+    return {} if last is None else last.versions
+
+
 def _small(record: Record) -> Record:
     """With so much of each part as there is room for."""
     return dataclasses.replace(
         record,
         reason=record.reason[:_LONGEST_REASON],
         versions=_some(record.versions),
+        versions_before=_some(record.versions_before),
         started=_some(record.started),
         ended=record.ended[:_MOST_NAMES],
+        objects=_some(record.objects),
+        skipped=tuple(each[:_LONGEST_REASON] for each in record.skipped[:_MOST_NAMES]),
         critical_path=_some(record.critical_path),
     )
 

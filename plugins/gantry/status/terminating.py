@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gantry import names
 from gantry.plan import AgentState, DeploymentState, Phase, ServiceState, Step, StepKind
-from gantry.plan.turn import BEFORE_WORK
+from gantry.plan.turn import LOOKING, UNTOUCHING
 from gantry.status.deployment import DeploymentStatus, Scene, TierStatus, is_up
 from gantry.status.tasks import Progress
 
@@ -38,12 +38,12 @@ def status(scene: Scene) -> DeploymentStatus:
 
 def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | None]:
     progress = scene.steps.by_id()
-    asked = [progress[step.id] for step in scene.plan if step.kind in BEFORE_WORK]
+    asked = [progress[step.id] for step in scene.plan if step.kind in UNTOUCHING]
     ends = [progress[step.id] for step in scene.plan if step.kind is StepKind.FINISH_TERMINATION]
     work = [
         step
         for step in scene.plan
-        if step.kind not in BEFORE_WORK and step.kind is not StepKind.FINISH_TERMINATION
+        if step.kind not in UNTOUCHING and step.kind is not StepKind.FINISH_TERMINATION
     ]
     if all(progress[step.id].is_done for step in work) and Progress.FAILED not in ends:
         return DeploymentState.STOPPED, None, None
@@ -54,7 +54,12 @@ def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | No
             return scene.before(), None, None
     failures = [step.phase for step in scene.plan if progress[step.id] is Progress.FAILED]
     # The plan's own order: a termination goes through the phases backwards.
-    unfinished = [step.phase for step in scene.plan if not progress[step.id].is_done]
+    unfinished = [
+        step.phase
+        for step in scene.plan
+        # A final backup that nobody asked for stays undone.
+        if step.kind not in LOOKING and not progress[step.id].is_done
+    ]
     if scene.run_ended:
         return DeploymentState.STOPPING, None, (failures or unfinished)[0]
     return DeploymentState.STOPPING, unfinished[0], failures[0] if failures else None

@@ -285,6 +285,19 @@ def test_a_termination_wants_the_name_and_shows_its_steps(
     assert found.out.splitlines()[-1].startswith("shop is STOPPED: ")
 
 
+def test_a_termination_is_told_what_to_skip_and_what_to_save(
+    airflow: airflow_api.Airflow, gantry_: Gantry
+) -> None:
+    dag = airflow.dags["shop.terminate"]
+    words = ("terminate", "shop", "--confirm", "shop", "--no-wait")
+    refused = gantry_(*words, "--final-backup")
+    assert (refused.code, dag.runs) == (1, [])
+    assert "does its definition say `backups:`?" in refused.err
+    dag.params["final_backup"] = {"value": True, "schema": {"type": "boolean"}}
+    assert gantry_(*words, "--force", "--no-final-backup").code == 0
+    assert dag.runs[-1].conf == {"confirm": "shop", "force": True, "final_backup": False}
+
+
 def test_a_person_types_the_name(
     airflow: airflow_api.Airflow, gantry_: Gantry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -200,11 +200,12 @@ def test_who_leaves_is_terminated_and_nobody_else() -> None:
     # Nothing can be stopped there: they have never shaken hands.
     cloud = Cloud(inventory.Inventory(servers(1, 2), servers(3)))
     at = trying(cloud, plan.scale_plan(KNOWN), "tier-application.retire_servers")
-    skipped = leaving.retire(
+    found = leaving.retire(
         cast("Any", {"ti": _Instance()}), at, scaling.RetireServersOperator(task_id="retire")
     )
     assert cloud.noted == [("terminated", ("bookshop-application-3",))]
-    assert ["bookshop-application-3" in each for each in skipped] == [True]
+    assert found.ended == ("bookshop-application-3",)
+    assert ["bookshop-application-3" in each for each in found.skipped] == [True]
 
 
 def test_chef_forgets_who_leaves_but_not_who_has_the_name_by_now(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -273,6 +273,7 @@ def test_a_deployment_of_servers_alone_is_launched() -> None:
     ] == [
         StepKind.CONFIRM,
         StepKind.TURN,
+        StepKind.ASK_SERVERS,
         StepKind.TERMINATE_SERVERS,
         StepKind.CLEAN_UP_CONFIGURATION_MANAGEMENT,
         StepKind.FINISH_TERMINATION,
@@ -294,11 +295,32 @@ def test_a_termination_goes_against_the_direction_of_the_dependencies() -> None:
     assert found.steps[0].id == "confirm"
     assert found.by_id["service-app.stop_service"].upstream == ("balancer-front.stop_proxy",)
     assert found.by_id["service-db.stop_service"].upstream == ("service-app.stop_service",)
-    assert found.by_id["tier-db.terminate_servers"].upstream == ("service-db.stop_service",)
-    assert found.by_id["tier-proxy.terminate_servers"].upstream == ("balancer-front.stop_proxy",)
     assert found.steps[-1].id == "finish_termination"
     for step in found:
         assert step.id == "confirm" or "confirm" in before(found, step.id)
+
+
+def test_no_server_goes_before_every_server_was_asked_and_everything_is_stopped() -> None:
+    found = plan.termination_plan(definition.loads(SHOP))
+    stops = {step.id for step in found if step.kind in (StepKind.STOP_PROXY, StepKind.STOP_SERVICE)}
+    for step in found:
+        if step.kind is StepKind.TERMINATE_SERVERS:
+            assert {"ask_servers", *stops} <= before(found, step.id)
+        elif step.id in stops:
+            assert "ask_servers" in before(found, step.id)
+
+
+def test_final_backups_come_before_anything_is_stopped() -> None:
+    text = f"{SHOP}\nbackups: {{of: {{files: app, rows: db.catalog}}, to: s3://shop/backups/}}\n"
+    found = plan.termination_plan(definition.loads(text))
+    kept = {"backup-files.keep_backup", "backup-rows.keep_backup"}
+    assert found.by_id["backup-rows.back_up"].upstream == ("ask_servers",)
+    for step in found:
+        if step.kind in (StepKind.STOP_PROXY, StepKind.STOP_SERVICE, StepKind.TERMINATE_SERVERS):
+            assert kept <= before(found, step.id)
+        # Backups that nobody asked for hold up nothing.
+        if kept & set(step.upstream):
+            assert step.after_left_out
 
 
 SHOPS = [SHOP, deployment({"b": {}, "a": {"needs": ["b"]}, "c": {"tier": "b"}}, tiers=["z", "y"], bare=["y"])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gantry.agent import config_file
+from gantry.agent import config_diff, config_file
 from gantry.preview import diff
 
 PATH = "/mnt/services/a1/cfg/enstratus.cfg"
@@ -71,3 +71,10 @@ def test_what_a_terminal_would_obey_is_not_printed() -> None:
     shown = "\n".join(diff.unified(PATH, "a=\x1b]0;title\x07\n", "a=1\n"))
     assert "\x1b" not in shown
     assert "-a=\ufffd]0;title\ufffd" in shown
+
+
+def test_a_hash_tells_nobody_whether_he_has_guessed_a_password() -> None:
+    first, second = "# at noon\n[x]\npassword=a\nuser=u\n", "[x]\npassword=b\nuser=u\n"
+    assert config_diff.digest(first) == config_diff.digest(second)
+    assert config_diff.digest(first) != config_diff.digest(first.replace("user=u", "user=v"))
+    assert config_diff.digest("dsn=one", {"one", "two"}) == config_diff.digest("dsn=two", {"one", "two"})

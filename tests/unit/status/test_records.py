@@ -38,6 +38,17 @@ def test_what_is_kept_is_read_again_and_what_nobody_can_read_is_left() -> None:
     assert records.load([{"something": "else"}]) == ()
 
 
+def test_what_ran_before_is_what_the_last_run_left_that_succeeded() -> None:
+    launch = record(1, result=Result.SUCCESS, versions={"app": "v1"})
+    failed = record(2, result=Result.FAILED)
+    assert records.versions_after((launch, failed)) == {"app": "v1"}
+    termination = Record(
+        "terminate", "t", "ada", "", record(3).began, result=Result.SUCCESS, ended=("shop-app-1",)
+    )
+    assert records.versions_after((termination, launch, failed)) == {}
+    assert records.versions_after(()) == {}
+
+
 def test_the_records_of_an_operation_never_outgrow_what_airflow_keeps() -> None:
     kept: records.Records = ()
     for number in range(records.MOST + 5):
@@ -47,6 +58,7 @@ def test_the_records_of_an_operation_never_outgrow_what_airflow_keeps() -> None:
             result=Result.SUCCESS,
             over="2026-11-20T06:00:00+00:00",
             versions={f"service-{n}": "0123456789abcdef0123456789abcdef" for n in range(5)},
+            versions_before={f"service-{n}": "0123456789abcdef0123456789abcdef" for n in range(5)},
             started={f"shop-application-{n}": f"i-0123456789{n:07}" for n in range(10)},
             phases={f"phase of the launch {n}": 12.3 for n in range(8)},
             critical_path={f"service-number-{n}.configure": 12.3 for n in range(10)},

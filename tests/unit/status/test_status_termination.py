@@ -40,10 +40,11 @@ def test_a_termination_is_stopping_until_everything_is_gone(termination: plan.Pl
     assert [each.state for each in found] == [
         DeploymentState.RUNNING,  # it asks for confirmation
         DeploymentState.RUNNING,  # it waits for its turn
-        *[DeploymentState.STOPPING] * (count - 3),
+        DeploymentState.RUNNING,  # it asks the servers
+        *[DeploymentState.STOPPING] * (count - 4),
         DeploymentState.STOPPED,  # only the last step's report is missing
     ]
-    phases = list(dict.fromkeys(each.phase for each in found[2:-1]))
+    phases = list(dict.fromkeys(each.phase for each in found[3:-1]))
     assert phases[:2] == [Phase.START_PROXY, Phase.CONFIGURE_DEPENDENTS]
     assert (found[-1].phase, found[-1].failed) == (None, None)
 
@@ -59,6 +60,16 @@ def test_a_person_who_refuses_keeps_the_deployment_running(termination: plan.Pla
     assert (found.state, found.failed) == (DeploymentState.RUNNING, None)
     assert found.service(APP) is ServiceState.RUNNING
     assert [tier.wanted for tier in found.tiers] == [1, 2, 1]
+
+
+def test_a_server_that_does_not_answer_leaves_the_deployment_what_it_was(
+    termination: plan.Plan, running: Moment
+) -> None:
+    tasks = run(termination, until(termination, "ask_servers"), TaskState.FAILED)
+    found = status.deployment_status(
+        termination, tasks, running.inventory, run_ended=True, previously_running=True
+    )
+    assert (found.state, found.failed) == (DeploymentState.RUNNING, None)
 
 
 def test_services_stop_before_those_that_they_need(termination: plan.Plan, running: Moment) -> None:

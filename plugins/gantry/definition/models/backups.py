@@ -41,6 +41,13 @@ class Backups(Model):
         description="How many of each are kept: older ones are removed once a new one is complete.",
         examples=[7],
     )
+    final: bool = Field(
+        default=False,
+        description=(
+            "Whether a termination makes all backups before it stops anything, unless its form says otherwise."
+        ),
+        examples=[True],
+    )
     restore_from: tuple[S3Folder, ...] = Field(
         default=(),
         description="Folders whose backups may be restored here too, such as another deployment's.",

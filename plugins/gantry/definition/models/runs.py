@@ -24,8 +24,9 @@ StepName = Literal[
     "turn", "scale_up", "handshake", "prepare_configuration_management", "execute_configuration_management",
     "install_services", "install_datasources", "update", "configure", "configure_replicants", "restart", "grant_access",
     "start_proxy", "finish_launch", "remove_new_servers", "choose_servers", "release_nodes", "retire_servers",
-    "confirm", "stop_proxy", "stop_service", "terminate_servers",
+    "confirm", "ask_servers", "stop_proxy", "stop_service", "terminate_servers",
     "clean_up_configuration_management", "finish_termination", "back_up", "keep_backup", "confirm_restore", "restore",
+    "keep_record",
 ]  # fmt: skip
 """The kinds of steps whose tasks can be told apart here, by the names of their tasks."""
 
