@@ -87,7 +87,7 @@ def deployment(
     answer = asked.ask(own.definition, patience)
     scene = _scene(recent.past, session, known, answer)
     seen = None if scene is None else scene.states
-    history = runs.history(session, [name]).get(name, ())
+    history = runs.settled(session, name, runs.history(session, [name]).get(name, ()))
     line = listing.line(dag, recent)
     return facts.Deployment(
         line=line,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -11,6 +13,7 @@ import pydantic
 import sqlalchemy as sa
 from airflow.models.asset import AssetModel
 from airflow.models.asset_state_store import AssetStateStoreModel
+from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy.orm import Session
@@ -28,6 +31,7 @@ Dealt = Mapping[str, list[list[names.ServerName]]]
 """By the task that deals a tier's servers, the servers of each instance of the tasks that follow it."""
 
 _DEALT = pydantic.TypeAdapter(list[list[names.ServerName]])
+_LAUNCH = names.Operation.LAUNCH.value
 _SCALE_UP = StepKind.SCALE_UP.value
 
 
@@ -84,6 +88,34 @@ def history(session: Session, deployments: Collection[str]) -> dict[str, tuple[r
         name: tuple(sorted(each, key=lambda record: record.began, reverse=True))
         for name, each in found.items()
     }
+
+
+def settled(session: Session, name: str, found: Collection[records.Record]) -> tuple[records.Record, ...]:
+    """The records of a deployment, with the end of those that nobody closed: the runs themselves tell it. One query."""
+    dags = {each.operation: f"{name}.{each.operation}" for each in found} | {_LAUNCH: name}
+    open_ = {(dags[each.operation], each.run) for each in found if each.result is records.Result.RUNNING}
+    if not open_:
+        return tuple(found)
+    rows = session.execute(
+        sa.select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.end_date).where(
+            sa.tuple_(DagRun.dag_id, DagRun.run_id).in_(list(open_))
+        )
+    )
+    ends = {(row.dag_id, row.run_id): (str(row.state), row.end_date) for row in rows}
+    return tuple(_settled(each, ends.get((dags[each.operation], each.run))) for each in found)
+
+
+def _settled(record: records.Record, end: tuple[str, datetime.datetime | None] | None) -> records.Record:
+    if record.result is not records.Result.RUNNING:
+        return record
+    if end is None:
+        # Somebody deleted the run before its record was closed.
+        return dataclasses.replace(record, result=records.Result.FAILED)
+    state, over = end
+    if state in ("queued", "running"):
+        return record
+    result = records.Result.SUCCESS if state == "success" else records.Result.FAILED
+    return dataclasses.replace(record, result=result, over=None if over is None else over.isoformat())
 
 
 def versions(found: Collection[records.Record]) -> dict[str, str]:

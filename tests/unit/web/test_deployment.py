@@ -70,6 +70,23 @@ def test_a_running_deployment_with_what_the_cloud_says(
         assert wanted in text, wanted
 
 
+def test_a_record_that_nobody_closed_ends_as_its_run_did(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.run("bookshop", {"turn": "success", "tier-database.scale_up": "failed"}, state="failed")
+    office.record(
+        "bookshop",
+        *(
+            records.Record("launch", run, "ada", f"reason of {run}", rig.NOW.isoformat())
+            for run in ("manual__1", "deleted")
+        ),
+    )
+    history = office.get("/gantry/api/v1/deployments/bookshop").json()["history"]
+    assert {each["run"]: (each["result"], each["over"] is None) for each in history} == {
+        "manual__1": ("failed", False),
+        "deleted": ("failed", True),
+    }
+
+
 def test_a_cloud_that_refuses_is_told_of(office: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
     office.deploy(BOOKSHOP)
     says(monkeypatch, cloud.Answer(trouble="no credentials <here>"))
