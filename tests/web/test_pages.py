@@ -95,7 +95,7 @@ def furnish(office: rig.Airflow) -> None:
             records.Record(
                 "launch", run, "ada", reason, begun.isoformat(), result,
                 (begun + datetime.timedelta(seconds=216)).isoformat(),
-                {"app": "3f9a2c1d77aa", "db": "77e01bd0a1b2"}, {"bookshop-proxy-1": "i-1"},
+                versions={"app": "3f9a2c1d77aa", "db": "77e01bd0a1b2"}, started={"bookshop-proxy-1": "i-1"},
             )
             for run, reason, begun, result in (
                 (RUN, "first launch", rig.EARLIER, records.Result.SUCCESS),

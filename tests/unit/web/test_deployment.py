@@ -58,8 +58,8 @@ def test_a_running_deployment_with_what_the_cloud_says(
         "bookshop",
         records.Record(
             "launch", "manual__0", "ada", "to see it", rig.EARLIER.isoformat(), records.Result.SUCCESS,
-            (rig.EARLIER + datetime.timedelta(seconds=40)).isoformat(), {"app": "abcdef0123456789"},
-            {"bookshop-proxy-1": "i-proxy"},
+            (rig.EARLIER + datetime.timedelta(seconds=40)).isoformat(), versions={"app": "abcdef0123456789"},
+            started={"bookshop-proxy-1": "i-proxy"},
         ),
     )  # fmt: skip
     text = office.get("/gantry/deployments/bookshop").text
