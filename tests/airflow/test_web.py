@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
-from tests.airflow.stage import Stage, archive, eventually
+from tests.airflow.stage import Stage, archive
 from tests.web import legible, viewer
 
 pytestmark = pytest.mark.airflow
@@ -26,9 +26,7 @@ touch /tmp/probe-runs
 """
 """Five minutes, or as soon as /tmp/hurry is there."""
 
-FAILS_ONCE = """#!/bin/sh
-[ -e /tmp/failed-once ] && exec touch /tmp/probe-runs
-touch /tmp/failed-once
+FAILS = """#!/bin/sh
 echo "there is no catalogue on <b>any</b> shelf"
 exit 7
 """
@@ -58,7 +56,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def page(stage: Stage, chromium: Browser) -> Iterator[Page]:
     """Airflow's interface, logged in, at the deployments."""
-    with viewer.looked_at(chromium, f"{stage.airflow.url}/plugin/deployments") as found:
+    with viewer.looked_at(chromium, f"{stage.airflow.url}/plugin/deployments", of="/gantry/") as found:
         found.set_default_timeout(PATIENCE)
         found.locator("input[name=username]").fill(stage.airflow.user)
         found.locator("input[name=password]").fill(stage.airflow.password)
@@ -81,12 +79,12 @@ def test_a_launch_is_followed_a_failure_read_and_a_scale_asked_for(
     # The store's start waits for us; the shop waits for the store.
     expect(summary).to_contain_text("store STARTING", timeout=PATIENCE)
     expect(summary).to_contain_text("shop PAUSED")
-    expect(entry(frame, f"{name}-data-1", "store: configure: running")).to_be_visible(timeout=PATIENCE)
+    expect(entry(frame, f"{name}-data-1", "store: configure: ", "busy")).to_be_visible(timeout=PATIENCE)
     legible.show(page, "live-waiting")
     frame.locator("body").evaluate("body => { body.dataset.stayed = 'yes' }")
     stage.machines(name)["data-1"].sh("touch /tmp/hurry")
 
-    failed = entry(frame, f"{name}-web-1", "shop: configure: failed")
+    failed = entry(frame, f"{name}-web-1", "shop: configure: ", "bad")
     expect(failed).to_be_visible(timeout=PATIENCE)
     expect(summary).to_contain_text("store RUNNING", timeout=PATIENCE)
     expect(summary).to_contain_text("Failed at")
@@ -97,6 +95,8 @@ def test_a_launch_is_followed_a_failure_read_and_a_scale_asked_for(
     # All of this came to the page that was there.
     assert frame.locator("body").get_attribute("data-stayed") == "yes"
     legible.show(page, "live-failed")
+    # Mended, also for the server that comes later.
+    stage.upload(f"{name}-shop.tar.gz", archive())
 
     open_deployment(frame, name)
     ask(frame, "Launch or redeploy", reason="once more")
@@ -134,9 +134,9 @@ def links_lead_on(stage: Stage, name: str) -> None:
 
 def define(stage: Stage, name: str) -> None:
     store = stage.upload(f"{name}-store.tar.gz", archive({"enstratus-start": WAITS}))
-    shop = stage.upload(f"{name}-shop.tar.gz", archive({"enstratus-start": FAILS_ONCE}))
+    shop = stage.upload(f"{name}-shop.tar.gz", archive({"enstratus-start": FAILS}))
     stage.define(name, DEFINITION.format(name=name, store=store, shop=shop))
-    eventually(lambda: stage.api.call("GET", f"/dags/{name}.scale"), "the DAG of scalings")
+    stage.api.await_dag(f"{name}.scale")
 
 
 def ask(frame: FrameLocator, operation: str, reason: str = "", **fields: str) -> None:
@@ -156,5 +156,6 @@ def open_deployment(frame: FrameLocator, name: str) -> None:
     expect(frame.get_by_role("heading", name=name, exact=True)).to_be_visible(timeout=PATIENCE)
 
 
-def entry(frame: FrameLocator, server: str, title: str) -> Locator:
-    return frame.locator(f"[id='row-{server}'] .entry[title^='{title}']")
+def entry(frame: FrameLocator, server: str, title: str, tone: str) -> Locator:
+    """A step on a server, as soon as it is shown as busy, bad, …"""
+    return frame.locator(f"[id='row-{server}'] .entry.{tone}[title^='{title}']")

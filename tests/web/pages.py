@@ -143,21 +143,26 @@ def of_log(last: int = 60) -> str:
 
 @dataclasses.dataclass
 class Launch:
-    """A launch whose moments pass as it is looked at."""
+    """A launch whose moments pass when the test says so.
 
-    moments: list[scenes.Scene]
+    Attributes:
+        at: the moment that it is at; with the last one nothing asks any more.
+        asked: how often the page has asked.
+    """
+
+    moments: tuple[scenes.Scene, ...]
+    at: int = 0
     asked: int = 0
 
     def page(self) -> tuple[int, str]:
-        """The page, at the first moment."""
-        return 200, of_run(self.moments[0], "/live")
+        """The page."""
+        return 200, of_run(self.moments[self.at], "/live")
 
     def part(self) -> tuple[int, str]:
-        """The next moment; the last one ends the polling."""
+        """What of it is asked for anew."""
         self.asked += 1
-        at = min(self.asked, len(self.moments) - 1)
-        is_over = at == len(self.moments) - 1
-        return 286 if is_over else 200, of_run_live(self.moments[at], None if is_over else "/live")
+        is_over = self.at == len(self.moments) - 1
+        return 200, of_run_live(self.moments[self.at], None if is_over else "/live")
 
 
 def _run(scene: scenes.Scene, again: str | None) -> dict[str, object]:

@@ -212,3 +212,17 @@ def test_airflows_own_interface_shows_the_pages_in_its_frame(
         frame.get_by_role("link", name="bookshop", exact=True).click()
         expect(frame.get_by_role("heading", name="bookshop", exact=True)).to_be_visible()
         legible.show(page, f"airflow-{theme}")
+
+
+def test_a_run_of_a_dag_has_a_tab_with_its_launch(house: House, chromium: Browser) -> None:
+    run = FAILED_RUN.replace("+", "%2B")
+    with visit(house, chromium, f"/dags/bookshop/runs/{run}") as page:
+        page.get_by_role("link", name="Launch", exact=True).click()
+        frame = page.frame_locator("iframe")
+        cell = frame.locator("a.entry.bad").first
+        cell.click()
+        expect(frame.locator("#log-title")).to_have_text("service app: configure")
+        legible.show(page, "airflow-run-tab")
+        # From there to exactly that task instance in Airflow's own pages, out of the frame.
+        frame.get_by_role("link", name="Open in Airflow").click()
+        page.wait_for_url("**/dags/bookshop/runs/*/tasks/service-app.configure/mapped/0**")

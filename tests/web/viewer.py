@@ -9,11 +9,12 @@ import pathlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
 PATIENCE = 30_000  # milliseconds, for a busy machine
+expect.set_options(timeout=PATIENCE)
 STATIC = pathlib.Path(__file__).parents[2] / "plugins" / "gantry" / "web" / "static"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
@@ -88,6 +89,7 @@ def looked_at(
     theme: str = "light",
     token: str = "",
     missing: bool = False,
+    of: str = "",
 ) -> Iterator[Page]:
     """A page in a window of its own. What the browser complains about, scripts and policies too, fails the test.
 
@@ -98,6 +100,7 @@ def looked_at(
         theme: what the reader's system prefers.
         token: of the reader's login to Airflow.
         missing: the page itself is not there, and says so.
+        of: only what is complained of addresses with this in them counts.
     """
     context = chromium.new_context(
         viewport={"width": width, "height": 900 if width > 1000 else 844},
@@ -111,13 +114,18 @@ def looked_at(
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.extend(_complaint(message)))
+    page.on("pageerror", lambda error: complaints.append(error.stack or str(error)))
     page.goto(url)
     yield page
     context.close()
-    left = [each for each in complaints if not (missing and "404" in each)]
+    left = [each for each in complaints if of in each and not (missing and "404" in each)]
     assert not left, "\n".join(left)
+
+
+def _complaint(message: ConsoleMessage) -> Iterator[str]:
+    if message.type == "error":
+        yield f"{message.location['url']}: {message.text}"
 
 
 OVERLAPS = (pathlib.Path(__file__).parent / "overlaps.js").read_text()

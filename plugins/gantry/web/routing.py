@@ -48,12 +48,15 @@ class Arrow:
     head: str
 
 
-class _Way(enum.Enum):
-    """What a track is for."""
+class _Way(enum.IntEnum):
+    """What a track is for, in the order in which a channel has them.
 
-    IN = enum.auto()
+    What comes back to its own column turns left, what goes on turns right: in this order both may do it at one height.
+    """
+
     LOOP = enum.auto()
     DOWN = enum.auto()
+    IN = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +102,7 @@ def channels(needs: Iterable[Need], columns: Mapping[Part, int]) -> Channels:
         if target not in (source, source + 1):
             below[need.target] = None
     by_channel: dict[int, list[_Track]] = {}
-    for track in needed:
+    for track in sorted(needed, key=lambda each: each.way):
         by_channel.setdefault(track.channel, []).append(track)
     return Channels({channel: tuple(tracks) for channel, tracks in by_channel.items()}, tuple(below))
 

@@ -16,6 +16,16 @@ from gantry.web import looks
 MOST_LINES = 1000
 """Lines that are shown, the last ones. Airflow's own page has them all."""
 
+LAST_WORDS = datetime.timedelta(seconds=10)
+"""Airflow knows how a task has ended a moment before the last lines of its log are written."""
+
+_OVER = (
+    status.TaskState.SUCCESS,
+    status.TaskState.FAILED,
+    status.TaskState.SKIPPED,
+    status.TaskState.UPSTREAM_FAILED,
+    status.TaskState.REMOVED,
+)
 _SERVER = re.compile(r"\[(?P<server>[a-zA-Z0-9._-]{1,63})\] (?P<rest>.*)", re.DOTALL)
 _CALL = re.compile(r"\$ (?P<script>\S+)")
 _SOURCES = "::group::Log message source details"
@@ -78,6 +88,11 @@ class TaskLog:
     def look(self) -> looks.Look:
         """How its state is shown."""
         return looks.look(self.state)
+
+
+def is_over(task: status.TaskView, now: datetime.datetime) -> bool:
+    """Whether nothing will be added to a task's log any more."""
+    return task.state in _OVER and (task.ended is None or now - task.ended > LAST_WORDS)
 
 
 def event(message: Mapping[str, object]) -> Event:

@@ -35,10 +35,9 @@ async def log(
     view = instance.view
     step = known.plan.by_id.get(task)
     where = addresses.Addresses.of(request)
-    is_over = view.ended is not None or number != instance.try_number
-    took = (
-        None if view.started is None else (view.ended or datetime.datetime.now(datetime.UTC)) - view.started
-    )
+    now = datetime.datetime.now(datetime.UTC)
+    is_over = task_log.is_over(view, now) or number != instance.try_number
+    took = None if view.started is None else (view.ended or now) - view.started
     found = task_log.TaskLog(
         title=titles.whole(step) if step is not None else task,
         servers=", ".join(view.servers) or instance.label,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 
+import pytest
+
 from gantry import status
 from gantry.web import rendering, task_log
 
@@ -74,6 +76,24 @@ def test_airflows_messages_become_events() -> None:
 def test_a_task_that_did_not_fail_failed_with_nothing() -> None:
     assert task_log.failure([task_log.Event("all is well", "info")]) == ""
     assert task_log.failure([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds", "over"),
+    [
+        (status.TaskState.FAILED, 60, "over"),
+        # Its last words may not have been written yet.
+        (status.TaskState.FAILED, 3, "not over"),
+        (status.TaskState.RUNNING, 60, "not over"),
+        (status.TaskState.UP_FOR_RETRY, 60, "not over"),
+        (status.TaskState.DEFERRED, 60, "not over"),
+    ],
+)
+def test_a_log_is_read_until_its_last_words_are_there(
+    state: status.TaskState, seconds: int, over: str
+) -> None:
+    task = status.TaskView("service-app.configure", state=state, started=AT, ended=AT)
+    assert task_log.is_over(task, AT + datetime.timedelta(seconds=seconds)) is (over == "over")
 
 
 def test_what_a_server_says_is_escaped_and_levels_are_named() -> None:

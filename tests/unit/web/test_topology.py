@@ -108,7 +108,7 @@ def test_arrows_run_through_no_box_and_not_upon_each_other(window: str) -> None:
 
 
 @hypothesis.given(st.data())
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=100, deadline=None, derandomize=True)
 def test_arrows_are_apart_whoever_needs_whom(data: st.DataObject) -> None:
     """Made-up boxes in made-up columns, some of which need each other in any direction."""
     many = data.draw(st.integers(2, 8))

@@ -135,7 +135,7 @@
   document.addEventListener("htmx:responseError", failed);
   document.addEventListener("htmx:sendError", failed);
   document.addEventListener("htmx:timeout", failed);
-  document.addEventListener("htmx:afterOnLoad", () => say(""));
+  document.addEventListener("htmx:afterRequest", (event) => event.detail.successful && say(""));
   document.addEventListener("htmx:afterSwap", opened);
   document.addEventListener("htmx:beforeSwap", tail);
   document.addEventListener("htmx:afterSettle", tail);
