@@ -30,6 +30,7 @@ FAILS = """#!/bin/sh
 echo "there is no catalogue on <b>any</b> shelf"
 exit 7
 """
+"""Only on the first server: the one that comes later is as good as any."""
 
 DEFINITION = """\
 deployment: {name}

@@ -61,11 +61,8 @@ class Found:
 
 def dags(session: Session, only: Collection[str] | None = None) -> list[Dag]:
     """The launch DAGs of all deployments, by name. Those whose loader is gone are left out."""
-    ours = (
-        sa.select(DagTag.dag_id)
-        .where(DagTag.name == _TAG)
-        .intersect(sa.select(DagTag.dag_id).where(DagTag.name == _LAUNCH))
-    )
+    launches = sa.select(DagTag.dag_id).where(DagTag.name == _LAUNCH)
+    ours = sa.select(DagTag.dag_id).where(DagTag.name == _TAG, DagTag.dag_id.in_(launches))
     wanted = [DagModel.dag_id.in_(ours), DagModel.is_stale.is_(False)]
     if only is not None:
         wanted.append(DagModel.dag_id.in_(only))

@@ -28,6 +28,9 @@ _OVER = (
 )
 _SERVER = re.compile(r"\[(?P<server>[a-zA-Z0-9._-]{1,63})\] (?P<rest>.*)", re.DOTALL)
 _CALL = re.compile(r"\$ (?P<script>\S+)")
+_AIRFLOWS = re.compile(r"task$|airflow\.(?!task\.operators\b)")
+"""Loggers of Airflow's own; operators have theirs below one of them."""
+
 _SOURCES = "::group::Log message source details"
 _END = "::endgroup::"
 _MARKS = ("::group::", _END)
@@ -42,6 +45,7 @@ class Event:
     level: str = ""
     at: datetime.datetime | None = None
     errors: tuple[str, ...] = ()
+    logger: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +111,7 @@ def event(message: Mapping[str, object]) -> Event:
         else datetime.datetime.fromisoformat(at)
         if isinstance(at, str) and at
         else None,
+        logger=str(message.get("logger") or ""),
         errors=tuple(
             f"{each.get('exc_type')}: {each.get('exc_value')}"
             for each in (details if isinstance(details, Sequence) else ())
@@ -147,6 +152,7 @@ def _line(message: Event, scripts: dict[str, str]) -> Line:
     call = _CALL.match(text)
     if call:
         scripts[server] = call["script"]
-    # Scripts speak in level info; what is said in another one is said of them.
-    script = scripts.get(server, "") if message.level in ("", "info") else ""
+    # Scripts speak in level info; what is said in another one is said of them. Airflow itself may speak, too.
+    is_output = message.level in ("", "info") and not _AIRFLOWS.match(message.logger)
+    script = scripts.get(server, "") if is_output else ""
     return Line(text, message.level, message.at, server, script, is_call=call is not None)
