@@ -113,7 +113,10 @@ def actions(found: facts.Deployment, visitor: access.Visitor, where: addresses.A
     return [
         Action(each, title(each), where.form(name, each.value), each in DANGEROUS)
         for each in names.Operation
-        if each in found.operations and visitor.may_run(names.dag_id(name, each))
+        # A look comes by itself, and does nothing that a person would wait for.
+        if each in found.operations
+        and each not in names.ONLY_LOOKS
+        and visitor.may_run(names.dag_id(name, each))
     ]
 
 
