@@ -7,8 +7,15 @@ class GantryError(Exception):
     """Something a person can act on.
 
     Subclasses hold the facts as attributes and build one message that says what is wrong, where
-    (`file:line:column`, or server and script), and what to do. The message never holds a secret.
+    (`file:line:column`, or server and script), and what to do: if it has several lines, in the last one. The message
+    never holds a secret.
     """
 
     passing: bool = False
     """Whether the cause may go away by itself (a throttled call, a lost connection), so a retry is worth it."""
+
+
+def advice(message: str) -> str:
+    """What to do, of an error's message; empty where its one line says that too."""
+    first, _, last = message.strip().rpartition("\n")
+    return last if first else ""

@@ -82,7 +82,11 @@ class CommandError(ServerError):
         self.command = command
         self.code = code
         self.output = output
-        super().__init__(server, f"{command} ended with exit code {code}\n{output.strip()}")
+        super().__init__(
+            server,
+            f"{command} ended with exit code {code}\n{output.strip() or '(it said nothing)'}\n"
+            f"Look at the server's disk and at the rights of its folder /enstratus, then clear this task.",
+        )
 
 
 class ScriptFailedError(ServerError):

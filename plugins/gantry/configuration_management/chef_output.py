@@ -116,7 +116,7 @@ class Summary:
 
 
 class ChefRunFailedError(errors.ServerError):
-    """chef-client failed. The first line is its own last word, and what to do; the end of the log follows."""
+    """chef-client failed. The first line is its own last word, and what to do; so is the last, behind the log's end."""
 
     def __init__(self, failed: errors.ScriptFailedError, fatal: str, advice: str, *, passing: bool) -> None:
         self.fatal = fatal
@@ -124,7 +124,8 @@ class ChefRunFailedError(errors.ServerError):
         super().__init__(
             failed.server,
             f"FATAL: {fatal} — {advice}\n"
-            f"{failed.call} failed with exit code {failed.code}. The end of its output:\n{failed.tail}",
+            f"{failed.call} failed with exit code {failed.code}. The end of its output:\n{failed.tail}\n"
+            f"{advice[:1].upper()}{advice[1:]}",
         )
 
 

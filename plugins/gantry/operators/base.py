@@ -46,6 +46,7 @@ class StepOperator(BaseOperator):
             turning.keep(context, run)
             return self.perform(context, run)
         except errors.GantryError as error:
+            self._advise(error)
             raise_for_airflow(error, retry=_wants_retry(run, error))
 
     def resume(self, context: Context, event: dict[str, Any]) -> None:
@@ -55,7 +56,14 @@ class StepOperator(BaseOperator):
         run = runs.run_of(context)
         # This process has read no secret yet, and a failure ends with what a script has printed.
         connections.mask(connections.with_secrets(run.definition))
+        self._advise(error)
         raise_for_airflow(error, retry=_wants_retry(run, error))
+
+    def _advise(self, error: errors.GantryError) -> None:
+        """Say first what to do. What has happened follows: it may be long, with all that a script has printed."""
+        several = error.failures if isinstance(error, drive.StepFailedError) else (str(error),)
+        for line in dict.fromkeys(filter(None, map(errors.advice, several))):
+            self.log.error("what to do: %s", line)
 
     def perform(self, context: Context, run: runs.Run) -> Any:  # noqa: ANN401 - XComs are JSON
         """What the step does. Raises GantryError."""

@@ -10,7 +10,7 @@ import datetime
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from gantry import status
+from gantry import errors, status
 from gantry.web import looks
 
 MOST_LINES = 1000
@@ -87,6 +87,11 @@ class TaskLog:
     lines: tuple[Line, ...]
     left_out: int
     failure: str
+
+    @property
+    def advice(self) -> str:
+        """What to do about the failure."""
+        return errors.advice(self.failure)
 
     @property
     def look(self) -> looks.Look:

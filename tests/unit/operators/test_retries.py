@@ -84,3 +84,21 @@ def test_what_is_tried_again(
     expected: type[Exception],
 ) -> None:
     assert outcome(monkeypatch, bookshop_text + said, error, step) is expected
+
+
+def test_a_failure_says_first_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bookshop_text: str
+) -> None:
+    told = "\nIt said: no such file\nMend the script and clear this task."
+    error = drive.StepFailedError(
+        [
+            (f"db-1: it failed{told}", False),
+            (f"db-2: it failed{told}", False),
+            ("db-3: no key; make one", False),
+        ]
+    )
+    outcome(monkeypatch, bookshop_text, error)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "what to do" in line]
+    # Once by the worker, and once for what the triggerer has met; not once for each server.
+    assert len(lines) == 2
+    assert all("what to do: Mend the script and clear this task." in line for line in lines)

@@ -120,9 +120,18 @@ def test_a_log_that_is_over_is_not_asked_for_again() -> None:
     assert "It has said nothing" in text
 
 
-def _rendered(lines: tuple[task_log.Line, ...], again: str | None) -> str:
+def test_a_failure_says_first_what_to_do() -> None:
+    text = _rendered((), again=None, failure="web-1: it failed: <full>\nMend it & clear this task.")
+    before, first, after = text.partition("<b>Mend it &amp; clear this task.</b>")
+    assert first
+    assert "web-1: it failed: &lt;full&gt;" in after
+    assert "it failed" not in before
+    assert "<b>" not in _rendered((), again=None, failure="web-1: no key; make one").partition("note bad")[2]
+
+
+def _rendered(lines: tuple[task_log.Line, ...], again: str | None, failure: str = "") -> str:
     found = task_log.TaskLog(
         title="service app: configure", servers="shop-web-1", state=status.TaskState.RUNNING, try_number=1, took=None,
-        href="/dags/x", again=again, lines=lines, left_out=0, failure="",
+        href="/dags/x", again=again, lines=lines, left_out=0, failure=failure,
     )  # fmt: skip
     return rendering.render("parts/task_log.html.jinja", rendering.Site("/gantry"), log=found)
