@@ -92,12 +92,6 @@ def deployment_reader(name: str, found: VisitorDep) -> Visitor:
     return _checked(found, allowed=found.may_read(names.dag_id(name, names.Operation.LAUNCH)))
 
 
-def record_reader(name: str, found: VisitorDep) -> Visitor:
-    """Who may read the deployment of the path's `name`, and what is kept of its runs. Answers 403 otherwise."""
-    allowed = found.may_read(names.dag_id(name, names.Operation.LAUNCH)) and found.may_read_records()
-    return _checked(found, allowed=allowed)
-
-
 def dag_reader(dag_id: str, found: VisitorDep) -> Visitor:
     """Who may read the DAG of the path's `dag_id`. Answers 403 otherwise."""
     return _checked(found, allowed=found.may_read(dag_id))
@@ -129,7 +123,6 @@ def answerer(dag_id: str, found: VisitorDep) -> Visitor:
 
 
 DeploymentReaderDep = Annotated[Visitor, fastapi.Depends(deployment_reader)]
-RecordReaderDep = Annotated[Visitor, fastapi.Depends(record_reader)]
 DagReaderDep = Annotated[Visitor, fastapi.Depends(dag_reader)]
 LogReaderDep = Annotated[Visitor, fastapi.Depends(log_reader)]
 DagRunnerDep = Annotated[Visitor, fastapi.Depends(dag_runner)]
@@ -138,16 +131,7 @@ OperationRunnerDep = Annotated[Visitor, fastapi.Depends(operation_runner)]
 AnswererDep = Annotated[Visitor, fastapi.Depends(answerer)]
 
 CHECKS = frozenset(
-    {
-        deployment_reader,
-        record_reader,
-        dag_reader,
-        log_reader,
-        dag_runner,
-        deployment_runner,
-        operation_runner,
-        answerer,
-    }
+    {deployment_reader, dag_reader, log_reader, dag_runner, deployment_runner, operation_runner, answerer}
 )
 """Those that ask for a right to a DAG."""
 

@@ -43,10 +43,6 @@ class Addresses:
         """The agent's own log on a server."""
         return f"{self.deployment(name)}/servers/{_quoted(server)}/log"
 
-    def told(self, name: str, server: str) -> str:
-        """What a server was told."""
-        return f"{self.deployment(name)}/servers/{_quoted(server)}/told"
-
     def form(self, name: str, operation: str) -> str:
         """The form of an operation."""
         return f"{self.deployment(name)}/operations/{_quoted(operation)}"

@@ -177,9 +177,6 @@ class Server(Model):
     tier: str
     agent: plan.AgentState | None
     services: dict[str, plan.ServiceState]
-    versions: Annotated[
-        dict[str, str], Field(description="What is installed there, by service, as steps noted.")
-    ]
     instance: Annotated[Instance | None, Field(description="None where the cloud did not say.")]
 
     @classmethod
@@ -191,7 +188,6 @@ class Server(Model):
             tier=found.tier,
             agent=found.agent,
             services={str(name): state for name, state in found.services.items()},
-            versions=dict(found.versions),
             instance=None
             if each is None
             else Instance(

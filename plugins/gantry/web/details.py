@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
 from gantry import errors, names, status
 from gantry.definition import models
-from gantry.status import handouts
 from gantry.web import cloud, definitions, facts, listing, runs, scenes, store
 
 PATIENCE = 1.5
@@ -97,9 +95,7 @@ def deployment(
         scene=scene,
         tiers=_tiers(own, seen, answer),
         services=scenes.services(own, seen, runs.versions(history)),
-        servers=_with_versions(
-            scenes.servers(own, seen, answer.inventory, answer.console), runs.notes(session, name)
-        ),
+        servers=scenes.servers(own, seen, answer.inventory, answer.console),
         inventory=answer.inventory,
         trouble=answer.trouble,
         history=history if with_history else None,
@@ -123,15 +119,6 @@ def run(
     name = store.deployment(dag)
     earlier = _before(found, store.recent(session, [name]).get(name, store.NEVER).past)
     return _drawn(found.run, own, session, answer, earlier)
-
-
-def told(
-    name: str, server: str, session: Session, known: definitions.Definitions
-) -> dict[str, tuple[handouts.Handout, ...]]:
-    """By service, the files that a server was handed, the newest first. Raises UnknownError, UnreadableError."""
-    definition(name, session, known)
-    found = runs.notes(session, name).told
-    return {service: each for (where, service), each in found.items() if where == server}
 
 
 def instance(
@@ -166,20 +153,6 @@ def addresses(definition: models.Definition) -> dict[names.BalancerName, str]:
         port = "" if balancer.port == usual else f":{balancer.port}"
         found[name] = f"{scheme}://{balancer.name}{port}/"
     return found
-
-
-def _with_versions(servers: Sequence[facts.Server], notes: runs.Notes) -> tuple[facts.Server, ...]:
-    """Servers with what is noted of them; a note about an instance that was replaced says nothing of this one."""
-    found = []
-    for server in servers:
-        instance = None if server.instance is None else server.instance.instance_id
-        own = {
-            service: each.short
-            for (where, service), each in notes.installed.items()
-            if where == server.name and each.instance == instance
-        }
-        found.append(dataclasses.replace(server, versions=own))
-    return tuple(found)
 
 
 def _scene(

@@ -174,7 +174,6 @@ class Server:
     Attributes:
         instance: None where the cloud was not asked, did not answer, or has none.
         link: to the instance in the cloud's console, or None where the cloud has none.
-        versions: what was noted to be installed there, by service.
     """
 
     name: names.ServerName
@@ -183,7 +182,6 @@ class Server:
     services: Mapping[names.ServiceName, plan.ServiceState]
     instance: inventories.Server | None = None
     link: str | None = None
-    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -91,19 +91,6 @@ def agent_log(
     )
 
 
-@router.get("/deployments/{name}/servers/{server}/told", response_class=HTMLResponse)
-def told(
-    name: str,
-    server: str,
-    request: fastapi.Request,
-    visitor: access.RecordReaderDep,
-    session: SessionDep,
-) -> HTMLResponse:
-    """The configuration files that a server was handed, without their secrets, and what each has changed."""
-    found = details.told(name, server, session, KNOWN)
-    return answers.page(request, "told.html.jinja", visitor, name=name, server=server, told=found)
-
-
 @router.get("/dags/{dag_id}/runs/{run_id}", response_class=HTMLResponse)
 def run(
     dag_id: str,

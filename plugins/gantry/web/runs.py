@@ -21,8 +21,7 @@ from sqlalchemy.orm import Session
 from gantry import names, status
 from gantry.plan import Group, GroupKind, Plan, StepKind
 from gantry.plan.steps import step_id
-from gantry.status import handouts, labels, records
-from gantry.status import versions as noted
+from gantry.status import labels, records
 from gantry.web import facts
 
 Key = tuple[str, str]
@@ -89,39 +88,6 @@ def history(session: Session, deployments: Collection[str]) -> dict[str, tuple[r
         name: tuple(sorted(each, key=lambda record: record.began, reverse=True))
         for name, each in found.items()
     }
-
-
-@dataclasses.dataclass(frozen=True)
-class Notes:
-    """What steps have noted of a deployment's servers.
-
-    Attributes:
-        told: by server and service, the files that were handed over, the newest first.
-        installed: by server and service, what is installed there.
-    """
-
-    told: Mapping[tuple[str, str], tuple[handouts.Handout, ...]] = dataclasses.field(default_factory=dict)
-    installed: Mapping[tuple[str, str], noted.Installed] = dataclasses.field(default_factory=dict)
-
-
-def notes(session: Session, name: str) -> Notes:
-    """What steps have noted of a deployment's servers. One query."""
-    rows = session.execute(
-        sa.select(AssetStateStoreModel.key, AssetStateStoreModel.value)
-        .join(AssetModel, AssetModel.id == AssetStateStoreModel.asset_id)
-        .where(AssetModel.name == names.asset(name))
-        .order_by(AssetStateStoreModel.key)
-    )
-    told: dict[tuple[str, str], tuple[handouts.Handout, ...]] = {}
-    installed: dict[tuple[str, str], noted.Installed] = {}
-    for key, value in rows:
-        if (place := handouts.parts(key)) is not None:
-            service, server = place
-            told[server, service] = tuple(reversed(handouts.load(_json(value))))
-        elif (place := noted.parts(key)) is not None and (found := noted.load(_json(value))) is not None:
-            service, server = place
-            installed[server, service] = found
-    return Notes(told, installed)
 
 
 def settled(session: Session, name: str, found: Collection[records.Record]) -> tuple[records.Record, ...]:

@@ -131,16 +131,14 @@ class Airflow:
         return self.run(dag, AllOf("success"), state="success", run=run, asked=asked)
 
     def record(self, name: str, *found: records.Record) -> None:
-        """What is kept of a deployment's runs."""
-        for operation in {each.operation for each in found}:
-            kept = records.dump(tuple(each for each in found if each.operation == operation))
-            self.keep_state(name, records.key(operation), kept)
-
-    def keep_state(self, name: str, key: str, value: Any) -> None:
-        """Something in the state of a deployment's asset."""
+        """What is kept in the state of a deployment's asset."""
         with create_session() as session:
             asset = session.scalar(sa.select(AssetModel.id).where(AssetModel.name == names.asset(name)))
-            session.merge(AssetStateStoreModel(asset_id=asset, key=key, value=json.dumps(value)))
+            for operation in {each.operation for each in found}:
+                kept = records.dump(tuple(each for each in found if each.operation == operation))
+                session.merge(
+                    AssetStateStoreModel(asset_id=asset, key=records.key(operation), value=json.dumps(kept))
+                )
 
     def clear(self) -> None:
         """Forget all deployments."""

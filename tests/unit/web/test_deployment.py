@@ -9,7 +9,7 @@ import pytest
 from tests.unit.web import rig
 
 from gantry import inventory, names
-from gantry.status import handouts, records, versions
+from gantry.status import records
 from gantry.web import cloud, pages
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
@@ -144,41 +144,3 @@ def test_a_task_without_a_log_says_so(office: rig.Airflow) -> None:
     answer = office.get("/gantry/dags/bookshop/runs/manual__1/log?task=turn")
     assert answer.status_code == 200, answer.text
     assert 'id="log-of-task"' in answer.text
-
-
-def test_what_a_server_was_told_is_shown_with_what_it_changed(office: rig.Airflow) -> None:
-    office.deploy(BOOKSHOP)
-    path = "/gantry/deployments/bookshop/servers/bookshop-application-1/told"
-    assert "Nothing is noted" in office.get(path).text
-    service, server = names.ServiceName("app"), names.ServerName("bookshop-application-1")
-    first = handouts.Handout(
-        "launch", "manual__0", rig.NOW.isoformat(), "i-1", "abcdef0123", ("+read=<b>1</b>",)
-    )
-    second = handouts.Handout(
-        "scale", "manual__1", rig.NOW.isoformat(), "i-1", "0123456789", ("-read=1", "+read=2")
-    )
-    office.keep_state("bookshop", handouts.key(service, server), handouts.dump((first, second)))
-    text = office.get(path).text
-    assert text.index("01234567") < text.index("abcdef01")
-    assert "+read=&lt;b&gt;1&lt;/b&gt;" in text
-    assert "/gantry/dags/bookshop.scale/runs/manual__1" in text
-
-
-def test_a_version_is_that_of_the_instance_that_is_there(
-    office: rig.Airflow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    office.deploy(BOOKSHOP)
-    office.launched("bookshop")
-    says(monkeypatch, cloud.Answer(FOUND))
-    for server, instance in (
-        ("bookshop-application-1", "i-application"),
-        ("bookshop-database-1", "i-replaced"),
-    ):
-        found = versions.Installed("abcdef0123", instance, "launch", "manual__0", rig.NOW.isoformat())
-        key = versions.key(names.ServiceName("app"), names.ServerName(server))
-        office.keep_state("bookshop", key, versions.dump(found))
-    servers = office.get("/gantry/api/v1/deployments/bookshop").json()["servers"]
-    assert {each["name"]: each["versions"] for each in servers if each["versions"]} == {
-        "bookshop-application-1": {"app": "abcdef01"}
-    }
-    assert "abcdef01" in office.get("/gantry/deployments/bookshop").text
