@@ -112,7 +112,7 @@ def _note(office: rig.Airflow, scene: scenes.Scene) -> None:
     noted = {"bookshop-application-1": "9f86d081884c7d65", "bookshop-application-2": "3f9a2c1d77aa"}
     for server, version in noted.items():
         instance = next(each.instance_id for each in scene.inventory if each.name == server)
-        found = versions.Installed(version, instance, "update", RUN, rig.NOW.isoformat())
+        found = versions.Installed(version, instance, "launch", RUN, rig.NOW.isoformat())
         office.installed("bookshop", "app", server, found)
     path = "/mnt/services/a1002/cfg/enstratus.cfg"
     lines = (
@@ -124,7 +124,7 @@ def _note(office: rig.Airflow, scene: scenes.Scene) -> None:
     office.handed(
         "bookshop", "app", "bookshop-application-1",
         handouts.Handout("launch", RUN, rig.EARLIER.isoformat(), "i-0123456789abcdef0", "51b8a2c0" * 8, lines[:5]),
-        handouts.Handout("update", RUN, rig.NOW.isoformat(), "i-0123456789abcdef0", "0badc0de" * 8, lines, 12),
+        handouts.Handout("launch", RUN, rig.NOW.isoformat(), "i-0123456789abcdef0", "0badc0de" * 8, lines, 12),
     )  # fmt: skip
 
 
