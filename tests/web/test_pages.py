@@ -17,7 +17,7 @@ from airflow.utils.session import create_session
 from playwright.sync_api import Browser, Page, expect
 
 from gantry import status
-from gantry.status import records
+from gantry.status import handouts, records, versions
 from gantry.web import cloud
 from gantry.web import pages as app_pages
 from tests.unit.web import rig
@@ -98,12 +98,34 @@ def furnish(office: rig.Airflow) -> None:
             )
         ),
     )  # fmt: skip
+    _note(office, done)
     for name, tags in (("intranet", ["team-blue"]), ("shop-staging", ["shops", "team-red"]), ("dark", [])):
         office.deploy(_small(name, tags))
     office.launched("intranet")
     office.launched("dark")
     office.deploy(scenes.text_of_large())
     _run(office, "large", RUN, "running", large, NOW - datetime.timedelta(minutes=9))
+
+
+def _note(office: rig.Airflow, scene: scenes.Scene) -> None:
+    """An update that stopped between two servers, and what one of them was handed."""
+    noted = {"bookshop-application-1": "9f86d081884c7d65", "bookshop-application-2": "3f9a2c1d77aa"}
+    for server, version in noted.items():
+        instance = next(each.instance_id for each in scene.inventory if each.name == server)
+        found = versions.Installed(version, instance, "launch", RUN, rig.NOW.isoformat())
+        office.installed("bookshop", "app", server, found)
+    path = "/mnt/services/a1002/cfg/enstratus.cfg"
+    lines = (
+        f"--- {path}", f"+++ {path}", "@@ -24,4 +24,4 @@", " [dataSource]",
+        "-dataSource.catalog.read=10.0.0.11", "+dataSource.catalog.read=10.0.0.11,10.0.0.12",
+        "-dataSource.catalog.servicePassword=(secret)", "+dataSource.catalog.servicePassword=(secret, changed)",
+        f" greeting={'a value without any space'.replace(' ', '-') * 7}",
+    )  # fmt: skip
+    office.handed(
+        "bookshop", "app", "bookshop-application-1",
+        handouts.Handout("launch", RUN, rig.EARLIER.isoformat(), "i-0123456789abcdef0", "51b8a2c0" * 8, lines[:5]),
+        handouts.Handout("launch", RUN, rig.NOW.isoformat(), "i-0123456789abcdef0", "0badc0de" * 8, lines, 12),
+    )  # fmt: skip
 
 
 def _small(name: str, tags: list[str]) -> str:
@@ -177,6 +199,8 @@ PLACES = {
     "deployment-new": "/gantry/deployments/shop-staging",
     "deployment-no-cloud": "/gantry/deployments/dark",
     "deployment-large": "/gantry/deployments/large",
+    "server-facts": "/gantry/deployments/bookshop/servers/bookshop-application-1/facts",
+    "server-facts-none": "/gantry/deployments/bookshop/servers/bookshop-proxy-1/facts",
     "run-failed-page": f"/gantry/dags/bookshop/runs/{FAILED_RUN.replace('+', '%2B')}",
     "run-large-page": f"/gantry/dags/large/runs/{RUN.replace('+', '%2B')}",
     "scale": "/gantry/deployments/bookshop/operations/scale",
@@ -192,7 +216,7 @@ def test_a_page_is_legible(house: House, chromium: Browser, name: str, theme: st
         legible.hold(page)
 
 
-@pytest.mark.parametrize("name", ["list", "deployment", "run-failed-page", "scale"])
+@pytest.mark.parametrize("name", ["list", "deployment", "server-facts", "run-failed-page", "scale"])
 def test_the_keyboard_gets_everywhere(house: House, chromium: Browser, name: str) -> None:
     with visit(house, chromium, PLACES[name]) as page:
         assert viewer.unreached(page) == []

@@ -15,7 +15,8 @@ _LONGEST_LINE = 200
 _MOST_CHARACTERS = 4_000
 """Of one diff. A whole `enstratus.cfg` is one to three thousand."""
 
-_PREFIX = "facts:"
+PREFIX = "facts:"
+"""What the keys of all of them begin with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,14 +54,14 @@ _HANDOUTS = pydantic.TypeAdapter(Handouts)
 
 def key(service: names.ServiceName, server: names.ServerName) -> str:
     """Under which they are kept in the state of the deployment's asset."""
-    return f"{_PREFIX}{service}@{server}"
+    return f"{PREFIX}{service}@{server}"
 
 
 def parts(key: str) -> tuple[str, str] | None:
     """The service and the server of a key, or None if it is another one."""
-    if not key.startswith(_PREFIX):
+    if not key.startswith(PREFIX):
         return None
-    service, _, server = key.removeprefix(_PREFIX).partition("@")
+    service, _, server = key.removeprefix(PREFIX).partition("@")
     return service, server
 
 

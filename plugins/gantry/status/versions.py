@@ -8,7 +8,8 @@ import pydantic
 
 from gantry import names
 
-_PREFIX = "version:"
+PREFIX = "version:"
+"""What the keys of all of them begin with."""
 SHORT = 8
 """Letters of a version that people are shown."""
 
@@ -40,14 +41,14 @@ _INSTALLED = pydantic.TypeAdapter(Installed)
 
 def key(service: names.ServiceName, server: names.ServerName) -> str:
     """Under which it is kept in the state of the deployment's asset."""
-    return f"{_PREFIX}{service}@{server}"
+    return f"{PREFIX}{service}@{server}"
 
 
 def parts(key: str) -> tuple[str, str] | None:
     """The service and the server of a key, or None if it is another one."""
-    if not key.startswith(_PREFIX):
+    if not key.startswith(PREFIX):
         return None
-    service, _, server = key.removeprefix(_PREFIX).partition("@")
+    service, _, server = key.removeprefix(PREFIX).partition("@")
     return service, server
 
 

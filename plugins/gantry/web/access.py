@@ -92,6 +92,12 @@ def deployment_reader(name: str, found: VisitorDep) -> Visitor:
     return _checked(found, allowed=found.may_read(names.dag_id(name, names.Operation.LAUNCH)))
 
 
+def facts_reader(name: str, found: VisitorDep) -> Visitor:
+    """Who may read the deployment of the path's `name`, and what is kept of it. Answers 403 otherwise."""
+    may_read = found.may_read(names.dag_id(name, names.Operation.LAUNCH))
+    return _checked(found, allowed=may_read and found.may_read_records())
+
+
 def dag_reader(dag_id: str, found: VisitorDep) -> Visitor:
     """Who may read the DAG of the path's `dag_id`. Answers 403 otherwise."""
     return _checked(found, allowed=found.may_read(dag_id))
@@ -123,6 +129,7 @@ def answerer(dag_id: str, found: VisitorDep) -> Visitor:
 
 
 DeploymentReaderDep = Annotated[Visitor, fastapi.Depends(deployment_reader)]
+FactsReaderDep = Annotated[Visitor, fastapi.Depends(facts_reader)]
 DagReaderDep = Annotated[Visitor, fastapi.Depends(dag_reader)]
 LogReaderDep = Annotated[Visitor, fastapi.Depends(log_reader)]
 DagRunnerDep = Annotated[Visitor, fastapi.Depends(dag_runner)]
@@ -131,7 +138,16 @@ OperationRunnerDep = Annotated[Visitor, fastapi.Depends(operation_runner)]
 AnswererDep = Annotated[Visitor, fastapi.Depends(answerer)]
 
 CHECKS = frozenset(
-    {deployment_reader, dag_reader, log_reader, dag_runner, deployment_runner, operation_runner, answerer}
+    {
+        deployment_reader,
+        facts_reader,
+        dag_reader,
+        log_reader,
+        dag_runner,
+        deployment_runner,
+        operation_runner,
+        answerer,
+    }
 )
 """Those that ask for a right to a DAG."""
 

@@ -43,6 +43,10 @@ class Addresses:
         """The agent's own log on a server."""
         return f"{self.deployment(name)}/servers/{_quoted(server)}/log"
 
+    def facts(self, name: str, server: str) -> str:
+        """What a server was handed."""
+        return f"{self.deployment(name)}/servers/{_quoted(server)}/facts"
+
     def form(self, name: str, operation: str) -> str:
         """The form of an operation."""
         return f"{self.deployment(name)}/operations/{_quoted(operation)}"

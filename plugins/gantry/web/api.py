@@ -40,6 +40,17 @@ def deployment(
     return api_models.Deployment.of(found, progress)
 
 
+@router.get("/deployments/{name}/servers/{server}/facts")
+def server_facts(
+    name: str,
+    server: str,
+    visitor: access.FactsReaderDep,  # noqa: ARG001 - asks for the right
+    session: SessionDep,
+) -> api_models.ServerFacts:
+    """What a server was handed."""
+    return api_models.ServerFacts.of(server, details.told(name, server, session))
+
+
 @router.get("/dags/{dag_id}/runs/{run_id}")
 def run(
     dag_id: str,

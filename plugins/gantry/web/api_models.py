@@ -10,7 +10,7 @@ from pydantic import Field
 
 from gantry import inventory as inventories
 from gantry import plan, status
-from gantry.status import records
+from gantry.status import handouts, records, versions
 from gantry.web import facts, listing
 
 
@@ -82,6 +82,27 @@ class Service(Model):
             state=found.state,
             version=found.version,
             servers={str(server): state for server, state in found.states.items()},
+        )
+
+
+class ServiceDetail(Service):
+    """A service, with what was noted of it."""
+
+    installed: Annotated[
+        dict[str, versions.Installed] | None,
+        Field(
+            description="What is installed by server, and by which run; a version of null is unfinished. "
+            "Null for who may not read assets."
+        ),
+    ]
+    differs: Annotated[bool, Field(description="Its servers have several versions, as far as that is shown.")]
+
+    @classmethod
+    def made_of(cls, found: facts.Service, *, is_shown: bool) -> ServiceDetail:
+        """From the facts."""
+        installed = {str(server): each for server, each in found.installed.items()}
+        return cls(
+            **dict(Service.of(found)), installed=installed if is_shown else None, differs=found.differs
         )
 
 
@@ -177,10 +198,14 @@ class Server(Model):
     tier: str
     agent: plan.AgentState | None
     services: dict[str, plan.ServiceState]
+    installed: Annotated[
+        dict[str, versions.Installed] | None,
+        Field(description="What is installed, by service; null for who may not read assets."),
+    ]
     instance: Annotated[Instance | None, Field(description="None where the cloud did not say.")]
 
     @classmethod
-    def of(cls, found: facts.Server) -> Server:
+    def of(cls, found: facts.Server, *, is_shown: bool) -> Server:
         """From the facts."""
         each = found.instance
         return cls(
@@ -188,6 +213,7 @@ class Server(Model):
             tier=found.tier,
             agent=found.agent,
             services={str(name): state for name, state in found.services.items()},
+            installed={str(name): each for name, each in found.installed.items()} if is_shown else None,
             instance=None
             if each is None
             else Instance(
@@ -216,7 +242,7 @@ class Deployment(Model):
     progress: Progress | None
     tiers: tuple[Tier, ...]
     servers: tuple[Server, ...]
-    services: tuple[Service, ...]
+    services: tuple[ServiceDetail, ...]
     addresses: Annotated[dict[str, str], Field(description="Where people reach it, by load balancer.")]
     cloud_trouble: Annotated[str, Field(description="Why the cloud does not say which servers there are.")]
     history: Annotated[
@@ -229,6 +255,7 @@ class Deployment(Model):
         """From the facts."""
         scene, line = found.scene, found.line
         states = None if scene is None else scene.states
+        is_shown = found.history is not None
         return cls(
             name=line.name,
             description=line.description,
@@ -239,12 +266,27 @@ class Deployment(Model):
             next_redeploy=line.due,
             progress=None if progress is None else Progress.made_of(progress),
             tiers=tuple(map(Tier.of, found.tiers)),
-            servers=tuple(map(Server.of, found.servers)),
-            services=tuple(map(Service.of, found.services)),
+            servers=tuple(Server.of(each, is_shown=is_shown) for each in found.servers),
+            services=tuple(ServiceDetail.made_of(each, is_shown=is_shown) for each in found.services),
             addresses={str(name): address for name, address in found.addresses.items()},
             cloud_trouble=found.trouble,
             history=found.history,
         )
+
+
+class ServerFacts(Model):
+    """What a server was handed. Servers that are gone have theirs still."""
+
+    server: str
+    services: Annotated[
+        dict[str, tuple[handouts.Handout, ...]],
+        Field(description="The last files by service, the newest first, without their secrets."),
+    ]
+
+    @classmethod
+    def of(cls, server: str, found: tuple[facts.Told, ...]) -> ServerFacts:
+        """From the facts."""
+        return cls(server=server, services={str(each.service): each.handed for each in found})
 
 
 class Step(Model):

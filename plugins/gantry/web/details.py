@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from gantry import errors, names, status
 from gantry.definition import models
-from gantry.web import cloud, definitions, facts, listing, runs, scenes, store
+from gantry.web import cloud, definitions, facts, kept, listing, runs, scenes, store
 
 PATIENCE = 1.5
 """Seconds that a page waits for the cloud. What comes later is there when the page asks anew."""
@@ -73,7 +73,7 @@ def deployment(
         known: definitions that were read already.
         asked: the cloud.
         patience: seconds to wait for the cloud.
-        with_history: whether its records may be shown.
+        with_history: whether its records may be shown, and what is installed where.
 
     Raises:
         UnknownError: there is none of that name.
@@ -89,19 +89,28 @@ def deployment(
     seen = None if scene is None else scene.states
     history = runs.settled(session, name, runs.history(session, [name]).get(name, ()))
     line = listing.line(dag, recent)
+    noted = kept.installed(session, name) if with_history else {}
+    servers = kept.servers(scenes.servers(own, seen, answer.inventory, answer.console), noted)
     return facts.Deployment(
         line=line,
         known=own,
         scene=scene,
         tiers=_tiers(own, seen, answer),
-        services=scenes.services(own, seen, runs.versions(history)),
-        servers=scenes.servers(own, seen, answer.inventory, answer.console),
+        services=kept.services(scenes.services(own, seen, runs.versions(history)), servers),
+        servers=servers,
         inventory=answer.inventory,
         trouble=answer.trouble,
         history=history if with_history else None,
         addresses=addresses(own.definition),
         operations=store.operations(name, session),
     )
+
+
+def told(name: str, server: str, session: Session) -> tuple[facts.Told, ...]:
+    """What a server of a deployment was handed, by service. It may be gone. Raises UnknownError."""
+    if not store.dags(session, [name]):
+        raise UnknownError("deployment", name)
+    return kept.told(session, name, server)
 
 
 def run(

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from gantry import inventory as inventories
 from gantry import names, plan, status
 from gantry.definition import models
-from gantry.status import records
+from gantry.status import handouts, records, versions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +125,7 @@ class Service:
         state: on all of them together, or None before the first launch.
         states: by server.
         version: the archive's, that the last successful launch installed; empty where nothing says so.
+        installed: what was noted by server; of no server where it may not be shown.
     """
 
     name: names.ServiceName
@@ -133,6 +134,20 @@ class Service:
     state: plan.ServiceState | None = None
     states: Mapping[names.ServerName, plan.ServiceState] = dataclasses.field(default_factory=dict)
     version: str = ""
+    installed: Mapping[names.ServerName, versions.Installed] = dataclasses.field(default_factory=dict)
+
+    @property
+    def differs(self) -> bool:
+        """Whether its servers have several versions, as while an update goes on or after it has stopped."""
+        return len({each.version for each in self.installed.values()}) > 1
+
+    @property
+    def by_version(self) -> tuple[tuple[versions.Installed, tuple[names.ServerName, ...]], ...]:
+        """Each version that is installed and where, the newest first."""
+        found: dict[str | None, list[names.ServerName]] = {}
+        for server, each in sorted(self.installed.items(), key=lambda item: item[1].at, reverse=True):
+            found.setdefault(each.version, []).append(server)
+        return tuple((self.installed[servers[0]], tuple(sorted(servers))) for servers in found.values())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +189,7 @@ class Server:
     Attributes:
         instance: None where the cloud was not asked, did not answer, or has none.
         link: to the instance in the cloud's console, or None where the cloud has none.
+        installed: what was noted by service; of none where it may not be shown.
     """
 
     name: names.ServerName
@@ -182,6 +198,20 @@ class Server:
     services: Mapping[names.ServiceName, plan.ServiceState]
     instance: inventories.Server | None = None
     link: str | None = None
+    installed: Mapping[names.ServiceName, versions.Installed] = dataclasses.field(default_factory=dict)
+
+    @property
+    def every_service(self) -> tuple[names.ServiceName, ...]:
+        """Those that the run knows here, and those of which only what was noted is left."""
+        return tuple(dict.fromkeys((*self.services, *self.installed)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """The files that a service was handed on a server, the newest first."""
+
+    service: names.ServiceName
+    handed: handouts.Handouts
 
 
 @dataclasses.dataclass(frozen=True)

@@ -133,6 +133,9 @@ def look(state: State) -> Look:
 FAILED = Look(Tone.BAD, Shape.CROSS, "FAILED")
 """Shown beside the state of a deployment whose last run did not arrive."""
 
+DIFFER = Look(Tone.WARNING, Shape.TRIANGLE, "servers differ")
+"""Shown where one service has several versions: an update goes on, or has stopped in the middle."""
+
 _RUNS = {
     "queued": (Tone.WAITING, Shape.RING),
     "running": (Tone.BUSY, Shape.HALF),

@@ -91,6 +91,15 @@ def agent_log(
     )
 
 
+@router.get("/deployments/{name}/servers/{server}/facts", response_class=HTMLResponse)
+def server_facts(
+    name: str, server: str, request: fastapi.Request, visitor: access.FactsReaderDep, session: SessionDep
+) -> HTMLResponse:
+    """What a server was handed, by service."""
+    view = views.told(name, server, details.told(name, server, session), addresses.Addresses.of(request))
+    return answers.page(request, "server-facts.html.jinja", visitor, view=view)
+
+
 @router.get("/dags/{dag_id}/runs/{run_id}", response_class=HTMLResponse)
 def run(
     dag_id: str,

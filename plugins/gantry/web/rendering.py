@@ -61,7 +61,11 @@ def _environment() -> jinja2.Environment:
         "iso": words.iso,
         "utc": words.utc,
     }
-    environment.globals |= {"FAILED": looks.FAILED, "count": words.count}
+    environment.globals |= {
+        "FAILED": looks.FAILED,
+        "DIFFER": looks.DIFFER,
+        "count": words.count,
+    }
     return environment
 
 

@@ -83,7 +83,7 @@ def history(session: Session, deployments: Collection[str]) -> dict[str, tuple[r
     )
     found: dict[str, list[records.Record]] = defaultdict(list)
     for asset, value in rows:
-        found[assets[asset]].extend(records.load(_json(value)))
+        found[assets[asset]].extend(records.load(as_json(value)))
     return {
         name: tuple(sorted(each, key=lambda record: record.began, reverse=True))
         for name, each in found.items()
@@ -134,7 +134,7 @@ def _dealt(session: Session, keys: Collection[Key]) -> dict[Key, Dealt]:
     found: dict[Key, dict[str, list[list[names.ServerName]]]] = defaultdict(dict)
     for dag, run, task, value in rows:
         try:
-            found[dag, run][task] = _DEALT.validate_python(_json(value))
+            found[dag, run][task] = _DEALT.validate_python(as_json(value))
         except pydantic.ValidationError:
             # A later Gantry deals in other words.
             continue
@@ -154,7 +154,7 @@ def _servers(row: sa.Row[Any], plan: Plan, dealt: Dealt) -> tuple[names.ServerNa
     return () if server is None else (server,)
 
 
-def _json(value: Any) -> Any:  # noqa: ANN401 - JSON
+def as_json(value: Any) -> Any:  # noqa: ANN401 - JSON
     """What was kept as JSON, which Airflow may have written out once more as text."""
     if not isinstance(value, str):
         return value

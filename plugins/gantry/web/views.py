@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import enum
 
 from gantry import names
+from gantry.status import handouts
 from gantry.web import access, addresses, facts, grid, scenes, standing, store, timeline, topology
 
 _RUN_SECONDS, _REST_SECONDS = 2, 10
@@ -59,6 +61,49 @@ class RunView:
     questions: tuple[facts.Instance, ...]
     services: tuple[facts.Service, ...] = ()
 
+
+class Sign(enum.StrEnum):
+    """What a line of a diff is; the stylesheet has a colour for each."""
+
+    HEAD = "head"
+    ADDED = "added"
+    REMOVED = "removed"
+    SAME = "same"
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffLine:
+    """A line of a diff, its sign included."""
+
+    sign: Sign
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Handed:
+    """A file that was handed over.
+
+    Attributes:
+        href: to the run's page; None for an operation that this Gantry does not have.
+    """
+
+    file: handouts.Handout
+    lines: tuple[DiffLine, ...]
+    href: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerFactsView:
+    """What a server was handed, by service, the newest first."""
+
+    name: str
+    server: str
+    services: tuple[tuple[names.ServiceName, tuple[Handed, ...]], ...]
+
+
+_SIGNS = {"+": Sign.ADDED, "-": Sign.REMOVED, "@": Sign.HEAD, "…": Sign.HEAD}
+_HEAD = 2
+"""Lines of a diff's head: the files' names."""
 
 _TITLES = {
     names.Operation.LAUNCH: "Launch or redeploy",
@@ -118,6 +163,32 @@ def actions(found: facts.Deployment, visitor: access.Visitor, where: addresses.A
         and each not in names.ONLY_LOOKS
         and visitor.may_run(names.dag_id(name, each))
     ]
+
+
+def told(
+    name: str, server: str, found: tuple[facts.Told, ...], where: addresses.Addresses
+) -> ServerFactsView:
+    """The page of what a server was handed."""
+    return ServerFactsView(
+        name,
+        server,
+        tuple((each.service, tuple(_handed(name, file, where) for file in each.handed)) for each in found),
+    )
+
+
+def _handed(name: str, file: handouts.Handout, where: addresses.Addresses) -> Handed:
+    is_ours = file.operation in set(names.Operation)
+    return Handed(
+        file,
+        tuple(_diff_line(place, text) for place, text in enumerate(file.lines)),
+        where.run_of(name, file.operation, file.run) if is_ours else None,
+    )
+
+
+def _diff_line(place: int, text: str) -> DiffLine:
+    # A fact that is called "--" makes a line that looks like the head, and is none.
+    is_head = place < _HEAD and text.startswith(("--- ", "+++ "))
+    return DiffLine(Sign.HEAD if is_head else _SIGNS.get(text[:1], Sign.SAME), text)
 
 
 def run(

@@ -32,7 +32,7 @@ from gantry import definition, names
 from gantry.dag.compile import operation_dag
 from gantry.dag.operations import RECIPES
 from gantry.definition import models
-from gantry.status import records
+from gantry.status import handouts, records, versions
 
 BUNDLE = "dags-folder"
 NOW = datetime.datetime(2026, 11, 27, 8, 0, tzinfo=datetime.UTC)
@@ -139,6 +139,21 @@ class Airflow:
                 session.merge(
                     AssetStateStoreModel(asset_id=asset, key=records.key(operation), value=json.dumps(kept))
                 )
+
+    def installed(self, name: str, service: str, server: str, found: versions.Installed) -> None:
+        """What is noted of a service on a server."""
+        key = versions.key(names.ServiceName(service), names.ServerName(server))
+        self._note(name, key, versions.dump(found))
+
+    def handed(self, name: str, service: str, server: str, *found: handouts.Handout) -> None:
+        """The files that a service was handed on a server, the oldest first."""
+        key = handouts.key(names.ServiceName(service), names.ServerName(server))
+        self._note(name, key, handouts.dump(found))
+
+    def _note(self, name: str, key: str, value: object) -> None:
+        with create_session() as session:
+            asset = session.scalar(sa.select(AssetModel.id).where(AssetModel.name == names.asset(name)))
+            session.merge(AssetStateStoreModel(asset_id=asset, key=key, value=json.dumps(value)))
 
     def clear(self) -> None:
         """Forget all deployments."""

@@ -13,6 +13,7 @@ from airflow.utils import db
 from fastapi.testclient import TestClient
 from tests.unit.web import rig, routes
 
+from gantry.status import versions
 from gantry.web import access
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
@@ -82,6 +83,7 @@ def ask(airflow: rig.Airflow, route: routes.Route, name: str | None) -> int:
 
 OPEN = {"/", "/api/v1/deployments", "/api/v1/openapi.json"}
 READERS = [each for each in ROUTES if each.method == "GET" and not each.depends_on(RUNNERS)]
+OF_ASSETS = [each for each in READERS if each.depends_on(frozenset({access.facts_reader}))]
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
@@ -98,7 +100,8 @@ def test_who_has_no_right_is_refused(shop: rig.Airflow, route: routes.Route, nam
 @pytest.mark.parametrize("name", ["visitor", "Viewer"])
 @pytest.mark.parametrize("route", READERS, ids=str)
 def test_who_may_read_is_answered(shop: rig.Airflow, route: routes.Route, name: str) -> None:
-    assert ask(shop, route, name) in (200, 307)
+    refused = name == "visitor" and route in OF_ASSETS
+    assert ask(shop, route, name) in ((403,) if refused else (200, 307))
 
 
 @pytest.mark.parametrize("name", ["visitor", "Viewer"])
@@ -119,6 +122,22 @@ def test_records_are_for_who_may_read_assets(shop: rig.Airflow) -> None:
     assert "You may not read assets" in shop.get("/gantry/deployments/bookshop", "visitor").text
     assert shop.get("/gantry/api/v1/deployments/bookshop", "visitor").json()["history"] is None
     assert "You may not read assets" not in shop.get("/gantry/deployments/bookshop", "Viewer").text
+
+
+def test_what_is_noted_is_for_who_may_read_assets(shop: rig.Airflow) -> None:
+    assert {each.path for each in OF_ASSETS} == {
+        "/deployments/{name}/servers/{server}/facts",
+        "/api/v1/deployments/{name}/servers/{server}/facts",
+    }
+    server = "bookshop-application-1"
+    shop.installed("bookshop", "app", server, versions.Installed("0badc0de" * 8, "i-1", "launch", "r", ""))
+    for name, is_shown in (("visitor", False), ("Viewer", True)):
+        page = shop.get("/gantry/deployments/bookshop", name).text
+        assert ("0badc0de" in page) is is_shown
+        assert (f"/servers/{server}/facts" in page) is is_shown
+        found = shop.get("/gantry/api/v1/deployments/bookshop", name).json()
+        assert all((each["installed"] is not None) is is_shown for each in found["services"])
+        assert all((each["installed"] is not None) is is_shown for each in found["servers"])
 
 
 def test_what_may_be_done_is_offered(shop: rig.Airflow) -> None:

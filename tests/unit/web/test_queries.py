@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from tests.unit.web import crowd, rig
 
 from airflow import settings
+from gantry.status import handouts, versions
 from gantry.web import cloud, pages
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
@@ -63,5 +64,21 @@ def test_a_deployment_s_page_asks_as_often_among_many_as_among_few(
     office.deploy(BOOKSHOP)
     office.launched("bookshop")
     few = ask(office, "/gantry/deployments/bookshop")
+    for place in range(1, 4):
+        server = f"bookshop-application-{place}"
+        office.installed("bookshop", "app", server, versions.Installed(str(place), "i", "launch", "r", ""))
+    assert len(ask(office, "/gantry/deployments/bookshop")) == len(few)
     crowd.multiply("bookshop", 30)
     assert len(ask(office, "/gantry/deployments/bookshop")) == len(few)
+
+
+def test_what_a_server_was_handed_is_asked_as_often_for_many_services_as_for_none(
+    office: rig.Airflow,
+) -> None:
+    office.deploy(BOOKSHOP)
+    path = "/gantry/deployments/bookshop/servers/bookshop-application-1/facts"
+    few = ask(office, path)
+    file = handouts.Handout("launch", "manual__0", rig.NOW.isoformat(), "i-1", "51b8a2c0", ("+a=1",))
+    for place in range(8):
+        office.handed("bookshop", f"app-{place}", "bookshop-application-1", *[file] * handouts.MOST)
+    assert len(ask(office, path)) == len(few)

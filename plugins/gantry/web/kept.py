@@ -1,0 +1,87 @@
+"""What steps have noted in the state of a deployment's asset: what is installed where, and what servers were handed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from airflow.models.asset import AssetModel
+from airflow.models.asset_state_store import AssetStateStoreModel
+from sqlalchemy.orm import Session
+
+from gantry import names
+from gantry.status import handouts, versions
+from gantry.web import facts, runs
+
+Installed = Mapping[tuple[names.ServiceName, names.ServerName], versions.Installed]
+"""What is installed of a service on a server."""
+
+
+def installed(session: Session, name: str) -> Installed:
+    """What is installed where. One query."""
+    found = {}
+    for key, value in _kept(session, name, versions.PREFIX):
+        place, each = versions.parts(key), versions.load(value)
+        if place is not None and each is not None:
+            found[names.ServiceName(place[0]), names.ServerName(place[1])] = each
+    return found
+
+
+def told(session: Session, name: str, server: str) -> tuple[facts.Told, ...]:
+    """What a server was handed, by service. One query."""
+    found = []
+    for key, value in _kept(session, name, handouts.PREFIX, f"@{server}"):
+        place, every = handouts.parts(key), handouts.load(value)
+        if place is not None and place[1] == server and every:
+            found.append(facts.Told(names.ServiceName(place[0]), every[::-1]))
+    return tuple(sorted(found, key=lambda each: each.service))
+
+
+def servers(found: Collection[facts.Server], known: Installed) -> tuple[facts.Server, ...]:
+    """With what is installed there, as far as it was noted of the very instance that is there now."""
+    by_server: dict[names.ServerName, dict[names.ServiceName, versions.Installed]] = {}
+    for (service, server), each in sorted(known.items()):
+        by_server.setdefault(server, {})[service] = each
+    return tuple(
+        dataclasses.replace(
+            server,
+            installed={
+                service: each
+                for service, each in by_server.get(server.name, {}).items()
+                if server.instance is None or server.instance.instance_id == each.instance
+            },
+        )
+        for server in found
+    )
+
+
+def services(found: Collection[facts.Service], on: Collection[facts.Server]) -> tuple[facts.Service, ...]:
+    """With what is installed of them on these servers."""
+    return tuple(
+        dataclasses.replace(
+            service,
+            installed={
+                server.name: server.installed[service.name]
+                for server in on
+                if service.name in server.installed
+            },
+        )
+        for service in found
+    )
+
+
+def _kept(session: Session, name: str, prefix: str, suffix: str = "") -> Iterator[tuple[str, Any]]:
+    """The keys that begin and end so, and what is kept under them."""
+    rows = session.execute(
+        sa.select(AssetStateStoreModel.key, AssetStateStoreModel.value)
+        .join(AssetModel, AssetModel.id == AssetStateStoreModel.asset_id)
+        .where(
+            AssetModel.name == names.asset(name),
+            AssetStateStoreModel.key.startswith(prefix, autoescape=True),
+            AssetStateStoreModel.key.endswith(suffix, autoescape=True),
+        )
+    )
+    for key, value in rows:
+        yield key, runs.as_json(value)
