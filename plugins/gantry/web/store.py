@@ -304,6 +304,8 @@ def _touched(session: Session, runs: sa.Subquery) -> set[tuple[str, str]]:
         .where(
             runs.c.state != "success",
             TaskInstance.task_id.not_in([kind.value for kind in UNTOUCHING]),
+            # Those of a task group too: a termination's final backups are in some.
+            *(~TaskInstance.task_id.endswith(f".{kind.value}", autoescape=True) for kind in UNTOUCHING),
             TaskInstance.state.is_not(None),
             TaskInstance.state.not_in([each for each in _UNTOUCHED if each is not None]),
         )

@@ -108,6 +108,17 @@ def test_a_failure_of_what_ran(shop: rig.Airflow, caller: Caller) -> None:
     assert (line["state"], line["failed"], line["run"]["id"]) == ("MAINTENANCE", True, "manual__1")
 
 
+def test_a_termination_that_got_no_further_than_its_final_backup(
+    office: rig.Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.deploy(f"{BOOKSHOP.read_text()}\nbackups: {{of: {{rows: db.catalog}}, to: s3://shop/backups/}}\n")
+    office.launched("bookshop")
+    tasks = {"turn": "success", "ask_servers": "success", "backup-rows.back_up": "failed"}
+    office.run("bookshop.terminate", tasks, state="failed")
+    (line,) = Caller(office, monkeypatch).both()
+    assert (line["state"], line["failed"], line["run"]["id"]) == ("RUNNING", False, "manual__1")
+
+
 def test_one_that_waits_for_its_turn_is_told_of_with_when_it_was_taken(
     shop: rig.Airflow, caller: Caller
 ) -> None:
