@@ -87,6 +87,9 @@ class Airflow:
     dags: dict[str, Dag] = dataclasses.field(default_factory=dict)
     import_errors: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     assets: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    pages: list[Any] | None = None
+    """The answers of the list of Gantry's own pages, page by page; None where that Airflow has no such pages."""
+
     asked: list[str] = dataclasses.field(default_factory=list)
     answer_instead: Callable[[str], tuple[int, str, str] | None] = lambda _: None
 
@@ -146,6 +149,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.airflow.asked.append(call)
         if (instead := self.airflow.answer_instead(call)) is not None:
             self._send(*instead)
+            return
+        if self.airflow.pages is None and parts.path.startswith("/gantry/"):
+            # Under what it does not know, Airflow shows its UI.
+            self._send(200, "text/html; charset=utf-8", "<!doctype html><title>Airflow</title>")
             return
         try:
             code, answer = self._route(call, parse_qs(parts.query), json.loads(raw) if raw else None)
@@ -362,6 +369,11 @@ def _list_import_errors(airflow: Airflow, query: dict[str, list[str]], _: Any) -
     return _page(query, "import_errors", found)
 
 
+def _list_summaries(airflow: Airflow, query: dict[str, list[str]], _: Any) -> tuple[int, Any]:
+    assert airflow.pages is not None
+    return 200, airflow.pages[int(query["page"][0]) - 1]
+
+
 _PAGED = ("limit", "offset")
 _API, _DAG, _RUN = "/api/v2", "/dags/(?P<dag>[^/]+)", "/dagRuns/(?P<run>[^/]+)"
 _ROUTES: list[tuple[str, tuple[str, ...], Callable[..., tuple[int, Any]]]] = [
@@ -380,6 +392,7 @@ _ROUTES: list[tuple[str, tuple[str, ...], Callable[..., tuple[int, Any]]]] = [
         _log,
     ),
     (f"GET {_API}/importErrors", _PAGED, _list_import_errors),
+    ("GET /gantry/api/v1/deployments", ("page",), _list_summaries),
     (f"GET {_API}/assets", (*_PAGED, "name_prefix_pattern"), _list_assets),
     (f"GET {_API}/assets/(?P<asset>[0-9]+)/state-store", _PAGED, _list_asset_state),
 ]

@@ -11,7 +11,7 @@ import pydantic
 from gantry import inventory, names, plan, status
 from gantry.cli import history, kept, moments
 from gantry.definition import models
-from gantry.rest import client, deployments, errors
+from gantry.rest import client, deployments, errors, summaries
 from gantry.status import records, versions
 
 _SIDE_BY_SIDE = 4
@@ -104,10 +104,24 @@ class Standing:
 
 
 def every(api: client.Api) -> list[Line]:
-    """All deployments of an Airflow, by name."""
+    """All deployments of an Airflow, by name: from the list of its pages, or else from all their runs."""
+    found = summaries.every(api)
+    if found is None:
+        return by_runs(api)
+    with concurrent.futures.ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        return _by_name(pool.map(lambda summary: _summarised(api, summary), found))
+
+
+def by_runs(api: client.Api) -> list[Line]:
+    """The same without Gantry's pages. Asks several times for each deployment."""
     found = deployments.every(api)
     with concurrent.futures.ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        return list(pool.map(lambda dag: _line(api, dag), found))
+        return _by_name(
+            pool.map(
+                lambda dag: _line(api, dag.id, is_paused=dag.is_paused, is_broken=dag.has_import_errors),
+                found,
+            )
+        )
 
 
 def of_airflow(
@@ -193,12 +207,28 @@ def of_cloud(known: models.Definition, found: inventory.Inventory) -> Standing:
     )
 
 
-def _line(api: client.Api, dag: client.Dag) -> Line:
-    past = iter(history.past(api, dag.id))
+_STATES = {each.value: each for each in plan.DeploymentState}
+
+
+def _summarised(api: client.Api, found: summaries.Summary) -> Line:
+    """A deployment of the pages' list. Where that does not reach far enough back, its runs are asked for."""
+    state = _STATES.get(found.state)
+    if state is None or not found.settled:
+        return _line(api, found.name, is_paused=found.paused, is_broken=found.import_error)
+    run = None if found.worked is None else found.worked.as_run()
+    return Line(found.name, status.Standing(state, found.failed), run, found.paused, found.import_error)
+
+
+def _by_name(lines: Iterable[Line]) -> list[Line]:
+    return sorted(lines, key=lambda each: each.name)
+
+
+def _line(api: client.Api, name: str, *, is_paused: bool, is_broken: bool) -> Line:
+    past = iter(history.past(api, name))
     first = next(past, None)
     rest = history.views(past)
     standing = status.standing(() if first is None else _chained(first.view, rest))
-    return Line(dag.id, standing, first.run if first else None, dag.is_paused, dag.has_import_errors)
+    return Line(name, standing, first.run if first else None, is_paused, is_broken)
 
 
 def _chained(first: status.RunView, rest: Iterator[status.RunView]) -> Iterator[status.RunView]:

@@ -13,6 +13,9 @@ from gantry.rest import errors, login, logs, transport
 
 Json = transport.Json
 
+PAGES = "/gantry/api/v1"
+"""Where the API of Gantry's pages is, below the address of Airflow."""
+
 RUNNING = ("queued", "running")
 """The states of a run that is not over."""
 
@@ -89,6 +92,16 @@ class Api:
             RestError: one of its kinds says what is wrong.
         """
         return self._airflow.call(method, path, **more)
+
+    def pages(self, path: str, **more: Any) -> Json:  # noqa: ANN401 - as above
+        """One question to the API of Gantry's pages, which the same server answers; its answer as JSON.
+
+        Raises:
+            NotFoundError, NotAirflowError: nothing answers there, or no API: Airflow shows its UI under all paths that
+                it does not know.
+            RestError: as `call`.
+        """
+        return self._airflow.call("GET", f"{PAGES}{path}", below="", **more)
 
     def dags(self, *tags: str) -> Iterator[Dag]:
         """All DAGs that have all these tags, by id."""

@@ -38,12 +38,12 @@ class Connection:
             if not found or seen >= (answer.get("total_entries") or 0):
                 return
 
-    def call(self, method: str, path: str, **more: Any) -> Json:  # noqa: ANN401 - httpx's keywords
+    def call(self, method: str, path: str, *, below: str = "/api/v2", **more: Any) -> Json:  # noqa: ANN401 - httpx's
         """One call; its answer. See `client.Api.call`."""
         call = f"{method} {path}"
         if not self._is_logged_in:
             self._log_in()
-        place = f"/api/v2{path}"
+        place = f"{below}{path}"
         answer = self._request(call, method, place, **more)
         if _is_about_the_token(answer) and self.login.token is None:
             # What was exchanged for the password has expired meanwhile.

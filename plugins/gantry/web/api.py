@@ -9,7 +9,7 @@ from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi.openapi.utils import get_openapi
 
 import gantry
-from gantry.web import access, api_models, details, listing, pages, scenes
+from gantry.web import access, api_models, details, listing, pages, scenes, store
 
 router = fastapi.APIRouter(prefix="/api/v1", tags=["deployments"])
 
@@ -17,7 +17,9 @@ router = fastapi.APIRouter(prefix="/api/v1", tags=["deployments"])
 @router.get("/deployments")
 def deployments(visitor: access.VisitorDep, session: SessionDep, what: pages.WantedDep) -> api_models.Listing:
     """A page of the deployments that the user may see."""
-    return api_models.Listing.of(listing.listing(visitor, what, session, pages.KNOWN))
+    found = listing.listing(visitor, what, session, pages.KNOWN)
+    worked = [each.line.worked.key for each in found.summaries if each.line.worked is not None]
+    return api_models.Listing.of(found, store.requests(session, worked))
 
 
 @router.get("/deployments/{name}")

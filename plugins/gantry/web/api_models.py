@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from typing import Annotated
 
 import pydantic
@@ -11,7 +12,7 @@ from pydantic import Field
 from gantry import inventory as inventories
 from gantry import plan, status
 from gantry.status import handouts, records, versions
-from gantry.web import facts, listing
+from gantry.web import facts, listing, store
 
 
 class Model(pydantic.BaseModel):
@@ -47,6 +48,20 @@ class Run(Model):
             ended=found.ended,
             by=found.by,
         )
+
+
+class Requested(Run):
+    """A run, with what it was asked with."""
+
+    queued: Annotated[datetime.datetime | None, Field(description="When Airflow took it.")]
+    user: Annotated[str | None, Field(description="Null where no user asked for it.")]
+    reason: str
+
+    @classmethod
+    def made_of(cls, found: facts.Run, request: store.Request) -> Requested:
+        """From the facts."""
+        more = {"queued": request.queued, "user": request.user, "reason": request.reason}
+        return cls.model_validate({**Run.of(found).model_dump(), **more})
 
 
 class Tier(Model):
@@ -119,6 +134,10 @@ class Progress(Model):
         return cls(phase=None if found.phase is None else found.phase.title, done=found.done, of=found.of)
 
 
+Requests = Mapping[tuple[str, str], store.Request]
+"""What runs were asked with, by DAG and run."""
+
+
 class Summary(Model):
     """A deployment in the list."""
 
@@ -129,7 +148,15 @@ class Summary(Model):
     failed: Annotated[bool, Field(description="The run that made the state what it is did not get further.")]
     paused: Annotated[bool, Field(description="Its launch DAG is paused.")]
     import_error: Annotated[bool, Field(description="Airflow cannot read its definition now.")]
-    last_run: Run | None
+    last_run: Annotated[Run | None, Field(description="The one that was asked for last.")]
+    worked: Annotated[
+        Requested | None,
+        Field(description="Of the runs that change it, the one that worked last or waits for its turn."),
+    ]
+    settled: Annotated[
+        bool,
+        Field(description="Older runs than were looked at cannot matter to `state`, `failed` and `worked`."),
+    ]
     next_redeploy: datetime.datetime | None
     tiers: tuple[Tier, ...]
     services: tuple[Service, ...]
@@ -137,9 +164,10 @@ class Summary(Model):
     awaits_answer: Annotated[bool, Field(description="The run waits for a person.")]
 
     @classmethod
-    def of(cls, found: facts.Summary) -> Summary:
+    def of(cls, found: facts.Summary, requests: Requests) -> Summary:
         """From the facts."""
         line = found.line
+        worked = line.worked
         return cls(
             name=line.name,
             description=line.description,
@@ -149,6 +177,10 @@ class Summary(Model):
             paused=line.is_paused,
             import_error=line.is_broken,
             last_run=None if line.run is None else Run.of(line.run),
+            worked=None
+            if worked is None
+            else Requested.made_of(worked, requests.get(worked.key, store.Request())),
+            settled=line.is_settled,
             next_redeploy=line.due,
             tiers=tuple(map(Tier.of, found.tiers)),
             services=tuple(map(Service.of, found.services)),
@@ -167,10 +199,10 @@ class Listing(Model):
     pages: int
 
     @classmethod
-    def of(cls, made: listing.Listing) -> Listing:
+    def of(cls, made: listing.Listing, requests: Requests) -> Listing:
         """From the facts."""
         return cls(
-            deployments=tuple(map(Summary.of, made.summaries)),
+            deployments=tuple(Summary.of(each, requests) for each in made.summaries),
             found=made.found,
             total=made.total,
             page=made.wanted.page,

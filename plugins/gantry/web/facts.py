@@ -155,7 +155,10 @@ class Line:
     """A deployment in the list.
 
     Attributes:
+        run: the one that was asked for last.
         due: when its next redeploy is due by schedule, or None.
+        worked: of the runs that change it, the one that worked last or waits for its turn.
+        is_settled: whether older runs than were looked at cannot matter to `standing` and `worked`.
         is_paused: its launch DAG is paused.
         is_broken: Airflow cannot read its loader or definition any more.
         awaits_answer: its run waits for a person.
@@ -169,6 +172,8 @@ class Line:
     due: datetime.datetime | None = None
     is_paused: bool = False
     is_broken: bool = False
+    worked: Run | None = None
+    is_settled: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

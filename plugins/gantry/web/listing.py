@@ -122,6 +122,8 @@ def line(dag: store.Dag, recent: store.Recent) -> facts.Line:
         due=dag.due,
         is_paused=dag.is_paused,
         is_broken=dag.is_broken,
+        worked=recent.past[0].run if recent.past else None,
+        is_settled=recent.is_settled,
     )
 
 

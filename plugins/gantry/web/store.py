@@ -26,6 +26,7 @@ _NEWEST = 3
 
 _LAST_STEPS = (StepKind.FINISH_LAUNCH.value, StepKind.FINISH_TERMINATION.value)
 _UNTOUCHED = (None, "scheduled", "queued", "skipped", "upstream_failed", "removed")
+_ORDER = {operation: place for place, operation in enumerate(names.Operation)}
 _NOT_YET = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
@@ -147,6 +148,18 @@ class Recent:
     past: tuple[Past, ...] = ()
     last: facts.Run | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether older runs cannot matter to what the deployment is.
+
+        A state follows from the last two runs that touched anything. They are among these where each operation either
+        has no other runs, or two such.
+        """
+        touched: dict[str, list[bool]] = defaultdict(list)
+        for each in self.past:
+            touched[each.run.dag].append(each.view.has_touched)
+        return all(len(each) < _NEWEST or sum(each) > 1 for each in touched.values())
+
 
 NEVER = Recent()
 """Of a deployment that has had no run."""
@@ -176,8 +189,33 @@ def recent(session: Session, only: Collection[str] | None = None) -> dict[str, R
             view = _view(run, has_arrived=run.key in arrived, has_touched=run.key in touched)
             past[name].append(Past(run, view, _worked(run, taken), row.version))
     for each in past.values():
+        # Of several that wait for their turn, always the same one is the first.
+        each.sort(key=lambda past: _ORDER[past.run.operation])
         each.sort(key=lambda past: past.worked, reverse=True)
     return {name: Recent(tuple(past[name]), run) for name, run in last.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a run was asked with: when Airflow took it, the user whom it knows by name, and why."""
+
+    queued: datetime.datetime | None = None
+    user: str | None = None
+    reason: str = ""
+
+
+def requests(session: Session, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Request]:
+    """What these runs were asked with, by DAG and run. One query for any number of them."""
+    rows = session.execute(
+        sa.select(
+            DagRun.dag_id, DagRun.run_id, DagRun.queued_at, DagRun.triggering_user_name, DagRun.conf
+        ).where(sa.tuple_(DagRun.dag_id, DagRun.run_id).in_(keys))
+    )
+    return {(dag, run): Request(queued, user, _reason(conf)) for dag, run, queued, user, conf in rows}
+
+
+def _reason(conf: object) -> str:
+    return str(conf.get("reason") or "") if isinstance(conf, dict) else ""
 
 
 def _weight(run: facts.Run) -> tuple[bool, datetime.datetime]:
@@ -193,8 +231,7 @@ def run(session: Session, dag: str, run_id: str) -> Found | None:
     found = None if row is None else _run(row)
     if row is None or found is None:
         return None
-    conf = row.conf if isinstance(row.conf, dict) else {}
-    return Found(dataclasses.replace(found, reason=str(conf.get("reason") or "")), row.version)
+    return Found(dataclasses.replace(found, reason=_reason(row.conf)), row.version)
 
 
 _COLUMNS = (
@@ -267,6 +304,8 @@ def _touched(session: Session, runs: sa.Subquery) -> set[tuple[str, str]]:
         .where(
             runs.c.state != "success",
             TaskInstance.task_id.not_in([kind.value for kind in UNTOUCHING]),
+            # Those of a task group too: a termination's final backups are in some.
+            *(~TaskInstance.task_id.endswith(f".{kind.value}", autoescape=True) for kind in UNTOUCHING),
             TaskInstance.state.is_not(None),
             TaskInstance.state.not_in([each for each in _UNTOUCHED if each is not None]),
         )
