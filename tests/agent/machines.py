@@ -13,6 +13,7 @@ from docker.models.containers import Container
 
 from gantry import names
 from gantry.agent import jobs, ssh
+from gantry.local import inside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +26,9 @@ class Machine:
 
     def sh(self, command: str) -> str:
         """What a shell command prints, run as root inside; it has to succeed."""
-        code, output = self.container.exec_run(["sh", "-c", command])
-        assert isinstance(output, bytes)
-        assert code == 0, f"{command}: exit {code}: {output.decode()}"
-        return output.decode().strip()
+        ended = inside.run(self.container, command)
+        assert ended.code == 0, f"{command}: exit {ended.code}: {ended.out}{ended.err}"
+        return ended.out.strip()
 
     def script(self, name: str, text: str) -> str:
         """Put a script where jobs find it; its name."""

@@ -26,7 +26,7 @@ from docker.models.containers import Container
 
 from gantry import local, names
 from gantry.configuration_management import chef_server
-from gantry.local import airflow_process, example
+from gantry.local import airflow_process, example, inside
 from gantry.rest import client, logs
 from gantry.rest.errors import NotFoundError
 
@@ -93,10 +93,9 @@ class Machine:
 
     def sh(self, command: str) -> str:
         """Run a shell command as root; its output."""
-        code, output = self.container.exec_run(["sh", "-c", command])
-        assert isinstance(output, bytes)
-        assert code == 0, f"{command}: exit {code}: {output.decode()}"
-        return output.decode()
+        ended = inside.run(self.container, command)
+        assert ended.code == 0, f"{command}: exit {ended.code}: {ended.out}{ended.err}"
+        return ended.out
 
     def journal(self) -> list[str]:
         """The agent's own record of every script."""

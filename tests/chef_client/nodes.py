@@ -16,6 +16,7 @@ from docker.models.containers import Container
 
 from gantry.configuration_management import chef_repository, chef_server
 from gantry.local import chef_server as goiardi
+from gantry.local import inside
 
 _FATAL = re.compile(r"^\[[^\]]+\] FATAL: (.*)$", re.MULTILINE)
 _COMPLETE = re.compile(r"^Infra Phase complete, (\d+)/(\d+) resources updated in \d\d seconds$", re.MULTILINE)
@@ -125,10 +126,8 @@ class Node:
 
     def attempt(self, command: str) -> Run:
         """Run a shell command as root."""
-        ended = self.container.exec_run(["sh", "-c", command], demux=True)
-        # The stubs know nothing of demux, which gives both streams apart.
-        out, err = cast("tuple[bytes | None, bytes | None]", ended.output)
-        return Run(ended.exit_code or 0, (out or b"").decode(), (err or b"").decode())
+        ended = inside.run(self.container, command)
+        return Run(ended.code or 0, ended.out, ended.err)
 
     def sh(self, command: str) -> str:
         """Run a shell command that has to succeed; its output."""

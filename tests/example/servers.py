@@ -9,11 +9,11 @@ import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 from docker.models.containers import Container
 
 from gantry import archive
+from gantry.local import inside
 
 ROOT = Path(__file__).parents[2]
 BOOKSHOP = ROOT / "include/bookshop"
@@ -42,10 +42,8 @@ class Server:
 
     def attempt(self, command: str) -> Result:
         """Run a shell command as root, as the agent would."""
-        ended = self.container.exec_run(["sh", "-c", f"umask 027; {command}"], demux=True)
-        # The stubs know nothing of demux, which gives both streams apart.
-        out, err = cast("tuple[bytes | None, bytes | None]", ended.output)
-        return Result(ended.exit_code or 0, (out or b"").decode(), (err or b"").decode())
+        ended = inside.run(self.container, f"umask 027; {command}")
+        return Result(ended.code or 0, ended.out, ended.err)
 
     def run(self, command: str) -> str:
         """Run a shell command that has to succeed; its output."""
