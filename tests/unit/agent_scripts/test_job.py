@@ -231,7 +231,7 @@ def test_secrets_go_when_the_job_ends_however_it_ends(server: Server) -> None:
     start(server, "read", "wait", options=option)
     other = server.write("other", "s3cret", 0o600)
     assert start(server, "read", "wait", options=("--remove", str(other))) == "running"
-    assert server.call("job", "kill", JOB, "1").out == "killed 143\n"
+    assert server.call("job", "kill", JOB, "20").out == "killed 143\n"
     assert not server.path("secret").exists()
     assert not other.exists()
 
