@@ -345,7 +345,11 @@ class Stage:
         for instance in self.instances(deployment):
             tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
             slot = tags["gantry:slots"].split()[instance["AmiLaunchIndex"]]
-            container = self._docker.containers.get(f"{self.cloud.name}-{instance['InstanceId']}")
+            try:
+                container = self._docker.containers.get(f"{self.cloud.name}-{instance['InstanceId']}")
+            except docker.errors.NotFound:
+                # EC2 tells of it a moment before there is anything to look into.
+                continue
             found[f"{tags['gantry:tier']}-{slot}"] = Machine(instance["InstanceId"], container)
         return found
 
