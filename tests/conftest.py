@@ -8,7 +8,9 @@ import tempfile
 
 # Airflow takes its home, and the database in it, from where it is imported first. Whichever test that is, nobody's own
 # home is touched, and nothing is there that an earlier run has left.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="gantry-tests-airflow-"))
+if "AIRFLOW_HOME" not in os.environ:
+    _home = tempfile.TemporaryDirectory(prefix="gantry-tests-airflow-", ignore_cleanup_errors=True)
+    os.environ["AIRFLOW_HOME"] = _home.name
 
 # Asked to end, a run cleans up like one that was interrupted at the keyboard.
 for _number in (signal.SIGINT, signal.SIGTERM):

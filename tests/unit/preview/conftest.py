@@ -1,16 +1,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 
 import asyncssh
 import pytest
 
 from . import stages
-
-# Airflow writes a configuration and a log folder where it is imported first; not into anybody's home.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="gantry-unit-airflow-"))
 
 
 @pytest.fixture(autouse=True)

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 
 import pytest
-
-# Airflow writes a configuration and its database where it is imported first; not into anybody's home.
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="gantry-unit-airflow-"))
-
 from tests.unit.web import rig
 
 
