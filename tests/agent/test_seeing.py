@@ -10,6 +10,7 @@ import pytest
 
 from gantry import names
 from gantry.agent import seeing
+from gantry.agent.contact import Contact
 
 from .machines import Machine, login, new_key
 
@@ -27,7 +28,7 @@ def look(machine: Machine, question: seeing.Question | None = None, **access: ob
 
 def counters(machine: Machine) -> seeing.Counters:
     seen = look(machine, seeing.Question())
-    assert seen.answer is seeing.Answer.ANSWERS
+    assert seen.answer is Contact.ANSWERS
     assert seen.cpu is not None, seen
     return seen.cpu
 
@@ -69,13 +70,13 @@ def test_a_service_says_its_number_and_what_is_wrong_with_it_otherwise(machine: 
     ):
         machine.sh(f"printf '#!/bin/sh\\n{body}\\n' >{MEASURE}; chmod 755 {MEASURE}")
         seen = look(machine, question)
-        assert (seen.answer, seen.number) == (seeing.Answer.ANSWERS, number)
+        assert (seen.answer, seen.number) == (Contact.ANSWERS, number)
         assert seen.unmeasured.endswith(why)
 
 
 def test_who_refuses_is_not_silent(machine: Machine) -> None:
     refused = look(machine, login=login(new_key(), machine.access.login.user))
-    assert refused.answer is seeing.Answer.REFUSES
+    assert refused.answer is Contact.REFUSES
     assert "refuses the user" in refused.why
 
 

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import enum
 from collections.abc import Sequence
 
-from gantry import errors, names
+from gantry import names
+from gantry.agent import contact, session, ssh
 from gantry.agent import errors as agent_errors
-from gantry.agent import jobs, session, ssh
+from gantry.agent.contact import Contact
 
 PATIENCE = 20.0
 """Seconds that a server has to answer everything."""
 
 _MEASURING_SECONDS = "10"
 """A script that measures takes no longer: it is called at each look."""
-
-_AT_ONCE = 50
-"""Servers that are asked at the same time: each is a connection, and a key exchange on this machine."""
-
-
-class Answer(enum.StrEnum):
-    """How a server answers."""
-
-    ANSWERS = "answers"
-    SILENT = "silent"
-    """It runs, the cloud says, and nobody there answers."""
-
-    REFUSES = "refuses"
-    """Somebody answers, and does not let us in or is somebody else: a matter of keys, and not of a lost server."""
-
-    NOT_RUNNING = "not running"
-    """The cloud says that its instance does not run, or that it has no address, or nobody has shaken hands yet."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +50,7 @@ class Seen:
 
     server: names.ServerName
     instance_id: str
-    answer: Answer
+    answer: Contact
     why: str = ""
     cpu: Counters | None = None
     number: float | None = None
@@ -86,30 +68,20 @@ class Visit:
 
 async def look(visits: Sequence[Visit]) -> list[Seen]:
     """Look at servers, in their order. One that does not answer is a finding, and no failure."""
-    places = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(visit: Visit) -> Seen:
-        async with places:
-            return await _look(visit)
-
-    return list(await asyncio.gather(*(one(each) for each in visits)))
+    return await contact.side_by_side(map(_look, visits))
 
 
 async def _look(visit: Visit) -> Seen:
-    target = visit.target
-    seen = Seen(target.name, target.instance_id, Answer.ANSWERS)
-    try:
-        async with asyncio.timeout(PATIENCE), jobs.Agent(target, visit.access).open() as server:
-            if visit.question is None:
-                await server.run("true")
-                return seen
-            return await _measured(server, seen, visit.question)
-    except TimeoutError:
-        return dataclasses.replace(seen, answer=Answer.SILENT, why=f"no answer within {PATIENCE:g} s")
-    except agent_errors.ConnectionLostError as error:
-        return dataclasses.replace(seen, answer=Answer.SILENT, why=_first_line(error, target))
-    except errors.GantryError as error:
-        return dataclasses.replace(seen, answer=Answer.REFUSES, why=_first_line(error, target))
+    seen = Seen(visit.target.name, visit.target.instance_id, Contact.ANSWERS)
+
+    async def ask(server: session.Session) -> Seen:
+        if visit.question is None:
+            await server.run("true")
+            return seen
+        return await _measured(server, seen, visit.question)
+
+    met = await contact.meet(visit.target, visit.access, ask, PATIENCE)
+    return met.found or dataclasses.replace(seen, answer=met.contact, why=met.said)
 
 
 async def _measured(server: session.Session, seen: Seen, question: Question) -> Seen:
@@ -140,7 +112,3 @@ def _worded(script: str, error: agent_errors.CommandError) -> str:
 
 _TIMED_OUT = 124
 _NO_SUCH_SCRIPT = (126, 127)
-
-
-def _first_line(error: errors.GantryError, target: ssh.Target) -> str:
-    return str(error).partition("\n")[0].removeprefix(f"{target.name}: ")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gantry import inventory, names
-from gantry.agent import contact, seeing
+from gantry.agent import contact
 from gantry.inventory import InstanceState
 from gantry.operators import connections, finish, lost, recovering, replacing, turning
 from gantry.operators import run as runs
@@ -23,13 +23,6 @@ _KEY = "watch:recover"
 
 _AGAIN = datetime.timedelta(hours=1)
 """A recovery that did not help is asked for again after that. It has failed for a cause that wants a person."""
-
-_MET = {
-    seeing.Answer.ANSWERS: contact.Contact.ANSWERS,
-    seeing.Answer.SILENT: contact.Contact.SILENT,
-    seeing.Answer.NOT_RUNNING: contact.Contact.SILENT,
-    seeing.Answer.REFUSES: contact.Contact.REFUSES,
-}
 
 
 def decide(run: runs.Run, look: Look, log: Logger) -> Order | None:
@@ -78,9 +71,7 @@ def _findings(run: runs.Run, look: Look) -> lost.Findings:
         for each in look.sights
         if each.server.state is InstanceState.RUNNING and each.server.tier in run.definition.tiers
     ]
-    answers = {
-        each.server.name: contact.Answer(_MET[each.seen.answer], each.seen.why) for each in look.sights
-    }
+    answers = {each.server.name: contact.Answer(each.seen.answer, each.seen.why) for each in look.sights}
     answering = (each for each in running if answers[each.name].contact is contact.Contact.ANSWERS)
     answers |= contact.call([call for each in answering for call in _calls(run, each)])
     impaired = run.health.impaired(running) if running else {}

@@ -14,6 +14,7 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 
 from gantry import errors, inventory, names
 from gantry.agent import seeing
+from gantry.agent.contact import Contact
 from gantry.operators import base, connections, guarding, rules, turning
 from gantry.operators import run as runs
 from gantry.operators.sight import Look, Sight
@@ -115,9 +116,9 @@ class WatchOperator(base.StepOperator, SkipMixin):
 
 
 _TOLD = {
-    seeing.Answer.SILENT: "%s (%s) is silent since %s: %s",
-    seeing.Answer.REFUSES: "%s (%s) refuses us since %s: %s",
-    seeing.Answer.NOT_RUNNING: "%s (%s) cannot be reached since %s: %s",
+    Contact.SILENT: "%s (%s) is silent since %s: %s",
+    Contact.REFUSES: "%s (%s) refuses us since %s: %s",
+    Contact.STRANGER: "%s (%s) is somebody else since %s: %s",
 }
 
 
@@ -151,10 +152,10 @@ async def _everybody(run: runs.Run) -> list[seeing.Seen]:
             )
         except KeyError:
             why = f"tier {server.tier} is not in the definition any more"
-            found[server.name] = seeing.Seen(server.name, server.instance_id, seeing.Answer.NOT_RUNNING, why)
+            found[server.name] = seeing.Seen(server.name, server.instance_id, Contact.SILENT, why)
         except errors.GantryError as error:
             found[server.name] = seeing.Seen(
-                server.name, server.instance_id, seeing.Answer.NOT_RUNNING, _why(server, error)
+                server.name, server.instance_id, Contact.SILENT, _why(server, error)
             )
     found |= {each.server: each for each in await seeing.look(visits)}
     return [found[server.name] for server in run.inventory]
@@ -171,7 +172,7 @@ def _why(server: inventory.Server, error: errors.GantryError) -> str:
 def _silent_since(
     seen: seeing.Seen, silent: Mapping[str, str], now: datetime.datetime
 ) -> datetime.datetime | None:
-    if seen.answer is seeing.Answer.ANSWERS:
+    if seen.answer is Contact.ANSWERS:
         return None
     since = silent.get(seen.instance_id)
     return now if since is None else datetime.datetime.fromisoformat(since)

@@ -12,6 +12,7 @@ from tests.unit.agent.world import DEFINITION, SERVERS, World
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs, seeing
+from gantry.agent.contact import Contact
 from gantry.operators import guarding, history, run, turning
 from gantry.operators.sight import Look, Sight
 from gantry.operators.trigger import Order
@@ -97,10 +98,10 @@ class Watching:
         return guarding.decide(at, Look(now, None, sights), cast("Any", LOG))
 
 
-def _answer(short: str, server: inventory.Server, silent: tuple[str, ...]) -> seeing.Answer:
+def _answer(short: str, server: inventory.Server, silent: tuple[str, ...]) -> Contact:
     if server.state is not inventory.InstanceState.RUNNING:
-        return seeing.Answer.NOT_RUNNING
-    return seeing.Answer.SILENT if short in silent else seeing.Answer.ANSWERS
+        return Contact.SILENT
+    return Contact.SILENT if short in silent else Contact.ANSWERS
 
 
 @pytest.fixture

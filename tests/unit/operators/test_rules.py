@@ -13,6 +13,7 @@ from tests.unit.agent.world import DEFINITION, World
 
 from gantry import definition, names
 from gantry.agent import seeing
+from gantry.agent.contact import Contact
 from gantry.definition import models
 from gantry.operators import rules, sight
 from gantry.plan.rules import Verdict
@@ -59,9 +60,9 @@ class Tier:
                 World(addresses={name: f"10.0.0.{20 + slot}"}).server(name), wanted=self.wanted
             )
             self.busy[slot] = self.busy.get(slot, 0) + int((percent or 0) * 600)
-            seen = seeing.Seen(server.name, server.instance_id, seeing.Answer.ANSWERS)
+            seen = seeing.Seen(server.name, server.instance_id, Contact.ANSWERS)
             if slot in silent:
-                seen = dataclasses.replace(seen, answer=seeing.Answer.SILENT, why="no answer")
+                seen = dataclasses.replace(seen, answer=Contact.SILENT, why="no answer")
             elif number is not None:
                 seen = dataclasses.replace(seen, number=number)
             elif percent is not None:

@@ -12,6 +12,7 @@ from tests.unit.agent.world import DEFINITION, World
 
 from gantry import definition, inventory, names
 from gantry.agent import jobs, seeing, ssh
+from gantry.agent.contact import Contact
 from gantry.dag import compile as dag_compile
 from gantry.operators import connections, run, trigger, turning, turns
 from gantry.operators import watch as watching
@@ -81,7 +82,7 @@ class Stage:
     store: Store
     instance: Instance
     load: dict[str, float]
-    silent: dict[str, seeing.Answer]
+    silent: dict[str, Contact]
     busy: turns.Busy | None = None
 
     def look(self) -> list[str]:
@@ -132,9 +133,9 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 
     def one(visit: seeing.Visit) -> seeing.Seen:
         name = visit.target.name
-        answer = found.silent.get(name, seeing.Answer.ANSWERS)
+        answer = found.silent.get(name, Contact.ANSWERS)
         number = found.load.get(name) if visit.question is not None else None
-        answers = answer is seeing.Answer.ANSWERS
+        answers = answer is Contact.ANSWERS
         return seeing.Seen(
             name,
             visit.target.instance_id,
@@ -173,8 +174,8 @@ def test_each_server_is_looked_at_and_nothing_follows_where_all_is_well(
 
 def test_who_does_not_answer_is_told_since_when(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     stage.silent = {
-        "bookshop-application-1": seeing.Answer.SILENT,
-        "bookshop-application-2": seeing.Answer.REFUSES,
+        "bookshop-application-1": Contact.SILENT,
+        "bookshop-application-2": Contact.REFUSES,
     }
     stage.look()
     first = dict(stage.store["watch"]["silent"])
