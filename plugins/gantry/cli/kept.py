@@ -58,7 +58,7 @@ class State:
         found = [
             Told(*place, each)
             for key, value in self.kept.items()
-            if (place := handouts.parts(key)) is not None
+            if (place := handouts.PLACES.parts(key)) is not None
             for each in handouts.load(value)
         ]
         return sorted(found, key=lambda each: (each.handout.at, each.service, each.server), reverse=True)
@@ -77,7 +77,8 @@ class State:
         return {
             place: found
             for key, value in sorted(self.kept.items())
-            if (place := versions.parts(key)) is not None and (found := versions.load(value)) is not None
+            if (place := versions.PLACES.parts(key)) is not None
+            and (found := versions.load(value)) is not None
         }
 
 

@@ -99,7 +99,7 @@ class Ledger:
             if name is None:
                 continue
             new = self._handout(self._targets[server], each)
-            key = handouts.key(name, server)
+            key = handouts.PLACES.key(name, server)
             kept = handouts.load(store.get(key))
             store.set(key, handouts.dump(handouts.added(kept, new)))
             self._log.info(
@@ -137,7 +137,7 @@ def keep_versions(who: Author, target: ssh.Target, found: installed.Archives) ->
         name = who.services.get(service)
         if name is None:
             continue
-        key = versions.key(name, target.name)
+        key = versions.PLACES.key(name, target.name)
         kept = versions.load(store.get(key))
         if kept is not None and (kept.version, kept.instance) == (version, target.instance_id):
             continue
@@ -151,4 +151,4 @@ def forget_versions(run: runs.Run, servers: Iterable[str]) -> None:
     there = {each.name for each in run.cloud.find()}
     for server in sorted(set(servers) - there):
         for service in run.definition.services:
-            store.delete(versions.key(service, names.ServerName(server)))
+            store.delete(versions.PLACES.key(service, names.ServerName(server)))

@@ -6,7 +6,7 @@ import dataclasses
 
 import pydantic
 
-from gantry import names
+from gantry.status import places
 
 MOST = 5
 """Files that are kept of each service on each server."""
@@ -15,8 +15,8 @@ _LONGEST_LINE = 200
 _MOST_CHARACTERS = 4_000
 """Of one diff. A whole `enstratus.cfg` is one to three thousand."""
 
-PREFIX = "facts:"
-"""What the keys of all of them begin with."""
+PLACES = places.Places("facts:")
+"""Where they are kept."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,19 +50,6 @@ Handouts = tuple[Handout, ...]
 
 _HANDOUT = pydantic.TypeAdapter(Handout)
 _HANDOUTS = pydantic.TypeAdapter(Handouts)
-
-
-def key(service: names.ServiceName, server: names.ServerName) -> str:
-    """Under which they are kept in the state of the deployment's asset."""
-    return f"{PREFIX}{service}@{server}"
-
-
-def parts(key: str) -> tuple[str, str] | None:
-    """The service and the server of a key, or None if it is another one."""
-    if not key.startswith(PREFIX):
-        return None
-    service, _, server = key.removeprefix(PREFIX).partition("@")
-    return service, server
 
 
 def load(kept: object) -> Handouts:

@@ -6,10 +6,10 @@ import dataclasses
 
 import pydantic
 
-from gantry import names
+from gantry.status import places
 
-PREFIX = "version:"
-"""What the keys of all of them begin with."""
+PLACES = places.Places("version:")
+"""Where they are kept."""
 SHORT = 8
 """Letters of a version that people are shown."""
 
@@ -37,19 +37,6 @@ class Installed:
 
 
 _INSTALLED = pydantic.TypeAdapter(Installed)
-
-
-def key(service: names.ServiceName, server: names.ServerName) -> str:
-    """Under which it is kept in the state of the deployment's asset."""
-    return f"{PREFIX}{service}@{server}"
-
-
-def parts(key: str) -> tuple[str, str] | None:
-    """The service and the server of a key, or None if it is another one."""
-    if not key.startswith(PREFIX):
-        return None
-    service, _, server = key.removeprefix(PREFIX).partition("@")
-    return service, server
 
 
 def load(kept: object) -> Installed | None:

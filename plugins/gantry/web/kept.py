@@ -22,8 +22,8 @@ Installed = Mapping[tuple[names.ServiceName, names.ServerName], versions.Install
 def installed(session: Session, name: str) -> Installed:
     """What is installed where. One query."""
     found = {}
-    for key, value in _kept(session, name, versions.PREFIX):
-        place, each = versions.parts(key), versions.load(value)
+    for key, value in _kept(session, name, versions.PLACES.prefix):
+        place, each = versions.PLACES.parts(key), versions.load(value)
         if place is not None and each is not None:
             found[names.ServiceName(place[0]), names.ServerName(place[1])] = each
     return found
@@ -32,8 +32,8 @@ def installed(session: Session, name: str) -> Installed:
 def told(session: Session, name: str, server: str) -> tuple[facts.Told, ...]:
     """What a server was handed, by service. One query."""
     found = []
-    for key, value in _kept(session, name, handouts.PREFIX, f"@{server}"):
-        place, every = handouts.parts(key), handouts.load(value)
+    for key, value in _kept(session, name, handouts.PLACES.prefix, f"@{server}"):
+        place, every = handouts.PLACES.parts(key), handouts.load(value)
         if place is not None and place[1] == server and every:
             found.append(facts.Told(names.ServiceName(place[0]), every[::-1]))
     return tuple(sorted(found, key=lambda each: each.service))

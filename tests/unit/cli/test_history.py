@@ -53,8 +53,8 @@ def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[airflow
             records.key("launch"): records.dump((LAUNCH, OPEN)),
             records.key("terminate"): records.dump((TERMINATION,)),
             records.key("backup"): records.dump((BACKUP,)),
-            handouts.key(APP, SERVER): handouts.dump(FACTS),
-            versions.key(APP, SERVER): versions.dump(
+            handouts.PLACES.key(APP, SERVER): handouts.dump(FACTS),
+            versions.PLACES.key(APP, SERVER): versions.dump(
                 versions.Installed("0123456789", "i-1", "launch", "r1", "2026-11-20T05:00:29+00:00")
             ),
         }

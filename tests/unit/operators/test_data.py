@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from typing import Any
 
 import pytest
 from tests.unit.agent.world import DEFINITION, World
+from tests.unit.operators.world import Store
 
 from gantry import definition, inventory, names
 from gantry.agent import drive, work
@@ -37,16 +37,6 @@ STORED = backups.Stored(
         archive="1",
     ),
 )
-
-
-class Store(dict[str, Any]):
-    """The state of an asset."""
-
-    def set(self, key: str, value: Any) -> None:
-        self[key] = value
-
-    def delete(self, key: str) -> None:
-        self.pop(key, None)
 
 
 def database(slot: int = 1, instance: str = "i-1") -> inventory.Server:

@@ -14,6 +14,7 @@ import moto
 import pytest
 from botocore import config
 from tests.unit.agent.world import DEFINITION
+from tests.unit.operators.world import Store
 
 from gantry import definition, names, plan
 from gantry.agent import jobs
@@ -40,16 +41,6 @@ class Instance:
 
     def xcom_pull(self, task_ids: list[str], key: str) -> list[Any]:  # noqa: ARG002 - Airflow's signature
         return [self.reports[each] for each in task_ids if each in self.reports]
-
-
-class Store(dict[str, Any]):
-    """The state of an asset."""
-
-    def set(self, key: str, value: Any) -> None:
-        self[key] = value
-
-    def delete(self, key: str) -> None:
-        self.pop(key, None)
 
 
 class Cloud:

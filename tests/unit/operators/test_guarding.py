@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from tests.unit.agent.world import DEFINITION, SERVERS, World
+from tests.unit.operators.world import Store
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs, seeing
@@ -22,16 +23,6 @@ KNOWN = definition.loads(f"{DEFINITION}watch: {{every: 1m, replace: true}}\n")
 BEGIN = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 LOG = logging.getLogger("test")
 SLOTS = {"database": [1], "application": [1, 2], "proxy": [1]}
-
-
-class Store(dict[str, Any]):
-    """The state of the deployment's asset."""
-
-    def set(self, key: str, value: Any) -> None:
-        self[key] = value
-
-    def delete(self, key: str) -> None:
-        self.pop(key, None)
 
 
 @dataclasses.dataclass

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from tests.unit.agent.world import DEFINITION
+from tests.unit.operators.world import Store
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import drive, jobs, session, ssh
@@ -21,16 +22,6 @@ TARGET = ssh.Target(SERVER, "i-1", "10.0.0.11", "ssh-ed25519 AAAA")
 INSTALL = jobs.Job("install", "withDownload", (), 60, mark=("a1001/archive", "v2"), unmark=("a1001/archive",))
 CONFIG = "/mnt/services/a1001/cfg/enstratus.cfg"
 PUT = jobs.Job("put", "putConfig", ("a1001", "/enstratus/ws/tmp/new.cfg"), 60)
-
-
-class Store(dict[str, Any]):
-    """The state of the deployment's asset."""
-
-    def set(self, key: str, value: Any) -> None:
-        self[key] = value
-
-    def delete(self, key: str) -> None:
-        self.pop(key, None)
 
 
 class Server:
@@ -74,7 +65,7 @@ def handed(store: Store, server: Server, after: str) -> handouts.Handouts:
     book = notes()
     asyncio.run(book.witness(cast("Any", server), TARGET, drive.Applied({}), work))
     book.keep_facts()
-    return handouts.load(store[handouts.key(DB, SERVER)])
+    return handouts.load(store[handouts.PLACES.key(DB, SERVER)])
 
 
 def test_facts_are_noted_against_what_stands_on_the_server_and_without_secrets(store: Store) -> None:
@@ -101,7 +92,7 @@ def test_versions_are_noted_where_they_are_news(store: Store) -> None:
     applied = drive.Applied({"a1001/archive": "v1", "a9/archive": "strange"})
     asyncio.run(book.witness(cast("Any", Server(None)), TARGET, applied, drive.Work((), (INSTALL,))))
     book.keep_versions([progress])
-    key = versions.key(DB, SERVER)
+    key = versions.PLACES.key(DB, SERVER)
     assert [key] == list(store)
     assert _version(store[key]) is None
     progress.index = 1
@@ -133,7 +124,7 @@ def test_the_triggerer_notes_what_it_has_seen_the_end_of(
     )
     _, keywords = trigger.serialize()
     assert asyncio.run(triggers.JobsTrigger(**keywords)._failures()) == []
-    assert _version(store[versions.key(DB, SERVER)]) == "v2"
+    assert _version(store[versions.PLACES.key(DB, SERVER)]) == "v2"
 
 
 def _version(kept: object) -> str | None:

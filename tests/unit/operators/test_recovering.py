@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from tests.unit.agent.world import DEFINITION, SERVERS, World
+from tests.unit.operators.world import Store
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs
@@ -16,16 +17,6 @@ from gantry.operators import data, history, lost, recovering, replacing, run, tu
 
 KNOWN = definition.loads(DEFINITION)
 NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
-
-
-class Store(dict[str, Any]):
-    """The state of the deployment's asset."""
-
-    def set(self, key: str, value: Any) -> None:
-        self[key] = value
-
-    def delete(self, key: str) -> None:
-        self.pop(key, None)
 
 
 @dataclasses.dataclass

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException, DownstreamTasksSkipped
 from tests.unit.agent.world import DEFINITION, World
+from tests.unit.operators.world import Store
 
 from gantry import definition, inventory, names
 from gantry.agent import jobs, seeing, ssh
@@ -27,16 +28,6 @@ BUSY = turns.Busy(
     names.Operation.LAUNCH,
     turns.Mark(run="r1", begun="b", stage=turns.Stage.WORKS, since="2026-11-27T10:00:00+00:00"),
 )
-
-
-class Store(dict[str, Any]):
-    """The state of the asset."""
-
-    def set(self, key: str, value: Any) -> None:
-        self[key] = value
-
-    def delete(self, key: str) -> None:
-        self.pop(key, None)
 
 
 @dataclasses.dataclass

@@ -40,10 +40,10 @@ def test_a_long_difference_is_cut_and_says_so() -> None:
 
 
 def test_keys_name_a_service_and_a_server() -> None:
-    assert handouts.parts(handouts.key(DB, ONE)) == ("db", "shop-data-1")
-    assert versions.parts(versions.key(DB, ONE)) == ("db", "shop-data-1")
-    assert handouts.parts(versions.key(DB, ONE)) is None
-    assert versions.parts("history:launch") is None
+    assert handouts.PLACES.parts(handouts.PLACES.key(DB, ONE)) == ("db", "shop-data-1")
+    assert versions.PLACES.parts(versions.PLACES.key(DB, ONE)) == ("db", "shop-data-1")
+    assert handouts.PLACES.parts(versions.PLACES.key(DB, ONE)) is None
+    assert versions.PLACES.parts("history:launch") is None
 
 
 def test_an_installation_that_has_not_ended_is_called_so() -> None:

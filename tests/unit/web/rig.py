@@ -142,12 +142,12 @@ class Airflow:
 
     def installed(self, name: str, service: str, server: str, found: versions.Installed) -> None:
         """What is noted of a service on a server."""
-        key = versions.key(names.ServiceName(service), names.ServerName(server))
+        key = versions.PLACES.key(names.ServiceName(service), names.ServerName(server))
         self._note(name, key, versions.dump(found))
 
     def handed(self, name: str, service: str, server: str, *found: handouts.Handout) -> None:
         """The files that a service was handed on a server, the oldest first."""
-        key = handouts.key(names.ServiceName(service), names.ServerName(server))
+        key = handouts.PLACES.key(names.ServiceName(service), names.ServerName(server))
         self._note(name, key, handouts.dump(found))
 
     def _note(self, name: str, key: str, value: object) -> None:
