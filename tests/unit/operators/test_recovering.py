@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from tests.unit.agent.world import DEFINITION, SERVERS, World
-from tests.unit.operators.world import Store
+from tests.unit.operators.world import Instance, Run, Store
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs
@@ -37,29 +37,6 @@ class Cloud:
 
     def note_well(self, servers: list[inventory.Server]) -> None:
         self.told.append(("well", *(each.name for each in servers)))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Run(run.Run):
-    told: Cloud = dataclasses.field(kw_only=True)
-
-    @property
-    def cloud(self) -> Any:
-        return self.told
-
-    @property
-    def health(self) -> Any:
-        return self.told
-
-    @property
-    def inventory(self) -> inventory.Inventory:
-        return self.told.find()
-
-
-class _Instance:
-    """A task instance, as far as a report needs one."""
-
-    start_date = NOW
 
 
 def server(short: str, **facts: Any) -> inventory.Server:
@@ -93,7 +70,7 @@ class Stage:
         self.cloud = Cloud(inventory.Inventory(tuple(map(server, present))))
         self.monkeypatch.setattr(lost, "examine", lambda *_: findings)
         steps = plan.launch_plan(KNOWN) if named is None else plan.recover_plan(KNOWN)
-        at = _Run(
+        at = Run(
             definition=KNOWN,
             plan=steps,
             step=steps.by_id["find_lost"],
@@ -108,7 +85,7 @@ class Stage:
             told=self.cloud,
         )
         operator = recovering.FindLostOperator(task_id="find_lost")
-        return self.cloud, operator.perform(cast("Any", {"ti": _Instance()}), at)
+        return self.cloud, operator.perform(cast("Any", {"ti": Instance()}), at)
 
 
 @pytest.fixture

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from tests.unit.agent.world import DEFINITION, World
+from tests.unit.operators.world import Instance, Run
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs
-from gantry.operators import configuration_management, leaving, run, scale_up, scaling, termination
+from gantry.operators import configuration_management, leaving, scale_up, scaling, termination
 
 KNOWN = definition.loads(DEFINITION)
 APPLICATION = names.TierName("application")
@@ -48,9 +48,9 @@ def servers(*slots: int, **facts: Any) -> tuple[inventory.Server, ...]:
     return tuple(dataclasses.replace(world.server(each), **facts) for each in addresses)
 
 
-def trying(cloud: Cloud, steps: plan.Plan, step: str, **facts: Any) -> _Run:
+def trying(cloud: Cloud, steps: plan.Plan, step: str, **facts: Any) -> Run:
     """A try of a step."""
-    return _Run(
+    return Run(
         definition=KNOWN,
         plan=steps,
         step=steps.by_id[step],
@@ -72,29 +72,8 @@ def choose(
     counts = {names.TierName(tier): count for tier, count in scaled_to.items()}
     at = trying(cloud, plan.scale_plan(KNOWN), "choose_servers", scaled_to=counts, by_clock=by_clock)
     operator = scaling.ChooseServersOperator(task_id="choose_servers")
-    operator.perform(cast("Any", {"ti": _Instance()}), at)
+    operator.perform(cast("Any", {"ti": Instance()}), at)
     return cloud.noted
-
-
-@dataclasses.dataclass(frozen=True)
-class _Run(run.Run):
-    told: Cloud = dataclasses.field(kw_only=True)
-
-    @property
-    def cloud(self) -> Any:
-        return self.told
-
-    @property
-    def inventory(self) -> inventory.Inventory:
-        return self.told.find()
-
-
-class _Instance:
-    """A task instance, as far as a report needs one."""
-
-    start_date = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    try_number = 1
-    max_tries = 2
 
 
 def test_the_highest_slots_leave_and_those_that_stay_remember_how_many_they_are() -> None:
@@ -188,11 +167,11 @@ def test_who_leaves_is_found_by_a_termination_too() -> None:
     cloud = Cloud(inventory.Inventory(servers(1), servers(2)))
     steps = plan.termination_plan(KNOWN)
     at = trying(cloud, steps, "tier-application.terminate_servers")
-    termination.TerminateServersOperator(task_id="terminate").perform(cast("Any", {"ti": _Instance()}), at)
+    termination.TerminateServersOperator(task_id="terminate").perform(cast("Any", {"ti": Instance()}), at)
     assert cloud.noted == [("terminated", ("bookshop-application-1", "bookshop-application-2"))]
     with pytest.raises(termination.StillThereError, match="i-application-2"):
         termination.FinishTerminationOperator(task_id="finish").perform(
-            cast("Any", {"ti": _Instance()}), trying(cloud, steps, "finish_termination")
+            cast("Any", {"ti": Instance()}), trying(cloud, steps, "finish_termination")
         )
 
 
@@ -201,7 +180,7 @@ def test_who_leaves_is_terminated_and_nobody_else() -> None:
     cloud = Cloud(inventory.Inventory(servers(1, 2), servers(3)))
     at = trying(cloud, plan.scale_plan(KNOWN), "tier-application.retire_servers")
     found = leaving.retire(
-        cast("Any", {"ti": _Instance()}), at, scaling.RetireServersOperator(task_id="retire")
+        cast("Any", {"ti": Instance()}), at, scaling.RetireServersOperator(task_id="retire")
     )
     assert cloud.noted == [("terminated", ("bookshop-application-3",))]
     assert found.ended == ("bookshop-application-3",)
@@ -224,6 +203,6 @@ def test_chef_forgets_who_leaves_but_not_who_has_the_name_by_now(monkeypatch: py
     at = dataclasses.replace(
         trying(cloud, plan.scale_plan(known), "tier-application.retire_servers"), definition=known
     )
-    leaving.retire(cast("Any", {"ti": _Instance()}), at, scaling.RetireServersOperator(task_id="retire"))
+    leaving.retire(cast("Any", {"ti": Instance()}), at, scaling.RetireServersOperator(task_id="retire"))
     assert forgotten == [("bookshop-application-4",)]
     assert cloud.noted == [("terminated", ("bookshop-application-3", "bookshop-application-4"))]

@@ -12,7 +12,7 @@ from tests.unit.agent.world import DEFINITION
 from gantry import definition, inventory, plan
 from gantry.operators import backups, termination
 
-from .test_scaling import Cloud, _Instance, servers, trying
+from .test_scaling import Cloud, Instance, servers, trying
 
 STEPS = plan.termination_plan(definition.loads(DEFINITION))
 BACKED = definition.loads(f"{DEFINITION}\nbackups: {{of: {{files: app}}, to: s3://shop/backups/}}\n")
@@ -22,7 +22,7 @@ STOPPED = inventory.InstanceState.STOPPED
 def ask(*found: inventory.Server, force: bool = False) -> dict[str, Any]:
     at = trying(Cloud(inventory.Inventory(found)), STEPS, "ask_servers", force=force)
     operator = termination.AskServersOperator(task_id="ask_servers")
-    return operator.perform(cast("Any", {"ti": _Instance()}), at)
+    return operator.perform(cast("Any", {"ti": Instance()}), at)
 
 
 def test_servers_that_do_not_run_or_never_shook_hands_are_no_reason_to_refuse() -> None:
@@ -44,7 +44,7 @@ def test_a_server_that_cannot_be_reached_is_named_and_only_force_skips_it() -> N
 def test_what_does_not_stop_fails_and_only_force_goes_on() -> None:
     lost = inventory.Inventory(servers(2, host_key="ssh-ed25519 AAAA", private_address=None))
     operator = termination.StopServiceOperator(task_id="stop")
-    context = cast("Any", {"ti": _Instance()})
+    context = cast("Any", {"ti": Instance()})
     with pytest.raises(termination.NotStoppedError, match="no server was terminated"):
         operator.perform(context, trying(Cloud(lost), STEPS, "service-app.stop_service"))
     forced = trying(Cloud(lost), STEPS, "service-app.stop_service", force=True)
@@ -55,7 +55,7 @@ def last_backup(*found: inventory.Server, wanted: bool = True) -> None:
     steps = plan.termination_plan(BACKED)
     at = trying(Cloud(inventory.Inventory(found)), steps, "backup-files.back_up", final_backup=wanted)
     operator = backups.BackUpOperator(task_id="backup-files.back_up")
-    operator.perform(cast("Any", {"ti": _Instance()}), dataclasses.replace(at, definition=BACKED))
+    operator.perform(cast("Any", {"ti": Instance()}), dataclasses.replace(at, definition=BACKED))
 
 
 def test_a_final_backup_is_left_out_where_there_is_nothing_to_save() -> None:

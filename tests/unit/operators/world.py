@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 from typing import Any
+
+from gantry import inventory
+from gantry.operators import run
 
 
 class Store(dict[str, Any]):
@@ -13,3 +18,29 @@ class Store(dict[str, Any]):
 
     def delete(self, key: str) -> None:
         self.pop(key, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run(run.Run):
+    """A try of a step, whose cloud is a stand-in that remembers what it was told."""
+
+    told: Any = dataclasses.field(kw_only=True)
+
+    @property
+    def cloud(self) -> Any:
+        return self.told
+
+    @property
+    def health(self) -> Any:
+        return self.told
+
+    @property
+    def inventory(self) -> inventory.Inventory:
+        found: inventory.Inventory = self.told.find()
+        return found
+
+
+class Instance:
+    """A task instance, as far as a report needs one."""
+
+    start_date = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
