@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from gantry import names
@@ -25,9 +23,7 @@ def drill(
     waiting: carrying.Waiting,
     definition: reach.Definition,
     airflow: reach.Airflow,
-    reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Kept in the run's record.", show_default=False)
-    ] = "",
+    reason: options.Reason = "",
 ) -> int:
     """Try out whether the newest backups can be restored, on servers of their own that are thrown away.
 

@@ -35,12 +35,7 @@ class Form:
         ),
     ] = False
     from_dump: options.FromDump = None
-    reason: Annotated[
-        str,
-        typer.Option(
-            metavar="TEXT", help="Kept in the run's record.", show_default=False, rich_help_panel=options.FORM
-        ),
-    ] = ""
+    reason: options.Reason = ""
 
 
 @app.command(

@@ -32,12 +32,13 @@ class RemoveNewServersOperator(base.StepOperator):
             self.log.info("%s: instance %s, %s: %s", server.name, server.instance_id, server.state, fate)
         if not new:
             self.log.info("this run has started no server that is left")
+        # Data that only this run has made; what was lost before it is lost all the same. Before they go: a try that
+        # is lost in between would find none of them any more.
+        chosen.memory(run).forget(_ids(new))
         run.cloud.terminate(new)
         for tier in dict.fromkeys(server.tier for server in new):
             of_tier = tuple(server for server in new if server.tier == tier)
             termination.await_end(run, tier, _ids(of_tier))
-        # Data that only this run has made; what was lost before it is lost all the same.
-        chosen.memory(run).forget(_ids(new), also_renewed=False)
         ledger.forget_versions(run, [server.name for server in new])
         skipped = self._forget(context, run, new)
         return base.result(context, [server.name for server in new], skipped=skipped)

@@ -32,14 +32,18 @@ class NothingRunsError(errors.GantryError):
 
 
 class NoFinalBackupError(errors.GantryError):
-    """A final backup of servers that are there and do not run: their data would be lost."""
+    """A final backup of servers that are there, and do not run or are given up: their data would be lost."""
 
     def __init__(self, backup: names.BackupName, there: tuple[inventory.Server, ...]) -> None:
         self.backup = backup
-        told = ", ".join(f"{each.name} is {each.state}" for each in there)
+        told = ", ".join(
+            f"{each.name} is {each.state}" if each.lost is None else f"{each.name} is given up ({each.lost})"
+            for each in there
+        )
         super().__init__(
             f"the final backup {backup} cannot be made: {told}\nNothing was stopped or terminated. Launch the "
-            f"deployment first, which resumes stopped servers; or terminate without the final backup."
+            f"deployment first, which resumes stopped servers and replaces lost ones; or terminate without the "
+            f"final backup."
         )
 
 
@@ -82,6 +86,13 @@ class BackUpOperator(server_step.ServerStepOperator):
         if not run.final_backup:
             raise AirflowSkipException("no final backup was asked for")
         there = [each for each in run.inventory.of_tier(run.tier) if each.host_key is not None]
+        given_up = tuple(
+            each
+            for each in run.inventory.leaving_of_tier(run.tier)
+            if each.lost is not None and each.host_key is not None
+        )
+        if not there and given_up:
+            raise NoFinalBackupError(run.backup, given_up)
         if not there:
             raise AirflowSkipException(f"tier {run.tier} has no server that has ever shaken hands")
         if all(each.state is not inventory.InstanceState.RUNNING for each in there):

@@ -1,8 +1,8 @@
 """Databases that are lost: what is remembered of them, and what a server that replaces one is filled with.
 
 Which server holds a datasource's data is noted with the deployment's asset, from the moment that data is loaded there.
-A slot with a note and another server (or none) is a loss; a slot without one has never had data. A termination, and a
-scale in, forget. The note cannot be a tag: it has to outlive all servers.
+A slot with a note and another server (or none) is a loss; a slot without one has never had data. A termination
+forgets. The note cannot be a tag: it has to outlive all servers.
 """
 
 from __future__ import annotations
@@ -94,22 +94,21 @@ class Memory:
 
     def end(self, service: names.ServiceName, server: inventory.Server) -> None:
         """A server has its data."""
-        if not holds_data(self._definition, service, server.slot):
-            return
-        known = self.of(service, server.slot)
-        if known is None or known.instance != server.instance_id:
-            self._write(service, server.slot, Note(server.instance_id, renewed=known is not None))
+        settle(self._store, self.holding(service, [server]))
 
-    def forget(self, instances: Collection[str], *, also_renewed: bool) -> None:
-        """Forget what these instances held: they went because somebody wanted it.
+    def holding(self, service: names.ServiceName, servers: Iterable[inventory.Server]) -> dict[str, str]:
+        """The keys of the notes that are due when these servers have their data, and the instances that have it."""
+        return {
+            _key(service, each.slot): each.instance_id
+            for each in servers
+            if holds_data(self._definition, service, each.slot)
+        }
 
-        Args:
-            instances: ids.
-            also_renewed: whether also that of a server which had replaced one that was lost.
-        """
+    def forget(self, instances: Collection[str]) -> None:
+        """Forget what these instances held, by their ids; not what one holds that has replaced another."""
         for service, slot in self._slots():
             note = self.of(service, slot)
-            if note is not None and note.instance in instances and (also_renewed or not note.renewed):
+            if note is not None and note.instance in instances and not note.renewed:
                 self._store.delete(_key(service, slot))
 
     def forget_all(self) -> None:
@@ -127,6 +126,14 @@ class Memory:
 
     def _write(self, service: names.ServiceName, slot: names.Slot, note: Note) -> None:
         self._store.set(_key(service, slot), _NOTE.dump_python(note, mode="json"))
+
+
+def settle(store: Store, holding: Mapping[str, str]) -> None:
+    """Note where data is now; see `Memory.holding`."""
+    for key, instance in holding.items():
+        known = store.get(key)
+        if known is None or _NOTE.validate_python(known).instance != instance:
+            store.set(key, _NOTE.dump_python(Note(instance, renewed=known is not None), mode="json"))
 
 
 def _key(service: names.ServiceName, slot: names.Slot) -> str:

@@ -9,7 +9,7 @@ from airflow.sdk import Context
 from pydantic import JsonValue
 
 from gantry import names, status
-from gantry.operators import base, chosen, data, history, leaving, ledger
+from gantry.operators import base, chosen, data, history, leaving
 from gantry.operators import run as runs
 from gantry.plan import Step, StepKind
 
@@ -20,7 +20,6 @@ class FinishLaunchOperator(base.StepOperator):
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Take away what a scaling that died has left, and sum up."""
         gone = leaving.retire_all(context, run, self)
-        ledger.forget_versions(run, gone)
         leaving.remember(run)
         tasks = [view for step in run.plan for view in _views(context, step)]
         now = datetime.datetime.now(tz=datetime.UTC)

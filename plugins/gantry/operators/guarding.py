@@ -7,10 +7,10 @@ import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gantry import inventory, names
+from gantry import names
 from gantry.agent import contact
 from gantry.inventory import InstanceState
-from gantry.operators import connections, finish, lost, recovering, replacing, turning
+from gantry.operators import finish, lost, recovering, replacing, turning
 from gantry.operators import run as runs
 from gantry.operators.sight import Look
 from gantry.operators.trigger import Order
@@ -72,17 +72,20 @@ def _findings(run: runs.Run, look: Look) -> lost.Findings:
         if each.server.state is InstanceState.RUNNING and each.server.tier in run.definition.tiers
     ]
     answers = {each.server.name: contact.Answer(each.seen.answer, each.seen.why) for each in look.sights}
-    answering = (each for each in running if answers[each.name].contact is contact.Contact.ANSWERS)
-    answers |= contact.call([call for each in answering for call in _calls(run, each)])
+    # Who has never been greeted may have shown its key on its console since.
+    again = [
+        each
+        for each in running
+        if each.host_key is None
+        or (
+            run.definition.tiers[each.tier].replace_impaired
+            and answers[each.name].contact is contact.Contact.ANSWERS
+        )
+    ]
+    if again:
+        answers |= lost.meet(run.definition, again, run.cloud)
     impaired = run.health.impaired(running) if running else {}
     return lost.judge(run.definition, running, answers, impaired, look.now)
-
-
-def _calls(run: runs.Run, server: inventory.Server) -> Iterator[contact.Call]:
-    if run.definition.tiers[server.tier].replace_impaired:
-        access = connections.access(run.definition.launch_configuration_of(server.tier).ssh)
-        checked = run.definition.services_of(server.tier)
-        yield contact.Call(runs.target(server, server.name), access, checked)
 
 
 def _reasons(run: runs.Run, choice: replacing.Choice) -> Iterator[tuple[names.ServerName, str]]:

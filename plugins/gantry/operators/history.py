@@ -50,7 +50,7 @@ def close_record(
     """
     now = turning.now()
     record = _record(context, run)
-    launches = names.Operation(record.operation) not in {names.Operation.TERMINATE, *names.KEEPS_STATE}
+    launches = run.step.kind is StepKind.FINISH_LAUNCH
     record = dataclasses.replace(
         record,
         result=records.Result.SUCCESS,

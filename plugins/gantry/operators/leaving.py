@@ -14,7 +14,7 @@ from airflow.sdk import Context
 from gantry import inventory
 from gantry.agent import drive, jobs, ssh
 from gantry.cloud import servers
-from gantry.operators import base, chosen, configuration_management, decisions, printing, termination
+from gantry.operators import base, configuration_management, decisions, ledger, printing, termination
 from gantry.operators import run as runs
 from gantry.plan import release_steps, retire_step
 
@@ -80,11 +80,8 @@ def retire(context: Context, run: runs.Run, operator: base.StepOperator) -> Reti
         skipped += configuration_management.forget(operator, context, chef, sorted(gone))
     for line in skipped:
         operator.log.warning("skipped: %s", line)
+    ledger.forget_versions(run, [each.name for each in leaving])
     run.cloud.terminate(leaving)
-    # What a scale in has chosen had data that nobody misses; what is lost is missed until there is a new one.
-    shrunk = {each.instance_id for each in leaving if each.lost is None}
-    if shrunk and any(each.datasources for each in run.definition.services_of(run.tier).values()):
-        chosen.memory(run).forget(shrunk, also_renewed=True)
     # Those too that an earlier try has asked to go.
     termination.await_end(run, run.tier, frozenset(run.cloud.ending(run.tier, only_leaving=True)))
     return Retired(tuple(each.name for each in leaving), tuple(skipped))

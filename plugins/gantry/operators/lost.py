@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from gantry import errors, inventory, names
 from gantry.agent import contact
@@ -100,6 +100,14 @@ def examine(
     if not running:
         return Findings()
     impaired = checks.impaired(running)
+    answers = meet(definition, running, cloud)
+    return judge(definition, running, answers, impaired, datetime.datetime.now(tz=datetime.UTC))
+
+
+def meet(
+    definition: models.Definition, running: Iterable[Server], cloud: servers.Servers
+) -> dict[names.ServerName, contact.Answer]:
+    """How servers that run are met, and what the checks say that count for their tiers. Raises as `examine`."""
     calls, answers = [], {}
     for server in running:
         try:
@@ -108,8 +116,7 @@ def examine(
             # One that has never been greeted, and has not said anything on its console either.
             reason = "it has shown no host key on its console" if server.host_key is None else _line(error)
             answers[server.name] = contact.Answer(contact.Contact.SILENT, reason)
-    answers |= contact.call(calls)
-    return judge(definition, running, answers, impaired, datetime.datetime.now(tz=datetime.UTC))
+    return answers | contact.call(calls)
 
 
 def _call(definition: models.Definition, server: Server, cloud: servers.Servers) -> contact.Call:
@@ -197,10 +204,11 @@ def _wrong(
 ) -> Iterator[str]:
     if answer.contact is contact.Contact.SILENT:
         yield f"it does not answer ({answer.said})"
-    for name, said in answer.impaired.items():
+    for name in answer.impaired:
         # Otherwise a lost database would cost all servers that need it.
         if sick.isdisjoint(_needs(definition, name)):
-            yield f"service {name} is IMPAIRED (its check says: {' '.join(said.split())[:100]})"
+            # Not what it says: that goes to places where nothing is masked, and it may be anything.
+            yield f"service {name} is IMPAIRED: its check does not say OK"
 
 
 def _needs(definition: models.Definition, service: names.ServiceName) -> Iterator[names.ServiceName]:

@@ -55,7 +55,7 @@ _KEPT = pydantic.TypeAdapter(_Kept)
 _CPU = "cpu"
 """What people read for the measure of a rule without a check."""
 
-_KEY = "watch:{}"
+_KEY = "watch:tier:{}"
 """A tier's among the states of the deployment's asset."""
 
 

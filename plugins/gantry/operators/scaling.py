@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import errors, names
 from gantry.agent import ssh
-from gantry.operators import base, leaving, ledger, scale_up, server_step
+from gantry.operators import base, leaving, scale_up, server_step
 from gantry.operators import run as runs
 
 
@@ -69,5 +69,4 @@ class RetireServersOperator(base.StepOperator):
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Stop what answers, forget the servers where Chef knows them, terminate them, and wait until they are gone."""
         found = leaving.retire(context, run, self)
-        ledger.forget_versions(run, found.ended)
         return base.result(context, [], retired=list(found.ended), skipped=list(found.skipped))

@@ -13,7 +13,7 @@ from airflow.sdk import Context
 from gantry import names
 from gantry.agent import drive, jobs, ssh
 from gantry.configuration_management import readers
-from gantry.operators import base, connections, decisions, ledger, printing, triggers
+from gantry.operators import base, connections, data, decisions, ledger, printing, triggers, turning
 from gantry.operators import run as runs
 
 
@@ -43,6 +43,10 @@ class ServerStepOperator(base.StepOperator):
     def reader(self, run: runs.Run) -> readers.Name | None:  # noqa: ARG002 - for those that have one
         """Who makes sense of what the scripts print, if anybody."""
         return None
+
+    def holding(self, run: runs.Run) -> dict[str, str]:  # noqa: ARG002 - for those that load data
+        """What is noted about data when the step is done; see `data.Memory.holding`."""
+        return {}
 
     def targets(self, run: runs.Run) -> list[ssh.Target]:
         """The servers to work on."""
@@ -75,6 +79,7 @@ class ServerStepOperator(base.StepOperator):
         if not done:
             self._hand_over(context, run, everything, reader, notes.who)
         drive.verdict(everything)
+        data.settle(turning.store(notes.who.deployment), self.holding(run))
         return base.result(
             context, [each.target.name for each in everything], **readers.report(reader, everything)
         )
@@ -107,6 +112,7 @@ class ServerStepOperator(base.StepOperator):
                 epoch=run.key.epoch,
                 attempt=run.key.attempt,
                 author=ledger.dump(author),
+                holding=self.holding(run),
                 reader=reader,
                 secrets=connections.with_secrets(run.definition),
                 report=base.result(context, [each.target.name for each in everything]),

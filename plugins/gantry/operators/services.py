@@ -31,10 +31,12 @@ class InstallDatasourcesOperator(server_step.ServerStepOperator):
         renewals = data.renewals(
             run.definition, run.inventory, {}, memory, lambda name: run.shelf(name).find(""), run.from_dump
         )
-        report = super().perform(context, dataclasses.replace(run, renewals=renewals))
-        for server in servers:
-            memory.end(run.service, server)
-        return report
+        return super().perform(context, dataclasses.replace(run, renewals=renewals))
+
+    def holding(self, run: runs.Run) -> dict[str, str]:
+        """The data that is there when all is loaded."""
+        servers = [run.server(names.ServerName(each)) for each in self.servers]
+        return chosen.memory(run).holding(run.service, servers)
 
 
 class ConfigureOperator(server_step.ServerStepOperator):

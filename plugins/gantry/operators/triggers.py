@@ -17,7 +17,7 @@ from gantry.agent import drive, installed, jobs, ssh
 from gantry.cloud import clients, servers
 from gantry.configuration_management import readers
 from gantry.definition import models
-from gantry.operators import connections, greeting, ledger, printing
+from gantry.operators import connections, data, greeting, ledger, printing, turning
 
 LOG = logging.getLogger("gantry")
 _PROGRESS = pydantic.TypeAdapter(list[jobs.Progress])
@@ -63,7 +63,7 @@ class JobsTrigger(StepTrigger):
     """Follows the jobs of a step to their end.
 
     `secrets` are the connections whose secrets the scripts were told, and may print; `author` is who notes what they
-    have installed.
+    have installed, `holding` what is noted about data when all is done.
     """
 
     def __init__(  # noqa: PLR0913 - its state, each part by its name
@@ -76,11 +76,13 @@ class JobsTrigger(StepTrigger):
         attempt: str,
         report: dict[str, Any],
         author: dict[str, Any] | None = None,
+        holding: dict[str, str] | None = None,
         reader: readers.Name | None = None,
         secrets: Sequence[str] = (),
     ) -> None:
         super().__init__(report)
         self._author = author
+        self._holding = holding or {}
         self._reader = reader
         self._secrets = list(secrets)
         self._everything = everything
@@ -100,6 +102,7 @@ class JobsTrigger(StepTrigger):
                 "attempt": self._key.attempt,
                 "report": self._report,
                 "author": self._author,
+                "holding": self._holding,
                 "reader": self._reader,
                 "secrets": self._secrets,
             },
@@ -118,6 +121,8 @@ class JobsTrigger(StepTrigger):
             who = ledger.load(self._author)
             for each in everything:
                 await asyncio.to_thread(ledger.keep_versions, who, each.target, installed.changed(each))
+            if not any(each.error for each in everything):
+                await asyncio.to_thread(data.settle, turning.store(who.deployment), self._holding)
         return [(each.error, each.passing) for each in everything if each.error]
 
     async def on_kill(self) -> None:
@@ -137,7 +142,7 @@ class HandshakeTrigger(StepTrigger):
         self,
         *,
         definition: dict[str, Any],
-        deployment: str,
+        deployment: str | None = None,
         login: dict[str, Any],
         wanted: list[str],
         deadline: float,
@@ -166,7 +171,8 @@ class HandshakeTrigger(StepTrigger):
 
     async def _failures(self) -> list[tuple[str, bool]]:
         written = models.Definition.model_validate(self._definition)
-        definition = written.model_copy(update={"deployment": self._deployment})
+        # A worker of an earlier Gantry, which has begun it, knew of no drills.
+        definition = written.model_copy(update={"deployment": self._deployment or written.deployment})
         access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
         cloud = servers.Servers(await asyncio.to_thread(clients.ec2, definition.cloud), definition, LOG)
         greeter = greeting.Greeter(cloud, access, printing.printer(self.log, several=len(self._wanted) > 1))

@@ -117,7 +117,8 @@ def order() -> tuple[names.Operation, ...]:
 
 def look() -> Asking:
     """Who is at work, or None. For a run that takes no turn: it leaves no mark, and keeps nobody waiting."""
-    return (yield from _busy(order()))
+    # What is done on servers of its own says nothing about the others.
+    return (yield from _busy(each for each in order() if each not in names.BESIDE))
 
 
 def ask(asker: Asker, now: str) -> Asking:

@@ -33,7 +33,13 @@ class RolloutStoppedError(drive.StepFailedError):
         self.standing = tuple(standing)
         (first, passing), *others = failures
         also = ", and its batch has the version back that it had" if rolled_back else ""
-        lines = "\n".join(("What runs where:", *standing))
+        lines = "\n".join(
+            (
+                "What runs where:",
+                *standing,
+                "Mend the cause and launch again, or clear this task: who has the new version is left alone.",
+            )
+        )
         super().__init__(
             [
                 (f"service {service}: the update was stopped{also}. {first}", passing),

@@ -86,6 +86,9 @@ class WatchOperator(base.StepOperator, SkipMixin):
             return None
         look = self._look(run, store.get(_KEY))
         store.set(_KEY, _KEPT.dump_python(_kept(look), mode="json"))
+        if any(each.seen.unmeasured for each in look.sights):
+            # What a script has printed instead of a number may be anything.
+            connections.mask(connections.with_secrets(run.definition))
         tell(look, self.log)
         for kind in TRIGGERED:
             if not any(step.kind is kind for step in run.plan):

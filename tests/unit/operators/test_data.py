@@ -96,6 +96,16 @@ def test_so_does_a_new_server_that_a_run_started_and_did_not_fill() -> None:
     assert renewals(known, database(instance="i-2")) == ()
 
 
+def test_what_the_triggerer_has_seen_to_its_end_is_noted_by_its_keys() -> None:
+    known = memory(BACKED_UP, database())
+    holding = known.holding(DB, [database(instance="i-2"), database(2, "i-3")])
+    assert holding == {"data:db:1": "i-2", "data:db:2": "i-3"}
+    data.settle(known._store, holding)
+    assert known.of(DB, FIRST) == data.Note("i-2", renewed=True)
+    # Only the master of copies is filled from a dump.
+    assert list(memory(COPIED).holding(DB, [database(), database(2, "i-2")])) == ["data:db:1"]
+
+
 def test_without_a_backup_it_is_refused_and_told_what_to_do() -> None:
     known = memory(BACKED_UP, database())
     with pytest.raises(data.DataLostError, match=r"db\.catalog: no backup at all in s3://.*") as refused:
@@ -127,18 +137,16 @@ def test_a_termination_forgets_and_so_does_a_run_that_takes_its_own_servers_back
     known.forget_all()
     assert known.of(DB, FIRST) is None
     known.begin(DB, database())
-    known.forget({"i-1"}, also_renewed=False)
+    known.forget({"i-1"})
     assert known.of(DB, FIRST) is None
 
 
 def test_what_was_lost_before_a_run_stays_lost_when_the_run_takes_its_server_back() -> None:
     known = memory(BACKED_UP, database())
     known.end(DB, database(instance="i-2"))
-    known.forget({"i-2"}, also_renewed=False)
+    known.forget({"i-2"})
     (found,) = renewals(known, missing=(1,))
     assert found.slots == (1,)
-    known.forget({"i-2"}, also_renewed=True)
-    assert renewals(known, missing=(1,)) == ()
 
 
 # --- on the server -------------------------------------------------------------------------------------------

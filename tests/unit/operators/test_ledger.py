@@ -121,10 +121,12 @@ def test_the_triggerer_notes_what_it_has_seen_the_end_of(
         attempt="1",
         report={},
         author=ledger.dump(notes().who),
+        holding={"data:db:1": TARGET.instance_id},
     )
     _, keywords = trigger.serialize()
     assert asyncio.run(triggers.JobsTrigger(**keywords)._failures()) == []
     assert _version(store[versions.PLACES.key(DB, SERVER)]) == "v2"
+    assert store["data:db:1"]["instance"] == TARGET.instance_id
 
 
 def _version(kept: object) -> str | None:

@@ -76,7 +76,7 @@ def test_what_the_clouds_checks_and_a_services_check_say_counts_too() -> None:
         {"i-application-2": "the cloud's system status checks fail"},
     )
     assert [str(each).partition(",")[0] for each in found.lost] == [
-        "service app is IMPAIRED (its check says: no answer on port 8000)",
+        "service app is IMPAIRED: its check does not say OK",
         "the cloud's system status checks fail",
     ]
     assert [each.name for each in found.well] == ["bookshop-database-1"]

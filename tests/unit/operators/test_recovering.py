@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import types
 from typing import Any, cast
 
 import pytest
@@ -13,9 +14,11 @@ from tests.unit.operators.world import Instance, Run, Store
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs
-from gantry.operators import data, history, lost, recovering, replacing, run, turning
+from gantry.operators import data, lost, recovering, replacing, run, turning, turns
+from gantry.status import records
 
 KNOWN = definition.loads(DEFINITION)
+DAG_RUN = types.SimpleNamespace(triggering_user_name="ada", run_type="manual")
 NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 
 
@@ -85,7 +88,7 @@ class Stage:
             told=self.cloud,
         )
         operator = recovering.FindLostOperator(task_id="find_lost")
-        return self.cloud, operator.perform(cast("Any", {"ti": Instance()}), at)
+        return self.cloud, operator.perform(cast("Any", {"ti": Instance(), "dag_run": DAG_RUN}), at)
 
 
 @pytest.fixture
@@ -136,11 +139,14 @@ def test_a_lost_database_without_a_backup_is_refused_before_anything_is_noted_as
 
 
 def test_a_recovery_of_what_is_well_is_skipped_and_no_failure_in_the_history(stage: Stage) -> None:
-    closed: list[str] = []
-    stage.monkeypatch.setattr(history, "close_record", lambda _, run: closed.append(run.id))
+    who = turns.Asker(names.Operation.RECOVER, "run", "2026-03-01T12:00:00+00:00")
+    stage.monkeypatch.setattr(turning, "asker", lambda *_: who)
     with pytest.raises(AirflowSkipException, match="no server of bookshop is lost"):
         stage.find(lost.NOTHING, *SERVERS, named=run.Named())
-    assert closed == ["run"]
+    (record,) = records.load(stage.store[records.key("recover")])
+    assert record.result is records.Result.SUCCESS
+    # It has installed nothing, so the object store's versions are none of its own.
+    assert (record.versions, record.versions_before, record.started) == ({}, {}, {})
 
 
 def test_a_recovery_of_what_has_time_left_says_until_when(stage: Stage) -> None:

@@ -9,11 +9,12 @@ from typing import Any, cast
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from tests.unit.agent.world import DEFINITION, World
-from tests.unit.operators.world import Instance, Run
+from tests.unit.operators.world import Instance, Run, Store
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs
-from gantry.operators import configuration_management, leaving, scale_up, scaling, termination
+from gantry.operators import configuration_management, leaving, scale_up, scaling, termination, turning
+from gantry.status import versions
 
 KNOWN = definition.loads(DEFINITION)
 APPLICATION = names.TierName("application")
@@ -175,7 +176,17 @@ def test_who_leaves_is_found_by_a_termination_too() -> None:
         )
 
 
-def test_who_leaves_is_terminated_and_nobody_else() -> None:
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Store:
+    found = Store()
+    monkeypatch.setattr(turning, "store", lambda _: found)
+    return found
+
+
+def test_who_leaves_is_terminated_and_nobody_else(store: Store) -> None:
+    app = names.ServiceName("app")
+    noted = [versions.PLACES.key(app, names.ServerName(f"bookshop-application-{slot}")) for slot in (1, 3)]
+    store.update({key: {} for key in noted})
     # Nothing can be stopped there: they have never shaken hands.
     cloud = Cloud(inventory.Inventory(servers(1, 2), servers(3)))
     at = trying(cloud, plan.scale_plan(KNOWN), "tier-application.retire_servers")
@@ -185,8 +196,10 @@ def test_who_leaves_is_terminated_and_nobody_else() -> None:
     assert cloud.noted == [("terminated", ("bookshop-application-3",))]
     assert found.ended == ("bookshop-application-3",)
     assert ["bookshop-application-3" in each for each in found.skipped] == [True]
+    assert list(store) == noted[:1]
 
 
+@pytest.mark.usefixtures("store")
 def test_chef_forgets_who_leaves_but_not_who_has_the_name_by_now(monkeypatch: pytest.MonkeyPatch) -> None:
     text = DEFINITION.replace(
         "ssh: {connection: bookshop_ssh}", "ssh: {connection: x}, chef: {connection: chef}"

@@ -12,7 +12,8 @@ from tests.unit.agent.world import DEFINITION
 from gantry import definition, inventory, plan
 from gantry.operators import backups, termination
 
-from .test_scaling import Cloud, Instance, servers, trying
+from .test_scaling import Cloud, servers, trying
+from .world import Instance
 
 STEPS = plan.termination_plan(definition.loads(DEFINITION))
 BACKED = definition.loads(f"{DEFINITION}\nbackups: {{of: {{files: app}}, to: s3://shop/backups/}}\n")
@@ -52,8 +53,12 @@ def test_what_does_not_stop_fails_and_only_force_goes_on() -> None:
 
 
 def last_backup(*found: inventory.Server, wanted: bool = True) -> None:
+    last_backup_of(inventory.Inventory(found), wanted=wanted)
+
+
+def last_backup_of(found: inventory.Inventory, *, wanted: bool = True) -> None:
     steps = plan.termination_plan(BACKED)
-    at = trying(Cloud(inventory.Inventory(found)), steps, "backup-files.back_up", final_backup=wanted)
+    at = trying(Cloud(found), steps, "backup-files.back_up", final_backup=wanted)
     operator = backups.BackUpOperator(task_id="backup-files.back_up")
     operator.perform(cast("Any", {"ti": Instance()}), dataclasses.replace(at, definition=BACKED))
 
@@ -67,3 +72,12 @@ def test_a_final_backup_is_left_out_where_there_is_nothing_to_save() -> None:
 def test_data_on_stopped_servers_is_not_thrown_away() -> None:
     with pytest.raises(backups.NoFinalBackupError, match="bookshop-application-1 is stopped"):
         last_backup(*servers(1, state=STOPPED, host_key="ssh-ed25519 AAAA"))
+
+
+def test_data_on_a_server_that_is_given_up_is_not_thrown_away() -> None:
+    given_up = inventory.Inventory((), servers(1, lost="it does not answer", host_key="ssh-ed25519 AAAA"))
+    with pytest.raises(backups.NoFinalBackupError, match=r"bookshop-application-1 is given up \(it does not"):
+        last_backup_of(given_up)
+    # A scale in has chosen it: nobody misses what is there.
+    with pytest.raises(AirflowSkipException):
+        last_backup_of(inventory.Inventory((), servers(1, host_key="ssh-ed25519 AAAA")))

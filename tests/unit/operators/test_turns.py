@@ -228,3 +228,28 @@ def test_a_drill_goes_beside_a_launch_and_meets_no_termination(monkeypatch: pyte
 
 def test_a_termination_goes_first_and_the_others_as_they_are_listed() -> None:
     assert [str(each) for each in turns.order()] == [str(each) for each in THREE]
+
+
+def test_a_drill_is_nobody_a_look_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "Operation", Beside)
+
+    def looking(*works: str) -> turns.Busy | None:
+        asking = turns.look()
+        answer: turns.Answer = None
+        while True:
+            try:
+                request = asking.send(answer)
+            except StopIteration as end:
+                found: turns.Busy | None = end.value
+                return found
+            answer = None
+            match request:
+                case turns.Read(operation) if operation.value in works:
+                    answer = turns.Mark(run="r", begun="b", stage=turns.Stage.WORKS, since="s")
+                case turns.IsRunning():
+                    answer = True
+
+    busy = looking("launch")
+    assert busy is not None
+    assert busy.operation.value == "launch"
+    assert looking("drill") is None

@@ -147,7 +147,7 @@ def breach(stage: Stage) -> None:
     for each in stage.load:
         stage.load[each] = 93
     stage.look()
-    (kept,) = [value for key, value in stage.store.items() if key == "watch:application"]
+    (kept,) = [value for key, value in stage.store.items() if key == "watch:tier:application"]
     kept["since"] = kept["changed"] = "2026-11-27T10:00:00+00:00"
 
 
@@ -215,7 +215,7 @@ def test_as_long_as_a_scaling_waits_nothing_more_is_decided(
 
 def test_what_cannot_be_read_any_more_is_let_be(stage: Stage) -> None:
     stage.store["watch"] = {"looked": 3}
-    stage.store["watch:application"] = ["another", "form"]
+    stage.store["watch:tier:application"] = ["another", "form"]
     assert stage.look() == ["trigger_scale"]
     assert isinstance(stage.store["watch"]["looked"], str)
 
