@@ -14,7 +14,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[2] / "plugins" / "gantry"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-GROUND = {"", "errors", "names", "inventory", "templates", "template_costs", "terminal"}
+GROUND = {"", "errors", "names", "inventory", "log_marks", "templates", "template_costs", "terminal"}
 """What every room may stand on; `""` is `import gantry` for its version."""
 
 NETWORK = {
@@ -44,6 +44,7 @@ ROOMS = {
     "templates": Room(never=NETWORK),
     "template_costs": Room(never=NETWORK),
     "terminal": Room(never=NETWORK),
+    "log_marks": Room(never=NETWORK),
     "provider_info": Room(never=NETWORK),
     "archive": Room(never=NETWORK),
     "definition": Room(never=NETWORK),

@@ -11,7 +11,7 @@ from gantry import names, status
 from gantry.web import grid, rendering, standing, task_log, timeline, topology
 from tests.web import scenes
 
-SITE = rendering.Site("/gantry", user="ada")
+SITE = rendering.Site("/gantry")
 GRID_LINKS = grid.Links(
     task=lambda task, index: f"/dags/bookshop/runs/r/tasks/{task}/mapped/{index}",
     log=lambda *_: "/log",
@@ -28,7 +28,6 @@ FRAME = """
 {% block badges %}{{ ui.badge(state) }}{% if failed %}{{ ui.badge(FAILED) }}{% endif %}{% endblock %}
 {% block actions %}<button type="button">Scale</button><button type="button" class="main">Redeploy</button>
 <button type="button" class="danger">Terminate</button>{% endblock %}
-{% block tabs %}{{ ui.tabs([("Topology", "#a", false), ("Launch", "#b", true), ("Runs", "#c", false)]) }}{% endblock %}
 {% block content %}
 """
 PARTS = """

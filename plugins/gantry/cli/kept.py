@@ -14,7 +14,6 @@ from gantry.status import handouts, records, versions
 Record = records.Record
 
 _RECORD = pydantic.TypeAdapter(list[records.Record])
-_RESULTS = {"success": records.Result.SUCCESS, "failed": records.Result.FAILED}
 
 Place = tuple[str, str]
 """A service and a server."""
@@ -106,8 +105,5 @@ def _settled(
     try:
         run = api.run(names.dag_id(name, operation), record.run)
     except errors.NotFoundError:
-        # Somebody deleted it before it was closed.
-        return dataclasses.replace(record, result=records.Result.FAILED)
-    if not run.is_over:
-        return record
-    return dataclasses.replace(record, result=_RESULTS.get(run.state, records.Result.FAILED), over=run.ended)
+        return records.settled(record, None)
+    return records.settled(record, run.state, run.ended)

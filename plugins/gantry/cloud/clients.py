@@ -9,6 +9,7 @@ from gantry.cloud import errors
 from gantry.definition import models
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from types_boto3_ec2 import EC2Client
     from types_boto3_s3 import S3Client
 
@@ -21,6 +22,15 @@ def ec2(cloud: models.Cloud) -> EC2Client:
         CloudUnreachableError: the connection is no good for a client.
     """
     client: EC2Client = _client(cloud.connection, cloud.region, "ec2")
+    return client
+
+
+def impatient_ec2(cloud: models.Cloud) -> EC2Client:
+    """One for somebody who looks at a page: it gives up within seconds, and asks once more at most. Raises as `ec2`."""
+    from botocore.config import Config  # noqa: PLC0415 - as slow to load as boto3
+
+    patience = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
+    client: EC2Client = _client(cloud.connection, cloud.region, "ec2", patience)
     return client
 
 
@@ -47,10 +57,15 @@ def s3_in(connection: names.ConnectionId, region: str | None) -> S3Client:
     return client
 
 
-def _client(connection: names.ConnectionId, region: str | None, kind: Literal["ec2", "s3"]) -> Any:  # noqa: ANN401 - one of two
+def _client(
+    connection: names.ConnectionId,
+    region: str | None,
+    kind: Literal["ec2", "s3"],
+    patience: Config | None = None,
+) -> Any:  # noqa: ANN401 - one of two
     from airflow.providers.amazon.aws.hooks import base_aws  # noqa: PLC0415
 
-    hook = base_aws.AwsBaseHook(aws_conn_id=connection, client_type=kind, region_name=region)
+    hook = base_aws.AwsBaseHook(aws_conn_id=connection, client_type=kind, region_name=region, config=patience)
     try:
         hook.get_connection(connection)
     except Exception as error:

@@ -7,10 +7,8 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-_FAILED = "Task failed with exception"
-_GROUP = "::group::"
-_MARKS = (_GROUP, "::endgroup::")
-_SOURCES = "::group::Log message source details"
+from gantry import log_marks
+
 _BEGINNINGS = ("::group::Pre Execute", "Pausing task as")
 """What stands before a task's work, and before a pause behind which it goes on."""
 
@@ -33,7 +31,7 @@ class Line:
     @property
     def is_mark(self) -> bool:
         """Whether it says nothing itself: it folds other lines in the UI."""
-        return self.text.startswith(_MARKS)
+        return self.text.startswith(log_marks.MARKS)
 
     def plain(self) -> str:
         """Level and message."""
@@ -68,11 +66,11 @@ def told(lines: Sequence[Line]) -> list[Line]:
     kept: list[Line] = []
     inside = False
     for each in lines:
-        if each.text.startswith(_SOURCES):
+        if each.text.startswith(log_marks.SOURCES):
             inside = True
         if not inside and not each.is_mark:
             kept.append(each)
-        if each.text.startswith("::endgroup::"):
+        if each.text.startswith(log_marks.END):
             inside = False
     return kept
 
@@ -102,7 +100,7 @@ def is_whole(lines: Sequence[Line]) -> bool:
         return True
     after = [each.text for each in lines[last + 1 :]]
     end = next((number for number, text in enumerate(after) if text.startswith(_END)), len(after))
-    return any(text.startswith("::endgroup::") for text in after[end:]) or _END_IN_TRIGGERER in after
+    return any(text.startswith(log_marks.END) for text in after[end:]) or _END_IN_TRIGGERER in after
 
 
 def _last(lines: Sequence[Line]) -> int | None:
@@ -115,7 +113,8 @@ def _last(lines: Sequence[Line]) -> int | None:
 def failure(lines: Sequence[Line]) -> tuple[str, tuple[str, ...]]:
     """The error that a failed task ended with (empty if it did not say), and the lines before it."""
     at = next(
-        (number for number in range(len(lines) - 1, -1, -1) if lines[number].text == _FAILED), len(lines)
+        (number for number in range(len(lines) - 1, -1, -1) if lines[number].text == log_marks.FAILED),
+        len(lines),
     )
     after: list[str] = []
     for each in lines[at + 1 :]:

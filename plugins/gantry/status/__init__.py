@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from gantry.status.deployment import Approval, DeploymentStatus, TierStatus
-from gantry.status.history import RunKind, RunView, Standing, standing, was_running
+from gantry.status.history import UNTOUCHED, RunKind, RunView, Standing, standing, was_running
 from gantry.status.states import deployment_status
 from gantry.status.tasks import Progress, TaskState, TaskView, progress
 from gantry.status.timeline import Link, PhaseTime, Span, StepTime, Timeline, timeline
 
 __all__ = [
+    "UNTOUCHED",
     "Approval",
     "DeploymentStatus",
     "Link",

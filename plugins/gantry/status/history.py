@@ -13,7 +13,7 @@ from gantry.status.tasks import TaskState
 _GATES = tuple(kind.value for kind in UNTOUCHING)
 """Tasks that touch nothing: they ask a person or a server, wait for their turn, look at what is wanted, back up."""
 
-_UNTOUCHED = (
+UNTOUCHED = (
     TaskState.NONE,
     TaskState.SCHEDULED,
     TaskState.QUEUED,
@@ -21,6 +21,7 @@ _UNTOUCHED = (
     TaskState.UPSTREAM_FAILED,
     TaskState.REMOVED,
 )
+"""States of a task that has not begun."""
 
 
 class RunKind(enum.StrEnum):
@@ -46,7 +47,7 @@ class RunView:
     def has_touched(self) -> bool:
         """Whether it has begun to change anything."""
         return any(
-            state not in _UNTOUCHED
+            state not in UNTOUCHED
             for task, state in self.tasks.items()
             if task.rpartition(".")[2] not in _GATES
         )

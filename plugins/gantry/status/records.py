@@ -153,3 +153,18 @@ def _fitting(records: Records) -> Records:
     while len(kept) > 1 and len(_RECORDS.dump_json(kept, exclude_defaults=True)) > _MOST_CHARACTERS:
         kept = kept[1:]
     return kept
+
+
+def settled(record: Record, state: str | None, over: str | None = None) -> Record:
+    """A record that nobody closed, with the end of its run as Airflow tells it.
+
+    Args:
+        record: it stays as it is if it was closed.
+        state: the run's; None where somebody has deleted the run.
+        over: when the run ended, in ISO 8601.
+    """
+    if record.result is not Result.RUNNING or state in ("queued", "running"):
+        return record
+    return dataclasses.replace(
+        record, result=Result.SUCCESS if state == "success" else Result.FAILED, over=over
+    )

@@ -108,11 +108,6 @@ def log_reader(dag_id: str, found: VisitorDep) -> Visitor:
     return _checked(found, allowed=found.may_read_logs(dag_id))
 
 
-def dag_runner(dag_id: str, found: VisitorDep) -> Visitor:
-    """Who may run the DAG of the path's `dag_id`. Answers 403 otherwise."""
-    return _checked(found, allowed=found.may_run(dag_id))
-
-
 def deployment_runner(name: str, found: VisitorDep) -> Visitor:
     """Who may launch the deployment of the path's `name`. Answers 403 otherwise."""
     return _checked(found, allowed=found.may_run(names.dag_id(name, names.Operation.LAUNCH)))
@@ -132,7 +127,6 @@ DeploymentReaderDep = Annotated[Visitor, fastapi.Depends(deployment_reader)]
 FactsReaderDep = Annotated[Visitor, fastapi.Depends(facts_reader)]
 DagReaderDep = Annotated[Visitor, fastapi.Depends(dag_reader)]
 LogReaderDep = Annotated[Visitor, fastapi.Depends(log_reader)]
-DagRunnerDep = Annotated[Visitor, fastapi.Depends(dag_runner)]
 DeploymentRunnerDep = Annotated[Visitor, fastapi.Depends(deployment_runner)]
 OperationRunnerDep = Annotated[Visitor, fastapi.Depends(operation_runner)]
 AnswererDep = Annotated[Visitor, fastapi.Depends(answerer)]
@@ -143,7 +137,6 @@ CHECKS = frozenset(
         facts_reader,
         dag_reader,
         log_reader,
-        dag_runner,
         deployment_runner,
         operation_runner,
         answerer,

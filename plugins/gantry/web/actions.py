@@ -32,7 +32,8 @@ class Wanted:
 def _wanted(name: str, operation: names.Operation, session: SessionDep) -> Wanted:
     """The operation of the path. Raises UnknownError where the deployment has none."""
     found = store.operable(name, operation, session)
-    if found is None:
+    # "bookshop.terminate" is the name of a DAG, and of no deployment.
+    if found is None or names.operation_of(found.dag) is not operation:
         raise details.UnknownError("operation", names.dag_id(name, operation))
     return Wanted(name, operation, found)
 
@@ -123,7 +124,6 @@ def _shown(
     return answers.page(
         request,
         "operation.html.jinja",
-        visitor,
         status,
         name=wanted.name,
         title=views.title(wanted.operation),
@@ -151,7 +151,6 @@ def _asked(
     return answers.page(
         request,
         "question.html.jinja",
-        visitor,
         status,
         name=store.deployment(dag),
         dag=dag,

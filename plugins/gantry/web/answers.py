@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import fastapi
 from fastapi.responses import HTMLResponse
 
-from gantry.web import access, addresses, rendering
+from gantry.web import addresses, rendering
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,6 @@ class Address:
 def page(
     request: fastapi.Request,
     template: str,
-    visitor: access.Visitor | None = None,
     status: int = 200,
     **known: object,
 ) -> HTMLResponse:
@@ -37,12 +36,11 @@ def page(
     Args:
         request: what is answered.
         template: its file below `templates/`.
-        visitor: who looks; None where nobody is logged in.
         status: of HTTP.
         known: what the template asks for by name.
     """
     where = addresses.Addresses.of(request)
-    site = rendering.Site(where.prefix, where.airflow, "" if visitor is None else visitor.name)
+    site = rendering.Site(where.prefix, where.airflow)
     return HTMLResponse(rendering.render(template, site, where=where, **known), status)
 
 

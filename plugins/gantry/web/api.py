@@ -34,8 +34,8 @@ def deployment(
         session,
         pages.KNOWN,
         pages.CLOUD,
+        visitor,
         patience=details.LONG_PATIENCE,
-        with_history=visitor.may_read_records(),
     )
     is_busy = found.scene is not None and not found.scene.run.is_over
     progress = scenes.progress(found.scene) if found.scene is not None and is_busy else None

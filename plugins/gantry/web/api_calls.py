@@ -13,7 +13,6 @@ from gantry import errors
 from gantry.web import entry
 
 _CREDENTIALS = ("authorization", "cookie")
-_PATIENCE = 60.0
 
 
 class RefusedError(errors.GantryError):
@@ -46,7 +45,7 @@ class Api:
         """One call; `path` stands below `/api/v2`. Raises RefusedError."""
         transport = httpx.ASGITransport(app=self._app)
         async with httpx.AsyncClient(
-            transport=transport, base_url="http://airflow", headers=self._headers, timeout=_PATIENCE
+            transport=transport, base_url="http://airflow", headers=self._headers
         ) as client:
             response = await client.request(
                 method,

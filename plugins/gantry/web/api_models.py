@@ -286,7 +286,7 @@ class Deployment(Model):
     def of(cls, found: facts.Deployment, progress: facts.Progress | None) -> Deployment:
         """From the facts."""
         scene, line = found.scene, found.line
-        states = None if scene is None else scene.states
+        states = found.states
         is_shown = found.history is not None
         return cls(
             name=line.name,

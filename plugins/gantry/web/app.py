@@ -90,4 +90,4 @@ async def _broken(request: fastapi.Request, error: Exception) -> fastapi.Respons
 def _told(request: fastapi.Request, status: int, detail: str) -> fastapi.Response:
     if answers.inner_path(request).startswith("/api/"):
         return JSONResponse({"detail": detail}, status)
-    return answers.page(request, "error.html.jinja", None, status, code=status, detail=detail)
+    return answers.page(request, "error.html.jinja", status, code=status, detail=detail)

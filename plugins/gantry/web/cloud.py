@@ -20,6 +20,9 @@ _FRESH = 5.0
 _REFUSED = 20.0
 """Seconds until somebody is asked again who did not answer, or refused."""
 
+_LONG = 5.0
+"""Seconds of silence from which on it is told of."""
+
 _SIDE_BY_SIDE = 8
 _KEPT = 1000
 _LONGEST_LOG = 400_000
@@ -79,7 +82,8 @@ class Cloud:
         try:
             return asked.future.result(patience)
         except TimeoutError:
-            return NOTHING
+            silent = time.monotonic() - asked.since
+            return Answer(trouble=f"it has not answered for {silent:.0f} s") if silent > _LONG else NOTHING
 
 
 def agent_log(definition: models.Definition, found: inventories.Inventory, server: str) -> str:
@@ -101,7 +105,7 @@ def _find(definition: models.Definition) -> Answer:
     from gantry.cloud import clients, servers  # noqa: PLC0415
 
     try:
-        ec2 = clients.ec2(definition.cloud)
+        ec2 = clients.impatient_ec2(definition.cloud)
         found = servers.Servers(ec2, definition, _log).find()
     except errors.GantryError as error:
         return Answer(trouble=str(error))

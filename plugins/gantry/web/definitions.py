@@ -15,7 +15,7 @@ from airflow.models.dag_version import DagVersion
 from airflow.models.serialized_dag import SerializedDagModel
 from sqlalchemy.orm import Session
 
-from gantry import names, plan
+from gantry import plan
 from gantry.definition import models, stored
 from gantry.web import facts
 
@@ -96,9 +96,3 @@ def definition_text(data: Mapping[str, Any]) -> str | None:
 def _known(dag: str, text: str) -> facts.Known | None:
     definition: models.Definition | None = stored.load(text)
     return None if definition is None else facts.Known(definition, plan.plan_of(definition, dag))
-
-
-def is_of(dag: str, name: str) -> bool:
-    """Whether a DAG is one of a deployment's operations."""
-    operation = names.operation_of(dag)
-    return operation is not None and names.dag_id(name, operation) == dag

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from gantry import errors, names, status
 from gantry.definition import models
-from gantry.web import cloud, definitions, facts, kept, listing, runs, scenes, store
+from gantry.web import access, cloud, definitions, facts, kept, listing, runs, scenes, store
 
 PATIENCE = 1.5
 """Seconds that a page waits for the cloud. What comes later is there when the page asks anew."""
@@ -61,9 +61,9 @@ def deployment(
     session: Session,
     known: definitions.Definitions,
     asked: cloud.Cloud,
+    visitor: access.Visitor,
     *,
     patience: float = PATIENCE,
-    with_history: bool = True,
 ) -> facts.Deployment:
     """A deployment as it is now.
 
@@ -72,8 +72,9 @@ def deployment(
         session: the database.
         known: definitions that were read already.
         asked: the cloud.
+        visitor: who asks. Runs of DAGs that they may not read are left out, and without the right to read assets
+            what is kept there: records, and what is installed where.
         patience: seconds to wait for the cloud.
-        with_history: whether its records may be shown, and what is installed where.
 
     Raises:
         UnknownError: there is none of that name.
@@ -87,20 +88,22 @@ def deployment(
     answer = asked.ask(own.definition, patience)
     scene = _scene(recent.past, session, known, answer)
     seen = None if scene is None else scene.states
-    history = runs.settled(session, name, runs.history(session, [name]).get(name, ()))
-    line = listing.line(dag, recent)
-    noted = kept.installed(session, name) if with_history else {}
+    with_records = visitor.may_read_records()
+    history = runs.settled(session, name, runs.history(session, [name]).get(name, ())) if with_records else ()
+    line = listing.line(dag, recent, visitor.may_read)
+    noted = kept.installed(session, name) if with_records else {}
     servers = kept.servers(scenes.servers(own, seen, answer.inventory, answer.console), noted)
     return facts.Deployment(
         line=line,
         known=own,
-        scene=scene,
+        scene=scene if scene is not None and visitor.may_read(scene.run.dag) else None,
+        states=seen,
         tiers=_tiers(own, seen, answer),
         services=kept.services(scenes.services(own, seen, runs.versions(history)), servers),
         servers=servers,
         inventory=answer.inventory,
         trouble=answer.trouble,
-        history=history if with_history else None,
+        history=history if with_records else None,
         addresses=addresses(own.definition),
         operations=store.operations(name, session),
     )
@@ -135,8 +138,7 @@ def instance(
 ) -> tuple[facts.Known, facts.Instance]:
     """A task instance of a run. Raises UnknownError, UnreadableError."""
     found, own = _run(dag, run_id, session, known)
-    every = runs.instances(session, {found.run.key: own.plan})[found.run.key]
-    for each in every:
+    for each in runs.instances(session, {found.run.key: own.plan}, task)[found.run.key]:
         if (each.view.task_id, each.view.map_index) == (task, map_index):
             return own, each
     raise UnknownError("task", task)

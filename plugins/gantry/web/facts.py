@@ -59,7 +59,6 @@ class Instance:
     Attributes:
         label: what Airflow calls an instance of a mapped task, such as a server's name. Empty for others.
         try_number: of its latest try; 0 before the first.
-        awaits_answer: whether a person has to answer it.
     """
 
     view: status.TaskView
@@ -161,7 +160,6 @@ class Line:
         is_settled: whether older runs than were looked at cannot matter to `standing` and `worked`.
         is_paused: its launch DAG is paused.
         is_broken: Airflow cannot read its loader or definition any more.
-        awaits_answer: its run waits for a person.
     """
 
     name: str
@@ -224,7 +222,9 @@ class Deployment:
     """Everything that a deployment's page shows.
 
     Attributes:
-        scene: its run that is going on, or the one that made it what it is; None before the first one.
+        scene: its run that is going on, or the one that made it what it is; None before the first one, and where its
+            DAG may not be read.
+        states: what follows from that run; None before the first one.
         inventory: what the cloud says, or None.
         trouble: why the cloud says nothing, if it was asked.
         history: records of its runs, the newest first; None where they may not be shown.
@@ -235,6 +235,7 @@ class Deployment:
     line: Line
     known: Known
     scene: Scene | None
+    states: status.DeploymentStatus | None
     tiers: tuple[Tier, ...]
     services: tuple[Service, ...]
     servers: tuple[Server, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -91,7 +91,7 @@ def listing(
     visitor: access.Visitor, wanted: Wanted, session: Session, known: definitions.Definitions
 ) -> Listing:
     """The wanted page. The number of queries does not depend on the number of deployments."""
-    lines, recent = _lines(visitor, session)
+    lines, recent, allowed = _lines(visitor, session)
     chosen = _sorted([line for line in lines if wanted.takes(line)], wanted)
     pages = max(1, -(-len(chosen) // PAGE))
     wanted = dataclasses.replace(wanted, page=min(max(wanted.page, 1), pages))
@@ -102,7 +102,7 @@ def listing(
             counts[mood] = counts.get(mood, 0) + 1
     return Listing(
         wanted,
-        tuple(_summaries(in_sight, recent, session, known)),
+        tuple(_summaries(in_sight, _Sight(recent, allowed, visitor.may_read_records()), session, known)),
         len(chosen),
         len(lines),
         pages,
@@ -111,18 +111,19 @@ def listing(
     )
 
 
-def line(dag: store.Dag, recent: store.Recent) -> facts.Line:
-    """A deployment in a line."""
+def line(dag: store.Dag, recent: store.Recent, may_read: Callable[[str], bool]) -> facts.Line:
+    """A deployment in a line, without the runs of DAGs that may not be read: its state is all that they leave."""
+    worked = recent.past[0].run if recent.past else None
     return facts.Line(
         name=dag.id,
         description=dag.description,
         tags=dag.tags,
         standing=status.standing(each.view for each in recent.past),
-        run=recent.last,
+        run=recent.last if recent.last is not None and may_read(recent.last.dag) else None,
         due=dag.due,
         is_paused=dag.is_paused,
         is_broken=dag.is_broken,
-        worked=recent.past[0].run if recent.past else None,
+        worked=worked if worked is not None and may_read(worked.dag) else None,
         is_settled=recent.is_settled,
     )
 
@@ -142,11 +143,31 @@ Runs = Mapping[str, store.Recent]
 """By deployment, its newest runs."""
 
 
-def _lines(visitor: access.Visitor, session: Session) -> tuple[list[facts.Line], Runs]:
+@dataclasses.dataclass(frozen=True)
+class _Sight:
+    """What may be shown of the deployments in sight.
+
+    Attributes:
+        allowed: the DAGs that the visitor may read.
+        with_records: whether they may read what is kept in the state of assets.
+    """
+
+    recent: Runs
+    allowed: Collection[str]
+    with_records: bool
+
+
+def _lines(visitor: access.Visitor, session: Session) -> tuple[list[facts.Line], Runs, Collection[str]]:
     every = store.dags(session)
-    allowed = visitor.readable([dag.id for dag in every], session)
     recent = store.recent(session)
-    return [line(dag, recent.get(dag.id, store.NEVER)) for dag in every if dag.id in allowed], recent
+    dags = {dag.id for dag in every}
+    for each in recent.values():
+        dags |= {run.dag for run in (each.last, *(past.run for past in each.past)) if run is not None}
+    allowed = visitor.readable(dags, session)
+    lines = [
+        line(dag, recent.get(dag.id, store.NEVER), allowed.__contains__) for dag in every if dag.id in allowed
+    ]
+    return lines, recent, allowed
 
 
 def _moods(line: facts.Line) -> set[str]:
@@ -180,11 +201,13 @@ def _sorted(lines: list[facts.Line], wanted: Wanted) -> list[facts.Line]:
 
 
 def _summaries(
-    lines: Collection[facts.Line], recent: Runs, session: Session, definitions_: definitions.Definitions
+    lines: Collection[facts.Line], sight: _Sight, session: Session, definitions_: definitions.Definitions
 ) -> list[facts.Summary]:
     names_ = [each.name for each in lines]
     shown = {
-        name: found for name in names_ if (found := shown_run(recent.get(name, store.NEVER).past)) is not None
+        name: found
+        for name in names_
+        if (found := shown_run(sight.recent.get(name, store.NEVER).past)) is not None
     }
     known = definitions_.newest({*names_, *(each.run.dag for each, _ in shown.values())}, session)
     plans = {
@@ -193,8 +216,8 @@ def _summaries(
         if each.run.dag in known
     }
     instances = runs.instances(session, plans)
-    history = runs.history(session, names_)
-    return [_summary(each, shown.get(each.name), known, instances, history) for each in lines]
+    history = runs.history(session, names_) if sight.with_records else {}
+    return [_summary(each, shown.get(each.name), known, instances, history, sight.allowed) for each in lines]
 
 
 def _summary(
@@ -203,6 +226,7 @@ def _summary(
     known: Mapping[str, facts.Known],
     instances: Mapping[runs.Key, tuple[facts.Instance, ...]],
     history: Mapping[str, tuple[records.Record, ...]],
+    allowed: Collection[str],
 ) -> facts.Summary:
     own = known.get(names.dag_id(line.name, names.Operation.LAUNCH))
     if own is None:
@@ -220,6 +244,8 @@ def _summary(
             previously_running=status.was_running(each.view for each in earlier),
         )
     seen = None if scene is None else scene.states
+    if scene is not None and scene.run.dag not in allowed:
+        scene = None
     return facts.Summary(
         line,
         scenes.tiers(own, seen),

@@ -42,7 +42,7 @@ def deployments(
     """All deployments that the visitor may see."""
     found = listing.listing(visitor, what, session, KNOWN)
     template = answers.part(request, "deployments.html.jinja", "deployments-live.html.jinja")
-    return answers.page(request, template, visitor, listing=found, address=queries(found.wanted))
+    return answers.page(request, template, listing=found, address=queries(found.wanted))
 
 
 @router.get("/deployments/{name}", response_class=HTMLResponse)
@@ -66,18 +66,21 @@ def dag(
 def _deployment(
     name: str, request: fastapi.Request, visitor: access.Visitor, session: Session
 ) -> HTMLResponse:
-    found = details.deployment(name, session, KNOWN, CLOUD, with_history=visitor.may_read_records())
+    found = details.deployment(name, session, KNOWN, CLOUD, visitor)
     view = views.deployment(found, visitor, addresses.Addresses.of(request))
     template = answers.part(request, "deployment.html.jinja", "deployment-live.html.jinja")
-    return answers.page(request, template, visitor, view=view, found=found, topology=view.topology)
+    return answers.page(request, template, view=view, found=found, topology=view.topology)
 
 
-@router.get("/deployments/{name}/servers/{server}/log", response_class=HTMLResponse)
+@router.get(
+    "/deployments/{name}/servers/{server}/log",
+    response_class=HTMLResponse,
+    dependencies=[fastapi.Depends(access.deployment_runner)],
+)
 def agent_log(
     name: str,
     server: str,
     request: fastapi.Request,
-    visitor: access.DeploymentRunnerDep,
     session: SessionDep,
 ) -> HTMLResponse:
     """The agent's own log on a server, read now."""
@@ -87,17 +90,19 @@ def agent_log(
         raise details.NoCloudError(name, answer.trouble)
     text = cloud.agent_log(known.definition, answer.inventory, server)
     return answers.page(
-        request, "agent-log.html.jinja", visitor, name=name, server=server, text=text, lines=cloud.LOG_LINES
+        request, "agent-log.html.jinja", name=name, server=server, text=text, lines=cloud.LOG_LINES
     )
 
 
-@router.get("/deployments/{name}/servers/{server}/facts", response_class=HTMLResponse)
-def server_facts(
-    name: str, server: str, request: fastapi.Request, visitor: access.FactsReaderDep, session: SessionDep
-) -> HTMLResponse:
+@router.get(
+    "/deployments/{name}/servers/{server}/facts",
+    response_class=HTMLResponse,
+    dependencies=[fastapi.Depends(access.facts_reader)],
+)
+def server_facts(name: str, server: str, request: fastapi.Request, session: SessionDep) -> HTMLResponse:
     """What a server was handed, by service."""
     view = views.told(name, server, details.told(name, server, session), addresses.Addresses.of(request))
-    return answers.page(request, "server-facts.html.jinja", visitor, view=view)
+    return answers.page(request, "server-facts.html.jinja", view=view)
 
 
 @router.get("/dags/{dag_id}/runs/{run_id}", response_class=HTMLResponse)
@@ -113,9 +118,7 @@ def run(
     now = datetime.datetime.now(datetime.UTC)
     view = views.run(found, visitor, addresses.Addresses.of(request), now)
     template = answers.part(request, "run.html.jinja", "run-live.html.jinja")
-    return answers.page(
-        request, template, visitor, view=view, grid=view.grid, gantt=view.gantt, again=view.again
-    )
+    return answers.page(request, template, view=view, grid=view.grid, gantt=view.gantt, again=view.again)
 
 
 @router.get("/deployments/{name}/application")

@@ -19,12 +19,10 @@ class Site:
     Attributes:
         prefix: the path of the pages, such as `/gantry`. Begins with a slash and ends with none.
         airflow: the path of Airflow itself; empty where it is `/`.
-        user: who looks, as Airflow calls them.
     """
 
     prefix: str
     airflow: str = ""
-    user: str = ""
 
     def static(self, name: str) -> str:
         """The address of a static file. It changes with the file, so that browsers may keep it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 from collections import defaultdict
@@ -31,12 +30,19 @@ Dealt = Mapping[str, list[list[names.ServerName]]]
 """By the task that deals a tier's servers, the servers of each instance of the tasks that follow it."""
 
 _DEALT = pydantic.TypeAdapter(list[list[names.ServerName]])
-_LAUNCH = names.Operation.LAUNCH.value
 _SCALE_UP = StepKind.SCALE_UP.value
 
 
-def instances(session: Session, plans: Mapping[Key, Plan]) -> dict[Key, tuple[facts.Instance, ...]]:
-    """The task instances of these runs, with the servers that they work on. Two queries for any number of runs."""
+def instances(
+    session: Session, plans: Mapping[Key, Plan], task: str | None = None
+) -> dict[Key, tuple[facts.Instance, ...]]:
+    """The task instances of these runs, with the servers that they work on. Two queries for any number of runs.
+
+    Args:
+        session: the database.
+        plans: by run, what it carries out.
+        task: the instances of this task only; None for all.
+    """
     if not plans:
         return {}
     dealt = _dealt(session, plans)
@@ -54,7 +60,10 @@ def instances(session: Session, plans: Mapping[Key, Plan]) -> dict[Key, tuple[fa
             TaskInstance.try_number,
             label.label("label"),
         )
-        .where(sa.tuple_(TaskInstance.dag_id, TaskInstance.run_id).in_(list(plans)))
+        .where(
+            sa.tuple_(TaskInstance.dag_id, TaskInstance.run_id).in_(list(plans)),
+            *([] if task is None else [TaskInstance.task_id == task]),
+        )
         .order_by(TaskInstance.task_id, TaskInstance.map_index)
     )
     found: dict[Key, list[facts.Instance]] = defaultdict(list)
@@ -92,7 +101,8 @@ def history(session: Session, deployments: Collection[str]) -> dict[str, tuple[r
 
 def settled(session: Session, name: str, found: Collection[records.Record]) -> tuple[records.Record, ...]:
     """The records of a deployment, with the end of those that nobody closed: the runs themselves tell it. One query."""
-    dags = {each.operation: f"{name}.{each.operation}" for each in found} | {_LAUNCH: name}
+    dags = {each.value: names.dag_id(name, each) for each in names.Operation}
+    found = [each for each in found if each.operation in dags]
     open_ = {(dags[each.operation], each.run) for each in found if each.result is records.Result.RUNNING}
     if not open_:
         return tuple(found)
@@ -106,16 +116,8 @@ def settled(session: Session, name: str, found: Collection[records.Record]) -> t
 
 
 def _settled(record: records.Record, end: tuple[str, datetime.datetime | None] | None) -> records.Record:
-    if record.result is not records.Result.RUNNING:
-        return record
-    if end is None:
-        # Somebody deleted the run before its record was closed.
-        return dataclasses.replace(record, result=records.Result.FAILED)
-    state, over = end
-    if state in ("queued", "running"):
-        return record
-    result = records.Result.SUCCESS if state == "success" else records.Result.FAILED
-    return dataclasses.replace(record, result=result, over=None if over is None else over.isoformat())
+    state, over = end or (None, None)
+    return records.settled(record, state, None if over is None else over.isoformat())
 
 
 def versions(found: Collection[records.Record]) -> dict[str, str]:

@@ -25,7 +25,6 @@ _NEWEST = 3
 """Runs of each operation that a deployment's state is read from. Older ones matter only where these did nothing."""
 
 _LAST_STEPS = (StepKind.FINISH_LAUNCH.value, StepKind.FINISH_TERMINATION.value)
-_UNTOUCHED = (None, "scheduled", "queued", "skipped", "upstream_failed", "removed")
 _ORDER = {operation: place for place, operation in enumerate(names.Operation)}
 _NOT_YET = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
@@ -253,6 +252,8 @@ def _ranked(only: Collection[str] | None) -> sa.Subquery:
         chosen = DagRun.dag_id.in_(sa.select(DagTag.dag_id).where(DagTag.name == _TAG))
     else:
         chosen = DagRun.dag_id.in_([names.dag_id(name, each) for name in only for each in names.Operation])
+    # They leave no trace, and there is one each minute.
+    looks = [names.dag_id("", each) for each in names.ONLY_LOOKS]
     return (
         sa.select(
             *_COLUMNS,
@@ -260,7 +261,7 @@ def _ranked(only: Collection[str] | None) -> sa.Subquery:
             .over(partition_by=DagRun.dag_id, order_by=(DagRun.run_after.desc(), DagRun.id.desc()))
             .label("place"),
         )
-        .where(chosen)
+        .where(chosen, *(~DagRun.dag_id.endswith(each, autoescape=True) for each in looks))
         .subquery()
     )
 
@@ -307,7 +308,9 @@ def _touched(session: Session, runs: sa.Subquery) -> set[tuple[str, str]]:
             # Those of a task group too: a termination's final backups are in some.
             *(~TaskInstance.task_id.endswith(f".{kind.value}", autoescape=True) for kind in UNTOUCHING),
             TaskInstance.state.is_not(None),
-            TaskInstance.state.not_in([each for each in _UNTOUCHED if each is not None]),
+            TaskInstance.state.not_in(
+                [each.value for each in status.UNTOUCHED if each is not status.TaskState.NONE]
+            ),
         )
         .distinct()
     )

@@ -10,8 +10,7 @@ import datetime
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from gantry import errors, status
-from gantry.web import looks
+from gantry import errors, log_marks, status
 
 MOST_LINES = 1000
 """Lines that are shown, the last ones. Airflow's own page has them all."""
@@ -30,11 +29,6 @@ _SERVER = re.compile(r"\[(?P<server>[a-zA-Z0-9._-]{1,63})\] (?P<rest>.*)", re.DO
 _CALL = re.compile(r"\$ (?P<script>\S+)")
 _AIRFLOWS = re.compile(r"task$|airflow\.(?!task\.operators\b)")
 """Loggers of Airflow's own; operators have theirs below one of them."""
-
-_SOURCES = "::group::Log message source details"
-_END = "::endgroup::"
-_MARKS = ("::group::", _END)
-_FAILED = "Task failed with exception"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,11 +87,6 @@ class TaskLog:
         """What to do about the failure."""
         return errors.advice(self.failure)
 
-    @property
-    def look(self) -> looks.Look:
-        """How its state is shown."""
-        return looks.look(self.state)
-
 
 def is_over(task: status.TaskView, now: datetime.datetime) -> bool:
     """Whether nothing will be added to a task's log any more."""
@@ -131,23 +120,22 @@ def lines(events: Iterable[Event]) -> tuple[Line, ...]:
     scripts: dict[str, str] = {}
     inside = False
     for each in events:
-        inside = inside or each.text.startswith(_SOURCES)
-        if not inside and not each.text.startswith(_MARKS):
+        inside = inside or each.text.startswith(log_marks.SOURCES)
+        if not inside and not each.text.startswith(log_marks.MARKS):
             found.append(_line(each, scripts))
             found.extend(Line(error, "error", each.at, "", "", is_call=False) for error in each.errors)
-        if each.text.startswith(_END):
+        if each.text.startswith(log_marks.END):
             inside = False
     return tuple(found)
 
 
 def failure(events: Sequence[Event]) -> str:
-    """The error that a failed task ended with, without the name of its class; empty if there is none."""
-    for each in reversed(events):
-        if each.errors:
-            return each.errors[0].partition(": ")[2].strip()
-        if each.text == _FAILED:
-            break
-    return ""
+    """The error that a failed task ended with, without the name of its class; empty if there is none.
+
+    Others may stand behind it, such as a notifier's, and before it.
+    """
+    last = next((each for each in reversed(events) if each.text == log_marks.FAILED and each.errors), None)
+    return "" if last is None else last.errors[0].partition(": ")[2].strip()
 
 
 def _line(message: Event, scripts: dict[str, str]) -> Line:

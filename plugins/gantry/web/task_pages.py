@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import fastapi
 from airflow.utils.session import create_session
@@ -13,24 +13,28 @@ from gantry.web import access, addresses, answers, api_calls, details, facts, pa
 
 router = fastapi.APIRouter()
 
-_NO_LOG = task_log.Event("Airflow has no log of this try.", "warning")
+_NO_LOG = {"event": "Airflow has no log of this try.", "level": "warning"}
 
 
-@router.get("/dags/{dag_id}/runs/{run_id}/log", response_class=HTMLResponse)
+@router.get(
+    "/dags/{dag_id}/runs/{run_id}/log",
+    response_class=HTMLResponse,
+    dependencies=[fastapi.Depends(access.log_reader)],
+)
 async def log(
     dag_id: str,
     run_id: str,
     task: str,
     request: fastapi.Request,
-    visitor: access.LogReaderDep,
     map_index: int = -1,
     try_number: Annotated[int | None, fastapi.Query(ge=1)] = None,
 ) -> HTMLResponse:
     """A task instance's log: of its latest try, or of one."""
     known, instance = await fastapi.concurrency.run_in_threadpool(_instance, dag_id, run_id, task, map_index)
     number = try_number or instance.try_number
-    events = await _events(request, dag_id, run_id, instance, number)
-    lines = task_log.lines(events)
+    content = await _content(request, dag_id, run_id, instance, number)
+    # A long log takes its time, and this thread answers everybody.
+    events, lines = await fastapi.concurrency.run_in_threadpool(_read, content)
     shown = lines[-task_log.MOST_LINES :]
     view = instance.view
     step = known.plan.by_id.get(task)
@@ -47,10 +51,10 @@ async def log(
         href=where.task(dag_id, run_id, task, map_index),
         again=None if is_over else where.log(dag_id, run_id, task, map_index),
         lines=shown,
-        left_out=len(lines) - len(shown),
+        left_out=len(content) - len(events) + len(lines) - len(shown),
         failure=task_log.failure(events),
     )
-    return answers.page(request, "parts/task_log.html.jinja", visitor, log=found)
+    return answers.page(request, "parts/task_log.html.jinja", log=found)
 
 
 def _instance(dag: str, run: str, task: str, map_index: int) -> tuple[facts.Known, facts.Instance]:
@@ -58,9 +62,18 @@ def _instance(dag: str, run: str, task: str, map_index: int) -> tuple[facts.Know
         return details.instance(dag, run, task, map_index, session, pages.KNOWN)
 
 
-async def _events(
+def _read(content: list[Any]) -> tuple[list[task_log.Event], tuple[task_log.Line, ...]]:
+    """The end of a log: what is not shown is not read either."""
+    events = [
+        task_log.event(each) if isinstance(each, dict) else task_log.Event(str(each))
+        for each in content[-2 * task_log.MOST_LINES :]
+    ]
+    return events, task_log.lines(events)
+
+
+async def _content(
     request: fastapi.Request, dag: str, run: str, instance: facts.Instance, number: int
-) -> list[task_log.Event]:
+) -> list[Any]:
     if not number:
         return []
     path = api_calls.path_of(
@@ -72,7 +85,4 @@ async def _events(
         if error.status != fastapi.status.HTTP_404_NOT_FOUND:
             raise
         return [_NO_LOG]
-    return [
-        task_log.event(each) if isinstance(each, dict) else task_log.Event(str(each))
-        for each in found.get("content", ())
-    ]
+    return list(found.get("content", ()))

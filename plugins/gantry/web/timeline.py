@@ -68,14 +68,12 @@ class Gantt:
     """The whole run.
 
     Attributes:
-        path: the critical path's steps, with how long each took.
         waited: time on that path in which nothing worked.
     """
 
     took: str
     marks: tuple[Mark, ...]
     stages: tuple[Stage, ...]
-    path: tuple[str, ...]
     waited: str
 
 
@@ -93,9 +91,6 @@ def gantt(times: status.Timeline, now: datetime.datetime) -> Gantt | None:
             _stage(each, scale, critical)
             for each in times.phases
             if each.progress is not status.Progress.NOT_APPLICABLE
-        ),
-        path=tuple(
-            f"{titles.whole(link.step)} {words.duration(link.span.duration)}" for link in times.critical_path
         ),
         waited=words.duration(times.waited),
     )

@@ -127,7 +127,7 @@ def deployment(
         standing.Facts(
             found.known.definition,
             found.known.plan,
-            found.scene.states if found.scene is not None else None,
+            found.states,
             found.inventory,
             {each.name: each.version for each in found.services if each.version},
             standing.Links(server=lambda each: f"#server-{each}", service=lambda each: f"#service-{each}"),
@@ -202,6 +202,7 @@ def run(
     links = grid.Links(
         task=lambda task, index: where.task(dag, run_id, task, index),
         log=lambda task, index: where.log(dag, run_id, task, index) if may_read_logs else "",
+        server=lambda each: f"{where.deployment(name)}#server-{each}",
     )
     return RunView(
         name,

@@ -35,9 +35,9 @@ def _two(seconds: int, unit: int, name: str, smaller: int, smaller_name: str) ->
     return f"{seconds // unit} {name} {rest} {smaller_name}" if rest else f"{seconds // unit} {name}"
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
+def count(number: int, one: str) -> str:
     """`1 server`, `2 servers`."""
-    return f"{number} {one if number == 1 else many or f'{one}s'}"
+    return f"{number} {one if number == 1 else f'{one}s'}"
 
 
 def moment(text: str) -> datetime.datetime:

@@ -18,7 +18,7 @@ ROUTES = routes.every()
 OPEN = {"/", "/api/v1/deployments", "/api/v1/openapi.json"}
 """Routes that show to everybody what they may see, and so ask for no right themselves."""
 
-RUNNERS = (access.dag_runner, access.deployment_runner, access.operation_runner, access.answerer)
+RUNNERS = (access.deployment_runner, access.operation_runner, access.answerer)
 
 
 @pytest.fixture(scope="module")

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 from airflow.api_fastapi import app as api
+from airflow.models.dagrun import DagRun
 from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
 from airflow.utils import db
+from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
 from tests.unit.web import rig, routes
 
-from gantry.status import versions
+from gantry.status import records, versions
 from gantry.web import access
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 ROUTES = routes.every()
-RUNNERS = frozenset({access.dag_runner, access.deployment_runner, access.operation_runner, access.answerer})
+RUNNERS = frozenset({access.deployment_runner, access.operation_runner, access.answerer})
 SEEN = [("can_read", "DAG Runs"), ("can_read", "Task Instances"), ("can_read", "Task Logs")]
 ROLES = {
     "powerless": [],
     # Of this deployment's DAGs, and of nothing else.
     "visitor": [("can_read", f"DAG:bookshop{each}") for each in ("", ".scale", ".terminate")] + SEEN,
+    # Of the launch, and of no other operation.
+    "narrow": [("can_read", "DAG:bookshop"), *SEEN],
     # Of the DAG, and not of its runs: a page shows both.
     "half": [("can_read", "DAG:bookshop")],
     # Of another deployment's.
@@ -122,6 +128,42 @@ def test_records_are_for_who_may_read_assets(shop: rig.Airflow) -> None:
     assert "You may not read assets" in shop.get("/gantry/deployments/bookshop", "visitor").text
     assert shop.get("/gantry/api/v1/deployments/bookshop", "visitor").json()["history"] is None
     assert "You may not read assets" not in shop.get("/gantry/deployments/bookshop", "Viewer").text
+
+
+def test_a_run_is_for_who_may_read_its_dag_and_its_state_for_who_may_read_the_launchs(
+    shop: rig.Airflow,
+) -> None:
+    run = shop.run(
+        "bookshop.terminate",
+        {"confirm": "success", "turn": "success", "balancer-front.stop_proxy": "running"},
+        run="manual__end",
+        conf={"reason": "bankrupt"},
+    )
+    try:
+        for name, is_shown in (("narrow", False), ("visitor", True)):
+            (line,) = shop.get("/gantry/api/v1/deployments", name).json()["deployments"]
+            assert line["state"] == "STOPPING"
+            assert ((line["last_run"] or {}).get("id") == run) is is_shown
+            assert ((line["worked"] or {}).get("reason") == "bankrupt") is is_shown
+            assert (line["progress"] is not None) is is_shown
+            found = shop.get("/gantry/api/v1/deployments/bookshop", name).json()
+            assert found["state"] == "STOPPING"
+            assert (found["run"] is not None) is is_shown
+            for path in ("/gantry/", "/gantry/deployments/bookshop"):
+                page = shop.get(path, name).text
+                assert "STOPPING" in page
+                assert (run in page) is is_shown
+    finally:
+        with create_session() as session:
+            session.execute(sa.delete(DagRun).where(DagRun.run_id == run))
+
+
+def test_versions_in_records_are_for_who_may_read_assets(shop: rig.Airflow) -> None:
+    record = records.Record("launch", "manual__0", "ada", "", "2026-11-27T07:00:00+00:00")
+    shop.record("bookshop", dataclasses.replace(record, versions={"app": "feedface" * 8}))
+    for name, is_shown in (("visitor", False), ("Viewer", True)):
+        for path in ("/gantry/", "/gantry/deployments/bookshop", "/gantry/api/v1/deployments"):
+            assert ("feedface" in shop.get(path, name).text) is is_shown, path
 
 
 def test_what_is_noted_is_for_who_may_read_assets(shop: rig.Airflow) -> None:

@@ -74,6 +74,13 @@ def test_every_operation_that_the_deployment_has_has_a_form(shop: rig.Airflow) -
     assert shop.get("/gantry/deployments/bookshop/operations/nosuch", rig.USER).status_code == 422
 
 
+def test_a_dags_name_is_no_deployments(shop: rig.Airflow) -> None:
+    # It would lead to another operation's DAG under the launch's name.
+    for operation in ("launch", "scale"):
+        path = f"/gantry/deployments/bookshop.terminate/operations/{operation}"
+        assert shop.get(path, rig.ADMIN).status_code == 404
+
+
 def test_a_mistake_is_told_at_its_field_and_nothing_starts(shop: rig.Airflow) -> None:
     answer = send(shop, SCALE, {"gantry_mark": mark(shop, SCALE), "servers_application": "9"})
     assert answer.status_code == 422

@@ -67,7 +67,7 @@ def test_a_silent_cloud_keeps_nobody_waiting_and_is_asked_once(
     asked.may_answer.clear()
     assert found.ask(bookshop, 0.01) == cloud.NOTHING
     clock(60)
-    assert found.ask(bookshop, 0.01) == cloud.NOTHING
+    assert found.ask(bookshop, 0.01) == cloud.Answer(trouble="it has not answered for 60 s")
     assert asked.times == 1
     asked.may_answer.set()
     found.ask(bookshop, 30)
@@ -94,7 +94,7 @@ def test_what_goes_wrong_is_told_and_not_raised(
         def ec2(_: models.Cloud) -> None:
             raise error
 
-        monkeypatch.setattr(clients, "ec2", ec2)
+        monkeypatch.setattr(clients, "impatient_ec2", ec2)
 
     refuse(errors.UnknownConnectionError(bookshop.cloud.connection, "not there"))
     assert "not there" in cloud._find(bookshop).trouble

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import pathlib
 
 from tests.unit.web import rig
 
+LATER = datetime.timedelta(minutes=1)
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
 
 
@@ -50,6 +52,17 @@ def test_a_launch_shows_its_phase_and_its_servers(office: rig.Airflow) -> None:
     found = row(office, "bookshop")
     for text in ("LAUNCHING", "scale up", "database 1/1", "application 0/2", "running"):
         assert text in found, found
+
+
+def test_looks_are_no_runs_to_tell_of(office: rig.Airflow) -> None:
+    office.deploy(f"{BOOKSHOP.read_text()}\nwatch: {{every: 1m}}\n")
+    office.run("bookshop.watch", {"watch": "success"}, state="success", run="manual__1")
+    assert "never" in row(office, "bookshop")
+    office.launched("bookshop")
+    office.run("bookshop.watch", {"watch": "running"}, run="manual__2", asked=rig.NOW + LATER)
+    found = row(office, "bookshop")
+    assert ">launch</a> success" in found
+    assert "watch" not in found
 
 
 def test_a_launched_deployment_runs(office: rig.Airflow) -> None:

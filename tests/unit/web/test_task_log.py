@@ -73,6 +73,13 @@ def test_airflows_messages_become_events() -> None:
     assert task_log.event({"event": "x", "timestamp": AT}).at == AT
 
 
+def test_the_error_is_the_one_that_the_task_has_failed_with_and_no_other() -> None:
+    trouble = task_log.Event("a notifier is not well", "warning", errors=("OSError: no route to the mail",))
+    failed = task_log.Event("Task failed with exception", "error", errors=("StepFailedError: web-1: gone",))
+    assert task_log.failure([trouble, failed, trouble]) == "web-1: gone"
+    assert task_log.failure([trouble, task_log.Event("all done", "info")]) == ""
+
+
 def test_a_task_that_did_not_fail_failed_with_nothing() -> None:
     assert task_log.failure([task_log.Event("all is well", "info")]) == ""
     assert task_log.failure([]) == ""
