@@ -89,12 +89,20 @@ def secrets_manager(cloud: local.EmbeddedCloud) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="session")
+def taken() -> set[str]:
+    """Names that tests have had. Airflow keeps what happened under a name, so no test has one that another had."""
+    return set()
+
+
 @pytest.fixture
-def scrapped(stage: Stage) -> Iterator[Callable[[str], str]]:
+def scrapped(stage: Stage, taken: set[str]) -> Iterator[Callable[[str], str]]:
     """Names for deployments that are taken away at the end of the test."""
     used: list[str] = []
 
     def name(wanted: str) -> str:
+        assert wanted not in taken, f"another test had a deployment {wanted!r}: choose another name"
+        taken.add(wanted)
         used.append(wanted)
         return wanted
 

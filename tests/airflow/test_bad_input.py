@@ -202,7 +202,7 @@ def test_an_unknown_image_is_named_and_once_registered_started(stage: Stage, scr
 
 
 def test_refused_credentials_name_the_connection(stage: Stage, scrapped: Name) -> None:
-    name = scrapped("refused")
+    name = scrapped("wrong-secret")
     url = stage.upload("refused.tar.gz", archive())
     right = json.loads(stage.cloud.aws_connection_json())
     connection = {
