@@ -214,7 +214,7 @@ def test_marks_are_there_when_the_success_is(server: Server) -> None:
 
 
 def test_secrets_go_when_the_job_ends_however_it_ends(server: Server) -> None:
-    server.custom("read", f'cat {server.root}/secret; [ "$1" != wait ] || sleep 60; exit "$1"')
+    server.custom("read", f'cat {server.root}/secret; [ "$1" != wait ] || exec sleep 60; exit "$1"')
     option = ("--remove", str(server.path("secret")))
     for code in ("0", "1"):
         server.write("secret", "s3cret", 0o600)
