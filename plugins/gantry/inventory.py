@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gantry import names
 
@@ -63,6 +63,11 @@ class Server:
         return self.public_address if self.reached_in_public else self.private_address
 
 
+def scaled_to(known: Iterable[Server]) -> int | None:
+    """How many servers a tier was last scaled to, as these of its servers remember; None if it never was."""
+    return max((each.wanted for each in known if each.wanted is not None), default=None)
+
+
 @dataclasses.dataclass(frozen=True)
 class Inventory:
     """All servers of a deployment that are not gone, ordered by tier and slot.
@@ -86,6 +91,10 @@ class Inventory:
     def leaving_of_tier(self, tier: names.TierName) -> tuple[Server, ...]:
         """The servers of one tier that leave, by slot."""
         return tuple(server for server in self.leaving if server.tier == tier)
+
+    def scaled_to(self, tier: names.TierName) -> int | None:
+        """How many servers a tier was last scaled to, as those of them remember that stay; None if it never was."""
+        return scaled_to(self.of_tier(tier))
 
     @property
     def everything(self) -> tuple[Server, ...]:

@@ -189,7 +189,10 @@ def test_who_leaves_is_let_go_of_first_and_a_failed_release_goes_on_when_it_is_c
     assert before["database-1"].calls("revokeDatabaseAccess", "end") >= 1
     # Nothing that had no need to was restarted.
     assert all(before[f"application-{slot}"].calls("startService") >= 1 for slot in (1, 2, 3))
-    assert json.loads(gantry("status", SHOP, "--json").stdout)["state"] == "RUNNING"
+    for source in ("airflow", "both"):
+        seen = json.loads(gantry("status", SHOP, "--from", source, "--json").stdout)
+        assert seen["state"] == "RUNNING"
+        assert seen["tiers"]["application"] == {"running": 3, "wanted": 3}
 
 
 def test_a_launch_goes_on_with_a_scaling_that_died(stage: Stage, visitors: Visitors, gantry: Gantry) -> None:

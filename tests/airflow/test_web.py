@@ -114,6 +114,7 @@ def test_a_launch_is_followed_a_failure_read_and_a_scale_asked_for(
     open_deployment(frame, name)
     expect(frame.locator(f"#server-{name}-web-2")).to_contain_text("RUNNING", timeout=PATIENCE)
     assert set(stage.machines(name)) == {"data-1", "web-1", "web-2"}
+    expect(frame.locator("#summary")).to_contain_text("web 2/2", timeout=PATIENCE)
     expect(frame.locator("#history")).to_contain_text("more readers", timeout=PATIENCE)
     legible.show(page, "live-scaled")
     # What is said about a server by the server itself, over SSH, and by a task's links.

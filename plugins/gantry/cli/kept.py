@@ -9,7 +9,7 @@ import pydantic
 
 from gantry import names
 from gantry.rest import client, errors
-from gantry.status import handouts, records, versions
+from gantry.status import filled, handouts, records, versions
 
 Record = records.Record
 
@@ -70,6 +70,10 @@ class State:
             if (each.handout.operation, each.handout.run) == (record.operation, record.run)
         )
         return sorted(found, key=lambda each: (each.service, each.server))
+
+    def slots(self) -> filled.Slots:
+        """The slots that were filled when the last launch had arrived."""
+        return filled.load(self.kept.get(filled.KEY))
 
     def versions(self) -> dict[Place, versions.Installed]:
         """What is installed where."""

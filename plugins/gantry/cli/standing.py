@@ -168,6 +168,7 @@ def of_airflow(
         found,
         run_ended=run.is_over,
         previously_running=status.was_running(history.views(earlier)),
+        slots=state.slots(),
     )
     phase = seen.failed if seen.failed is not None else seen.phase
     return Standing(
@@ -188,8 +189,8 @@ def of_airflow(
 def of_cloud(known: models.Definition, found: inventory.Inventory) -> Standing:
     """A deployment as the cloud's tags tell."""
     tiers = tuple(
-        TierLine(name, sum(map(runs, found.of_tier(name))), tier.servers.min)
-        for name, tier in known.tiers.items()
+        TierLine(each.tier, sum(map(runs, found.of_tier(each.tier))), status.wanted(each, found, {}))
+        for each in plan.launch_plan(known).tiers
     )
     lines = tuple(ServerLine(each.name, each.tier, each, None, {}) for each in found)
     strange = sorted({each.tier for each in found} - set(known.tiers))

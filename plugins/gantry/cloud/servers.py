@@ -131,11 +131,6 @@ def intend(known: Sequence[inventory.Server], wanted: int, lost: Iterable[names.
     )
 
 
-def scaled_to(known: Sequence[inventory.Server]) -> int | None:
-    """How many servers a tier was last scaled to, as its servers remember; None if it never was."""
-    return max((each.wanted for each in known if each.wanted is not None), default=None)
-
-
 def is_misnamed(server: inventory.Server) -> bool:
     """Whether the cloud shows another name than the definition gives. A new server is named by its handshake."""
     return server.host_key is not None and server.tagged_name != server.name

@@ -6,12 +6,12 @@ import datetime
 from collections.abc import Iterator
 
 from airflow.sdk import Context
-from pydantic import JsonValue
 
-from gantry import names, status
+from gantry import status
 from gantry.operators import base, chosen, data, history, leaving
 from gantry.operators import run as runs
 from gantry.plan import Step, StepKind
+from gantry.status import filled
 
 
 class FinishLaunchOperator(base.StepOperator):
@@ -32,10 +32,11 @@ class FinishLaunchOperator(base.StepOperator):
         for line in summary(run, found, times):
             self.log.info("%s", line)
         _settle(run)
-        slots: dict[str, JsonValue] = {
-            tier: [server.slot for server in run.inventory.of_tier(tier)] for tier in run.definition.tiers
+        slots = {
+            tier: tuple(server.slot for server in run.inventory.of_tier(tier))
+            for tier in run.definition.tiers
         }
-        context["asset_state_store"].set(history.SLOTS, slots)
+        context["asset_state_store"].set(filled.KEY, filled.dump(slots))
         history.close_record(context, run, times, ended=[*gone, *_retired(context, run)])
         return base.result(context, [], state=found.state.value)
 
@@ -49,12 +50,6 @@ def _settle(run: runs.Run) -> None:
     for service in data.databases(run.definition):
         for server in run.inventory.of_tier(run.definition.services[service].tier):
             memory.end(service, server)
-
-
-def slots_before(store: data.Store) -> dict[names.TierName, list[names.Slot]]:
-    """The slots that were filled when the last launch, or the like, had arrived, by tier."""
-    kept = store.get(history.SLOTS)
-    return kept if isinstance(kept, dict) else {}
 
 
 def summary(run: runs.Run, found: status.DeploymentStatus, times: status.Timeline) -> Iterator[str]:

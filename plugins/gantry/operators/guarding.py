@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from gantry import names
 from gantry.agent import contact
 from gantry.inventory import InstanceState
-from gantry.operators import finish, lost, recovering, replacing, turning
+from gantry.operators import lost, recovering, replacing, turning
 from gantry.operators import run as runs
 from gantry.operators.sight import Look
 from gantry.operators.trigger import Order
+from gantry.status import filled
 
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger
@@ -32,7 +33,7 @@ def decide(run: runs.Run, look: Look, log: Logger) -> Order | None:
     who has come back by then is left alone.
     """
     store = turning.store(run.definition.deployment)
-    before = finish.slots_before(store)
+    before = filled.load(store.get(filled.KEY))
     if not before:
         # Never launched, terminated, or a launch has not arrived yet: that is for the launch to go on with.
         return None

@@ -16,9 +16,6 @@ from gantry.plan import Group, GroupKind, StepKind
 from gantry.plan.steps import step_id
 from gantry.status import records
 
-SLOTS = "slots"
-"""The key of the deployment's asset under which the slots are kept that were filled when a run had arrived."""
-
 _BY = {"scheduled": "schedule", "operator_triggered": "watch"}
 """Who asked for a run that no person has asked for, by Airflow's type of the run."""
 

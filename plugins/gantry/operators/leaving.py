@@ -13,7 +13,6 @@ from airflow.sdk import Context
 
 from gantry import inventory
 from gantry.agent import drive, jobs, ssh
-from gantry.cloud import servers
 from gantry.operators import base, configuration_management, decisions, ledger, printing, termination
 from gantry.operators import run as runs
 from gantry.plan import release_steps, retire_step
@@ -96,7 +95,7 @@ def remember(run: runs.Run) -> None:
     """Have new servers remember what their tier was scaled to, as those do that were there when it was."""
     for tier in run.definition.tiers:
         found = run.inventory.of_tier(tier)
-        wanted = servers.scaled_to(found)
+        wanted = run.inventory.scaled_to(tier)
         new = [each for each in found if each.wanted is None]
         if wanted is not None and new:
             run.cloud.remember_wanted(new, wanted)

@@ -9,8 +9,9 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import names
-from gantry.operators import base, chosen, data, finish, history, lost, replacing, turning
+from gantry.operators import base, chosen, data, history, lost, replacing, turning
 from gantry.operators import run as runs
+from gantry.status import filled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ class FindLostOperator(base.StepOperator):
         remember(run, findings)
         for line in said(findings):
             self.log.warning("%s", line)
-        before = finish.slots_before(turning.store(run.definition.deployment))
+        before = filled.load(turning.store(run.definition.deployment).get(filled.KEY))
         found = outlook(run, findings, chosen.memory(run), before)
         if run.lost is not None:
             self._end_if_needless(context, run, findings, found)

@@ -178,7 +178,7 @@ def _slots(
         wanted = {each.slot for each in known if each.name in chosen}
         wanted |= {each.slot for each in leaving if each.lost is not None}
         wanted |= set(named.get(tier, ()))
-        if servers.scaled_to((*known, *leaving)) is None:
+        if inventory.scaled_to((*known, *leaving)) is None:
             # What a tier was scaled to is remembered by its servers; otherwise only the last run tells who is gone.
             shrunk = {each.slot for each in leaving if each.lost is None}
             wanted |= set(before.get(tier, ())) - shrunk

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import pydantic
 
-from gantry import names
+from gantry import inventory, names
 from gantry.agent import seeing
-from gantry.cloud import servers as cloud_servers
 from gantry.definition import models
 from gantry.operators import run as runs
 from gantry.operators import turning
@@ -172,7 +171,7 @@ def judge(
     changed = look.now if kept is None or is_other else datetime.datetime.fromisoformat(kept.changed)
     before = None if last is None or is_other else last.breach
     breach = rules.breach(before, rule, found, look.now)
-    remembered = cloud_servers.scaled_to([each.server for each in sights]) or 0
+    remembered = inventory.scaled_to(each.server for each in sights) or 0
     base = max(len(sights), min(remembered, tier.servers.max), tier.servers.min)
     decision = rules.decide(rule, tier.servers, found, breach, base=base, changed=changed, now=look.now)
     # From the request on: one that fails is not made again at each look.

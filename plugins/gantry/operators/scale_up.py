@@ -13,7 +13,6 @@ from airflow.sdk import Context
 
 from gantry import errors, inventory, names
 from gantry.agent import drive
-from gantry.cloud import servers
 from gantry.definition import models
 from gantry.operators import base, chosen, greeting, leaving, printing, server_step, triggers
 from gantry.operators import run as runs
@@ -44,7 +43,7 @@ def or_remembered(
     definition: models.Definition, tier: names.TierName, wanted: int, found: inventory.Inventory
 ) -> int:
     """The number itself, or the one that the tier was scaled to if that is more: a launch undoes no scaling."""
-    remembered = servers.scaled_to(found.of_tier(tier)) or wanted
+    remembered = found.scaled_to(tier) or wanted
     return max(wanted, min(remembered, definition.tiers[tier].servers.max))
 
 

@@ -26,6 +26,7 @@ from gantry.operators import (
 )
 from gantry.operators import run as runs
 from gantry.plan import StepKind
+from gantry.status import filled
 
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger
@@ -192,7 +193,7 @@ class FinishTerminationOperator(base.StepOperator):
         history.close_record(context, run, ended=gone, objects=history.made(context, run), skipped=skipped)
         # A launch that comes begins from the dumps, with as many servers as the definition says.
         chosen.memory(run).forget_all()
-        turning.store(run.definition.deployment).delete(history.SLOTS)
+        turning.store(run.definition.deployment).delete(filled.KEY)
         return base.result(context, [], skipped=skipped)
 
 

@@ -10,7 +10,7 @@ from gantry.plan.launch import launch_plan
 from gantry.plan.phases import AgentState, DeploymentState, Phase, ServiceState
 from gantry.plan.recovery import recover_plan
 from gantry.plan.scaling import release_steps, retire_step, scalable, scale_plan
-from gantry.plan.steps import TRIGGERED, Group, GroupKind, Plan, Step, StepKind, group_id
+from gantry.plan.steps import TRIGGERED, Group, GroupKind, Plan, Step, StepKind, TierServers, group_id
 from gantry.plan.termination import termination_plan
 from gantry.plan.watch import watch_plan
 
@@ -25,6 +25,7 @@ __all__ = [
     "ServiceState",
     "Step",
     "StepKind",
+    "TierServers",
     "backup_plan",
     "drill_plan",
     "group_id",

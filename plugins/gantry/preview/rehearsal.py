@@ -17,13 +17,14 @@ from gantry.agent import balancing, drive, jobs, rolling, ssh, work
 from gantry.cloud import clients, health, servers
 from gantry.cloud.objects import Objects
 from gantry.definition import models
-from gantry.operators import connections, data, decisions, finish, lost, rollout
+from gantry.operators import connections, data, decisions, lost, rollout
 from gantry.operators import run as runs
 from gantry.plan import Plan, Step, StepKind, launch_plan
 from gantry.preview import explain, look, losses, report, scaling
 from gantry.preview.report import Action
 from gantry.preview.state import State
 from gantry.preview.wishes import Wishes
+from gantry.status import filled
 
 LOG = logging.getLogger("gantry")
 _NEW = (Action.START, Action.REPLACE)
@@ -104,7 +105,7 @@ def rehearse(
     findings = lost.examine(definition, cloud.find(), cloud, checks)
     memory = losses.Kept(kept)
     scaled = scaling.scale(
-        cloud, definition, wishes.wanted(definition), findings, finish.slots_before(memory)
+        cloud, definition, wishes.wanted(definition), findings, filled.load(memory.get(filled.KEY))
     )
     objects = Objects(clients.s3(definition.cloud), definition.cloud.connection)
     scaled, renewals = losses.foresee(definition, scaled, findings, objects, wishes.from_dump, memory)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gantry.status.deployment import Approval, DeploymentStatus, TierStatus
+from gantry.status.deployment import Approval, DeploymentStatus, TierStatus, wanted
 from gantry.status.history import UNTOUCHED, RunKind, RunView, Standing, standing, was_running
 from gantry.status.states import deployment_status
 from gantry.status.tasks import Progress, TaskState, TaskView, progress
@@ -28,5 +28,6 @@ __all__ = [
     "progress",
     "standing",
     "timeline",
+    "wanted",
     "was_running",
 ]

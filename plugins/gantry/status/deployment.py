@@ -8,13 +8,16 @@ from collections.abc import Mapping
 
 from gantry import inventory as inventories
 from gantry import names
-from gantry.plan import AgentState, DeploymentState, Phase, Plan, ServiceState
-from gantry.status import tasks
+from gantry.plan import AgentState, DeploymentState, Phase, Plan, ServiceState, TierServers
+from gantry.status import filled, tasks
 
 
 @dataclasses.dataclass(frozen=True)
 class TierStatus:
-    """How many servers of a tier run, and how many the run wants at least."""
+    """How many servers of a tier run, and how many a launch wants at least now.
+
+    That is what the definition says, or more if the tier was scaled.
+    """
 
     tier: names.TierName
     running: int
@@ -79,7 +82,8 @@ class DeploymentStatus:
 class Scene:
     """Everything that states are derived from.
 
-    `inventory` is None when the cloud was not asked, or did not answer: then the tasks alone speak.
+    `inventory` is None when the cloud was not asked, or did not answer: then the tasks alone speak, and `filled`
+    tells which slots there were at the last arrival.
     """
 
     plan: Plan
@@ -87,6 +91,7 @@ class Scene:
     inventory: inventories.Inventory | None
     run_ended: bool
     previously_running: bool
+    filled: filled.Slots
 
     def before(self) -> DeploymentState:
         """What the deployment is while the run has not touched it."""
@@ -131,6 +136,23 @@ class Scene:
             return sum(agents.get(server) is AgentState.RUNNING for server in self.servers(tier))
         states = [server.state for server in self.inventory.of_tier(tier)]
         return states.count(inventories.InstanceState.RUNNING)
+
+    def wanted(self, tier: TierServers) -> int:
+        """How many servers of a tier a launch wants at least now."""
+        return wanted(tier, self.inventory, self.filled)
+
+
+def wanted(tier: TierServers, inventory: inventories.Inventory | None, known: filled.Slots) -> int:
+    """How many servers of a tier a launch wants at least now.
+
+    Args:
+        tier: with its limits.
+        inventory: what the cloud says, or None.
+        known: the slots that were filled at the last arrival.
+    """
+    scaled = None if inventory is None else inventory.scaled_to(tier.tier)
+    before = len(known.get(tier.tier, ())) if scaled is None else scaled
+    return max(tier.fewest, min(before, tier.most))
 
 
 def is_up(server: inventories.Server) -> bool:

@@ -24,7 +24,7 @@ def status(scene: Scene) -> DeploymentStatus:
         phase=phase,
         failed=failed,
         tiers=tuple(
-            TierStatus(each.tier, running=scene.running(each.tier, agents), wanted=each.fewest)
+            TierStatus(each.tier, running=scene.running(each.tier, agents), wanted=scene.wanted(each))
             for each in scene.plan.tiers
         ),
         agents=agents,

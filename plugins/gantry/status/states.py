@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Iterable
 
 from gantry import inventory as inventories
 from gantry.plan import Plan, StepKind
-from gantry.status import launching, terminating
+from gantry.status import filled, launching, terminating
 from gantry.status.deployment import DeploymentStatus, Scene
 from gantry.status.tasks import Steps, TaskView
 
@@ -18,6 +19,7 @@ def deployment_status(
     *,
     run_ended: bool,
     previously_running: bool = False,
+    slots: filled.Slots = types.MappingProxyType({}),
 ) -> DeploymentStatus:
     """The states at the moment that the tasks and the inventory were read.
 
@@ -28,7 +30,9 @@ def deployment_status(
         run_ended: Airflow has finished the run. What is not done by then has failed.
         previously_running: the deployment was RUNNING when the run began. A launch is then a redeploy
             (MAINTENANCE), and whatever a run has not touched yet is RUNNING.
+        slots: those that were filled when the last launch had arrived: they tell how many servers are wanted where
+            the cloud does not.
     """
-    scene = Scene(plan, Steps(plan, tasks), inventory, run_ended, previously_running)
+    scene = Scene(plan, Steps(plan, tasks), inventory, run_ended, previously_running, slots)
     is_termination = any(step.kind is StepKind.FINISH_TERMINATION for step in plan)
     return terminating.status(scene) if is_termination else launching.status(scene)

@@ -20,7 +20,9 @@ def status(scene: Scene) -> DeploymentStatus:
         failed=failed,
         tiers=tuple(
             TierStatus(
-                each.tier, running=scene.running(each.tier, agents), wanted=0 if is_going else each.fewest
+                each.tier,
+                running=scene.running(each.tier, agents),
+                wanted=0 if is_going else scene.wanted(each),
             )
             for each in scene.plan.tiers
         ),

@@ -65,7 +65,7 @@ class Requested(Run):
 
 
 class Tier(Model):
-    """How many servers of a tier run, and how many are wanted at least."""
+    """How many servers of a tier run, and how many a launch wants at least: after a scaling, what that said."""
 
     name: str
     running: int

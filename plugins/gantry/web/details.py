@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from gantry import errors, names, status
 from gantry.definition import models
+from gantry.status import filled
 from gantry.web import access, cloud, definitions, facts, kept, listing, runs, scenes, store
 
 PATIENCE = 1.5
@@ -86,9 +87,10 @@ def deployment(
     own = definition(name, session, known)
     recent = store.recent(session, [name]).get(name, store.NEVER)
     answer = asked.ask(own.definition, patience)
-    scene = _scene(recent.past, session, known, answer)
-    seen = None if scene is None else scene.states
     with_records = visitor.may_read_records()
+    slots = kept.slots(session, [name]).get(name, {}) if with_records else {}
+    scene = _scene(recent.past, session, known, answer, slots)
+    seen = None if scene is None else scene.states
     history = runs.settled(session, name, runs.history(session, [name]).get(name, ())) if with_records else ()
     line = listing.line(dag, recent, visitor.may_read)
     noted = kept.installed(session, name) if with_records else {}
@@ -98,7 +100,7 @@ def deployment(
         known=own,
         scene=scene if scene is not None and visitor.may_read(scene.run.dag) else None,
         states=seen,
-        tiers=_tiers(own, seen, answer),
+        tiers=_tiers(own, seen, answer, slots),
         services=kept.services(scenes.services(own, seen, runs.versions(history)), servers),
         servers=servers,
         inventory=answer.inventory,
@@ -130,7 +132,8 @@ def run(
     answer = cloud.NOTHING if found.run.is_over else asked.ask(own.definition, PATIENCE)
     name = store.deployment(dag)
     earlier = _before(found, store.recent(session, [name]).get(name, store.NEVER).past)
-    return _drawn(found.run, own, session, answer, earlier)
+    # What is kept is from now, too; and while the run goes on, the cloud knows better.
+    return _drawn(found.run, own, session, answer, earlier, {})
 
 
 def instance(
@@ -167,23 +170,32 @@ def addresses(definition: models.Definition) -> dict[names.BalancerName, str]:
 
 
 def _scene(
-    past: Sequence[store.Past], session: Session, known: definitions.Definitions, answer: cloud.Answer
+    past: Sequence[store.Past],
+    session: Session,
+    known: definitions.Definitions,
+    answer: cloud.Answer,
+    slots: filled.Slots,
 ) -> facts.Scene | None:
     shown = listing.shown_run(past)
     if shown is None:
         return None
     newest, earlier = shown
     own = known.of_version(newest.run.dag, newest.version, session)
-    return None if own is None else _drawn(newest.run, own, session, answer, earlier)
+    return None if own is None else _drawn(newest.run, own, session, answer, earlier, slots)
 
 
 def _drawn(
-    run: facts.Run, own: facts.Known, session: Session, answer: cloud.Answer, earlier: Sequence[store.Past]
+    run: facts.Run,
+    own: facts.Known,
+    session: Session,
+    answer: cloud.Answer,
+    earlier: Sequence[store.Past],
+    slots: filled.Slots,
 ) -> facts.Scene:
     key = (run.dag, run.id)
     instances = runs.instances(session, {key: own.plan})[key]
     before = status.was_running(each.view for each in earlier)
-    return scenes.scene(run, own, instances, answer.inventory, previously_running=before)
+    return scenes.scene(run, own, instances, answer.inventory, slots, previously_running=before)
 
 
 def _before(found: store.Found, past: Sequence[store.Past]) -> list[store.Past]:
@@ -195,12 +207,16 @@ def _before(found: store.Found, past: Sequence[store.Past]) -> list[store.Past]:
 
 
 def _tiers(
-    own: facts.Known, seen: status.DeploymentStatus | None, answer: cloud.Answer
+    own: facts.Known, seen: status.DeploymentStatus | None, answer: cloud.Answer, slots: filled.Slots
 ) -> tuple[facts.Tier, ...]:
     if seen is not None or answer.inventory is None:
         return scenes.tiers(own, seen)
     # No run says anything (any more), and there may be servers all the same.
     return tuple(
-        facts.Tier(each.tier, len(answer.inventory.of_tier(each.tier)), each.fewest)
+        facts.Tier(
+            each.tier,
+            len(answer.inventory.of_tier(each.tier)),
+            status.wanted(each, answer.inventory, slots),
+        )
         for each in own.plan.tiers
     )

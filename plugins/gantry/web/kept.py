@@ -12,7 +12,7 @@ from airflow.models.asset_state_store import AssetStateStoreModel
 from sqlalchemy.orm import Session
 
 from gantry import names
-from gantry.status import handouts, versions
+from gantry.status import filled, handouts, versions
 from gantry.web import facts, runs
 
 Installed = Mapping[tuple[names.ServiceName, names.ServerName], versions.Installed]
@@ -27,6 +27,17 @@ def installed(session: Session, name: str) -> Installed:
         if place is not None and each is not None:
             found[names.ServiceName(place[0]), names.ServerName(place[1])] = each
     return found
+
+
+def slots(session: Session, deployments: Collection[str]) -> dict[str, filled.Slots]:
+    """The slots of each tier that were filled when the last launch had arrived, by deployment. One query."""
+    assets = {names.asset(name): name for name in deployments}
+    rows = session.execute(
+        sa.select(AssetModel.name, AssetStateStoreModel.value)
+        .join(AssetModel, AssetModel.id == AssetStateStoreModel.asset_id)
+        .where(AssetModel.name.in_(assets), AssetStateStoreModel.key == filled.KEY)
+    )
+    return {assets[asset]: filled.load(runs.as_json(value)) for asset, value in rows}
 
 
 def told(session: Session, name: str, server: str) -> tuple[facts.Told, ...]:

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from gantry import names, status
 from gantry.plan import DeploymentState
-from gantry.status import records
-from gantry.web import access, definitions, facts, runs, scenes, store
+from gantry.status import filled, records
+from gantry.web import access, definitions, facts, kept, runs, scenes, store
 
 PAGE = 50
 """Deployments in sight at once."""
@@ -157,6 +157,14 @@ class _Sight:
     with_records: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class _Kept:
+    """What is kept with the assets of the deployments in sight, by deployment."""
+
+    history: Mapping[str, tuple[records.Record, ...]] = dataclasses.field(default_factory=dict)
+    slots: Mapping[str, filled.Slots] = dataclasses.field(default_factory=dict)
+
+
 def _lines(visitor: access.Visitor, session: Session) -> tuple[list[facts.Line], Runs, Collection[str]]:
     every = store.dags(session)
     recent = store.recent(session)
@@ -216,8 +224,10 @@ def _summaries(
         if each.run.dag in known
     }
     instances = runs.instances(session, plans)
-    history = runs.history(session, names_) if sight.with_records else {}
-    return [_summary(each, shown.get(each.name), known, instances, history, sight.allowed) for each in lines]
+    kept_ = _Kept()
+    if sight.with_records:
+        kept_ = _Kept(runs.history(session, names_), kept.slots(session, names_))
+    return [_summary(each, shown.get(each.name), known, instances, kept_, sight.allowed) for each in lines]
 
 
 def _summary(
@@ -225,13 +235,13 @@ def _summary(
     shown: tuple[store.Past, list[store.Past]] | None,
     known: Mapping[str, facts.Known],
     instances: Mapping[runs.Key, tuple[facts.Instance, ...]],
-    history: Mapping[str, tuple[records.Record, ...]],
+    kept_: _Kept,
     allowed: Collection[str],
 ) -> facts.Summary:
     own = known.get(names.dag_id(line.name, names.Operation.LAUNCH))
     if own is None:
         return facts.Summary(line)
-    versions = runs.versions(history.get(line.name, ()))
+    versions = runs.versions(kept_.history.get(line.name, ()))
     scene = None
     if shown is not None and shown[0].run.dag in known:
         past, earlier = shown
@@ -241,6 +251,7 @@ def _summary(
             known[past.run.dag],
             instances.get(key, ()),
             None,
+            kept_.slots.get(line.name, {}),
             previously_running=status.was_running(each.view for each in earlier),
         )
     seen = None if scene is None else scene.states

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from gantry import inventory as inventories
 from gantry import names, plan, status
-from gantry.status import tasks
+from gantry.status import filled, tasks
 from gantry.web import facts
 
 _DONE = (status.Progress.SUCCEEDED, status.Progress.NOT_APPLICABLE, status.Progress.LEFT_OUT)
@@ -17,15 +17,21 @@ def scene(
     known: facts.Known,
     instances: Collection[facts.Instance],
     inventory: inventories.Inventory | None,
+    slots: filled.Slots,
     *,
     previously_running: bool,
 ) -> facts.Scene:
-    """One run at one moment."""
+    """One run at one moment. `slots` are those that were filled when the last launch had arrived."""
     views = [each.view for each in instances]
     seen = None
     if run.operation not in names.KEEPS_STATE:
         seen = status.deployment_status(
-            known.plan, views, inventory, run_ended=run.is_over, previously_running=previously_running
+            known.plan,
+            views,
+            inventory,
+            run_ended=run.is_over,
+            previously_running=previously_running,
+            slots=slots,
         )
     return facts.Scene(run, known, tuple(instances), seen)
 

@@ -14,10 +14,11 @@ from tests.unit.operators.world import Store
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs, seeing
 from gantry.agent.contact import Contact
-from gantry.operators import guarding, history, run, turning
+from gantry.operators import guarding, run, turning
 from gantry.operators.sight import Look, Sight
 from gantry.operators.trigger import Order
 from gantry.plan import StepKind
+from gantry.status import filled
 
 KNOWN = definition.loads(f"{DEFINITION}watch: {{every: 1m, replace: true}}\n")
 BEGIN = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
@@ -97,7 +98,7 @@ def _answer(short: str, server: inventory.Server, silent: tuple[str, ...]) -> Co
 
 @pytest.fixture
 def watching(monkeypatch: pytest.MonkeyPatch) -> Watching:
-    store = Store({history.SLOTS: SLOTS})
+    store = Store({filled.KEY: SLOTS})
     monkeypatch.setattr(turning, "store", lambda _: store)
 
     world = World()
@@ -157,7 +158,7 @@ def test_a_broken_way_to_all_of_them_calls_for_nothing(watching: Watching) -> No
 
 def test_what_is_not_launched_or_terminated_is_not_recovered(watching: Watching) -> None:
     watching.cloud.servers.clear()
-    del watching.store[history.SLOTS]
+    del watching.store[filled.KEY]
     assert watching.look(0) is None
 
 

@@ -298,6 +298,27 @@ def test_servers_beyond_the_fewest_are_shown_too(launch: plan.Plan, running: Mom
     assert [(tier.running, tier.wanted) for tier in found.tiers if tier.tier == "application"] == [(4, 2)]
 
 
+@pytest.mark.parametrize(
+    ("scaled", "slots", "wanted"), [(3, 1, 3), (1, 3, 2), (99, 1, 6), (None, 3, 3), (None, 0, 2)]
+)
+@pytest.mark.parametrize("asked", [True, False])
+def test_wanted_is_what_a_tier_was_scaled_to_or_had_at_its_last_arrival(
+    launch: plan.Plan, running: Moment, scaled: int | None, slots: int, wanted: int, *, asked: bool
+) -> None:
+    tier = names.TierName("application")
+    known = inventory.Inventory(tuple(dataclasses.replace(each, wanted=scaled) for each in running.inventory))
+    found = status.deployment_status(
+        launch,
+        running.tasks,
+        known if asked else None,
+        run_ended=True,
+        slots={tier: tuple(map(names.Slot, range(1, slots + 1)))},
+    )
+    (told,) = (each.wanted for each in found.tiers if each.tier == tier)
+    # Where the cloud was not asked, nobody knows its tags.
+    assert told == (wanted if asked else max(slots, 2))
+
+
 def test_without_configuration_management_its_phases_are_not_applicable_and_never_shown(
     bookshop_text: str, composed: tuple[Moment, ...]
 ) -> None:

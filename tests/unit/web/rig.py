@@ -32,7 +32,7 @@ from gantry import definition, names
 from gantry.dag.compile import operation_dag
 from gantry.dag.operations import RECIPES
 from gantry.definition import models
-from gantry.status import handouts, records, versions
+from gantry.status import filled, handouts, records, versions
 
 BUNDLE = "dags-folder"
 NOW = datetime.datetime(2026, 11, 27, 8, 0, tzinfo=datetime.UTC)
@@ -149,6 +149,10 @@ class Airflow:
         """The files that a service was handed on a server, the oldest first."""
         key = handouts.PLACES.key(names.ServiceName(service), names.ServerName(server))
         self._note(name, key, handouts.dump(found))
+
+    def arrived(self, name: str, **slots: tuple[int, ...]) -> None:
+        """The slots of each tier that a launch has filled."""
+        self._note(name, filled.KEY, filled.dump(filled.load(slots)))
 
     def _note(self, name: str, key: str, value: object) -> None:
         with create_session() as session:

@@ -95,6 +95,18 @@ def test_a_server_that_was_handed_nothing_says_so(shop: rig.Airflow) -> None:
     assert shop.get(f"{API}/servers/{ONE}/facts").json() == {"server": ONE, "services": {}}
 
 
+@pytest.mark.parametrize(("slots", "wanted"), [((1, 2, 3), 3), ((1,), 2)])
+def test_a_tier_that_was_scaled_wants_as_many_as_it_had(
+    shop: rig.Airflow, slots: tuple[int, ...], wanted: int
+) -> None:
+    shop.arrived("bookshop", application=slots)
+    for path in (API, "/gantry/api/v1/deployments"):
+        found = shop.get(path).json()
+        tiers = (found if path == API else found["deployments"][0])["tiers"]
+        assert [each["wanted"] for each in tiers if each["name"] == "application"] == [wanted], path
+    assert f"application 2/{wanted}" in shop.get(PAGE).text
+
+
 def test_what_a_server_was_handed(shop: rig.Airflow) -> None:
     later = dataclasses.replace(
         FILE, run="manual__1", digest="cd" * 32, at=rig.NOW.isoformat(),
