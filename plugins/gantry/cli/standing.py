@@ -301,11 +301,7 @@ def _with_versions(lines: Iterable[ServerLine], state: kept.State) -> Iterator[S
     """With what is installed there, as far as it was noted of the very instance that is there now."""
     found = state.versions()
     for line in lines:
-        here = {
-            service: each
-            for (service, server), each in found.items()
-            if server == line.name and (line.instance is None or line.instance.instance_id == each.instance)
-        }
+        here = versions.on(found, line.name, None if line.instance is None else line.instance.instance_id)
         yield dataclasses.replace(line, versions=here)
 
 
@@ -313,8 +309,7 @@ def _installed_lines(state: kept.State) -> Iterator[ServerLine]:
     """The servers on which something is installed: without the definition it is all that is known of them."""
     found = state.versions()
     for server in sorted({server for _, server in found}):
-        here = {service: each for (service, where), each in found.items() if where == server}
-        yield ServerLine(server, "", None, None, {}, here)
+        yield ServerLine(server, "", None, None, {}, versions.on(found, server, None))
 
 
 def _tier_of(known: models.Definition, server: names.ServerName) -> str:

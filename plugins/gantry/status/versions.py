@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import TypeVar
 
 import pydantic
 
@@ -12,6 +14,9 @@ PLACES = places.Places("version:")
 """Where they are kept."""
 SHORT = 8
 """Letters of a version that people are shown."""
+
+Service = TypeVar("Service", bound=str)
+Server = TypeVar("Server", bound=str)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +39,23 @@ class Installed:
     def short(self) -> str:
         """For people."""
         return "unfinished" if self.version is None else self.version[:SHORT]
+
+
+def on(
+    found: Mapping[tuple[Service, Server], Installed], server: str, instance: str | None
+) -> dict[Service, Installed]:
+    """What is installed on a server, as far as it was noted of the very instance that is there now.
+
+    Args:
+        found: by service and server.
+        server: its name.
+        instance: the server's instance now, or None where nobody knows: then everything is believed.
+    """
+    return {
+        service: each
+        for (service, where), each in sorted(found.items())
+        if where == server and instance in (None, each.instance)
+    }
 
 
 _INSTALLED = pydantic.TypeAdapter(Installed)

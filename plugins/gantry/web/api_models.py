@@ -12,7 +12,7 @@ from pydantic import Field
 from gantry import inventory as inventories
 from gantry import plan, status
 from gantry.status import handouts, records, versions
-from gantry.web import facts, listing, store
+from gantry.web import facts, listing, scenes, store
 
 
 class Model(pydantic.BaseModel):
@@ -359,11 +359,7 @@ class RunDetail(Model):
             state=None if states is None else states.state,
             failed_at=None if states is None or states.failed is None else states.failed.title,
             progress=Progress.made_of(progress),
-            tiers=()
-            if states is None
-            else tuple(
-                Tier(name=each.tier, running=each.running, wanted=each.wanted) for each in states.tiers
-            ),
+            tiers=() if states is None else tuple(map(Tier.of, scenes.tiers(found.known, states))),
             services=tuple(map(Service.of, services)),
             steps=tuple(
                 Step(

@@ -52,17 +52,12 @@ def told(session: Session, name: str, server: str) -> tuple[facts.Told, ...]:
 
 def servers(found: Collection[facts.Server], known: Installed) -> tuple[facts.Server, ...]:
     """With what is installed there, as far as it was noted of the very instance that is there now."""
-    by_server: dict[names.ServerName, dict[names.ServiceName, versions.Installed]] = {}
-    for (service, server), each in sorted(known.items()):
-        by_server.setdefault(server, {})[service] = each
     return tuple(
         dataclasses.replace(
             server,
-            installed={
-                service: each
-                for service, each in by_server.get(server.name, {}).items()
-                if server.instance is None or server.instance.instance_id == each.instance
-            },
+            installed=versions.on(
+                known, server.name, None if server.instance is None else server.instance.instance_id
+            ),
         )
         for server in found
     )
