@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
-from tests.airflow.stage import Stage, archive
+from gantry.local import example
+from tests.airflow.stage import Stage, archive, eventually
 from tests.web import legible, viewer
 
 pytestmark = pytest.mark.airflow
@@ -46,6 +47,21 @@ services:
   shop: {{id: a2002, tier: web, archive: "{shop}", depends_on: [store]}}
 """
 
+ASKING = """\
+deployment: {name}
+approval: {{}}
+cloud: {{connection: aws_default, region: eu-central-1}}
+launch_configurations:
+  debian: {{image: gantry-debian-12-prepared, ssh: {{connection: bookshop_ssh}}}}
+tiers:
+  data: {{launch_configuration: debian, servers: 1}}
+services:
+  store: {{id: a2001, tier: data, archive: "{store}"}}
+backups:
+  of: {{files: store}}
+  to: s3://{bucket}/forms/
+"""
+
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
@@ -69,11 +85,7 @@ def test_a_launch_is_followed_a_failure_read_and_a_scale_asked_for(
 ) -> None:
     name = scrapped("seen")
     define(stage, name)
-    frame = page.frame_locator("iframe")
-    # Other tests have left more deployments than one page of the list has.
-    frame.get_by_label("Search", exact=True).fill(name)
-    frame.get_by_role("button", name="Search", exact=True).click()
-    frame.get_by_role("link", name=name, exact=True).click()
+    frame = find_deployment(page, name)
     expect(frame.locator("#summary")).to_contain_text("STOPPED", timeout=PATIENCE)
     expect(frame.locator("main")).to_contain_text("Books that <script>nobody</script> reads")
 
@@ -120,6 +132,60 @@ def test_a_launch_is_followed_a_failure_read_and_a_scale_asked_for(
     # What is said about a server by the server itself, over SSH, and by a task's links.
     read_the_agent(frame, name)
     links_lead_on(stage, name)
+
+
+def test_an_approval_a_backup_a_recovery_and_a_termination_are_asked_for_by_forms(
+    stage: Stage, scrapped: Name, page: Page
+) -> None:
+    name = scrapped("asked-for")
+    store = stage.upload(f"{name}-store.tar.gz", archive())
+    stage.define(name, ASKING.format(name=name, store=store, bucket=example.BUCKET))
+    stage.api.await_dag(f"{name}.backup")
+    stage.api.await_dag(f"{name}.recover")
+    stage.api.await_dag(f"{name}.terminate")
+    frame = find_deployment(page, name)
+    summary = frame.locator("#run-summary")
+
+    ask(frame, "Launch or redeploy")
+    summary.get_by_role("link", name="Answer", exact=True).click(timeout=PATIENCE)
+    expect(frame.locator("main")).to_contain_text(f"Launch {name}", ignore_case=True, timeout=PATIENCE)
+    legible.show(page, "live-question")
+    frame.get_by_role("button", name="Approve", exact=True).click()
+    expect(summary).to_contain_text("store RUNNING", timeout=PATIENCE)
+    expect(summary).to_contain_text("approved")
+    expect(frame.locator("#run [role=status]")).to_have_text("all phases are done", timeout=PATIENCE)
+
+    open_deployment(frame, name)
+    ask(frame, "Back up", reason="for tomorrow")
+    expect(summary).to_contain_text("success", timeout=PATIENCE)
+    kept = stage.cloud.client("s3").list_objects_v2(Bucket=example.BUCKET, Prefix=f"forms/{name}/files/")
+    assert len(kept["Contents"]) >= 1
+
+    lost = stage.machine(name).instance_id
+    stage.cloud.client("ec2").terminate_instances(InstanceIds=[lost])
+    eventually(lambda: not list(stage.instances(name)) or None, "the server to be gone")
+    open_deployment(frame, name)
+    ask(frame, "Recover", reason="somebody was at the console")
+    expect(summary).to_contain_text("success", timeout=PATIENCE)
+    assert stage.machine(name).instance_id != lost
+    open_deployment(frame, name)
+    expect(frame.locator("#summary")).to_contain_text("RUNNING", timeout=PATIENCE)
+
+    open_deployment(frame, name)
+    ask(frame, "Terminate", **{"Name of the deployment": name})
+    expect(summary).to_contain_text("success", timeout=PATIENCE)
+    open_deployment(frame, name)
+    expect(frame.locator("#summary")).to_contain_text("STOPPED", timeout=PATIENCE)
+    assert not list(stage.instances(name))
+
+
+def find_deployment(page: Page, name: str) -> FrameLocator:
+    """Look for it in the list, and open its page. Other tests have left more than one page of the list has."""
+    frame = page.frame_locator("iframe")
+    frame.get_by_label("Search", exact=True).fill(name)
+    frame.get_by_role("button", name="Search", exact=True).click()
+    frame.get_by_role("link", name=name, exact=True).click()
+    return frame
 
 
 def read_the_agent(frame: FrameLocator, name: str) -> None:

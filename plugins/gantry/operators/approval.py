@@ -20,6 +20,7 @@ def form() -> dict[str, Param]:
         maxLength=500,
         title="Note",
         description="Kept in the log, with the name of whoever answers.",
+        section="Your answer",
         source="task",
     )
     return {NOTE: note}

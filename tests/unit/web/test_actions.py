@@ -163,12 +163,23 @@ def asking(shop: rig.Airflow) -> str:
         task = session.scalar(sa.select(TaskInstance.id).where(TaskInstance.task_id == "approve"))
         session.add(
             HITLDetail(
-                ti_id=task, options=["Approve", "Reject"], subject="Launch <bookshop>?", params={"note": NOTE}
+                ti_id=task,
+                options=["Approve", "Reject"],
+                subject="Launch <bookshop>?",
+                body=BODY,
+                params={"note": NOTE},
             )
         )
     return f"/gantry/dags/bookshop/runs/{run}/answer?task=approve"
 
 
+BODY = """\
+| tier | at least |
+|---|---|
+| data | 1 |
+
+Reason: <script>alert(1)</script> ![](https://example.com/seen.png) [x](javascript:alert(2))
+"""
 NOTE = {"value": "", "description": "Why", "schema": {"type": "string", "title": "Note"}, "source": None}
 
 
@@ -179,6 +190,16 @@ def test_a_question_is_offered_to_who_may_answer_it(shop: rig.Airflow, asking: s
     text = shop.get(asking, rig.USER).text
     assert "Launch &lt;bookshop&gt;?" in text
     assert "Reject" in text
+
+
+def test_what_a_question_says_is_shown_as_airflow_shows_it_without_its_html(
+    shop: rig.Airflow, asking: str
+) -> None:
+    text = shop.get(asking, rig.USER).text
+    assert "<td>data</td>" in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "<img" not in text
+    assert 'href="javascript' not in text
 
 
 def test_a_question_is_answered_as_the_visitor(shop: rig.Airflow, asking: str) -> None:
