@@ -148,7 +148,9 @@ def test_an_approval_a_backup_a_recovery_and_a_termination_are_asked_for_by_form
 
     ask(frame, "Launch or redeploy")
     summary.get_by_role("link", name="Answer", exact=True).click(timeout=PATIENCE)
-    expect(frame.locator("main")).to_contain_text(f"Launch {name}", ignore_case=True, timeout=PATIENCE)
+    question = f"Launch the deployment {name}?"
+    expect(frame.get_by_role("heading", name=question)).to_be_visible(timeout=PATIENCE)
+    expect(frame.get_by_role("cell", name="data", exact=True)).to_be_visible()
     legible.show(page, "live-question")
     frame.get_by_role("button", name="Approve", exact=True).click()
     expect(summary).to_contain_text("store RUNNING", timeout=PATIENCE)

@@ -96,7 +96,7 @@ def operation_dag(definition: models.Definition, operation: names.Operation) -> 
         **({} if recipe.only_looks else people.on_failure(definition)),
     )
     with dag:
-        _fill(plan, subject)
+        _fill(plan, subject, operation)
     return dag
 
 
@@ -132,7 +132,7 @@ def _dag(definition: models.Definition, plan: Plan, **settings: Any) -> DAG:  # 
     )
 
 
-def _fill(plan: Plan, definition: models.Definition) -> None:
+def _fill(plan: Plan, definition: models.Definition, operation: names.Operation) -> None:
     """Make the tasks, group by group, and then the edges."""
     tasks: dict[str, BaseOperator] = {}
     # Tiers first: what is dealt to servers hangs on the task that deals them.
@@ -142,7 +142,7 @@ def _fill(plan: Plan, definition: models.Definition) -> None:
     for group in groups:
         steps = [step for step in plan if step.group == group]
         if group.kind is GroupKind.DEPLOYMENT:
-            tasks.update({step.id: _single(step, definition) for step in steps})
+            tasks.update({step.id: _single(step, definition, operation) for step in steps})
             continue
         with TaskGroup(
             group_id=group_id(group),
@@ -150,7 +150,9 @@ def _fill(plan: Plan, definition: models.Definition) -> None:
             tooltip=_tooltip(group, definition),
             prefix_group_id=False,
         ):
-            tasks.update({step.id: _single(step, definition) for step in steps if not step.per_server})
+            tasks.update(
+                {step.id: _single(step, definition, operation) for step in steps if not step.per_server}
+            )
             _dealt(group, [step for step in steps if step.per_server], tasks, definition)
     for before, after in plan.edges:
         tasks[before] >> tasks[after]
@@ -162,10 +164,12 @@ def _fill(plan: Plan, definition: models.Definition) -> None:
         [tasks[before] for before in plan.aftermath.upstream] >> last
 
 
-def _single(step: Step, definition: models.Definition) -> BaseOperator:
+def _single(step: Step, definition: models.Definition, operation: names.Operation) -> BaseOperator:
     common = _common(step, definition)
     if step.kind is StepKind.APPROVE and definition.approval is not None:
-        return people.approve(definition, definition.approval, **common)
+        recipe = RECIPES[operation]
+        question = f"{recipe.purpose} {definition.deployment}?"
+        return people.approve(definition.approval, question, recipe.form(definition), **common)
     if step.kind is StepKind.TURN:
         # Every operation has one such task, and Airflow keeps what it says for each version of the DAG.
         common |= {"doc_json": stored.dump(definition)}

@@ -6,10 +6,10 @@ task start builds its DAG anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, Param
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
@@ -69,13 +69,25 @@ def time_limits(definition: models.Definition) -> dict[str, Any]:
     return limits
 
 
-def approve(definition: models.Definition, approval: models.Approval, **common: Any) -> BaseOperator:  # noqa: ANN401 - Airflow's keywords
-    """The task that asks before anything is started."""
+def approve(
+    approval: models.Approval,
+    question: str,
+    form: Mapping[str, Param],
+    **common: Any,  # noqa: ANN401 - Airflow's keywords
+) -> BaseOperator:
+    """The task that asks before anything is started.
+
+    Args:
+        approval: who is asked, and how.
+        question: what is asked, unless the definition has its own words.
+        form: of the operation. What was put into it is shown with the question.
+        common: what every task has.
+    """
     from gantry.operators import approval as approvals  # noqa: PLC0415 - see the head of this module
 
     return approvals.ApproveOperator(
-        subject=approval.subject or f"Launch the deployment {definition.deployment}?",
-        body=approval.body or _body(definition),
+        subject=approval.subject or question,
+        body=approval.body or _body(form),
         assigned_users=[each.model_dump() for each in approval.assigned_users] or None,
         response_timeout=approval.response_timeout,
         notifiers=_made(approval.notifiers),
@@ -86,21 +98,22 @@ def approve(definition: models.Definition, approval: models.Approval, **common: 
     )
 
 
-def _body(definition: models.Definition) -> str:
-    """What a launch was asked to do, as Markdown that Airflow renders when it asks."""
-    servers = [
-        f"| {name} | {{{{ params['servers_{name}'] }}}} | {tier.servers.max} |"
-        for name, tier in definition.tiers.items()
-    ]
-    return "\n".join(
-        (
-            "| tier | servers at least | at most |",
-            "|---|---|---|",
-            *servers,
-            "",
-            "Reason: {{ params.reason or 'none given' }}",
-        )
-    )
+def _body(form: Mapping[str, Param]) -> str:
+    """What a run was asked to do, as Markdown that Airflow renders when it asks."""
+    rows = [f"| {param.schema['title']} | {_entered(name, param)} |" for name, param in form.items()]
+    return "\n".join(("| asked for | |", "|---|---|", *rows))
+
+
+def _entered(name: str, param: Param) -> str:
+    """A template of what was put into a field. A cell holds one line, and no bar of somebody's own."""
+    known, kind, empty = f"params['{name}']", param.schema["type"], "-"
+    if kind == "array":
+        known = f"{known} | join(', ')"
+    elif kind == "boolean":
+        known = f"'yes' if {known} else 'no'"
+    elif "null" in kind:
+        known, empty = f"'' if {known} is none else {known}", "as the schedule says, or as it is"
+    return f"{{{{ (({known}) | string).split() | join(' ') | replace('|', '/') or '{empty}' }}}}"
 
 
 def _all(definition: models.Definition) -> Iterator[tuple[source.Path, models.Notifier]]:

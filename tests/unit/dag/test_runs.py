@@ -28,6 +28,11 @@ from .definitions import HEAD, WEB, service
 SHOP = (
     HEAD + WEB + f"services: {{db: {service(1, 'web', data='main')}, app: {service(2, 'web', 'db.main')}}}\n"
 )
+TWO_SIZES = (
+    HEAD
+    + WEB.replace("servers: 1", "servers: {min: 1, max: 3}")
+    + f"services: {{app: {service(2, 'web')}}}\n"
+)
 ME = __name__
 
 
@@ -138,8 +143,36 @@ def test_the_question_says_what_would_be_launched() -> None:
     launch, _ = both("approval: {}\n")
     approve: Any = launch.get_task("approve")
     assert approve.subject == "Launch the deployment shop?"
-    assert "{{ params['servers_web'] }}" in approve.body
-    assert "{{ params.reason" in approve.body
+    shown = said(launch, reason="a | sale\nand more")
+    assert "| Servers of tier web | 1 |" in shown
+    assert "| Reason | a / sale and more |" in shown
+
+
+@pytest.mark.parametrize(
+    ("operation", "question", "row"),
+    [
+        (
+            "scale",
+            "Scale the deployment shop?",
+            "| Servers of tier web | as the schedule says, or as it is |",
+        ),
+        ("recover", "Replace lost servers of the deployment shop?", "| Servers to replace | web-1, web-2 |"),
+    ],
+)
+def test_the_question_is_asked_of_every_operation_that_starts_servers(
+    operation: str, question: str, row: str
+) -> None:
+    known = definition.loads("approval: {}\n" + TWO_SIZES)
+    dag = dag_compile.operation_dag(known, names.Operation(operation))
+    approve: Any = dag.get_task("approve")
+    assert approve.subject == question
+    assert row in said(dag, **({"servers": ["web-1", "web-2"]} if operation == "recover" else {}))
+
+
+def said(dag: DAG, **given: Any) -> str:
+    """What is asked for, as Airflow makes it from a run's params."""
+    approve: Any = dag.get_task("approve")
+    return str(approve.render_template(approve.body, {"params": {**dag.params.dump(), **given}}))
 
 
 def test_two_builds_with_everything_are_the_same() -> None:

@@ -45,12 +45,18 @@ class Approval(Model):
 
     subject: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
         default=None,
-        description="The question; a template of Airflow. Left out: whether the deployment shall be launched.",
+        description=(
+            "The question; a template of Airflow, for launches, scalings and recoveries alike. "
+            "Left out: whether the run shall do what it is for."
+        ),
         examples=["Launch the shop for {{ params.reason }}?"],
     )
     body: str | None = Field(
         default=None,
-        description="Markdown below it; a template of Airflow. Left out: the servers asked for and the reason.",
+        description=(
+            "Markdown below it; a template of Airflow. Each operation has `params` of its own. "
+            "Left out: what was put into the form."
+        ),
         examples=["Tell **support** first."],
     )
     assigned_users: tuple[AssignedUser, ...] = Field(
