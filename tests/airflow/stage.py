@@ -364,6 +364,18 @@ class Stage:
         found = {each["InstanceId"]: each["PrivateIpAddress"] for each in self.instances(deployment)}
         return str(found[instance_id])
 
+    def await_question(self, launch: Launch) -> None:
+        """Wait until the question stands, and Airflow has put aside the process that has asked it.
+
+        An answer before that makes the task fail: the scheduler (3.3.2) hears of the end of the process that asked
+        when the one that takes the answer is queued already, under the same try, and takes it for that one's.
+        """
+        launch.await_state("approve", "awaiting_input")
+        log = self.airflow.home / "standalone.log"
+        key = f"TaskInstanceKey(dag_id='{launch.dag}', task_id='approve', run_id='{launch.run}'"
+        heard = f"state success for task instance {key}"
+        eventually(lambda: heard in log.read_text(errors="replace") or None, f"the scheduler to say: {heard}")
+
     def scrap(self, deployment: str) -> None:
         """Take a deployment's servers away without ceremony, at the end of a test."""
         for operation in names.Operation:

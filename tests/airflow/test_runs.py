@@ -95,11 +95,6 @@ def answer(stage: Stage, launch: Launch, option: str, note: str) -> None:
     )
 
 
-def asked(launch: Launch) -> None:
-    """Wait until the question stands."""
-    launch.await_state("approve", "awaiting_input")
-
-
 # --- approval ------------------------------------------------------------------------------------------------
 
 
@@ -109,7 +104,7 @@ def test_nothing_is_started_before_a_person_agrees_and_then_everything_is(
     name = scrapped("approved")
     text = define(stage, name, f"approval: {{notifiers: {notifier('boss', 'launch {{ dag_run.dag_id }}?')}}}")
     launch = stage.launch(name, reason="the spring sale")
-    asked(launch)
+    stage.await_question(launch)
     found = stage.api.call("GET", f"/dags/{name}/dagRuns/{launch.run}/taskInstances/approve/-1/hitlDetails")
     assert found["subject"] == f"Launch the deployment {name}?"
     assert "| only | 1 | 1 |" in found["body"]
@@ -136,7 +131,7 @@ def test_after_a_refusal_nothing_was_started_and_nobody_hears_of_running(
     name = scrapped("refused")
     text = define(stage, name, "approval: {}", f"on_success_callback: {notifier('everybody', name)}")
     launch = stage.launch(name)
-    asked(launch)
+    stage.await_question(launch)
     answer(stage, launch, "Reject", "not on a Friday")
     assert launch.ends() == "success"
     log = launch.task_log("approve")

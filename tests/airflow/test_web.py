@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
 from gantry.local import example
-from tests.airflow.stage import Stage, archive, eventually
+from tests.airflow.stage import Launch, Stage, archive, eventually
 from tests.web import legible, viewer
 
 pytestmark = pytest.mark.airflow
@@ -147,10 +147,7 @@ def test_an_approval_a_backup_a_recovery_and_a_termination_are_asked_for_by_form
     summary = frame.locator("#run-summary")
 
     ask(frame, "Launch or redeploy")
-    summary.get_by_role("link", name="Answer", exact=True).click(timeout=PATIENCE)
-    question = f"Launch the deployment {name}?"
-    expect(frame.get_by_role("heading", name=question)).to_be_visible(timeout=PATIENCE)
-    expect(frame.get_by_role("cell", name="data", exact=True)).to_be_visible()
+    question(stage, frame, name, f"Launch the deployment {name}?", "Servers of tier data")
     legible.show(page, "live-question")
     frame.get_by_role("button", name="Approve", exact=True).click()
     expect(summary).to_contain_text("store RUNNING", timeout=PATIENCE)
@@ -168,6 +165,9 @@ def test_an_approval_a_backup_a_recovery_and_a_termination_are_asked_for_by_form
     eventually(lambda: not list(stage.instances(name)) or None, "the server to be gone")
     open_deployment(frame, name)
     ask(frame, "Recover", reason="somebody was at the console")
+    asks = f"Replace lost servers of the deployment {name}?"
+    question(stage, frame, f"{name}.recover", asks, "somebody was at the console")
+    frame.get_by_role("button", name="Approve", exact=True).click()
     expect(summary).to_contain_text("success", timeout=PATIENCE)
     assert stage.machine(name).instance_id != lost
     open_deployment(frame, name)
@@ -179,6 +179,14 @@ def test_an_approval_a_backup_a_recovery_and_a_termination_are_asked_for_by_form
     open_deployment(frame, name)
     expect(frame.locator("#summary")).to_contain_text("STOPPED", timeout=PATIENCE)
     assert not list(stage.instances(name))
+
+
+def question(stage: Stage, frame: FrameLocator, dag: str, asks: str, says: str) -> None:
+    """Go from a run's page to what it asks."""
+    stage.await_question(Launch(stage.api, dag, next(iter(stage.api.runs(dag))).id))
+    frame.locator("#run-summary").get_by_role("link", name="Answer", exact=True).click(timeout=PATIENCE)
+    expect(frame.get_by_role("heading", name=asks)).to_be_visible(timeout=PATIENCE)
+    expect(frame.get_by_role("cell", name=says, exact=True)).to_be_visible()
 
 
 def find_deployment(page: Page, name: str) -> FrameLocator:
