@@ -107,8 +107,8 @@ def test_nothing_is_started_before_a_person_agrees_and_then_everything_is(
     stage.await_question(launch)
     found = stage.api.call("GET", f"/dags/{name}/dagRuns/{launch.run}/taskInstances/approve/-1/hitlDetails")
     assert found["subject"] == f"Launch the deployment {name}?"
-    assert "| only | 1 | 1 |" in found["body"]
-    assert "Reason: the spring sale" in found["body"]
+    assert "| Servers of tier only | 1 |" in found["body"]
+    assert "| Reason | the spring sale |" in found["body"]
     assert mail.of("boss@example.com") == [f"launch {name}?"]
     now = states(stage, launch, text, run_ended=False)
     assert (now.approval, now.state) == (status.Approval.AWAITED, plan.DeploymentState.STOPPED)

@@ -173,7 +173,6 @@ def test_an_approval_a_backup_a_recovery_and_a_termination_are_asked_for_by_form
     open_deployment(frame, name)
     expect(frame.locator("#summary")).to_contain_text("RUNNING", timeout=PATIENCE)
 
-    open_deployment(frame, name)
     ask(frame, "Terminate", **{"Name of the deployment": name})
     expect(summary).to_contain_text("success", timeout=PATIENCE)
     open_deployment(frame, name)
