@@ -7,8 +7,9 @@ every time; otherwise each parse would make a new DAG version.
 from __future__ import annotations
 
 import datetime
+import functools
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -35,6 +36,9 @@ from gantry.plan.turn import ONLY_LOOK
 
 _NO_DATE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 """Every DAG's start date. Fixed, because a moving one would make a new DAG version at each parse."""
+
+Approve = Callable[..., BaseOperator]
+"""Makes the task that asks a person whether a run of this DAG shall begin. Takes the approval and a task's keywords."""
 
 
 def deployment_dags(
@@ -82,6 +86,7 @@ def operation_dag(definition: models.Definition, operation: names.Operation) -> 
     plan = plan_of(definition, dag_id)
     purpose = f"{recipe.purpose} {definition.deployment}"
     subject = recipe.subject(definition)
+    form = recipe.form(definition)
     launches = operation is names.Operation.LAUNCH
     dag = _dag(
         subject,
@@ -90,13 +95,13 @@ def operation_dag(definition: models.Definition, operation: names.Operation) -> 
         description=(launches and definition.description) or purpose,
         schedule=recipe.schedule(definition),
         doc_md=recipe.page(definition, plan),
-        params=recipe.form(definition),
+        params=form,
         tags=["gantry", operation.value, *definition.tags],
         **(people.time_limits(definition) if launches else {}),
         **({} if recipe.only_looks else people.on_failure(definition)),
     )
     with dag:
-        _fill(plan, subject, operation)
+        _fill(plan, subject, functools.partial(people.approve, f"{purpose}?", form))
     return dag
 
 
@@ -132,7 +137,7 @@ def _dag(definition: models.Definition, plan: Plan, **settings: Any) -> DAG:  # 
     )
 
 
-def _fill(plan: Plan, definition: models.Definition, operation: names.Operation) -> None:
+def _fill(plan: Plan, definition: models.Definition, approve: Approve) -> None:
     """Make the tasks, group by group, and then the edges."""
     tasks: dict[str, BaseOperator] = {}
     # Tiers first: what is dealt to servers hangs on the task that deals them.
@@ -142,7 +147,7 @@ def _fill(plan: Plan, definition: models.Definition, operation: names.Operation)
     for group in groups:
         steps = [step for step in plan if step.group == group]
         if group.kind is GroupKind.DEPLOYMENT:
-            tasks.update({step.id: _single(step, definition, operation) for step in steps})
+            tasks.update({step.id: _single(step, definition, approve) for step in steps})
             continue
         with TaskGroup(
             group_id=group_id(group),
@@ -151,7 +156,7 @@ def _fill(plan: Plan, definition: models.Definition, operation: names.Operation)
             prefix_group_id=False,
         ):
             tasks.update(
-                {step.id: _single(step, definition, operation) for step in steps if not step.per_server}
+                {step.id: _single(step, definition, approve) for step in steps if not step.per_server}
             )
             _dealt(group, [step for step in steps if step.per_server], tasks, definition)
     for before, after in plan.edges:
@@ -164,12 +169,10 @@ def _fill(plan: Plan, definition: models.Definition, operation: names.Operation)
         [tasks[before] for before in plan.aftermath.upstream] >> last
 
 
-def _single(step: Step, definition: models.Definition, operation: names.Operation) -> BaseOperator:
+def _single(step: Step, definition: models.Definition, approve: Approve) -> BaseOperator:
     common = _common(step, definition)
     if step.kind is StepKind.APPROVE and definition.approval is not None:
-        recipe = RECIPES[operation]
-        question = f"{recipe.purpose} {definition.deployment}?"
-        return people.approve(definition.approval, question, recipe.form(definition), **common)
+        return approve(definition.approval, **common)
     if step.kind is StepKind.TURN:
         # Every operation has one such task, and Airflow keeps what it says for each version of the DAG.
         common |= {"doc_json": stored.dump(definition)}

@@ -70,17 +70,17 @@ def time_limits(definition: models.Definition) -> dict[str, Any]:
 
 
 def approve(
-    approval: models.Approval,
     question: str,
     form: Mapping[str, Param],
+    approval: models.Approval,
     **common: Any,  # noqa: ANN401 - Airflow's keywords
 ) -> BaseOperator:
     """The task that asks before anything is started.
 
     Args:
-        approval: who is asked, and how.
         question: what is asked, unless the definition has its own words.
         form: of the operation. What was put into it is shown with the question.
+        approval: who is asked, and how.
         common: what every task has.
     """
     from gantry.operators import approval as approvals  # noqa: PLC0415 - see the head of this module
@@ -101,7 +101,7 @@ def approve(
 def _body(form: Mapping[str, Param]) -> str:
     """What a run was asked to do, as Markdown that Airflow renders when it asks."""
     rows = [f"| {param.schema['title']} | {_entered(name, param)} |" for name, param in form.items()]
-    return "\n".join(("| asked for | |", "|---|---|", *rows))
+    return "\n".join(("| field | entered |", "|---|---|", *rows))
 
 
 def _entered(name: str, param: Param) -> str:

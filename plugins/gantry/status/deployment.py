@@ -82,8 +82,8 @@ class DeploymentStatus:
 class Scene:
     """Everything that states are derived from.
 
-    `inventory` is None when the cloud was not asked, or did not answer: then the tasks alone speak, and `filled`
-    tells which slots there were at the last arrival.
+    `inventory` is None when the cloud was not asked, or did not answer: then the tasks alone speak, and `slots`
+    are those that were filled at the last arrival.
     """
 
     plan: Plan
@@ -91,7 +91,7 @@ class Scene:
     inventory: inventories.Inventory | None
     run_ended: bool
     previously_running: bool
-    filled: filled.Slots
+    slots: filled.Slots
 
     def before(self) -> DeploymentState:
         """What the deployment is while the run has not touched it."""
@@ -139,7 +139,7 @@ class Scene:
 
     def wanted(self, tier: TierServers) -> int:
         """How many servers of a tier a launch wants at least now."""
-        return wanted(tier, self.inventory, self.filled)
+        return wanted(tier, self.inventory, self.slots)
 
 
 def wanted(tier: TierServers, inventory: inventories.Inventory | None, known: filled.Slots) -> int:

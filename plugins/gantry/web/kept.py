@@ -31,13 +31,7 @@ def installed(session: Session, name: str) -> Installed:
 
 def slots(session: Session, deployments: Collection[str]) -> dict[str, filled.Slots]:
     """The slots of each tier that were filled when the last launch had arrived, by deployment. One query."""
-    assets = {names.asset(name): name for name in deployments}
-    rows = session.execute(
-        sa.select(AssetModel.name, AssetStateStoreModel.value)
-        .join(AssetModel, AssetModel.id == AssetStateStoreModel.asset_id)
-        .where(AssetModel.name.in_(assets), AssetStateStoreModel.key == filled.KEY)
-    )
-    return {assets[asset]: filled.load(runs.as_json(value)) for asset, value in rows}
+    return {name: filled.load(value) for name, value in runs.noted(session, deployments, [filled.KEY])}
 
 
 def told(session: Session, name: str, server: str) -> tuple[facts.Told, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import pydantic
@@ -83,20 +83,26 @@ def instances(
 
 def history(session: Session, deployments: Collection[str]) -> dict[str, tuple[records.Record, ...]]:
     """What is kept of these deployments' runs, the newest first. One query."""
-    assets = {names.asset(name): name for name in deployments}
     keys = [records.key(each.value) for each in names.Operation]
+    found: dict[str, list[records.Record]] = defaultdict(list)
+    for name, value in noted(session, deployments, keys):
+        found[name].extend(records.load(value))
+    return {
+        name: tuple(sorted(each, key=lambda record: record.began, reverse=True))
+        for name, each in found.items()
+    }
+
+
+def noted(session: Session, deployments: Collection[str], keys: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """What is kept under these keys in the state of these deployments' assets, with whose it is. One query."""
+    assets = {names.asset(name): name for name in deployments}
     rows = session.execute(
         sa.select(AssetModel.name, AssetStateStoreModel.value)
         .join(AssetModel, AssetModel.id == AssetStateStoreModel.asset_id)
         .where(AssetModel.name.in_(assets), AssetStateStoreModel.key.in_(keys))
     )
-    found: dict[str, list[records.Record]] = defaultdict(list)
     for asset, value in rows:
-        found[assets[asset]].extend(records.load(as_json(value)))
-    return {
-        name: tuple(sorted(each, key=lambda record: record.began, reverse=True))
-        for name, each in found.items()
-    }
+        yield assets[asset], as_json(value)
 
 
 def settled(session: Session, name: str, found: Collection[records.Record]) -> tuple[records.Record, ...]:
