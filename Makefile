@@ -3,18 +3,20 @@
 PYTHON := .venv/bin/python
 # A command on a prepared machine: Docker Engine and server image; both are left as they were found.
 ON_MACHINE := docker/with-machine.sh
-# In this order: seconds, then what needs a browser, then Docker, then a running Airflow.
-TESTS := tests/unit tests/web tests/local tests/cloud tests/agent tests/chef_server tests/chef_client tests/example tests/airflow \
-	tests/newcomer
+# Most of a launch is waiting, so there are more workers than cores. What tests import is compiled once, also where
+# PYTHONDONTWRITEBYTECODE is set: each worker and each command would do it again.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest --dist loadgroup --no-loadscope-reorder
+WORKERS := 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs screenshots clean
+.PHONY: help setup demo check test coverage lint docs screenshots clean
 # Each target cleans up behind itself; two at a time would be in each other's way.
 .NOTPARALLEL:
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 	@echo "  make demo ONCE=1  the same, but checks the result, launches again, terminates and ends"
+	@echo "  make demo REGION=us-east-1  the same in another region"
 
 setup: ## packages, Docker Engine, server image, Python environment (Debian 12, root)
 	@docker/setup-python.sh
@@ -22,11 +24,19 @@ setup: ## packages, Docker Engine, server image, Python environment (Debian 12, 
 
 demo: ## launch the bookshop here, with a real Airflow, until Ctrl-C
 	@docker/setup-python.sh
-	@$(ON_MACHINE) .venv/bin/gantry demo run $(if $(ONCE),--once)
+	@$(ON_MACHINE) .venv/bin/gantry demo run $(if $(ONCE),--once) $(if $(REGION),--region $(REGION))
 
-test: lint ## everything that CI checks, with coverage
+check: lint ## linters, types and unit tests, without Docker: before each commit
+	@$(PYTEST) -n 2 tests/unit
+
+test: lint ## everything that CI checks
 	@docker/setup-chromium.sh
-	@$(ON_MACHINE) .venv/bin/pytest --cov --cov-report=term $(TESTS)
+	@$(ON_MACHINE) $(PYTEST) -n $(WORKERS) tests
+
+coverage: ## all tests with coverage, for the figure; takes about twice as long
+	@docker/setup-python.sh
+	@docker/setup-chromium.sh
+	@$(ON_MACHINE) $(PYTEST) -n $(WORKERS) --cov --cov-report=term tests
 
 lint: ## ruff and mypy
 	@docker/setup-python.sh

@@ -11,4 +11,9 @@ _DEFINITIONS = pathlib.Path(
     os.environ.get("GANTRY_DEFINITIONS", pathlib.Path(__file__).parents[1] / "include")
 )
 
-dags = deployment_dags(_DEFINITIONS / "bookshop" / "bookshop.yaml")
+# Where `gantry demo run --region` has it launched; the definition says where it is otherwise.
+_REGION = os.environ.get("BOOKSHOP_REGION")
+
+dags = deployment_dags(
+    _DEFINITIONS / "bookshop" / "bookshop.yaml", variables={"region": _REGION} if _REGION else None
+)

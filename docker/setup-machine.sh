@@ -2,10 +2,11 @@
 # Prepares a Debian 12 machine for the demo and the tests: packages, a running Docker Engine, the server images.
 # Does nothing, quickly, when nothing is to be done.
 #
-# usage: [CHEF_CLIENT=VERSION] setup-machine.sh
+# usage: [CHEF_CLIENT=VERSION|PATH] setup-machine.sh
 #
-# CHEF_CLIENT is what becomes chef-client on the servers: `stand-in` (default), or a version of Chef Infra Client
-# such as `18`, where its vendor's installer can be reached.
+# CHEF_CLIENT is what becomes chef-client on the servers: `stand-in` (default); a version of Chef Infra Client such as
+# `18`, where its vendor's installer can be reached; or a path with a slash in it: a folder of Debian packages (Chef's, or
+# Cinc's), or an installer, which is run as root in the image and has to put chef-client or cinc-client there.
 set -eu
 
 # docker.io           the engine that the servers run on
@@ -13,9 +14,11 @@ set -eu
 # debootstrap         makes the base image where no registry is in reach
 # openssh-client      to look into a server by hand, ssh-keygen
 # curl zip unzip      service archives, health checks
+# bzip2 xz-utils zstd service archives that are packed by these
 # haproxy shellcheck  the tests lint the shipped shell scripts and the generated haproxy.cfg files
 # goiardi             the Chef server of the embedded cloud
-PACKAGES='docker.io iptables debootstrap openssh-client curl zip unzip haproxy shellcheck goiardi'
+# postgresql          what the tests' Airflow keeps its metadata in
+PACKAGES='docker.io iptables debootstrap openssh-client curl zip unzip bzip2 xz-utils zstd haproxy shellcheck goiardi postgresql'
 
 IMAGE=gantry-server # :latest is the bare one, :prepared has the demo's software
 CHEF_CLIENT=${CHEF_CLIENT:-stand-in}
@@ -25,13 +28,14 @@ DOCKERD_LOG=/var/log/gantry-dockerd.log
 DOCKERD_PID=/run/gantry-dockerd.pid # says that we started it: `python -m gantry.local down --stop-engine`
 CONTEXT=$(cd "$(dirname "$0")" && pwd)/server
 SCRATCH=
+STAGE=
 
 say() { printf 'setup-machine: %s\n' "$*"; }
 die() {
     printf 'setup-machine: %s\n' "$*" >&2
     exit 1
 }
-clean_up() { [ -z "$SCRATCH" ] || rm -rf "$SCRATCH"; }
+clean_up() { rm -rf ${SCRATCH:+"$SCRATCH"} ${STAGE:+"$STAGE"}; }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
@@ -52,7 +56,7 @@ has_systemd() { [ -d /run/systemd/system ]; }
 # Elsewhere we change nothing: say what has to be there.
 require_by_hand() {
     wanted=
-    for command in docker curl zip unzip haproxy shellcheck ssh-keygen goiardi; do
+    for command in docker curl zip unzip bzip2 xz zstd haproxy shellcheck ssh-keygen goiardi; do
         command -v "$command" >/dev/null || wanted="$wanted $command"
     done
     [ -z "$wanted" ] || die "$1: install these commands yourself:$wanted"
@@ -67,9 +71,11 @@ install_packages() {
     # shellcheck disable=SC2086 # a list of words
     DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends $missing
     # The tests and the demo start what they need themselves.
-    case $missing in
-    *goiardi*) ! has_systemd || systemctl disable --quiet --now goiardi ;;
-    esac
+    for service in goiardi postgresql; do
+        case $missing in
+        *"$service"*) ! has_systemd || systemctl disable --quiet --now "$service" ;;
+        esac
+    done
 }
 
 start_engine() {
@@ -108,10 +114,27 @@ make_base() {
     tar -C "$SCRATCH/root" -c . | docker import --change 'CMD ["bash"]' - "$BASE" >/dev/null
 }
 
+# stage_own_client: a context that holds what CHEF_CLIENT points to, in chef-client/own.
+stage_own_client() {
+    STAGE=$(mktemp -d)
+    cp -R "$CONTEXT" "$STAGE/server"
+    if [ -d "$CHEF_CLIENT" ]; then
+        ls "$CHEF_CLIENT"/*.deb >/dev/null 2>&1 || die "CHEF_CLIENT: there is no package (*.deb) in $CHEF_CLIENT"
+        mkdir "$STAGE/server/chef-client/own"
+        cp "$CHEF_CLIENT"/*.deb "$STAGE/server/chef-client/own"
+    else
+        [ -f "$CHEF_CLIENT" ] || die "CHEF_CLIENT: there is neither a folder nor a file $CHEF_CLIENT"
+        mkdir "$STAGE/server/chef-client/own"
+        cp "$CHEF_CLIENT" "$STAGE/server/chef-client/own/installer"
+    fi
+    CONTEXT=$STAGE/server
+    CHEF_CLIENT=own
+}
+
 inputs_hash() {
     (cd "$CONTEXT" && {
         echo "$CHEF_CLIENT"
-        find . -type f | LC_ALL=C sort | xargs sha256sum
+        find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
     } | sha256sum | cut -d' ' -f1)
 }
 
@@ -129,7 +152,10 @@ make_image() {
     [ -z "$former" ] || docker rmi "$former" >/dev/null 2>&1 || :
 }
 
-[ $# -eq 0 ] || die "unknown argument: $1 (usage: [CHEF_CLIENT=VERSION] setup-machine.sh)"
+[ $# -eq 0 ] || die "unknown argument: $1 (usage: [CHEF_CLIENT=VERSION|PATH] setup-machine.sh)"
+case $CHEF_CLIENT in
+*/*) stage_own_client ;;
+esac
 if ! is_debian_12; then
     require_by_hand 'this is not Debian 12'
 elif [ "$(id -u)" -ne 0 ]; then

@@ -14,6 +14,7 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
+from gantry import status
 from gantry.local import demo, remains, stage
 
 NAME = "demo-pictures"
@@ -27,7 +28,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with remains.only_one(NAME), demo.attended(NAME):
         on = stage.start(NAME, Path.cwd(), demo.say)
-        demo.launch(on, previously_running=False)
+        demo.launch(on, before=status.Before())
         # The shop by its own name, as a visitor would type it.
         shop = urllib.parse.urlsplit(on.shop().url)
         with browser(f"--host-resolver-rules=MAP {on.balancer.name} {shop.hostname}") as chromium:

@@ -45,6 +45,7 @@ class Run:
     conf: dict[str, Any] = dataclasses.field(default_factory=dict)
     asked: str = "2026-11-20T04:00:00Z"
     began_work: str = ""
+    server: str = "shop-only-1"
     logs: dict[str, list[dict[str, Any]]] = dataclasses.field(default_factory=dict)
 
     @property
@@ -242,7 +243,8 @@ def _run_json(dag: str, run: Run) -> dict[str, Any]:
         "dag_id": dag,
         "dag_run_id": run.id,
         "state": state,
-        "queued_at": run.asked,
+        # As after a clear: later than when it was asked for.
+        "queued_at": "2026-11-30T00:00:00Z",
         "run_after": run.asked,
         "start_date": None if state == "queued" else run.asked,
         "end_date": run.asked if state in ("success", "failed") else None,
@@ -323,7 +325,7 @@ def _list_instances(
             {
                 "task_id": task,
                 "map_index": 0 if mapped else -1,
-                "rendered_map_index": "shop-only-1" if mapped else None,
+                "rendered_map_index": found.server if mapped else None,
                 "state": state,
                 "start_date": found.asked if has_begun else None,
                 "end_date": (found.began_work or found.asked) if state in ("success", "failed") else None,
@@ -364,6 +366,17 @@ def _list_asset_state(airflow: Airflow, query: dict[str, list[str]], _: Any, ass
     return _page(query, "asset_state_store", [{"key": key, "value": value} for key, value in state.items()])
 
 
+def _batch(airflow: Airflow, _: Any, body: Any) -> tuple[int, Any]:
+    found = [
+        {"dag_id": dag.id, "dag_run_id": run.id, "task_id": task}
+        for dag in airflow.dags.values()
+        for run in dag.runs
+        for task, state in run.now[1].items()
+        if dag.id in body["dag_ids"] and task in body["task_ids"] and state in body["state"]
+    ]
+    return 200, {"task_instances": found[: body["page_limit"]], "total_entries": len(found)}
+
+
 def _list_import_errors(airflow: Airflow, query: dict[str, list[str]], _: Any) -> tuple[int, Any]:
     found = [{"filename": file, "stack_trace": text} for file, text in airflow.import_errors]
     return _page(query, "import_errors", found)
@@ -391,6 +404,7 @@ _ROUTES: list[tuple[str, tuple[str, ...], Callable[..., tuple[int, Any]]]] = [
         ("map_index", "token"),
         _log,
     ),
+    (f"POST {_API}/dags/~/dagRuns/~/taskInstances/list", (), _batch),
     (f"GET {_API}/importErrors", _PAGED, _list_import_errors),
     ("GET /gantry/api/v1/deployments", ("page",), _list_summaries),
     (f"GET {_API}/assets", (*_PAGED, "name_prefix_pattern"), _list_assets),

@@ -22,6 +22,30 @@ class InstanceState(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
+class StateReason:
+    """Why an instance last changed its state, in EC2's own words."""
+
+    code: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Ailing:
+    """Looks in a row that have found a server not well, none of which has found it well.
+
+    Attributes:
+        since: the first of them.
+        seen: the last of them.
+        unproven: whether it was silent and nothing else showed then that the way to it works. So it may have been the
+            way, and looks like these make no server lost.
+    """
+
+    since: datetime.datetime
+    seen: datetime.datetime
+    unproven: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Server:
     """One server of a tier.
 
@@ -29,14 +53,20 @@ class Server:
         host_key: the public host key that is pinned to this instance (`ssh-ed25519 AAAA…`), or None before
             the first handshake.
         size: the instance type, in EC2's own words.
-        private_address, public_address: IPv4, or None while the cloud has given none.
+        private_address, public_address: IPv4, or None while the cloud has given none. In an IPv6-only subnet both are
+            the server's IPv6 address.
         tagged_name: what the cloud shows as its name, which is another one before the first handshake, and when
             the definition has been given another `server_name` since.
         started_by: the digest of the run that started it, or None if nothing says so.
+        is_new: whether the deployment has never been RUNNING with it.
         reached_in_public: whether the control plane connects to its public address.
         wanted: how many servers its tier was last scaled to, or None if it never was.
-        ailing_since: since when it has been seen not to be well, or None if it was well when last looked at.
+        ailing: the looks that have found it not well, or None if it was well when last looked at.
         lost: why it leaves although nobody has scaled its tier in, or None.
+        unreadable: why its tags do not say which server it is, or None. If they do not, its name is its instance's
+            id, its slot 0, and its tier empty where no tag says it. Only a termination sees such servers.
+        given_up: whether a person wants that even if it is well (`anyway`).
+        reason: why it was stopped or terminated, or could not start; None where the cloud gives none.
     """
 
     name: names.ServerName
@@ -52,10 +82,14 @@ class Server:
     size: str = ""
     tagged_name: str | None = None
     started_by: str | None = None
+    is_new: bool = False
     reached_in_public: bool = False
     wanted: int | None = None
-    ailing_since: datetime.datetime | None = None
+    ailing: Ailing | None = None
     lost: str | None = None
+    unreadable: str | None = None
+    given_up: bool = False
+    reason: StateReason | None = None
 
     @property
     def ssh_address(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from typing import NewType
 
 DeploymentName = NewType("DeploymentName", str)
@@ -49,6 +50,19 @@ CUSTOMER_ID_PATTERN = r"^c[0-9]{1,9}$"
 USER_PATTERN = r"^[a-z_][a-z0-9_-]{0,31}$"
 
 
+_WRITTEN = re.compile(
+    rb"""^["']?deployment["']?[ \t]*:[ \t]+(?P<quote>["']?)(?P<name>[^\s"'#][^"'\r\n]*?)(?P=quote)"""
+    rb"""[ \t]*(?:[ \t]#.*)?\r?$""",
+    re.MULTILINE,
+)
+
+
+def written(definition: bytes) -> str | None:
+    """What a definition says after `deployment:`, without reading the YAML: there may be many, and broken ones."""
+    found = _WRITTEN.search(definition)
+    return found["name"].decode(errors="replace") if found else None
+
+
 class Operation(enum.StrEnum):
     """What can be done with a deployment as a whole. Each operation is a DAG."""
 
@@ -62,14 +76,48 @@ class Operation(enum.StrEnum):
     DRILL = "drill"
 
 
-ONLY_LOOKS = frozenset({Operation.WATCH})
-"""Operations that touch nothing: they take no turn, and leave no record."""
+class StepKind(enum.StrEnum):
+    """What a step of an operation does. The value names its task; `gantry.plan.STEP_KINDS` has the rest."""
 
-KEEPS_STATE = frozenset({Operation.BACKUP, Operation.RESTORE, Operation.DRILL}) | ONLY_LOOKS
-"""Operations that leave a deployment in the state in which they find it."""
-
-BESIDE = frozenset({Operation.DRILL})
-"""Operations on servers of their own. Only a termination, which takes those too, must not meet them."""
+    APPROVE = "approve"
+    TURN = "turn"
+    FIND_LOST = "find_lost"
+    SCALE_UP = "scale_up"
+    HANDSHAKE = "handshake"
+    PREPARE_CONFIGURATION_MANAGEMENT = "prepare_configuration_management"
+    EXECUTE_CONFIGURATION_MANAGEMENT = "execute_configuration_management"
+    INSTALL_SERVICES = "install_services"
+    INSTALL_DATASOURCES = "install_datasources"
+    UPDATE = "update"
+    CONFIGURE = "configure"
+    RESTART = "restart"
+    CONFIGURE_REPLICANTS = "configure_replicants"
+    GRANT_ACCESS = "grant_access"
+    START_PROXY = "start_proxy"
+    FINISH_LAUNCH = "finish_launch"
+    REMOVE_NEW_SERVERS = "remove_new_servers"
+    CHOOSE_SERVERS = "choose_servers"
+    RELEASE_NODES = "release_nodes"
+    RETIRE_SERVERS = "retire_servers"
+    CONFIRM = "confirm"
+    ASK_SERVERS = "ask_servers"
+    STOP_PROXY = "stop_proxy"
+    STOP_SERVICE = "stop_service"
+    TERMINATE_SERVERS = "terminate_servers"
+    CLEAN_UP_CONFIGURATION_MANAGEMENT = "clean_up_configuration_management"
+    FINISH_TERMINATION = "finish_termination"
+    BACK_UP = "back_up"
+    KEEP_BACKUP = "keep_backup"
+    CONFIRM_RESTORE = "confirm_restore"
+    RESTORE = "restore"
+    WATCH = "watch"
+    TRIGGER_RECOVER = "trigger_recover"
+    TRIGGER_SCALE = "trigger_scale"
+    KEEP_RECORD = "keep_record"
+    CHOOSE_BACKUPS = "choose_backups"
+    CHECK_BACKUP = "check_backup"
+    REMOVE_DRILL_SERVERS = "remove_drill_servers"
+    FINISH_DRILL = "finish_drill"
 
 
 def dag_id(deployment: str, operation: Operation) -> str:
@@ -100,5 +148,14 @@ def deployment_of(name: DeploymentName) -> DeploymentName:
 
 
 def asset(deployment: str) -> str:
-    """The name, and the URI, of a deployment's asset. Its state outlives the deployment's runs."""
+    """The name, and the URI, of the asset that a successful launch updates."""
     return f"deployment://{deployment}"
+
+
+def state(deployment: str) -> str:
+    """The name, and the URI, of the asset whose state holds what is kept of a deployment; also its alias's name.
+
+    It is one of its own because of the alias: who writes there emits an event by it, and an event of the deployment's
+    own asset says that a launch has succeeded.
+    """
+    return f"deployment-state://{deployment}"

@@ -56,6 +56,23 @@ _CHEF = {
             "description": "The administrator's private key, PEM.",
             "schema": {"type": ["string", "null"], "format": "password"},
         },
+        "origin": {
+            "label": "Mark of origin",
+            "description": "A name for this Airflow, where others use the same organization: nodes carry it, and "
+            "only nodes that carry it are removed.",
+            "schema": {"type": ["string", "null"]},
+        },
+        "license_key": {
+            "label": "License key",
+            "description": "Of Chef Infra Client 19, where its distribution asks for one. Optional.",
+            "schema": {"type": ["string", "null"], "format": "password"},
+        },
+        "license_server": {
+            "label": "License server",
+            "description": "URL of a local license service of Chef's, in place of a key; several with commas between "
+            "them.",
+            "schema": {"type": ["string", "null"]},
+        },
     },
 }
 

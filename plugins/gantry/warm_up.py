@@ -8,7 +8,6 @@ run in a fork of the triggerer. What the parent has loaded costs the fork nothin
 from __future__ import annotations
 
 import importlib
-import inspect
 
 from airflow.listeners import hookimpl
 
@@ -21,6 +20,7 @@ _NEEDED_BY_TASKS = (
     "cryptography.hazmat.primitives.serialization",
     "cryptography.x509",
     "gantry.cloud.clients",
+    "gantry.cloud.service_models",
     "gantry.dag",
     "gantry.definition.template_checks",
     "gantry.operators.catalog",
@@ -42,6 +42,5 @@ def on_starting(component: object) -> None:
         importlib.import_module(module)
     # An asset has Airflow ask every provider how it writes its URIs, once in a process.
     importlib.import_module("gantry.dag.compile").deployment_asset("any")
-    # The amazon provider reads the call stack for each client's user agent; the first look in a process resolves
-    # the files of all its modules.
-    inspect.stack()
+    # Each client would read EC2's model anew: in a fork, before its first call.
+    importlib.import_module("gantry.cloud.service_models").load()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import docker
 import pytest
 
 from gantry import local, names
-from gantry.agent import errors, handshake, jobs, ssh
+from gantry.agent import errors, handshake, runner, ssh
 from gantry.cloud import user_data
 
 from .machines import Machine, login, new_key, public
@@ -19,12 +21,19 @@ from .machines import Machine, login, new_key, public
 
 @pytest.fixture(scope="session")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]]:
-    name, folder = f"agent-{os.getpid()}", tmp_path_factory.mktemp("cloud")
+    folder = tmp_path_factory.mktemp("cloud")
+    with cloud_with(f"agent-{os.getpid()}", folder, (("deploy", 2), ("root", 1))) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def cloud_with(name: str, folder: pathlib.Path, users: Sequence[tuple[str, int]]) -> Iterator[list[Machine]]:
+    """Servers of a cloud of their own, so many for each login."""
     cloud = local.up(name, folder)
     try:
         key = new_key()
         started = []
-        for user, count in (("deploy", 2), ("root", 1)):
+        for user, count in users:
             answer = cloud.client("ec2").run_instances(
                 ImageId=cloud.ami,
                 InstanceType="t3.small",
@@ -33,6 +42,9 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]
                 UserData=user_data.cloud_config(user, public(key)),
             )
             started += [(user, instance["InstanceId"]) for instance in answer["Instances"]]
+        cloud.client("ec2").get_waiter("instance_exists").wait(
+            InstanceIds=[instance for _, instance in started], WaiterConfig={"Delay": 1}
+        )
         yield [
             _machine(cloud, instance, ssh.Access(login(key, user)), f"shop-server-{number}")
             for number, (user, instance) in enumerate(started, start=1)
@@ -43,7 +55,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]
 
 def _machine(cloud: local.EmbeddedCloud, instance_id: str, access: ssh.Access, name: str) -> Machine:
     ec2 = cloud.client("ec2")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while True:
         found = ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
         console = ec2.get_console_output(InstanceId=instance_id, Latest=True).get("Output", "")
@@ -58,12 +70,14 @@ def _machine(cloud: local.EmbeddedCloud, instance_id: str, access: ssh.Access, n
     return Machine(target, access, container)
 
 
-def _with_agent(machine: Machine) -> Machine:
+def with_agent(machine: Machine) -> Machine:
+    """The same server, once it has shaken hands."""
+
     async def greet() -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
-                async with jobs.Agent(machine.target, machine.access).open() as server:
+                async with runner.Agent(machine.target, machine.access).open() as server:
                     await handshake.install_agent(server, machine.target.name)
                     return
             # sshd is up before the account is.
@@ -78,20 +92,20 @@ def _with_agent(machine: Machine) -> Machine:
 @pytest.fixture(scope="session")
 def machine(machines: list[Machine]) -> Machine:
     """A server with its agent, reached by a user who may sudo."""
-    return _with_agent(machines[0])
+    return with_agent(machines[0])
 
 
 @pytest.fixture(scope="session")
 def neighbour(machines: list[Machine]) -> Machine:
     """Another one."""
-    return _with_agent(machines[1])
+    return with_agent(machines[1])
 
 
 @pytest.fixture(scope="session")
 def fresh(machines: list[Machine]) -> Machine:
     """A server that lets root in, without an agent at first."""
     machine = machines[2]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while machine.container.exec_run(["pgrep", "-x", "sshd"])[0] != 0:
         assert time.monotonic() < deadline
         time.sleep(0.1)

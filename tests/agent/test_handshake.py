@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gantry.agent import bundle, handshake, jobs, session
+from gantry.agent import bundle, handshake, runner, session
 
 from .machines import Machine
 
@@ -17,7 +17,7 @@ def shake(machine: Machine) -> tuple[str, ...]:
     """Shake hands; the scripts that were sent."""
 
     async def greet() -> tuple[str, ...]:
-        async with jobs.Agent(machine.target, machine.access).open() as server:
+        async with runner.Agent(machine.target, machine.access).open() as server:
             return await handshake.install_agent(server, machine.target.name)
 
     return asyncio.run(greet())
@@ -57,6 +57,19 @@ def test_a_script_that_was_changed_on_the_server_is_sent_anew_and_only_that(
     assert shake(machine) == ()
 
 
+def test_a_server_is_booting_until_its_cloud_init_has_its_result(machine: Machine) -> None:
+    async def ask() -> str:
+        async with runner.Agent(machine.target, machine.access).open() as server:
+            return await handshake.still_boots(server)
+
+    assert asyncio.run(ask()) == ""
+    machine.sh("mv /run/cloud-init/result.json /run/cloud-init/kept")
+    try:
+        assert asyncio.run(ask()).startswith("cloud-init is still at work")
+    finally:
+        machine.sh("mv /run/cloud-init/kept /run/cloud-init/result.json")
+
+
 def test_scripts_of_the_customers_own_are_let_be(machine: Machine) -> None:
     machine.script("startService-pre", "true")
     assert shake(machine) == ()
@@ -68,7 +81,7 @@ def test_secrets_that_a_dead_worker_left_behind_are_removed_and_those_in_transit
     machine: Machine,
 ) -> None:
     async def put() -> None:
-        async with jobs.Agent(machine.target, machine.access).open() as server:
+        async with runner.Agent(machine.target, machine.access).open() as server:
             await server.put(
                 [session.RemoteFile(f"{session.TEMPORARY}/{name}", b"x") for name in ("old", "young")]
             )
@@ -85,7 +98,7 @@ def test_put_replaces_a_planted_link_and_does_not_write_through_it(machine: Mach
     machine.sh(f"echo untouched > /tmp/victim; ln -s /tmp/victim {session.TEMPORARY}/link.cfg")
 
     async def put() -> None:
-        async with jobs.Agent(machine.target, machine.access).open() as server:
+        async with runner.Agent(machine.target, machine.access).open() as server:
             await server.put([session.RemoteFile(f"{session.TEMPORARY}/link.cfg", b"secret\n")])
 
     asyncio.run(put())

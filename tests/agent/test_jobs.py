@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import http.server
+import threading
 import time
 from collections.abc import Sequence
 
@@ -11,7 +13,7 @@ import pydantic
 import pytest
 
 from gantry import names
-from gantry.agent import drive, errors, jobs, session
+from gantry.agent import drive, errors, jobs, runner, session
 
 from .machines import Machine, Said, errors_of, job, key, progress, until
 
@@ -47,6 +49,17 @@ def test_a_step_that_is_repeated_runs_nothing_again(machine: Machine) -> None:
         assert carry_out([progress(machine, job(script))], machine, key("repeat", attempt=attempt), said)
     assert said.by(machine) == ["repeat: done before, not run again"]
     assert machine.begun(script) == 1
+
+
+def test_what_a_script_notes_itself_is_asked_for_when_it_has_ended(machine: Machine) -> None:
+    key_ = "a7/archive"
+    script = machine.script("applied", "exit 0")
+    call = (key_, "etag", "SUM", "always", "NONE", "/etc/os-release", script)
+    applies = dataclasses.replace(job("applyObject", *call), notes=((key_, "etag"),))
+    everything = [progress(machine, applies)]
+    assert carry_out(everything, machine, key("applied"), Said())
+    digest = machine.sh("sha256sum </etc/os-release").split()[0]
+    assert moved_to_the_triggerer(everything)[0].found[key_] == digest
 
 
 def test_a_step_that_a_person_clears_after_its_success_runs_again(machine: Machine) -> None:
@@ -92,9 +105,7 @@ def test_what_the_worker_began_the_triggerer_ends_from_the_same_byte(machine: Ma
     second = machine.script("handed-next", "echo fourth")
     said, step = Said(), key("handed")
     everything = [progress(machine, job(script), job(second))]
-    begun = time.monotonic()
     assert not asyncio.run(drive.carry_out(everything, machine.access, step, said, seconds=1.5))
-    assert time.monotonic() - begun < 6
     everything = moved_to_the_triggerer(everything)
     machine.sh("touch /tmp/handed")
     assert carry_out(everything, machine, step, said)
@@ -136,6 +147,168 @@ def test_binary_garbage_without_an_end_is_fine(machine: Machine) -> None:
     assert carry_out([progress(machine, job(script))], machine, key("garbage"), said)
     assert len(said.output_of(machine)) == 5  # cut into parts of 64 KiB
     assert said.output_of(machine)[-1].endswith("\x00\ufffd\x1b[31m")
+
+
+# --- links ---------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Links:
+    """Makes links, each another one, and remembers when it was asked."""
+
+    machine: Machine
+    asked: list[tuple[str, bool, bool]] = dataclasses.field(default_factory=list)
+    done: list[str] = dataclasses.field(default_factory=list)
+    whose: str = "the session of a test"
+
+    def link(self, url: str, *, upload: bool = False, renewed: bool = False) -> str:
+        self.asked.append((url, upload, renewed))
+        self.done.append(self.machine.sh("cat /tmp/linked-before || true"))
+        return f"https://s3.example.com/{len(self.asked)}"
+
+
+LINK = jobs.Link("/enstratus/ws/tmp/linked.url", "s3://shop/app.tar.gz", upload=True)
+
+
+def linked(machine: Machine, script: str, *more: jobs.Job) -> list[jobs.Progress]:
+    last = job(script, LINK.path, remove=(LINK.path,), link=LINK, kept=("/enstratus/ws/tmp/linked.file",))
+    return [progress(machine, *more, last)]
+
+
+def test_a_link_is_made_when_its_jobs_turn_has_come_and_goes_with_the_job(machine: Machine) -> None:
+    first = machine.script(
+        "before-link", "rm -f /tmp/linked-before; sleep 0.2; echo done >/tmp/linked-before"
+    )
+    script, said, links = machine.script("linked", 'cat "$1"'), Said(), Links(machine)
+    everything = linked(machine, script, job(first))
+    assert asyncio.run(drive.carry_out(everything, machine.access, key("linked"), said, links=links))
+    assert (links.asked, links.done) == ([(LINK.url, True, False)], ["done"])
+    assert said.output_of(machine) == ["https://s3.example.com/1"]
+    assert not machine.exists(LINK.path)
+
+
+def test_a_link_that_has_ended_is_made_once_more_also_by_the_triggerer(machine: Machine) -> None:
+    script = machine.script(
+        "link-ended",
+        'link=$(cat "$1"); case $link in */1) echo "uploadFile: ExpiredToken"; exit 28 ;; esac; echo "$link"',
+    )
+    machine.sh(f"echo dump > {linked(machine, script)[0].jobs[0].kept[0]}")
+    said, links = Said(), Links(machine)
+    everything = moved_to_the_triggerer(linked(machine, script))
+    assert asyncio.run(drive.carry_out(everything, machine.access, key("link-ended"), said, links=links))
+    assert errors_of(everything) == [""]
+    assert [renewed for *_, renewed in links.asked] == [False, True]
+    assert said.output_of(machine) == [
+        "uploadFile: ExpiredToken",
+        "its link has ended: once more, with another one",
+        "https://s3.example.com/2",
+    ]
+    # What the first try had left for the second is gone with the second.
+    assert not machine.exists("/enstratus/ws/tmp/linked.file")
+
+
+def test_a_second_link_that_has_ended_says_whose_it_was(machine: Machine) -> None:
+    script = machine.script("ended-twice", 'echo "downloadFile: HTTP status 400 ExpiredToken"; exit 28')
+    everything, links = linked(machine, script), Links(machine)
+    assert asyncio.run(drive.carry_out(everything, machine.access, key("twice"), Said(), links=links))
+    (error,) = errors_of(everything)
+    assert LINK.url in error
+    assert "signed with the session of a test" in error
+    assert everything[0].passing
+    assert machine.begun(script) == 2
+
+
+def test_a_scripts_own_exit_code_asks_for_no_other_link(machine: Machine) -> None:
+    script = machine.script("own-code", "echo 'database: no space left'; exit 28")
+    everything, links = linked(machine, script), Links(machine)
+    assert asyncio.run(drive.carry_out(everything, machine.access, key("own-code"), Said(), links=links))
+    assert "failed with exit code 28" in errors_of(everything)[0]
+    assert (len(links.asked), machine.begun(script)) == (1, 1)
+
+
+def test_what_runs_with_a_second_link_is_ended_too_and_the_next_try_makes_its_file_again(
+    machine: Machine,
+) -> None:
+    file = "/enstratus/ws/tmp/linked.file"
+    writes = machine.script("writes", f"echo dump >{file}")
+    puts = machine.script(
+        "puts",
+        f'case $(cat "$1") in */1) echo "uploadFile: ExpiredToken"; exit 28 ;; '
+        f"*/2) echo up; exec sleep 4718 ;; *) cat {file} ;; esac",
+    )
+    said, links = Said(), Links(machine)
+    old, new = linked(machine, puts, job(writes)), linked(machine, puts, job(writes))
+
+    async def clear() -> None:
+        before, after = key("put", attempt="1"), key("put", attempt="2")
+        driving = asyncio.create_task(drive.carry_out(old, machine.access, before, said, links=links))
+        await until(lambda: "up" in said.by(machine), "the second link's turn")
+        # As Airflow ends a trigger: it is cancelled first.
+        driving.cancel()
+        await asyncio.gather(driving, return_exceptions=True)
+        unconfirmed: set[names.ServerName] = set()
+        await drive.kill(old, machine.access, before, unconfirmed)
+        assert not unconfirmed
+        assert "4718" not in machine.sh("ps -eo args")
+        assert not machine.exists(file)
+        await drive.carry_out(new, machine.access, after, said, links=links)
+
+    asyncio.run(clear())
+    assert errors_of(new) == [""]
+    assert said.by(machine)[-1] == "dump"
+    assert (machine.begun(writes), machine.begun(puts)) == (2, 3)
+
+
+class Store(http.server.ThreadingHTTPServer):
+    """An object store to which the first link has ended."""
+
+    got: list[tuple[str, bytes]]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Store
+
+    def do_PUT(self) -> None:
+        self.server.got.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+        status, said = (400, b"<Error><Code>ExpiredToken</Code></Error>") if self.path == "/1" else (200, b"")
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+def test_a_backup_whose_link_has_ended_is_uploaded_by_another_one_and_written_once(machine: Machine) -> None:
+    machine.sh("mkdir -p /mnt/services/a99/bin && echo books >/mnt/services/a99/books")
+    file, said = "/enstratus/ws/tmp/backup.file", Said()
+    link = jobs.Link("/enstratus/ws/tmp/backup.url", "s3://shop/backup.tar.gz", upload=True)
+    upload = job(
+        "uploadBackup", link.path, file, remove=(link.path,), kept=(file,), link=link, conclusive=True
+    )
+    everything = [progress(machine, job("backupService", "a99", file), upload)]
+    here = machine.sh("ip route | sed -n 's/^default via \\([0-9.]*\\).*/\\1/p'")
+    with Store((here, 0), Handler) as store:
+        store.got = []
+        threading.Thread(target=store.serve_forever, daemon=True).start()
+
+        class Here(Links):
+            def link(self, url: str, *, upload: bool = False, renewed: bool = False) -> str:
+                made = super().link(url, upload=upload, renewed=renewed)
+                return f"http://{here}:{store.server_port}/{made.rpartition('/')[2]}"
+
+        links = Here(machine)
+        assert asyncio.run(drive.carry_out(everything, machine.access, key("backup"), said, links=links))
+        store.shutdown()
+    assert errors_of(everything) == [""]
+    assert links.asked == [(link.url, True, False), (link.url, True, True)]
+    (first, content), (second, again) = store.got
+    assert (first, second, content) == ("/1", "/2", again)
+    assert len(machine.journal("begin backupService a99 ")) == 1
+    assert said.by(machine)[-1].startswith(f"uploadBackup: {len(content)} bytes, SHA-256 ")
+    assert not machine.exists(file)
+    assert not machine.exists(link.path)
 
 
 # --- failure -------------------------------------------------------------------------------------------------
@@ -197,13 +370,77 @@ def test_a_script_that_takes_too_long_is_ended_with_its_children(machine: Machin
     assert "4711" not in machine.sh("ps -eo args")
 
 
+def test_a_script_ends_when_the_time_of_its_run_is_up(machine: Machine) -> None:
+    script = machine.script("late", "echo begun; sleep 4714; echo over")
+    after = machine.script("too-late", "echo never")
+    everything = [progress(machine, job(script, timeout=60), job(after))]
+    everything[0].until = time.time() + 2
+    everything = moved_to_the_triggerer(everything)
+    assert carry_out(everything, machine, key("late"), Said())
+    (error,) = errors_of(everything)
+    assert "late and its children were killed: the run's dagrun_timeout has passed" in error
+    assert "begun" in error
+    assert "4714" not in machine.sh("ps -eo args")
+    everything = [progress(machine, job(after))]
+    everything[0].until = time.time() - 1
+    assert carry_out(everything, machine, key("later"), Said())
+    (error,) = errors_of(everything)
+    assert "too-late was not begun: the run's dagrun_timeout has passed" in error
+    assert machine.begun(after) == 0
+
+
+def test_a_try_that_finds_a_script_being_ended_by_the_one_before_it_runs_it_again(machine: Machine) -> None:
+    script = machine.script(
+        "re-run", "mkdir /tmp/re-run || { cat \"$1\"; exit 0; }; trap '' TERM; echo first; sleep 4715"
+    )
+    work = job(script, LINK.path, remove=(LINK.path,), link=LINK)
+    old, new = [progress(machine, work)], [progress(machine, work)]
+    said, links = Said(), Links(machine)
+
+    async def clear() -> None:
+        before, after = key("re-run", attempt="1"), key("re-run", attempt="2")
+        driving = asyncio.create_task(drive.carry_out(old, machine.access, before, said, links=links))
+        await until(lambda: "first" in said.by(machine), "the script to begin")
+        unconfirmed: set[names.ServerName] = set()
+        killing = asyncio.create_task(drive.kill(old, machine.access, before, unconfirmed))
+        folder = f"/enstratus/ws/jobs/{before.step}/1/re-run"
+        await until(lambda: machine.exists(f"{folder}/killing"), "the old try to end the script")
+        assert unconfirmed == {machine.target.name}
+        await drive.carry_out(new, machine.access, after, said, links=links)
+        await asyncio.gather(driving, killing)
+        assert not unconfirmed
+
+    asyncio.run(clear())
+    assert errors_of(new) == [""]
+    # The first link went with the first try.
+    assert said.by(machine)[-1] == "https://s3.example.com/3"
+    assert machine.begun(script) == 2
+    # An old try that wakes up later has nothing to say any more.
+    script = machine.script("kept", "echo up; until [ -e /tmp/kept ]; do sleep 0.1; done")
+    old = [progress(machine, job(script))]
+    new = [progress(machine, job(script))]
+
+    async def wake_up_late() -> None:
+        before, after = key("kept", attempt="1"), key("kept", attempt="2")
+        await drive.carry_out(old, machine.access, before, Said(), seconds=1)
+        following = asyncio.create_task(drive.carry_out(new, machine.access, after, said))
+        await until(lambda: "up" in said.by(machine), "the new try to follow")
+        await drive.kill(old, machine.access, before)
+        machine.sh("touch /tmp/kept")
+        await following
+
+    asyncio.run(wake_up_late())
+    assert errors_of(new) == [""]
+    assert machine.begun(script) == 1
+
+
 def test_a_script_that_ended_while_nobody_looked_is_judged_by_its_own_end(machine: Machine) -> None:
     script = machine.script("unseen", "echo done in time")
     said, step = Said(), key("unseen")
     everything = [progress(machine, job(script, timeout=5))]
 
     async def start_and_look_away() -> None:
-        async with jobs.Agent(machine.target, machine.access).open() as server:
+        async with runner.Agent(machine.target, machine.access).open() as server:
             everything[0].generation = (
                 await server.run("/enstratus/bin/job", "open", step.step, "0")
             ).strip()
@@ -252,10 +489,32 @@ def test_a_script_that_vanishes_without_an_exit_code_is_said_to_have(machine: Ma
     assert "vanish failed with no exit code: the server was restarted, or it vanished" in everything[0].error
 
 
+def test_a_script_that_outlives_reboots_is_run_again_when_the_server_is_back(machine: Machine) -> None:
+    script = machine.script(
+        "rebooting", "echo up; [ ! -e /tmp/asked ] || exit 0; touch /tmp/asked; sleep 4717"
+    )
+    said = Said()
+    again = dataclasses.replace(job(script, mark=("a1/rebooted", "yes")), outlives_reboots=True)
+    everything = [progress(machine, again)]
+
+    async def reset() -> None:
+        driving = asyncio.create_task(drive.carry_out(everything, machine.access, key("rebooting"), said))
+        await until(lambda: "up" in said.by(machine), "the script to begin")
+        await asyncio.to_thread(
+            machine.sh, "pkill -KILL -f '[r]un-detached rebooting/|sleep [4]717|bin/[r]ebooting'; true"
+        )
+        await driving
+
+    asyncio.run(reset())
+    assert everything[0].error == ""
+    assert "the server was restarted under it: once more" in said.by(machine)
+    assert machine.exists("/enstratus/ws/state/a1/rebooted")
+
+
 class Everything:
     """A reader that wants every line."""
 
-    def keeps(self, line: str) -> bool:
+    def keeps(self, line: str, kept: Sequence[str]) -> bool:  # noqa: ARG002 - as a Reader has it
         return line != ""
 
     def failure(self, error: errors.ScriptFailedError, kept: Sequence[str]) -> errors.ServerError:
@@ -373,6 +632,15 @@ def test_a_server_that_cannot_be_reached_does_not_keep_the_others_from_being_pre
     assert everything[1].error == ""
     # Said once, not every second.
     assert len([line for server, line in said.lines if server == "shop-gone-1"]) == 1
+
+
+def test_what_is_left_as_it_is_is_said(machine: Machine) -> None:
+    text = "the dump of datasource main has changed; not loaded: the datasource holds data"
+    work = drive.Work(held=(drive.Held("a7/datasource.main", text),))
+    said, everything = Said(), drive.begin([machine.target])
+    asyncio.run(drive.prepare(everything, machine.access, lambda *_: work, said))
+    assert said.by(machine) == [text]
+    assert everything[0].held
 
 
 def test_a_check_that_hangs_counts_as_not_healthy(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def counters(machine: Machine) -> seeing.Counters:
 def percent(machine: Machine, milliseconds: int) -> float:
     """How busy it was while it could have worked for so long."""
     before = after = counters(machine)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while after.possible - before.possible < milliseconds:
         assert time.monotonic() < deadline
         after = counters(machine)
@@ -47,14 +47,13 @@ def percent(machine: Machine, milliseconds: int) -> float:
 
 def test_a_server_that_burns_its_processors_is_told_from_one_that_sleeps(machine: Machine) -> None:
     asleep = percent(machine, 4_000)
-    burner = machine.sh("nproc >/dev/null; (while :; do :; done) >/dev/null 2>&1 & echo $!").strip()
+    # Several, because others burn processors of this machine as well: it is the container's own share that counts.
+    burners = machine.sh("for _ in 1 2 3 4; do (while :; do :; done) >/dev/null 2>&1 & echo $!; done").split()
     try:
-        # As many as there are processors would starve the machine; one of them is enough to be seen.
         burning = percent(machine, 8_000)
     finally:
-        machine.sh(f"kill {burner}")
+        machine.sh(f"kill {' '.join(burners)}")
     print(f"asleep {asleep:.1f} %, burning {burning:.1f} %")
-    # Others burn processors of this machine as well: it is the container's own share that counts.
     assert asleep < burning - 5
 
 

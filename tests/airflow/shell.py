@@ -51,7 +51,7 @@ def typing(environ: dict[str, str]) -> Gantry:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         print(f"$ gantry {' '.join(words)}  → {done.returncode}\n{done.stdout[-2500:]}{done.stderr[-2500:]}")

@@ -17,18 +17,21 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import asyncssh
 import docker
 from docker.models.containers import Container
 
-from gantry import local, names
+from gantry import names
 from gantry.configuration_management import chef_server
-from gantry.local import airflow_process, example, inside
+from gantry.local import example, inside
 from gantry.rest import client, logs
-from gantry.rest.errors import NotFoundError
+from gantry.rest.errors import ConflictError, NotFoundError
+
+if TYPE_CHECKING:
+    from tests.airflow.shared import Shared
 
 T = TypeVar("T")
 
@@ -47,8 +50,12 @@ SCRIPTS = {
 }
 """The smallest service there is: it runs while a file is there."""
 
-_MARKER_SECONDS = 60.0
+_MARKER_SECONDS = 120.0
 _LAST_LINES_SECONDS = 20.0
+_ASK_AGAIN = 10.0
+"""Seconds after which a loader that has not been read by then is asked for again."""
+_LOOKS_APART = 5
+"""Times the length of a look."""
 _WRITTEN_TO_THE_END = ("success", "failed", "skipped")
 BARE = "gantry-debian-12"
 SECRETS = "airflow/connections"
@@ -59,10 +66,13 @@ def eventually(look: Callable[[], T | None], what: str, seconds: float = _MARKER
     """What `look` finds as soon as it finds something."""
     deadline = time.monotonic() + seconds
     while True:
+        before = time.monotonic()
         if found := look():
             return found
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.1)
+        now = time.monotonic()
+        assert now < deadline, f"not within {seconds:g} s: {what}"
+        # Who looks all the time keeps the machine from what is waited for.
+        time.sleep(max(0.1, _LOOKS_APART * (now - before)))
 
 
 def archive(scripts: dict[str, str] | None = None) -> bytes:
@@ -118,19 +128,19 @@ class Launch:
         self.dag = dag
         self.run = run
 
-    def ends(self, seconds: float = 180) -> str:
+    def ends(self, seconds: float = 420) -> str:
         """Wait for the end: `success` or `failed`."""
         state = self.api.await_run(self.dag, self.run, seconds)
         if state == "failed":
             self.last_errors = "\n".join(self.errors())
         return state
 
-    def succeeds(self, seconds: float = 180) -> None:
+    def succeeds(self, seconds: float = 420) -> None:
         """The run has to succeed."""
         state = self.ends(seconds)
         assert state == "success", self.last_errors
 
-    def fails_at(self, task: str, seconds: float = 180) -> str:
+    def fails_at(self, task: str, seconds: float = 420) -> str:
         """The run has to fail, at this task and no other; the task's error."""
         assert self.ends(seconds) == "failed", "the run succeeded"
         failed = {each.task_id for each in self.api.instances(self.dag, self.run) if each.state == "failed"}
@@ -141,11 +151,20 @@ class Launch:
 
     def errors(self) -> list[str]:
         """The errors of the failed task instances: what stands in their logs after "Task failed"."""
-        return [
-            self.log(each).partition("Task failed with exception\n")[2].partition("info ::group::")[0]
-            for each in self.api.instances(self.dag, self.run)
-            if each.state == "failed"
-        ]
+        return [self._error(each) for each in self._failed()]
+
+    def errors_by_task(self) -> dict[str, str]:
+        """The same by the tasks' ids, where no task has failed in more than one instance."""
+        failed = self._failed()
+        assert len({each.task_id for each in failed}) == len(failed), failed
+        return {each.task_id: self._error(each) for each in failed}
+
+    def _failed(self) -> list[client.Instance]:
+        return [each for each in self.api.instances(self.dag, self.run) if each.state == "failed"]
+
+    def _error(self, instance: client.Instance) -> str:
+        log = self.log(instance).partition("Task failed with exception\n")[2]
+        return log.partition("info ::group::")[0]
 
     def instance(self, task: str, map_index: int | None = None) -> client.Instance:
         """One task instance."""
@@ -193,11 +212,11 @@ class Launch:
             )
         return "\n".join(shown)
 
-    def clear(self, task: str) -> None:
-        """Clear a task and what comes after it."""
-        self.api.clear(self.dag, self.run, task)
+    def clear(self, *tasks: str) -> None:
+        """Clear tasks and what comes after them."""
+        self.api.clear(self.dag, self.run, *tasks)
 
-    def await_state(self, task: str, *states: str, seconds: float = 60) -> client.Instance:
+    def await_state(self, task: str, *states: str, seconds: float = 180) -> client.Instance:
         """Wait until a task's instance is in one of these states."""
 
         def look() -> client.Instance | None:
@@ -210,20 +229,14 @@ class Launch:
 class Stage:
     """Everything a launch needs, and hands to touch it."""
 
-    def __init__(
-        self,
-        cloud: local.EmbeddedCloud,
-        shop: example.Example,
-        airflow: airflow_process.Airflow,
-        definitions: Path,
-        dags: Path,
-    ) -> None:
-        self.cloud = cloud
-        self.shop = shop
-        self.airflow = airflow
-        self.api = airflow.api()
-        self.definitions = definitions
-        self._dags = dags
+    def __init__(self, found: Shared) -> None:
+        self.cloud = found.cloud
+        self.shop = found.shop
+        self.airflow = found.airflow
+        self.database = found.database
+        self.api = found.airflow.api()
+        self.definitions = found.definitions
+        self._dags = found.dags
         self._docker = docker.from_env()
         self._triggerers: list[subprocess.Popen[bytes]] = []
 
@@ -272,10 +285,30 @@ class Stage:
         """Change a definition, as a person would in git. Tasks read it anew when they start."""
         (self.definitions / f"{name}.yaml").write_text(text)
 
-    def reparse(self, name: str) -> None:
-        """What *Reparse Dag* in the UI does: Airflow reads a deployment's loader now."""
-        token = self.api.call("GET", f"/dags/{name}/details")["file_token"]
-        self.api.call("PUT", f"/parseDagFile/{token}")
+    def details(self, name: str) -> dict[str, Any]:
+        """What Airflow knows of a deployment's DAG."""
+        found: dict[str, Any] = self.api.call("GET", f"/dags/{name}/details")
+        return found
+
+    def reparse(self, name: str, look: Callable[[], T | None], what: str) -> T:
+        """What *Reparse Dag* in the UI does: Airflow reads a deployment's loader now. What `look` finds then.
+
+        Airflow (3.3.2) drops the request when the file is being read at that moment, perhaps as it was before, or a
+        callback of its DAG works. A callback that comes while the file is read waits until it is read again.
+        """
+        token = self.details(name)["file_token"]
+        asked = -_ASK_AGAIN
+
+        def ask_and_look() -> T | None:
+            nonlocal asked
+            if time.monotonic() - asked > _ASK_AGAIN:
+                asked = time.monotonic()
+                # It refuses to be asked twice before it has heard the first time.
+                with contextlib.suppress(ConflictError):
+                    self.api.call("PUT", f"/parseDagFile/{token}")
+            return look()
+
+        return eventually(ask_and_look, what)
 
     def launch(self, name: str, **params: Any) -> Launch:
         """Trigger a launch."""
@@ -324,15 +357,44 @@ class Stage:
         """This machine's address, as servers see it."""
         return str(urlsplit(self.cloud.endpoint_url).hostname)
 
-    def kill_workers(self, launch: Launch, task: str, map_index: int = 0) -> None:
-        """Kill the processes that run a task, as the kernel does when memory is out."""
+    def freeze(self, part: str) -> Callable[[], None]:
+        """Stop all processes of one of Airflow's parts, as a machine without air does; the answer lets them go on."""
+        # Some call themselves something else once they run.
+        renamed = processes(f"airflow {part.replace('-', '_')} ")
+        found = {pid for pid in renamed if _group_of(pid) == self.airflow.pid}
+        found |= set(self.airflow.parts().get(part, []))
+        if part == "triggerer" and not found:
+            leaders = {each.pid for each in self._triggerers if each.poll() is None}
+            found = {pid for pid in all_processes() if _group_of(pid) in leaders}
+        assert found, f"no {part} runs"
+
+        def send(number: signal.Signals) -> None:
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+        send(signal.SIGSTOP)
+        return lambda: send(signal.SIGCONT)
+
+    def workers(self, launch: Launch, task: str, map_index: int = 0) -> list[int]:
+        """The processes that run a task; their parents are the supervisors."""
         instance = self.api.call(
             "GET", f"/dags/{launch.dag}/dagRuns/{launch.run}/taskInstances/{task}/{map_index}"
         )
-        found = processes(f"airflow worker -- {instance['id']}")
+        return processes(f"airflow worker -- {instance['id']}")
+
+    def kill_workers(self, launch: Launch, task: str, map_index: int = 0) -> None:
+        """Kill the processes that run a task, as the kernel does when memory is out."""
+        found = self.workers(launch, task, map_index)
         assert found, "no worker process runs the task"
         for pid in found:
             os.kill(pid, signal.SIGKILL)
+
+    def shut_down_worker(self, launch: Launch, task: str, map_index: int = 0) -> None:
+        """Ask a task's supervisor to end, as a pod's eviction does."""
+        (pid,) = self.workers(launch, task, map_index)
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGTERM)
 
     def upload(self, key: str, content: bytes) -> str:
         """Put an object into the example's bucket; its URL."""
@@ -399,16 +461,27 @@ class Stage:
             yield from reservation["Instances"]
 
 
+def all_processes() -> list[int]:
+    """Everything that runs on this machine."""
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+
+
 def processes(title: str) -> list[int]:
     """Processes by the beginning of what `ps` shows of them."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):
-                words = (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
-                if words.startswith(title):
-                    found.append(int(entry.name))
+    for pid in all_processes():
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            if words.startswith(title):
+                found.append(pid)
     return found
+
+
+def _group_of(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def without_chef(text: str) -> str:
@@ -424,9 +497,9 @@ def probe(name: str, archive_url: str, **changes: str) -> str:
         "aws": "aws_default",
         "ssh": "bookshop_ssh",
         "attend": "30s",
-        "handshake": "60s",
+        "handshake": "180s",
         "reconnect": "60s",
-        "configure": "60s",
+        "configure": "120s",
         "sha256": "",
         **changes,
     }

@@ -6,11 +6,12 @@ A real Chef server (goiardi); what stands in for chef-client is told in docs/con
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.server
 import json
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -76,7 +77,7 @@ def bare(name: str, run_list: str = "recipe[probe]", **changes: str) -> str:
     return textwrap.dedent(f"""\
         deployment: {name}
         attend_time: {facts["attend"]}
-        timeouts: {{handshake: 120s, execute_configuration_management: {facts["timeout"]}}}
+        timeouts: {{handshake: 180s, execute_configuration_management: {facts["timeout"]}}}
         cloud: {{region: eu-central-1}}
         launch_configurations:
           debian:
@@ -211,72 +212,143 @@ def test_a_connection_that_is_gone_does_not_keep_a_termination_from_its_end(
     chef.delete_node(f"{name}-only-1")
 
 
-@pytest.mark.parametrize(
-    ("case", "changes", "fatal", "advice"),
-    [
-        ("role", {"run_list": "role[chef-late]"}, "nonexistent roles: chef-late", "upload the role"),
-        ("cookbook", {"run_list": "recipe[nowhere]"}, "412", "is not on the Chef server"),
-        ("recipe", {"run_list": "recipe[probe::broken]"}, "exit 7", "mend the cookbook"),
-        ("key", {"connection": "chef_wrong_key"}, "401", "does not accept the key"),
-        ("name", {"connection": "chef_wrong_name"}, "401", "does not accept the key"),
-        ("tls", {"connection": "chef_no_certificate"}, "certificate verify failed", "Trusted certificate"),
-    ],
-)
-def test_what_cannot_pass_fails_once_with_chefs_word_and_what_to_do(
-    stage: Stage,
-    chef: chef_server.ChefServer,
-    scrapped: Name,
-    case: str,
-    changes: dict[str, str],
-    fatal: str,
-    advice: str,
-) -> None:
-    name = scrapped(f"chef-{case}")
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is wrong in a tier, and what its error says of it: Chef's word, and what to do.
+
+    `is_seen`: the look before the launch finds it, and refuses; the others show on the server.
+    """
+
+    fatal: str
+    advice: str
+    run_list: str = "recipe[probe]"
+    connection: str = "chef_default"
+    tries: int = 1
+    is_seen: bool = False
+
+
+CASES = {
+    "role": Case("role chef-late", "is not on the Chef server", run_list="role[chef-late]", is_seen=True),
+    "cookbook": Case(
+        "cookbook nowhere", "is not on the Chef server", run_list="recipe[nowhere]", is_seen=True
+    ),
+    "key": Case("401", "Check name and key", connection="chef_wrong_key", is_seen=True),
+    "name": Case("401", "Check name and key", connection="chef_wrong_name", is_seen=True),
+    "recipe": Case("exit 7", "mend the cookbook", run_list="recipe[probe::broken]"),
+    "tls": Case("certificate verify failed", "Trusted certificate", connection="chef_no_certificate"),
+    # What may pass by itself is tried three times.
+    "refused": Case("", "cannot be reached from this server", connection="chef_refused", tries=3),
+    "trouble": Case("503", "or is in trouble", connection="chef_trouble", tries=3),
+}
+SEEN = {name: case for name, case in CASES.items() if case.is_seen}
+ON_SERVERS = {name: case for name, case in CASES.items() if not case.is_seen}
+MISTAKEN = "chef-mistaken"
+TOGETHER = pytest.mark.xdist_group(MISTAKEN)
+
+
+def mistaken(cases: Mapping[str, Case]) -> str:
+    """The definition of a deployment with a tier for each case."""
+    sound = {"connection": "bookshop_ssh"}
+    return json.dumps(
+        {
+            "deployment": MISTAKEN,
+            "timeouts": {"handshake": "180s"},
+            "cloud": {"region": "eu-central-1"},
+            "launch_configurations": {
+                name: {
+                    "image": "gantry-debian-12",
+                    "ssh": sound,
+                    "chef": {
+                        "connection": each.connection,
+                        "accept_license": True,
+                        "settings": {"http_retry_count": 0, "http_retry_delay": 1},
+                    },
+                }
+                for name, each in cases.items()
+            },
+            "tiers": {
+                name: {"launch_configuration": name, "servers": 1, "run_list": [each.run_list]}
+                for name, each in cases.items()
+            },
+        },
+        indent=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """A launch that was refused, and, mended as far as that said, has failed in every tier that is left.
+
+    `refusal` is the error of its first step; nothing was started then.
+    """
+
+    launch: Launch
+    refusal: str
+
+
+@pytest.fixture(scope="module")
+def failed(stage: Stage, chef: chef_server.ChefServer) -> Iterator[Failed]:
+    """The launch with all mistakes."""
     good = stage.chef_connection()
     # Without an admin: it is the servers' own way to the Chef server that is looked at.
     extra = {"environment": "_default"}
     certificate = {"trusted_certificate": good["extra"]["trusted_certificate"]}
-    stage.connect("chef_wrong_key", {**good, "password": stage.other_key(), "extra": extra | certificate})
-    stage.connect("chef_wrong_name", {**good, "login": "somebody", "extra": extra | certificate})
-    stage.connect("chef_no_certificate", {**good, "extra": extra})
-    settings = ", settings: {http_retry_count: 0}"
-    launch = launched(stage, name, bare(name, chef=settings, **changes))
-    error = launch.fails_at(EXECUTE)
-    first = next(line for line in error.splitlines() if "FATAL" in line)
-    assert f"{name}-only-1: FATAL: " in first
-    assert fatal in first
-    assert advice in first
-    assert f"{SCRIPT} root {name}-only-1" in error
-    assert launch.instance(EXECUTE).try_number == 1
-    without_secrets(stage.machine(name))
-    # Mended, as the message says, and cleared.
-    if case == "role":
+    with in_trouble(stage, refusing=True) as refusing, in_trouble(stage, refusing=False) as unavailable:
+        for name, connection in {
+            "wrong_key": {**good, "password": stage.other_key(), "extra": extra | certificate},
+            "wrong_name": {**good, "login": "somebody", "extra": extra | certificate},
+            "no_certificate": {**good, "extra": extra},
+            "refused": {**good, "host": refusing, "extra": extra},
+            "trouble": {**good, "host": unavailable, "extra": extra},
+        }.items():
+            stage.connect(f"chef_{name}", connection)
+        launch = launched(stage, MISTAKEN, mistaken(CASES))
+        refusal = launch.fails_at("turn")
+        assert stage.machines(MISTAKEN) == {}
         chef.post("/roles", {"name": "chef-late", "run_list": ["recipe[probe]"], "json_class": "Chef::Role"})
-    else:
-        stage.redefine(name, bare(name))
-    launch.clear(PREPARE)
-    launch.succeeds()
-    assert stage.machine(name).sh("cat /tmp/probe") == "by default"
-    without_secrets(stage.machine(name))
+        sound = {name: Case("", "") for name in SEEN} | {"role": CASES["role"]}
+        stage.redefine(MISTAKEN, mistaken(CASES | sound))
+        launch.clear("turn")
+        assert launch.ends(400) == "failed"
+    yield Failed(launch, refusal)
+    stage.scrap(MISTAKEN)
 
 
-@pytest.mark.parametrize("kind", ["refused", "503"])
-def test_what_may_pass_is_tried_three_times(
-    stage: Stage, chef: chef_server.ChefServer, scrapped: Name, kind: str
+@TOGETHER
+def test_what_the_chef_server_can_tell_is_told_at_once_before_a_server_is_started(failed: Failed) -> None:
+    for tier, case in SEEN.items():
+        (told,) = (each for each in failed.refusal.split(f"{MISTAKEN}.yaml:") if f"tier {tier}: " in each)
+        assert case.fatal in told
+        assert case.advice in told
+
+
+@TOGETHER
+@pytest.mark.parametrize("case", ON_SERVERS)
+def test_what_goes_wrong_is_told_with_chefs_word_and_what_to_do(
+    stage: Stage, failed: Failed, case: str
 ) -> None:
-    name = scrapped(f"chef-{kind}")
-    good = stage.chef_connection()
-    with in_trouble(stage, refusing=kind == "refused") as url:
-        stage.connect("chef_in_trouble", {**good, "host": url, "extra": {"environment": "_default"}})
-        settings = ", settings: {http_retry_count: 0, http_retry_delay: 1}"
-        launch = launched(stage, name, bare(name, connection="chef_in_trouble", chef=settings))
-        error = launch.fails_at(EXECUTE, 300)
-    assert "cannot be reached from this server, or is in trouble" in error
-    assert launch.instance(EXECUTE).try_number == 3
-    without_secrets(stage.machine(name))
-    stage.connect("chef_in_trouble", good)
-    launch.clear(PREPARE)
-    launch.succeeds()
+    wanted = CASES[case]
+    task, server = f"tier-{case}.execute_configuration_management", f"{MISTAKEN}-{case}-1"
+    error = failed.launch.errors_by_task()[task]
+    first = next(line for line in error.splitlines() if "FATAL" in line)
+    assert f"{server}: FATAL: " in first
+    assert wanted.fatal in first
+    assert wanted.advice in first
+    assert f"{SCRIPT} root {server}" in error
+    assert failed.launch.instance(task).try_number == wanted.tries
+    without_secrets(stage.machines(MISTAKEN)[f"{case}-1"])
+
+
+@TOGETHER
+def test_mended_as_the_messages_say_and_cleared_the_launch_ends(stage: Stage, failed: Failed) -> None:
+    stage.redefine(MISTAKEN, mistaken({name: Case("", "") for name in CASES} | {"role": CASES["role"]}))
+    failed.launch.clear(*(f"tier-{case}.prepare_configuration_management" for case in ON_SERVERS))
+    failed.launch.succeeds()
+    machines = stage.machines(MISTAKEN)
+    assert len(machines) == len(CASES)
+    for machine in machines.values():
+        assert machine.sh("cat /tmp/probe") == "by default"
+        without_secrets(machine)
 
 
 @contextlib.contextmanager
@@ -312,7 +384,7 @@ def in_trouble(stage: Stage, *, refusing: bool) -> Iterator[str]:
 def begin(stage: Stage, name: str, attend: str) -> tuple[Launch, Machine]:
     """Launch a deployment whose Chef run takes a minute; come back when it works."""
     launch = launched(stage, name, bare(name, run_list="recipe[probe::slow]", attend=attend))
-    launch.await_state(EXECUTE, "running", "deferred", seconds=120)
+    launch.await_state(EXECUTE, "running", "deferred")
     machine = stage.machine(name)
     eventually(lambda: "starts" in machine.sh("ls /tmp") or None, "chef-client to work")
     return launch, machine
@@ -321,7 +393,7 @@ def begin(stage: Stage, name: str, attend: str) -> tuple[Launch, Machine]:
 def ended_well(launch: Launch, machine: Machine) -> None:
     """Chef ran once, and its whole output is in the log."""
     machine.sh("touch /tmp/hurry")
-    launch.succeeds(240)
+    launch.succeeds()
     assert machine.sh("cat /tmp/starts") == "begun\n"
     assert (machine.calls(SCRIPT), machine.calls(SCRIPT, "end")) == (1, 1)
     log = launch.task_log(EXECUTE)
@@ -337,10 +409,11 @@ def test_a_worker_killed_during_a_run_changes_nothing(
     name = scrapped("chef-worker")
     launch, machine = begin(stage, name, attend="60s")
     stage.kill_workers(launch, EXECUTE)
-    eventually(lambda: launch.instance(EXECUTE).try_number > 1 or None, "another try", seconds=90)
+    eventually(lambda: launch.instance(EXECUTE).try_number > 1 or None, "another try")
     ended_well(launch, machine)
 
 
+@pytest.mark.alone
 def test_a_triggerer_killed_during_a_run_changes_nothing(
     stage: Stage, chef: chef_server.ChefServer, scrapped: Name
 ) -> None:
@@ -393,7 +466,7 @@ def test_twenty_servers_converge_without_a_worker_slot(
     assert "running" not in {each.state for each in launch.api.instances(name, launch.run)}
     for machine in stage.machines(name).values():
         machine.sh("touch /tmp/hurry")
-    launch.succeeds(240)
+    launch.succeeds()
     for machine in stage.machines(name).values():
         assert machine.sh("cat /tmp/starts") == "begun\n"
         without_secrets(machine)
@@ -454,4 +527,6 @@ def test_the_form_of_a_chef_connection_has_its_fields(stage: Stage) -> None:
     found: Any = asked.raise_for_status().json()
     form = next(each for each in found if each["connection_type"] == "chef")
     assert form["standard_fields"]["host"]["title"] == "Server URL"
-    assert set(form["extra_fields"]) == {"environment", "trusted_certificate", "admin_name", "admin_key"}
+    assert set(form["extra_fields"]) == {
+        "environment", "trusted_certificate", "admin_name", "admin_key", "origin", "license_key", "license_server",
+    }  # fmt: skip

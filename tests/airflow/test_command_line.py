@@ -244,16 +244,17 @@ def test_a_launch_that_fails_says_each_tasks_error_and_ends_with_1(gantry: Gantr
     try:
         found = gantry("launch", name)
         assert found.returncode == 1
-        assert "task tier-only.scale_up: " in found.stderr
+        assert "task turn: " in found.stderr
         assert "unknown image 'gantry-debian-13'" in found.stderr
         assert f"{stage.airflow.url}/dags/{name}/runs/" in found.stderr
         told = gantry("status", name)
-        assert f"{name} is LAUNCHING (failed at scale up)" in told.stdout
+        # Nothing was begun.
+        assert f"{name} is STOPPED" in told.stdout
+        assert "failed" in told.stdout
         program = json.loads(gantry("launch", name, "--json").stdout)
         (failure,) = program["failures"]
-        assert failure["task"] == "tier-only.scale_up"
+        assert failure["task"] == "turn"
         assert "unknown image" in failure["error"]
-        assert program["failed_at"] == "scale up"
     finally:
         stage.scrap(name)
 
@@ -383,8 +384,7 @@ def test_a_definition_that_airflow_cannot_read_is_shown_with_its_place(gantry: G
     stage.define(name, probe(name, stage.upload("garbled.tar.gz", archive())))
     try:
         stage.redefine(name, f"deployment: {name}\ntires: {{}}\n")
-        stage.reparse(name)
-        eventually(lambda: stage.api.import_errors(name) or None, "the import error")
+        stage.reparse(name, lambda: stage.api.import_errors(name) or None, "the import error")
         found = gantry("launch", name, GANTRY_DEFINITIONS="/nowhere")
         assert found.returncode == 1
         assert f"Airflow cannot read the definition of '{name}':" in found.stderr

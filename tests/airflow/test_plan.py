@@ -15,18 +15,20 @@ import pytest
 
 from gantry import archive
 from gantry.cli import plan_text
+from gantry.local import example
 from gantry.preview import report
-from tests.airflow.conftest import INCLUDE
+from tests.airflow.shared import INCLUDE
 from tests.airflow.stage import Stage, without_chef
 from tests.airflow.test_chef import bare
 
 pytestmark = pytest.mark.airflow
 
 SHOP = "planshop"
-ARCHIVE = "appService.tar.gz"
+ARCHIVE = "planned-appService.tar.gz"
+"""The bookshop's own is what the deployments of other tests have."""
 PASSWORD = "kept in Airflow's own database"
 SERVERS = ("database-1", "application-1", "application-2", "proxy-1")
-NOT_A_STEP = {"checkService", "withDownload"}
+NOT_A_STEP = {"checkService", "withDownload", "applyObject", "checkArchive"}
 """What asks, and what only wraps: no part of a plan."""
 
 
@@ -136,21 +138,22 @@ def text(stage: Stage) -> str:
         },
     )
     shop = without_chef((INCLUDE / "bookshop" / "bookshop.yaml").read_text())
-    return shop.replace("deployment: bookshop", f"deployment: {SHOP}").replace(
-        "bookshop_catalog", "plan_catalog"
+    return (
+        shop.replace("deployment: bookshop", f"deployment: {SHOP}")
+        .replace("bookshop_catalog", "plan_catalog")
+        .replace(example.SERVICES["app"], ARCHIVE)
     )
 
 
 @pytest.fixture(scope="module")
 def first(stage: Stage, text: str) -> Iterator[Plan]:
     """The plan of the first launch; the launch has been made when it is there."""
-    shared = stage.cloud.client("s3").get_object(Bucket="bookshop", Key=ARCHIVE)["Body"].read()
+    stage.upload(ARCHIVE, (stage.shop.folder / example.SERVICES["app"]).read_bytes())
     stage.define(SHOP, text)
     planned = plan(stage, SHOP)
     launch_as_planned(stage, planned)
     yield planned
     stage.scrap(SHOP)
-    stage.upload(ARCHIVE, shared)
 
 
 def test_before_the_first_launch_everything_is_to_be_started_and_nothing_has_an_address(first: Plan) -> None:
@@ -203,8 +206,9 @@ def test_a_changed_archive_is_said_and_installed_again(stage: Stage, first: Plan
     assert changed == {
         "kind": "archive",
         "of": "app",
-        "url": "s3://bookshop/appService.tar.gz",
+        "url": f"s3://{example.BUCKET}/{ARCHIVE}",
         "servers": [f"{SHOP}-application-1", f"{SHOP}-application-2"],
+        "held": False,
     }
     assert planned.restarts() == ["application-1", "application-2"]
     launch_as_planned(stage, planned)

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from gantry import names
 from gantry.local import example
-from tests.airflow.conftest import INCLUDE
+from tests.airflow.shared import INCLUDE
 from tests.airflow.stage import Launch, Machine, Stage, eventually, without_chef
 from tests.airflow.test_scale import Visitors
 
@@ -55,6 +56,12 @@ def cut_off(machine: Machine) -> None:
     eventually(lambda: "sshd" not in machine.sh("ps -eo comm") or None, "sshd to be gone")
 
 
+def state_asset(stage: Stage) -> dict[str, Any]:
+    """The asset with whose state Airflow keeps what has to be known of the deployment."""
+    found = stage.api.call("GET", "/assets", params={"name_prefix_pattern": names.state(SHOP)})["assets"]
+    return next(each for each in found if each["name"] == names.state(SHOP))
+
+
 def sql(stage: Stage, statement: str) -> list[str]:
     database = stage.machines(SHOP)["database-1"]
     return database.sh(f'mariadb --socket=/mnt/services/a1001/run/mariadb.sock -N -e "{statement}"').split()
@@ -91,6 +98,21 @@ def paused(stage: Stage, operation: str, *, value: bool) -> None:
 def state(stage: Stage, instance: str) -> str:
     answer = stage.cloud.client("ec2").describe_instances(InstanceIds=[instance])
     return str(answer["Reservations"][0]["Instances"][0]["State"]["Name"])
+
+
+def noted(stage: Stage, instance: str, ago: datetime.timedelta) -> None:
+    """As if a look had found a server not well."""
+    then = (datetime.datetime.now(tz=datetime.UTC) - ago).isoformat(timespec="seconds")
+    stage.cloud.client("ec2").create_tags(
+        Resources=[instance], Tags=[{"Key": "gantry:ailing-since", "Value": f"{then}/{then}"}]
+    )
+
+
+def ailing(stage: Stage, instance: str) -> str | None:
+    """What looks have noted at a server."""
+    answer = stage.cloud.client("ec2").describe_instances(InstanceIds=[instance])
+    tags = answer["Reservations"][0]["Instances"][0]["Tags"]
+    return next((each["Value"] for each in tags if each["Key"] == "gantry:ailing-since"), None)
 
 
 def everybody_knows(stage: Stage) -> None:
@@ -137,11 +159,9 @@ def test_a_redeploy_replaces_what_is_lost_and_restores_the_newest_backup_of_a_da
     before = stage.machines(SHOP)
     silenced = before["application-1"].instance_id
     cut_off(before["application-1"])
-    earlier = datetime.datetime.now(tz=datetime.UTC) - datetime.timedelta(minutes=1)
-    stage.cloud.client("ec2").create_tags(
-        Resources=[silenced],
-        Tags=[{"Key": "gantry:ailing-since", "Value": earlier.isoformat(timespec="seconds")}],
-    )
+    noted(stage, silenced, datetime.timedelta(minutes=1))
+    # What is well keeps its server, whatever was noted when.
+    noted(stage, before["application-2"].instance_id, datetime.timedelta(minutes=1))
     stage.cloud.client("ec2").terminate_instances(InstanceIds=[before["database-1"].instance_id])
     eventually(lambda: "database-1" not in stage.machines(SHOP), "the database server to be gone")
     launch = stage.launch(SHOP)
@@ -150,6 +170,7 @@ def test_a_redeploy_replaces_what_is_lost_and_restores_the_newest_backup_of_a_da
     assert f"db.catalog was lost with its server and begins from s3://{example.BUCKET}/{FOLDER}" in log
     assert changed(stage, before) == {"application-1", "database-1"}
     assert state(stage, silenced) == "terminated"
+    assert ailing(stage, before["application-2"].instance_id) is None
     everybody_knows(stage)
     assert books(stage) == sold(stage) == in_dump - 1
 
@@ -164,6 +185,13 @@ def test_without_a_backup_nothing_is_begun_unless_somebody_says_so(stage: Stage,
     error = stage.launch(SHOP).fails_at(FIND_LOST)
     assert "the server that held this data is lost, and there is no backup of it" in error
     assert "--from-dump db.catalog" in error
+    # So it is where nobody knows any more that there was data.
+    asset = state_asset(stage)
+    assert [each["name"] for each in asset["aliases"]] == [names.state(SHOP)]
+    stage.api.call("DELETE", f"/assets/{asset['id']}/state-store")
+    error = stage.launch(SHOP).fails_at(FIND_LOST)
+    assert "no note says which server held this data" in error
+    assert "runs of it have loaded data in this Airflow" in error
     assert ids(stage) == before
     run(stage, "recover", from_dump=["db.catalog"]).succeeds()
     assert sorted(ids(stage)) == sorted([*before, "database-1"])

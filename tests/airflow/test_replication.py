@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.airflow.conftest import INCLUDE
+from tests.airflow.shared import INCLUDE
 from tests.airflow.stage import Launch, Machine, Stage, eventually, without_chef
 
 pytestmark = pytest.mark.airflow

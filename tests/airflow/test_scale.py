@@ -15,7 +15,7 @@ from typing import Self
 import pytest
 
 from gantry.cli import kept
-from tests.airflow.conftest import INCLUDE
+from tests.airflow.shared import INCLUDE
 from tests.airflow.shell import Gantry
 from tests.airflow.stage import Launch, Machine, Stage, archive, eventually, without_chef
 
@@ -60,7 +60,7 @@ class Visitors:
 
     def _visit(self) -> None:
         # Not more than that: the machine has servers to start beside.
-        while not self._over.wait(0.05):
+        while not self._over.wait(0.25):
             try:
                 shop = http.client.HTTPConnection(self._address, timeout=10)
                 with contextlib.closing(shop):
@@ -146,9 +146,10 @@ def test_more_servers_come_by_the_clock(stage: Stage, visitors: Visitors) -> Non
         f'  - {{schedule: "{last.minute} {last.hour} * * *", servers: {{application: 4}}}}\n'
         f'  - {{schedule: "{before.minute} {before.hour} * * *", servers: {{application: 2}}}}\n'
     )
+    unscheduled = stage.details(DAG)["timetable_summary"]
     stage.redefine(SHOP, shop(clock))
-    stage.reparse(DAG)
     begun = time.monotonic()
+    stage.reparse(DAG, lambda: stage.details(DAG)["timetable_summary"] != unscheduled, "the clock's schedule")
     eventually(lambda: list(stage.api.runs(DAG)), "a scaling by the clock")
     print(f"the clock's run came after {time.monotonic() - begun:.0f} s")
     newest(stage).succeeds()
@@ -157,7 +158,7 @@ def test_more_servers_come_by_the_clock(stage: Stage, visitors: Visitors) -> Non
     assert eventually(lambda: len(visitors.served) == 4, "every server serves")
     assert visitors.lost == []
     stage.redefine(SHOP, shop())
-    stage.reparse(DAG)
+    stage.reparse(DAG, lambda: stage.details(DAG)["timetable_summary"] == unscheduled, "no schedule")
 
 
 def test_who_leaves_is_let_go_of_first_and_a_failed_release_goes_on_when_it_is_cleared(

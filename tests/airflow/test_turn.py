@@ -52,7 +52,7 @@ def define(stage: Stage, name: str) -> None:
 
 def is_held(launch: Launch) -> None:
     """Wait until a launch is at work, for as long as the test wants."""
-    launch.await_state(CONFIGURE, "deferred", seconds=120)
+    launch.await_state(CONFIGURE, "deferred")
 
 
 def let_go(stage: Stage, name: str) -> None:

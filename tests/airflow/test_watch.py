@@ -147,6 +147,12 @@ def test_a_low_load_scales_in_when_the_cooldown_is_over(watching: Watching) -> N
 
 def test_a_server_that_does_not_answer_is_told_and_fails_nothing(watching: Watching) -> None:
     machine = watching.stage.machine(NAME)
+    # As a launch may have noted it. A watch that replaces nothing takes it away when the server answers.
+    now = datetime.datetime.now(tz=datetime.UTC).isoformat(timespec="seconds")
+    ec2 = watching.stage.cloud.client("ec2")
+    ec2.create_tags(
+        Resources=[machine.instance_id], Tags=[{"Key": "gantry:ailing-since", "Value": f"{now}/{now}"}]
+    )
     machine.container.pause()
     try:
         run = watching.told(
@@ -158,6 +164,8 @@ def test_a_server_that_does_not_answer_is_told_and_fails_nothing(watching: Watch
         machine.container.unpause()
     assert run.instance("watch").state == "success"
     watching.told("1 of 1 servers answer")
+    found = ec2.describe_instances(InstanceIds=[machine.instance_id])["Reservations"][0]["Instances"][0]
+    assert "gantry:ailing-since" not in [each["Key"] for each in found["Tags"]]
 
 
 def test_while_another_operation_is_at_work_nothing_is_decided(watching: Watching) -> None:
@@ -166,7 +174,7 @@ def test_while_another_operation_is_at_work_nothing_is_decided(watching: Watchin
         f"printf '#!/bin/sh\\nuntil [ -e /tmp/go ]; do sleep 0.2; done\\n' >{HOLDING}; chmod 755 {HOLDING}"
     )
     launch = watching.stage.launch(NAME, redeploy=["probe"])
-    launch.await_state("service-probe.configure", "running", "deferred", seconds=180)
+    launch.await_state("service-probe.configure", "running", "deferred")
     run = watching.told("nothing is measured and nothing decided", f"{NAME} is at work")
     assert run.instance("trigger_scale").state == "skipped"
     machine.sh("touch /tmp/go")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import uuid
@@ -17,6 +16,7 @@ from gantry.local import chef_server as goiardi
 
 from . import proxy as proxies
 from .nodes import Kitchen, Node
+from .pool import Pool
 
 # Another image may be tried, such as one that was built with the vendor's own client.
 IMAGE = os.environ.get("GANTRY_CHEF_CLIENT_IMAGE", "gantry-server:latest")
@@ -53,37 +53,44 @@ def kitchen(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield Kitchen(found, folder / "repositories")
 
 
-@contextlib.contextmanager
-def bare_server(network: Network, kitchen: Kitchen) -> Iterator[Node]:
-    """A bare server, whose name nobody had before."""
-    name = f"node-{uuid.uuid4().hex[:8]}"
-    container = docker.from_env().containers.run(
-        IMAGE,
-        entrypoint=["sleep", "infinity"],
-        command=[],
-        init=True,
-        detach=True,
-        hostname=name,
-        network=network.name,
-    )
+@pytest.fixture(scope="session")
+def pool(network: Network, kitchen: Kitchen) -> Iterator[Pool]:
+    """Bare servers."""
+    pool = Pool(IMAGE, network, kitchen)
     try:
-        yield Node(container, name, kitchen)
+        yield pool
     finally:
-        container.remove(force=True, v=True)
+        pool.close()
 
 
 @pytest.fixture
-def node(network: Network, kitchen: Kitchen) -> Iterator[Node]:
-    """A bare server for one test."""
-    with bare_server(network, kitchen) as node:
+def node(pool: Pool) -> Iterator[Node]:
+    """A bare server, as if no test had had it before."""
+    with pool.server() as node:
         yield node
 
 
 @pytest.fixture(scope="session")
-def shared(network: Network, kitchen: Kitchen) -> Iterator[Node]:
+def shared(pool: Pool) -> Iterator[Node]:
     """A bare server for tests that change nothing on it."""
-    with bare_server(network, kitchen) as node:
+    with pool.server() as node:
         yield node
+
+
+@pytest.fixture(scope="session")
+def client(shared: Node) -> str:
+    """What the servers' chef-client says of itself."""
+    return shared.sh(
+        "for it in chef-client cinc-client; do ! command -v $it >/dev/null || exec $it --version; done"
+    )
+
+
+@pytest.fixture(autouse=True)
+def _of_this_client(request: pytest.FixtureRequest) -> None:
+    """Leave out, and say why, what is about the stand-in where the image has another client."""
+    mark = request.node.get_closest_marker("standin")
+    if mark is not None and "stand-in" not in (said := request.getfixturevalue("client")):
+        pytest.skip(f"the stand-in's own, and this is {said}: {mark.args[0]}")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import httpx
 
 from .nodes import Kitchen
 
+_ADD_ON = re.compile(r"/(data-collector|required_recipe|reports/nodes/[^/]+/runs[^?]*)$")
+"""What the real client looks for at add-ons of a Chef server, and does without."""
 _NOT_PASSED_ON = {"host", "content-length", "connection", "transfer-encoding"}
 
 
@@ -32,6 +35,7 @@ class Answer:
 
     status: int
     body: bytes = b"{}"
+    kind: str = "application/json"
 
 
 Change = Callable[[Request, Answer], Answer]
@@ -61,10 +65,15 @@ def before(kitchen: Kitchen, address: str) -> Iterator[Proxy]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if _ADD_ON.search(self.path):
+                self.send_error(404)
+                return
             request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
             proxy.requests.append(request)
             answer = proxy.answer(request) or proxy.change(request, self.passed_on(request))
             self.send_response(answer.status)
+            # Without it the real client takes JSON for text.
+            self.send_header("Content-Type", answer.kind)
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             self.wfile.write(answer.body)
@@ -72,7 +81,8 @@ def before(kitchen: Kitchen, address: str) -> Iterator[Proxy]:
         def passed_on(self, request: Request) -> Answer:
             headers = {key: value for key, value in request.headers.items() if key not in _NOT_PASSED_ON}
             found = client.request(request.method, request.path, headers=headers, content=request.body)
-            return Answer(found.status_code, found.content)
+            kind = found.headers.get("Content-Type", "application/octet-stream")
+            return Answer(found.status_code, found.content, kind)
 
         do_GET = do_POST = do_PUT = answer  # noqa: N815 - names of http.server
 

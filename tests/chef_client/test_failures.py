@@ -73,7 +73,9 @@ def test_a_failing_recipe_leaves_what_was_done_and_does_not_save_the_node(
     )
     assert "Error executing action `run` on resource 'execute[give up]'" in run.out
     assert "STDERR: why" in run.out
-    assert "  2: execute 'give up' do\n  3:   command 'echo why >&2; exit 7'\n  4: end" in run.out
+    # Within a recipe an explanation is indented.
+    shown = ("  2: execute 'give up' do", "  3:   command 'echo why >&2; exit 7'", "  4: end")
+    assert "\n".join(f"    {line}" for line in shown) in run.out
     assert "Infra Phase failed. 1 resources updated in " in run.out
     assert node.sh("ls /srv") == "done"
     assert "note" not in kitchen.server.get(f"/nodes/{node.name}")["normal"]
@@ -99,15 +101,17 @@ def test_a_failing_recipe_leaves_what_was_done_and_does_not_save_the_node(
         ),
         ("file '/srv/x' do\n", "SyntaxError: /var/chef/cache/cookbooks/{}/recipes/default.rb:"),
         ("node['absent']['below']", "NoMethodError: undefined method `[]' for nil:NilClass"),
-        (
+        pytest.param(
             "node['hostname'] << 'x'\nnode['kernel']['name'] = 'BSD'",
             "Chef::Exceptions::ImmutableAttributeModification: ",
+            marks=pytest.mark.standin("18.9.5 stops at the first line, with a FrozenError"),
         ),
         ("raise 'not like this'", "RuntimeError: not like this"),
         ("include_recipe 'elsewhere'", "Chef::Exceptions::CookbookNotFound: Cookbook elsewhere not found."),
-        (
+        pytest.param(
             "file('/srv/x') { notifies :run, 'execute[nobody]' }",
             "Chef::Exceptions::ResourceNotFound: resource file[/srv/x] is configured to notify resource execute[no",
+            marks=pytest.mark.standin("18.9.5 says the same without the heading of a recipe's error"),
         ),
     ],
 )
@@ -174,7 +178,11 @@ def test_a_key_that_is_another_s(node: Node, kitchen: Kitchen) -> None:
     ("content", "said"),
     [
         ("{", "Could not parse the provided JSON file (/srv/x.json): "),
-        ("[1]", "Could not parse the provided JSON file (/srv/x.json): "),
+        pytest.param(
+            "[1]",
+            "Could not parse the provided JSON file (/srv/x.json): ",
+            marks=pytest.mark.standin("18.9.5 ends with a NoMethodError for JSON that is no object"),
+        ),
         (None, "Cannot load configuration from /srv/x.json"),
     ],
 )
@@ -190,7 +198,7 @@ def test_broken_or_missing_json(node: Node, proxy: Proxy, content: str | None, s
 
 def test_a_broken_client_rb(node: Node) -> None:
     node.configure("log_level :loud")
-    assert "loud" in node.fails().fatal
+    assert re.search(r"\bfatal\b", node.fails().out)
     node.configure("nonsense_method(")
     assert node.fails().fatal.startswith("Configuration error SyntaxError: ")
 
@@ -204,32 +212,33 @@ def test_without_client_rb_it_looks_for_a_chef_server_on_the_node_itself(node: N
         heard += next(with_defaults).decode()
     assert "WARN: Did not find config file: /etc/chef/client.rb. Using command line options instead." in heard
     assert re.search(
-        r"ERROR: Connection refused connecting to https://localhost(:443)?/nodes/\S+, retry 1/5", heard
+        r"WARN: Connection refused connecting to https://localhost(:443)?/nodes/\S+, retry 1/5", heard
     )
     node.sh("kill -TERM $(cat /var/chef/cache/chef-client-running.pid)")
     assert "SIGTERM received" in b"".join(with_defaults).decode()
 
 
 def test_a_server_that_is_not_there_is_tried_again_at_a_fixed_pace(node: Node) -> None:
-    node.configure("http_retry_count 2", "http_retry_delay 0.5", url=NOBODY)
+    node.configure("http_retry_count 2", "http_retry_delay 0.05", url=NOBODY)
     unregistered = node.fails()
     assert unregistered.fatal == (
         f"Errno::ECONNREFUSED: Connection refused - Connection refused connecting to {NOBODY}/clients, giving up"
     )
-    assert [line.partition("ERROR: ")[2] for line in unregistered.out.splitlines() if "retry" in line] == [
+    assert [line.partition("WARN: ")[2] for line in unregistered.out.splitlines() if "retry" in line] == [
         f"Connection refused connecting to {NOBODY}/clients, retry {number}/2" for number in (1, 2)
     ]
 
 
 def test_a_registered_node_tries_longer(node: Node) -> None:
     node.converge()
-    node.configure("http_retry_count 2", "http_retry_delay 0.5", url=NOBODY)
+    node.configure("http_retry_count 2", "http_retry_delay 0.05", url=NOBODY)
     run = node.fails()
     assert run.out.count("retry 1/2") == run.out.count("retry 2/2") == 3
     node.configure(QUICK, url=NOBODY)
     assert "retry" not in node.fails().out
 
 
+@pytest.mark.standin("it asks the stand-in's own library for its settings")
 @pytest.mark.parametrize("setting", ["http_retry_count", "http_retry_delay"])
 def test_five_retries_at_five_seconds_unless_told_otherwise(node: Node, setting: str) -> None:
     shown = node.sh(
@@ -243,8 +252,9 @@ def test_a_server_in_trouble_is_tried_ever_slower(node: Node, proxy: Proxy) -> N
     node.configure("http_retry_count 2", url=proxy.url)
     left = [503, 502]
     proxy.answer = lambda _: Answer(left.pop(0)) if left else None
-    run = node.converge()
-    waits = re.findall(r"ERROR: Server returned error (\d+) for \S+, retrying (\d)/2 in (\d+)s", run.out)
+    run = node.attempt(node.hurried(node.command()))
+    assert run.code == 0, run.out + run.err
+    waits = re.findall(r"WARN: Server returned error (\d+) for \S+, retrying (\d)/2 in (\d+)s", run.out)
     assert [(code, attempt) for code, attempt, _ in waits] == [("503", "1"), ("502", "2")]
     assert 3 <= int(waits[0][2]) <= 4
     assert 5 <= int(waits[1][2]) <= 8
@@ -280,6 +290,7 @@ def test_a_certificate_for_another_name_is_not_trusted(node: Node, kitchen: Kitc
     node.converge()
 
 
+@pytest.mark.standin("the words are its own")
 def test_what_is_no_chef_server(node: Node, proxy: Proxy) -> None:
     node.converge()
     node.configure(url=proxy.url)
@@ -302,6 +313,7 @@ def with_file(changes: dict[str, str]) -> Callable[[Request, Answer], Answer]:
     return change
 
 
+@pytest.mark.standin("the real client does not compare a cookbook's files with their checksums")
 def test_a_file_that_is_not_what_it_should_be_is_not_used(node: Node, kitchen: Kitchen, proxy: Proxy) -> None:
     kitchen.recipe("genuine", "file('/srv/genuine')")
     node.configure(url=proxy.url)
@@ -312,6 +324,7 @@ def test_a_file_that_is_not_what_it_should_be_is_not_used(node: Node, kitchen: K
     assert node.sh("find /var/chef/cache /srv -name '*.rb' -o -name genuine -type f") == ""
 
 
+@pytest.mark.standin("the check of a file's path, and its words, are its own")
 @pytest.mark.parametrize(
     "path", ["../../../../../srv/escaped.rb", "/srv/escaped.rb", "recipes/../../escaped.rb"]
 )
@@ -325,6 +338,7 @@ def test_no_file_of_a_cookbook_leaves_its_folder(
     assert node.sh("find / -xdev -name 'escaped.rb'") == ""
 
 
+@pytest.mark.standin("the check of a cookbook's name, and its words, are its own")
 def test_no_cookbook_s_name_leaves_the_cache(node: Node, kitchen: Kitchen, proxy: Proxy) -> None:
     kitchen.recipe("genuine", "")
     node.configure(url=proxy.url)

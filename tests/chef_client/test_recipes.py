@@ -216,7 +216,6 @@ def test_guards(node: Node, kitchen: Kitchen) -> None:
         "f": "only_if 'test $PWD = /tmp', cwd: '/tmp'",
         "g": "only_if 'test $(id -un) = nobody', user: 'nobody'",
         "h": "only_if 'true'\n  only_if 'false'",
-        "i": "only_if 'no-such-command'",
         "j": "action :nothing",
     }
     kitchen.recipe(
@@ -224,11 +223,19 @@ def test_guards(node: Node, kitchen: Kitchen) -> None:
     )
     run = node.converge("recipe[guards]")
     assert node.sh("ls /srv").split() == ["b", "d", "f", "g"]
-    assert run.resources == (4, 10)
+    assert run.resources == (4, 9)
     lines = run.out.splitlines()
     assert "  * file[/srv/a] action create (skipped due to not_if)" in lines
     assert "  * file[/srv/c] action create (skipped due to only_if)" in lines
     assert "  * file[/srv/j] action nothing (skipped due to action :nothing)" in lines
+
+
+def test_a_guard_whose_command_is_missing_is_no_answer(node: Node, kitchen: Kitchen) -> None:
+    kitchen.recipe("unguarded", "file('/srv/x') { only_if 'no-such-command' }")
+    assert node.fails("recipe[unguarded]").fatal == (
+        "Errno::ENOENT: file[/srv/x] (unguarded::default line 1) had an error: "
+        "Errno::ENOENT: No such file or directory - no-such-command"
+    )
 
 
 def test_notifications(node: Node, kitchen: Kitchen) -> None:
@@ -294,9 +301,10 @@ def test_recipes_hand_things_on_within_a_run(node: Node, kitchen: Kitchen) -> No
     assert node.sh("cat /srv/word /srv/seen") == "foundlater"
 
 
+@pytest.mark.standin("the real client knows providers of cookbooks")
 def test_what_the_stand_in_does_not_know_it_says(node: Node, kitchen: Kitchen) -> None:
-    kitchen.cookbook("custom", {"recipes/default.rb": "", "resources/thing.rb": "property :x"})
+    kitchen.cookbook("old", {"recipes/default.rb": "", "providers/thing.rb": "action(:x) { }"})
     assert (
-        "the stand-in knows no resources of cookbooks (custom: resources/thing.rb)"
-        in node.fails("recipe[custom]").fatal
+        "the stand-in knows no providers of cookbooks (old: providers/thing.rb)"
+        in node.fails("recipe[old]").fatal
     )

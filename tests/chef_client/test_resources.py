@@ -55,7 +55,13 @@ def test_files_directories_and_links(node: Node, kitchen: Kitchen) -> None:
         ("file('/srv/x') { owner 'whoever' }", "Chef::Exceptions::UserIDNotFound: "),
         ("cookbook_file('/srv/x') { source 'no' }", "Chef::Exceptions::FileNotFound: "),
         ("package('no-such-package')", "Chef::Exceptions::Package: "),
-        ("service('no-such-service') { action :start }", "Chef::Exceptions::Service: "),
+        pytest.param(
+            "service('no-such-service') { action :start }",
+            "Chef::Exceptions::Service: ",
+            marks=pytest.mark.standin(
+                "18.9.5 looks for the script and says Errno::ENOENT where there is no systemd"
+            ),
+        ),
     ],
 )
 def test_what_cannot_be_done_fails(shared: Node, kitchen: Kitchen, resource: str, fatal: str) -> None:

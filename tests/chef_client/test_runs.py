@@ -93,7 +93,7 @@ def test_a_changed_run_list_replaces_the_former(node: Node, kitchen: Kitchen) ->
     assert run.resources == (1, 1)
     assert kitchen.server.get(f"/nodes/{node.name}")["run_list"] == ["recipe[after]"]
     # Cookbooks that are no longer wanted leave the cache.
-    assert node.sh("ls /var/chef/cache/cookbooks") == "after"
+    assert node.sh("cd /var/chef/cache/cookbooks; find . -type f | cut -d/ -f2 | sort -u") == "after"
 
 
 def test_a_run_list_for_once_is_not_kept(node: Node, kitchen: Kitchen) -> None:
@@ -153,10 +153,12 @@ def test_a_lock_s_time_limit_is_kept(node: Node) -> None:
     assert node.fails().fatal.startswith("Chef::Exceptions::RunLockTimeout: ")
 
 
+@pytest.mark.standin("18.10.17 was seen to wait for what a recipe runs, longer than 300 s")
 @pytest.mark.parametrize("signal", ["TERM", "INT"])
 def test_asked_to_end_it_ends_with_what_it_runs(node: Node, kitchen: Kitchen, signal: str) -> None:
     kitchen.recipe("endless", "execute('touch /srv/begun; exec sleep 4711')")
-    command = node.command("recipe[endless]")
+    # What the recipe runs has three seconds to end.
+    command = node.hurried(node.command("recipe[endless]"))
     output = node.spawn(f"{command}; echo ended with $?")
     node.sh("until test -e /srv/begun; do sleep 0.05; done")
     node.sh(f"kill -{signal} $(cat /var/chef/cache/chef-client-running.pid)")
@@ -176,6 +178,7 @@ def test_log_lines_may_go_to_a_file(node: Node, kitchen: Kitchen) -> None:
     assert run.resources == (0, 1)
 
 
+@pytest.mark.standin("it names itself, has no local mode, and has words of its own for wrong options")
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [

@@ -100,7 +100,7 @@ def test_a_certificate_for_another_name_is_not_cured_by_trusting_it(chef: Goiard
 
 def test_a_certificate_to_trust_that_is_none(chef: Goiardi) -> None:
     server = chef_server.ChefServer(chef.found.url, chef.actor(), "no certificate")
-    with pytest.raises(chef_server.ChefServerUnreachableError, match="no PEM certificate"):
+    with pytest.raises(chef_server.ChefServerUnreachableError, match="not a PEM certificate"):
         server.nodes()
 
 

@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
         "templates/debian/plain.erb": "Debian",
         "files/default/a/b.txt": "deep",
         "README.md": "read me",
-        ".hidden": "not sent",
+        ".hidden": "sent as knife does",
     }.items():
         (cookbook / path).parent.mkdir(parents=True, exist_ok=True)
         (cookbook / path).write_text(text)
@@ -52,7 +52,7 @@ def test_all_of_it_is_there_afterwards(chef: Goiardi, server: chef_server.ChefSe
         ("templates/plain.erb", "default"),
     ]
     assert [(each["path"], each["name"]) for each in found["files"]] == [("files/default/a/b.txt", "a/b.txt")]
-    assert {each["path"] for each in found["root_files"]} == {"README.md", "metadata.json"}
+    assert {each["path"] for each in found["root_files"]} == {".hidden", "README.md", "metadata.json"}
     (recipe,) = found["recipes"]
     # As a node fetches it: from the server's own address.
     assert recipe["url"].startswith(f"{chef.found.url}/")

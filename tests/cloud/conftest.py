@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -15,7 +16,10 @@ import pytest
 
 from gantry import definition, inventory, local, names
 from gantry.cloud import servers as cloud_servers
+from gantry.cloud import starting
 from gantry.definition import models
+from gantry.local import manners
+from tests import quiet as quiet_servers
 
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
@@ -25,13 +29,19 @@ deployment: {deployment}
 server_name: '{server_name}'
 cloud: {{connection: aws_shop, region: {region}}}
 launch_configurations:
-  debian: {{image: {image}, size: t3.small, ssh: {{connection: shop_ssh{ssh_more}}}{more}}}
+  debian: {{image: {image}, size: {size}, ssh: {{connection: shop_ssh{ssh_more}}}{more}}}
 tiers:
   web: {{launch_configuration: debian, servers: {{min: 1, max: 9}}}}
   db:  {{launch_configuration: debian, servers: 1}}
 """
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMIyA7C7cS2dJ4eS1v9bG5d0u1LxDE5j5V1f5k6l7m8n"
 WEB = names.TierName("web")
+
+
+# A session reads megabytes of API descriptions for its first client, and none for the others.
+@functools.cache
+def _session(key: str, secret: str, region: str) -> boto3.Session:
+    return boto3.Session(aws_access_key_id=key, aws_secret_access_key=secret, region_name=region)
 
 
 @dataclasses.dataclass
@@ -42,16 +52,17 @@ class Shop:
     name: str
     image: str = "ami-unset"
     server_name: str = models.SERVER_NAME
+    size: str = "t3.small"
     more: str = ""
     ssh_more: str = ""
     asked: list[tuple[str, dict[str, Any]]] = dataclasses.field(default_factory=list)
 
     def client(self, **changed: Any) -> EC2Client:
         """A client that notes each call it makes."""
-        session = boto3.Session(
-            aws_access_key_id=changed.pop("key", self.cloud.access_key_id),
-            aws_secret_access_key=changed.pop("secret", self.cloud.secret_access_key),
-            region_name=self.cloud.region,
+        session = _session(
+            changed.pop("key", self.cloud.access_key_id),
+            changed.pop("secret", self.cloud.secret_access_key),
+            self.cloud.region,
         )
         client = session.client("ec2", **{"endpoint_url": self.cloud.endpoint_url, **changed})
         client.meta.events.register("provide-client-params.ec2.*", self._note)
@@ -67,6 +78,7 @@ class Shop:
             region=self.cloud.region,
             image=self.image,
             server_name=self.server_name,
+            size=self.size,
             more=f", {self.more}" if self.more else "",
             ssh_more=self.ssh_more,
         )
@@ -75,15 +87,31 @@ class Shop:
     def servers(self, client: EC2Client | None = None) -> cloud_servers.Servers:
         return cloud_servers.Servers(client or self.client(), self.definition(), logging.getLogger("gantry"))
 
-    def scale_up(self, wanted: int, run: str = "run-1") -> cloud_servers.Scaling:
-        return self.servers().scale_up(WEB, wanted, KEY, "deploy", run)
+    def scale_up(
+        self, wanted: int, run: str = "run-1", generation: str = "0", client: EC2Client | None = None
+    ) -> cloud_servers.Scaling:
+        order = starting.Order(run, generation)
+        scaling = self.servers(client).scale_up(WEB, wanted, KEY, "deploy", order)
+        self.await_listed(each.instance_id for each in scaling.started)
+        return scaling
+
+    def await_listed(self, started: Iterable[str]) -> None:
+        """Wait for new instances (by ids): as EC2, the cloud lists them some moments later."""
+        wanted = set(started)
+        filters: Any = [{"Name": "instance-id", "Values": sorted(wanted)}]
+        deadline = time.monotonic() + 30
+        while wanted:
+            found = self.cloud.client("ec2").describe_instances(Filters=filters)["Reservations"]
+            wanted -= {each["InstanceId"] for one in found for each in one["Instances"]}
+            assert time.monotonic() < deadline, wanted
+            time.sleep(0.05)
 
     def calls(self, name: str) -> list[dict[str, Any]]:
         return [params for called, params in self.asked if called == name]
 
     def await_states(self, *wanted: str) -> tuple[inventory.Server, ...]:
         """The servers, once they are in these states."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             found = self.servers().find().servers
             if sorted(each.state.value for each in found) == sorted(wanted):
@@ -97,17 +125,38 @@ class Shop:
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.EmbeddedCloud]:
+def quiet_image() -> Iterator[str]:
+    with quiet_servers.image() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def cloud(quiet_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.EmbeddedCloud]:
     name, folder = f"servers-{os.getpid()}", tmp_path_factory.mktemp("cloud")
     try:
-        yield local.up(name, folder)
+        # An hour of EC2 is a second here.
+        yield local.up(name, folder, wanted=dataclasses.replace(manners.BRISK, shows_ended=1))
     finally:
         local.down(name, folder)
 
 
+@pytest.fixture(scope="session")
+def quiet(cloud: local.EmbeddedCloud, quiet_image: str) -> str:
+    """The machine image of servers that do not boot."""
+    return quiet_servers.machine_image(cloud, quiet_image)
+
+
 @pytest.fixture
-def shop(cloud: local.EmbeddedCloud, request: pytest.FixtureRequest) -> Iterator[Shop]:
-    shop = Shop(cloud, f"s{zlib.crc32(request.node.nodeid.encode())}", cloud.ami)
+def booting(shop: Shop, cloud: local.EmbeddedCloud) -> Shop:
+    """A shop whose servers boot, print their host keys and can be logged in to."""
+    shop.image = cloud.ami
+    return shop
+
+
+@pytest.fixture
+def shop(cloud: local.EmbeddedCloud, quiet: str, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    """A shop of the test's own, whose servers do not boot."""
+    shop = Shop(cloud, f"s{zlib.crc32(request.node.nodeid.encode())}", quiet)
     yield shop
     ids = [
         instance["InstanceId"]

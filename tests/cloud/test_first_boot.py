@@ -14,6 +14,7 @@ import yaml
 
 from gantry import inventory
 from gantry.cloud import servers as cloud_servers
+from gantry.cloud import starting
 from gantry.definition import models
 
 from .conftest import WEB, Shop
@@ -69,8 +70,9 @@ class Booted:
     def boot(self) -> inventory.Server:
         cloud = cloud_servers.Servers(self.shop.client(), self.definition(), logging.getLogger("gantry"))
         key = self.key.export_public_key().decode().strip()
-        (server,) = cloud.scale_up(WEB, 1, key, "deploy", "run-1").servers
-        deadline = time.monotonic() + 60
+        (server,) = cloud.scale_up(WEB, 1, key, "deploy", starting.Order("run-1")).servers
+        self.shop.await_listed([server.instance_id])
+        deadline = time.monotonic() + 120
         while (host_key := cloud.console_host_key(server)) is None:
             assert time.monotonic() < deadline, self.console(server)
             time.sleep(0.1)
@@ -97,7 +99,7 @@ class Booted:
                 answer: Any = await connection.run(command, check=True)
                 return str(answer.stdout)
 
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while True:
             try:
                 return asyncio.run(once())
@@ -110,8 +112,8 @@ class Booted:
         return self.run(server, "sudo cat /var/lib/cloud/instance/cloud-config.txt")
 
 
-def test_a_script_runs_at_the_end_of_the_boot_when_the_account_is_there(shop: Shop) -> None:
-    booted = Booted(shop, SCRIPT)
+def test_a_script_runs_at_the_end_of_the_boot_when_the_account_is_there(booting: Shop) -> None:
+    booted = Booted(booting, SCRIPT)
     server = booted.boot()
     # cloud-init prints the host key after it has run scripts, so the server was greeted when this one had ended.
     assert "uid=" in booted.run(server, "sudo cat /root/account-at-script-time")
@@ -119,8 +121,8 @@ def test_a_script_runs_at_the_end_of_the_boot_when_the_account_is_there(shop: Sh
     assert booted.run(server, "sudo id -u").strip() == "0"
 
 
-def test_a_cloud_config_is_merged_with_ours_which_comes_last(shop: Shop) -> None:
-    booted = Booted(shop, CONFIG)
+def test_a_cloud_config_is_merged_with_ours_which_comes_last(booting: Shop) -> None:
+    booted = Booted(booting, CONFIG)
     server = booted.boot()
     assert booted.run(server, "sudo cat /root/from-config") == "of the definition"
     booted.run(server, "sudo test -e /root/ran")
@@ -131,8 +133,8 @@ def test_a_cloud_config_is_merged_with_ours_which_comes_last(shop: Shop) -> None
     assert [each["name"] for each in merged["users"]] == ["deploy"]
 
 
-def test_a_part_that_reaches_for_accounts_and_keys_changes_nothing_about_the_way_in(shop: Shop) -> None:
-    booted = Booted(shop, HOSTILE)
+def test_a_part_that_reaches_for_accounts_and_keys_changes_nothing_about_the_way_in(booting: Shop) -> None:
+    booted = Booted(booting, HOSTILE)
     server = booted.boot()
     assert booted.run(server, "sudo cat /root/from-config") == "of the definition"
     merged = yaml.safe_load(booted.cloud_config(server))

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from gantry import inventory, names
-from gantry.cloud import clients, errors, servers, tags
+from gantry.cloud import clients, errors, images, servers, starting, tags
 
 from .conftest import KEY, WEB, Shop
 
 pytestmark = pytest.mark.docker
+
+RUN = starting.Order("run-1", "0")
 
 
 def slots(found: tuple[inventory.Server, ...]) -> list[int]:
@@ -56,8 +58,9 @@ def test_a_process_that_dies_right_after_the_call_makes_no_second_server(shop: S
 
     client.run_instances = dies  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
-        shop.servers(client).scale_up(WEB, 2, KEY, "deploy", "run-1")
+        shop.servers(client).scale_up(WEB, 2, KEY, "deploy", RUN)
     assert slots(shop.scale_up(2).servers) == [1, 2]
+    shop.await_states("running", "running")
     assert len(shop.servers().find().servers) == 2
 
 
@@ -67,10 +70,11 @@ def test_a_call_that_is_repeated_before_the_cloud_shows_its_servers_returns_the_
     # EC2 is eventually consistent: what was started may be missing from the list for some seconds.
     blind = shop.servers()
     monkeypatch.setattr(blind, "find", lambda: inventory.Inventory(()))
-    first, again = (blind.scale_up(WEB, 1, KEY, "deploy", "run-1") for _ in range(2))
+    first, again = (blind.scale_up(WEB, 1, KEY, "deploy", RUN) for _ in range(2))
     assert [each.instance_id for each in first.started] == [each.instance_id for each in again.started]
+    shop.await_listed(each.instance_id for each in first.started)
     assert len(shop.servers().find().servers) == 1
-    other_run = blind.scale_up(WEB, 1, KEY, "deploy", "run-2")
+    other_run = blind.scale_up(WEB, 1, KEY, "deploy", starting.Order("run-2"))
     assert not {each.instance_id for each in other_run.started} & {each.instance_id for each in first.started}
 
 
@@ -102,7 +106,7 @@ def test_another_deployments_servers_and_another_tiers_do_not_count(shop: Shop) 
     stranger = dataclasses.replace(shop, name=f"{shop.name}x", asked=[])
     stranger.scale_up(1)
     try:
-        shop.servers().scale_up(names.TierName("db"), 1, KEY, "deploy", "run-1")
+        shop.servers().scale_up(names.TierName("db"), 1, KEY, "deploy", RUN)
         assert (shop.scale_up(1).before, len(shop.servers().find().servers)) == (0, 2)
     finally:
         stranger.servers().terminate(stranger.servers().find().servers)
@@ -162,7 +166,7 @@ def test_an_unknown_image_is_named_with_what_to_check(shop: Shop) -> None:
 def test_an_image_is_found_by_its_name_among_the_accounts_own_only(shop: Shop) -> None:
     shop.image = "no-such-image"
     with pytest.raises(
-        servers.UnknownImageError, match="unknown image 'no-such-image': this account has no image"
+        images.UnknownImageError, match="unknown image 'no-such-image': this account has no image"
     ):
         shop.scale_up(1)
     assert shop.calls("DescribeImages")[-1]["Owners"] == ["self"]
@@ -201,10 +205,10 @@ def test_a_connection_that_does_not_exist_is_not_replaced_by_the_workers_own_cre
 # --- host keys -----------------------------------------------------------------------------------------------
 
 
-def test_a_servers_host_key_is_read_from_its_console_and_pinned_with_its_instance(shop: Shop) -> None:
-    (server,) = shop.scale_up(1).servers
-    found = shop.servers()
-    deadline = time.monotonic() + 60
+def test_a_servers_host_key_is_read_from_its_console_and_pinned_with_its_instance(booting: Shop) -> None:
+    (server,) = booting.scale_up(1).servers
+    found = booting.servers()
+    deadline = time.monotonic() + 120
     while (host_key := found.console_host_key(server)) is None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -212,12 +216,12 @@ def test_a_servers_host_key_is_read_from_its_console_and_pinned_with_its_instanc
     found.pin_host_key(server, host_key)
     (pinned,) = found.find().servers
     assert pinned.host_key == host_key
-    assert {"Key": "Name", "Value": pinned.name} in shop.raw(pinned)["Tags"]
+    assert {"Key": "Name", "Value": pinned.name} in booting.raw(pinned)["Tags"]
 
 
-def test_an_older_instance_type_shows_what_its_console_has(shop: Shop) -> None:
-    (server,) = shop.scale_up(1).servers
-    client = shop.client()
+def test_an_older_instance_type_shows_what_its_console_has(booting: Shop) -> None:
+    (server,) = booting.scale_up(1).servers
+    client = booting.client()
     real = client.get_console_output
 
     def older(**request: Any) -> Any:
@@ -228,7 +232,7 @@ def test_an_older_instance_type_shows_what_its_console_has(shop: Shop) -> None:
         return real(**request)
 
     client.get_console_output = older  # type: ignore[method-assign]
-    shop.servers(client).console_host_key(server)
+    booting.servers(client).console_host_key(server)
 
 
 # --- the end -------------------------------------------------------------------------------------------------
@@ -238,7 +242,7 @@ def test_terminated_servers_are_gone_and_their_slots_free(shop: Shop) -> None:
     found = shop.scale_up(1)
     cloud = shop.servers()
     cloud.terminate(found.servers)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while cloud.ending(WEB):
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -15,8 +15,9 @@ from gantry import archive
 from .servers import APPLICATION_ID, BOOKSHOP, DATABASE_ID, SERVER_IMAGE, Server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_server() -> Iterator[Callable[[str], Server]]:
+    """Makes servers, which last as long as the tests of one module: a database that nobody asks any more works too."""
     try:
         client = docker.from_env()
         client.images.get(SERVER_IMAGE)

@@ -55,11 +55,11 @@ class Server:
         """Run a shell command in the background."""
         self.container.exec_run(["sh", "-c", command], detach=True)
 
-    def write(self, path: str, text: str) -> str:
-        """Put a file of mode 0600 there; its path."""
+    def write(self, path: str, text: str | bytes, mode: int = 0o600) -> str:
+        """Put a file there; its path."""
         member = tarfile.TarInfo(path.lstrip("/"))
-        content = text.encode()
-        member.size, member.mode = len(content), 0o600
+        content = text.encode() if isinstance(text, str) else text
+        member.size, member.mode = len(content), mode
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
             tar.addfile(member, io.BytesIO(content))
@@ -71,7 +71,10 @@ class Server:
         home = f"/mnt/services/{service_id}"
         self.run(f"mkdir -p {home}")
         self.container.put_archive(home, service.path.read_bytes())
-        self.run(f"chown -R c100:c100 {home} && chmod 770 {home}/cfg && chmod 750 {home}/bin/*")
+        self.run(
+            f"cd {home} && chown root:c100 . cfg && chown -R root:c100 bin lib && chown -R c100:c100 cfg/* &&"
+            " chmod 1770 cfg && chmod 750 bin/* && { [ ! -d sql ] || chown -R root:c100 sql; }"
+        )
 
     def script(self, service_id: str, name: str, *arguments: str) -> Result:
         """Call a script of a service."""
@@ -79,7 +82,7 @@ class Server:
         return self.attempt(" ".join(map(shlex.quote, words)))
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 15) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     """Return when the condition holds; it is asked again and again."""
     deadline = time.monotonic() + seconds
     while not condition():

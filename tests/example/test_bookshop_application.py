@@ -26,6 +26,9 @@ INSERT INTO shop.book VALUES (1, '100% Rain', 1, 9.90), (2, 'Bread & Bees', 2, 1
 CREATE USER shop@localhost IDENTIFIED BY 's=e''cret';
 GRANT SELECT ON shop.* TO shop@localhost;
 """
+_HOLDER = "SELECT CONCAT('KILL ', id) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'"
+UNLOCK = f'mariadb -BNe "{_HOLDER}" | mariadb'
+"""Ends whoever holds the lock, and it with them."""
 
 
 class Shop:
@@ -132,12 +135,15 @@ def test_it_runs_as_the_customers_user_and_keeps_the_password_to_itself(shop: Sh
 
 
 def test_stopping_lets_a_slow_request_finish(shop: Shop) -> None:
-    shop.server.spawn("mariadb -e 'LOCK TABLES shop.book WRITE; SELECT SLEEP(2)'")
+    shop.server.spawn("mariadb -e 'LOCK TABLES shop.book WRITE; SELECT SLEEP(300)'")
     until(lambda: "SLEEP" in shop.server.run("mariadb -e 'SHOW PROCESSLIST'"), "the table is locked")
     with concurrent.futures.ThreadPoolExecutor() as pool:
         slow = pool.submit(shop.get, "/")
         until(lambda: "table metadata lock" in shop.server.run("mariadb -e 'SHOW PROCESSLIST'"), "it waits")
-        stopped = shop.script("stop")
+        stopping = pool.submit(shop.script, "stop")
+        until(lambda: "enstratus-stop" in shop.server.run("ps -eo args"), "it is to stop")
+        shop.server.run(UNLOCK)
+        stopped = stopping.result()
     assert stopped.out.endswith("the bookshop has ended\n")
     assert "3 of 3 books" in slow.result()
     assert shop.script("check").out == "the bookshop does not run\n"
@@ -148,7 +154,7 @@ def test_a_start_that_fails_shows_why(installed: Shop) -> None:
     assert installed.script("stop").code == 0
     assert installed.configure(password="wrong").code == 0
     result = installed.server.attempt(
-        f"START_TIMEOUT_SECONDS=5 /mnt/services/{APPLICATION_ID}/bin/enstratus-start"
+        f"START_TIMEOUT_SECONDS=15 /mnt/services/{APPLICATION_ID}/bin/enstratus-start"
     )
     assert installed.script("stop").code == 0
     assert result.code == 4

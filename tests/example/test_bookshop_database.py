@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import lzma
 import shlex
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gantry.agent.bundle import bundle
 from gantry.archive import BuiltArchive
 
 from .servers import BOOKSHOP, DATABASE_ID, Result, Server, until
@@ -27,6 +33,14 @@ privatePort=3306
 dataSource=catalog
 database=shop_catalog
 """
+
+
+def zipped() -> bytes:
+    """A dump in a zip."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("dump.sql", SMALL_DUMP)
+    return file.getvalue()
 
 
 class Database:
@@ -210,6 +224,70 @@ def test_a_broken_new_dump_keeps_the_old_data_and_a_good_one_replaces_them(fresh
     assert fresh.sql("SELECT id FROM shop_catalog__previous.book") == ["7"]
 
 
+@pytest.fixture(scope="module")
+def agent(database: Database) -> str:
+    """The agent's scripts on the database's server; their folder."""
+    for file in bundle().files:
+        database.server.write(f"/enstratus/{file.path}", file.content, file.mode)
+    return "/enstratus/bin"
+
+
+UTF16 = "have mariadb-dump write it (--result-file=FILE), or convert it: iconv -f UTF-16 -t UTF-8"
+ODD_DUMPS: dict[str, tuple[bytes, str]] = {
+    "in gzip": (gzip.compress(SMALL_DUMP.encode()), ""),
+    "in bzip2": (bz2.compress(SMALL_DUMP.encode()), ""),
+    "with a byte order mark": (b"\xef\xbb\xbf" + SMALL_DUMP.encode(), ""),
+    "with Windows line ends": (SMALL_DUMP.replace("\n", "\r\n").encode(), ""),
+    "with the first line of a newer mariadb-dump": (
+        b"/*!999999\\- enable the sandbox mode */ \n" + SMALL_DUMP.encode(),
+        "",
+    ),
+    "in gzip that is cut off": (gzip.compress(SMALL_DUMP.encode())[:-12], "unexpected end of file"),
+    "in UTF-16": (SMALL_DUMP.encode("utf-16"), UTF16),
+    "in UTF-16 in gzip": (gzip.compress(SMALL_DUMP.encode("utf-16")), UTF16),
+    "that is empty": (b"", "the dump is empty"),
+    "of PostgreSQL": (b"PGDMP" + bytes(range(1, 60)), "the dump is PostgreSQL's"),
+    "that is an archive": (zipped(), "the dump is no SQL, it is zip"),
+    "in xz, which is not on the server": (
+        lzma.compress(SMALL_DUMP.encode()),
+        "packed by xz, which is not on this server",
+    ),
+    "of MySQL 8": (
+        b"CREATE TABLE book (id INT) COLLATE=utf8mb4_0900_ai_ci;\n",
+        "Unknown collation: 'utf8mb4_0900_ai_ci'",
+    ),
+    "whose first line is a warning": (
+        b"mysqldump: [Warning] Using a password on the command line interface can be insecure.\n"
+        + SMALL_DUMP.encode(),
+        "You have an error in your SQL syntax",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_DUMPS)
+def test_a_dump_is_loaded_or_named_and_never_half_loaded(fresh: Database, agent: str, kind: str) -> None:
+    content, said = ODD_DUMPS[kind]
+    dump = fresh.server.write("/tmp/odd.sql", content)
+    loaded = fresh.server.attempt(f"{agent}/installDataSource {DATABASE_ID} {fresh.datasource_facts} {dump}")
+    if said:
+        assert loaded.code != 0
+        assert said.lower() in (loaded.out + loaded.err).lower()
+        assert fresh.schemas() == []
+    else:
+        assert loaded.code == 0, loaded.err
+        assert fresh.sql("SELECT COUNT(*) FROM shop_catalog.book") == ["2"]
+
+
+def test_a_backup_of_a_packed_dump_is_packed_and_is_loaded_again(fresh: Database, agent: str) -> None:
+    assert fresh.load(SMALL_DUMP).code == 0
+    file, facts = "/tmp/backup.sql.gz", fresh.datasource_facts
+    fresh.server.run(f"{agent}/backupDataSource {DATABASE_ID} catalog {facts} {file} && gzip -t {file}")
+    fresh.sql("DROP DATABASE shop_catalog")
+    fresh.server.run(f"echo restore=yes >>{facts} && {agent}/installDataSource {DATABASE_ID} {facts} {file}")
+    assert fresh.sql("SELECT COUNT(*) FROM shop_catalog.book") == ["2"]
+    fresh.server.write(facts, DATASOURCE_FACTS)
+
+
 def test_a_vanished_datasource_is_noticed(fresh: Database) -> None:
     fresh.load(SMALL_DUMP)
     fresh.sql("DROP DATABASE shop_catalog")
@@ -300,8 +378,38 @@ def test_no_password_is_ever_seen_in_an_argument_list(fresh: Database) -> None:
     fresh.server.run("touch /tmp/watched")
     until(lambda: "\nended" in fresh.server.run("cat /tmp/seen"), "the watcher has ended")
     seen = fresh.server.run("cat /tmp/seen")
-    assert f"mariadb --defaults-file=/mnt/services/{DATABASE_ID}/cfg/my.cnf" in seen
+    assert f"mariadb --no-defaults --socket={SOCKET}" in seen
     assert PASSWORD not in seen
     assert PASSWORD.encode().hex() not in seen
     log = fresh.server.run(f"cat /mnt/services/{DATABASE_ID}/log/*")
     assert PASSWORD not in log
+
+
+def test_no_link_and_no_setting_of_the_services_user_is_roots(fresh: Database) -> None:
+    home = f"/mnt/services/{DATABASE_ID}"
+    fresh.configure()
+    fresh.script("start")
+    fresh.script("stop")
+    fresh.server.run("echo untouched > /root/secret; chmod 600 /root/secret")
+    plant = fresh.server.write(
+        "/tmp/plant.sh",
+        f"cd {home}\n"
+        "for name in run/mariadb.pid run/lock run/dumped cfg/my.cnf.new log/install.log; do\n"
+        "    ln -sf /root/secret $name\n"
+        "done\n"
+        # What root's clients would read, and load.
+        "sed 's|^\\[client\\]|[client]\\nplugin-dir = /tmp/evil|' cfg/master.cnf > cfg/x && mv cfg/x cfg/master.cnf\n",
+    )
+    fresh.server.run(f"chmod 644 {plant} && setpriv --reuid=c100 --regid=c100 --clear-groups sh {plant}")
+    assert (
+        "Permission denied"
+        in fresh.server.attempt(
+            f"setpriv --reuid=c100 --regid=c100 --clear-groups sh -c 'echo >> {home}/lib/service.sh'"
+        ).err
+    )
+    for name in ("configure", "start", "check", "stop"):
+        fresh.attempt(name, *((DATABASE_ID, fresh.facts) if name == "configure" else ()))
+    assert fresh.server.run("cat /root/secret; stat -c %U:%a /root/secret").split() == [
+        "untouched",
+        "root:600",
+    ]

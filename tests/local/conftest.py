@@ -16,6 +16,7 @@ import docker
 import pytest
 
 from gantry import local
+from tests import quiet
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -36,7 +37,7 @@ write_files:
 """
 
 
-def eventually(look: Callable[[], T | None], seconds: float = 30.0) -> T:
+def eventually(look: Callable[[], T | None], seconds: float = 120.0) -> T:
     """What `look` finds as soon as it finds something."""
     deadline = time.monotonic() + seconds
     while True:
@@ -48,22 +49,39 @@ def eventually(look: Callable[[], T | None], seconds: float = 30.0) -> T:
 
 @dataclass
 class Account:
-    """A user of the cloud with an SSH key."""
+    """A user of the cloud with an SSH key.
+
+    Attributes:
+        quiet: The machine image of servers that do not boot.
+    """
 
     cloud: local.EmbeddedCloud
+    quiet: str
     key: asyncssh.SSHKey = field(default_factory=lambda: asyncssh.generate_private_key("ssh-ed25519"))
 
+    def boot(self, **parameters: Any) -> list[str]:
+        """RunInstances; the ids of servers that boot, print their host keys and can be logged in to."""
+        return self.launch(ImageId=self.cloud.ami, **parameters)
+
     def launch(self, **parameters: Any) -> list[str]:
-        """RunInstances; the ids of the instances."""
+        """RunInstances; the ids of servers that only run."""
         request = {
-            "ImageId": self.cloud.ami,
+            "ImageId": self.quiet,
             "InstanceType": "t3.small",
             "MinCount": 1,
             "MaxCount": 1,
             "UserData": USER_DATA.format(public_key=self.key.export_public_key().decode().strip()),
         }
         answer = self.cloud.client("ec2").run_instances(**{**request, **parameters})
-        return [instance["InstanceId"] for instance in answer["Instances"]]
+        ids = [instance["InstanceId"] for instance in answer["Instances"]]
+        eventually(lambda: self._lists(ids), 30)
+        return ids
+
+    def _lists(self, ids: list[str]) -> bool:
+        """Whether all of them are listed: as with EC2, new ones are some moments later."""
+        filters: Any = [{"Name": "instance-id", "Values": ids}]
+        found = self.cloud.client("ec2").describe_instances(Filters=filters)["Reservations"]
+        return {each["InstanceId"] for one in found for each in one["Instances"]} == set(ids)
 
     def instance(self, instance_id: str) -> InstanceTypeDef:
         answer = self.cloud.client("ec2").describe_instances(InstanceIds=[instance_id])
@@ -94,7 +112,7 @@ class Account:
         return asyncio.run(self._run(address, keys, command))
 
     async def _run(self, address: str, host_keys: list[asyncssh.SSHKey], command: str) -> str:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 async with asyncssh.connect(
@@ -122,7 +140,14 @@ class Account:
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.EmbeddedCloud]:
+def quiet_image() -> Iterator[str]:
+    """The Docker image of servers that do not boot."""
+    with quiet.image() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def cloud(quiet_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.EmbeddedCloud]:
     name = f"test-{os.getpid()}"
     state_dir: Path = tmp_path_factory.mktemp("clouds")
     yield local.up(name, state_dir)
@@ -131,14 +156,14 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.EmbeddedCl
 
 
 @pytest.fixture(scope="session")
-def account(cloud: local.EmbeddedCloud) -> Account:
-    return Account(cloud)
+def account(cloud: local.EmbeddedCloud, quiet_image: str) -> Account:
+    return Account(cloud, quiet.machine_image(cloud, quiet_image))
 
 
 @pytest.fixture(scope="session")
 def server(account: Account) -> str:
     """An instance that is up, for tests that leave it running."""
-    (instance_id,) = account.launch()
+    (instance_id,) = account.boot()
     account.await_state(instance_id, "running")
     account.console_keys(instance_id)
     return instance_id

@@ -1,11 +1,8 @@
-"""The embedded cloud has a Chef server, which trusts nobody without a key and ends with the cloud."""
+"""The embedded cloud has a Chef server, which trusts nobody without a key."""
 
 from __future__ import annotations
 
-import os
-import signal
 import stat
-import subprocess
 import types
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -17,7 +14,7 @@ from gantry import local
 from gantry.configuration_management import chef_server
 from gantry.local import verify
 
-from .conftest import Account, eventually
+from .conftest import Account
 
 if TYPE_CHECKING:
     from gantry.local import stage as demo_stage
@@ -65,27 +62,6 @@ def test_servers_reach_it_by_the_certificate_s_name(
     # Encrypted and trusted, but unsigned.
     assert container.exec_run(["sh", "-c", f"{fetch} --cacert /tmp/chef.crt"]).output == b"401"
     assert container.exec_run(["sh", "-c", fetch]).exit_code == 60
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_it_ends_with_its_cloud_however_that_ends(tmp_path: Path, number: signal.Signals) -> None:
-    name = f"crash-{os.getpid()}"
-    cloud = local.up(name, tmp_path)
-    try:
-        assert _processes(cloud.chef_keys)
-        os.kill(cloud.pid, number)
-        eventually(lambda: not _processes(cloud.chef_keys))
-    finally:
-        local.down(name, tmp_path)
-    assert not cloud.chef_keys.exists()
-
-
-def _processes(folder: Path) -> list[str]:
-    """Ids of the processes that were started with that folder."""
-    found = subprocess.run(
-        ["pgrep", "-f", f"conf-root={folder}"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.split()
 
 
 def test_the_demo_notices_what_chef_has_not_done_and_what_it_still_knows(cloud: local.EmbeddedCloud) -> None:

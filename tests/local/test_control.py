@@ -15,6 +15,7 @@ import pytest
 
 from gantry import local
 from gantry.local import control
+from tests import quiet
 
 from .conftest import Account, eventually
 
@@ -49,19 +50,21 @@ def test_without_a_state_file_the_error_says_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_what_an_ended_cloud_left_is_found_and_removed(
-    cloud: local.EmbeddedCloud, tmp_path: Path, number: signal.Signals
+    cloud: local.EmbeddedCloud, quiet_image: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     name = f"crash-{os.getpid()}"
     second = local.up(name, tmp_path)
     try:
         assert second.cidr != cloud.cidr
-        account = Account(second)
+        account = Account(second, quiet.machine_image(second, quiet_image))
         (instance_id,) = account.launch()
         account.await_state(instance_id, "running")
         container = account.container(instance_id).name
+        assert chef_servers(second)
 
         os.kill(second.pid, number)
         eventually(lambda: not control.processes(name))
+        eventually(lambda: not chef_servers(second))
         crashed = number is signal.SIGKILL
         remains = [f"container {container}", f"network {second.network}"] if crashed else []
         assert local.leftovers(name) == remains
@@ -69,7 +72,15 @@ def test_what_an_ended_cloud_left_is_found_and_removed(
         local.down(name, tmp_path)
     assert local.leftovers(name) == []
     assert local.down(name, tmp_path) == []
-    assert account.cloud.cidr != cloud.cidr
+    assert not second.chef_keys.exists()
+
+
+def chef_servers(cloud: local.EmbeddedCloud) -> list[str]:
+    """Ids of the processes of its Chef server."""
+    found = subprocess.run(
+        ["pgrep", "-f", f"conf-root={cloud.chef_keys}"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.split()
 
 
 def test_the_command_line_tells_what_exists(

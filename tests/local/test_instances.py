@@ -58,6 +58,10 @@ def test_a_launch_that_is_repeated_with_its_client_token_starts_nothing_new(acco
         assert "PrivateIpAddress" not in account.await_state(instance_id, "terminated")
     assert account.containers() == before
 
+    # The token outlives what it stands for.
+    assert account.launch(ClientToken="bookshop-app-1", MinCount=3, MaxCount=3) == first
+    assert account.containers() == before
+
 
 def test_instances_come_in_pages(account: Account, server: str) -> None:
     ec2 = account.cloud.client("ec2")
@@ -83,7 +87,7 @@ def test_an_unknown_image_is_refused(account: Account) -> None:
 
 
 def test_reboot_stop_and_start_do_so_and_the_disk_and_the_host_key_stay(account: Account) -> None:
-    (instance_id,) = account.launch()
+    (instance_id,) = account.boot()
     account.await_state(instance_id, "running")
     ec2 = account.cloud.client("ec2")
     keys = account.console_keys(instance_id)

@@ -118,7 +118,7 @@ def test_security_groups_are_shown_wherever_they_were_asked_for(account: Account
 
 def test_a_public_address_leads_to_the_server_and_another_one_does_after_a_stop(account: Account) -> None:
     interface: Any = {"DeviceIndex": 0, "AssociatePublicIpAddress": True, "DeleteOnTermination": True}
-    one, other = account.launch(NetworkInterfaces=[interface], MinCount=2, MaxCount=2)
+    one, other = account.boot(NetworkInterfaces=[interface], MinCount=2, MaxCount=2)
     first = account.await_state(one, "running")
     account.await_state(other, "running")
     assert first["SubnetId"] == account.cloud.subnet_id

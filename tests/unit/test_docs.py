@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,12 +19,12 @@ import pytest
 import typer.main
 import yaml
 
-from gantry import definition
+from gantry import definition, plan
 from gantry.cli import app
 from gantry.definition import models
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "include").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "include").rglob("*.md")])
 BASE = Path(__file__).with_name("bookshop.yaml")
 """What the parts of definitions that pages show are put into."""
 
@@ -86,6 +87,12 @@ def anchors(page: Path) -> set[str]:
     """The headings of a page, as links name them."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = set(re.findall(r"\]\(docs/([\w-]+\.md)", (ROOT / "README.md").read_text()))
+    # `index.md` is what stands in its place where the documentation is built.
+    assert linked == {each.name for each in (ROOT / "docs").glob("*.md")} - {"index.md"}
 
 
 @each_page
@@ -187,6 +194,49 @@ def test_the_picture_of_a_plan_is_what_the_command_draws(tmp_path: Path) -> None
     assert (ROOT / "docs" / "images" / "plan.svg").read_text() == drawn.read_text(), (
         "run .venv/bin/gantry graph bookshop --output docs/images/plan.svg"
     )
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "contributing.md"])
+def test_every_room_of_the_house_is_in_the_table_of_rooms(page: str) -> None:
+    package = ROOT / "plugins" / "gantry"
+    rooms = {each.parent.name for each in package.glob("*/__init__.py")}
+    named = re.findall(r"^\|([^|]+)\|", (ROOT / "docs" / page).read_text(), re.MULTILINE)
+    shown = [each for first in named for each in re.findall(r"`(\w+)/`", first)]
+    assert set(shown) >= rooms
+    assert len(shown) == len(set(shown))
+
+
+def test_every_operation_s_button_is_on_the_page_about_pages() -> None:
+    text = (ROOT / "docs" / "pages.md").read_text()
+    buttons = [each.title for each in plan.OPERATIONS.values() if not each.read_only]
+    assert [each for each in buttons if f"**{each}**" not in text] == []
+
+
+def test_every_operation_that_leaves_a_record_is_on_the_page_about_history() -> None:
+    (row,) = re.findall(r"^\| `operation`.*$", (ROOT / "docs" / "history.md").read_text(), re.MULTILINE)
+    recorded = {each.value for each, facts in plan.OPERATIONS.items() if not facts.read_only}
+    assert set(re.findall(r"`(\w+)`", row)) == recorded | {"operation", "run"}
+
+
+def test_the_changelog_says_what_is_not_released_yet_and_then_each_version_the_newest_first() -> None:
+    heads = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heads[0] == "[Unreleased]"
+    released = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - \d{4}-\d\d-\d\d", each) for each in heads[1:]]
+    versions = [tuple(map(int, each.groups())) for each in released if each is not None]
+    assert len(versions) == len(released)
+    assert versions == sorted(versions, reverse=True)
+    kinds = set(re.findall(r"^### (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE))
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def test_the_versions_that_it_runs_on_are_those_that_may_be_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    text = (ROOT / "docs" / "versions.md").read_text()
+    pythons = [each.rpartition(" ")[2] for each in project["classifiers"] if "Python :: 3." in each]
+    assert f"| Python | {', '.join(pythons)} |" in text
+    (bound,) = [each for each in project["dependencies"] if each.startswith("apache-airflow>")]
+    (minor,) = re.findall(r"^\| Airflow \| (\S+) \|", text, re.MULTILINE)
+    assert f">={minor}," in bound
 
 
 def test_the_documentation_builds_strictly(tmp_path: Path) -> None:

@@ -55,7 +55,8 @@ ROOMS = {
     "configuration_management": Room({"definition", "plan", "agent"}),
     # Airflow's task SDK has no base class for triggers: every provider takes it from here.
     "operators": Room(BELOW_OPERATORS, {*PUBLIC_AIRFLOW, "airflow.triggers.base"}),
-    "dag": Room({*BELOW_OPERATORS, "operators"}, PUBLIC_AIRFLOW),
+    # Which files of a folder are DAG files, `.airflowignore` and all, only Airflow's own search tells.
+    "dag": Room({*BELOW_OPERATORS, "operators"}, {*PUBLIC_AIRFLOW, "airflow.utils.file"}),
     # What people look at may ask everything, and decides nothing. A page needs the API server's own classes.
     "web": Room({*BELOW_OPERATORS, "operators", "dag"}, {"airflow"}),
     # Loads modules by name, so that a fork has them; a listener has no other base than this.

@@ -137,7 +137,7 @@ def of_log(last: int = 60) -> str:
             "Its last words: no such database 'catalog'. Look at enstratus-configure, then clear this task."
         ),
     )
-    return rendering.render("parts/task_log.html.jinja", SITE, log=found)
+    return rendering.render("parts/task_log.html.jinja", SITE, log=found, most=task_log.MOST_LINES)
 
 
 @dataclasses.dataclass

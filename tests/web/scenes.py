@@ -33,7 +33,11 @@ class Scene:
     @functools.cached_property
     def status(self) -> status.DeploymentStatus:
         return status.deployment_status(
-            self.plan, self.tasks, self.inventory, run_ended=self.run_ended, previously_running=False
+            self.plan,
+            self.tasks,
+            self.inventory,
+            run_ended=self.run_ended,
+            before=plan.DeploymentState.STOPPED,
         )
 
 

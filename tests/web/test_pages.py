@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import json
+import os
+import pathlib
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -245,3 +249,43 @@ def test_a_run_of_a_dag_has_a_tab_with_its_launch(house: House, chromium: Browse
         # From there to exactly that task instance in Airflow's own pages, out of the frame.
         frame.get_by_role("link", name="Open in Airflow").click()
         page.wait_for_url("**/dags/bookshop/runs/*/tasks/service-app.configure/mapped/0**")
+
+
+def test_a_log_that_grows_is_followed_by_its_end_and_shown_once_more_when_it_is_over(
+    house: House, chromium: Browser
+) -> None:
+    run = house.office.run("intranet", {"turn": "running"}, run="followed", asked=NOW)
+    folder = pathlib.Path(os.environ["AIRFLOW_HOME"], "logs/dag_id=intranet/run_id=followed/task_id=turn")
+    folder.mkdir(parents=True)
+
+    def say(*texts: str) -> None:
+        with (folder / "attempt=1.log").open("a") as file:
+            for text in texts:
+                at = datetime.datetime.now(datetime.UTC).isoformat()
+                file.write(json.dumps({"timestamp": at, "level": "info", "event": text}) + "\n")
+
+    say("the first line")
+    with visit(house, chromium, f"/gantry/dags/intranet/runs/{run}") as page:
+        page.locator("a[data-opens]").first.click()
+        lines = page.locator("#log-lines > li")
+        expect(lines).to_have_text([re.compile("the first line")])
+        say("the second line")
+        expect(lines).to_have_text([re.compile("the first line"), re.compile("the second line")])
+        say(*(f"line {number}" for number in range(1100)))
+        expect(lines.last).to_contain_text("line 1099")
+        expect(lines).to_have_count(1000)
+        assert page.evaluate(
+            "() => { const log = document.querySelector('[data-tail]');"
+            " return log.scrollHeight - log.scrollTop - log.clientHeight < 24; }"
+        ), "the end of the log is in sight"
+        say("the last line")
+        with create_session() as session:
+            found = session.scalar(
+                sa.select(TaskInstance).where(TaskInstance.run_id == run, TaskInstance.task_id == "turn")
+            )
+            assert found is not None
+            found.state, found.end_date = "success", NOW
+        expect(page.locator("#log-state")).to_contain_text("success", ignore_case=True)
+        expect(page.locator("#log-more")).to_have_count(0)
+        expect(lines.last).to_contain_text("the last line")
+        expect(page.locator("#log")).to_contain_text("103 earlier lines left out")

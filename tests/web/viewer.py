@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = pathlib.Path(__file__).with_name("chromium")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
 PATIENCE = 30_000  # milliseconds, for a busy machine
 expect.set_options(timeout=PATIENCE)

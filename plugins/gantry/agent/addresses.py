@@ -1,4 +1,4 @@
-"""The addresses by which the servers of a deployment reach each other."""
+"""The addresses by which the servers of a deployment reach each other: IPv4, or IPv6 where they have no other."""
 
 from __future__ import annotations
 
@@ -25,6 +25,21 @@ def of(server: inventory.Server) -> str:
     if server.private_address is None:
         raise MissingAddressError(server.name)
     return server.private_address
+
+
+def word(address: str) -> str:
+    """An address as it may stand in the name of a job or a mark, where no colon may."""
+    return address.replace(":", "_")
+
+
+def of_word(written: str) -> str:
+    """The address that `word` has written."""
+    return written.replace("_", ":")
+
+
+def in_url(address: str) -> str:
+    """An address as it stands in a URL, or before a port."""
+    return f"[{address}]" if ":" in address else address
 
 
 def of_service(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from gantry import errors as root
 from gantry import inventory, names
-from gantry.agent import errors, facts, jobs, session, work
+from gantry.agent import errors, facts, fetching, jobs, session, work
 from gantry.agent.drive import Applied, Work
 from gantry.definition import models
 
@@ -18,7 +18,7 @@ _LONGEST_WORDS = 200
 _ASKED = 60.0
 """Seconds for a question that the server answers at once."""
 
-_UPLOADED = re.compile(r"withUpload: (?P<size>\d+) bytes, SHA-256 (?P<sha256>[0-9a-f]{64})")
+_UPLOADED = re.compile(r"uploadBackup: (?P<size>\d+) bytes, SHA-256 (?P<sha256>[0-9a-f]{64})")
 _ARCHIVE = re.compile(r"a\d+/archive (?P<version>\S+)")
 
 
@@ -32,17 +32,6 @@ class NotInstalledError(errors.ServerError):
             f"service {service} is not installed here, so there is nothing to back up or restore\n"
             f"Launch the deployment first.",
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Upload:
-    """Where a server puts a backup by itself.
-
-    `link` makes the presigned URL at the moment it is needed; it is a secret.
-    """
-
-    url: str
-    link: Callable[[], str] = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +50,7 @@ class Uploaded:
 class BackupReader:
     """Finds in what the scripts print what the manifest says."""
 
-    def keeps(self, line: str) -> bool:
+    def keeps(self, line: str, kept: Sequence[str]) -> bool:  # noqa: ARG002 - as a Reader has it
         """Whether a line says something about the backup."""
         return bool(_UPLOADED.fullmatch(line) or _ARCHIVE.fullmatch(line))
 
@@ -92,7 +81,7 @@ class Said:
 class CheckReader:
     """Keeps what a check has said last."""
 
-    def keeps(self, line: str) -> bool:
+    def keeps(self, line: str, kept: Sequence[str]) -> bool:  # noqa: ARG002 - as a Reader has it
         """Whether a line says something at all."""
         return bool(line.strip())
 
@@ -109,31 +98,41 @@ def back_up(
     known: facts.Facts,
     part: models.Dependency,
     server: inventory.Server,
-    upload: Upload,
+    url: str,
     marks: work.Marks,
 ) -> Work:
-    """Write a datasource, or a service, to a file and upload it; nothing stays on the server.
+    """Write a datasource, or a service, to a file and upload it to `url`; nothing stays on the server.
+
+    Two jobs, so that the link for the upload is made when the file is there, however long that has taken.
 
     Raises:
         NotInstalledError: the service is not there.
     """
     service = _installed(known, part.service, server, marks)
-    name = f"backup-{service.id}-{work.short(upload.url)}"
-    link, file, config = (f"{session.TEMPORARY}/{name}{end}" for end in (".url", ".file", ".cfg"))
-    files = [session.RemoteFile(link, f"{upload.link()}\n".encode())]
-    call: tuple[str, ...] = ("backupService", service.id, file)
-    if part.datasource is not None:
-        files.append(session.RemoteFile(config, known.datasource_file(part.service, part.datasource, server)))
-        call = ("backupDataSource", service.id, part.datasource, config, file)
+    name = f"backup-{service.id}-{fetching.short(url)}"
+    # By its end the agent knows whether it has to be packed.
+    ending = fetching.suffix_of(url) or ".file"
+    link, file, config = (f"{session.TEMPORARY}/{name}{end}" for end in (".url", ending, ".cfg"))
+    seconds = known.definition.timeouts.back_up.total_seconds()
     asks = jobs.Job(f"archive-{service.id}", "marks", (work.archive_mark(service),), _ASKED)
-    makes = jobs.Job(
-        name,
-        "withUpload",
-        (link, file, *call),
-        known.definition.timeouts.back_up.total_seconds(),
-        remove=(link, file, config),
+    files: tuple[session.RemoteFile, ...] = ()
+    makes = jobs.Job(name, "backupService", (service.id, file), seconds)
+    if part.datasource is not None:
+        files = (session.RemoteFile(config, known.datasource_file(part.service, part.datasource, server)),)
+        arguments = (service.id, part.datasource, config, file)
+        makes = jobs.Job(name, "backupDataSource", arguments, seconds, remove=(config,))
+    puts = jobs.Job(
+        f"upload-{service.id}-{fetching.short(url)}",
+        "uploadBackup",
+        (link, file),
+        seconds,
+        remove=(link,),
+        # Without the file there is nothing to upload again: it has to be written anew.
+        conclusive=True,
+        link=jobs.Link(link, url, upload=True),
+        kept=(file,),
     )
-    return Work(tuple(files), (asks, makes))
+    return Work(files, (asks, makes, puts))
 
 
 def restore_datasource(
@@ -141,7 +140,7 @@ def restore_datasource(
     name: names.ServiceName,
     datasource: names.DatasourceName,
     server: inventory.Server,
-    backup: work.Download,
+    backup: fetching.Download,
     marks: work.Marks,
 ) -> Work:
     """Load a backup as a dump is loaded, and wait for the check. Replicants get it from their master.
@@ -152,10 +151,10 @@ def restore_datasource(
         NotInstalledError: the service is not there.
     """
     service = _installed(known, name, server, marks)
-    job_name = f"restore-{service.id}-{datasource}-{work.short(backup.url)}"
+    job_name = f"restore-{service.id}-{datasource}-{fetching.short(backup.url)}"
     config = f"{session.TEMPORARY}/{job_name}.cfg"
-    target = f"{session.TEMPORARY}/{job_name}{work.suffix_of(backup.url)}"
-    file, job = work.fetched(
+    target = f"{session.TEMPORARY}/{job_name}{fetching.suffix_of(backup.url)}"
+    job = fetching.fetched(
         job_name,
         backup,
         target,
@@ -163,10 +162,10 @@ def restore_datasource(
         known.definition.timeouts.install_datasources.total_seconds(),
     )
     return Work(
-        (file, session.RemoteFile(config, known.restore_file(name, datasource, server))),
+        (session.RemoteFile(config, known.restore_file(name, datasource, server)),),
         (
             dataclasses.replace(job, remove=(*job.remove, config)),
-            work.awaited(known.definition, service, f"{service.id}-{work.short(backup.url)}"),
+            work.awaited(known.definition, service, f"{service.id}-{fetching.short(backup.url)}"),
         ),
     )
 
@@ -175,7 +174,7 @@ def restore_service(
     known: facts.Facts,
     name: names.ServiceName,
     server: inventory.Server,
-    backup: work.Download,
+    backup: fetching.Download,
     archive: str,
     applied: Applied,
 ) -> Work:
@@ -191,14 +190,29 @@ def restore_service(
         applied: what the server says of itself.
     """
     service = known.definition.services[name]
-    key = work.archive_mark(service)
-    install = work.Install(service, backup, forced=True, script="restoreService")
-    before = work.install_services(known.definition, (install,), applied.marks)
+    key, forgets = work.archive_mark(service), work.installed_marks(service)
+    target = f"{session.TEMPORARY}/{service.id}{fetching.suffix_of(backup.url)}"
     # One job: whoever tries again after a failure needs the object anew.
-    (job,) = before.jobs
+    job = fetching.fetched(
+        f"install-{service.id}-{fetching.short(backup.version)}",
+        backup,
+        target,
+        (
+            "restoreService",
+            service.id,
+            known.definition.customer_of(service),
+            known.definition.user_of(service),
+            target,
+            ",".join(forgets),
+        ),
+        known.definition.timeouts.install_services.total_seconds(),
+        (key, archive),
+    )
+    # Not before the backup is unpacked and checked: until then the service runs as it did.
+    job = dataclasses.replace(job, unmark=(), forgets=forgets)
     installed = dataclasses.replace(applied, marks={**applied.marks, key: archive})
     after = work.set_up_anew(known, name, server, installed)
-    return Work((*before.files, *after.files), (dataclasses.replace(job, mark=(key, archive)), *after.jobs))
+    return Work(after.files, (job, *after.jobs))
 
 
 def check_backup(
@@ -215,7 +229,7 @@ def check_backup(
         NotInstalledError: the service is not there.
     """
     service = _installed(known, name, server, marks)
-    job_name = f"check-backup-{service.id}-{work.short(script)}"
+    job_name = f"check-backup-{service.id}-{fetching.short(script)}"
     path = f"{session.TEMPORARY}/{job_name}.sh"
     job = jobs.Job(job_name, "checkBackup", (service.id, path), timeout, remove=(path,))
     return Work((session.RemoteFile(path, f"{script}\n".encode()),), (job,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gantry import inventory, names
-from gantry.agent import addresses, config_file, drive, facts, jobs, session, work
+from gantry.agent import addresses, config_file, drive, facts, fetching, jobs, session, work
 from gantry.definition import models
 
 
@@ -18,11 +18,17 @@ def start_proxy(
     timeout = known.definition.timeouts.start_proxy.total_seconds()
     nodes = known.addresses_of(balancer.service)
     prefix = f"proxy/{balanced}/"
-    gone = [key.removeprefix(prefix) for key in marks if key.startswith(prefix)]
+    gone = [addresses.of_word(key.removeprefix(prefix)) for key in marks if key.startswith(prefix)]
     # Those too whose mark has been forgotten by a job that failed.
     gone += known.leaving_addresses_of(balancer.service)
     leave = tuple(
-        jobs.Job(f"leave-{address}", "stopProxy", (address,), timeout, unmark=(f"{prefix}{address}",))
+        jobs.Job(
+            f"leave-{addresses.word(address)}",
+            "stopProxy",
+            (address,),
+            timeout,
+            unmark=(f"{prefix}{addresses.word(address)}",),
+        )
         for address in sorted(set(gone) - set(nodes))
     )
     joining = join(known, name, server, nodes)
@@ -44,12 +50,12 @@ def join(
     timeout = known.definition.timeouts.start_proxy.total_seconds()
     content = known.balancer_file(name, server)
     certificate = known.certificate(balancer.tls)
-    version = work.short(f"{config_file.digest(content)}{certificate.digest if certificate else ''}")
+    version = fetching.short(f"{config_file.digest(content)}{certificate.digest if certificate else ''}")
     files = certificate.files(f"{session.TEMPORARY}/proxy-{balanced}-{version}") if certificate else ()
     paths = tuple(file.path for file in files)
     calls = tuple(
         jobs.Job(
-            f"join-{balanced}-{address}-{version}{suffix}",
+            f"join-{balanced}-{addresses.word(address)}-{version}{suffix}",
             "startProxy",
             (
                 balanced,
@@ -74,7 +80,7 @@ def join(
 
 def joined(definition: models.Definition, balancer: models.LoadBalancer, address: str) -> str:
     """The key of the mark that a balancer's server has of a node, for as long as it sends traffic there."""
-    return f"proxy/{facts.balanced_as(definition, balancer)}/{address}"
+    return f"proxy/{facts.balanced_as(definition, balancer)}/{addresses.word(address)}"
 
 
 def stop_proxy(definition: models.Definition, name: names.BalancerName, marks: work.Marks) -> drive.Work:
@@ -86,7 +92,7 @@ def stop_proxy(definition: models.Definition, name: names.BalancerName, marks: w
             jobs.Job(
                 f"leave-{key.removeprefix(prefix)}",
                 "stopProxy",
-                (key.removeprefix(prefix),),
+                (addresses.of_word(key.removeprefix(prefix)),),
                 definition.timeouts.stop.total_seconds(),
                 unmark=(key,),
             )
@@ -108,7 +114,7 @@ def release_nodes(known: facts.Facts, name: names.BalancerName) -> drive.Work:
     leaving = known.leaving_addresses_of(balancer.service)
     gone = tuple(
         jobs.Job(
-            f"leave-{each}",
+            f"leave-{addresses.word(each)}",
             "stopProxy",
             (each,),
             definition.timeouts.stop.total_seconds(),
@@ -119,7 +125,13 @@ def release_nodes(known: facts.Facts, name: names.BalancerName) -> drive.Work:
     patience = definition.drain_of(balancer.service).total_seconds()
     return drive.Work(
         (),
-        (*gone, *(await_drained(balanced, each, patience, f"drained-{balanced}-{each}") for each in leaving)),
+        (
+            *gone,
+            *(
+                await_drained(balanced, each, patience, f"drained-{balanced}-{addresses.word(each)}")
+                for each in leaving
+            ),
+        ),
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import enum
+import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from gantry import errors as root
 from gantry import names
-from gantry.agent import drive, errors, jobs, session, ssh, work
+from gantry.agent import drive, errors, session, ssh, work
 from gantry.definition import models
 
 T = TypeVar("T")
@@ -19,24 +20,37 @@ _PATIENCE = 45.0
 """Seconds that a server has to answer all its checks."""
 
 _TRIES = 2
-"""A connection that breaks once proves nothing: sshd drops some when many come at the same time."""
+"""A connection that does not come about once proves nothing."""
+
+_PAUSE = 1.0
+"""Seconds between these tries."""
+
+_PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds before a busy SSH server is asked again; the last one also from then on. Each is spread, so that those who
+were turned away at the same time do not come back at the same time."""
 
 _AT_ONCE = 50
 """Servers that are asked at the same time: each is a connection, and a key exchange on this machine."""
 
 
 class Contact(enum.StrEnum):
-    """What becomes of an attempt to reach a server."""
+    """What becomes of an attempt to reach a server. Only silence can be a sign of a loss."""
 
     ANSWERS = "answers"
     SILENT = "silent"
-    """No connection: nobody is there, or nobody that is able to answer."""
+    """No connection: nothing is there, or nothing that is able to answer."""
 
     REFUSES = "refuses"
     """It answers and does not let us in. The cause may be our key, so it is no sign of a loss."""
 
     STRANGER = "stranger"
-    """Somebody answers who has another host key than the server."""
+    """An SSH server answers that has another host key than the server, or none of its kind."""
+
+    BUSY = "busy"
+    """It takes the connection and closes it, again and again, as an SSH server does that has too many of them."""
+
+    UNREACHED = "unreached"
+    """The server was not asked at all: a jump host, a name or this machine's own network was in the way."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,29 +78,77 @@ async def meet(
         ask: the question. Called again if the connection breaks.
         patience: seconds that the server has for all of it.
     """
+    attempts = _Attempts(target, access, ask)
     try:
         async with asyncio.timeout(patience):
-            for _ in range(_TRIES - 1):
-                try:
-                    return await _ask(target, access, ask)
-                except errors.ConnectionLostError:
-                    await asyncio.sleep(1)
-            return await _ask(target, access, ask)
+            return await attempts.make()
     except TimeoutError:
+        if attempts.busy is not None:
+            return attempts.busy
+        if not attempts.progress.tried:
+            return Met(
+                Contact.UNREACHED, f"its turn has not come within {patience:g} s: the way to it is slow"
+            )
         return Met(Contact.SILENT, f"no answer within {patience:g} s")
-    except errors.HostKeyMismatchError as error:
-        return Met(Contact.STRANGER, _line(target, error))
-    except errors.ConnectionLostError as error:
-        return Met(Contact.SILENT, _line(target, error))
-    except root.GantryError as error:
-        return Met(Contact.REFUSES, _line(target, error))
 
 
-async def _ask(
-    target: ssh.Target, access: ssh.Access, ask: Callable[[session.Session], Awaitable[T]]
-) -> Met[T]:
-    async with jobs.Agent(target, access).open() as server:
-        return Met(Contact.ANSWERS, found=await ask(server))
+class _Attempts(Generic[T]):
+    """Attempts to ask a server, until one has a result.
+
+    Attributes:
+        busy: the last attempt that has met a busy server. It was there then, whatever has come after.
+        progress: how far any attempt has come.
+    """
+
+    def __init__(
+        self, target: ssh.Target, access: ssh.Access, ask: Callable[[session.Session], Awaitable[T]]
+    ) -> None:
+        self._target = target
+        self._access = access
+        self._ask = ask
+        self.busy: Met[T] | None = None
+        self.progress = ssh.Progress()
+
+    async def make(self) -> Met[T]:
+        """Try until the server has been met, or has stayed silent for some attempts. A busy one is asked on."""
+        pauses, failures = iter(_PAUSES), 0
+        while True:
+            met = await self._once()
+            if met.contact is Contact.BUSY:
+                self.busy = met
+                pause = next(pauses, _PAUSES[-1])
+                # Not a secret: it only has to differ from one connection to the next.
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+                continue
+            failures += met.contact in (Contact.SILENT, Contact.UNREACHED)
+            if met.contact in (Contact.SILENT, Contact.UNREACHED) and failures < _TRIES:
+                await asyncio.sleep(_PAUSE)
+                continue
+            return self.busy if met.contact is Contact.SILENT and self.busy is not None else met
+
+    async def _once(self) -> Met[T]:
+        self.progress.logged_in = False
+        try:
+            async with ssh.connect(self._target, self._access, self.progress) as connection:
+                server = session.Session(connection, self._target, self._access.login)
+                return Met(Contact.ANSWERS, found=await self._ask(server))
+        except root.GantryError as error:
+            return Met(self._contact(error), _line(self._target, error))
+
+    def _contact(self, error: root.GantryError) -> Contact:
+        if isinstance(error, ssh.UnusableKeyError) or (
+            isinstance(error, errors.ServerError) and error.on_the_way
+        ):
+            return Contact.UNREACHED
+        match error:
+            case errors.HostKeyMismatchError():
+                return Contact.STRANGER
+            case errors.ServerBusyError():
+                return Contact.BUSY
+            case errors.ConnectionLostError():
+                # Who lets us in and hangs up is there.
+                return Contact.BUSY if self.progress.logged_in else Contact.SILENT
+        return Contact.REFUSES
 
 
 def _line(target: ssh.Target, error: root.GantryError) -> str:
@@ -119,11 +181,16 @@ class Call:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """How a server was met, and which of the services that were asked for are not well there."""
+    """How a server was met, and which of the services that were asked for are not well there.
+
+    Attributes:
+        by_cloud: whether the cloud says so, and not the way to the server.
+    """
 
     contact: Contact
     said: str = ""
     impaired: Impaired = dataclasses.field(default_factory=dict)
+    by_cloud: bool = False
 
 
 def call(calls: Sequence[Call]) -> dict[names.ServerName, Answer]:

@@ -10,20 +10,36 @@ from typing import TypeVar
 
 from gantry import errors, names
 from gantry.agent import errors as agent_errors
-from gantry.agent import jobs, session, ssh
+from gantry.agent import jobs, lines, runner, session, ssh
 
 T = TypeVar("T")
 _CHECK_SECONDS = "20"
+marks = runner.marks
+Lines = lines.Lines
 OK = "OK"
 """What the check of a healthy service says."""
 
 
 @dataclasses.dataclass(frozen=True)
+class Held:
+    """Something that has changed and is left as it is, since only a person may decide about it.
+
+    Attributes:
+        key: of the note that says what is there now.
+        text: what has changed, why nothing is done, and how to have it done: one line.
+    """
+
+    key: str
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Work:
-    """What a step wants of one server: files first, then jobs."""
+    """What a step wants of one server: files first, then jobs; and what it leaves as it is although it has changed."""
 
     files: tuple[session.RemoteFile, ...] = ()
     jobs: tuple[jobs.Job, ...] = ()
+    held: tuple[Held, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +82,9 @@ class StepFailedError(errors.GantryError):
         super().__init__("\n".join(self.failures))
 
 
-def begin(targets: Sequence[ssh.Target]) -> list[jobs.Progress]:
-    """How far servers are of which nothing is known yet."""
-    return [jobs.Progress(target, ()) for target in targets]
+def begin(targets: Sequence[ssh.Target], until: float = 0.0) -> list[jobs.Progress]:
+    """How far servers are of which nothing is known yet. `until`: see `jobs.Progress`."""
+    return [jobs.Progress(target, (), until=until) for target in targets]
 
 
 async def prepare(
@@ -78,29 +94,35 @@ async def prepare(
     output: jobs.Output,
     questions: Questions = Questions(),
     witness: Witness | None = None,
+    kept: lines.Lines | None = None,
 ) -> None:
     """Ask every server what is applied there, decide what is left, and put the files in place.
 
     A server that cannot be prepared within its patience has its error noted; the others go on. Who is stopped in
-    the middle finds in `everything` what `kill` needs to take the files away again.
+    the middle finds in `everything` what `kill` needs to take the files away again. The connections to those where
+    something is left to do are kept open for `carry_out`, if there is something to keep them in.
     """
 
     async def one(progress: jobs.Progress) -> None:
-        agent = jobs.Agent(progress.target, access)
+        agent = runner.Agent(progress.target, access, kept=kept)
         try:
             async with asyncio.timeout(access.patience):
                 await _prepare(agent, progress, decide, output, questions, witness)
         except TimeoutError:
-            progress.error = f"{progress.target.name}: no answer within {access.patience:g} s"
+            progress.error = (
+                f"{progress.target.name}: no answer within {access.patience:g} s (ssh.reconnect_for)"
+            )
             progress.passing = True
         except errors.GantryError as error:
             progress.error, progress.passing = str(error), error.passing
             await _forget_secrets(agent, progress)
+        if kept is not None and progress.done:
+            await kept.close(progress.target.name)
 
     await asyncio.gather(*(one(each) for each in everything))
 
 
-async def carry_out(
+async def carry_out(  # noqa: PLR0913 - what a step has, each by its name
     everything: Sequence[jobs.Progress],
     access: ssh.Access,
     key: jobs.StepKey,
@@ -108,6 +130,8 @@ async def carry_out(
     *,
     seconds: float | None = None,
     reader: jobs.Reader | None = None,
+    links: jobs.Links | None = None,
+    kept: lines.Lines | None = None,
 ) -> bool:
     """Drive the servers' jobs, for so many seconds at most; say whether all are done.
 
@@ -115,12 +139,14 @@ async def carry_out(
     """
 
     async def one(progress: jobs.Progress) -> None:
-        agent = jobs.Agent(progress.target, access, reader)
+        agent = runner.Agent(progress.target, access, reader, links, kept)
         try:
             await agent.carry_out(progress, key, output)
         except errors.GantryError as error:
             progress.error, progress.passing = str(error), error.passing
             await _forget_secrets(agent, progress)
+        if kept is not None:
+            await kept.close(progress.target.name)
 
     await side_by_side([one(each) for each in everything if not each.done], seconds)
     return all(each.done for each in everything)
@@ -153,20 +179,35 @@ def verdict(everything: Sequence[jobs.Progress]) -> None:
         raise StepFailedError(failures)
 
 
-async def kill(everything: Sequence[jobs.Progress], access: ssh.Access, key: jobs.StepKey) -> None:
-    """End what is running on every server, children included. A server that does not answer is let be."""
+async def kill(
+    everything: Sequence[jobs.Progress],
+    access: ssh.Access,
+    key: jobs.StepKey,
+    unconfirmed: set[names.ServerName] | None = None,
+) -> None:
+    """End what is running on every server, children included. A server that does not answer is let be.
+
+    Args:
+        everything: how far the servers are.
+        access: how they are reached.
+        key: of the try whose jobs are ended. What another try follows by now is left alone.
+        unconfirmed: filled with the servers on which something may run; who has confirmed the end is taken out.
+    """
+    unconfirmed = set() if unconfirmed is None else unconfirmed
+    unconfirmed.update(each.target.name for each in everything if each.generation and not each.done)
 
     async def one(progress: jobs.Progress) -> None:
-        agent = jobs.Agent(progress.target, access)
+        agent = runner.Agent(progress.target, access)
         with contextlib.suppress(errors.GantryError):
             await agent.kill(progress, key)
+            unconfirmed.discard(progress.target.name)
         await _forget_secrets(agent, progress)
 
     await asyncio.gather(*(one(each) for each in everything))
 
 
 async def _prepare(
-    agent: jobs.Agent,
+    agent: runner.Agent,
     progress: jobs.Progress,
     decide: Decide,
     output: jobs.Output,
@@ -181,7 +222,9 @@ async def _prepare(
             applied = Applied(await marks(server), healthy, sums)
             work = decide(agent.target, applied)
             # Before the files are there: whoever is stopped now has to know them.
-            progress.jobs = work.jobs
+            progress.jobs, progress.held = work.jobs, bool(work.held)
+            for each in work.held:
+                output(agent.target.name, each.text)
             if witness is not None:
                 await witness(server, agent.target, applied, work)
             await server.put(work.files)
@@ -209,18 +252,12 @@ async def _reconnecting(
         raise
 
 
-async def marks(server: session.Session, prefix: str = "") -> dict[str, str]:
-    """What the server has noted as applied: keys to values."""
-    listing = await server.run(f"{session.BIN}/marks", *((prefix,) if prefix else ()))
-    return dict(line.split(" ", 1) for line in listing.splitlines() if " " in line)
-
-
 async def digests(server: session.Session, paths: Sequence[str]) -> dict[str, str]:
     """SHA-256 sums (hexadecimal) of those of the files that are there and hold something."""
     if not paths:
         return {}
     listing = await server.run(f"{session.BIN}/digests", *paths)
-    return {path: digest for digest, path in (line.split(maxsplit=1) for line in listing.splitlines())}
+    return {path: digest for digest, path in session.pairs(listing)}
 
 
 async def check(server: session.Session, service: names.ServiceId, *, quiet: bool = False) -> str:
@@ -243,13 +280,13 @@ async def check(server: session.Session, service: names.ServiceId, *, quiet: boo
     return answer.strip()
 
 
-async def _forget_secrets(agent: jobs.Agent, progress: jobs.Progress) -> None:
+async def _forget_secrets(agent: runner.Agent, progress: jobs.Progress) -> None:
     """Remove the files of jobs that will not run now.
 
     A job that was started removes its own when it ends; behind a lost connection it may still need them.
     """
     first = progress.index + (1 if progress.started else 0)
-    waiting = [path for job in progress.jobs[first:] for path in job.remove]
+    waiting = [path for job in progress.jobs[first:] for path in job.secrets]
     if waiting:
         with contextlib.suppress(errors.GantryError):
             async with agent.open() as server:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gantry import errors, names
 
 
 class ServerError(errors.GantryError):
-    """Something about one server. The message begins with the server's name."""
+    """Something about one server. The message begins with the server's name.
+
+    Attributes:
+        on_the_way: whether it is about what lies between this machine and the server (a jump host, a name that does
+            not resolve, this machine's own network). It says nothing about the server then.
+    """
+
+    on_the_way: bool = False
 
     def __init__(self, server: names.ServerName, message: str) -> None:
         self.server = server
@@ -30,16 +39,45 @@ class HostKeyMismatchError(ServerError):
         self.address = address
         self.pinned = pinned
         self.kept_in = kept_in
-        super().__init__(
-            server,
-            f"the host key at {address} is not the one pinned in {kept_in} ({pinned})\n"
+        super().__init__(server, self._told())
+
+    def _told(self) -> str:
+        return (
+            f"the host key at {self.address} is not the one pinned in {self.kept_in} ({self.pinned})\n"
             f"Somebody may be in between, or the key was replaced. Nothing was sent. If the new key is right, "
-            f"put it there; otherwise terminate the instance.",
+            f"put it there; otherwise terminate the instance."
+        )
+
+
+class HostKeyKindError(HostKeyMismatchError):
+    """The server offers host keys, and none of the kind that is pinned.
+
+    Attributes:
+        offered: the kinds that it offers, such as `ssh-rsa`.
+    """
+
+    def __init__(
+        self, server: names.ServerName, address: str, pinned: str, kept_in: str, offered: Sequence[str]
+    ) -> None:
+        self.offered = tuple(offered)
+        super().__init__(server, address, pinned, kept_in)
+
+    def _told(self) -> str:
+        kind = " and ".join(line.split(maxsplit=1)[0] for line in self.pinned.splitlines())
+        return (
+            f"the SSH server at {self.address} offers host keys of the kind {' and '.join(self.offered)}, and "
+            f"{self.kept_in} trusts {kind}\n"
+            f"Its settings may have been hardened (HostKey and HostKeyAlgorithms in sshd_config, FIPS), or it is "
+            f"another server. Nothing was sent. Have it offer {kind} again; or, once you have checked one of its keys "
+            f"on the server itself, put that key there."
         )
 
 
 class UnusableHostKeyError(ServerError):
     """What is pinned as a host key is none."""
+
+    # Nothing was asked: the server has no part in it.
+    on_the_way = True
 
     def __init__(self, server: names.ServerName, address: str, pinned: str, kept_in: str) -> None:
         self.address = address
@@ -47,7 +85,7 @@ class UnusableHostKeyError(ServerError):
         self.kept_in = kept_in
         super().__init__(
             server,
-            f"{pinned!r} in {kept_in} is no public host key of {address} (such as ssh-ed25519 AAAA…); mend it",
+            f"{pinned!r} in {kept_in} is not a public host key of {address} (such as ssh-ed25519 AAAA…); mend it",
         )
 
 
@@ -75,6 +113,19 @@ class ConnectionLostError(ServerError):
         super().__init__(server, f"no SSH connection to {address}: {reason}")
 
 
+class ServerBusyError(ConnectionLostError):
+    """Something at the server's address takes a connection and closes it before the login.
+
+    An SSH server does so that has too many of them (`MaxStartups`), that shuts down or has just begun, or that has
+    been told not to serve this address. It is there, so this is no sign of a loss.
+    """
+
+    def __init__(self, server: names.ServerName, address: str, reason: str) -> None:
+        super().__init__(
+            server, address, f"its SSH server takes the connection and closes it before the login ({reason})"
+        )
+
+
 class CommandError(ServerError):
     """A command of the control plane itself (not a script of a service) failed on the server."""
 
@@ -87,6 +138,43 @@ class CommandError(ServerError):
             f"{command} ended with exit code {code}\n{output.strip() or '(it said nothing)'}\n"
             f"Look at the server's disk and at the rights of its folder /enstratus, then clear this task.",
         )
+
+
+class LoginShellError(ServerError):
+    """The login works, and does not lead to a shell that runs commands.
+
+    A forced command stands in the way, a shell that is none or a restricted one, a start-up file that starts something
+    else, or sudo that is not allowed.
+
+    Attributes:
+        user, connection: the account, and the Airflow connection that names it.
+        code: the exit code of what ran instead.
+        output: what it printed.
+    """
+
+    def __init__(
+        self, server: names.ServerName, user: str, connection: str, code: int | None, output: str
+    ) -> None:
+        self.user = user
+        self.connection = connection
+        self.code = code
+        self.output = output
+        lines = [line.rstrip() for line in output.splitlines() if line.strip()]
+        said = lines[-1] if lines else "it said nothing"
+        before = "".join(f"{line}\n" for line in lines[-_MOST_LINES:-1])
+        root = "" if user == "root" else " and sudo without a password"
+        super().__init__(
+            server,
+            f"the SSH user {user!r} does not get a shell that runs commands (exit code {code}): {said}\n{before}"
+            f"It needs a login shell that runs `exec /bin/sh`{root}. What prevents it: a forced command (ForceCommand "
+            f"in sshd_config, command= in authorized_keys), a shell such as nologin or rbash, a start-up file that "
+            f"starts another program or leads output elsewhere, sudo that asks for a password. Change the account in "
+            f"the image, or name another one in the Airflow connection {connection!r}.",
+        )
+
+
+_MOST_LINES = 10
+"""What an account prints instead of running a command is short; its greeting may not be."""
 
 
 class ScriptFailedError(ServerError):
@@ -115,6 +203,46 @@ class ScriptFailedError(ServerError):
             server,
             f"{call} {ended}. The end of its output:\n{tail or '(it said nothing)'}\n"
             f"Mend the cause and clear this task: what had succeeded is not run again.",
+        )
+
+
+class NoLinkError(ServerError):
+    """No link could be made for what a server should fetch or put."""
+
+    def __init__(self, server: names.ServerName, cause: errors.GantryError) -> None:
+        self.cause = cause
+        self.passing = cause.passing
+        super().__init__(server, str(cause))
+
+
+class LinkEndedError(ServerError):
+    """The store has refused a link as one that has ended, and the one after it too."""
+
+    passing = True
+
+    def __init__(self, server: names.ServerName, url: str, whose: str, tail: str) -> None:
+        self.url = url
+        super().__init__(
+            server,
+            f"the link to {url} had ended before the server used it, and so had another one that was made for it\n"
+            f"{tail}\n"
+            f"They were signed with {whose}. Replace or prolong these (a session token that is written into a "
+            f"connection does not renew itself), check the server's clock, and clear this task.",
+        )
+
+
+class RunOverError(ServerError):
+    """The time of the whole run is up: a script was ended, or not begun, because of that."""
+
+    def __init__(self, server: names.ServerName, call: str, tail: str | None = None) -> None:
+        self.call = call
+        self.tail = tail
+        does = "was not begun" if tail is None else "and its children were killed"
+        said = "" if tail is None else f" The end of its output:\n{tail or '(it said nothing)'}"
+        super().__init__(
+            server,
+            f"{call} {does}: the run's dagrun_timeout has passed.{said}\n"
+            f"Raise dagrun_timeout in the definition, or see what took so long, and launch again.",
         )
 
 

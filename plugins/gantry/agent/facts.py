@@ -2,8 +2,9 @@
 
 Facts are made from the whole deployment, never from the servers of one run, so a partial run forgets nobody.
 The keys up to `dataSource.NAME.servicePassword` are inherited (existing archives read them); `port.N.portName`,
-`dependency.NAME.` `service`, `serviceId`, `port`, `port.NAME`, `dataSource` and `database`, `replication.*`,
-`balancedServices`, and the keys of the database's side, are ours.
+`dependency.NAME.` `service`, `id`, `port`, `port.NAME`, `dataSource` and `database`, `replication.*`,
+`balancedServices`, and the keys of the database's side, are ours. None of ours contains an inherited one: existing
+scripts search with `grep KEY`, not with `grep '^KEY='`.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class MissingMasterError(errors.GantryError):
         self.tier = tier
         super().__init__(
             f"service {service}: its master is the server in slot {MASTER} of tier {tier}, and there is none\n"
-            f"Have the slot filled: NAME.recover for {tier}-{MASTER}. Where replicants are left that hold data, nobody "
-            f"decides about that by himself."
+            f"Have the slot filled: NAME.recover for {tier}-{MASTER}. Where replicants are left that hold data, Gantry "
+            f"does not choose one by itself."
         )
 
 
@@ -325,7 +326,7 @@ class Facts:
         yield f"{prefix}dependencyType", "DATA_SOURCE" if dependency.datasource else "SERVICE"
         yield f"{prefix}dependencyName", str(dependency)
         yield f"{prefix}service", dependency.service
-        yield f"{prefix}serviceId", target.id
+        yield f"{prefix}id", target.id
         yield f"{prefix}readHosts", read
         yield f"{prefix}writeHosts", write
         if target.main_port is not None:

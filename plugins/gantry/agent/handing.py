@@ -41,7 +41,7 @@ async def handed(server: session.Session, wanted: drive.Work) -> list[Handed]:
 async def content(server: session.Session, path: str) -> str | None:
     """A configuration file that is there; None if it is a link.
 
-    The folder belongs to the customer's user; root must not show what a link of theirs points to.
+    Its folder may be the service user's still; root must not show what a link of theirs points to.
 
     Raises:
         CommandError, ConnectionLostError: as `Session.run`.

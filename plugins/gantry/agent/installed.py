@@ -20,9 +20,13 @@ def changed(progress: jobs.Progress) -> Archives:
     """What the jobs have changed so far, as the server has noted it."""
     found: dict[names.ServiceId, str | None] = {}
     for number, job in enumerate(_begun(progress)):
-        found.update({_service(key): None for key in job.unmark if _is_archive(key)})
-        if number < progress.index and job.mark is not None and _is_archive(job.mark[0]):
-            found[_service(job.mark[0])] = job.mark[1]
+        found.update({_service(key): None for key in (*job.unmark, *job.forgets) if _is_archive(key)})
+        if number < progress.index:
+            # What a script notes itself is known from the server only: the digest of what it has fetched.
+            noted = {key: progress.found.get(key, value) for key, value in job.notes} | dict(
+                job.noted[len(job.notes) :]
+            )
+            found.update({_service(key): value for key, value in noted.items() if _is_archive(key)})
     return found
 
 

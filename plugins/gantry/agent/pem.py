@@ -6,6 +6,14 @@ import re
 
 _KEY = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----(.*?)-----END \1-----", re.DOTALL)
 _CERTIFICATE = re.compile(r"-----BEGIN (CERTIFICATE)-----(.*?)-----END \1-----", re.DOTALL)
+_HEADERS = re.compile(
+    r"\s*(Proc-Type:)\s*(4,ENCRYPTED)\s*(DEK-Info:)\s*(AES-\d+-CBC,[0-9A-Fa-f]{32}|DES-(?:EDE3-)?CBC,[0-9A-Fa-f]{16})"
+)
+"""How OpenSSL's older form says that a key is encrypted."""
+
+_BREAK = re.compile(r"\\+[rnt]")
+"""White space as JSON, YAML or a shell writes it, once or several times over."""
+
 _LINE = 64
 
 
@@ -21,10 +29,12 @@ def certificates(text: str) -> tuple[str, ...]:
 
 def _mended(kind: re.Pattern[str], text: str) -> list[str]:
     blocks = []
-    for found in kind.finditer(text.replace("\\n", "\n")):
-        body = re.sub(r"\s+", "", found[2])
+    for found in kind.finditer(_BREAK.sub("\n", text)):
+        headers = _HEADERS.match(found[2])
+        body = re.sub(r"\s+", "", found[2][headers.end() if headers else 0 :])
         lines = [
             f"-----BEGIN {found[1]}-----",
+            *((f"{headers[1]} {headers[2]}", f"{headers[3]} {headers[4]}", "") if headers else ()),
             *(body[start : start + _LINE] for start in range(0, len(body), _LINE)),
             f"-----END {found[1]}-----",
         ]

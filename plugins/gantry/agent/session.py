@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import io
-import shlex
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gantry.agent import errors, ssh
+from gantry.agent import dialog, errors, login_shell, ssh
 
 if TYPE_CHECKING:
     import asyncssh  # only for types: see `gantry.agent.ssh`
@@ -19,14 +19,32 @@ BIN = f"{HOME}/bin"
 TEMPORARY = f"{HOME}/ws/tmp"
 """Only root may look in: where files with secrets wait for their script."""
 
+LINK_ENDED = 28
+"""The exit code of `downloadFile` and `uploadFile` where the link, or the session that signed it, has ended."""
+
+_TRANSFERS = ("downloadFile: ", "uploadFile: ")
+
+
+def is_link_ended(tail: str) -> bool:
+    """Whether the end of a job's output is that of a transfer: a service's own script may end with any exit code."""
+    return tail.rpartition("\n")[2].startswith(_TRANSFERS)
+
+
+def pairs(listing: str) -> Iterator[tuple[str, str]]:
+    """Lines of a word and the rest, such as a digest and a path. Any other line is a part of a strange file's name."""
+    for line in listing.splitlines():
+        word, space, rest = line.partition(" ")
+        if word and space:
+            yield word, rest.lstrip(" ")
+
 
 @dataclasses.dataclass(frozen=True)
 class RemoteFile:
     """A file to be put on a server. `path` is absolute.
 
     Raises:
-        ValueError: the path is not below `/enstratus`. Folders elsewhere (`/mnt/services/a####`) belong to the
-            customer's user, who could make one of them a link to anywhere; root must not write through it.
+        ValueError: the path is not below `/enstratus`. In folders elsewhere (`/mnt/services/a####`) the service's
+            user may write, and make a link to anywhere; root must not write through it.
     """
 
     path: str
@@ -36,6 +54,15 @@ class RemoteFile:
     def __post_init__(self) -> None:
         if not self.path.startswith(f"{HOME}/") or ".." in self.path.split("/"):
             raise ValueError(f"{self.path}: files are put below {HOME} only; scripts take them further")
+
+
+_PROBE_SECONDS = 30.0
+"""For one command that does nothing. Forced commands of cloud images wait for ten seconds before they end."""
+
+_NO_END = (
+    f"a command that does nothing has not ended within {_PROBE_SECONDS:g} s: see the login's start-up files"
+)
+_HELD = b"a program that the login's start-up files leave running in the background holds the output of commands open"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,43 +76,89 @@ class Ended:
 class Session:
     """One SSH connection to one server, as root."""
 
-    def __init__(self, connection: asyncssh.SSHClientConnection, target: ssh.Target, user: str) -> None:
+    def __init__(
+        self, connection: asyncssh.SSHClientConnection, target: ssh.Target, login: ssh.Login
+    ) -> None:
         self._connection = connection
         self._target = target
-        self._prefix = () if user == "root" else ("sudo", "-n", "--")
+        self._login = login
+        self._dialog: dialog.Dialog | None = None
+        self._is_served = True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is known to be gone."""
+        return self._connection.is_closed()
+
+    async def probe(self) -> None:
+        """See that the login comes to a shell of ours, and that it lets go of a command that has ended.
+
+        Raises:
+            LoginShellError: it does not.
+            ConnectionLostError: the connection broke.
+        """
+        frame = self._frame(("true",))
+        with ssh.lost_if_broken(self._target):
+            process = await self._connection.create_process(frame.line, encoding=None)
+            process.stdin.write_eof()
+            try:
+                async with asyncio.timeout(_PROBE_SECONDS):
+                    completed = await process.wait()
+            except TimeoutError:
+                code = process.exit_status
+                process.close()
+                if code is None:
+                    raise errors.ConnectionLostError(
+                        self._target.name, self._target.address, _NO_END
+                    ) from None
+                raise self._no_shell(code, b"", _HELD) from None
+        self._own(frame, completed)
 
     async def run(self, *command: str, stdin: bytes = b"") -> str:
         """Run a command and return what it printed.
 
         Raises:
             CommandError: it failed.
+            LoginShellError: it was not run: the login comes to no shell of ours.
             ConnectionLostError: the connection broke; whether it ran is not known.
         """
-        process = await self._process(command, stdin)
-        if process.exit_status != 0:
-            output = _text(process.stderr) or _text(process.stdout)
-            raise errors.CommandError(self._target.name, command[0], process.exit_status, output)
-        return _text(process.stdout)
+        said = bytearray()
+        ordered = await self._order(command, stdin, said.extend)
+        if ordered is None:
+            return await self._run(command, stdin)
+        stderr, code = ordered
+        if code != 0:
+            raise errors.CommandError(self._target.name, command[0], code, stderr or _text(said))
+        return _text(said)
+
+    async def _run(self, command: Sequence[str], stdin: bytes) -> str:
+        """As `run`, by an SSH command of its own."""
+        frame = self._frame(command)
+        with ssh.lost_if_broken(self._target):
+            process = await self._connection.create_process(frame.line, encoding=None)
+            # Its end also where there is no input: a start-up file may read.
+            if stdin:
+                process.stdin.write(stdin)
+            process.stdin.write_eof()
+            completed = await process.wait()
+        if completed.exit_status is None or completed.exit_signal is not None:
+            raise errors.ConnectionLostError(
+                self._target.name, self._target.address, f"{command[0]} was cut off"
+            )
+        stdout, stderr = self._own(frame, completed)
+        if completed.exit_status != 0:
+            raise errors.CommandError(self._target.name, command[0], completed.exit_status, stderr or stdout)
+        return stdout
 
     async def stream(self, *command: str, on_output: Callable[[bytes], None]) -> None:
         """Run a command and hand on what it prints as it comes, until it ends or this is cancelled.
 
         Raises:
-            CommandError, ConnectionLostError: as `run`.
+            CommandError, ConnectionLostError, LoginShellError: as `run`.
         """
-        with ssh.lost_if_broken(self._target):
-            process = await self._connection.create_process(
-                shlex.join((*self._prefix, *command)), encoding=None
-            )
-            try:
-                while chunk := await process.stdout.read(65536):
-                    on_output(chunk)
-                said = _text(await process.stderr.read())
-                ended = await process.wait()
-            finally:
-                process.close()
-        if ended.exit_status != 0:
-            raise errors.CommandError(self._target.name, command[0], ended.exit_status, said)
+        said, code = await self._stream(command, on_output)
+        if code != 0:
+            raise errors.CommandError(self._target.name, command[0], code, said)
 
     async def put(self, files: Sequence[RemoteFile]) -> None:
         """Put files on the server in one go, whatever their number.
@@ -94,7 +167,7 @@ class Session:
         written through.
 
         Raises:
-            CommandError, ConnectionLostError: as `run`.
+            CommandError, ConnectionLostError, LoginShellError: as `run`.
         """
         if files:
             # --touch: their time is the server's now, by which the handshake finds what was forgotten here.
@@ -108,19 +181,79 @@ class Session:
 
         Raises:
             ConnectionLostError: the connection broke; go on from the bytes that came.
+            LoginShellError: as `run`.
         """
-        command = shlex.join((*self._prefix, f"{BIN}/job", "follow", job, str(offset)))
+        command = (f"{BIN}/job", "follow", job, str(offset))
+        ordered = await self._order((*command, "attended"), None, on_output)
+        verdict, _ = ordered or await self._stream(command, on_output)
+        return self._ended(job, verdict)
+
+    async def _order(
+        self, command: Sequence[str], stdin: bytes | None, on_output: Callable[[bytes], None]
+    ) -> tuple[str, int] | None:
+        """Have the server's agent run a command: what it said on standard error, and its exit code.
+
+        None, and nothing was run, where there is no agent that could, or an earlier one: then it takes an SSH command
+        of its own.
+        """
+        # Orders are lines.
+        if not self._is_served or any("\n" in word for word in command):
+            return None
         with ssh.lost_if_broken(self._target):
-            process = await self._connection.create_process(command, encoding=None)
+            try:
+                talk = await self._opened()
+                if stdin is None and not talk.is_greeted:
+                    # Its input has to stay open, which it does not where it has been slow to begin.
+                    await talk.order(("true",), b"", lambda _: None)
+                    if talk.broken:
+                        self._is_served = False
+                        return None
+                said, code = await talk.order(command, stdin, on_output)
+            except dialog.NotServedError:
+                self._is_served = False
+                return None
+            except dialog.EndedError as ended:
+                if ended.code is not None and not ended.begun:
+                    raise self._no_shell(ended.code, ended.stdout, ended.stderr) from None
+                raise errors.ConnectionLostError(
+                    self._target.name, self._target.address, f"{command[0]} was cut off"
+                ) from None
+        return _text(said), code
+
+    async def _opened(self) -> dialog.Dialog:
+        if self._dialog is None or self._dialog.broken:
+            if self._dialog is not None:
+                self._dialog.close()
+            frame = dialog.Dialog.frame(sudo=self._login.user != "root")
+            process = await self._connection.create_process(frame.line, encoding=None)
+            self._dialog = dialog.Dialog(process, frame)
+        return self._dialog
+
+    async def _stream(
+        self, command: Sequence[str], on_output: Callable[[bytes], None]
+    ) -> tuple[str, int | None]:
+        """Run a command that prints for long: what it said on standard error, and its exit code."""
+        frame = self._frame(command)
+        stream = frame.stream()
+        with ssh.lost_if_broken(self._target):
+            process = await self._connection.create_process(frame.line, encoding=None)
+            process.stdin.write_eof()
             try:
                 while chunk := await process.stdout.read(65536):
-                    on_output(chunk)
-                verdict = (await process.stderr.read()).decode(errors="replace")
-                await process.wait()
+                    if own := stream.feed(chunk):
+                        on_output(own)
+                stderr = await process.stderr.read()
+                ended = await process.wait()
             finally:
                 # Not awaited: sshd confirms only when the follower ends, and it does not before its job.
                 process.close()
-        return self._ended(job, verdict)
+        if ended.exit_status is None or ended.exit_signal is not None:
+            # What it said until then may tell all the same.
+            return _text(frame.cut(stderr) or b""), None
+        said = frame.cut(stderr)
+        if not stream.begun or said is None:
+            raise self._no_shell(ended.exit_status, stream.before if not stream.begun else b"", stderr)
+        return _text(said), ended.exit_status
 
     def _ended(self, job: str, verdict: str) -> Ended:
         """Read the last word of `job follow`: the ssh exit status alone cannot tell a lost job from a code."""
@@ -135,16 +268,20 @@ class Session:
             self._target.name, self._target.address, f"following {job} broke off: {verdict.strip()}"
         )
 
-    async def _process(self, command: Sequence[str], stdin: bytes) -> asyncssh.SSHCompletedProcess:
-        with ssh.lost_if_broken(self._target):
-            completed = await self._connection.run(
-                shlex.join((*self._prefix, *command)), input=stdin, encoding=None
-            )
-        if completed.exit_status is None or completed.exit_signal is not None:
-            raise errors.ConnectionLostError(
-                self._target.name, self._target.address, f"{command[0]} was cut off"
-            )
-        return completed
+    def _frame(self, command: Sequence[str]) -> login_shell.Frame:
+        return login_shell.Frame(command, sudo=self._login.user != "root")
+
+    def _own(self, frame: login_shell.Frame, ended: asyncssh.SSHCompletedProcess) -> tuple[str, str]:
+        """What a command has printed itself, on standard output and standard error."""
+        stdout, stderr = _bytes(ended.stdout), _bytes(ended.stderr)
+        own, said = frame.cut(stdout), frame.cut(stderr)
+        if own is None or said is None:
+            raise self._no_shell(ended.exit_status, stdout if own is None else b"", stderr)
+        return _text(own), _text(said)
+
+    def _no_shell(self, code: int | None, stdout: bytes, stderr: bytes) -> errors.LoginShellError:
+        said = f"{_text(stdout)}\n{_text(stderr)}"
+        return errors.LoginShellError(self._target.name, self._login.user, self._login.connection, code, said)
 
 
 def _archive(files: Sequence[RemoteFile]) -> bytes:
@@ -158,5 +295,9 @@ def _archive(files: Sequence[RemoteFile]) -> bytes:
     return buffer.getvalue()
 
 
-def _text(output: object) -> str:
-    return output.decode(errors="replace") if isinstance(output, bytes) else str(output or "")
+def _bytes(output: object) -> bytes:
+    return output if isinstance(output, bytes) else str(output or "").encode()
+
+
+def _text(output: bytes | bytearray) -> str:
+    return output.decode(errors="replace")

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import functools
 import logging
+import socket
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gantry import errors as root
 from gantry import names
-from gantry.agent import errors
+from gantry.agent import errors, private_keys
 
 if TYPE_CHECKING:
     import asyncssh
@@ -36,13 +38,39 @@ _jumps: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] 
 """One for each event loop, to which a semaphore is bound: a task that is killed runs a second loop for that."""
 
 
-class UnusableKeyError(root.GantryError):
-    """A private key that cannot be used."""
+_MOST_KINDS = 4
+"""Kinds of host keys that a server is asked for, for a person to read. OpenSSH makes three."""
 
-    def __init__(self, connection: str, reason: str) -> None:
+_HERE = frozenset(
+    {
+        errno.ENETUNREACH,
+        errno.EADDRNOTAVAIL,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+    }
+)
+"""Errors of this machine, which has not reached the network with its question. `EHOSTUNREACH` is none of them: it is
+what a machine beside the server says of one that is off."""
+
+
+class UnusableKeyError(root.GantryError):
+    """A private key that cannot be used.
+
+    Attributes:
+        connection: the Airflow connection that it comes from.
+        field: the extra field there, where that is known.
+        reason: why. It holds nothing of the key.
+    """
+
+    def __init__(self, connection: str, reason: str, field: str = "") -> None:
         self.connection = connection
+        self.field = field
         self.reason = reason
-        super().__init__(f"Airflow connection {connection!r}: the private key is unusable: {reason}")
+        where = f" in the extra field {field}" if field else ""
+        super().__init__(f"Airflow connection {connection!r}: the private key{where} is unusable: {reason}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,18 +84,19 @@ class Login:
     connection: str = ""
     """The Airflow connection that all this comes from, for error messages."""
 
+    key_field: str = ""
+    """The extra field there that the key comes from."""
+
     def key(self) -> asyncssh.SSHKey:
         """The private key.
 
         Raises:
             UnusableKeyError: it is no private key, or the passphrase is wrong or missing.
         """
-        import asyncssh  # noqa: PLC0415 - see the head of this module
-
         try:
             return _imported(self.private_key, self.passphrase)
-        except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
-            raise UnusableKeyError(self.connection, str(error)) from error
+        except private_keys.UnusableError as error:
+            raise UnusableKeyError(self.connection, error.reason, self.key_field) from None
 
     def authorized_key(self) -> str:
         """The public half, as a line of `authorized_keys`. Raises UnusableKeyError."""
@@ -77,14 +106,16 @@ class Login:
 @functools.lru_cache(maxsize=8)
 def _imported(private_key: str, passphrase: str | None) -> asyncssh.SSHKey:
     """Unlocking a key takes a second on purpose; a step logs in with the same one on all its servers."""
-    import asyncssh  # noqa: PLC0415 - see the head of this module
+    return private_keys.loaded(private_key, passphrase)
 
-    return asyncssh.import_private_key(private_key, passphrase)
+
+JUMP_HOST = names.ServerName("jump host")
+"""What messages call it where it is greeted for its own sake."""
 
 
 @dataclasses.dataclass(frozen=True)
 class JumpHost:
-    """A host in front of the servers. Its host key is known beforehand too."""
+    """A host in front of the servers. Its host keys (one a line) are known beforehand too."""
 
     host: str
     host_key: str
@@ -124,28 +155,68 @@ class _Hop:
     login: Login
 
 
+@dataclasses.dataclass
+class Progress:
+    """How far an attempt to reach a server has come.
+
+    Attributes:
+        tried: whether the server itself was tried, and not only what lies before it.
+        logged_in: whether it has let us in.
+    """
+
+    tried: bool = False
+    logged_in: bool = False
+
+
 @contextlib.asynccontextmanager
-async def connect(target: Target, access: Access) -> AsyncIterator[asyncssh.SSHClientConnection]:
+async def connect(
+    target: Target, access: Access, progress: Progress | None = None
+) -> AsyncIterator[asyncssh.SSHClientConnection]:
     """A connection to a server, closed at the end.
 
+    Args:
+        target: the server.
+        access: the login for it.
+        progress: is told how far this has come, for those who give up in the middle.
+
     Raises:
-        HostKeyMismatchError: another host key than the pinned one.
+        HostKeyMismatchError: another host key than the pinned one, or none of its kind (HostKeyKindError).
         AccessRefusedError: the login is refused.
         UnusableHostKeyError, UnusableKeyError: a key is no key.
-        ConnectionLostError: it cannot be reached.
+        ConnectionLostError: it cannot be reached; or it is busy (ServerBusyError).
     """
+    progress = progress or Progress()
     async with contextlib.AsyncExitStack() as stack:
         tunnel = None
         if access.jump is not None:
-            jump = access.jump
-            kept_in = f"the extra field host_key of the Airflow connection {jump.login.connection!r}"
-            hop = _Hop(jump.host, jump.host_key, kept_in, jump.login)
-            async with _jumps.setdefault(
-                asyncio.get_running_loop(), asyncio.Semaphore(_MOST_SIMULTANEOUS_JUMPS)
-            ):
-                tunnel = await _open(stack, target, hop, None)
+            hop = _hop_to(access.jump)
+            try:
+                async with _jumps.setdefault(
+                    asyncio.get_running_loop(), asyncio.Semaphore(_MOST_SIMULTANEOUS_JUMPS)
+                ):
+                    tunnel = await _open(stack, target, hop, None)
+            except errors.ServerError as error:
+                error.on_the_way = True
+                raise
         hop = _Hop(target.address, target.host_key, "the instance's tag gantry:host-key", access.login)
-        yield await _open(stack, target, hop, tunnel)
+        progress.tried = True
+        connection = await _open(stack, target, hop, tunnel)
+        progress.logged_in = True
+        yield connection
+
+
+async def greet_jump_host(access: Access) -> None:
+    """Log in to the jump host, if there is one, and out again. Raises as `connect`; it is called `JUMP_HOST` there."""
+    if access.jump is None:
+        return
+    target = Target(JUMP_HOST, "", access.jump.host, access.jump.host_key)
+    async with contextlib.AsyncExitStack() as stack:
+        await _open(stack, target, _hop_to(access.jump), None)
+
+
+def _hop_to(jump: JumpHost) -> _Hop:
+    kept_in = f"the extra field host_key of the Airflow connection {jump.login.connection!r}"
+    return _Hop(jump.host, jump.host_key, kept_in, jump.login)
 
 
 @contextlib.contextmanager
@@ -168,11 +239,19 @@ async def _open(
     import asyncssh  # noqa: PLC0415 - see the head of this module
 
     try:
-        host_key = asyncssh.import_public_key(hop.host_key)
+        host_keys = [asyncssh.import_public_key(line) for line in hop.host_key.splitlines()]
     except asyncssh.KeyImportError as error:
         raise errors.UnusableHostKeyError(
             target.name, hop.host, hop.host_key, hop.host_key_kept_in
         ) from error
+    opened: list[asyncssh.SSHClientConnection] = []
+
+    class Client(asyncssh.SSHClient):
+        """Keeps the connection in sight while it is made: how far it has come says what its breaking means."""
+
+        def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+            opened.append(conn)
+
     try:
         return await stack.enter_async_context(
             asyncssh.connect(
@@ -180,14 +259,17 @@ async def _open(
                 port=hop.login.port,
                 username=hop.login.user,
                 client_keys=[hop.login.key()],
-                known_hosts=([host_key], [], []),
+                known_hosts=(host_keys, [], []),
                 preferred_auth="publickey",
+                client_factory=Client,
                 # Whoever runs the worker has an agent and a configuration of their own; neither is asked.
                 agent_path=None,
                 config=None,
                 tunnel=tunnel if tunnel is not None else (),
+                # It covers the login too. A limit of the login's own would end as a connection that was lost, which
+                # looks like one that the server has closed.
                 connect_timeout=CONNECT_TIMEOUT,
-                login_timeout=CONNECT_TIMEOUT,
+                login_timeout=0,
                 keepalive_interval=10,
                 keepalive_count_max=3,
             )
@@ -201,7 +283,102 @@ async def _open(
             target.name, hop.host, hop.login.user, hop.login.connection
         ) from error
     except (OSError, asyncssh.Error) as error:
-        raise errors.ConnectionLostError(target.name, hop.host, _reason(error)) from error
+        broken = error
+    if opened and opened[0].get_extra_info("server_version"):
+        # asyncssh does not say when it finds no kind of host key in common: the server is the first to hang up.
+        await _ask_for_host_keys(target, hop, host_keys, tunnel)
+    raise _broken(target, hop, broken, tunnel, accepted=bool(opened)) from broken
+
+
+def _broken(
+    target: Target,
+    hop: _Hop,
+    error: OSError | asyncssh.Error,
+    tunnel: asyncssh.SSHClientConnection | None,
+    *,
+    accepted: bool,
+) -> errors.ConnectionLostError:
+    """What it means that a connection has broken before the login."""
+    import asyncssh  # noqa: PLC0415 - see the head of this module
+
+    reason = _reason(error)
+    on_the_way = (
+        isinstance(error, socket.gaierror)
+        or (isinstance(error, OSError) and error.errno in _HERE)
+        or (tunnel is not None and tunnel.is_closed())
+        # The jump host says that it has tried, or that it has not.
+        or (isinstance(error, asyncssh.ChannelOpenError) and error.code != asyncssh.OPEN_CONNECT_FAILED)
+    )
+    if accepted and not on_the_way and not isinstance(error, TimeoutError):
+        return errors.ServerBusyError(target.name, hop.host, reason)
+    found = errors.ConnectionLostError(target.name, hop.host, reason)
+    found.on_the_way = on_the_way
+    return found
+
+
+async def _ask_for_host_keys(
+    target: Target,
+    hop: _Hop,
+    pinned: Sequence[asyncssh.SSHKey],
+    tunnel: asyncssh.SSHClientConnection | None,
+) -> None:
+    """Find out whether an SSH server still offers a kind of host key that is pinned.
+
+    Of what both sides know, that kind is taken which stands first on our side; so with the pinned ones in front, a key
+    of another kind says for certain that they are not offered.
+
+    Raises:
+        HostKeyKindError: it offers other kinds only.
+        HostKeyMismatchError: it offers such a kind, and another key.
+    """
+    wanted = [each.decode() for key in pinned for each in key.sig_algorithms]
+    others = [each for each in _algorithms() if each not in wanted]
+    offered: list[str] = []
+    while len(offered) < _MOST_KINDS:
+        key = await _host_key(hop, [*wanted, *others], tunnel)
+        if key is None:
+            break
+        if not offered and key.algorithm in {each.algorithm for each in pinned}:
+            if key.public_data not in {each.public_data for each in pinned}:
+                raise errors.HostKeyMismatchError(target.name, hop.host, hop.host_key, hop.host_key_kept_in)
+            return
+        offered.append(key.get_algorithm())
+        found = {each.decode() for each in key.sig_algorithms}
+        wanted, others = [], [each for each in others if each not in found]
+    if offered:
+        raise errors.HostKeyKindError(target.name, hop.host, hop.host_key, hop.host_key_kept_in, offered)
+
+
+def _algorithms() -> list[str]:
+    """All algorithms of host keys that asyncssh knows."""
+    from asyncssh import public_key  # noqa: PLC0415 - see the head of this module
+
+    return [each.decode() for each in public_key.get_public_key_algs()]
+
+
+async def _host_key(
+    hop: _Hop, algorithms: Sequence[str], tunnel: asyncssh.SSHClientConnection | None
+) -> asyncssh.SSHKey | None:
+    """The host key that a server shows, of these algorithms, or None. Nothing is sent to it, and it is not trusted."""
+    import asyncssh  # noqa: PLC0415 - see the head of this module
+
+    if not algorithms:
+        return None
+    options = asyncssh.SSHClientConnectionOptions(
+        username=hop.login.user, client_keys=None, agent_path=None, config=None, login_timeout=0
+    )
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            return await asyncssh.get_server_host_key(
+                hop.host,
+                port=hop.login.port,
+                server_host_key_algs=list(algorithms),
+                tunnel=tunnel if tunnel is not None else (),
+                config=None,
+                options=options,
+            )
+    except (OSError, asyncssh.Error):
+        return None
 
 
 def _reason(error: BaseException) -> str:

@@ -9,12 +9,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from gantry import inventory, names
-from gantry.agent import addresses, balancing, facts, jobs, session, work
+from gantry.agent import addresses, balancing, facts, fetching, jobs, session, work
 from gantry.agent.drive import Applied, Work
 from gantry.definition import models
 
 _REPLACING = frozenset({"withDownload", "putConfig", "configureService"})
 """Scripts after which the version that ran before is not there any more."""
+
+_BEFORE = frozenset({"keepService", "withDownload"})
+"""Scripts that may have failed before they put anything in the place of the version that ran."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +46,13 @@ def update(
     """Keep what runs, install, configure, restart, wait for the check; nothing where nothing has changed."""
     if not ran_before(wanted.service, applied.marks):
         return Work()
-    install = work.install_services(known.definition, (wanted,), applied.marks)
-    later = dataclasses.replace(applied, marks=_after(applied.marks, install.jobs))
+    # What is configured below depends on what is noted of the archive, so that is settled beforehand.
+    install = work.install_services(known.definition, (wanted,), applied.marks, settled=True)
+    later = dataclasses.replace(applied, marks=jobs.after(applied.marks, install.jobs))
     configure = work.configure(known, name, server, later, forced=wanted.forced)
+    if [job.script for job in configure.jobs] == ["putConfig"]:
+        # The file is only made root's. That is no reason to leave the load balancers: the usual step does it.
+        configure = Work()
     changes = (*install.jobs, *configure.jobs)
     running = _running(wanted.service, applied.marks)
     if running is not None and replaces(changes):
@@ -58,6 +65,19 @@ def replaces(done: Sequence[jobs.Job]) -> bool:
     return any(job.script in _REPLACING for job in done)
 
 
+def has_changed_nothing(
+    service: models.Service, failed: jobs.Progress, before: work.Marks, now: Applied
+) -> bool:
+    """Whether an update has failed on a server before the version that runs there made way, and it runs well."""
+    if failed.passing or failed.index >= len(failed.jobs):
+        # A connection that was lost: what it was about may go on.
+        return False
+    if failed.jobs[failed.index].script not in _BEFORE or replaces(failed.jobs[: failed.index]):
+        return False
+    running = _running(service, before)
+    return running is not None and running == _running(service, now.marks) and now.healthy
+
+
 def roll_back(known: facts.Facts, name: names.ServiceName, marks: work.Marks) -> Work:
     """Put the version back that was kept, and restart it; nothing where none was kept."""
     service = known.definition.services[name]
@@ -66,7 +86,7 @@ def roll_back(known: facts.Facts, name: names.ServiceName, marks: work.Marks) ->
         return Work()
     timeouts = known.definition.timeouts
     certificate = known.certificate(service.tls)
-    brief = work.short(f"{archive} {applied}")
+    brief = fetching.short(f"{archive} {applied}")
     files = certificate.files(f"{session.TEMPORARY}/back-{service.id}") if certificate else ()
     paths = tuple(file.path for file in files)
     stop, start, check = work.restart_jobs(known.definition, service, applied, prefix="back-")
@@ -76,7 +96,7 @@ def roll_back(known: facts.Facts, name: names.ServiceName, marks: work.Marks) ->
         (service.id,),
         timeouts.install_services.total_seconds(),
         mark=(f"{service.id}/archive", archive),
-        unmark=(f"{service.id}/archive", f"{service.id}/applied", f"{service.id}/configured"),
+        unmark=work.installed_marks(service),
     )
     configure = jobs.Job(
         f"back-configure-{service.id}-{brief}",
@@ -109,7 +129,7 @@ def leave(
     fronts = _fronts(definition, name, on)
     gone = tuple(
         jobs.Job(
-            f"leave-{addresses.of(node)}-{attempt}",
+            f"leave-{addresses.word(addresses.of(node))}-{attempt}",
             "stopProxy",
             (addresses.of(node),),
             definition.timeouts.stop.total_seconds(),
@@ -124,7 +144,7 @@ def leave(
             balanced,
             addresses.of(node),
             seconds,
-            f"drained-{balanced}-{addresses.of(node)}-{attempt}",
+            f"drained-{balanced}-{addresses.word(addresses.of(node))}-{attempt}",
         )
         for node in nodes
         for balanced in (
@@ -192,7 +212,7 @@ def _running(service: models.Service, marks: work.Marks) -> Version | None:
 
 def _keep(definition: models.Definition, service: models.Service, running: Version) -> jobs.Job:
     return jobs.Job(
-        f"keep-{service.id}-{work.short(str(running))}",
+        f"keep-{service.id}-{fetching.short(str(running))}",
         "keepService",
         (service.id,),
         definition.timeouts.install_services.total_seconds(),
@@ -203,14 +223,3 @@ def _keep(definition: models.Definition, service: models.Service, running: Versi
 
 def _kept(service: models.Service) -> str:
     return f"{service.id}/kept"
-
-
-def _after(marks: work.Marks, done: Sequence[jobs.Job]) -> dict[str, str]:
-    """What a server notes when jobs have succeeded."""
-    found = dict(marks)
-    for job in done:
-        for key in job.unmark:
-            found.pop(key, None)
-        if job.mark is not None:
-            found[job.mark[0]] = job.mark[1]
-    return found

@@ -9,12 +9,11 @@ from __future__ import annotations
 import dataclasses
 import graphlib
 import hashlib
-import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from gantry import inventory, names
-from gantry.agent import config_file, facts, jobs, session, tls
+from gantry.agent import config_file, contents, facts, fetching, jobs, session, tls
 from gantry.agent.drive import Applied, Work
 from gantry.definition import models
 
@@ -24,93 +23,103 @@ _CHECK_SLACK = 30.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Download:
-    """An object that a server fetches by itself.
-
-    `link` makes the presigned URL at the moment it is needed; it is a secret.
-    """
-
-    url: str
-    version: str
-    sha256: str | None
-    link: Callable[[], str] = dataclasses.field(repr=False)
-
-
-@dataclasses.dataclass(frozen=True)
 class Install:
-    """A service to be installed, whether even if it is there already, and by which of the agent's scripts."""
+    """A service to be installed, and whether even if it is there already."""
 
     service: models.Service
-    archive: Download
+    archive: fetching.Download
     forced: bool = False
-    script: str = "installService"
 
 
-def install_services(definition: models.Definition, wanted: Iterable[Install], marks: Marks) -> Work:
-    """Every server of a tier downloads and installs all services of its tier."""
-    files: list[session.RemoteFile] = []
+def install_services(
+    definition: models.Definition, wanted: Iterable[Install], marks: Marks, *, settled: bool = False
+) -> Work:
+    """Every server of a tier downloads and installs all services of its tier.
+
+    Args:
+        definition: the deployment's.
+        wanted: the services.
+        marks: what the server has noted.
+        settled: what will be noted of an archive is decided here, and not by what is found in it: for a step that has
+            to know it before.
+    """
+    found = [_install(definition, each, marks, settled=settled) for each in wanted]
+    return Work((), tuple(job for each in found for job in each.jobs))
+
+
+def _install(definition: models.Definition, wanted: Install, marks: Marks, *, settled: bool) -> Work:
+    service, archive, key = wanted.service, wanted.archive, archive_mark(wanted.service)
+    standing = contents.standing(marks, key, archive.version, archive.sha256)
+    if standing is contents.Standing.SAME and not wanted.forced:
+        return Work() if settled else _mend(definition, wanted, marks)
+    target = f"{session.TEMPORARY}/{service.id}{fetching.suffix_of(archive.url)}"
+    digest = contents.offered(marks, key, archive.version, archive.sha256)
+    noted = archive.version if digest is None and settled else digest
+    job = fetching.applied(
+        f"install-{service.id}-{fetching.short(archive.version)}",
+        archive,
+        target,
+        fetching.Applying(
+            key,
+            noted,
+            may_be_same=standing is contents.Standing.UNKNOWN and not wanted.forced and not settled,
+            # Another archive wants to be configured again, even if no fact has changed.
+            forgets=installed_marks(service),
+        ),
+        _install_call(definition, service, target),
+        definition.timeouts.install_services.total_seconds(),
+    )
+    return Work((), (dataclasses.replace(job, mark=(owned_mark(service), ROOT)),))
+
+
+def _mend(definition: models.Definition, wanted: Install, marks: Marks) -> Work:
+    """Install the same archive again where an older Gantry has given it to the service's user: root runs what is in it.
+
+    The service goes on running.
+    """
+    service = wanted.service
+    if owned_mark(service) in marks:
+        return Work()
+    target = f"{session.TEMPORARY}/{service.id}{fetching.suffix_of(wanted.archive.url)}"
+    job = fetching.fetched(
+        f"own-{service.id}-{fetching.short(wanted.archive.version)}",
+        wanted.archive,
+        target,
+        _install_call(definition, service, target),
+        definition.timeouts.install_services.total_seconds(),
+        (owned_mark(service), ROOT),
+    )
+    return Work((), (job,))
+
+
+def _install_call(definition: models.Definition, service: models.Service, target: str) -> tuple[str, ...]:
+    customer, user = definition.customer_of(service), definition.user_of(service)
+    return ("installService", service.id, customer, user, target)
+
+
+def compare_archives(definition: models.Definition, wanted: Iterable[Install], marks: Marks) -> Work:
+    """Find out what is in archives of which the store says that they are others now; no other version is installed.
+
+    For those that an update installs later: before it takes a server out of its load balancers, it has to know whether
+    there is anything to install, and that it can be installed.
+    """
     calls: list[jobs.Job] = []
     for each in wanted:
-        key = archive_mark(each.service)
-        if marks.get(key) == each.archive.version and not each.forced:
+        key, archive = archive_mark(each.service), each.archive
+        standing = contents.standing(marks, key, archive.version, archive.sha256)
+        if standing is contents.Standing.SAME:
+            calls += _mend(definition, each, marks).jobs
             continue
-        target = f"{session.TEMPORARY}/{each.service.id}{suffix_of(each.archive.url)}"
-        file, job = fetched(
-            f"install-{each.service.id}-{short(each.archive.version)}",
-            each.archive,
-            target,
-            (
-                each.script,
-                each.service.id,
-                definition.customer_of(each.service),
-                definition.user_of(each.service),
-                target,
-            ),
-            definition.timeouts.install_services.total_seconds(),
-        )
-        files.append(file)
-        # Another archive wants to be configured again, even if no fact has changed.
-        unmark = (key, _applied(each.service), _configured(each.service))
-        calls.append(dataclasses.replace(job, mark=(key, each.archive.version), unmark=unmark))
-    return Work(tuple(files), tuple(calls))
-
-
-def install_datasources(
-    known: facts.Facts,
-    name: names.ServiceName,
-    server: inventory.Server,
-    dumps: Mapping[names.DatasourceName, Download],
-    marks: Marks,
-    backups: Mapping[names.DatasourceName, Download] = types.MappingProxyType({}),
-) -> Work:
-    """Load the datasources that are not loaded yet, or that changed. Replicants get theirs from the master."""
-    if known.is_replicant(name, server):
-        return Work()
-    service = known.definition.services[name]
-    files: list[session.RemoteFile] = []
-    calls: list[jobs.Job] = []
-    for datasource, dump in dumps.items():
-        key = f"{service.id}/datasource.{datasource}"
-        if marks.get(key) == dump.version:
-            continue
-        # A backup counts as the dump from then on: the next launch leaves it be.
-        source = dump if key in marks else backups.get(datasource, dump)
-        job_name = f"datasource-{service.id}-{datasource}-{short(source.version)}"
-        config = f"{session.TEMPORARY}/{job_name}.cfg"
-        target = f"{session.TEMPORARY}/{job_name}{suffix_of(source.url)}"
-        file, job = fetched(
-            job_name,
-            source,
-            target,
-            ("installDataSource", service.id, config, target),
-            known.definition.timeouts.install_datasources.total_seconds(),
-        )
-        content = known.datasource_file(name, datasource, server)
-        files += [file, session.RemoteFile(config, content)]
-        calls.append(
-            dataclasses.replace(job, remove=(*job.remove, config), mark=(key, dump.version), unmark=(key,))
-        )
-    return Work(tuple(files), tuple(calls))
+        timeout = definition.timeouts.install_services.total_seconds()
+        check = (contents.CHECKS, each.service.id)
+        name = f"{each.service.id}-{fetching.short(archive.version)}"
+        if standing is contents.Standing.UNKNOWN:
+            words = "it will be updated"
+            calls.append(fetching.compared(f"compare-{name}", archive, key, words, timeout, check))
+        elif not contents.was_looked_at(marks, key, archive.version):
+            target = f"{session.TEMPORARY}/check-{name}{fetching.suffix_of(archive.url)}"
+            calls.append(fetching.fetched(f"check-{name}", archive, target, (*check, target), timeout))
+    return Work((), tuple(calls))
 
 
 def configure(
@@ -180,12 +189,8 @@ def _set_up(
     content = known.service_file(name, server)
     certificate = known.certificate(service.tls)
     digest = _applied_digest(content, applied.marks, service, certificate)
-    if applied.marks.get(_applied(service)) == digest and applied.healthy and not forced:
-        return Work()
     after = restart_jobs(known.definition, service, digest) if restarts else ()
-    if applied.marks.get(_configured(service)) == digest and not forced:
-        return Work((), after)
-    brief = short(digest)
+    brief = fetching.short(digest)
     path = f"{session.TEMPORARY}/configure-{service.id}-{brief}.cfg"
     timeouts = known.definition.timeouts
     put = jobs.Job(
@@ -194,8 +199,15 @@ def _set_up(
         (service.id, path),
         timeouts.configure.total_seconds(),
         remove=(path,),
-        unmark=(_applied(service), _configured(service)),
+        mark=(_handed(service), ROOT),
     )
+    handed = Work((session.RemoteFile(path, content),), (put,))
+    is_done = applied.marks.get(_applied(service)) == digest and applied.healthy
+    if (is_done or applied.marks.get(_configured(service)) == digest) and not forced:
+        # An older Gantry has given the file to the service's user, who may have changed it since.
+        before = Work() if applied.marks.get(_handed(service)) == ROOT else handed
+        return Work(before.files, (*before.jobs, *(() if is_done else after)))
+    put = dataclasses.replace(put, unmark=(_applied(service), _configured(service)))
     files = () if certificate is None else certificate.files(path.removesuffix(".cfg"))
     paths = tuple(file.path for file in files)
     # A replicant copies its master's data now, which takes what loading them took.
@@ -271,7 +283,7 @@ def _access(
     key = f"{service.id}/{verb}.{what}"
     if marks.get(key) == digest:
         return Work()
-    name = f"{verb}-{service.id}-{what.replace('.', '-')}-{short(digest)}"
+    name = f"{verb}-{service.id}-{what.replace('.', '-')}-{fetching.short(digest)}"
     path = f"{session.TEMPORARY}/{name}.cfg"
     job = jobs.Job(
         name,
@@ -320,7 +332,7 @@ def restart_jobs(
 ) -> tuple[jobs.Job, jobs.Job, jobs.Job]:
     """Stop, start, wait for the check, which notes that the digest is applied. `prefix` begins the jobs' names."""
     timeout = definition.timeouts.configure.total_seconds()
-    suffix = f"{service.id}-{short(digest)}"
+    suffix = f"{service.id}-{fetching.short(digest)}"
     return (
         jobs.Job(
             f"{prefix}stop-{suffix}", "stopService", (service.id,), timeout, unmark=(_applied(service),)
@@ -343,31 +355,29 @@ def awaited(definition: models.Definition, service: models.Service, suffix: str)
     )
 
 
-def fetched(
-    name: str,
-    download: Download,
-    target: str,
-    call: tuple[str, ...],
-    timeout: float,
-    mark: tuple[str, str] | None = None,
-) -> tuple[session.RemoteFile, jobs.Job]:
-    """A job that downloads a file, calls a script with it, and leaves neither link nor file behind."""
-    link = f"{session.TEMPORARY}/{name}.url"
-    job = jobs.Job(
-        name,
-        "withDownload",
-        (link, target, download.sha256 or "NULL", *call),
-        timeout,
-        remove=(link, target),
-        mark=mark,
-        unmark=() if mark is None else (mark[0],),
-    )
-    return session.RemoteFile(link, f"{download.link()}\n".encode()), job
-
-
 def archive_mark(service: models.Service) -> str:
     """The mark that says which archive is installed."""
     return f"{service.id}/archive"
+
+
+ROOT = "root"
+"""What is noted where something is root's, by a Gantry that knows that it has to be."""
+
+
+def owned_mark(service: models.Service) -> str:
+    """The mark that says whose the service's folder is."""
+    return f"{service.id}/owned"
+
+
+def _handed(service: models.Service) -> str:
+    """The key of the note whose `enstratus.cfg` is."""
+    return f"{service.id}/handed"
+
+
+def installed_marks(service: models.Service) -> tuple[str, ...]:
+    """The keys of all notes that stop being true when something else is installed."""
+    # What the object in the store holds stays true.
+    return (*contents.keys(archive_mark(service))[:2], _applied(service), _configured(service))
 
 
 def _applied(service: models.Service) -> str:
@@ -385,16 +395,3 @@ def _applied_digest(
     if service.tls is not None and certificate is not None:
         parts += [service.tls.address, certificate.digest]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
-
-
-def short(version: str) -> str:
-    """A version as a word of a name."""
-    return hashlib.sha256(version.encode()).hexdigest()[:12]
-
-
-def suffix_of(url: str) -> str:
-    """The part of a name that says how it is packed."""
-    name = url.rpartition("/")[2]
-    return next(
-        (end for end in (".tar.gz", ".tgz", ".tar.bz2", ".zip", ".sql.gz", ".sql") if name.endswith(end)), ""
-    )

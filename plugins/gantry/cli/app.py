@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "validate": "gantry.cli.validate",
     "show": "gantry.cli.show",
     "graph": "gantry.cli.graph",
+    "doctor": "gantry.cli.doctor",
     "plan": "gantry.cli.plan",
     "schema": "gantry.cli.schema",
     "archive": "gantry.cli.archive",

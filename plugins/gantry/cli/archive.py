@@ -132,11 +132,11 @@ def _check_url(target: str) -> None:
 
 
 def _upload(built: archive.BuiltArchive, url: str, where: _Where, *, create_bucket: bool) -> bool:
-    from gantry.cloud import clients, objects  # noqa: PLC0415 - S3's client is Airflow's provider, a second to load
+    from gantry.cloud import objects, sources  # noqa: PLC0415 - S3's client is Airflow's provider, a second to load
 
     connections.prepare(where.profile)
     connection = names.ConnectionId(where.connection or _CONNECTION)
-    store = objects.Objects(clients.s3_in(connection, where.region), connection)
+    store = objects.Objects.of(sources.Source(connection, where.region))
     if create_bucket and store.make_bucket(url):
         console.remark(f"made the bucket {url.removeprefix(S3).partition('/')[0]}")
     return store.put(built.path, url, built.sha256)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gantry.cli import moments, watch
     from gantry.plan import Plan
     from gantry.rest import client
+    from gantry.status import Before
 
 
 class RefusedError(errors.GantryError):
@@ -97,7 +98,7 @@ def carry_out(
     """
     from gantry.cli import history  # noqa: PLC0415 - httpx and pydantic, which help need not load
 
-    before = history.was_running(api, name)
+    before = history.before(api, name)
     ahead = [each.id for each in api.runs(dag) if not each.is_over]
     run = api.start(dag, conf)
     if waiting.no_wait:
@@ -107,7 +108,7 @@ def carry_out(
         console.say(f"run {run.id} of {dag}: {api.link(dag, run.id)}")
         if ahead:
             console.say(f"it begins when the one before it is over: {', '.join(ahead)}")
-    return follow(api, name, run, steps, waiting, previously_running=before)
+    return follow(api, name, run, steps, waiting, before=before)
 
 
 def follow(
@@ -117,12 +118,12 @@ def follow(
     steps: Plan | None,
     waiting: Waiting,
     *,
-    previously_running: bool,
+    before: Before,
 ) -> int:
     """Show a run to its end; the exit code. Raises as `carry_out`."""
     from gantry.cli import live, watch  # noqa: PLC0415 - as above
 
-    watched = watch.Watch(api, name, steps, previously_running=previously_running)
+    watched = watch.Watch(api, name, steps, before=before)
     try:
         if waiting.json_:
             return _for_a_program(watched, run, waiting.timeout)

@@ -72,12 +72,13 @@ def findings(wanted: Sequence[Check], settings: Mapping[str, str]) -> list[Findi
     declared = {file: _variables(file) for file in dict.fromkeys(each.file for each in wanted)}
     strange = {name for name in settings if not any(name in known for known in declared.values())}
     found: list[Finding] = []
+    named: dict[str, list[definition.Loaded]] = {}
     for file, variables in declared.items():
         given = {name: value for name, value in settings.items() if name in variables or name in strange}
         environments = [each.environment for each in wanted if each.file == file]
         alone = _has_defaults(variables, given) or not definition.environments(file)
-        found.extend(_findings_in(file, environments, given, stands_alone=alone))
-    return found
+        found.extend(_findings_in(file, environments, given, named, stands_alone=alone))
+    return [*found, *_named_twice(named)]
 
 
 def _checks(paths: Iterable[pathlib.Path], *, only_definitions: bool) -> Iterator[Check]:
@@ -103,18 +104,40 @@ def _all_of(file: pathlib.Path) -> Iterator[Check]:
     yield from (Check(file, each) for each in definition.environments(file))
 
 
+def _named_twice(named: Mapping[str, Sequence[definition.Loaded]]) -> Iterator[Finding]:
+    """Deployments of one name in several definitions. The environments of one definition may share its name."""
+    for name, every in sorted(named.items()):
+        of_file: dict[pathlib.Path, definition.Loaded] = {}
+        for each in every:
+            of_file.setdefault(each.files[0], each)
+        first, *others = sorted(of_file)
+        message = (
+            f"{first} has a deployment {name!r} already, and Airflow can have one of each name: rename one"
+        )
+        for file in others:
+            (problem,) = of_file[file].refusal([(("deployment",), message)]).problems
+            yield Finding(problem, (None,), somewhere=False)
+
+
 def _findings_in(
-    file: pathlib.Path, environments: Sequence[str | None], given: Mapping[str, str], *, stands_alone: bool
+    file: pathlib.Path,
+    environments: Sequence[str | None],
+    given: Mapping[str, str],
+    named: dict[str, list[definition.Loaded]],
+    *,
+    stands_alone: bool,
 ) -> Iterator[Finding]:
     # A definition whose variables get their values in overlays only is never launched without one.
     environments = [each for each in environments if each is not None or stands_alone]
     where: dict[definition.Problem, list[str | None]] = {}
     for environment in environments:
         try:
-            definition.read(file, environment=environment, variables=given)
+            loaded = definition.read(file, environment=environment, variables=given)
         except definition.DefinitionError as error:
             for problem in error.problems:
                 where.setdefault(problem, []).append(environment)
+        else:
+            named.setdefault(loaded.definition.deployment, []).append(loaded)
     for problem, there in where.items():
         somewhere = problem.file == str(file) and len(there) < len(environments)
         yield Finding(problem, tuple(there), somewhere)

@@ -40,7 +40,7 @@ def typed(name: str, warning: str, given: str | None, nothing: str) -> str:
 def _asked(name: str, warning: str) -> str:
     if not sys.stdin.isatty():
         raise typer.BadParameter(
-            f"nobody is here to type the name; give --confirm {name}", param_hint="--confirm"
+            f"there is no terminal to type the name in; give --confirm {name}", param_hint="--confirm"
         )
     console.say(warning)
     answer: str = typer.prompt(f"Type {name} to confirm", default="", show_default=False)

@@ -11,7 +11,8 @@ from gantry.rest import profiles
 def prepare(profile: str | None = None) -> None:
     """Let connections be found where Airflow itself finds them: environment, secrets backends, its database.
 
-    And in the environment file of a profile: of that name, or of the one that Airflow would be spoken to by.
+    And in the environment file of a profile: of that name, or of the one that Airflow would be spoken to by. Raises
+    UnknownProfileError where several keep connections, and neither a name nor the environment says which.
 
     Without this the task SDK leaves the database out, as it must for tasks; Airflow's own command line
     (`airflow connections test`) says the same to it. And Airflow's log, which would go to standard output between a
@@ -31,5 +32,15 @@ def _profile(name: str | None) -> profiles.Profile | None:
     except profiles.UnknownProfileError:
         if name is not None or profiles.CHOICE in os.environ:
             raise
-        # Several, and none was chosen: connections may well stand elsewhere.
-        return None
+        # Several, and none was chosen. Where none of them keeps connections, or others are said, that is no matter.
+        if _are_elsewhere() or not any(each.environment_file for each in profiles.read().values()):
+            return None
+        raise
+
+
+ELSEWHERE = ("AIRFLOW_CONN_", "AIRFLOW__SECRETS__BACKEND", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+"""How variables begin that say where connections are."""
+
+
+def _are_elsewhere() -> bool:
+    return any(each.startswith(ELSEWHERE) for each in os.environ)

@@ -25,13 +25,6 @@ SUFFIXES = (".yaml", ".yml")
 _LARGEST = 1_000_000
 """Bytes; a larger file is no definition."""
 
-_DEPLOYMENT = re.compile(
-    rb"""^["']?deployment["']?[ \t]*:[ \t]+(?P<quote>["']?)(?P<name>[^\s"'#][^"'\r\n]*?)(?P=quote)"""
-    rb"""[ \t]*(?:[ \t]#.*)?\r?$""",
-    re.MULTILINE,
-)
-"""The deployment's name, without reading the YAML: a folder may hold hundreds of definitions, and broken ones."""
-
 _WORD = re.compile(names.NAME_PATTERN)
 
 _OURS = re.compile(
@@ -115,8 +108,7 @@ def is_definition(path: pathlib.Path) -> bool:
 
 def written_name(path: pathlib.Path) -> str | None:
     """What a file says after `deployment:`, read without looking at the rest. None: it is no definition."""
-    found = _DEPLOYMENT.search(_start(path))
-    return found["name"].decode(errors="replace") if found else None
+    return names.written(_start(path))
 
 
 def _start(path: pathlib.Path) -> bytes:

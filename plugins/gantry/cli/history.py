@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 
 from gantry import names, status
 from gantry.cli import moments
-from gantry.plan import StepKind
+from gantry.plan import KEEPS_STATE, READ_ONLY, StepKind
 from gantry.rest import client, errors
 
-_CHANGING = tuple(each for each in names.Operation if each not in names.KEEPS_STATE)
-_OPERATIONS = tuple(each for each in names.Operation if each not in names.ONLY_LOOKS)
+_CHANGING = tuple(each for each in names.Operation if each not in KEEPS_STATE)
+_OPERATIONS = tuple(each for each in names.Operation if each not in READ_ONLY)
 """A deployment is looked at each minute: such a run is nothing that happens to it."""
 
 _NOT_YET = datetime.datetime.max.replace(tzinfo=datetime.UTC)
@@ -26,6 +26,7 @@ class Past:
     run: client.Run
     view: status.RunView
     worked: datetime.datetime
+    tasks: tuple[status.TaskView, ...] = ()
 
 
 def runs(api: client.Api, name: str) -> Iterator[client.Run]:
@@ -48,17 +49,30 @@ def views(found: Iterable[Past]) -> Iterator[status.RunView]:
     return (each.view for each in found)
 
 
-def was_running(api: client.Api, name: str, before: client.Run | None = None) -> bool:
-    """Whether a deployment was RUNNING before a run that goes on; or is, as far as its runs that are over tell."""
-    earlier = (each for each in past(api, name) if each.run.is_over and each.run != before)
-    return status.was_running(views(earlier))
+def before(api: client.Api, name: str, run: client.Run | None = None) -> status.Before:
+    """What a deployment was before a run that goes on; or is, as far as its runs that are over tell."""
+    return before_these(each for each in past(api, name) if each.run.is_over and each.run != run)
+
+
+def before_these(earlier: Iterable[Past]) -> status.Before:
+    """What these runs, those that worked last first, have made of a deployment. Takes no more of them than it needs."""
+    looked_at: list[Past] = []
+
+    def looking() -> Iterator[status.RunView]:
+        for each in earlier:
+            looked_at.append(each)
+            yield each.view
+
+    state = status.standing(looking()).state
+    launches = (each for each in looked_at if each.view.kind is status.RunKind.LAUNCH)
+    return status.Before(state, status.greeted(each.tasks for each in launches))
 
 
 def _past(api: client.Api, name: str, dag: str) -> Iterator[Past]:
     """The runs of one operation. It has one at a time, so they worked in the order that they were asked for in."""
     for run in _runs(api, dag):
-        tasks = [moments.view(each) for each in api.instances(run.dag, run.id)]
-        yield Past(run, moments.run_view(run, name, tasks), _worked(run, tasks))
+        tasks = tuple(moments.view(each) for each in api.instances(run.dag, run.id))
+        yield Past(run, moments.run_view(run, name, tasks), _worked(run, tasks), tasks)
 
 
 def _worked(run: client.Run, tasks: Iterable[status.TaskView]) -> datetime.datetime:

@@ -1,4 +1,4 @@
-"""What is kept with a deployment's asset, read through Airflow's API: records of runs, facts, versions."""
+"""What Airflow keeps of a deployment, read through its API: records of runs, facts, versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pydantic
 
 from gantry import names
 from gantry.rest import client, errors
-from gantry.status import filled, handouts, records, versions
+from gantry.status import filled, handouts, places, records, versions
 
 Record = records.Record
 
@@ -34,7 +34,7 @@ class Told:
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """The state of a deployment's asset, as it was read."""
+    """What is kept of a deployment, as it was read."""
 
     api: client.Api = dataclasses.field(repr=False)
     name: str
@@ -87,7 +87,13 @@ class State:
 
 def state_of(api: client.Api, name: str) -> State:
     """What is kept of a deployment. Raises RestError."""
-    return State(api, name, api.asset_state(names.asset(name)))
+    return State(api, name, kept(api, name))
+
+
+def kept(api: client.Api, name: str) -> dict[str, pydantic.JsonValue]:
+    """What is kept of a deployment, by key. Raises RestError."""
+    new = api.asset_state(names.state(name))
+    return places.merged(new, {} if places.MOVED in new else api.asset_state(names.asset(name)))
 
 
 def records_of(api: client.Api, name: str) -> list[records.Record]:

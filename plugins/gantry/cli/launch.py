@@ -37,6 +37,8 @@ class Form:
         ),
     ] = None
     from_dump: options.FromDump = None
+    from_backup: options.FromBackup = None
+    reload_dump: options.ReloadDump = None
     reason: options.Reason = ""
 
 
@@ -80,6 +82,8 @@ def launch(
         redeploy=form.redeploy or (),
         converge=form.converge or (),
         from_dump=form.from_dump or (),
+        from_backup=form.from_backup or (),
+        reload_dump=form.reload_dump or (),
         reason=form.reason,
     )
     return carrying.carry_out(

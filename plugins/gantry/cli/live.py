@@ -74,7 +74,7 @@ class _Lines:
             if row.progress is status.Progress.WAITING:
                 continue
             word = _WORDS[row.progress][0]
-            servers = " ".join(row.working if row.progress is status.Progress.IN_PROGRESS else row.done)
+            servers = " ".join(_concerned(row))
             line = f"{at:5.1f} s  {row.title:<36} {word:<13} {servers}".rstrip()
             self._say(row.title, line, word)
 
@@ -105,12 +105,23 @@ def table(moment: moments.Moment) -> Group:
 
 def _servers(row: moments.Row) -> Text:
     text = Text()
-    names = [*((name, "green") for name in row.done), *((name, "yellow") for name in row.working)]
+    names = [
+        *((name, "bold red") for name in row.failed),
+        *((name, "green") for name in row.done),
+        *((name, "yellow") for name in row.working),
+    ]
     for name, style in names[:_MOST_NAMES]:
         text.append(f"{name} ", style)
     if len(names) > _MOST_NAMES:
         text.append(f"and {len(names) - _MOST_NAMES} more", "dim")
     return text
+
+
+def _concerned(row: moments.Row) -> tuple[str, ...]:
+    """The servers that a row's state is about: never those that are done where others have failed."""
+    if row.progress is status.Progress.FAILED:
+        return row.failed
+    return row.working if row.progress is status.Progress.IN_PROGRESS else row.done
 
 
 def _since(moment: moments.Moment, span: status.Span) -> str:

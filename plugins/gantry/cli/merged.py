@@ -10,7 +10,7 @@ from typing import NamedTuple
 import yaml
 
 from gantry import definition
-from gantry.definition import source
+from gantry.definition import source, spelling
 
 _FURTHEST = 56
 """The column from which on comments stand no longer below each other."""
@@ -99,8 +99,9 @@ def _plain(key: str | int) -> str:
 
 def _yaml(value: source.Data) -> str:
     style = "|" if isinstance(value, str) and "\n" in value else None
-    text: str = yaml.safe_dump(
+    text: str = yaml.dump(
         value,
+        Dumper=_Dumper,
         default_style=style,
         default_flow_style=True,
         width=math.inf,
@@ -108,6 +109,19 @@ def _yaml(value: source.Data) -> str:
         sort_keys=False,
     )
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes numbers as they were written."""
+
+
+def _spelled(dumper: yaml.SafeDumper, value: spelling.SpelledInt | spelling.SpelledFloat) -> yaml.Node:
+    kind = "int" if isinstance(value, int) else "float"
+    return dumper.represent_scalar(f"tag:yaml.org,2002:{kind}", value.written)
+
+
+_Dumper.add_representer(spelling.SpelledInt, _spelled)
+_Dumper.add_representer(spelling.SpelledFloat, _spelled)
 
 
 def _comment(origin: definition.Origin) -> str:

@@ -13,15 +13,8 @@ from gantry import status as states
 from gantry.rest import client
 from gantry.status import labels
 
-_AROUND = {
-    plan.StepKind.TURN.value,
-    plan.StepKind.CONFIRM_RESTORE.value,
-    plan.StepKind.KEEP_RECORD.value,
-}
+_AROUND = plan.with_effect(plan.Effect.ASKS, plan.Effect.WAITS, plan.Effect.RECORDS)
 """Tasks before and after what a run of backups, or a restore, is for."""
-
-_APPROVE = "approve"
-"""The task that asks a person, in a definition that wants it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +23,8 @@ class Row:
 
     Attributes:
         done, working: servers, without the deployment's name in front.
+        failed: those that it failed on; `FIRST … LAST (NUMBER)` where one task works on several, or on a whole tier,
+            and may have failed on one of them.
     """
 
     title: str
@@ -37,6 +32,7 @@ class Row:
     span: states.Span
     done: tuple[str, ...]
     working: tuple[str, ...]
+    failed: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +74,7 @@ class Moment:
     @property
     def keeps_state(self) -> bool:
         """Whether the run leaves the deployment in the state in which it finds it."""
-        return names.operation_of(self.run.dag) in names.KEEPS_STATE
+        return names.operation_of(self.run.dag) in plan.KEEPS_STATE
 
     @property
     def arrived(self) -> bool:
@@ -92,7 +88,7 @@ class Moment:
     @property
     def awaits_approval(self) -> bool:
         """Whether the run goes on when a person says so."""
-        asking = [each for each in self.tasks if each.task_id == _APPROVE]
+        asking = [each for each in self.tasks if each.task_id == plan.StepKind.APPROVE.value]
         return states.progress(asking) is states.Progress.IN_PROGRESS
 
     @property
@@ -205,6 +201,7 @@ class Moment:
                     "ended": row.span.ended.isoformat() if row.span.ended else None,
                     "done": list(row.done),
                     "working": list(row.working),
+                    "failed": list(row.failed),
                 }
                 for row in self.rows()
             ],
@@ -222,13 +219,22 @@ class Moment:
             # Airflow gives times also to tasks that it passes over.
             return Row(title, progress, states.Span(), (), ())
         found: dict[str, set[states.TaskState]] = {}
+        failed: dict[str, None] = {}
         for task in self.tasks:
             if task.task_id in steps and task.started is not None:
-                for server in task.servers or steps[task.task_id]:
-                    short = server.removeprefix(f"{self.deployment}-")
-                    found.setdefault(short, set()).add(task.state)
-        done = tuple(sorted(name for name, each in found.items() if each == {states.TaskState.SUCCESS}))
-        return Row(title, progress, span, done, tuple(sorted(set(found) - set(done))))
+                short = [
+                    server.removeprefix(f"{self.deployment}-")
+                    for server in task.servers or steps[task.task_id]
+                ]
+                for each in short:
+                    found.setdefault(each, set()).add(task.state)
+                if task.state is states.TaskState.FAILED and short:
+                    failed[labels.label(short)] = None
+        done = {name for name, each in found.items() if each == {states.TaskState.SUCCESS}}
+        working = {
+            name for name, each in found.items() if name not in done and states.TaskState.FAILED not in each
+        }
+        return Row(title, progress, span, tuple(sorted(done)), tuple(sorted(working)), tuple(failed))
 
 
 def in_order(downstream: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -252,15 +258,13 @@ def in_order(downstream: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
 
 def view(instance: client.Instance) -> states.TaskView:
     """A task instance as states are derived from it."""
-    server = labels.server(instance.label)
     return states.TaskView(
         task_id=instance.task_id,
         map_index=instance.map_index,
         state=states.TaskState.of(instance.state),
         started=time_of(instance.started),
         ended=time_of(instance.ended),
-        # A batch is called by its first and last server; its step's tier is close enough for a picture.
-        servers=() if server is None else (server,),
+        servers=labels.servers(instance.label),
     )
 
 

@@ -131,7 +131,7 @@ def _checked(key: str, kind: type[_Answer]) -> Callable[[str], _Answer]:
             answer = kind(text)
             skeleton.check(key, answer)
         except ValueError:
-            raise typer.BadParameter(f"{text!r} is no whole number") from None
+            raise typer.BadParameter(f"{text!r} is not a whole number") from None
         except skeleton.UnusableAnswerError as error:
             raise typer.BadParameter(error.reason) from None
         return answer

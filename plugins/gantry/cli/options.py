@@ -108,6 +108,29 @@ FromDump = Annotated[
 ]
 """`from_dump`, default None."""
 
+FromBackup = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SERVICE.DATASOURCE",
+        help="If nothing is noted of this datasource's data, and it may have been there: restore its newest backup. "
+        "Repeatable.",
+        show_default=False,
+        rich_help_panel=FORM,
+    ),
+]
+"""`from_backup`, default None."""
+
+ReloadDump = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SERVICE.DATASOURCE",
+        help="Load this datasource from its dump although it holds data, which is lost. Repeatable.",
+        show_default=False,
+        rich_help_panel=FORM,
+    ),
+]
+"""`reload_dump`, default None."""
+
 Confirm = Annotated[
     str | None,
     typer.Option(

@@ -61,7 +61,7 @@ def history(
 ) -> int:
     """Say what was done with a deployment: which run, who asked for it, why, how it ended, what it changed.
 
-    Read from the state of the asset deployment://NAME, which outlives the runs. Ends with 0 if it could say.
+    Read from the state of the asset deployment-state://NAME, which outlives the runs. Ends with 0 if it could say.
     """
     from gantry.cli import kept, past_text  # noqa: PLC0415 - httpx and pydantic, which help need not load
     from gantry.rest import deployments  # noqa: PLC0415

@@ -35,10 +35,10 @@ def table(found: list[records.Record]) -> Table:
 
 def line(record: records.Record) -> str:
     """One run in one line: who, why, how it ended, what it changed."""
-    told = [f"{record.operation} by {record.by or 'nobody known'}, {record.result.value}"]
+    told = [f"{record.operation} by {record.by or 'an unknown user'}, {record.result.value}"]
     if record.reason:
         told[0] = (
-            f"{record.operation} by {record.by or 'nobody known'} ({record.reason}), {record.result.value}"
+            f"{record.operation} by {record.by or 'an unknown user'} ({record.reason}), {record.result.value}"
         )
     told += [f"began {clock(record.began)}", *_servers(record), *_versions(record), *_objects(record)]
     if record.skipped:
@@ -74,7 +74,7 @@ def clock(text: str) -> str:
 
 
 def _details(record: records.Record) -> Iterator[tuple[str, str]]:
-    yield "by", record.by or "nobody known"
+    yield "by", record.by or "an unknown user"
     if record.reason:
         yield "reason", record.reason
     yield "began", clock(record.began)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gantry import errors, names
 from gantry.cli import connections, console, definitions, options, reach
+
+if TYPE_CHECKING:
+    from gantry.definition import models
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -44,6 +47,8 @@ def plan(  # noqa: PLR0913 - one parameter an option
         typer.Option(metavar="TIER", help=_CONVERGE_HELP, show_default=False, rich_help_panel=options.FORM),
     ] = None,
     from_dump: options.FromDump = None,
+    from_backup: options.FromBackup = None,
+    reload_dump: options.ReloadDump = None,
     diff: Annotated[bool, typer.Option(help="Show how configuration files change.")] = True,
     profile: options.Profile = None,
     json_: options.Json = False,
@@ -69,8 +74,11 @@ def plan(  # noqa: PLR0913 - one parameter an option
         redeploy=frozenset(redeploy or ()),
         converge=frozenset(converge or ()),
         from_dump=frozenset(from_dump or ()),
+        from_backup=frozenset(from_backup or ()),
+        reload_dump=frozenset(reload_dump or ()),
     )
-    report = rehearsal.rehearse(found.definition, wanted, _kept(found.definition.deployment, profile))
+    kept_, ran = _kept(found.definition, profile)
+    report = rehearsal.rehearse(found.definition, wanted, kept_, ran=ran, read=found.source)
     if json_:
         console.as_json(report.as_json())
     else:
@@ -78,13 +86,25 @@ def plan(  # noqa: PLR0913 - one parameter an option
     return console.SUCCESS if report.nothing_to_do else console.CHANGES
 
 
-def _kept(deployment: str, profile: str | None) -> dict[str, Any] | None:
-    """What Airflow keeps about the deployment; None if nobody says which Airflow, or it does not say it."""
+def _kept(definition: models.Definition, profile: str | None) -> tuple[dict[str, Any] | None, bool]:
+    """What Airflow keeps about the deployment, and where that is not complete, whether runs of it have loaded data.
+
+    None if nobody says which Airflow, or it does not say it.
+    """
+    from gantry.cli import kept  # noqa: PLC0415 - as above
+    from gantry.operators import past  # noqa: PLC0415
+    from gantry.plan import LAUNCHING  # noqa: PLC0415
+    from gantry.preview import losses  # noqa: PLC0415
+
     airflow = reach.Airflow(profile=profile)
     try:
         if not airflow.is_configured():
-            return None
-        return airflow.api().asset_state(names.asset(deployment))
+            return None, False
+        api = airflow.api()
+        found = kept.kept(api, definition.deployment)
+        dags = [names.dag_id(definition.deployment, each) for each in LAUNCHING]
+        ran = not past.is_complete(losses.Kept(found)) and api.has_succeeded(dags, past.telling(definition))
     except errors.GantryError:
         # A preview needs no Airflow; it says then what it does not know.
-        return None
+        return None, False
+    return found, ran

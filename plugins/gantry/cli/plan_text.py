@@ -23,6 +23,7 @@ _SIGNS = {
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 _CHANGE = ("~", "yellow")
 _UNKNOWN = ("?", "magenta")
+_HELD = ("!", "yellow")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +37,11 @@ _COUNTED: dict[_Noun, Callable[[report.Change], bool]] = {
         each.kind is StepKind.EXECUTE_CONFIGURATION_MANAGEMENT
     ),
     _Noun("install", "installs"): lambda each: any(call.script == "installService" for call in each.calls),
-    _Noun("datasource to load", "datasources to load"): lambda each: (
-        each.kind is StepKind.INSTALL_DATASOURCES
+    _Noun("datasource to load", "datasources to load"): lambda each: any(
+        call.script == "installDataSource" for call in each.calls
+    ),
+    _Noun("object to compare", "objects to compare"): lambda each: any(
+        call.script == "compareObject" for call in each.calls
     ),
     _Noun("configuration file changes", "configuration files change"): lambda each: bool(each.diff),
     _Noun("restart", "restarts"): lambda each: each.restarts,
@@ -61,11 +65,23 @@ def lines(found: report.Report, *, diffs: bool = True) -> Iterator[Text]:
         yield Text()
         yield Text("Archives and datasources", "bold")
         for each in found.objects:
-            yield _line(_CHANGE, f"{each.kind} of {each.of} has changed: {each.url}")
+            if each.held:
+                why = f"not loaded: the datasource holds data; --reload-dump {each.of} loads it in place of the data"
+                yield _line(_HELD, f"dump of {each.of} has changed: {each.url}")
+                yield _line(_HELD, why, 6)
+            else:
+                yield _line(_CHANGE, f"{each.kind} of {each.of} has changed: {each.url}")
     for step, changes in itertools.groupby(found.changes, key=lambda each: each.step):
         yield Text()
         yield Text(_title(step), "bold")
         yield from _step(tuple(changes), diffs=diffs)
+    if found.remarks:
+        yield Text()
+        yield Text("Could not be found out", "bold")
+        for remark in found.remarks:
+            first, *rest = remark.splitlines()
+            yield _line(_UNKNOWN, first)
+            yield from (Text(f"    {line}") for line in rest)
     yield Text()
     yield Text(summary(found), "bold")
 

@@ -35,6 +35,7 @@ class Form:
         ),
     ] = False
     from_dump: options.FromDump = None
+    from_backup: options.FromBackup = None
     reason: options.Reason = ""
 
 
@@ -71,7 +72,12 @@ def recover(
     dag = names.dag_id(name, names.Operation.RECOVER)
     deployments.operable(api, name, dag, unpause=waiting.unpause)
     conf = deployments.recover_conf(
-        api.params(dag), servers or (), anyway=form.anyway, from_dump=form.from_dump or (), reason=form.reason
+        api.params(dag),
+        servers or (),
+        anyway=form.anyway,
+        from_dump=form.from_dump or (),
+        from_backup=form.from_backup or (),
+        reason=form.reason,
     )
     return carrying.carry_out(
         api, name, dag, conf, None if known is None else plan.recover_plan(known), waiting

@@ -31,7 +31,9 @@ def schema(
     output: Annotated[
         pathlib.Path | None,
         typer.Option(
-            "--output", "-o", help="The file to write, or to write anew. Left out: standard output."
+            "--output",
+            "-o",
+            help="The file to write; one that exists is replaced. Left out: standard output.",
         ),
     ] = None,
 ) -> None:

@@ -160,15 +160,18 @@ def of_airflow(
             notes=notes,
             record=record,
         )
-    steps = plan.plan_of(known, run.dag)
+    steps = plan.plan_of(known, plan.operation_of(run.dag))
     tasks = [moments.view(each) for each in api.instances(run.dag, run.id)]
+    before = history.before_these(earlier)
     seen = status.deployment_status(
         steps,
         tasks,
         found,
         run_ended=run.is_over,
-        previously_running=status.was_running(history.views(earlier)),
+        before=before.state,
         slots=state.slots(),
+        # A run that has arrived tells of all servers itself, and some that were there before may have left with it.
+        greeted={} if past[0].view.decides else before.greeted,
     )
     phase = seen.failed if seen.failed is not None else seen.phase
     return Standing(
@@ -238,16 +241,15 @@ def _chained(first: status.RunView, rest: Iterator[status.RunView]) -> Iterator[
 
 
 def _relevant(past: Iterator[history.Past]) -> Iterator[history.Past]:
-    """From the run that made the state what it is to the one that says what was before it."""
-    touched = 0
+    """From the run that made the state what it is to the one that decides what was before it."""
+    newest = True
     for each in past:
         if not each.view.has_touched:
             continue
         yield each
-        touched += 1
-        # The run before it that left a mark is all that matters of what was before.
-        if touched == 2:  # noqa: PLR2004 - this one and the one before
+        if each.view.decides and not newest:
             return
+        newest = False
 
 
 def _notes(dag: client.Dag, newest: client.Run | None, past: list[history.Past]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gantry import names, plan
 from gantry.cli import console as consoles
 from gantry.cli import past_text, standing
 from gantry.rest import client
@@ -68,7 +69,7 @@ def table(found: list[standing.Line]) -> Table:
         drawn.add_row(
             each.name,
             Text(f"{state} (failed)", "bold red") if failed else Text(state, _STYLES[state]),
-            f"{'termination' if run.dag != each.name else 'launch'} {run.state}" if run else "never launched",
+            f"{_noun(run)} {run.state}" if run else "never launched",
             _clock(run.started or run.asked) if run else "",
             _took(run) if run else "",
             ", ".join(notes),
@@ -118,13 +119,14 @@ def _services_text(server: standing.ServerLine) -> Text:
     return text
 
 
-_KINDS = {"terminate": "termination", "scale": "scaling", "recover": "recovery"}
-"""What people call a run, by what its DAG's name has after the deployment's."""
+def _noun(run: client.Run) -> str:
+    """What people call a run of its operation; `run` for one that only a newer Gantry knows."""
+    operation = names.operation_of(run.dag)
+    return "run" if operation is None else plan.OPERATIONS[operation].noun
 
 
 def _run_text(run: client.Run) -> Text:
-    kind = _KINDS.get(run.dag.partition(".")[2], "launch")
-    text = Text(f"  last {kind}: {run.state}", "")
+    text = Text(f"  last {_noun(run)}: {run.state}", "")
     if run.started:
         text.append(f", began {_clock(run.started)}")
     if took := _took(run):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gantry import names
 from gantry.cli import carrying, console, definitions, groups, options, reach
 
 if TYPE_CHECKING:
@@ -127,10 +126,11 @@ def _watch(name: str, definition: reach.Definition, airflow: reach.Airflow, wait
     if run is None:
         console.complain(f"Nothing is going on with {name}.")
         return console.SUCCESS
-    keeps_state = names.operation_of(run.dag) in names.KEEPS_STATE
-    steps = None if known is None or keeps_state else plan.plan_of(known, run.dag)
-    before = history.was_running(api, name, run)
-    return carrying.follow(api, name, run, steps, waiting, previously_running=before)
+    operation = plan.operation_of(run.dag)
+    keeps_state = operation in plan.KEEPS_STATE
+    steps = None if known is None or keeps_state else plan.plan_of(known, operation)
+    before = history.before(api, name, run)
+    return carrying.follow(api, name, run, steps, waiting, before=before)
 
 
 def _all(found: list[standing.Line], *, json_: bool) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from gantry import errors, names
+from gantry import errors, log_marks, names
 from gantry.cli import console, history, moments
 from gantry.rest import client, deployments, logs
 from gantry.rest import errors as rest_errors
@@ -24,6 +24,9 @@ _PAUSE = 1.0
 _STYLES = {"error": "red", "critical": "bold red", "warning": "yellow", "debug": "dim"}
 _WORKS = ("running", "deferred", "up_for_retry", "up_for_reschedule", "restarting", "queued", "scheduled")
 _BATCH = re.compile(r"(?P<stem>.+-)(?P<first>\d+) … (?P=stem)(?P<last>\d+) \(\d+\)")
+_SLOT = re.compile(r"(?P<stem>.+-)(?P<slot>\d+)")
+_SERVER = re.compile(r"\[([A-Za-z0-9._*-]+)\]")
+"""Whose a line of a batch is. A part of the name may be somebody's secret: then Airflow shows `***` for it."""
 
 
 class NoRunError(errors.GantryError):
@@ -67,15 +70,15 @@ class Wanted:
         if self.server is None:
             return True
         names = (self.server, f"{self.name}-{self.server}")
-        if label in names:
+        if any(log_marks.may_show(label, each) for each in names):
             return True
         batch = _BATCH.fullmatch(label)
         if batch is None:
             return False
         return any(
-            each.startswith(batch["stem"])
-            and (slot := each.removeprefix(batch["stem"])).isdecimal()
-            and int(batch["first"]) <= int(slot) <= int(batch["last"])
+            (own := _SLOT.fullmatch(each)) is not None
+            and log_marks.may_show(batch["stem"], own["stem"])
+            and int(batch["first"]) <= int(own["slot"]) <= int(batch["last"])
             for each in names
         )
 
@@ -83,7 +86,10 @@ class Wanted:
         """Whether a line of an instance is about the wanted server: in a batch, each says whose it is."""
         if self.server is None or _BATCH.fullmatch(label) is None:
             return True
-        return any(f"[{each}]" in line.text for each in (self.server, f"{self.name}-{self.server}"))
+        names = (self.server, f"{self.name}-{self.server}")
+        return any(
+            log_marks.may_show(shown[1], each) for shown in _SERVER.finditer(line.text) for each in names
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,7 +70,7 @@ class Watch:
         deployment: its name.
         steps: the plan of what the DAG does, where the definition is at hand.
         servers: asks the cloud, where somebody can.
-        previously_running: the deployment was RUNNING before the run.
+        before: what the deployment was before the run.
         lives: whether it makes sense to go on asking an Airflow that does not answer.
     """
 
@@ -81,14 +81,14 @@ class Watch:
         steps: plan.Plan | None,
         servers: Callable[[], inventory.Inventory | None] = lambda: None,
         *,
-        previously_running: bool,
+        before: states.Before,
         lives: Callable[[], object] = lambda: True,
     ) -> None:
         self._api = api
         self._deployment = deployment
         self._plan = steps
         self._servers = servers
-        self._previously_running = previously_running
+        self._before = before
         self._lives = lives
         self._order: tuple[str, ...] = ()
 
@@ -169,12 +169,15 @@ class Watch:
         if steps is None or not set(steps.by_id) <= {each.task_id for each in moment.tasks}:
             # The definition at hand is not the one that Airflow runs.
             return None
+        # A run that has arrived tells of all servers itself, and some that were there before may have left with it.
+        has_arrived = moments.run_view(moment.run, self._deployment, moment.tasks).decides
         status = states.deployment_status(
             steps,
             moment.tasks,
             moment.found,
             run_ended=moment.ended,
-            previously_running=self._previously_running,
+            before=self._before.state,
+            greeted={} if has_arrived else self._before.greeted,
         )
         return moments.Seen(steps, status, states.timeline(steps, moment.tasks))
 

@@ -68,7 +68,7 @@ class NoBackupError(errors.GantryError):
         told = f"the newest are {', '.join(known)}" if known else "there is none at all"
         super().__init__(
             f"no backup {wanted or 'at all'} in {folder}: {told}\n"
-            f"What has no manifest ({MANIFEST}) beside it is no complete backup."
+            f"What has no manifest ({MANIFEST}) beside is not a complete backup."
         )
 
 
@@ -181,8 +181,8 @@ class Shelf:
         except pydantic.ValidationError as error:
             problem = error.errors()[0]
             where = ".".join(map(str, problem["loc"])) or "it"
-            raise ManifestError(url, f"its manifest is none ({where}: {problem['msg']})") from error
-        size = self._objects.facts(url, self._wanted_by).size
+            raise ManifestError(url, f"its manifest is not valid ({where}: {problem['msg']})") from error
+        size = self._objects.facts(url, self._wanted_by).fetchable().size
         if size != manifest.size:
             raise ManifestError(url, f"it has {size} bytes, and its manifest says {manifest.size}")
         return Stored(url=url, manifest=manifest)

@@ -1,37 +1,53 @@
-"""EC2 and S3 clients with the credentials of an Airflow connection, through the amazon provider."""
+"""EC2 clients with the credentials of an Airflow connection. S3's are made in `gantry.cloud.sources`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from gantry import names
-from gantry.cloud import errors
+from gantry.cloud import errors, pace, patience, service_models
 from gantry.definition import models
 
 if TYPE_CHECKING:
     from botocore.config import Config
     from types_boto3_ec2 import EC2Client
-    from types_boto3_s3 import S3Client
+
+
+class ParameterClient(Protocol):
+    """A client of Systems Manager, as far as it is used here."""
+
+    def get_parameters(self, *, Names: Sequence[str]) -> Mapping[str, Any]:  # noqa: N803 - AWS's name
+        """The parameters of some names."""
 
 
 def ec2(cloud: models.Cloud) -> EC2Client:
-    """An EC2 client. Imports boto3, which takes half a second: call it in a task, never in a DAG file.
+    """An EC2 client that keeps this process's pace, and is patient with what passes by itself.
+
+    Imports boto3, which takes half a second: call it in a task, never in a DAG file.
 
     Raises:
         UnknownConnectionError: Airflow cannot read the definition's connection.
         CloudUnreachableError: the connection is no good for a client.
     """
-    client: EC2Client = _client(cloud.connection, cloud.region, "ec2")
-    return client
+    return _patient(_client(cloud, patience.settings), cloud)
 
 
 def impatient_ec2(cloud: models.Cloud) -> EC2Client:
     """One for somebody who looks at a page: it gives up within seconds, and asks once more at most. Raises as `ec2`."""
     from botocore.config import Config  # noqa: PLC0415 - as slow to load as boto3
 
-    patience = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
-    client: EC2Client = _client(cloud.connection, cloud.region, "ec2", patience)
-    return client
+    hurry = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
+    return _client(cloud, lambda given, _: given.merge(hurry))
+
+
+def ssm(cloud: models.Cloud) -> ParameterClient:
+    """A client of Systems Manager, for images that are parameters. Raises as `ec2`."""
+    found = hook(cloud.connection, cloud.region, "ssm")
+    with errors.worded("preparing to speak to Systems Manager", cloud.connection):
+        client: ParameterClient = made(found, session(found), "ssm", found.region_name, found.config)
+        return client
 
 
 def ec2_of_this_machine(cloud: models.Cloud) -> EC2Client:
@@ -41,35 +57,105 @@ def ec2_of_this_machine(cloud: models.Cloud) -> EC2Client:
         CloudUnreachableError: what it finds is no good for a client.
     """
     import boto3  # noqa: PLC0415 - see `ec2`
+    from botocore.config import Config  # noqa: PLC0415
 
     with errors.worded("preparing to speak to EC2 with this machine's own credentials", cloud.connection):
-        return boto3.client("ec2", region_name=cloud.region)
+        found = service_models.shared(boto3.Session())
+        client = found.client("ec2", region_name=cloud.region, config=patience.settings(Config(), found))
+    return _patient(client, cloud)
 
 
-def s3(cloud: models.Cloud) -> S3Client:
-    """An S3 client; otherwise as `ec2`."""
-    return s3_in(cloud.connection, cloud.region)
+def hook(connection: names.ConnectionId, region: str | None, kind: Literal["ec2", "s3", "ssm"]) -> Any:  # noqa: ANN401 - the amazon provider's, which is loaded late
+    """The amazon provider's hook for a connection. Without a region the connection's own is used.
 
-
-def s3_in(connection: names.ConnectionId, region: str | None) -> S3Client:
-    """An S3 client for what belongs to no deployment yet. Without a region the connection's own is used."""
-    client: S3Client = _client(connection, region, "s3")
-    return client
-
-
-def _client(
-    connection: names.ConnectionId,
-    region: str | None,
-    kind: Literal["ec2", "s3"],
-    patience: Config | None = None,
-) -> Any:  # noqa: ANN401 - one of two
+    Raises:
+        UnknownConnectionError: Airflow cannot read it.
+        UnusableConnectionError: an extra field of it is not of the shape that the provider and boto3 take.
+    """
     from airflow.providers.amazon.aws.hooks import base_aws  # noqa: PLC0415
 
-    hook = base_aws.AwsBaseHook(aws_conn_id=connection, client_type=kind, region_name=region, config=patience)
+    found = base_aws.AwsBaseHook(aws_conn_id=connection, client_type=kind, region_name=region)
     try:
-        hook.get_connection(connection)
+        read = found.get_connection(connection)
+    except (ValueError, TypeError, AttributeError):
+        # What cannot be taken apart is quoted, and may be a part of a secret.
+        raise errors.UnknownConnectionError(connection, _NEITHER) from None
     except Exception as error:
+        if str(error).startswith("Invalid connection string"):
+            # Airflow quotes all of it.
+            raise errors.UnknownConnectionError(connection, _NEITHER) from None
         # Every secrets backend raises its own.
         raise errors.UnknownConnectionError(connection, str(error)) from error
-    with errors.worded(f"preparing to speak to {kind.upper()}", connection):
-        return hook.get_conn()
+    if problem := _misfit(read.extra):
+        raise errors.UnusableConnectionError(connection, problem)
+    return found
+
+
+_NEITHER = "it is neither JSON of Airflow's fields nor a URI in which each part is percent-encoded"
+_ROLES = ("assume_role", "assume_role_with_saml", "assume_role_with_web_identity")
+_OBJECTS = ("config_kwargs", "session_kwargs", "service_config", "assume_role_kwargs")
+"""Extra fields that the provider takes for objects, without a look."""
+
+
+def _misfit(extra: str | None) -> str:
+    """What is wrong with the shape of the extra fields; empty if nothing is."""
+    try:
+        found = json.loads(extra) if extra else {}
+    except (ValueError, TypeError):
+        return "the extra fields are no JSON"
+    if not isinstance(found, dict):
+        return "the extra fields have to be a JSON object"
+    for field in _OBJECTS:
+        if not isinstance(found.get(field) or {}, dict):
+            return f"the extra field {field} has to be a JSON object"
+    return _unknown_to_provider(found)
+
+
+def _unknown_to_provider(extra: dict[str, Any]) -> str:
+    """What is wrong with values that the provider and botocore take only some of; empty if nothing is."""
+    from botocore.config import Config  # noqa: PLC0415 - as slow to load as boto3
+
+    if (extra.get("assume_role_method") or _ROLES[0]) not in _ROLES:
+        return f"the extra field assume_role_method has to be one of {', '.join(_ROLES)}"
+    endpoint = extra.get("endpoint_url")
+    if endpoint and not (isinstance(endpoint, str) and endpoint.startswith(("http://", "https://"))):
+        return "the extra field endpoint_url has to be an address that begins with http:// or https://"
+    try:
+        Config(**(extra.get("config_kwargs") or {}))
+    except Exception:  # noqa: BLE001 - botocore raises what it likes, and quotes what it was given
+        return "the extra field config_kwargs has a name or a value that botocore does not know"
+    return ""
+
+
+def session(found: Any) -> Any:  # noqa: ANN401 - the hook is the provider's, the session boto3's
+    """A boto3 session of a hook. Call it within `errors.worded`."""
+    return service_models.shared(found.get_session(region_name=found.region_name))
+
+
+def made(found: Any, known: Any, service: str, region: str | None, config: Config) -> Any:  # noqa: ANN401 - see `session`
+    """A client of a hook's session, as the hook would make it. Call it within `errors.worded`.
+
+    A configuration that is given to the hook itself would replace the connection's, proxies included; and for the user
+    agent it would read the call stack.
+    """
+    return known.client(
+        service,
+        region_name=region,
+        endpoint_url=found.conn_config.get_service_endpoint_url(service_name=service),
+        config=config,
+        verify=found.verify,
+    )
+
+
+def _client(cloud: models.Cloud, change: Callable[[Config, Any], Config]) -> EC2Client:
+    found = hook(cloud.connection, cloud.region, "ec2")
+    with errors.worded("preparing to speak to EC2", cloud.connection):
+        known = session(found)
+        client: EC2Client = made(found, known, "ec2", found.region_name, change(found.config, known))
+        return client
+
+
+def _patient(client: EC2Client, cloud: models.Cloud) -> EC2Client:
+    pace.keep(client, pace.of(cloud.connection, cloud.region))
+    patience.with_new_instances(client)
+    return client

@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 
 from gantry import errors, names
+from gantry.cloud import denials
 
-_PASSING = frozenset(
+_log = logging.getLogger(__name__)
+
+ENDED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+"""What the cloud calls credentials that were good once."""
+
+THROTTLED = frozenset(
     {
         "RequestLimitExceeded",
         "Throttling",
         "ThrottlingException",
-        "InsufficientInstanceCapacity",
-        "InternalError",
-        "InternalFailure",
-        "ServiceUnavailable",
-        "Unavailable",
+        "ThrottledException",
+        "EC2ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "BandwidthLimitExceeded",
         "SlowDown",
+    }
+)
+"""What the cloud says to an account that calls too often."""
+
+LATE = frozenset({"InvalidInstanceID.NotFound"})
+"""What EC2 says of an instance that is not known everywhere yet."""
+
+_DOWN = frozenset({"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "500", "503"})
+
+_PASSING = frozenset(
+    {
+        *ENDED,
+        *THROTTLED,
+        *LATE,
+        *_DOWN,
+        "InsufficientInstanceCapacity",
+        "InsufficientFreeAddressesInSubnet",
+        "InsufficientAddressCapacity",
+        "InsufficientHostCapacity",
+        # Terminated instances count for a while.
+        "InstanceLimitExceeded",
         "IncorrectInstanceState",
-        "500",
-        "503",
     }
 )
 
@@ -32,14 +59,15 @@ _REFUSED = frozenset(
         "InvalidAccessKeyId",
         "SignatureDoesNotMatch",
         "AccessDenied",
-        "ExpiredToken",
         "InvalidToken",
         "OptInRequired",
-        "RequestExpired",
         "403",
     }
 )
 
+
+_DENIED = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
+"""Denials of somebody who is known; the others have no valid credentials."""
 
 _IDS = ("InvalidSubnet", "InvalidGroup", "InvalidSecurityGroup", "InvalidSnapshot")
 
@@ -49,18 +77,38 @@ class CloudError(errors.GantryError):
 
     Attributes:
         doing: what was being done, for a person.
-        code, reason: the cloud's own words.
+        code, reason: the cloud's own words, without an encoded reason of a denial.
+        denial: what a denial says of its cause; None where the call was refused for something else.
+        waits: whether who waits for something else may just go on waiting: asked again, the cloud will answer.
+        whose: whose credentials the call was made with, as far as more is known than the connection; no secrets.
     """
 
-    def __init__(self, doing: str, code: str, reason: str, connection: names.ConnectionId) -> None:
+    def __init__(
+        self,
+        doing: str,
+        code: str,
+        reason: str,
+        connection: names.ConnectionId,
+        *,
+        whose: str = "",
+    ) -> None:
+        self.whose = whose or f"the credentials of the Airflow connection {connection!r}"
         self.doing = doing
         self.code = code
-        self.reason = reason
+        self.denial = denials.read(reason) if code in _DENIED else None
+        self.reason = self.denial.reason if self.denial else reason
         self.connection = connection
         self.passing = code in _PASSING
-        super().__init__(f"{doing}: the cloud answered {code}: {reason}\n{self._advice()}")
+        self.waits = code in THROTTLED | LATE | _DOWN
+        advice = self._advice() if self.denial is None else self.denial.advice(connection)
+        super().__init__(f"{doing}: the cloud answered {code}: {self.reason}\n{advice}")
 
     def _advice(self) -> str:
+        if self.code in ENDED:
+            return (
+                f"What has ended: {self.whose}. A role's session is asked for again by the next try; a session token "
+                f"that is written into the connection has to be replaced there."
+            )
         if self.code in _REFUSED:
             return f"Check the credentials and rights of the Airflow connection {self.connection!r}."
         if self.code.startswith("InvalidAMIID"):
@@ -74,8 +122,18 @@ class CloudError(errors.GantryError):
                 f"the Airflow connection {self.connection!r} sees those of its own."
             )
         if self.passing:
-            return "This often passes by itself; the task is tried again."
+            why = "The account makes too many calls, whoever makes them. " if self.code in THROTTLED else ""
+            return f"{why}This often passes by itself; the task is tried again."
         return f"Asked with the Airflow connection {self.connection!r}. Mend the cause and clear this task."
+
+
+class UnusableConnectionError(errors.GantryError):
+    """A field of the cloud connection holds what no client can be made of. `problem` does not repeat it."""
+
+    def __init__(self, connection: names.ConnectionId, problem: str) -> None:
+        self.connection = connection
+        self.problem = problem
+        super().__init__(f"Airflow connection {connection!r}: {problem}")
 
 
 class UnknownConnectionError(errors.GantryError):
@@ -100,13 +158,38 @@ class CloudUnreachableError(errors.GantryError):
         self.doing = doing
         self.reason = reason
         self.connection = connection
-        self.passing = passing
+        self.passing = self.waits = passing
         super().__init__(f"{doing}: {reason}\nCheck the Airflow connection {connection!r}.")
 
 
+_KEYS = " kms:"
+_KEY_ADVICE = (
+    "The object is encrypted with a key of KMS: grant that on the key to whoever signs the links, the credentials of "
+    "the Airflow connection."
+)
+_LINK_ADVICE = (
+    "Check endpoint_url and config_kwargs (s3, signature_version) of the Airflow connection, and the policies of the "
+    "bucket and of a VPC endpoint."
+)
+
+
+class RefusedLinkError(errors.GantryError):
+    """S3 does not take a link that a server would get."""
+
+    def __init__(self, url: str, host: str, status: int, said: str) -> None:
+        self.url = url
+        self.status = status
+        super().__init__(
+            f"a link to {url} is refused by {host}: HTTP status {status} {said}\n"
+            f"Servers would get such a link. {_KEY_ADVICE if _KEYS in said else _LINK_ADVICE}"
+        )
+
+
 @contextlib.contextmanager
-def worded(doing: str, connection: names.ConnectionId) -> Iterator[None]:
-    """Turn what botocore raises inside into one of this module's errors."""
+def worded(
+    doing: str, connection: names.ConnectionId, whose: Callable[[], str] = lambda: ""
+) -> Iterator[None]:
+    """Turn what botocore raises inside into one of this module's errors. `whose` tells whose credentials are used."""
     # Every task start parses its DAG file, which imports this module by way of the operators.
     import botocore.exceptions  # noqa: PLC0415
 
@@ -114,9 +197,17 @@ def worded(doing: str, connection: names.ConnectionId) -> Iterator[None]:
         yield
     except botocore.exceptions.ClientError as error:
         answer = error.response["Error"]
-        raise CloudError(doing, answer.get("Code", "?"), answer.get("Message", ""), connection) from error
+        code = answer.get("Code", "?")
+        said = whose() if code in ENDED else ""
+        refused = CloudError(doing, code, answer.get("Message", ""), connection, whose=said)
+        if refused.denial and refused.denial.encoded:
+            # Whole, once, and on a line of its own, so that it can be copied.
+            _log.warning("to decode why it was denied:\n%s", refused.denial.decoding)
+        raise refused from error
     except botocore.exceptions.WaiterError as error:
-        raise CloudError(doing, "nothing new", str(error), connection) from error
+        said_last = error.last_response.get("Error", {})
+        code, reason = said_last.get("Code", "nothing new"), said_last.get("Message") or str(error)
+        raise CloudError(doing, code, reason, connection) from error
     except (
         botocore.exceptions.NoCredentialsError,
         botocore.exceptions.PartialCredentialsError,

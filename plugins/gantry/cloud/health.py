@@ -1,12 +1,11 @@
 """How servers are, as far as the cloud can say and remember it.
 
-Since when a server is not well is kept in a tag of its instance: it survives every run and worker, everybody who may
-list the servers sees it (`gantry plan` too, which knows no Airflow), and it goes with the instance.
+The looks that have found a server not well are kept in a tag of its instance: it survives every run and worker, all who
+may list the servers see it (`gantry plan` too, which knows no Airflow), and it goes with the instance.
 """
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -44,13 +43,13 @@ class Health:
                     found[each["InstanceId"]] = f"the cloud's {' and '.join(bad)} status checks fail"
         return found
 
-    def note_ailing(self, servers: Sequence[inventory.Server], since: datetime.datetime) -> None:
-        """Note on servers since when they have not been well."""
+    def note_ailing(self, servers: Sequence[inventory.Server], looks: inventory.Ailing) -> None:
+        """Note on servers which looks have found them not well."""
         for batch in requests.batches([each.instance_id for each in servers]):
             with worded("noting what is not well", self._connection):
                 self._ec2.create_tags(
                     Resources=batch,
-                    Tags=[{"Key": tags.AILING, "Value": since.isoformat(timespec="seconds")}],
+                    Tags=[{"Key": tags.AILING, "Value": tags.ailing_value(looks)}],
                 )
 
     def note_well(self, servers: Sequence[inventory.Server]) -> None:

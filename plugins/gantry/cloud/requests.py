@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         BlockDeviceMappingTypeDef,
         EbsBlockDeviceTypeDef,
         IamInstanceProfileSpecificationTypeDef,
+        InstanceMetadataOptionsRequestTypeDef,
         InstanceNetworkInterfaceSpecificationTypeDef,
         RunInstancesRequestTypeDef,
     )
@@ -36,6 +37,27 @@ def subnet_of(network: models.Network, slot: names.Slot) -> str | None:
     return network.subnets[(slot - 1) % len(network.subnets)] if network.subnets else None
 
 
+def rotation(network: models.Network, slot: names.Slot) -> tuple[str | None, ...]:
+    """The subnets that a slot's server may stand in, its own first: where one has no room, the next is tried."""
+    if not network.subnets:
+        return (None,)
+    own = (slot - 1) % len(network.subnets)
+    return network.subnets[own:] + network.subnets[:own]
+
+
+def subnet_in(request: RunInstancesRequestTypeDef) -> str | None:
+    """The subnet that a request names, or None where the cloud chooses its default one."""
+    interfaces = request.get("NetworkInterfaces") or [{}]
+    return request.get("SubnetId") or interfaces[0].get("SubnetId")
+
+
+def in_subnet(request: RunInstancesRequestTypeDef, subnet: str) -> RunInstancesRequestTypeDef:
+    """The same request for another subnet than the slots' own."""
+    if interfaces := request.get("NetworkInterfaces"):
+        return {**request, "NetworkInterfaces": [{**interfaces[0], "SubnetId": subnet}, *interfaces[1:]]}
+    return {**request, "SubnetId": subnet}
+
+
 def calls(network: models.Network, slots: Sequence[names.Slot]) -> Iterator[list[names.Slot]]:
     """Slots by the calls that start them: all instances of one call are in the same subnet."""
     for home in network.subnets or (None,):
@@ -52,16 +74,18 @@ def run_instances(
     token: str,
     run: str,
 ) -> RunInstancesRequestTypeDef:
-    """The request that starts the servers of some slots of a tier.
+    """The request that starts the servers of some slots of a tier, or the first of them where there is another subnet.
 
     The slots are those of one call, as `calls` has them; `boot` is the user data, `token` EC2's idempotency token;
     `run` is the digest of the run that starts them.
     """
     launch = definition.launch_configuration_of(tier)
+    # What one subnet has no room for is placed in the next one; without a next one it is all or nothing.
+    several = len(launch.network.subnets) > 1
     request: RunInstancesRequestTypeDef = {
         "ImageId": image_id,
         "InstanceType": cast("InstanceTypeType", launch.size),
-        "MinCount": len(slots),
+        "MinCount": 1 if several else len(slots),
         "MaxCount": len(slots),
         "ClientToken": token,
         "UserData": boot,
@@ -69,7 +93,13 @@ def run_instances(
             {"ResourceType": "instance", "Tags": tags.of_batch(definition, tier, slots, run)},
             {"ResourceType": "volume", "Tags": tags.of_volumes(definition, tier)},
         ],
+        "MetadataOptions": _metadata(launch.metadata),
     }
+    if interface_tags := tags.of_interfaces(definition, tier):
+        request["TagSpecifications"] = [
+            *request["TagSpecifications"],
+            {"ResourceType": "network-interface", "Tags": interface_tags},
+        ]
     subnet, groups = subnet_of(launch.network, slots[0]), list(launch.network.security_groups)
     if launch.network.public_address is None:
         if subnet:
@@ -97,6 +127,13 @@ def run_instances(
 
 def _profile(profile: str) -> IamInstanceProfileSpecificationTypeDef:
     return {"Arn": profile} if profile.startswith("arn:") else {"Name": profile}
+
+
+def _metadata(metadata: models.Metadata) -> InstanceMetadataOptionsRequestTypeDef:
+    options: InstanceMetadataOptionsRequestTypeDef = {"HttpTokens": metadata.tokens}
+    if metadata.hop_limit is not None:
+        options["HttpPutResponseHopLimit"] = metadata.hop_limit
+    return options
 
 
 def _mapping(volume: models.Volume) -> BlockDeviceMappingTypeDef:

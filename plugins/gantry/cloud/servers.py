@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from gantry import errors, inventory, names
-from gantry.cloud import requests, tags, user_data
+from gantry.cloud import health, images, listing, requests, starting, tags, user_data
 from gantry.cloud.errors import worded
 from gantry.definition import models
 
@@ -54,6 +53,22 @@ class LostServerError(errors.GantryError):
         )
 
 
+class KeyNotShownError(LostServerError):
+    """A running server whose host key the cloud does not show: the tag was written moments ago, or never."""
+
+    passing = True
+
+    def __init__(self, name: names.ServerName) -> None:
+        self.name = name
+        self.state = inventory.InstanceState.RUNNING
+        errors.GantryError.__init__(
+            self,
+            f"{name}: its instance runs, and the cloud does not show its host key\n"
+            f"The handshake keeps it as a tag, which the cloud may show some moments later; the task is tried again. "
+            f"If it fails still, clear this tier's handshake task with everything downstream.",
+        )
+
+
 class NoAddressError(errors.GantryError):
     """A running server without the address that the control plane connects to."""
 
@@ -63,17 +78,6 @@ class NoAddressError(errors.GantryError):
         super().__init__(
             f"{server.name}: instance {server.instance_id} has no {kind} address to connect to\n"
             f"Give it one, or correct ssh.address and network.public_address of its launch configuration."
-        )
-
-
-class UnknownImageError(errors.GantryError):
-    """An image name that belongs to no image of this account."""
-
-    def __init__(self, image: str, region: str) -> None:
-        self.image = image
-        super().__init__(
-            f"unknown image {image!r}: this account has no image of that name in {region}\n"
-            f"Correct the launch configuration's image (an id ami-…, or the name of an own image)."
         )
 
 
@@ -136,6 +140,14 @@ def is_misnamed(server: inventory.Server) -> bool:
     return server.host_key is not None and server.tagged_name != server.name
 
 
+class Place(NamedTuple):
+    """Where a deployment's servers are: whoever looks there sees the same."""
+
+    connection: names.ConnectionId
+    region: str
+    deployment: names.DeploymentName
+
+
 class Servers:
     """The servers of one deployment."""
 
@@ -150,6 +162,7 @@ class Servers:
         self._deployment = definition.deployment
         self._connection = definition.cloud.connection
         self._log = log
+        self.place = Place(self._connection, definition.cloud.region, self._deployment)
 
     def find(self) -> inventory.Inventory:
         """All servers that are not gone.
@@ -171,20 +184,38 @@ class Servers:
                 raise TwoServersOneSlotError(first.name, (first.instance_id, second.instance_id))
         return inventory.Inventory(staying, tuple(server for server, leaves in found if leaves))
 
+    def find_with(self, started: Collection[str]) -> inventory.Inventory:
+        """As `find`, once the cloud lists these instances (by ids), which were started just now.
+
+        Raises:
+            NotListedYetError: it does not list them after half a minute, and they have not ended either.
+        """
+        return listing.complete(self._deployment, started, self.find, self._ended, self._log)
+
+    def everything(self, started: Collection[str] = ()) -> inventory.Inventory:
+        """All instances of the deployment that are not terminated, whatever their tags say.
+
+        Two of those that stay may fill the same slot, some may be about to end, and some are `unreadable`.
+
+        Args:
+            started: instances (by ids) that were started just now. They are waited for, as `find_with` does.
+        """
+        return listing.complete(self._deployment, started, self._everything, self._ended, self._log)
+
     def scale_up(
         self,
         tier: names.TierName,
         wanted: int,
         authorized_key: str,
         user: str,
-        run: str,
+        order: starting.Order,
         lost: Iterable[names.Slot] = (),
     ) -> Scaling:
         """Make a tier have at least `wanted` running servers and its `lost` slots filled; start only what is missing.
 
-        A repeated call (the same `run`, the same gaps) returns the instances of the first one.
+        A repeated call (the same `order`, the same gaps) returns the instances of the first one.
         """
-        known = self.find().of_tier(tier)
+        known = self.find_with(order.before).of_tier(tier)
         intended = intend(known, wanted, lost)
         kept, stopped, missing = intended.kept, intended.resumed, intended.missing
         self._log.info(
@@ -196,11 +227,11 @@ class Servers:
         self._rename(known)
         launch = self._definition.launch_configuration_of(tier)
         boot = user_data.first_boot(user, authorized_key, launch.user_data)
-        started = tuple(
-            server
-            for batch in requests.calls(launch.network, missing)
-            for server in self._start(tier, batch, boot, run)
-        )
+        starter = starting.Starter(self._ec2, self._definition, tier, self._log)
+        started: tuple[inventory.Server, ...] = ()
+        for batch in requests.calls(launch.network, missing):
+            image = images.to_launch(self._ec2, launch.image, self._definition.cloud)
+            started += starter.start(batch, image, boot, order)
         return Scaling(
             tier=tier,
             before=len(kept),
@@ -234,9 +265,11 @@ class Servers:
                 ],
             )
 
-    def started_by(self, run: str) -> tuple[inventory.Server, ...]:
-        """The servers that a run has started and that are not gone. `run` is its digest."""
-        return tuple(each for each in self.find() if each.started_by == run)
+    def note_arrived(self, servers: Sequence[inventory.Server]) -> None:
+        """Note that the deployment is RUNNING with these servers: from now on, no failed run takes them away."""
+        for batch in requests.batches([each.instance_id for each in servers if each.is_new]):
+            with worded("noting that servers are not new any more", self._connection):
+                self._ec2.delete_tags(Resources=batch, Tags=[{"Key": tags.NEW}])
 
     def terminate(self, servers: Sequence[inventory.Server]) -> None:
         """Terminate servers. Those that are gone already are no error."""
@@ -245,38 +278,87 @@ class Servers:
             with worded("terminating servers", self._connection):
                 self._ec2.terminate_instances(InstanceIds=batch)
 
-    def ending(self, tier: names.TierName, *, only_leaving: bool = False) -> tuple[str, ...]:
-        """The ids of a tier's instances that are not terminated yet, in whatever state; or of those that leave."""
+    def ending(self, tier: names.TierName | None, *, only_leaving: bool = False) -> tuple[str, ...]:
+        """The ids of a tier's instances that are not terminated yet, in whatever state; or of those that leave.
+
+        Of the whole deployment, where no tier is given.
+        """
         states = (*_ALIVE, inventory.InstanceState.SHUTTING_DOWN)
         return tuple(
             each["InstanceId"]
             for each in self._instances(states)
-            if tags.read(each).get(tags.TIER) == tier and (tags.is_leaving(each) or not only_leaving)
+            if tier in (None, tags.read(each).get(tags.TIER)) and (tags.is_leaving(each) or not only_leaving)
         )
+
+    def ended(self) -> tuple[inventory.Server, ...]:
+        """The deployment's instances that have ended, or are about to, as long as the cloud still shows them."""
+        return tuple(tags.any_server(self._definition, each) for each in self._instances(starting.DEAD))
+
+    def living(self, instances: Collection[str]) -> tuple[str, ...]:
+        """Those of some instances (by ids) that are not ended, whosever they are by their tags."""
+        states = [state for state in inventory.InstanceState if state not in starting.DEAD]
+        return tuple(sorted(self._in_states(instances, states))) if instances else ()
 
     def let_leave(self, servers: Sequence[inventory.Server]) -> None:
         """Note on servers that they leave. Nothing else happens to them yet."""
         self._tag(servers, tags.LEAVING, "yes", f"choosing {', '.join(each.name for each in servers)}")
 
-    def give_up(self, server: inventory.Server, why: str) -> None:
-        """Note on a server that it is lost: it leaves, and its slot is free. Nothing else happens to it yet."""
-        value = f"{tags.LOST}{why}"[: tags.LONGEST_VALUE]
+    def give_up(self, server: inventory.Server, why: str, *, anyway: bool = False) -> None:
+        """Note on a server that it is lost: it leaves, and its slot is free. Nothing else happens to it yet.
+
+        With `anyway`, a person wants that even if it is well.
+        """
+        value = f"{tags.LOST}{tags.ANYWAY if anyway else ''}{why}"[: tags.LONGEST_VALUE]
         self._tag([server], tags.LEAVING, value, f"noting that {server.name} is lost")
 
     def remember_wanted(self, servers: Sequence[inventory.Server], wanted: int) -> None:
         """Note on a tier's servers how many there shall be, for every launch that comes."""
         self._tag(servers, tags.WANTED, str(wanted), f"noting that {wanted} servers are wanted")
 
+    def note_well(self, server: inventory.Server) -> None:
+        """Note that a server has answered."""
+        if server.ailing is not None:
+            health.Health(self._ec2, self._connection).note_well([server])
+
     def _tag(self, servers: Sequence[inventory.Server], key: str, value: str, what: str) -> None:
         for batch in requests.batches([each.instance_id for each in servers]):
             with worded(what, self._connection):
                 self._ec2.create_tags(Resources=batch, Tags=[{"Key": key, "Value": value}])
+
+    def _everything(self) -> inventory.Inventory:
+        found = sorted(
+            (
+                (tags.any_server(self._definition, each), tags.is_leaving(each))
+                for each in self._instances((*_ALIVE, inventory.InstanceState.SHUTTING_DOWN))
+            ),
+            key=lambda each: (each[0].tier, each[0].slot, each[0].instance_id),
+        )
+        return inventory.Inventory(
+            tuple(server for server, leaves in found if not leaves),
+            tuple(server for server, leaves in found if leaves),
+        )
+
+    def _ended(self, instances: Sequence[str]) -> frozenset[str]:
+        """Those of some instances that the cloud shows as ended. What it does not know yet is no error."""
+        return self._in_states(instances, starting.DEAD)
+
+    def _in_states(
+        self, instances: Collection[str], states: Iterable[inventory.InstanceState]
+    ) -> frozenset[str]:
+        filters: list[FilterTypeDef] = [
+            {"Name": "instance-id", "Values": list(instances)},
+            {"Name": "instance-state-name", "Values": list(states)},
+        ]
+        return frozenset(each["InstanceId"] for each in self._described(filters))
 
     def _instances(self, states: Iterable[inventory.InstanceState]) -> Iterator[InstanceTypeDef]:
         filters: list[FilterTypeDef] = [
             {"Name": f"tag:{tags.DEPLOYMENT}", "Values": [self._deployment]},
             {"Name": "instance-state-name", "Values": list(states)},
         ]
+        return self._described(filters)
+
+    def _described(self, filters: list[FilterTypeDef]) -> Iterator[InstanceTypeDef]:
         with worded(f"listing the servers of {self._deployment}", self._connection):
             for page in self._ec2.get_paginator("describe_instances").paginate(Filters=filters):
                 for reservation in page["Reservations"]:
@@ -312,60 +394,6 @@ class Servers:
                 WaiterConfig={"Delay": _POLL_SECONDS, "MaxAttempts": max(1, int(attempts))},
             )
 
-    def _start(
-        self, tier: names.TierName, slots: list[names.Slot], boot: str, run: str
-    ) -> tuple[inventory.Server, ...]:
-        launch = self._definition.launch_configuration_of(tier)
-        server_names = [self._definition.name_of(tier, slot) for slot in slots]
-        self._log.info(
-            "RunInstances: %d of %s from %s in %s for %s",
-            len(slots),
-            launch.size,
-            launch.image,
-            requests.subnet_of(launch.network, slots[0]) or "the default subnet",
-            ", ".join(server_names),
-        )
-        request = requests.run_instances(
-            self._definition,
-            tier,
-            slots,
-            image_id=self.image_id(launch.image),
-            boot=boot,
-            token=self._token(tier, slots, run),
-            run=run,
-        )
-        with worded(f"starting {', '.join(server_names)} from {launch.image}", self._connection):
-            answer = self._ec2.run_instances(**request)
-        started = tuple(tags.server(self._definition, each) for each in answer["Instances"])
-        for server in started:
-            self._log.info("server %s is instance %s, %s", server.name, server.instance_id, server.state)
-        return started
-
-    def _token(self, tier: names.TierName, slots: Sequence[names.Slot], run: str) -> str:
-        """EC2's idempotency token: the same slots, after the same losses, in the same run, are one call.
-
-        The run is part of it because EC2 remembers a token longer than it shows a terminated instance: without
-        it, a launch some hours after a termination would be handed its dead servers.
-        """
-        dead = (inventory.InstanceState.SHUTTING_DOWN, inventory.InstanceState.TERMINATED)
-        replaced = sorted(
-            each["InstanceId"] for each in self._instances(dead) if tags.read(each).get(tags.TIER) == tier
-        )
-        facts = "\n".join([self._deployment, tier, " ".join(map(str, slots)), *replaced, run])
-        return hashlib.sha256(facts.encode()).hexdigest()
-
     def image_id(self, image: str) -> str:
-        """An image's id. Names are looked up among the account's own images only: anybody may publish one.
-
-        Raises:
-            UnknownImageError: the account owns no image of that name.
-            CloudError: the cloud refused.
-        """
-        if image.startswith("ami-"):
-            return image
-        with worded(f"looking for the image {image}", self._connection):
-            found = self._ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": [image]}])
-        newest = max(found["Images"], key=lambda each: each.get("CreationDate", ""), default=None)
-        if newest is None:
-            raise UnknownImageError(image, self._definition.cloud.region)
-        return newest["ImageId"]
+        """The id of the image that servers would be started from now. Raises as `images.image_id`."""
+        return images.image_id(self._ec2, image, self._definition.cloud)

@@ -1,13 +1,16 @@
 """A Chef repository → a Chef server: cookbooks, roles and environments, over the signed API.
 
 A small uploader for the demo, the tests, and repositories that are as plain: `roles/*.json`, `environments/*.json`, and
-`cookbooks/NAME` with a `metadata.json`. Everything is checked before anything is sent.
+`cookbooks/NAME` with a `metadata.json`. Everything is checked before anything is sent. Which files of a cookbook are
+sent is what `knife` does: files that begin with a dot are, folders at its top that do so are not, and what a
+`chefignore` names is not.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import fnmatch
 import hashlib
 import json
 import pathlib
@@ -35,6 +38,8 @@ _BY_PLATFORM = ("files", "templates")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _VERSION = re.compile(r"[0-9]+\.[0-9]+(\.[0-9]+)?")
 _METADATA = "metadata.json"
+_IGNORE = "chefignore"
+_OF_BERKSHELF = ".uploaded-cookbook-version.json"
 _NOT_FOUND = 404
 
 
@@ -48,12 +53,13 @@ class RepositoryError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class Cookbook:
-    """One version of a cookbook: its metadata and its files, by their paths in it."""
+    """One version of a cookbook: its metadata, its files by their paths in it, and the paths that are left out."""
 
     name: str
     version: str
     metadata: Mapping[str, Any]
     files: Mapping[str, bytes] = dataclasses.field(repr=False)
+    ignored: tuple[str, ...] = ()
 
     def manifest(self) -> dict[str, Any]:
         """What the server is told of it."""
@@ -108,12 +114,16 @@ class Repository:
 
 @dataclasses.dataclass(frozen=True)
 class Uploaded:
-    """What was uploaded. Files whose content the server had already were not sent."""
+    """What was uploaded. Files whose content the server had already were not sent.
+
+    `ignored` are the paths that a `chefignore` names, as `COOKBOOK/PATH`.
+    """
 
     cookbooks: tuple[str, ...]
     roles: tuple[str, ...]
     environments: tuple[str, ...]
     files_sent: int
+    ignored: tuple[str, ...] = ()
 
 
 def read(folder: pathlib.Path) -> Repository:
@@ -129,7 +139,9 @@ def read(folder: pathlib.Path) -> Repository:
             raise RepositoryError(folder / more, "not uploaded by this: use `knife upload`, or move it away")
     found = Repository(
         tuple(
-            _cookbook(each) for each in sorted(folder.glob("cookbooks/*")) if not each.name.startswith(".")
+            _cookbook(each)
+            for each in sorted(folder.glob("cookbooks/*"))
+            if not each.name.startswith(".") and each.name != _IGNORE
         ),
         dict(_objects(folder / "roles", "role")),
         dict(_objects(folder / "environments", "environment")),
@@ -158,6 +170,7 @@ def upload(folder: pathlib.Path, server: chef_server.ChefServer) -> Uploaded:
         tuple(repository.roles),
         tuple(repository.environments),
         sent,
+        tuple(f"{each.name}/{path}" for each in repository.cookbooks for path in each.ignored),
     )
 
 
@@ -198,12 +211,45 @@ def _cookbook(folder: pathlib.Path) -> Cookbook:
         raise RepositoryError(metadata_file, f"the name is {name!r}, and the folder's is {folder.name!r}")
     if not _VERSION.fullmatch(str(version)):
         raise RepositoryError(metadata_file, f"the version {version!r} is not of the form 1.2.3")
-    files = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    }
-    return Cookbook(str(name), str(version), metadata, files)
+    patterns = _ignore_patterns(folder)
+    files: dict[str, bytes] = {}
+    ignored = []
+    for path in _files(folder):
+        place = path.relative_to(folder).as_posix()
+        if any(_matches(place, each) for each in patterns):
+            ignored.append(place)
+        else:
+            files[place] = path.read_bytes()
+    if _METADATA not in files:
+        raise RepositoryError(folder, f"its {_IGNORE} names {_METADATA}, which the Chef server needs")
+    return Cookbook(str(name), str(version), metadata, files, tuple(ignored))
+
+
+def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """What `knife` takes for a cookbook's files."""
+    for path in sorted(folder.rglob("*")):
+        inner = path.relative_to(folder).parts
+        in_a_hidden_folder = len(inner) > 1 and inner[0].startswith(".")
+        if path.is_file() and not in_a_hidden_folder and path.name != _OF_BERKSHELF:
+            yield path
+
+
+def _ignore_patterns(folder: pathlib.Path) -> list[str]:
+    """The patterns of the nearest `chefignore`: the cookbook's, or one of the folders above it."""
+    absolute = folder.resolve()
+    for each in (absolute, *absolute.parents):
+        file = each / _IGNORE
+        if file.is_file():
+            lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+            return [line for line in lines if line and not line.startswith("#")]
+    return []
+
+
+def _matches(place: str, pattern: str) -> bool:
+    """As Ruby's `File.fnmatch`: a star goes past slashes, and not over a dot at the beginning."""
+    if place.startswith(".") and not pattern.startswith("."):
+        return False
+    return fnmatch.fnmatchcase(place, pattern.replace("[^", "[!"))
 
 
 def _objects(folder: pathlib.Path, kind: str) -> Iterator[tuple[str, Any]]:
@@ -254,6 +300,7 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stdout.write(
         f"cookbooks: {', '.join(done.cookbooks) or 'none'}\nroles: {', '.join(done.roles) or 'none'}\n"
         f"environments: {', '.join(done.environments) or 'none'}\nfiles sent: {done.files_sent}\n"
+        f"left out ({_IGNORE}): {', '.join(done.ignored) or 'none'}\n"
     )
     return 0
 

@@ -59,14 +59,15 @@ class ChefServerError(errors.GantryError):
 
 
 class ChefServerRefusedError(errors.GantryError):
-    """A Chef server that does not accept who we are, or does not let us."""
+    """A Chef server that does not accept who we are, or does not let us. `by_clock`: since this machine's is wrong."""
 
     def __init__(self, what: str, actor: str, status: int, said: str) -> None:
         self.actor = actor
         self.status = status
+        self.by_clock = "clock" in said or "imestamp" in said
         advice = (
             "The clocks of this machine and of the Chef server are too far apart."
-            if "clock" in said or "imestamp" in said
+            if self.by_clock
             else "Check name and key of this client or user in the connection."
             if status == _REFUSALS[0]
             else "Its key is right, its permissions are not."
@@ -158,6 +159,15 @@ class ChefServer:
         """The names of all clients."""
         return self._names("/clients")
 
+    def node(self, name: str) -> Any:  # noqa: ANN401 - JSON
+        """A node as the server has it; None where it has none of that name."""
+        try:
+            return self.get(f"/nodes/{quote(name, safe='')}")
+        except ChefServerError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            return None
+
     def delete_node(self, name: str) -> bool:
         """Remove a node; whether it was there."""
         return self.delete(f"/nodes/{quote(name, safe='')}")
@@ -225,7 +235,7 @@ class ChefServer:
             try:
                 context.load_verify_locations(cadata="".join(pem.certificates(self._certificate)))
             except (ssl.SSLError, ValueError) as error:
-                reason = f"the certificate to trust is no PEM certificate ({error})"
+                reason = f"the certificate to trust is not a PEM certificate ({error})"
                 raise ChefServerUnreachableError(self.url, reason, untrusted=True) from error
         return context
 

@@ -76,7 +76,16 @@ def first_boot(definition: models.Definition, server: inventory.Server) -> bytes
             raise AttributeTemplateError(server.tier, path, error.reason) from error
 
     attributes = {key: rendered(value, f".{key}") for key, value in tier.attributes.items()}
-    content = {**attributes, "run_list": list(tier.run_list)}
+    chef = definition.launch_configuration_of(server.tier).chef
+    content: dict[str, pydantic.JsonValue] = {**attributes}
+    # A policy has a run list of its own, which one from here would override.
+    if chef is None or chef.policy_name is None:
+        content["run_list"] = list(tier.run_list)
+    return as_json(content)
+
+
+def as_json(content: Mapping[str, pydantic.JsonValue]) -> bytes:
+    """The bytes of `first-boot.json`. The same facts give the same."""
     return f"{json.dumps(content, indent=2, sort_keys=True, allow_nan=False)}\n".encode()
 
 

@@ -16,6 +16,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import (
     DAG,
     Asset,
+    AssetAlias,
     BaseOperator,
     TaskGroup,
     TriggerRule,
@@ -25,14 +26,13 @@ from airflow.sdk import (
 
 import gantry.definition
 from gantry import names
-from gantry.dag import params, people
+from gantry.dag import loaders, params, people
 from gantry.dag.operations import RECIPES
-from gantry.definition import models, stored
+from gantry.definition import models, source, stored
 from gantry.operators import catalog
 from gantry.operators import run as runs
-from gantry.plan import Group, GroupKind, Plan, Step, StepKind, group_id, plan_of
-from gantry.plan.steps import AFTER_EVERY_SERVER, BEFORE_ANY_SERVER, step_id
-from gantry.plan.turn import ONLY_LOOK
+from gantry.plan import OPERATIONS, Effect, Group, GroupKind, Plan, Step, StepKind, group_id, plan_of
+from gantry.plan.steps import step_id
 
 _NO_DATE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 """Every DAG's start date. Fixed, because a moving one would make a new DAG version at each parse."""
@@ -63,34 +63,46 @@ def deployment_dags(
         The DAGs, in the order of `names.Operation`. Where a task is about to run, its DAG alone.
 
     Raises:
-        DefinitionError: the definition is wrong; Airflow shows the message, which begins `file:line:column`.
+        DefinitionError: the definition is wrong, or another loader makes the same deployment. Airflow shows the
+            message, which begins `file:line:column`.
     """
     loaded = gantry.definition.read(pathlib.Path(path), environment=environment, variables=variables)
     definition = loaded.definition
-    found = tuple(people.findings(definition))
-    if found:
-        raise loaded.refusal(found)
     # A task's process reads its DAG file again, and needs one DAG of it.
     wanted = get_parsing_context().dag_id
+    found = [*people.findings(definition)]
+    if wanted is None:
+        # A run goes on with the definition that it has begun with, whatever other file appears beside it.
+        found += loaders.findings(definition.deployment)
+    if found:
+        raise loaded.refusal(found)
     return tuple(
-        operation_dag(definition, operation)
+        operation_dag(definition, operation, loaded.source)
         for operation, recipe in RECIPES.items()
         if wanted in (None, names.dag_id(definition.deployment, operation)) and recipe.needed(definition)
     )
 
 
-def operation_dag(definition: models.Definition, operation: names.Operation) -> DAG:
-    """The DAG of one operation of the deployment. The launch's id is the deployment's name."""
+def operation_dag(
+    definition: models.Definition, operation: names.Operation, read: source.Source | None = None
+) -> DAG:
+    """The DAG of one operation of the deployment. The launch's id is the deployment's name.
+
+    Args:
+        definition: the deployment's.
+        operation: the operation.
+        read: the files that the definition comes from, so that tasks can say where something stands.
+    """
     recipe = RECIPES[operation]
     dag_id = names.dag_id(definition.deployment, operation)
-    plan = plan_of(definition, dag_id)
-    purpose = f"{recipe.purpose} {definition.deployment}"
+    plan = plan_of(definition, operation)
+    facts = OPERATIONS[operation]
+    purpose = facts.describe(definition.deployment)
     subject = recipe.subject(definition)
     form = recipe.form(definition)
     launches = operation is names.Operation.LAUNCH
     dag = _dag(
-        subject,
-        plan,
+        runs.Compiled(subject, plan, read),
         dag_id=dag_id,
         description=(launches and definition.description) or purpose,
         schedule=recipe.schedule(definition),
@@ -98,10 +110,12 @@ def operation_dag(definition: models.Definition, operation: names.Operation) -> 
         params=form,
         tags=["gantry", operation.value, *definition.tags],
         **(people.time_limits(definition) if launches else {}),
-        **({} if recipe.only_looks else people.on_failure(definition)),
+        **({} if facts.read_only else people.on_failure(definition)),
     )
     with dag:
-        _fill(plan, subject, functools.partial(people.approve, f"{purpose}?", form))
+        # The pages read the deployment's own definition, of a drill too: that is what plans are made from.
+        carried = stored.dump(definition)
+        _fill(plan, subject, carried, functools.partial(people.approve, f"{purpose}?", form))
     return dag
 
 
@@ -117,7 +131,20 @@ def deployment_asset(deployment: names.DeploymentName) -> Asset:
     return Asset(name=names.asset(deployment), uri=names.asset(deployment), group="gantry")
 
 
-def _dag(definition: models.Definition, plan: Plan, **settings: Any) -> DAG:  # noqa: ANN401 - Airflow's keywords
+def _keeping(deployment: names.DeploymentName) -> dict[str, Any]:
+    """The assets with whose state things are kept: there from the first reading of the file on, and kept by an alias.
+
+    An inlet makes an asset that no event is emitted for. See `gantry.operators.keeping`.
+    """
+    states = tuple(dict.fromkeys(map(names.state, (names.deployment_of(deployment), deployment))))
+    return {
+        "inlets": [Asset(name=each, uri=each, group="gantry") for each in states],
+        "outlets": [AssetAlias(name=each, group="gantry") for each in states],
+    }
+
+
+def _dag(compiled: runs.Compiled, **settings: Any) -> DAG:  # noqa: ANN401 - Airflow's keywords
+    definition = compiled.definition
     tasks: dict[str, Any] = {
         "retries": definition.retries,
         "retry_delay": definition.retry_delay,
@@ -131,13 +158,13 @@ def _dag(definition: models.Definition, plan: Plan, **settings: Any) -> DAG:  # 
         start_date=_NO_DATE,
         catchup=False,
         max_active_runs=1,
-        user_defined_macros={runs.MACRO: runs.Compiled(definition, plan)},
+        user_defined_macros={runs.MACRO: compiled},
         default_args=tasks,
         **settings,
     )
 
 
-def _fill(plan: Plan, definition: models.Definition, approve: Approve) -> None:
+def _fill(plan: Plan, definition: models.Definition, carried: str, approve: Approve) -> None:
     """Make the tasks, group by group, and then the edges."""
     tasks: dict[str, BaseOperator] = {}
     # Tiers first: what is dealt to servers hangs on the task that deals them.
@@ -147,7 +174,7 @@ def _fill(plan: Plan, definition: models.Definition, approve: Approve) -> None:
     for group in groups:
         steps = [step for step in plan if step.group == group]
         if group.kind is GroupKind.DEPLOYMENT:
-            tasks.update({step.id: _single(step, definition, approve) for step in steps})
+            tasks.update({step.id: _single(step, definition, carried, approve) for step in steps})
             continue
         with TaskGroup(
             group_id=group_id(group),
@@ -156,7 +183,11 @@ def _fill(plan: Plan, definition: models.Definition, approve: Approve) -> None:
             prefix_group_id=False,
         ):
             tasks.update(
-                {step.id: _single(step, definition, approve) for step in steps if not step.per_server}
+                {
+                    step.id: _single(step, definition, carried, approve)
+                    for step in steps
+                    if not step.per_server
+                }
             )
             _dealt(group, [step for step in steps if step.per_server], tasks, definition)
     for before, after in plan.edges:
@@ -169,19 +200,21 @@ def _fill(plan: Plan, definition: models.Definition, approve: Approve) -> None:
         [tasks[before] for before in plan.aftermath.upstream] >> last
 
 
-def _single(step: Step, definition: models.Definition, approve: Approve) -> BaseOperator:
+def _single(step: Step, definition: models.Definition, carried: str, approve: Approve) -> BaseOperator:
     common = _common(step, definition)
     if step.kind is StepKind.APPROVE and definition.approval is not None:
         return approve(definition.approval, **common)
-    if step.kind is StepKind.TURN:
+    if step.facts.carries_definition:
         # Every operation has one such task, and Airflow keeps what it says for each version of the DAG.
-        common |= {"doc_json": stored.dump(definition)}
+        common |= {"doc_json": carried}
+    if step.facts.keeps_state:
+        common |= _keeping(definition.deployment)
     if step.kind is StepKind.FINISH_LAUNCH:
         common |= {"outlets": [deployment_asset(definition.deployment)], **people.on_success(definition)}
     if step.kind is StepKind.KEEP_BACKUP and step.backup is not None:
         common |= {"outlets": [backup_asset(definition.deployment, step.backup)]}
     if step.kind is StepKind.FINISH_DRILL:
-        # Of its own: what steps of a launch note about their deployment must not be noted about the real one.
+        # Its own asset: a drill that has succeeded is no launch that has.
         common |= {"outlets": [deployment_asset(definition.deployment)]}
     if step.always:
         common |= {"trigger_rule": TriggerRule.ALL_DONE}
@@ -196,28 +229,23 @@ def _dealt(
     In such a row each hand goes at its own pace; a slow server holds up only what depends on it. Steps that wait for
     all servers, or that all have to wait for, stand in rows of their own: between two rows everybody waits.
     """
-    apart = AFTER_EVERY_SERVER | BEFORE_ANY_SERVER
-    rows: dict[tuple[names.TierName | None, StepKind | None], list[Step]] = {}
+    rows: dict[tuple[names.TierName | None, str], list[Step]] = {}
     for step in steps:
-        rows.setdefault((step.tier, step.kind if step.kind in apart else None), []).append(step)
-    for (tier, kind), row in rows.items():
+        rows.setdefault((step.tier, step.facts.row), []).append(step)
+    for (tier, called), row in rows.items():
         scale_up = tasks[step_id(Group(GroupKind.TIER, str(tier)), StepKind.SCALE_UP)]
 
         def on_servers(servers: Any, row: Iterable[Step] = tuple(row)) -> None:  # noqa: ANN401 - a stand-in
             for step in row:
                 tasks[step.id] = _on_servers(step, servers, definition)
 
-        what = "" if kind is None else f"{_ROWS[kind]} "
+        what = f"{called} " if called else ""
         task_group(
             group_id=f"{group_id(group)}-{what.replace(' ', '-')}on-{tier}",
             # Short: Airflow draws it beside the number of tasks.
             group_display_name=f"{what}on {tier}",
             prefix_group_id=False,
         )(on_servers).expand(servers=scale_up.output)
-
-
-_ROWS = {StepKind.GRANT_ACCESS: "grants", StepKind.CONFIGURE_REPLICANTS: "replicants"}
-"""What a row of such steps is called."""
 
 
 def _on_servers(step: Step, servers: Any, definition: models.Definition) -> BaseOperator:  # noqa: ANN401 - Airflow's stand-in for a list
@@ -228,17 +256,13 @@ def _on_servers(step: Step, servers: Any, definition: models.Definition) -> Base
     )
 
 
-_CALLED = {StepKind.TURN: "wait for turn"}
-"""What people read for the tasks of these kinds, instead of their ids."""
-
-
 def _common(step: Step, definition: models.Definition) -> dict[str, Any]:
-    called = _CALLED.get(step.kind) or step.id.rpartition(".")[2].replace("_", " ")
+    called = step.facts.title or step.id.rpartition(".")[2].replace("_", " ")
     common: dict[str, Any] = {"task_id": step.id, "task_display_name": called}
     if step.after_left_out:
         common["trigger_rule"] = TriggerRule.NONE_FAILED
     settings = definition.step_settings(step.kind)
-    if step.kind in ONLY_LOOK:
+    if step.facts.effect is Effect.LOOKS:
         # The next look comes anyway.
         common["retries"] = 0
     if settings is not None:

@@ -1,4 +1,4 @@
-"""Each operation's DAG in a few words: what it is for, when it runs, its form and its page."""
+"""Each operation's DAG: when it runs, its form and its page. What Airflow is not needed for is in `gantry.plan`."""
 
 from __future__ import annotations
 
@@ -33,22 +33,17 @@ class Recipe:
     """How an operation's DAG differs from the others'.
 
     Attributes:
-        purpose: what the DAG does, before the deployment's name.
         form: the params of the trigger form.
         page: the DAG's documentation, in Markdown.
         schedule: when it runs by itself.
         needed: whether a definition has need of the operation.
-        only_looks: whether it touches nothing. A run that fails is then followed by the next one soon: it is not tried
-            again, and nobody is called.
         subject: what its tasks work on, made from the definition.
     """
 
-    purpose: str
     form: Callable[[models.Definition], dict[str, Any]]
     page: Callable[[models.Definition, Plan], str]
     schedule: Callable[[models.Definition], Timetable | None] = _by_hand
     needed: Callable[[models.Definition], bool] = _always
-    only_looks: bool = False
     subject: Callable[[models.Definition], models.Definition] = _itself
 
 
@@ -97,45 +92,33 @@ def _scales(definition: models.Definition) -> bool:
 
 
 RECIPES = {
-    Operation.LAUNCH: Recipe(
-        purpose="Launch the deployment", form=params.launch_params, page=docs.launch_page, schedule=_redeploys
-    ),
+    Operation.LAUNCH: Recipe(form=params.launch_params, page=docs.launch_page, schedule=_redeploys),
     Operation.SCALE: Recipe(
-        purpose="Scale the deployment",
         form=params.scale_params,
         page=docs.scale_page,
         schedule=_clock,
         needed=_scales,
     ),
-    Operation.TERMINATE: Recipe(
-        purpose="Terminate the deployment", form=params.termination_params, page=docs.termination_page
-    ),
+    Operation.TERMINATE: Recipe(form=params.termination_params, page=docs.termination_page),
     Operation.BACKUP: Recipe(
-        purpose="Back up the deployment",
         form=params.backup_params,
         page=docs.backup_page,
         schedule=_backups,
         needed=_keeps_state,
     ),
     Operation.RESTORE: Recipe(
-        purpose="Restore a backup of the deployment",
         form=params.restore_params,
         page=docs.restore_page,
         needed=_keeps_state,
     ),
-    Operation.RECOVER: Recipe(
-        purpose="Replace lost servers of the deployment", form=params.recover_params, page=docs.recover_page
-    ),
+    Operation.RECOVER: Recipe(form=params.recover_params, page=docs.recover_page),
     Operation.WATCH: Recipe(
-        purpose="Watch the deployment",
         form=params.watch_params,
         page=docs.watch_page,
         schedule=_looks,
         needed=_watches,
-        only_looks=True,
     ),
     Operation.DRILL: Recipe(
-        purpose="Try out the backups of the deployment",
         form=params.drill_params,
         page=docs.drill_page,
         schedule=_drills,

@@ -54,6 +54,7 @@ def launch_params(definition: models.Definition) -> dict[str, Any]:
             section="Services",
         )
     params |= _from_dump(definition)
+    params |= _reload_dump(definition)
     params["reason"] = _reason("Why this launch? It is kept in the run's record.")
     return params
 
@@ -83,12 +84,33 @@ def recover_params(definition: models.Definition) -> dict[str, Any]:
     }
 
 
-def _from_dump(definition: models.Definition) -> dict[str, Any]:
-    datasources = [
+def _datasources(definition: models.Definition) -> list[str]:
+    return [
         f"{name}.{datasource}"
         for name, service in sorted(definition.services.items())
         for datasource in sorted(service.datasources)
     ]
+
+
+def _reload_dump(definition: models.Definition) -> dict[str, Any]:
+    datasources = _datasources(definition)
+    if not datasources:
+        return {}
+    return {
+        "reload_dump": _choice(
+            datasources,
+            title="Data to replace by its dump",
+            description=(
+                "These are loaded from the definition's dump although they hold data, which is lost. Leave empty to "
+                "load only what was never loaded; a dump that has changed is told of in the log."
+            ),
+            section="Data",
+        )
+    }
+
+
+def _from_dump(definition: models.Definition) -> dict[str, Any]:
+    datasources = _datasources(definition)
     if not datasources:
         return {}
     return {
@@ -96,11 +118,21 @@ def _from_dump(definition: models.Definition) -> dict[str, Any]:
             datasources,
             title="Lost data that may begin anew",
             description=(
-                "If the server of one of these is lost, its data begins anew from the definition's dump. Otherwise it "
-                "is restored from its newest backup, and without one the run is refused."
+                "If the server of one of these is lost, or nothing is noted of it, its data begins anew from the "
+                "definition's dump. Otherwise lost data is restored from its newest backup, and without one the run "
+                "is refused."
             ),
             section="Data",
-        )
+        ),
+        "from_backup": _choice(
+            datasources,
+            title="Data that begins from its newest backup",
+            description=(
+                "Only needed where a run was refused because nothing is noted of this data, and there may have been "
+                "some. Data whose server is known to be lost is restored from its newest backup anyway."
+            ),
+            section="Data",
+        ),
     }
 
 

@@ -6,6 +6,7 @@ task start builds its DAG anew.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from gantry.definition import models, references, source
+from gantry.operators import run as runs
 
 Callbacks = dict[str, Any]
 """Airflow's keywords for callbacks; without those that nobody asked for."""
@@ -49,10 +51,17 @@ def on_failure(definition: models.Definition) -> Callbacks:
 
 
 def time_limits(definition: models.Definition) -> dict[str, Any]:
-    """For the launch's DAG: when it is ended, and when somebody is told that it is not over."""
+    """For the launch's DAG: when it is ended, and when somebody is told that it is not over.
+
+    Airflow skips all tasks of a run that it ends. Where one has to clean up, the steps themselves end the run's work in
+    time (`runs.Run.until`), and Airflow only what is not over then.
+    """
     limits: dict[str, Any] = {}
     if definition.dagrun_timeout is not None:
-        limits["dagrun_timeout"] = definition.dagrun_timeout
+        cleans_up = definition.on_failure == "remove_new"
+        limits["dagrun_timeout"] = definition.dagrun_timeout + (
+            runs.CLEAN_UP_TIME if cleans_up else datetime.timedelta()
+        )
     if definition.deadline is not None:
         from gantry.operators import notifying  # noqa: PLC0415 - see the head of this module
 

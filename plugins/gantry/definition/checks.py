@@ -13,6 +13,9 @@ from gantry.definition import backup_checks, models, references, rule_checks, se
 
 _CHEF_ITEM = re.compile(r"(role|recipe)\[[A-Za-z0-9_:.@\-]+\]")
 
+MOST_OF_NAMES = 100_000
+"""Characters of all names of a load balancer. They are one argument of a script, for which Linux has 131,072 bytes."""
+
 Finding = references.Finding
 
 
@@ -82,7 +85,13 @@ def _configuration_management(
                     f"{what} configuration management, and launch configuration "
                     f"{tier.launch_configuration!r} names none (chef: or script:)",
                 )
-    if launch.chef is not None:
+    if launch.chef is not None and launch.chef.policy_name is not None and tier.run_list:
+        yield (
+            ("tiers", name, "run_list"),
+            f"the policy {launch.chef.policy_name!r} of launch configuration {tier.launch_configuration!r} has a run "
+            f"list of its own",
+        )
+    elif launch.chef is not None:
         for index, item in enumerate(tier.run_list):
             if not _CHEF_ITEM.fullmatch(item):
                 yield (
@@ -197,6 +206,13 @@ def _load_balancers(definition: models.Definition) -> Iterator[Finding]:
                     ("load_balancers", name, "port"),
                     f"port {balancer.port} of tier {balancer.tier!r} belongs to service {other!r} already",
                 )
+        told = sum(len(each) + 1 for each in (balancer.name, *balancer.aliases))
+        if told > MOST_OF_NAMES:
+            yield (
+                ("load_balancers", name, "aliases"),
+                f"these are {len(balancer.aliases) + 1} names of {told} characters together, and a server can be told "
+                f"{MOST_OF_NAMES} at once: divide them among several load balancers",
+            )
         places: list[tuple[str, source.Path]] = [(balancer.name, ("name",))]
         places.extend((alias, ("aliases", index)) for index, alias in enumerate(balancer.aliases))
         for host, place in places:

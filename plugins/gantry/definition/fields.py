@@ -11,7 +11,7 @@ import pydantic
 from pydantic import Field
 
 from gantry import names
-from gantry.definition import source
+from gantry.definition import source, spelling
 
 LONGEST_DURATION = datetime.timedelta(days=30)
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smh])")
@@ -49,6 +49,13 @@ def _positive(value: datetime.timedelta) -> datetime.timedelta:
     return value
 
 
+def _unpackable(url: str) -> str:
+    if not url.lower().endswith(ARCHIVE_ENDINGS):
+        endings = source.listed(ARCHIVE_ENDINGS)
+        raise ValueError(f"{source.shown(url)} does not end as an archive that servers can unpack: {endings}")
+    return url
+
+
 def _scalar(value: object) -> object:
     if not isinstance(value, str | int | float):
         raise ValueError("a text, a number, true or false belongs here")
@@ -72,6 +79,15 @@ Duration = Annotated[
 _CONNECTION = r"^[A-Za-z0-9_.\-]+$"
 _SHA256 = r"^[0-9a-f]{64}$"
 _S3_URL = r"^s3://[a-z0-9][a-z0-9.\-]{2,62}/\S+$"
+ARCHIVE_ENDINGS = (
+    ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar", ".zip",
+)  # fmt: skip
+"""How the name of a service archive may end, in any case; servers go by what is in it."""
+_ENDING = "|".join(ARCHIVE_ENDINGS).replace(".", r"\.")
+# No (?i): editors read the pattern too, and theirs has none.
+_ARCHIVE_URL = r"^s3://[a-z0-9][a-z0-9.\-]{2,62}/\S*(%s)$" % re.sub(  # noqa: UP031 - braces are the pattern's own
+    "[a-z]", lambda found: f"[{found[0].upper()}{found[0]}]", _ENDING
+)
 _S3_FOLDER = r"^s3://[a-z0-9][a-z0-9.\-]{2,62}/(\S*/)?$"
 _HOST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9.\-]{0,251}[A-Za-z0-9])?$"
 _REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
@@ -85,6 +101,7 @@ _INSTANCE_PROFILE = (
 )
 _RUN_LIST_ITEM = r"^[A-Za-z0-9_][A-Za-z0-9_:.@\-]*(\[[A-Za-z0-9_:.@\-]+\])?$"
 _CHEF_NAME = r"^[A-Za-z0-9_\-]+$"
+_CHEF_POLICY = r"^[A-Za-z0-9_:.\-]+$"
 _SETTING = r"^[a-z][a-z0-9_]*$"
 _DOTTED_NAME = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$"
 _CUSTOM_KEY = r"^[A-Za-z][A-Za-z0-9_.\-]*$"
@@ -108,6 +125,7 @@ FORMS = {
     _DEVICE: "a device (such as /dev/xvdb or /dev/sdf)",
     _INSTANCE_PROFILE: "an instance profile (its name or its ARN)",
     _RUN_LIST_ITEM: "an item of a run list (role[NAME] or recipe[NAME])",
+    _CHEF_POLICY: "the name of a Chef policy or policy group (letters, digits, _ : . -)",
     _CHEF_NAME: "the name of a Chef environment (letters, digits, _ and -)",
     _SETTING: "a setting of client.rb (small letters, digits, _; a letter first)",
     _DOTTED_NAME: "the dotted name of a class (package.module.Class)",
@@ -133,6 +151,12 @@ Connection = Annotated[names.ConnectionId, Field(pattern=_CONNECTION, max_length
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
 S3Url = Annotated[str, Field(pattern=_S3_URL)]
+ArchiveUrl = Annotated[
+    str,
+    Field(pattern=_S3_URL),
+    pydantic.AfterValidator(_unpackable),
+    pydantic.WithJsonSchema({"type": "string", "pattern": _ARCHIVE_URL}),
+]
 S3Folder = Annotated[str, Field(pattern=_S3_FOLDER)]
 HostName = Annotated[str, Field(pattern=_HOST_NAME)]
 Region = Annotated[str, Field(pattern=_REGION)]
@@ -145,13 +169,21 @@ InstanceProfile = Annotated[str, Field(pattern=_INSTANCE_PROFILE)]
 # Strict: otherwise 1 and "on" would be true.
 Flag = Annotated[bool, Field(strict=True)]
 RunListItem = Annotated[str, Field(pattern=_RUN_LIST_ITEM)]
+ChefPolicy = Annotated[str, Field(pattern=_CHEF_POLICY, max_length=255)]
 ChefEnvironment = Annotated[str, Field(pattern=_CHEF_NAME, max_length=255)]
 ClientSetting = Annotated[str, Field(pattern=_SETTING)]
 DottedName = Annotated[str, Field(pattern=_DOTTED_NAME, max_length=500)]
 CustomKey = Annotated[str, Field(pattern=_CUSTOM_KEY)]
 VariableName = Annotated[str, Field(pattern=_VARIABLE, max_length=40)]
-Json = pydantic.JsonValue
-Scalar = Annotated[str | int | float | bool, pydantic.BeforeValidator(_scalar)]
+# Numbers in them have to be what was written, since nobody knows whether a version or a number is meant.
+Json = Annotated[pydantic.JsonValue, pydantic.BeforeValidator(spelling.refuse)]
+Scalar = Annotated[
+    str | int | float | bool, pydantic.BeforeValidator(_scalar), pydantic.BeforeValidator(spelling.refuse)
+]
+Text = Annotated[
+    str | int | float | bool, pydantic.BeforeValidator(_scalar), pydantic.BeforeValidator(spelling.as_written)
+]
+"""A scalar that ends as text on a server, as it is written."""
 
 
 class Model(pydantic.BaseModel):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import yaml
 from yaml import reader
 
-from gantry.definition import source
+from gantry.definition import source, spelling
 
 MOST_NODES = 50_000
 """Values of a file, before and after aliases are followed: a few lines must not unfold into gigabytes."""
@@ -247,13 +247,18 @@ class _Walk:
         except (yaml.YAMLError, ValueError):
             self._refuse(node, f"unreadable value {source.shown(written)}")
             return None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return self._number(node, value, written)
+        return value
+
+    def _number(self, node: yaml.ScalarNode, value: float, written: str) -> int | float | None:
         if isinstance(value, int) and value.bit_length() > _LARGEST_NUMBER_BITS:
-            self._refuse(node, f"the number {source.shown(written)} is too large")
+            self._refuse(node, f"the number {source.shown(written)} is too large (a text is put in quotes)")
             return None
         if isinstance(value, float) and not math.isfinite(value):
-            self._refuse(node, f"{source.shown(written)} is no number that can be worked with")
+            self._refuse(node, f"{source.shown(written)} is not a number that can be used")
             return None
-        return value
+        return spelling.spelled(value, written)
 
     def _refuse(self, node: yaml.Node, message: str) -> None:
         if len(self.problems) < source.MOST_PROBLEMS:

@@ -8,25 +8,25 @@ from typing import Any
 
 import pydantic
 
-from gantry.definition import fields, language, source
+from gantry.definition import fields, language, source, spelling
 
 _WORDS = {
     "missing": "the key {key} is missing",
     "string_pattern_mismatch": "{value} is not {form}",
     "string_too_long": "longer than {max_length} characters: {value}",
     "string_too_short": "a text belongs here",
-    "int_parsing": "{value} is no whole number",
-    "int_type": "{value} is no whole number",
-    "float_type": "{value} is no number",
+    "int_parsing": "{value} is not a whole number",
+    "int_type": "{value} is not a whole number",
+    "float_type": "{value} is not a number",
     "bool_type": "{value} is neither true nor false",
-    "string_type": "{value} is no text (put it in quotes)",
+    "string_type": "{value} is not text (put it in quotes)",
     "greater_than_equal": "{value} is less than {ge}",
     "less_than_equal": "{value} is more than {le}",
     "dict_type": "a mapping (key: value) belongs here",
     "model_type": "a mapping (key: value) belongs here",
     "tuple_type": "a list belongs here",
     "too_short": "at least one entry belongs here",
-    "literal_error": "{value} is none of {expected}",
+    "literal_error": "{value} is not one of {expected}",
 }
 _NUMBERS = ("int_type", "float_type")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -46,11 +46,12 @@ def problems(
     for each in errors[: source.MOST_PROBLEMS]:
         # A key that is there, but misspelled, is not missing as well.
         if each["type"] != "missing" or tuple(each["loc"]) not in meant:
-            yield _known_part(read, tuple(each["loc"])), _problem(read, each)
+            problem = _problem(read, each)
+            yield _known_part(read, _location(each)), problem
 
 
 def _problem(read: source.Source, error: Any) -> source.Problem:  # noqa: ANN401 - pydantic's ErrorDetails
-    location = tuple(error["loc"])
+    location = _location(error)
     kind: str = error["type"]
     if kind == "extra_forbidden":
         return read.problem(location, language.unknown_key(location), at_key=True)
@@ -63,6 +64,13 @@ def _problem(read: source.Source, error: Any) -> source.Problem:  # noqa: ANN401
     if location and location[-1] == "[key]":
         return read.problem(location[:-1], _bad_name(str(location[-2]), context), at_key=True)
     return read.problem(_known_part(read, location), _message(kind, error, context))
+
+
+def _location(error: Any) -> source.Path:  # noqa: ANN401 - as below
+    """Where an error is: pydantic knows no place within a value that it does not look into."""
+    raised = error.get("ctx", {}).get("error")
+    within = raised.path if isinstance(raised, spelling.NotAsWrittenError) else ()
+    return (*error["loc"], *within)
 
 
 def words(error: Any) -> str:  # noqa: ANN401 - as below

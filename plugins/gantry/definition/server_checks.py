@@ -65,7 +65,7 @@ def _names(definition: models.Definition) -> Iterator[Finding]:
             if len(name) > LONGEST_HOST_NAME or not _HOST_NAME.fullmatch(name):
                 yield (
                     ("server_name",),
-                    f"server {slot} of tier {tier!r} would be called {source.shown(name)}, which is no host name "
+                    f"server {slot} of tier {tier!r} would be called {source.shown(name)}, which is not a host name "
                     f"(small letters, digits and dashes, at most {LONGEST_HOST_NAME})",
                 )
                 return
@@ -89,12 +89,30 @@ def _launch_configuration(
             (*here, "ssh", "address"),
             "the servers get no public address (network.public_address is false) that could be connected to",
         )
-    yield from _reserved_tags((*here, "tags"), launch.tags)
-    together = {**definition.cloud.tags, **launch.tags}
-    if len(together) > models.MOST_TAGS:
+    yield from _tags(definition, name, launch, ("tags",), {}, "server")
+    yield from _tags(definition, name, launch, ("volume_tags",), launch.volume_tags, "volume")
+    yield from _tags(
+        definition, name, launch, ("network", "tags"), launch.network.tags or {}, "network interface"
+    )
+
+
+def _tags(
+    definition: models.Definition,
+    name: str,
+    launch: models.LaunchConfiguration,
+    key: tuple[str, ...],
+    more: dict[str, str],
+    what: str,
+) -> Iterator[Finding]:
+    """Look at the tags of servers, or at what a kind of their resources has more."""
+    here = ("launch_configurations", name, *key)
+    own = launch.tags if key == ("tags",) else more
+    yield from _reserved_tags(here, own)
+    together = {**definition.cloud.tags, **launch.tags, **more}
+    if own and len(together) > models.MOST_TAGS:
         yield (
-            (*here, "tags"),
-            f"{len(together)} tags on each server of launch configuration {name!r}, with those of cloud.tags; "
+            here,
+            f"{len(together)} tags on each {what} of launch configuration {name!r}, with those of cloud.tags; "
             f"possible are {models.MOST_TAGS}",
         )
 

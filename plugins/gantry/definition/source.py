@@ -12,7 +12,7 @@ from typing import NamedTuple
 import yaml
 
 from gantry import errors
-from gantry.definition import excerpt
+from gantry.definition import excerpt, spelling
 
 DEEPEST = 40
 """Levels of nesting. Composing YAML recurses in C, where too deep a text ends the whole process."""
@@ -226,7 +226,9 @@ class Source:
 
 def shown(value: object) -> str:
     """A value as a message repeats it: as YAML has it, and never long."""
-    if isinstance(value, str):
+    if isinstance(value, spelling.SpelledInt | spelling.SpelledFloat):
+        text = value.written
+    elif isinstance(value, str):
         # Cut before quoting: the repr of a whole file would be built only to be thrown away.
         text = repr(value[: LONGEST_ECHO + 1])
     elif isinstance(value, bool):

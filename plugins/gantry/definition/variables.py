@@ -197,7 +197,7 @@ class Variables:
         """What is wrong with a use of a variable that has no value, unless that is said elsewhere."""
         if not closed or not _NAME.fullmatch(name):
             shown = source.shown(f"${{{name}}}" if closed else f"${{{name}")
-            return f"{shown} is no variable (${{NAME}}); a text with such signs is written $${{"
+            return f"{shown} is not a variable (${{NAME}}); a text with such signs is written $${{"
         return None if name in self.invalid else self._unknown(name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.markup import escape
 
 from gantry.cli import console
 from gantry.errors import GantryError
-from gantry.local import control, errors, server, state
+from gantry.local import control, errors, manners, server, state
 
 _console = console.out
 
@@ -40,6 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     making = argparse.ArgumentParser(add_help=False)
     making.add_argument("--region", default=server.DEFAULT_REGION)
     making.add_argument("--image", default=server.DEFAULT_IMAGE, help="Docker image (default: %(default)s)")
+    making.add_argument(
+        "--realistic", action="store_true", help="as late as EC2, and as few calls as EC2 allows"
+    )
+    making.add_argument(
+        "--shows-ended", type=float, metavar="SECONDS", help="how long terminated instances are described"
+    )
 
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", parents=[common, making], help="start it in the background")
@@ -53,18 +60,32 @@ def _parser() -> argparse.ArgumentParser:
     putting = commands.add_parser("put", parents=[common], help="upload a file, such as a service archive")
     putting.add_argument("file", type=Path)
     putting.add_argument("target", type=_bucket_and_key, metavar="s3://BUCKET/KEY")
-    commands.add_parser("serve", parents=[common, making], help="run it in this process")
+    serving = commands.add_parser("serve", parents=[common, making], help="run it in this process")
+    serving.add_argument("--manners", type=manners.parse, metavar="JSON", help=argparse.SUPPRESS)
     return parser
 
 
 def _up(options: argparse.Namespace) -> None:
-    cloud = control.up(options.name, options.state_dir, region=options.region, image=options.image)
+    cloud = control.up(
+        options.name,
+        options.state_dir,
+        region=options.region,
+        image=options.image,
+        wanted=_manners(options),
+    )
     _console.print(f"EC2 and S3 of {cloud.name!r} answer on {cloud.endpoint_url} ({cloud.region})")
     _console.print(f"Chef server {cloud.chef_server_url}, its keys in {cloud.chef_keys}")
     _console.print(
         f"image {cloud.ami}, subnet {cloud.subnet_id} ({cloud.cidr}), group {cloud.security_group_id}"
     )
     _console.print(f"access key: {state.directory(cloud.name, cloud.state_dir) / 'state.json'}")
+
+
+def _manners(options: argparse.Namespace) -> manners.Manners:
+    found = manners.REALISTIC if options.realistic else manners.BRISK
+    return (
+        found if options.shows_ended is None else dataclasses.replace(found, shows_ended=options.shows_ended)
+    )
 
 
 def _down(options: argparse.Namespace) -> None:
@@ -112,7 +133,8 @@ def _bucket_and_key(text: str) -> tuple[str, str]:
 
 def _serve(options: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    server.serve(options.name, options.state_dir or state.default_state_dir(), options.region, options.image)
+    folder = options.state_dir or state.default_state_dir()
+    server.serve(options.name, folder, options.region, options.image, options.manners or _manners(options))
 
 
 if __name__ == "__main__":

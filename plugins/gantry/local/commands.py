@@ -33,6 +33,19 @@ _Name = Annotated[
 _Port = Annotated[
     int | None, typer.Option(help="Airflow's port; without it 8080, or a free one.", show_default=False)
 ]
+_Realistic = Annotated[
+    bool,
+    typer.Option(
+        "--realistic",
+        help="EC2's own delays and limits: new servers are listed late, consoles are empty for a minute, calls "
+        "are throttled.",
+    ),
+]
+
+_Region = Annotated[
+    str | None,
+    typer.Option(help="Where the embedded cloud is, and a bookshop that is brought.", show_default=False),
+]
 
 
 @app.command(
@@ -50,6 +63,8 @@ def up(
     ] = False,
     name: _Name = local.DEMO,
     port: _Port = None,
+    realistic: _Realistic = False,
+    region: _Region = None,
 ) -> None:
     """Begin a demo of the project in this folder; it stands in the background until `gantry demo down`.
 
@@ -57,12 +72,16 @@ def up(
     connections that the definitions name. Writes a profile, so that `gantry plan`, `launch`, `status`, `logs` and
     `terminate` find both. Called again it adds connections that are new, and starts what is gone.
     """
-    from gantry.local import standing  # noqa: PLC0415 - Docker, Airflow: not for --help
+    from gantry.local import manners, standing  # noqa: PLC0415 - Docker, Airflow: not for --help
 
     # Asked to end, it takes away what it had begun.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    _explain(standing.up(name, Path.cwd(), console.say, port=port, bookshop=bookshop))
+    wanted = manners.REALISTIC if realistic else manners.BRISK
+    begun = standing.up(
+        name, Path.cwd(), console.say, port=port, bookshop=bookshop, region=region, wanted=wanted
+    )
+    _explain(begun)
 
 
 @app.command()
@@ -103,6 +122,11 @@ def run(
     ] = False,
     name: _Name = local.DEMO,
     port: _Port = None,
+    realistic: _Realistic = False,
+    region: Annotated[
+        str | None,
+        typer.Option(help="Of cloud and bookshop; without it the definition's.", show_default=False),
+    ] = None,
 ) -> None:
     """Launch the bookshop before your eyes; Ctrl-C removes all of it.
 
@@ -114,7 +138,7 @@ def run(
     here = Path.cwd()
     folder = here if (here / resources.BOOKSHOP[0]).is_dir() else resources.ROOT
     machine.prepare(console.say)
-    code = demo.attend(name, folder, port, once=once)
+    code = demo.attend(name, folder, port, once=once, region=region, realistic=realistic)
     raise typer.Exit(code)
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from gantry.local import engine, errors, server, state
+from gantry.local import engine, errors, manners, regions, server, state
 
 _READY_SECONDS = 60.0
 _END_SECONDS = 30.0
@@ -25,6 +25,7 @@ def up(
     *,
     region: str = server.DEFAULT_REGION,
     image: str = server.DEFAULT_IMAGE,
+    wanted: manners.Manners = manners.BRISK,
 ) -> state.EmbeddedCloud:
     """Start an embedded cloud, or find the one that runs; what a crashed one left is removed first.
 
@@ -33,27 +34,34 @@ def up(
         state_dir: Where `NAME/state.json` goes (default: `$GANTRY_LOCAL_STATE` or /tmp/gantry-local).
         region: The region that the endpoint stands for.
         image: Docker image that the instances boot from.
+        wanted: How much like EC2 it behaves. One that runs already behaves so from now on.
 
     Raises:
+        UnknownRegionError: There is no such region.
         LocalCloudError: It cannot run, or did not become ready within 60 s.
     """
     if not _NAME.fullmatch(name):
-        raise errors.LocalCloudError(f"{name!r} is no name for an embedded cloud: use a-z, 0-9 and hyphens")
+        raise errors.LocalCloudError(
+            f"{name!r} is not a valid name for an embedded cloud: use a-z, 0-9 and hyphens"
+        )
+    regions.require(region)
     state_dir = state_dir or state.default_state_dir()
+    directory = state.directory(name, state_dir)
     if processes(name):
         with contextlib.suppress(errors.CloudNotRunningError):
             running = state.load(name, state_dir)
             if running.pid in processes(name):
+                manners.save(directory, wanted)
                 return running
     # Said here, and not at the end of a log file.
     client = engine.connect()
     engine.require_image(client, image)
     down(name, state_dir)
 
-    directory = state.directory(name, state_dir)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     log_file = directory / "server.log"
     command = [*_serve_command(name), "--state-dir", str(state_dir), "--region", region, "--image", image]
+    command += ["--manners", manners.text(wanted)]
     with log_file.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 (our own module)
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

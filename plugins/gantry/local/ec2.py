@@ -8,8 +8,6 @@ from __future__ import annotations
 import base64
 import concurrent.futures
 import copy
-import hashlib
-import json
 import logging
 import secrets
 import threading
@@ -28,9 +26,8 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 
 from gantry.definition import models
-from gantry.local import engine, errors, launches
+from gantry.local import consistency, engine, errors, launches, limits, manners, metadata, scarcity, tokens
 
-_LONGEST_CLIENT_TOKEN = 64
 _PENDING, _RUNNING, _SHUTTING_DOWN, _TERMINATED, _STOPPING = 0, 16, 32, 48, 64
 
 _log = logging.getLogger(__name__)
@@ -43,12 +40,16 @@ class Ground:
     Attributes:
         lock: Held by whoever reads or changes moto's EC2 state: its classes know no threads.
         workers: Do what takes Docker a while.
+        behaviour: How much like EC2 to behave now.
+        limits: Tells what there is too little of now.
     """
 
     machines: engine.Machines
     image: str
     lock: threading.RLock
     workers: concurrent.futures.ThreadPoolExecutor
+    behaviour: Callable[[], manners.Manners]
+    limits: Callable[[], limits.Limits] = limits.Limits
 
 
 class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped for us, see pyproject
@@ -67,6 +68,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         self._transitions = 0
         self._last_console = b""
         self._in_public = False
+        self.age = consistency.Age(self.ground.behaviour)
 
     # What moto tells about an instance that has ended, EC2 does not.
     @property
@@ -89,7 +91,9 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         """The network interface; none after the end."""
         return [] if self._state.code == _TERMINATED else list(super().network_interfaces)
 
-    def furnish(self, volumes: tuple[models.Volume, ...], tags: dict[str, str], profile: str | None) -> None:
+    def furnish(
+        self, volumes: tuple[models.Volume, ...], tags: dict[str, dict[str, str]], profile: str | None
+    ) -> None:
         """Give a new instance its volumes, its instance profile and its public address, before it boots.
 
         moto gives the profile to the first instance of a batch alone.
@@ -106,10 +110,11 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
                 throughput=each.throughput,
             )
             self.ec2_backend.attach_volume(made.id, self.id, each.device, each.delete_on_termination)
-            made.add_tags(tags)
+            made.add_tags(tags.get("volume", {}))
         if profile is not None:
             self.ec2_backend.associate_iam_instance_profile(self.id, iam_instance_profile_arn=profile)
         nic = self.nics[0]
+        nic.add_tags(tags.get("network-interface", {}))
         # Given at the interface or by default, they are the instance's all the same.
         self.security_groups = sorted(nic.group_set, key=lambda each: str(each.id))
         # moto makes an address up, and another one at each start.
@@ -133,7 +138,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         """StartInstances."""
         previous = copy.copy(self._state)
         if previous.name not in {"stopped", "running", "pending"}:
-            raise _wrong_state(self, "started")
+            raise launches.wrong_state(self, "started")
         if previous.name == "stopped":
             self._state = moto_instances.InstanceState("pending", _PENDING)
             self._begin(self._start)
@@ -143,7 +148,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         """StopInstances."""
         previous = copy.copy(self._state)
         if previous.name in {"terminated", "shutting-down"}:
-            raise _wrong_state(self, "stopped")
+            raise launches.wrong_state(self, "stopped")
         if previous.name in {"running", "pending"}:
             self._state = moto_instances.InstanceState("stopping", _STOPPING)
             self._begin(self._stop)
@@ -152,7 +157,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
     def reboot(self) -> None:
         """RebootInstances: EC2 calls the instance running meanwhile."""
         if self._state.name != "running":
-            raise _wrong_state(self, "rebooted")
+            raise launches.wrong_state(self, "rebooted")
         self._begin(lambda: self.ground.machines.reboot(self.id))
 
     def terminate(self) -> moto_instances.InstanceState:
@@ -164,7 +169,9 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         return previous
 
     def console(self) -> bytes:
-        """What the server wrote to its console; the last of it when it is gone."""
+        """What the server wrote to its console; the last of it when it is gone, and nothing at first."""
+        if not self.age.shows_console:
+            return b""
         return self.ground.machines.console(self.id) or self._last_console
 
     def face(self, found: engine.MachineState | None) -> None:
@@ -218,6 +225,10 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         with self.ground.lock:
             if self._state.code != _PENDING:  # terminated before its turn came
                 return
+            made = [self.ec2_backend.volumes[each.volume_id] for _, each in self.get_block_device_mapping]
+            if fate := scarcity.fate(self.ec2_backend, self.image_id, made, self.ground.limits()):
+                self._end(*fate)
+                return
             machine = self._machine()
         self.ground.machines.boot(machine)
         with self.ground.lock:
@@ -259,6 +270,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         self.state_reason = moto_instances.StateReason(f"{code}: {message}", code)
 
     def _release_addresses(self) -> None:
+        self.age.end()
         self.nics[0].public_ip = None
         # moto does so when the object is collected, which never happens as reservations are kept.
         subnet = self.ec2_backend.get_subnet(self.subnet_id)
@@ -279,14 +291,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         )
 
 
-def _wrong_state(instance: Instance, verb: str) -> EC2ClientError:
-    return EC2ClientError(
-        "IncorrectInstanceState",
-        f"The instance '{instance.id}' is not in a state from which it can be {verb} (it is {instance.state}).",
-    )
-
-
-class EC2Response(moto_responses.EC2Response):  # type: ignore[misc] # moto is untyped for us, see pyproject
+class EC2Response(metadata.MetadataDefaults, moto_responses.EC2Response):  # type: ignore[misc] # moto is untyped for us, see pyproject
     """The EC2 API: what moto answers wrongly, and the truth about containers before each answer."""
 
     # moto calls every instance "pending" in the answer to RunInstances; a repeated one tells the real state.
@@ -296,41 +301,52 @@ class EC2Response(moto_responses.EC2Response):  # type: ignore[misc] # moto is u
         if path != "RunInstances.Reservation.Instances.Instance.State"
     }
 
-    # By region and token: fingerprint of the parameters, reservation id.
-    _launches: ClassVar[dict[tuple[str, str], tuple[str, str]]] = {}
+    _tokens: ClassVar = tokens.ClientTokens()
 
     def _dispatch(self, *args: object, **kwargs: object) -> object:
         ground = Instance.ground
         with ground.lock:
             found = ground.machines.states()
             for _, _, backend in ec2_backends.iter_backends():
-                for reservation in backend.reservations.values():
+                for reservation in list(backend.reservations.values()):
                     for instance in reservation.instances:
                         instance.face(found.get(instance.id))
+                    reservation.instances = [each for each in reservation.instances if each.age.is_shown]
+                    if not reservation.instances:
+                        del backend.reservations[reservation.id]
             return super()._dispatch(*args, **kwargs)
 
-    def run_instances(self) -> ActionResult:
+    def call_action(self) -> object:
+        """Any action, on what EC2 would know by now."""
+        if self._get_action() == "RunInstances":
+            return super().call_action()
+        with consistency.without(self.ec2_backend, lambda instance: instance.age.is_new):
+            return super().call_action()
+
+    def run_instances(self) -> ActionResult | tuple[int, dict[str, str], str]:
         """RunInstances, at most once for each client token."""
         self.error_on_dryrun()
         # Before moto fills in what was left out: EC2 compares what was sent.
-        fingerprint = self._fingerprint()
-        launch = (self.region, self._client_token())
-        if known := self._launches.get(launch):
-            if known[0] != fingerprint:
-                raise EC2ClientError(
-                    "IdempotentParameterMismatch",
-                    "The request uses the same client token as a previous, but non-identical request.",
-                )
-            return ActionResult(self.ec2_backend.reservations[known[1]])
+        request = tokens.fingerprint(self.querystring)
+        token = str(self._get_param("ClientToken") or "") or secrets.token_hex(16)
+        scope = (self.region, launches.zone(self.ec2_backend, self.params))
+        if (known := self._tokens.answered(scope, token, request)) is not None:
+            return ActionResult(known)
         self._complete_parameters()
         launches.check(self.ec2_backend, self.params)
+        try:
+            # moto starts MinCount instances.
+            self.params["MinCount"] = scarcity.room(self.ec2_backend, self.params, Instance.ground.limits())
+        except scarcity.ServerFaultError as fault:
+            _, headers, body = self.serialized(ActionResult(fault))
+            return 500, {**headers, "status": "500"}, body
         profile = launches.profile(self.current_account, self.params.pop("IamInstanceProfile", {}))
         root_device = self.ec2_backend.amis[self._get_param("ImageId")].root_device_name
         volumes = launches.volumes(self.ec2_backend, root_device, self.params.pop("BlockDeviceMappings", ()))
         result = super().run_instances()
         reservation = result.result
-        self._launches[launch] = (fingerprint, reservation.id)
-        tags = self._parse_tag_specification().get("volume", {})
+        self._tokens.keep(scope, token, request, reservation)
+        tags = self._parse_tag_specification()
         for instance in reservation.instances:
             instance.furnish(volumes, tags, profile)
             instance.boot()
@@ -338,8 +354,14 @@ class EC2Response(moto_responses.EC2Response):  # type: ignore[misc] # moto is u
 
     def create_tags(self) -> ActionResult:
         """CreateTags, within EC2's limits."""
+        consistency.require_known(self.ec2_backend, self._get_param("Resources", []))
         launches.check_tags(self._get_param("Tags", []))
         return super().create_tags()
+
+    def delete_tags(self) -> ActionResult:
+        """DeleteTags, of what is known."""
+        consistency.require_known(self.ec2_backend, self._get_param("Resources", []))
+        return super().delete_tags()
 
     def get_console_output(self) -> ActionResult:
         """GetConsoleOutput: always the latest, whether `Latest` is asked for or not."""
@@ -359,25 +381,13 @@ class EC2Response(moto_responses.EC2Response):  # type: ignore[misc] # moto is u
         self.ec2_backend.amis[result.result["ImageId"]].image_location = self._get_param("ImageLocation")
         return result
 
-    def _client_token(self) -> str:
-        token = str(self._get_param("ClientToken") or "")
-        if len(token) > _LONGEST_CLIENT_TOKEN or not token.isascii():
-            raise EC2ClientError(
-                "InvalidParameterValue",
-                f"Value ({token}) for parameter clientToken is invalid. It has at most 64 ASCII characters.",
-            )
-        return token or secrets.token_hex(16)
-
-    def _fingerprint(self) -> str:
-        parameters = {key: value for key, value in self.querystring.items() if key != "ClientToken"}
-        return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
-
     def _complete_parameters(self) -> None:
-        # moto accepts any image, starts MinCount instances, and without a subnet thinks of EC2-Classic.
+        # moto accepts any image, and without a subnet thinks of EC2-Classic.
+        self.params["ImageId"] = scarcity.image(self.ec2_backend, str(self._get_param("ImageId")))
+        self.params["MetadataOptions"] = self.metadata_options(self._get_param("MetadataOptions"))
         self.ec2_backend.describe_images(ami_ids=[self._get_param("ImageId")])
         if int(self._get_param("MinCount")) > int(self._get_param("MaxCount")):
             raise EC2ClientError("InvalidParameterCombination", "MinCount is greater than MaxCount.")
-        self.params["MinCount"] = self._get_param("MaxCount")
         for each in self._get_param("NetworkInterfaces") or [self.params]:
             if not each.get("SubnetId"):
                 each["SubnetId"] = next(iter(self.ec2_backend.get_default_subnets().values())).id

@@ -54,6 +54,13 @@ def check(backend: Any, request: Mapping[str, Any]) -> None:  # noqa: ANN401 - m
         check_tags(specification.get("Tags") or [])
 
 
+def zone(backend: Any, request: Mapping[str, Any]) -> str:  # noqa: ANN401 - moto is untyped for us
+    """The zone of the subnet that a request names; nothing where it names none. Raises EC2ClientError."""
+    interfaces = request.get("NetworkInterfaces") or [request]
+    subnet = interfaces[0].get("SubnetId")
+    return str(backend.get_subnet(str(subnet)).availability_zone) if subnet else ""
+
+
 def check_tags(tags: Sequence[Mapping[str, str]]) -> None:
     """Refuse tags that EC2 refuses. Raises EC2ClientError."""
     keys = [str(each.get("Key", "")) for each in tags]
@@ -158,6 +165,14 @@ def _check_network(backend: Any, subnet_id: str, groups: Sequence[str]) -> None:
                 "InvalidParameter",
                 f"Security group {group_id} and subnet {subnet_id} belong to different networks.",
             )
+
+
+def wrong_state(instance: Any, verb: str) -> EC2ClientError:  # noqa: ANN401 - moto is untyped for us
+    """What EC2 answers where an instance cannot be started, stopped or rebooted as it is."""
+    return EC2ClientError(
+        "IncorrectInstanceState",
+        f"The instance '{instance.id}' is not in a state from which it can be {verb} (it is {instance.state}).",
+    )
 
 
 def _invalid(words: str) -> EC2ClientError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,9 @@ from gantry.local import errors, resources
 _WORDS = (b"airflow", b"dag")
 """What a file has to contain, in small or large letters, for Airflow to look for DAGs in it."""
 
+_REGION = re.compile(r"^(  region: )\S+$", re.MULTILINE)
+"""The variable of the example's definition."""
+
 
 class NoProjectError(errors.LocalCloudError):
     """The folder is no Airflow project."""
@@ -22,8 +26,8 @@ class NoProjectError(errors.LocalCloudError):
     def __init__(self, root: Path) -> None:
         self.root = root
         super().__init__(
-            f"{root} holds no dags/, so it is no Airflow project. Go to yours, or begin one here: `gantry new hello`, "
-            "or `gantry demo up --bookshop` for an example"
+            f"{root} holds no dags/, so it is not an Airflow project. Go to yours, or begin one here: `gantry new "
+            "hello`, or `gantry demo up --bookshop` for an example"
         )
 
 
@@ -101,8 +105,11 @@ def _read(path: Path) -> tuple[dict[str | None, definition.Definition], str]:
     return read, "" if read else problem
 
 
-def add_bookshop(root: Path, say: Callable[[str], None]) -> None:
-    """Copy the example into a project: definition, loader, services, cookbooks. What is there already stays."""
+def add_bookshop(root: Path, say: Callable[[str], None], region: str | None = None) -> None:
+    """Copy the example into a project: definition, loader, services, cookbooks. What is there already stays.
+
+    Its definition is for that region; without one for the example's own.
+    """
     for path in resources.BOOKSHOP:
         target = root / path
         if target.exists():
@@ -111,6 +118,14 @@ def add_bookshop(root: Path, say: Callable[[str], None]) -> None:
         source = resources.ROOT / path
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            if region is not None:
+                _move(target / "bookshop.yaml", region)
         else:
             shutil.copyfile(source, target)
         say(f"wrote {path}: a part of the bookshop, yours to change")
+
+
+def _move(file: Path, region: str) -> None:
+    """Write another region into the example's definition, if this is it."""
+    if file.exists():
+        file.write_text(_REGION.sub(rf"\g<1>{region}", file.read_text(), count=1))

@@ -11,13 +11,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from gantry.local import airflow_process, control, engine, errors, state
+from gantry.local import airflow_process, control, engine, errors, postgresql, state
 
 _OURS = re.compile(r"demo(-.+)?|(airflow|agent|servers|test|crash|newcomer)-[0-9]+")
 """Names of the clouds of the project's own demo and tests. Clouds of other names belong to people."""
 
 _OF_A_TEST = re.compile(r"newcomer-(?P<pid>[0-9]+)")
 """Names of demos that stand in the background for as long as the test that began them."""
+
+_TESTS = str(Path(tempfile.gettempdir()) / "gantry-airflow-")
+"""What the folder of a test run with an Airflow begins with."""
 
 _SESSION, _PARENT = 3, 1  # of /proc/PID/stat, counted from the field after the name
 
@@ -101,6 +104,7 @@ def remove_abandoned() -> list[str]:
     Works without a Docker Engine too: then only processes can be left.
     """
     found = [line for home in sorted(_abandoned_homes()) for line in end_airflow(home)]
+    found += end_abandoned_databases()
     try:
         client = engine.connect()
     except errors.EngineUnreachableError:
@@ -140,10 +144,21 @@ def _sessions(home: Path) -> list[int]:
     return sorted({each.session for each in _processes() if wanted in each.environment})
 
 
+def end_abandoned_databases() -> list[str]:
+    """End the PostgreSQL servers of tests whose own process is gone."""
+    found = []
+    for each in _processes():
+        data = postgresql.data_of(each.arguments)
+        if data is not None and str(data).startswith(_TESTS) and not _has_owner(each.pid):
+            postgresql.stop(data.parent)
+            found.append(f"PostgreSQL of {data.parent}")
+    return found
+
+
 def _abandoned_homes() -> set[Path]:
     """Homes of the Airflows of demos and tests whose own process is gone."""
     prefix = b"AIRFLOW_HOME="
-    ours = (str(state.default_state_dir()), str(Path(tempfile.gettempdir()) / "gantry-airflow-"))
+    ours = (str(state.default_state_dir()), _TESTS)
     found = {
         home
         for each in _processes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import docker
 from werkzeug import serving
 
-from gantry.local import chef_server, engine, signatures, state
+from gantry.local import chef_server, engine, limits, manners, state
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -32,7 +33,13 @@ _WORKERS = 8
 _log = logging.getLogger(__name__)
 
 
-def serve(name: str, state_dir: Path, region: str = DEFAULT_REGION, image: str = DEFAULT_IMAGE) -> None:
+def serve(
+    name: str,
+    state_dir: Path,
+    region: str = DEFAULT_REGION,
+    image: str = DEFAULT_IMAGE,
+    wanted: manners.Manners = manners.BRISK,
+) -> None:
     """Run an embedded cloud in this process until SIGTERM or SIGINT, then remove all of it.
 
     Raises:
@@ -44,6 +51,9 @@ def serve(name: str, state_dir: Path, region: str = DEFAULT_REGION, image: str =
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    folder = state.directory(name, state_dir)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    manners.save(folder, wanted)
     client = engine.connect()
     engine.require_image(client, image)
     try:
@@ -73,16 +83,21 @@ def _running(
         os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
         from moto.moto_server import werkzeug_app  # noqa: PLC0415 (after the environment is set)
 
-        from gantry.local import account, ec2  # noqa: PLC0415 (they import moto)
+        from gantry.local import account, buckets, callers, ec2, signatures, throttling  # noqa: PLC0415 (they import moto)
 
         machines = engine.Machines(client, name, str(network.name))
-        ec2.install(ec2.Ground(machines, image, threading.RLock(), workers))
+        scarce = functools.partial(limits.read, state.directory(name, state_dir))
+        behaviour = manners.Current(state.directory(name, state_dir))
+        ec2.install(ec2.Ground(machines, image, threading.RLock(), workers, behaviour, scarce))
         vpc_id, subnet_id, security_group_id = account.furnish(region, str(cidr), image, PREPARED_IMAGE)
 
         application: WSGIApplication = werkzeug_app.DomainDispatcherApplication(
             werkzeug_app.create_backend_app
         )
-        application = signatures.SignatureCheck(application, access_key_id, secret_access_key)
+        application = signatures.SignatureCheck(
+            throttling.Throttle(buckets.OpaqueTags(application), behaviour),
+            callers.Callers(access_key_id, secret_access_key),
+        )
 
         class Handler(werkzeug_app.MotoRequestHandler):  # type: ignore[misc] # moto is untyped for us
             """Logs paths without their queries: a presigned URL is a secret."""

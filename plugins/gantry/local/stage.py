@@ -13,13 +13,15 @@ import gantry.definition
 from gantry import inventory, plan
 from gantry.cloud import servers
 from gantry.definition import models
-from gantry.local import airflow_process, control, errors, example, remains, shop, state
+from gantry.local import airflow_process, control, errors, example, manners, regions, remains, shop, state
 from gantry.rest import client
 
 PORT = 8080
 DAG = "bookshop"
 SCALE = f"{DAG}.scale"
 TERMINATE = f"{DAG}.terminate"
+REGION = "BOOKSHOP_REGION"
+"""Environment variable that tells the bookshop's loader another region than its definition has."""
 Say = Callable[[str], None]
 _PATIENCE = {
     # Who kills a worker to see what happens does not want to wait for five minutes.
@@ -84,7 +86,15 @@ class Stage:
         return shop.Shop(f"http://{server.private_address}:{balancer.port}", balancer.name)
 
 
-def start(name: str, project: Path, say: Say, port: int | None = None) -> Stage:
+def start(
+    name: str,
+    project: Path,
+    say: Say,
+    port: int | None = None,
+    *,
+    region: str | None = None,
+    wanted: manners.Manners = manners.BRISK,
+) -> Stage:
     """Remove what the last stage of that name left, and start anew.
 
     Args:
@@ -92,24 +102,31 @@ def start(name: str, project: Path, say: Say, port: int | None = None) -> Stage:
         project: the folder with `include/` and `dags/`.
         say: is told what has been done, and how long it took.
         port: for Airflow; without it 8080, or another where that is taken.
+        wanted: how much like EC2 the cloud behaves.
+        region: of cloud and deployment; without it the definition's.
 
     Raises:
         LocalCloudError: something does not start.
+        DefinitionError: the definition is wrong, or does not take the region.
     """
     include, dags = project / "include", project / "dags"
     definition_file = include / DAG / f"{DAG}.yaml"
     if not definition_file.is_file():
         raise NoProjectError(project)
-    definition = gantry.definition.load(definition_file)
+    if region is not None:
+        regions.require(region)
+    definition = gantry.definition.load(definition_file, variables={"region": region} if region else None)
     for thing in remains.remove(name):
         say(f"removed what an earlier run left: {thing}")
     clock = Clock(say)
-    cloud = control.up(name)
-    clock.took(f"embedded cloud: EC2 and S3 answer on {cloud.endpoint_url}, Chef on {cloud.chef_server_url}")
+    cloud = control.up(name, region=definition.cloud.region, wanted=wanted)
+    clock.took(
+        f"embedded cloud: EC2 and S3 of {cloud.region} answer on {cloud.endpoint_url}, Chef on {cloud.chef_server_url}"
+    )
     folder = remains.folder(name)
     prepared = example.prepare(cloud, include, folder / "example")
     clock.took("bookshop: archives and cookbooks uploaded, keys made")
-    airflow = start_airflow(name, dags, prepared.environment, port)
+    airflow = start_airflow(name, dags, {**prepared.environment, REGION: cloud.region}, port)
     api = airflow.api()
     clock.took(f"Airflow: {airflow.url}")
     for dag in (DAG, SCALE, TERMINATE):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -23,7 +24,9 @@ from gantry.local import (
     errors,
     example,
     machine,
+    manners,
     project,
+    regions,
     remains,
     server,
     stage,
@@ -115,7 +118,16 @@ def refuse(name: str) -> None:
         raise StandingError(name, found.root)
 
 
-def up(name: str, root: Path, say: Say, *, port: int | None = None, bookshop: bool = False) -> Begun:
+def up(
+    name: str,
+    root: Path,
+    say: Say,
+    *,
+    port: int | None = None,
+    bookshop: bool = False,
+    wanted: manners.Manners = manners.BRISK,
+    region: str | None = None,
+) -> Begun:
     """Begin a demo for a project, or bring one that stands up to date. It outlives this process.
 
     Args:
@@ -124,11 +136,15 @@ def up(name: str, root: Path, say: Say, *, port: int | None = None, bookshop: bo
         say: is told what has been done, and how long it took.
         port: for Airflow; without it 8080, or another where that is taken.
         bookshop: bring the example too. A project without definitions gets it in any case.
+        wanted: how much like EC2 the cloud behaves from now on.
+        region: of the embedded cloud, and of an example that is brought; without it the definitions'.
 
     Raises:
         LocalCloudError: something is missing, or does not start; then nothing of it stays.
     """
     machine.require_libraries()
+    if region is not None:
+        regions.require(region)
     with remains.only_one(name):
         former = find(name)
         if former is not None and former.root != root:
@@ -137,12 +153,13 @@ def up(name: str, root: Path, say: Say, *, port: int | None = None, bookshop: bo
             (root / "dags").mkdir(exist_ok=True)
         found = project.look(root)
         if bookshop or not found.files:
-            project.add_bookshop(root, say)
+            project.add_bookshop(root, say, region)
             found, bookshop = project.look(root), True
         for problem in found.broken:
             say(f"left out, as it cannot be read: {problem}")
+        start = functools.partial(control.up, name, region=_region(found, region, say), wanted=wanted)
         try:
-            return _begin(name, found, former, say, port=port, bookshop=bookshop)
+            return _begin(name, found, former, say, port=port, bookshop=bookshop, start=start)
         except BaseException:
             if former is None:
                 say("that did not work; taking away what had been begun")
@@ -165,7 +182,14 @@ def down(name: str, say: Say) -> list[str]:
 
 
 def _begin(
-    name: str, found: project.Project, former: Standing | None, say: Say, *, port: int | None, bookshop: bool
+    name: str,
+    found: project.Project,
+    former: Standing | None,
+    say: Say,
+    *,
+    port: int | None,
+    bookshop: bool,
+    start: Callable[[], state.EmbeddedCloud],
 ) -> Begun:
     clock = stage.Clock(say)
     _prepare_machine(name, say)
@@ -174,15 +198,17 @@ def _begin(
         former = None
         for thing in remains.remove(name):
             say(f"removed what an earlier demo left: {thing}")
-    cloud = control.up(name, region=_region(found, say))
-    clock.took(f"embedded cloud: EC2 and S3 answer on {cloud.endpoint_url}, Chef on {cloud.chef_server_url}")
+    cloud = start()
+    clock.took(
+        f"embedded cloud: EC2 and S3 of {cloud.region} answer on {cloud.endpoint_url}, Chef on {cloud.chef_server_url}"
+    )
     folder = remains.folder(name)
     if bookshop:
         example.upload(cloud, found.root / "include", folder / "example")
         clock.took("bookshop: archives, dump and cookbooks uploaded")
     made, new = _connections(cloud, found, folder)
     for each in made.left:
-        say(f"connection {each.name} ({each.kind.value}) is left to you: nobody can make it up")
+        say(f"connection {each.name} ({each.kind.value}) is left to you: only you know what belongs in it")
     if former is not None and answers(former):
         airflow = former.airflow
         _add(airflow.api(), new)
@@ -218,13 +244,12 @@ def _prepare_machine(name: str, say: Say) -> None:
         marker.touch()
 
 
-def _region(found: project.Project, say: Say) -> str:
-    if not found.regions:
-        return server.DEFAULT_REGION
-    first, *others = found.regions
+def _region(found: project.Project, wanted: str | None, say: Say) -> str:
+    chosen = wanted or next(iter(found.regions), server.DEFAULT_REGION)
+    others = [each for each in found.regions if each != chosen]
     if others:
-        say(f"the embedded cloud is {first}; deployments in {', '.join(others)} find no images there")
-    return first
+        say(f"the embedded cloud is {chosen}; deployments in {', '.join(others)} find no images there")
+    return chosen
 
 
 def _connections(

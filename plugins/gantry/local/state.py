@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
@@ -16,7 +17,7 @@ import boto3
 import pydantic
 
 from gantry.configuration_management import chef_server
-from gantry.local import errors
+from gantry.local import errors, limits, manners
 
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
@@ -101,6 +102,21 @@ class EmbeddedCloud:
             },
         }
 
+    @property
+    def behaviour(self) -> manners.Manners:
+        """How much like EC2 it behaves."""
+        return manners.load(directory(self.name, self.state_dir))
+
+    @contextlib.contextmanager
+    def behaving(self, wanted: manners.Manners) -> Iterator[None]:
+        """Have it behave otherwise inside. Who else uses it meets the same."""
+        folder, before = directory(self.name, self.state_dir), self.behaviour
+        manners.save(folder, wanted)
+        try:
+            yield
+        finally:
+            manners.save(folder, before)
+
     def make_bucket(self, bucket: str) -> None:
         """Make a bucket, unless it is there."""
         s3 = self.client("s3")
@@ -112,6 +128,10 @@ class EmbeddedCloud:
         else:
             region = cast("BucketLocationConstraintType", self.region)
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
+
+    def limit(self, **limited: Any) -> None:  # noqa: ANN401 - what `Limits` has
+        """Have the cloud run out of something from the next launch on, as `limits.Limits` says; nothing: of nothing."""
+        limits.write(directory(self.name, self.state_dir), limits.Limits(**limited))
 
     def chef_server(self) -> chef_server.ChefServer:
         """This cloud's Chef server, spoken to as its administrator."""

@@ -78,5 +78,5 @@ async def _read(
     # From the first line on, or so many from the last one.
     start = "+1" if lines is None else str(lines)
     async with ssh.connect(target, access) as connection:
-        agent = session.Session(connection, target, access.login.user)
+        agent = session.Session(connection, target, access.login)
         await agent.stream("tail", *(("-F",) if follow else ()), "-n", start, AGENT_LOG, on_output=show)

@@ -31,10 +31,15 @@ class ApproveOperator(ApprovalOperator):
 
     ui_color = "#fff4d6"
 
+    def execute(self, context: Context) -> Any:  # noqa: ANN401 - Airflow's signature
+        """Ask, unless there is nothing to ask about."""
+        base.refuse_backfill(context)
+        return super().execute(context)
+
     def execute_complete(self, context: Context, event: dict[str, Any]) -> base.Result:
         """Say who answered what, and leave out what follows if it was no."""
         user = event.get("responded_by_user") or {}
-        who = str(user.get("name") or user.get("id") or "nobody known")
+        who = str(user.get("name") or user.get("id") or "an unknown user")
         note = str((event.get("params_input") or {}).get(NOTE) or "")
         if "error" not in event:
             approved = list(event["chosen_options"]) == [self.APPROVE]

@@ -53,7 +53,7 @@ class NoSumError(errors.GantryError):
     def __init__(self, step: str) -> None:
         super().__init__(
             f"{step} did not report the backup's size and sum, so it is not taken for complete\nClear {step}: the "
-            f"backup is then made again. Does a script of your own in /enstratus/custom/bin replace withUpload?"
+            f"backup is then made again. Does a script of your own in /enstratus/custom/bin replace uploadBackup?"
         )
 
 
@@ -167,6 +167,8 @@ class RestoreOperator(server_step.ServerStepOperator):
         if run.backup not in chosen:
             raise AirflowSkipException(f"backup {' and '.join(chosen)} is restored, and not {run.backup}")
         found = chosen[run.backup]
+        # What a person has restored is not a failed launch's to take away.
+        run.cloud.note_arrived([each for each in run.inventory.of_tier(run.tier) if each.is_new])
         return super().perform(context, dataclasses.replace(run, restored=found))
 
     def targets(self, run: runs.Run) -> list[ssh.Target]:

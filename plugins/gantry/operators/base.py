@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
 from typing import Any, NoReturn
 
 from airflow.sdk import BaseOperator, Context
@@ -11,11 +12,44 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from gantry import errors
 from gantry.agent import drive
-from gantry.operators import connections, turning
+from gantry.operators import connections, started, turning
 from gantry.operators import run as runs
 
 Result = dict[str, Any]
 """A task's XCom: plain JSON, no secrets. `started` and `ended` are ISO times, `servers` names."""
+
+
+_BACKFILL = "backfill"
+"""Airflow's type of a run."""
+
+
+class BackfillError(errors.GantryError):
+    """A backfill of an operation: its runs would work beside each other, on the servers of today."""
+
+    def __init__(self, dag: str) -> None:
+        self.dag = dag
+        super().__init__(
+            f"{dag} cannot be backfilled: each run works on the servers as they are now, whatever its date, so nothing "
+            f"was done; trigger {dag} instead"
+        )
+
+
+class RunTimeUpError(errors.GantryError):
+    """A task that would begin when its run should be over."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        super().__init__(
+            f"nothing was begun: the dagrun_timeout of {run} has passed\n"
+            f"Raise dagrun_timeout in the definition, or see what took so long, and launch again."
+        )
+
+
+def refuse_backfill(context: Context) -> None:
+    """Fail a task of a backfill's run; a run that a backfill has taken over stays one. Raises AirflowFailException."""
+    dag_run = context["dag_run"]
+    if dag_run.run_type == _BACKFILL:
+        raise_for_airflow(BackfillError(dag_run.dag_id))
 
 
 def raise_for_airflow(error: errors.GantryError, *, retry: bool = False) -> NoReturn:
@@ -41,15 +75,18 @@ class StepOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:  # noqa: ANN401 - XComs are JSON
         """Carry the step out; see `perform`."""
-        run = runs.run_of(context)
+        refuse_backfill(context)
+        run = started.aware(runs.run_of(context))
         try:
+            if run.until and time.time() > run.until:
+                raise RunTimeUpError(run.id)
             turning.keep(context, run)
             return self.perform(context, run)
         except errors.GantryError as error:
             self._advise(error)
             raise_for_airflow(error, retry=_wants_retry(run, error))
 
-    def resume(self, context: Context, event: dict[str, Any]) -> None:
+    def resume(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ANN401 - XComs are JSON
         """Fail with what the triggerer met. Success never comes here: the triggerer ends the task itself."""
         failures = [(str(message), bool(passing)) for message, passing in event["failures"]]
         error = drive.StepFailedError(failures)

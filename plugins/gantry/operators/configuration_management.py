@@ -56,8 +56,10 @@ class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
             # The servers may reach it all the same; if something is left, their run says so.
             self.log.warning("not looked for former servers of the same names: %s", error)
             return
-        for what in found:
+        for what in found.removed:
             self.log.info("removed from the Chef server, a former server left it: %s", what)
+        for name in found.others:
+            self.log.warning("%s", not_ours(name, credentials))
 
 
 class ExecuteConfigurationManagementOperator(server_step.ServerStepOperator):
@@ -109,8 +111,16 @@ def forget(
         if error.passing and not last_try:
             raise
         return [f"{nodes} may still be on the Chef server: {str(error).splitlines()[0]}"]
-    operator.log.info("removed from the Chef server: %s", ", ".join(found) or "nothing was there")
-    return []
+    operator.log.info("removed from the Chef server: %s", ", ".join(found.removed) or "nothing was there")
+    return [not_ours(name, credentials) for name in found.others]
+
+
+def not_ours(node: str, credentials: chef.Credentials) -> str:
+    """Why a node is not removed."""
+    return (
+        f"node {node} stays on the Chef server: it does not carry the mark of origin of connection "
+        f"{credentials.connection} ({credentials.origin or 'none'}), so it may be another Airflow's"
+    )
 
 
 def possible_names(definition: models.Definition, tier: names.TierName) -> tuple[names.ServerName, ...]:

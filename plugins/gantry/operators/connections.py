@@ -7,24 +7,22 @@ import datetime
 import pathlib
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.log import mask_secret
 
 from gantry import errors, inventory, names
-from gantry.agent import facts, pem, ssh, tls
+from gantry.agent import facts, host_keys, pem, private_keys, ssh, tls
 from gantry.configuration_management import chef, chef_server
 from gantry.definition import models
+from gantry.operators import fields
+from gantry.operators.fields import ConnectionFactError
 
 _CHEF_URL = re.compile(r"https?://[A-Za-z0-9.\-]+(:[0-9]+)?(/[A-Za-z0-9._~%/\-]*)?")
-
-
-class ConnectionFactError(errors.GantryError):
-    """An Airflow connection that lacks something, or holds something unusable."""
-
-    def __init__(self, connection: str, problem: str) -> None:
-        self.connection = connection
-        super().__init__(f"Airflow connection {connection!r}: {problem}")
+_LICENSE_KEY = re.compile(r"[A-Za-z0-9-]{20,100}")
+_MOST_LICENSE_SERVERS = 5
+"""chef-client tries no more of them."""
 
 
 class UnknownConnectionError(errors.GantryError):
@@ -40,10 +38,24 @@ class UnknownConnectionError(errors.GantryError):
 
 def _get(connection: str) -> Connection:
     try:
-        return BaseHook.get_connection(connection)
+        found = BaseHook.get_connection(connection)
+    except (ValueError, TypeError, AttributeError):
+        # What cannot be taken apart is quoted in the library's own words, which may hold a part of the password.
+        raise UnknownConnectionError(connection, _NEITHER) from None
     except Exception as error:
+        said = str(error)
+        if said.startswith("Invalid connection string"):
+            # Airflow quotes all of it.
+            raise UnknownConnectionError(connection, _NEITHER) from None
         # Every secrets backend raises its own; none of them names what to do.
-        raise UnknownConnectionError(connection, str(error)) from error
+        raise UnknownConnectionError(connection, said) from error
+    return fields.checked(found)
+
+
+_NEITHER = (
+    "it is neither JSON of Airflow's fields (conn_type, host, login, password, schema, port, extra) nor a URI in which "
+    "each part is percent-encoded"
+)
 
 
 def access(settings: models.Ssh) -> ssh.Access:
@@ -55,14 +67,17 @@ def access(settings: models.Ssh) -> ssh.Access:
     jump = None
     if settings.jump_connection is not None:
         found = _get(settings.jump_connection)
-        host_key = str(found.extra_dejson.get("host_key", ""))
-        if not found.host or not host_key:
+        host_key = fields.text(found, fields.extras(found), "host_key")
+        if not found.host or not host_key.strip():
             raise ConnectionFactError(
                 settings.jump_connection, "a jump host needs its host, and its host_key in the extra fields"
             )
-        if " " not in host_key:
-            # Airflow's ssh provider writes the bare key; asyncssh wants the kind in front of it.
-            host_key = f"ssh-ed25519 {host_key}"
+        try:
+            host_key = host_keys.usable(host_key)
+        except host_keys.UnusableError as error:
+            raise ConnectionFactError(
+                settings.jump_connection, f"the extra field host_key: {error.reason}"
+            ) from None
         jump = ssh.JumpHost(found.host, host_key, _login(found))
     return ssh.Access(_login(_get(settings.connection)), jump, settings.reconnect_for.total_seconds())
 
@@ -93,7 +108,7 @@ def facts_of(
         definition,
         servers,
         accounts(definition, needed),
-        {name: _replication(each.replication) for name, each in known.items() if each.replication},
+        {name: replication(each.replication) for name, each in known.items() if each.replication},
         {each.connection: certificate(each.connection) for each in wanted if each is not None},
     )
 
@@ -109,6 +124,15 @@ def accounts(
     }
 
 
+def replication(wanted: models.Replication) -> facts.ReplicationAccount:
+    """The account that replicants copy with. Raises ConnectionFactError, UnknownConnectionError."""
+    found = _get(wanted.connection)
+    if not found.login or not found.password:
+        raise ConnectionFactError(wanted.connection, "replication needs a login and a password")
+    _mask(found.password)
+    return facts.ReplicationAccount(found.login, found.password)
+
+
 def chef_credentials(settings: models.Chef) -> chef.Credentials:
     """A Chef server and who we are there, from the connection that the definition names.
 
@@ -120,7 +144,8 @@ def chef_credentials(settings: models.Chef) -> chef.Credentials:
 
 def chef_from(connection: Connection) -> chef.Credentials:
     """What a connection of the type `chef` says. Raises as `chef_credentials`."""
-    extra = connection.extra_dejson
+    connection = fields.checked(connection)
+    extra = fields.extras(connection)
     validator = admin = None
     if connection.login and connection.password:
         _mask(connection.password)
@@ -131,19 +156,23 @@ def chef_from(connection: Connection) -> chef.Credentials:
             connection.conn_id,
             "a validation client needs both a login (its name) and a password (its private key)",
         )
-    if extra.get("admin_name") and extra.get("admin_key"):
-        key = str(extra["admin_key"])
-        _mask(key)
-        admin = chef_server.Actor(str(extra["admin_name"]), _chef_key(connection, key, "admin_key"))
-    elif extra.get("admin_name") or extra.get("admin_key"):
+    admin_name = fields.text(connection, extra, "admin_name")
+    admin_key = fields.text(connection, extra, "admin_key")
+    if admin_name and admin_key:
+        _mask(admin_key)
+        admin = chef_server.Actor(admin_name, _chef_key(connection, admin_key, "admin_key"))
+    elif admin_name or admin_key:
         raise ConnectionFactError(connection.conn_id, "an administrator needs both admin_name and admin_key")
     return chef.Credentials(
         connection=names.ConnectionId(connection.conn_id),
         url=_chef_url(connection),
-        environment=extra.get("environment") or None,
-        certificate=_chef_certificate(connection, str(extra.get("trusted_certificate") or "")),
+        environment=fields.text(connection, extra, "environment") or None,
+        certificate=_chef_certificate(connection, fields.text(connection, extra, "trusted_certificate")),
         validator=validator,
         admin=admin,
+        origin=str(extra.get("origin") or "") or None,
+        license_key=_license_key(connection, fields.text(connection, extra, "license_key")),
+        license_server=_license_server(connection, fields.text(connection, extra, "license_server")),
     )
 
 
@@ -163,13 +192,30 @@ def with_secrets(definition: models.Definition) -> tuple[names.ConnectionId, ...
     return tuple(sorted(set(found)))
 
 
+def words_of(connection: str) -> dict[str, str]:
+    """The secrets of a connection that could be words, by their fields. Raises as `access`."""
+    found = _get(connection)
+    given = {
+        "password": found.password or "",
+        "private_key_passphrase": fields.text(
+            found, fields.extras(found), "private_key_passphrase", numbers=True
+        ),
+    }
+    return {field: secret for field, secret in given.items() if len(secret) >= _SHORTEST_MASKED}
+
+
+_SHORTEST_MASKED = 5
+"""Characters. Airflow masks no shorter secret, unless it is told to (`[logging] min_length_masked_secret`)."""
+
+
 def mask(connections: Iterable[str]) -> None:
     """Mask in this process what another one has read and told to scripts. What cannot be read is let be."""
     for each in connections:
-        with contextlib.suppress(UnknownConnectionError):
+        with contextlib.suppress(UnknownConnectionError, ConnectionFactError):
             found = _get(each)
             _mask(found.password or "")
-            _mask(str(found.extra_dejson.get("admin_key") or ""))
+            _mask(fields.text(found, fields.extras(found), "admin_key"))
+            _mask(fields.text(found, fields.extras(found), "license_key").strip())
 
 
 def certificate(connection: names.ConnectionId) -> tls.Certificate:
@@ -183,11 +229,14 @@ def certificate(connection: names.ConnectionId) -> tls.Certificate:
 
 def certificate_from(connection: Connection) -> tls.Certificate:
     """What a connection of the type `tls` says. Raises as `certificate`."""
-    extra = connection.extra_dejson
+    connection = fields.checked(connection)
+    extra = fields.extras(connection)
     key = connection.password or ""
     _mask(key)
+    certificate_ = fields.text(connection, extra, "certificate")
+    chain = fields.text(connection, extra, "chain")
     try:
-        found = tls.usable(key, str(extra.get("certificate") or ""), str(extra.get("chain") or ""))
+        found = tls.usable(key, certificate_, chain)
         tls.valid(found, datetime.datetime.now(tz=datetime.UTC))
     except tls.UnusableCertificateError as error:
         raise ConnectionFactError(connection.conn_id, error.reason) from None
@@ -208,14 +257,6 @@ _TELLING = 16
 """Characters. A shorter line of a key tells nothing, and could be a word of somebody's."""
 
 
-def _replication(wanted: models.Replication) -> facts.ReplicationAccount:
-    found = _get(wanted.connection)
-    if not found.login or not found.password:
-        raise ConnectionFactError(wanted.connection, "replication needs a login and a password")
-    _mask(found.password)
-    return facts.ReplicationAccount(found.login, found.password)
-
-
 def _chef_key(connection: Connection, key: str, field: str) -> str:
     try:
         usable = chef_server.usable_key(key)
@@ -231,6 +272,33 @@ def _chef_certificate(connection: Connection, text: str) -> str | None:
         return chef_server.usable_certificate(text) if text.strip() else None
     except chef_server.UnusableCertificateError as error:
         raise ConnectionFactError(connection.conn_id, f"the field trusted_certificate: {error}") from None
+
+
+def _license_key(connection: Connection, text: str) -> str | None:
+    """A license key as chef-client takes it. The forms themselves are its vendor's, who may find new ones."""
+    found = text.strip()
+    if not found:
+        return None
+    # Also one that is refused: it may be a secret of something else.
+    _mask(found)
+    if not _LICENSE_KEY.fullmatch(found):
+        raise ConnectionFactError(
+            connection.conn_id,
+            "the extra field license_key is not a license key: one word of 20 to 100 letters, digits and dashes",
+        )
+    return found
+
+
+def _license_server(connection: Connection, text: str) -> str | None:
+    """The URLs of Chef's license service, as chef-client takes them."""
+    found = [each.strip().rstrip("/") for each in text.split(",")] if text.strip() else []
+    if len(found) > _MOST_LICENSE_SERVERS or not all(map(_CHEF_URL.fullmatch, found)):
+        raise ConnectionFactError(
+            connection.conn_id,
+            f"the extra field license_server holds the URLs of license servers, such as "
+            f"https://licenses.example.com: {_MOST_LICENSE_SERVERS} at most, with commas between them",
+        )
+    return ",".join(found) or None
 
 
 def _chef_url(connection: Connection) -> str:
@@ -260,30 +328,48 @@ def _account(datasource: models.Datasource) -> facts.Account:
 
 
 def _login(connection: Connection) -> ssh.Login:
-    extra = connection.extra_dejson
-    private_key = extra.get("private_key")
-    if private_key is None and extra.get("key_file"):
-        try:
-            private_key = pathlib.Path(str(extra["key_file"])).expanduser().read_text()
-        except OSError as error:
-            raise ConnectionFactError(
-                connection.conn_id, f"the key file cannot be read: {error.strerror}"
-            ) from error
-    if not private_key or not connection.login:
+    extra = fields.extras(connection)
+    field, content = _key_of(connection, extra)
+    if not content or not connection.login:
         raise ConnectionFactError(
             connection.conn_id, "SSH needs a login, and private_key or key_file in the extra fields"
         )
-    passphrase = extra.get("private_key_passphrase") or None
-    _mask(str(private_key))
-    if passphrase:
-        _mask(str(passphrase))
+    passphrase = fields.text(connection, extra, "private_key_passphrase", numbers=True)
+    _mask(passphrase)
+    if isinstance(content, str):
+        _mask(content)
+    try:
+        private_key = private_keys.text_of(content)
+    except private_keys.UnusableError as error:
+        raise ssh.UnusableKeyError(connection.conn_id, error.reason, field) from None
+    # As it is used: what a form has made of it looks different.
+    _mask(private_key)
     login = ssh.Login(
         user=connection.login,
-        private_key=str(private_key),
-        passphrase=passphrase,
+        private_key=private_key,
+        passphrase=passphrase or None,
         port=connection.port or 22,
         connection=connection.conn_id,
+        key_field=field,
     )
     # An unusable key is said here, and not in the middle of a step.
     login.key()
     return login
+
+
+def _key_of(connection: Connection, extra: dict[str, Any]) -> tuple[str, str | bytes]:
+    """The private key as it is written, and the extra field that it stands in or that names its file."""
+    written = fields.text(connection, extra, "private_key")
+    name = fields.text(connection, extra, "key_file")
+    if written.strip() or not name:
+        return "private_key", written.strip()
+    try:
+        return "key_file", pathlib.Path(name).expanduser().read_bytes()
+    except OSError as error:
+        raise ConnectionFactError(
+            connection.conn_id, f"the key file {name!r} cannot be read: {error.strerror}"
+        ) from error
+    except (ValueError, RuntimeError):
+        raise ConnectionFactError(
+            connection.conn_id, "the extra field key_file is not the path of a file"
+        ) from None

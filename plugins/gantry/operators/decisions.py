@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 from gantry import errors, names
-from gantry.agent import backups, balancing, drive, facts, ssh, updating, work
+from gantry.agent import backups, balancing, datasources, drive, facts, fetching, ssh, updating, work
 from gantry.cloud import backups as stored
 from gantry.configuration_management import chef, manager, script
 from gantry.definition import models
@@ -87,19 +87,23 @@ def _execute_management(run: runs.Run) -> drive.Decide:
 def _install_services(run: runs.Run) -> drive.Decide:
     """Every server downloads and installs all services of its tier that it lacks.
 
-    Where a balanced service has run before, its update does that, so that not all servers change at once.
+    Where a balanced service has run before, its update does that, so that not all servers change at once; here it is
+    only found out whether there is something to update.
     """
     definition = run.definition
     wanted = [_install(run, name) for name in definition.services_of(run.tier)]
     rolled = {definition.services[name].id for name in definition.services if definition.update_of(name)}
 
     def left(_: ssh.Target, applied: drive.Applied) -> drive.Work:
-        here = [
+        later = [
             each
             for each in wanted
-            if each.service.id not in rolled or not updating.ran_before(each.service, applied.marks)
+            if each.service.id in rolled and updating.ran_before(each.service, applied.marks)
         ]
-        return work.install_services(definition, here, applied.marks)
+        here = [each for each in wanted if each not in later]
+        compares = work.compare_archives(definition, later, applied.marks)
+        installs = work.install_services(definition, here, applied.marks)
+        return drive.Work((*compares.files, *installs.files), (*compares.jobs, *installs.jobs))
 
     return left
 
@@ -120,9 +124,9 @@ def _update(run: runs.Run) -> drive.Decide:
 
 
 def _install_datasources(run: runs.Run) -> drive.Decide:
-    """The dumps that are not loaded yet, or that changed; on a server that replaces a lost one, the backups."""
+    """The dumps that are not loaded yet; on a server that replaces a lost one, the backups."""
     known = run.facts(run.service)
-    dumps: Mapping[names.DatasourceName, work.Download] = {
+    dumps: Mapping[names.DatasourceName, fetching.Download] = {
         name: run.download(
             datasource.dump, datasource.sha256, f"datasource {name!r} of service {run.service!r}"
         )
@@ -130,14 +134,20 @@ def _install_datasources(run: runs.Run) -> drive.Decide:
     }
     renewals = {each.service: each for each in run.renewals}
     renewal = renewals.get(run.service)
-    backups_: Mapping[names.DatasourceName, work.Download] = {}
+    backups_: Mapping[names.DatasourceName, fetching.Download] = {}
     if renewal is not None:
-        backups_ = {name: _stored(run, each) for name, each in renewal.backups.items()}
+        backups_ = {name: _stored(each) for name, each in renewal.backups.items()}
+
+    reload = datasources.Reload(
+        frozenset(name for name in dumps if f"{run.service}.{name}" in run.reload_dump), run.digest
+    )
 
     def left(target: ssh.Target, applied: drive.Applied) -> drive.Work:
         server = run.server(target.name)
         found = backups_ if renewal is not None and server.slot in renewal.slots else {}
-        return work.install_datasources(known, run.service, server, dumps, applied.marks, found)
+        return datasources.install_datasources(
+            known, run.service, server, dumps, applied.marks, found, reload
+        )
 
     return left
 
@@ -222,12 +232,10 @@ def _back_up(run: runs.Run) -> drive.Decide:
     """The file, and its upload to where this run's backup belongs."""
     known = run.facts(run.service)
     url = run.shelf(run.backup).url(run.backup_object)
-    lifetime = run.definition.timeouts.back_up
-    upload = backups.Upload(url, lambda: run.objects.upload_link(url, lifetime))
 
     def left(target: ssh.Target, applied: drive.Applied) -> drive.Work:
         try:
-            return backups.back_up(known, run.backed_up, run.server(target.name), upload, applied.marks)
+            return backups.back_up(known, run.backed_up, run.server(target.name), url, applied.marks)
         except backups.NotInstalledError:
             if not run.is_termination:
                 raise
@@ -242,7 +250,7 @@ def _restore(run: runs.Run) -> drive.Decide:
     if run.restored is None:
         raise LookupError(f"{run.step.id}: no backup is chosen")
     found, known, datasource = run.restored, run.facts(run.service), run.backed_up.datasource
-    backup = _stored(run, found)
+    backup = _stored(found)
     if datasource is None:
         return lambda target, applied: backups.restore_service(
             known, run.service, run.server(target.name), backup, found.manifest.archive, applied
@@ -252,11 +260,9 @@ def _restore(run: runs.Run) -> drive.Decide:
     )
 
 
-def _stored(run: runs.Run, found: stored.Stored) -> work.Download:
+def _stored(found: stored.Stored) -> fetching.Download:
     """A backup, to be fetched by a server."""
-    return work.Download(
-        found.url, found.manifest.sha256, found.manifest.sha256, lambda: run.objects.link(found.url)
-    )
+    return fetching.Download(found.url, found.manifest.sha256, found.manifest.sha256)
 
 
 def _check_backup(run: runs.Run) -> drive.Decide:

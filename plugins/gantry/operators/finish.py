@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from airflow.sdk import Context
 
 from gantry import status
-from gantry.operators import base, chosen, data, history, leaving
+from gantry.agent import addresses
+from gantry.operators import base, chosen, data, history, leaving, past, turning
 from gantry.operators import run as runs
 from gantry.plan import Step, StepKind
 from gantry.status import filled
 
 
 class FinishLaunchOperator(base.StepOperator):
-    """Says what runs where and how long each phase took, and keeps the record with the deployment's asset."""
+    """Says what runs where and how long each phase took, and keeps the record."""
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Take away what a scaling that died has left, and sum up."""
@@ -31,19 +32,22 @@ class FinishLaunchOperator(base.StepOperator):
         times = status.timeline(run.plan, tasks)
         for line in summary(run, found, times):
             self.log.info("%s", line)
+        store = turning.store(run.definition.deployment)
         _settle(run)
+        past.note_complete(store, now.isoformat())
         slots = {
             tier: tuple(server.slot for server in run.inventory.of_tier(tier))
             for tier in run.definition.tiers
         }
-        context["asset_state_store"].set(filled.KEY, filled.dump(slots))
+        store.set(filled.KEY, filled.dump(slots))
         history.close_record(context, run, times, ended=[*gone, *_retired(context, run)])
         return base.result(context, [], state=found.state.value)
 
 
 def _settle(run: runs.Run) -> None:
-    """Every server has answered, and every database has its data."""
-    again = [each for each in run.inventory if each.ailing_since is not None]
+    """Every server has answered, and every database has its data. From now on, none of them is new."""
+    run.cloud.note_arrived([each for each in run.inventory if each.is_new])
+    again = [each for each in run.inventory if each.ailing is not None]
     if again:
         run.health.note_well(again)
     memory = chosen.memory(run)
@@ -70,7 +74,7 @@ def summary(run: runs.Run, found: status.DeploymentStatus, times: status.Timelin
     for name, balancer in definition.load_balancers.items():
         scheme = "https" if balancer.tls else definition.port_behind(balancer).protocol
         for server in run.inventory.of_tier(balancer.tier):
-            address = server.public_address or server.private_address
+            address = addresses.in_url(server.public_address or server.private_address or "")
             yield f"  load balancer {name}: {scheme}://{address}:{balancer.port}/ for {balancer.name}"
     yield "timeline"
     begun = times.span.started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 from collections.abc import Iterator
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from gantry import names
 from gantry.agent import contact
-from gantry.inventory import InstanceState
 from gantry.operators import lost, recovering, replacing, turning
 from gantry.operators import run as runs
 from gantry.operators.sight import Look
 from gantry.operators.trigger import Order
+from gantry.plan import StepKind
 from gantry.status import filled
 
 if TYPE_CHECKING:
@@ -26,8 +27,21 @@ _AGAIN = datetime.timedelta(hours=1)
 """A recovery that did not help is asked for again after that. It has failed for a cause that wants a person."""
 
 
+def remember(run: runs.Run, look: Look) -> Look:
+    """Note what a look says of servers that are not well, or are well again; the look, with that.
+
+    Where the watch replaces nothing, that costs nothing as long as no look before (a launch's, say) has noted anything.
+    """
+    replaces = any(step.kind is StepKind.TRIGGER_RECOVER for step in run.plan)
+    if not replaces and all(each.server.ailing is None for each in look.sights):
+        return look
+    findings = _findings(run, look)
+    recovering.remember(run, findings)
+    return dataclasses.replace(look, findings=findings)
+
+
 def decide(run: runs.Run, look: Look, log: Logger) -> Order | None:
-    """Note who is not well, and ask for a recovery where servers are lost.
+    """Ask for a recovery where servers are lost.
 
     The recovery is asked for all that it finds lost, not for these by name: it looks again when it has its turn, and
     who has come back by then is left alone.
@@ -37,8 +51,7 @@ def decide(run: runs.Run, look: Look, log: Logger) -> Order | None:
     if not before:
         # Never launched, terminated, or a launch has not arrived yet: that is for the launch to go on with.
         return None
-    findings = _findings(run, look)
-    recovering.remember(run, findings)
+    findings = look.findings
     for line in recovering.said(findings):
         log.warning("%s", line)
     try:
@@ -67,17 +80,15 @@ def decide(run: runs.Run, look: Look, log: Logger) -> Order | None:
 
 def _findings(run: runs.Run, look: Look) -> lost.Findings:
     """How the servers are, from what the look has seen; services' checks are asked where they count."""
-    running = [
-        each.server
-        for each in look.sights
-        if each.server.state is InstanceState.RUNNING and each.server.tier in run.definition.tiers
-    ]
+    running = lost.running_of(run.definition, (each.server for each in look.sights))
     answers = {each.server.name: contact.Answer(each.seen.answer, each.seen.why) for each in look.sights}
-    # Who has never been greeted may have shown its key on its console since.
+    # One that has never been greeted may have shown its key on its console since, and one without an address is not
+    # silent.
     again = [
         each
         for each in running
         if each.host_key is None
+        or each.ssh_address is None
         or (
             run.definition.tiers[each.tier].replace_impaired
             and answers[each.name].contact is contact.Contact.ANSWERS

@@ -1,4 +1,4 @@
-"""A run's record in the state of the deployment's asset: opened with its turn, closed by its last step."""
+"""A run's record among what is kept of the deployment: opened with its turn, closed by its last step."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from airflow.sdk import Context
 from gantry import errors, names, status
 from gantry.operators import base, turning
 from gantry.operators import run as runs
-from gantry.plan import Group, GroupKind, StepKind
+from gantry.plan import KEEPS_STATE, Group, GroupKind, StepKind
 from gantry.plan.steps import step_id
-from gantry.status import records
+from gantry.status import records, versions
 
 _BY = {"scheduled": "schedule", "operator_triggered": "watch"}
 """Who asked for a run that no person has asked for, by Airflow's type of the run."""
@@ -104,9 +104,17 @@ def _record(context: Context, run: runs.Run) -> records.Record:
 
 
 def _versions(run: runs.Run) -> dict[str, str]:
-    """What the archives are now. A launch is not failed by a record that lacks something."""
+    """What is installed now. A launch is not failed by a record that lacks something."""
     found = {}
+    store = turning.store(run.deployment)
     for name, service in run.definition.services.items():
+        # All servers have the same by now. The digest of an archive is known to them, and not to the store.
+        for server in run.inventory.of_tier(service.tier)[:1]:
+            noted = versions.load(store.get(versions.PLACES.key(name, server.name)))
+            if noted is not None and noted.version and noted.instance == server.instance_id:
+                found[str(name)] = noted.version
+        if str(name) in found:
+            continue
         try:
             found[str(name)] = run.download(service.archive, service.sha256, f"service {name!r}").version
         except errors.GantryError:
@@ -117,7 +125,7 @@ def _versions(run: runs.Run) -> dict[str, str]:
 def _before(run: runs.Run) -> dict[str, str]:
     """What the archives were when the last run had ended."""
     store = turning.store(run.definition.deployment)
-    changing = (each for each in names.Operation if each not in names.KEEPS_STATE)
+    changing = (each for each in names.Operation if each not in KEEPS_STATE)
     found = (each for operation in changing for each in records.load(store.get(records.key(operation.value))))
     return records.versions_after(tuple(each for each in found if each.run != run.id))
 

@@ -13,7 +13,16 @@ from airflow.sdk import Context
 
 from gantry import inventory
 from gantry.agent import drive, jobs, ssh
-from gantry.operators import base, configuration_management, decisions, ledger, printing, termination
+from gantry.operators import (
+    base,
+    chosen,
+    configuration_management,
+    decisions,
+    ledger,
+    printing,
+    second_look,
+    termination,
+)
 from gantry.operators import run as runs
 from gantry.plan import release_steps, retire_step
 
@@ -28,7 +37,7 @@ def release(run: runs.Run, log: Logger) -> None:
     """
     if not run.inventory.leaving_of_tier(run.tier):
         return
-    log.info("servers of tier %s that leave are let go of first", run.tier)
+    log.info("servers of tier %s that will be removed are taken out of the load balancers first", run.tier)
     for step in release_steps(run.definition, run.tier):
         at = run.at(step)
         everything = drive.begin(balancers(at))
@@ -39,8 +48,9 @@ def release(run: runs.Run, log: Logger) -> None:
 
 async def _work(run: runs.Run, everything: list[jobs.Progress], output: jobs.Output) -> None:
     access = run.access()
-    await drive.prepare(everything, access, decisions.decide(run), output)
-    await drive.carry_out(everything, access, run.key, output)
+    async with drive.Lines() as kept:
+        await drive.prepare(everything, access, decisions.decide(run), output, kept=kept)
+        await drive.carry_out(everything, access, run.key, output, kept=kept)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +75,16 @@ def retire(context: Context, run: runs.Run, operator: base.StepOperator) -> Reti
     """Take a tier's leaving servers away.
 
     They are terminated last: until then, a repeated call finds them.
+
+    Raises:
+        AnswersAgainError: one that was lost, and has data, has come back.
     """
     leaving = run.inventory.leaving_of_tier(run.tier)
     if not leaving:
         operator.log.info("no server of tier %s leaves", run.tier)
     else:
         operator.log.info("leaving: %s", ", ".join(map(_called, leaving)))
+    second_look.before_terminating(run, leaving, chosen.memory(run))
     skipped = termination.stop(run, leaving, operator.log).skipped
     chef = run.definition.launch_configuration_of(run.tier).chef
     # A slot may have been filled anew under the same name, which is then not theirs any more.

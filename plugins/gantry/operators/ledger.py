@@ -16,14 +16,10 @@ from gantry import names
 from gantry.agent import config_diff, drive, handing, installed, jobs, session, ssh, work
 from gantry.operators import run as runs
 from gantry.operators import turning
-from gantry.plan import StepKind
 from gantry.status import handouts, versions
 
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger
-
-_INSTALLING = frozenset({StepKind.INSTALL_SERVICES, StepKind.UPDATE})
-"""Steps that note also what they find: a note may have been lost, or be older than Gantry's first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +82,8 @@ class Ledger:
     ) -> None:
         """Look at what is there before it is replaced."""
         self._targets[target.name] = target
-        if self._run.step.kind in _INSTALLING:
+        if self._run.step.facts.installs:
+            # A note may have been lost, or be older than Gantry's first.
             self._marks[target.name] = installed.in_marks(applied.marks)
         for each in await handing.handed(server, wanted):
             self._handed[target.name, each.service] = each
@@ -148,7 +145,7 @@ def keep_versions(who: Author, target: ssh.Target, found: installed.Archives) ->
 def forget_versions(run: runs.Run, servers: Iterable[str]) -> None:
     """Take away what is noted of servers that are gone. Another one may have got the name of one of them."""
     store = turning.store(run.definition.deployment)
-    there = {each.name for each in run.cloud.find()}
+    there = {each.name for each in run.cloud.everything()}
     for server in sorted(set(servers) - there):
         for service in run.definition.services:
             store.delete(versions.PLACES.key(service, names.ServerName(server)))

@@ -89,7 +89,7 @@ def _class(notifier: str) -> type[BaseNotifier]:
         # A module of somebody's own raises what it likes.
         raise NotifierError(f"{notifier} cannot be imported: {type(error).__name__}: {error}") from error
     if not isinstance(found, type) or not issubclass(found, BaseNotifier) or found is BaseNotifier:
-        raise NotifierError(f"{notifier} is no notifier: not a subclass of airflow.sdk.BaseNotifier")
+        raise NotifierError(f"{notifier} is not a notifier: not a subclass of airflow.sdk.BaseNotifier")
     return found
 
 

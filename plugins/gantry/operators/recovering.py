@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import functools
+import time
 from collections.abc import Collection, Iterator, Mapping
 
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from gantry import names
-from gantry.operators import base, chosen, data, history, lost, replacing, turning
+from gantry import inventory, names
+from gantry.operators import (
+    base,
+    chosen,
+    data,
+    data_renewal,
+    history,
+    lost,
+    past,
+    replacing,
+    second_look,
+    turning,
+)
 from gantry.operators import run as runs
 from gantry.status import filled
+
+_PAUSE = 10.0
+"""Seconds between looks at a server that is waited for."""
+
+_LONGEST_WAIT = datetime.timedelta(minutes=10)
+"""The longest `recovery_delay` that a run waits for by itself: it keeps a worker busy."""
+
+_SLACK = datetime.timedelta(minutes=1)
+"""A look takes a while, and comes a while after the moment that it waits for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +48,21 @@ class Outlook:
 
     choice: replacing.Choice
     missing: Mapping[names.TierName, Collection[names.Slot]]
-    renewals: data.Renewals
+    renewals: data_renewal.Renewals
 
 
-def outlook(run: runs.Run, findings: lost.Findings, memory: data.Memory, before: replacing.Slots) -> Outlook:
-    """What follows for a run. Changes nothing but the memory of data that is about to be given up.
+def outlook(
+    run: runs.Run,
+    findings: lost.Findings,
+    memory: data.Memory,
+    before: replacing.Slots,
+    known: data_renewal.Past,
+) -> Outlook:
+    """What follows for a run. Changes nothing but the memory of data.
 
     Raises:
         UnknownServerError, WellError, NobodyAnswersError: as `replacing.choose`.
-        DataLostError, ReplicantsLeftError: as `data.renewals`.
+        DataLostError, UnknownDataError, ContradictionError, ReplicantsLeftError: as `data_renewal.renewals`.
     """
     choice = replacing.choose(run.definition, run.inventory, findings, run.lost, before)
     # A number that is asked for counts as it is.
@@ -44,12 +73,25 @@ def outlook(run: runs.Run, findings: lost.Findings, memory: data.Memory, before:
     for service in data.databases(run.definition):
         for each in run.inventory.of_tier(run.definition.services[service].tier):
             if each.name in choice.servers and each.host_key is not None:
-                # An earlier Gantry, or another Airflow, may have filled it without a note.
+                # An earlier Gantry, or another Airflow, may have filled it, or its note is lost.
                 memory.begin(service, each)
     missing = replacing.missing(run.definition, staying, run.wanted, choice.slots)
-    renewals = data.renewals(
-        run.definition, staying, missing, memory, lambda name: run.shelf(name).find(""), run.from_dump
+    renewals = data_renewal.renewals(
+        run.definition,
+        staying,
+        missing,
+        memory,
+        lambda name: run.shelf(name).find(""),
+        data_renewal.Answers(run.from_dump, run.from_backup, known),
     )
+    for service in data.databases(run.definition):
+        for each in staying.of_tier(run.definition.services[service].tier):
+            if not known.is_complete and each.host_key is not None:
+                memory.begin(service, each)
+    for renewal in renewals:
+        for slot in renewal.slots:
+            # What a person has said of one without a note holds for the runs that come, should this one fail.
+            memory.expect(renewal.service, slot, renewal.from_dump(run.definition))
     return Outlook(choice, missing, renewals)
 
 
@@ -58,19 +100,25 @@ class FindLostOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Refuse before anything is noted; a repeated call finds what it has noted."""
-        findings = lost.examine(run.definition, run.inventory, run.cloud, run.health)
-        remember(run, findings)
+        turning.secure(context, run)
+        memory = chosen.memory(run)
+        second_look.before_beginning(run.definition, run.inventory, (run.cloud, run.health), memory)
+        run, findings = self._look(run)
         for line in said(findings):
             self.log.warning("%s", line)
-        before = filled.load(turning.store(run.definition.deployment).get(filled.KEY))
-        found = outlook(run, findings, chosen.memory(run), before)
+        store = turning.store(run.definition.deployment)
+        known = past.of(store, run.inventory, functools.partial(turning.ran, run.definition))
+        before = filled.load(store.get(filled.KEY))
+        found = outlook(run, findings, memory, before, known)
+        past.note_complete(store, turning.now())
         if run.lost is not None:
             self._end_if_needless(context, run, findings, found)
+        second_look.before_giving_up(run, found.choice)
         for server in run.inventory:
             why = found.choice.servers.get(server.name)
             if why is not None:
                 self.log.info("%s (%s) is replaced: %s", server.name, server.instance_id, why)
-                run.cloud.give_up(server, why)
+                run.cloud.give_up(server, why, anyway=server.name in found.choice.anyway)
         for renewal in found.renewals:
             for line in told(run, renewal):
                 self.log.info("%s", line)
@@ -80,27 +128,66 @@ class FindLostOperator(base.StepOperator):
             slots={tier: list(slots) for tier, slots in found.choice.slots.items()},
         )
 
+    def _look(self, run: runs.Run) -> tuple[runs.Run, lost.Findings]:
+        """Look at the servers; the run, as it finds them, and how they are.
+
+        Without a watch, runs may be days apart, and so are their looks. A server that one of them has found not well
+        is looked at again and again here, until it is well or lost: otherwise none of them would ever replace it.
+        """
+        findings = self._once(run)
+        if run.lost is not None and run.lost.servers:
+            return run, findings
+        waited = {
+            each.server.instance_id: each
+            for each in findings.ailing
+            if each.was_so_before and run.definition.tiers[each.server.tier].recovery_delay <= _LONGEST_WAIT
+        }
+        for each in waited.values():
+            self.log.warning(
+                "%s: %s. It was so before, too long ago to count. It is looked at until %s, or until it is well",
+                each.server.name, each.what, lost.told(each.due),
+            )  # fmt: skip
+        end = time.monotonic() + (_LONGEST_WAIT + _SLACK).total_seconds()
+        while any(each.server.instance_id in waited for each in findings.ailing) and time.monotonic() < end:
+            time.sleep(_PAUSE)
+            # Its servers as they are by then.
+            run = dataclasses.replace(run)
+            findings = self._once(run)
+        return run, findings
+
+    def _once(self, run: runs.Run) -> lost.Findings:
+        findings = lost.examine(run.definition, run.inventory, run.cloud, run.health)
+        remember(run, findings)
+        return findings
+
     def _end_if_needless(
         self, context: Context, run: runs.Run, findings: lost.Findings, found: Outlook
     ) -> None:
-        """Skip a run that would replace nothing. Raises NotYetLostError."""
+        """Skip a run that would replace nothing. Raises NotYetLostError, NotAskedError."""
         staying = found.choice.staying(run.inventory)
         stopped = replacing.resumed(run.definition, staying, run.wanted, found.choice.slots)
         if staying.leaving or stopped or any(found.missing.values()):
             return
         if findings.ailing:
             raise replacing.NotYetLostError(findings.ailing)
+        if findings.unreached:
+            raise replacing.NotAskedError(findings.unreached)
         # Its last step is skipped too, and would have done that.
         history.close_record(context, run)
         raise AirflowSkipException(f"no server of {run.definition.deployment} is lost: nothing to replace")
 
 
 def remember(run: runs.Run, findings: lost.Findings) -> None:
-    """Note since when servers are not well, and forget it of those that are."""
-    new = [each.server for each in findings.troubles if each.server.ailing_since is None]
-    if new:
-        run.health.note_ailing(new, min(each.since for each in findings.troubles if each.server in new))
-    again = [each for each in findings.well if each.ailing_since is not None]
+    """Note the looks that have found servers not well, and forget those at servers that have shown to be there."""
+    noted: dict[inventory.Ailing, list[inventory.Server]] = {}
+    for each in findings.troubles:
+        if each.looks != each.server.ailing:
+            noted.setdefault(each.looks, []).append(each.server)
+    for looks, servers in noted.items():
+        run.health.note_ailing(servers, looks)
+    # An instance that does not run, and will, begins anew.
+    down = [each for each in run.inventory if each.state is not inventory.InstanceState.RUNNING]
+    again = [each for each in (*findings.well, *down) if each.ailing is not None]
     if again:
         run.health.note_well(again)
 
@@ -108,7 +195,7 @@ def remember(run: runs.Run, findings: lost.Findings) -> None:
 def said(findings: lost.Findings) -> Iterator[str]:
     """What a person has to know of servers that are not lost, and not well either."""
     for each in findings.ailing:
-        yield f"{each.server.name}: {each}; it counts as lost from {lost.told(each.due)} on"
+        yield f"{each.server.name}: {each}; {each.outlook}"
     for name, what in findings.strangers.items():
         yield (
             f"{name}: {what}. It is neither taken for the server nor replaced: find out who answers there; to have it "
@@ -116,13 +203,17 @@ def said(findings: lost.Findings) -> Iterator[str]:
         )
     for name, what in findings.refusing.items():
         yield f"{name}: {what}. It is there, so it is not replaced"
+    for name, what in findings.busy.items():
+        yield f"{name}: {what}. Too many connections at once, or it is starting; that does not mean that it is lost"
+    for name, what in findings.unreached.items():
+        yield f"{name}: it was not asked, so nothing is known of it: {what}"
 
 
-def told(run: runs.Run, renewal: data.Renewal) -> Iterator[str]:
+def told(run: runs.Run, renewal: data_renewal.Renewal) -> Iterator[str]:
     """What a lost database begins from."""
     for slot in renewal.slots:
         name = run.definition.name_of(run.definition.services[renewal.service].tier, slot)
         for datasource in run.definition.services[renewal.service].datasources:
             stored = renewal.backups.get(datasource)
-            source = "its dump, as somebody wants it" if stored is None else stored.url
+            source = "its dump, as was asked for" if stored is None else stored.url
             yield f"{name}: {renewal.service}.{datasource} was lost with its server and begins from {source}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from gantry import errors, inventory, names
@@ -29,28 +30,75 @@ class UnknownServerError(errors.GantryError):
 
 
 class WellError(errors.GantryError):
-    """Servers that are to be replaced and that are well."""
+    """Servers that are to be replaced, and of which nothing shows that they are not well.
 
-    def __init__(self, servers_: Sequence[names.ServerName]) -> None:
+    Attributes:
+        unclear: why it is not known how one of them is, where it is not.
+    """
+
+    def __init__(
+        self,
+        servers_: Sequence[names.ServerName],
+        unclear: Mapping[names.ServerName, str] = types.MappingProxyType({}),
+    ) -> None:
         self.servers = tuple(servers_)
+        self.unclear = dict(unclear)
+        well = ", ".join(each for each in servers_ if each not in unclear)
+        told = [
+            *(
+                [f"{well}: answers, and no check reports a problem with it; nothing was changed"]
+                if well
+                else []
+            ),
+            *(
+                f"{name}: that does not mean that it is lost: {why}; nothing was changed"
+                for name, why in unclear.items()
+            ),
+        ]
         super().__init__(
-            f"{', '.join(servers_)}: answers, and nobody says anything bad of it; nothing was changed\n"
-            f"To have it replaced all the same, and what is on it thrown away, say `anyway`."
+            "\n".join(told)
+            + "\nTo have it replaced all the same, and what is on it thrown away, say `anyway` (a field of "
+            "NAME.recover, --anyway on the command line)."
         )
 
 
 class NobodyAnswersError(errors.GantryError):
-    """Not one of several servers answers: none is taken for lost."""
+    """Servers are silent, and not one shows that the way to them works: none is taken for lost."""
 
     passing = True
 
     def __init__(self, deployment: names.DeploymentName, troubles: Sequence[lost.Trouble]) -> None:
         self.deployment = deployment
         told = "\n".join(f"{each.server.name}: {each}" for each in troubles)
+        if len(troubles) == 1:
+            cause = (
+                f"one server of {deployment} does not answer, and no other one shows whether the way to it works; its "
+                f"instance runs, and EC2's status checks say nothing bad of it"
+            )
+        else:
+            cause = (
+                f"not one server of {deployment} answers, so it is more likely the way to them that is broken than "
+                f"they are"
+            )
+        words = " ".join(f"{each.server.tier}-{each.server.slot}" for each in troubles)
         super().__init__(
-            f"not one server of {deployment} answers, so it is more likely the way to them that is broken than they "
-            f"are; nothing was changed\n{told}\nLook at the network between Airflow's workers and the servers. If they "
-            f"are lost indeed, name those that are to be replaced: NAME.recover."
+            f"{cause}; nothing was changed\n{told}\nLook at the network between Airflow's workers and the servers, and "
+            f"at the instance's console output. What is lost indeed is replaced when a person names it: in the field "
+            f"`servers` of NAME.recover, or `gantry recover {deployment} {words}`."
+        )
+
+
+class NotAskedError(errors.GantryError):
+    """Servers of which nothing is known, in a run that would replace what is lost."""
+
+    passing = True
+
+    def __init__(self, unreached: Mapping[names.ServerName, str]) -> None:
+        self.unreached = dict(unreached)
+        told = "\n".join(f"{name}: {why}" for name, why in unreached.items())
+        super().__init__(
+            f"something is in the way to servers, so it is not known how they are; nothing was changed:\n{told}\n"
+            f"Mend that and run this again; or name the servers and say `anyway` to have them replaced."
         )
 
 
@@ -61,10 +109,7 @@ class NotYetLostError(errors.GantryError):
 
     def __init__(self, troubles: Sequence[lost.Trouble]) -> None:
         self.troubles = tuple(troubles)
-        told = "\n".join(
-            f"{each.server.name}: {each}; it counts as lost from {lost.told(each.due)} on"
-            for each in troubles
-        )
+        told = "\n".join(f"{each.server.name}: {each}; {each.outlook}" for each in troubles)
         super().__init__(
             f"nothing is lost yet, and nothing was changed:\n{told}\n"
             f"Run this again then, or name the servers to have them replaced at once."
@@ -77,11 +122,13 @@ class Choice:
 
     Attributes:
         servers: those that leave, with the reason.
+        anyway: those of them that a person wants replaced even if they are well.
         slots: those that are filled in any case, by tier: of lost servers, also of such that are gone already.
     """
 
     servers: Mapping[names.ServerName, str]
     slots: Slots
+    anyway: frozenset[names.ServerName] = frozenset()
 
     def staying(self, found: inventory.Inventory) -> inventory.Inventory:
         """The inventory once those servers leave."""
@@ -90,7 +137,7 @@ class Choice:
             (
                 *found.leaving,
                 *(
-                    dataclasses.replace(each, lost=self.servers[each.name])
+                    dataclasses.replace(each, lost=self.servers[each.name], given_up=each.name in self.anyway)
                     for each in found
                     if each.name in self.servers
                 ),
@@ -116,15 +163,18 @@ def choose(
 
     Raises:
         UnknownServerError, WellError: somebody is named who cannot be, or need not be, replaced.
-        NobodyAnswersError: several servers would be lost, and nobody answers at all.
+        NobodyAnswersError: servers have been silent for so long that they would be lost, and it may be the way to them.
     """
+    anyway: frozenset[names.ServerName] = frozenset()
     if named is not None and named.servers:
         chosen, slots = _by_name(definition, found, findings, named)
+        anyway = frozenset(chosen if named.anyway else ())
     else:
-        if findings.cut_off and findings.is_overdue:
-            raise NobodyAnswersError(definition.deployment, findings.troubles)
+        if findings.cut_off and findings.is_overdue and not findings.lost:
+            silent = [each for each in findings.troubles if not each.is_proven]
+            raise NobodyAnswersError(definition.deployment, silent)
         chosen, slots = {each.server.name: str(each) for each in findings.lost}, {}
-    return Choice(chosen, _slots(definition, found, chosen, slots, before))
+    return Choice(chosen, _slots(definition, found, chosen, slots, before), anyway)
 
 
 def _by_name(
@@ -149,7 +199,8 @@ def _by_name(
         chosen[name] = wrong or ""
     well = [name for name, wrong in chosen.items() if not wrong]
     if well and not named.anyway:
-        raise WellError(well)
+        unclear = {**findings.busy, **findings.unreached}
+        raise WellError(well, {name: unclear[name] for name in well if name in unclear})
     return {name: wrong or "a person wants it replaced" for name, wrong in chosen.items()}, gone
 
 

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from gantry import names
-from gantry.agent import drive, facts, rolling, ssh, updating
+from gantry.agent import drive, facts, jobs, rolling, ssh, updating
 from gantry.definition import models
 from gantry.inventory import Server
 from gantry.operators import decisions
@@ -105,6 +105,16 @@ class Rollout:
         marks = {name: nodes[name].marks for name in batch}
         return updating.join(
             self.known, self.run.service, self.run.server(balancer), marks, self.run.key.attempt
+        )
+
+    def unchanged(self, failed: Sequence[jobs.Progress], before: Said, now: Said) -> rolling.Batch:
+        """Those of the servers on which the update has failed that run well what they ran before it."""
+        service = self.run.definition.services[self.run.service]
+        return tuple(
+            each.target.name
+            for each in failed
+            if (said := now.get(each.target.name)) is not None
+            and updating.has_changed_nothing(service, each, before[each.target.name].marks, said)
         )
 
     def roll_back(self, _: ssh.Target, applied: drive.Applied) -> drive.Work:

@@ -7,25 +7,32 @@ import datetime
 import functools
 import hashlib
 import logging
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow.sdk import Context
 
 from gantry import inventory, names
-from gantry.agent import facts, jobs, ssh, work
+from gantry.agent import facts, fetching, jobs, ssh
 from gantry.cloud import backups as stored
 from gantry.cloud import clients, health, servers
 from gantry.cloud.objects import Objects
-from gantry.definition import models
+from gantry.definition import models, source
 from gantry.inventory import Server
-from gantry.operators import connections, data
-from gantry.plan import Plan, Step, StepKind
+from gantry.operators import connections, data_renewal, links
+from gantry.plan import BEFORE_WORK, Plan, Step, StepKind
 
 LOG = logging.getLogger("gantry")
 
 NO_MOMENT = datetime.datetime.fromtimestamp(0, datetime.UTC)
 """For a run that never takes place."""
+
+CLEAN_UP_TIME = datetime.timedelta(minutes=30)
+"""After a run's `dagrun_timeout`, for the task that cleans up behind it. Airflow itself would skip that one."""
+
+_MARK = "life"
+"""The key of what tells a run apart from an earlier one of the same id, in the state and the XComs of its turn."""
 
 MACRO = "gantry"
 """The name under which a DAG carries its deployment (a user-defined macro: Airflow does not serialize it)."""
@@ -33,10 +40,11 @@ MACRO = "gantry"
 
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-    """What a DAG was compiled from."""
+    """What a DAG was compiled from; `source` tells where everything in the definition stands, if that is known."""
 
     definition: models.Definition
     plan: Plan
+    source: source.Source | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +74,15 @@ class Run:
         restored: the backup that the run restores, once it is chosen.
         lost: which servers a person wants replaced; None where the run is for something else.
         from_dump: datasources (`SERVICE.DATASOURCE`) that may begin anew from their dump if they are lost.
+        from_backup: datasources that begin from their newest backup if nothing is noted of them.
+        reload_dump: datasources (`SERVICE.DATASOURCE`) that are loaded from their dump although they hold data.
         renewals: what databases that take the place of lost ones are filled with, once it is known.
         force: whether a termination goes on where a server does not answer.
         final_backup: whether a termination makes all backups first.
+        started: asks for the instances (by ids) that were started so lately that the cloud may not list them yet.
+        until: when the run's time is up (seconds since 1970), or 0 where Airflow alone sees to that.
         secrets: those that have been read so far, so that none is shown.
+        source: where everything in the definition stands, if that is known.
     """
 
     definition: models.Definition
@@ -88,10 +101,15 @@ class Run:
     restored: stored.Stored | None = None
     lost: Named | None = None
     from_dump: frozenset[str] = frozenset()
-    renewals: data.Renewals = ()
+    from_backup: frozenset[str] = frozenset()
+    reload_dump: frozenset[str] = frozenset()
+    renewals: data_renewal.Renewals = ()
     force: bool = False
     final_backup: bool = False
+    started: Callable[[], frozenset[str]] = frozenset
+    until: float = 0.0
     secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
+    source: source.Source | None = None
 
     @functools.cached_property
     def cloud(self) -> servers.Servers:
@@ -106,12 +124,20 @@ class Run:
     @functools.cached_property
     def objects(self) -> Objects:
         """Archives and dumps in the cloud."""
-        return Objects(clients.s3(self.definition.cloud), self.definition.cloud.connection)
+        return self.links.objects
+
+    @functools.cached_property
+    def links(self) -> links.CloudLinks:
+        """Makes links to them for servers."""
+        return links.CloudLinks(self.definition.cloud)
 
     @functools.cached_property
     def inventory(self) -> inventory.Inventory:
-        """The deployment's servers, as they were when first asked for in this task."""
-        return self.cloud.find()
+        """The deployment's servers, as they were when first asked for in this task.
+
+        Those that were `started` lately are among them, or it is too soon to tell: then it raises NotListedYetError.
+        """
+        return self.cloud.find_with(self.started())
 
     def at(self, step: Step) -> Run:
         """The same try, doing the work of another step on the way."""
@@ -127,7 +153,7 @@ class Run:
 
     @property
     def digest(self) -> str:
-        """What tells the run apart from every other: of its DAG's id and its own."""
+        """What tells the run apart from every other, also from one of the same id that was deleted."""
         return self.key.step.partition(".")[0]
 
     @property
@@ -184,7 +210,7 @@ class Run:
         suffix = ".tar.gz"
         if datasource is not None:
             # It is loaded as the dump is loaded.
-            suffix = work.suffix_of(self.definition.services[self.service].datasources[datasource].dump)
+            suffix = fetching.suffix_of(self.definition.services[self.service].datasources[datasource].dump)
         return stored.object_name(self.moment, self.id, suffix)
 
     def access(self) -> ssh.Access:
@@ -198,10 +224,10 @@ class Run:
             raise LookupError(f"{name} is not in the inventory it came from")
         return found
 
-    def download(self, url: str, sha256: str | None, wanted_by: str) -> work.Download:
+    def download(self, url: str, sha256: str | None, wanted_by: str) -> fetching.Download:
         """An object as it is now. `wanted_by` is what names it, for errors. Raises MissingObjectError, CloudError."""
         found = self.objects.facts(url, f"{wanted_by}, deployment {self.definition.deployment}")
-        return work.Download(url, found.version, sha256, lambda: self.objects.link(url))
+        return fetching.Download(url, found.version, sha256, found.obstacle)
 
     def facts(self, *services: names.ServiceName) -> facts.Facts:
         """What the files of these services, and of the step's load balancers, are made from.
@@ -227,7 +253,8 @@ def run_of(context: Context) -> Run:
     params = context["params"]
     step = compiled.plan.by_id[instance.task_id]
     scaled_to = _scaled_to(compiled, context) if any_scaling(compiled.plan) else {}
-    run_key = hashlib.sha256(f"{instance.dag_id} {instance.run_id}".encode()).hexdigest()[:12]
+    told_apart = (instance.dag_id, instance.run_id, *_life(context, step))
+    run_key = hashlib.sha256(" ".join(told_apart).encode()).hexdigest()[:12]
     return Run(
         definition=compiled.definition,
         plan=compiled.plan,
@@ -253,9 +280,50 @@ def run_of(context: Context) -> Run:
         backups=frozenset(params.get("backups") or ()),
         lost=_named(params) if names.operation_of(instance.dag_id) is names.Operation.RECOVER else None,
         from_dump=frozenset(params.get("from_dump") or ()),
+        from_backup=frozenset(params.get("from_backup") or ()),
+        reload_dump=frozenset(params.get("reload_dump") or ()),
         force=bool(params.get("force")),
         final_backup=bool(params.get("final_backup")),
+        until=_until(context, compiled, step),
+        source=compiled.source,
     )
+
+
+def begin_life(context: Context) -> None:
+    """Tell the run's tasks what tells it apart from an earlier run of the same id. For the task that takes the turn.
+
+    It lasts as long as Airflow's row of the run: clears and retries find it again, a run that is made anew does not. A
+    run that an older Gantry has begun has none, and keeps its jobs' names.
+    """
+    from airflow.sdk.execution_time.context import NEVER_EXPIRE  # noqa: PLC0415 - not for DAG files
+
+    store = context["task_state_store"]
+    life = store.get(_MARK)
+    if life is None:
+        if context["dag_run"].clear_number:
+            return
+        life = uuid.uuid4().hex
+        store.set(_MARK, life, retention=NEVER_EXPIRE)
+    context["ti"].xcom_push(key=_MARK, value=life)
+
+
+def _life(context: Context, step: Step) -> tuple[str, ...]:
+    if step.kind in BEFORE_WORK:
+        # These have no jobs, and start no servers.
+        return ()
+    found = context["ti"].xcom_pull(task_ids=StepKind.TURN.value, key=_MARK)
+    return (str(found),) if found else ()
+
+
+def _until(context: Context, compiled: Compiled, step: Step) -> float:
+    """Only a run that is cleaned up behind ends by itself: Airflow would skip the task that does it."""
+    limit, began = compiled.definition.dagrun_timeout, context["dag_run"].start_date
+    aftermath = compiled.plan.aftermath
+    if limit is None or began is None or aftermath is None or step.id == aftermath.id:
+        return 0.0
+    if names.operation_of(context["ti"].dag_id) is not names.Operation.LAUNCH:
+        return 0.0
+    return float((began + limit).timestamp())
 
 
 def _named(params: Mapping[str, Any]) -> Named:
@@ -285,7 +353,7 @@ def targets(found: inventory.Inventory, wanted: list[names.ServerName]) -> list[
     """The SSH side of servers that have shaken hands.
 
     Raises:
-        LostServerError: one of them is not there any more.
+        LostServerError: one of them is not there any more, or (KeyNotShownError) its host key is not known yet.
         NoAddressError: one of them lacks the address that it is reached by.
     """
     return [target(found.named(name), name) for name in wanted]
@@ -296,7 +364,7 @@ def target(server: inventory.Server | None, name: names.ServerName) -> ssh.Targe
     if server is None or server.state is not inventory.InstanceState.RUNNING:
         raise servers.LostServerError(name, None if server is None else server.state)
     if server.host_key is None:
-        raise servers.LostServerError(name, None)
+        raise servers.KeyNotShownError(name)
     if server.ssh_address is None:
         raise servers.NoAddressError(server)
     return ssh.Target(

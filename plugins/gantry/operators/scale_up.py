@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import functools
 import itertools
 import time
 from collections.abc import Sequence
@@ -13,10 +14,12 @@ from airflow.sdk import Context
 
 from gantry import errors, inventory, names
 from gantry.agent import drive
+from gantry.cloud import pace, starting
 from gantry.definition import models
-from gantry.operators import base, chosen, greeting, leaving, printing, server_step, triggers
+from gantry.operators import base, chosen, greeting, leaving, printing, started, triggers
 from gantry.operators import run as runs
 from gantry.plan import StepKind
+from gantry.status import labels
 
 
 class ServerCountError(errors.GantryError):
@@ -58,7 +61,15 @@ class ScaleUpOperator(base.StepOperator):
         wanted = or_remembered(run.definition, run.tier, wanted, run.inventory)
         login = run.access().login
         lost = chosen.slots(context, run.tier)
-        scaling = run.cloud.scale_up(run.tier, wanted, login.authorized_key(), login.user, run.digest, lost)
+        order = starting.Order(
+            run=run.digest,
+            generation=run.key.epoch,
+            before=run.started(),
+            tell=functools.partial(started.note, run),
+            full=started.full(run),
+            tell_full=functools.partial(started.note_full, run),
+        )
+        scaling = run.cloud.scale_up(run.tier, wanted, login.authorized_key(), login.user, order, lost)
         for server in scaling.kept:
             self.log.info("server %s is kept: instance %s, %s", server.name, server.instance_id, server.state)
         self.log.info(
@@ -93,23 +104,25 @@ class HandshakeOperator(base.StepOperator):
     @property
     def servers_label(self) -> str:
         """What the task instance is called in the UI."""
-        return server_step.label(list(self.servers))
+        return labels.label(list(self.servers))
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Greet for the attend time; hand over to the triggerer what takes longer."""
         guests = greeting.everyone(self.servers)
-        deadline = time.time() + run.definition.timeouts.handshake.total_seconds()
+        limit = greeting.Limit.of(run.definition.timeouts.handshake.total_seconds(), run.until)
         output = printing.printer(self.log, several=len(guests) > 1)
-        greeter = greeting.Greeter(run.cloud, run.access(), output)
+        greeter = greeting.Greeter(run.cloud, run.access(), output, run.started())
         attend = run.definition.attend_time.total_seconds()
-        if not asyncio.run(greeter.greet(guests, deadline, attend)):
-            self._hand_over(context, run, deadline)
+        with pace.shared(hands(run)):
+            is_done = asyncio.run(greeter.greet(guests, limit, attend))
+        if not is_done:
+            self._hand_over(context, run, limit)
         failures = greeting.failures(guests)
         if failures:
             raise drive.StepFailedError(failures)
         return base.result(context, list(self.servers))
 
-    def _hand_over(self, context: Context, run: runs.Run, deadline: float) -> None:
+    def _hand_over(self, context: Context, run: runs.Run, limit: greeting.Limit) -> None:
         self.log.info(
             "not all servers answered within %s; the triggerer goes on waiting", run.definition.attend_time
         )
@@ -121,12 +134,20 @@ class HandshakeOperator(base.StepOperator):
                 deployment=run.definition.deployment,
                 login=run.ssh_settings.model_dump(mode="json"),
                 wanted=list(self.servers),
-                deadline=deadline,
+                deadline=limit.deadline,
+                asked=limit.asked,
+                limit=limit.key,
                 report=base.result(context, list(self.servers)),
             ),
             method_name="resume",
-            timeout=datetime.timedelta(seconds=max(deadline - time.time(), 0) + 120),
+            timeout=datetime.timedelta(seconds=max(limit.deadline - time.time(), 0) + 120),
         )
+
+
+def hands(run: runs.Run) -> int:
+    """How many task instances wait for servers at the same time, each in a process of its own."""
+    fan_out = run.definition.fan_out
+    return sum(min(fan_out, run.wanted.get(tier, 0)) for tier in run.definition.tiers)
 
 
 def deal(servers: Sequence[str], hands: int) -> list[list[str]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,11 +11,22 @@ from airflow.sdk import Context
 from gantry import names
 from gantry.agent import drive, jobs, ssh
 from gantry.configuration_management import readers
-from gantry.operators import base, connections, data, decisions, ledger, printing, triggers, turning
+from gantry.operators import (
+    base,
+    connections,
+    data,
+    decisions,
+    ledger,
+    printing,
+    stopping,
+    triggers,
+    turning,
+)
 from gantry.operators import run as runs
+from gantry.status import labels
 
 
-class ServerStepOperator(base.StepOperator):
+class ServerStepOperator(stopping.StoppableOperator):
     """Runs a step's jobs on some servers of a tier.
 
     Args:
@@ -34,7 +43,7 @@ class ServerStepOperator(base.StepOperator):
     @property
     def servers_label(self) -> str:
         """What the task instance is called in the UI."""
-        return label(list(self.servers))
+        return labels.label(list(self.servers))
 
     def decide(self, run: runs.Run) -> drive.Decide:
         """What is left to do on a server. Called once a task; what it returns, once a server."""
@@ -61,22 +70,35 @@ class ServerStepOperator(base.StepOperator):
         decide, questions, reader = self.decide(run), decisions.questions(run), self.reader(run)
 
         notes = ledger.Ledger(context, run, self.log)
-        everything = drive.begin(found)
+        everything = drive.begin(found, run.until)
         self._driven = (everything, access, run.key)
+        is_prepared = False
 
-        async def work() -> bool:
-            await drive.prepare(everything, access, decide, output, questions, notes.witness)
-            notes.keep_facts()
-            for each in everything:
-                if not each.jobs and not each.error:
-                    output(each.target.name, "nothing to do: everything is applied already")
-            return await drive.carry_out(
-                everything, access, run.key, output, seconds=attend, reader=readers.named(reader)
-            )
+        async def work() -> None:
+            nonlocal is_prepared
+            async with drive.Lines() as kept:
+                await drive.prepare(everything, access, decide, output, questions, notes.witness, kept)
+                notes.keep_facts()
+                is_prepared = True
+                for each in everything:
+                    if not each.jobs and not each.error and not each.held:
+                        output(each.target.name, "nothing to do: everything is applied already")
+                await drive.carry_out(
+                    everything,
+                    access,
+                    run.key,
+                    output,
+                    seconds=attend,
+                    reader=readers.named(reader),
+                    links=run.links,
+                    kept=kept,
+                )
 
-        done = asyncio.run(work())
+        if not self.follow(work) and not is_prepared:
+            raise stopping.StoppedError
+        self._note_well(run, everything)
         notes.keep_versions(everything)
-        if not done:
+        if not all(each.done for each in everything):
             self._hand_over(context, run, everything, reader, notes.who)
         drive.verdict(everything)
         data.settle(turning.store(notes.who.deployment), self.holding(run))
@@ -84,16 +106,17 @@ class ServerStepOperator(base.StepOperator):
             context, [each.target.name for each in everything], **readers.report(reader, everything)
         )
 
-    def on_kill(self) -> None:
-        """Take the remote processes along when the task is marked, cleared or timed out."""
-        if self._driven is None:
-            return
-        # Airflow calls this from a signal handler, in the middle of this thread's own event loop.
-        killer = threading.Thread(
-            target=lambda driven: asyncio.run(drive.kill(*driven)), args=(self._driven,)
-        )
-        killer.start()
-        killer.join()
+    def _note_well(self, run: runs.Run, everything: Sequence[jobs.Progress]) -> None:
+        """What looks have found before is over at servers that have worked since."""
+        answered = {each.target.instance_id for each in everything if not each.error}
+        again = [each for each in run.inventory if each.ailing is not None and each.instance_id in answered]
+        if again:
+            run.health.note_well(again)
+
+    async def end(self, unconfirmed: set[names.ServerName]) -> None:
+        """Take the remote processes along."""
+        if self._driven is not None:
+            await drive.kill(*self._driven, unconfirmed)
 
     def _hand_over(
         self,
@@ -103,7 +126,7 @@ class ServerStepOperator(base.StepOperator):
         reader: readers.Name | None,
         author: ledger.Author,
     ) -> None:
-        self.log.info("still running after %s; the triggerer goes on following", run.definition.attend_time)
+        self.log.info("the scripts are still running; the triggerer goes on following")
         self.defer(
             trigger=triggers.JobsTrigger(
                 everything=triggers.dump(everything),
@@ -114,6 +137,7 @@ class ServerStepOperator(base.StepOperator):
                 author=ledger.dump(author),
                 holding=self.holding(run),
                 reader=reader,
+                cloud=run.definition.cloud.model_dump(mode="json"),
                 secrets=connections.with_secrets(run.definition),
                 report=base.result(context, [each.target.name for each in everything]),
             ),
@@ -122,14 +146,7 @@ class ServerStepOperator(base.StepOperator):
         )
 
 
-def label(servers: list[str]) -> str:
-    """One name, or the first and the last of several."""
-    if len(servers) <= 1:
-        return "".join(servers)
-    return f"{servers[0]} … {servers[-1]} ({len(servers)})"
-
-
 def _longest(everything: Sequence[jobs.Progress], patience: float) -> datetime.timedelta:
     """A limit for the triggerer, well past the jobs' own: it must not fire before they are killed in order."""
-    seconds = max(sum(job.timeout for job in each.jobs[each.index :]) for each in everything)
+    seconds = max(sum(job.longest for job in each.jobs[each.index :]) for each in everything)
     return datetime.timedelta(seconds=seconds + 10 * patience)

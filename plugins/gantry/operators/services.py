@@ -10,7 +10,7 @@ import dataclasses
 from airflow.sdk import Context
 
 from gantry import names
-from gantry.operators import base, chosen, data, server_step
+from gantry.operators import base, chosen, data_renewal, server_step
 from gantry.operators import run as runs
 
 
@@ -28,8 +28,9 @@ class InstallDatasourcesOperator(server_step.ServerStepOperator):
         for server in servers:
             memory.begin(run.service, server)
         # Asked anew: a server may have been lost, and its slot filled, since the run has looked for lost ones.
-        renewals = data.renewals(
-            run.definition, run.inventory, {}, memory, lambda name: run.shelf(name).find(""), run.from_dump
+        answers = data_renewal.Answers(run.from_dump)
+        renewals = data_renewal.renewals(
+            run.definition, run.inventory, {}, memory, lambda name: run.shelf(name).find(""), answers
         )
         return super().perform(context, dataclasses.replace(run, renewals=renewals))
 

@@ -7,6 +7,7 @@ import datetime
 
 from gantry import inventory
 from gantry.agent import seeing
+from gantry.operators import lost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +31,10 @@ class Look:
         now: when it was.
         before: when the look before it was, or None where something came in between, or too much time.
         sights: each server that stays, in the inventory's order.
+        findings: what follows for the servers; nothing where the watch replaces none and none was unwell before.
     """
 
     now: datetime.datetime
     before: datetime.datetime | None
     sights: tuple[Sight, ...]
+    findings: lost.Findings = lost.NOTHING

@@ -12,6 +12,7 @@ from airflow.sdk import Context
 
 from gantry import errors, inventory, names
 from gantry.agent import drive, ssh
+from gantry.cloud import listing
 from gantry.cloud.servers import LostServerError
 from gantry.definition import drills
 from gantry.operators import (
@@ -20,6 +21,7 @@ from gantry.operators import (
     configuration_management,
     decisions,
     history,
+    instances,
     ledger,
     printing,
     turning,
@@ -31,7 +33,9 @@ from gantry.status import filled
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
-_PAUSE = 1.0
+_PAUSE, _LONGEST_PAUSE = 1.0, 5.0
+"""Seconds between two looks whether instances are gone: somewhat more each time."""
+_GROWS = 1.2
 _PATIENCE = 20.0
 """Seconds that a server has to answer. It is going away anyway; what it does not do is said and skipped."""
 
@@ -82,11 +86,12 @@ class StillThereError(errors.GantryError):
 
     passing = True
 
-    def __init__(self, tier: names.TierName, instances: tuple[str, ...], seconds: float) -> None:
+    def __init__(self, tier: names.TierName | None, left: tuple[str, ...], seconds: float) -> None:
         self.tier = tier
-        self.instances = instances
+        self.instances = left
+        where = "the deployment" if tier is None else f"tier {tier}"
         super().__init__(
-            f"tier {tier}: not terminated after {seconds:.0f} s: {', '.join(instances)}\n"
+            f"{where}: not terminated after {seconds:.0f} s: {', '.join(left)}\n"
             f"Termination was asked for; look at these instances in the cloud, then clear this task."
         )
 
@@ -99,9 +104,12 @@ class ConfirmOperator(base.StepOperator):
         typed = str(context["params"].get("confirm") or "")
         if typed != run.definition.deployment:
             raise NotConfirmedError(run.definition.deployment, typed)
-        for server in run.inventory.everything:
+        found = run.cloud.everything()
+        for server in found.everything:
             self.log.info("%s: instance %s, %s", server.name, server.instance_id, server.state)
-        self.log.info("%d servers will be terminated", len(run.inventory.everything))
+        for line in instances.strange(run.definition, found):
+            self.log.warning("%s", line)
+        self.log.info("%d servers will be terminated", len(found.everything))
         return base.result(context, [])
 
 
@@ -110,19 +118,28 @@ class AskServersOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Ask them all. What does not run, or has never shaken hands, has nothing that could be stopped."""
-        everything = run.inventory.everything
+        there = run.cloud.everything()
+        everything = there.everything
+        called = instances.labels(everything)
         found = [
             _ask(run.at(dataclasses.replace(run.step, tier=tier)), servers, self.log)
             for tier in run.definition.tiers
             if (servers := [each for each in everything if each.tier == tier])
         ]
-        silent = {name: why for each in found for name, why in each.failures.items()}
+        silent = {
+            called[each.instance_id]: f"{called[each.instance_id]}: {why}"
+            for each in everything
+            if (why := instances.beyond_reach(run.definition, each)) is not None
+        }
+        silent |= {name: why for each in found for name, why in each.failures.items()}
         if silent and not run.force:
             raise SilentServersError(silent)
         skipped = [_one_line(each) for each in silent.values()]
+        # These are terminated all the same, and somebody may miss them.
+        skipped += instances.strange(run.definition, there)
         for line in (*skipped, *(excuse for each in found for excuse in each.excused)):
             self.log.warning("skipped: %s", line)
-        return base.result(context, [each.name for each in everything], skipped=skipped)
+        return base.result(context, list(dict.fromkeys(each.name for each in everything)), skipped=skipped)
 
 
 class StopOperator(base.StepOperator):
@@ -130,8 +147,7 @@ class StopOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Stop what runs; note what does not. Where something does not stop, go on only if that was asked for."""
-        everything = (*run.inventory.of_tier(run.tier), *run.inventory.leaving_of_tier(run.tier))
-        found = stop(run, everything, self.log)
+        found = stop(run, _of_tier(run), self.log)
         if found.failures and not run.force:
             raise NotStoppedError(run.step.id, list(found.failures.values()))
         for line in found.skipped:
@@ -152,32 +168,47 @@ class TerminateServersOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
         """Ask for the termination once, then look until nothing is left."""
-        going = (*run.inventory.of_tier(run.tier), *run.inventory.leaving_of_tier(run.tier))
+        going = _of_tier(run)
         if not going:
             self.log.info("tier %s has no servers", run.tier)
         run.cloud.terminate(going)
         await_end(run, run.tier)
-        return base.result(context, [server.name for server in going])
+        memory = chosen.memory(run)
+        holders = memory.holders(run.tier)
+        skipped = [
+            f"instance {each} holds data of service {holders[each]} and is not tagged as one of the deployment's: it "
+            f"was not terminated"
+            for each in run.cloud.living(holders.keys())
+        ]
+        for line in skipped:
+            self.log.warning("skipped: %s", line)
+        # Now, and not only when all is over: a termination that fails in another tier must leave no claim that data
+        # still lives here.
+        memory.forget_tier(run.tier)
+        ledger.forget_versions(run, [server.name for server in going])
+        return base.result(context, list(dict.fromkeys(server.name for server in going)), skipped=skipped)
 
 
 class FinishTerminationOperator(base.StepOperator):
-    """Looks once more that nothing is left, and says what was skipped on the way."""
+    """Takes what the tiers' steps have not found, looks that nothing is left, and says what was skipped."""
 
     def perform(self, context: Context, run: runs.Run) -> base.Result:
-        """Take away what drills have left, and list what the cloud still has."""
+        """Take away what drills have left, and whatever else the cloud still has of the deployment."""
         remove_drill_servers(context, run, self)
-        left = run.cloud.find()
-        for server in left.everything:
-            self.log.error("still there: %s, instance %s, %s", server.name, server.instance_id, server.state)
-        if left.everything:
-            raise StillThereError(left.everything[0].tier, _ids(left), 0)
+        stray, said_late = self._left(run)
+        for server in stray:
+            self.log.warning(
+                "%s: instance %s, %s: terminated by its id", server.name, server.instance_id, server.state
+            )
+        run.cloud.terminate(stray)
+        await_end(run, None)
         said = (
             line
             for step in run.plan
             for report in base.reports(context, step.id)
             for line in report.get("skipped", ())
         )
-        skipped = list(dict.fromkeys(said))
+        skipped = list(dict.fromkeys([*said, *said_late]))
         self.log.info(
             "deployment %s is STOPPED; nothing of it is left in the cloud", run.definition.deployment
         )
@@ -189,12 +220,23 @@ class FinishTerminationOperator(base.StepOperator):
             for report in base.reports(context, step.id)
             for name in report["servers"]
         ]
+        gone = list(dict.fromkeys([*gone, *(server.name for server in stray)]))
         ledger.forget_versions(run, gone)
         history.close_record(context, run, ended=gone, objects=history.made(context, run), skipped=skipped)
         # A launch that comes begins from the dumps, with as many servers as the definition says.
         chosen.memory(run).forget_all()
         turning.store(run.definition.deployment).delete(filled.KEY)
         return base.result(context, [], skipped=skipped)
+
+    def _left(self, run: runs.Run) -> tuple[tuple[inventory.Server, ...], list[str]]:
+        """What the cloud still has, and what a person should know of it."""
+        try:
+            return run.cloud.everything(run.started()).everything, []
+        except listing.NotListedYetError as error:
+            # Its tags may be gone; and nothing of that may keep a termination from its end.
+            line = f"{', '.join(error.instances)}: started lately, and not listed as the deployment's; look there"
+            self.log.warning("skipped: %s", line)
+            return run.cloud.everything().everything, [line]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,13 +273,18 @@ def _visit(run: runs.Run, servers: Sequence[inventory.Server], decide: drive.Dec
     excused: list[str] = []
     failures: dict[names.ServerName, str] = {}
     found: list[ssh.Target] = []
+    called = instances.labels(servers)
     for server in servers:
+        if instances.beyond_reach(run.definition, server) is not None:
+            # That was said when all were asked.
+            continue
+        name = called[server.instance_id]
         try:
-            found.append(runs.target(server, server.name))
+            found.append(runs.target(dataclasses.replace(server, name=name), name))
         except LostServerError as error:
             excused.append(_one_line(str(error)))
         except errors.GantryError as error:
-            failures[server.name] = str(error)
+            failures[name] = str(error)
     if not found:
         return Stopped((), tuple(excused), failures)
     try:
@@ -250,12 +297,18 @@ def _visit(run: runs.Run, servers: Sequence[inventory.Server], decide: drive.Dec
 
     async def work() -> None:
         everything = drive.begin(found)
-        await drive.prepare(everything, access, decide, output)
-        await drive.carry_out(everything, access, run.key, output)
+        async with drive.Lines() as kept:
+            await drive.prepare(everything, access, decide, output, kept=kept)
+            await drive.carry_out(everything, access, run.key, output, kept=kept)
         failures.update({each.target.name: each.error for each in everything if each.error})
 
     asyncio.run(work())
     return Stopped(tuple(each.name for each in found), tuple(excused), failures)
+
+
+def _of_tier(run: runs.Run) -> list[inventory.Server]:
+    """All instances of the step's tier, whatever else their tags say."""
+    return [each for each in run.cloud.everything().everything if each.tier == run.tier]
 
 
 def _one_line(message: str) -> str:
@@ -276,35 +329,37 @@ def remove_drill_servers(context: Context, run: runs.Run, operator: base.StepOpe
     """
     if run.definition.deployment == run.deployment:
         run = dataclasses.replace(run, definition=drills.of_drills(run.definition))
-    found = run.cloud.find().everything
+    found = run.cloud.everything().everything
+    skipped: list[str] = []
+    for tier in dict.fromkeys(server.tier for server in found):
+        chef = run.definition.launch_configuration_of(tier).chef if tier in run.definition.tiers else None
+        if chef is not None:
+            # First: a try that is lost after their end would find none of them any more.
+            there = [server.name for server in found if server.tier == tier]
+            skipped += configuration_management.forget(operator, context, chef, there)
+    for line in skipped:
+        operator.log.warning("skipped: %s", line)
     for server in found:
         operator.log.info(
             "%s: instance %s, %s: terminated, it is a drill's", server.name, server.instance_id, server.state
         )
     run.cloud.terminate(found)
     # Those too that an earlier try has asked to go.
-    for tier in dict.fromkeys([*run.definition.tiers, *(server.tier for server in found)]):
-        await_end(run, tier)
-        chef = run.definition.launch_configuration_of(tier).chef if tier in run.definition.tiers else None
-        gone = [server.name for server in found if server.tier == tier]
-        if chef is not None and gone:
-            for line in configuration_management.forget(operator, context, chef, gone):
-                operator.log.warning("skipped: %s", line)
-    left = run.cloud.find().everything
-    if left:
-        raise StillThereError(left[0].tier, tuple(each.instance_id for each in left), 0)
-    return [server.name for server in found]
+    await_end(run, None)
+    return list(dict.fromkeys(server.name for server in found))
 
 
-def await_end(run: runs.Run, tier: names.TierName, instances: frozenset[str] | None = None) -> None:
-    """Wait until instances of a tier are gone, by default all. Raises StillThereError, CloudError."""
+def await_end(run: runs.Run, tier: names.TierName | None, ids: frozenset[str] | None = None) -> None:
+    """Wait until instances of a tier, or of the whole deployment, are gone, by default all.
+
+    Raises:
+        StillThereError: they did not go in time.
+        CloudError: the cloud refused.
+    """
     started = time.monotonic()
-    patience = run.definition.timeouts.scale_up.total_seconds()
-    while left := tuple(each for each in run.cloud.ending(tier) if instances is None or each in instances):
+    patience, pause = run.definition.timeouts.scale_up.total_seconds(), _PAUSE
+    while left := tuple(each for each in run.cloud.ending(tier) if ids is None or each in ids):
         if time.monotonic() - started > patience:
             raise StillThereError(tier, left, patience)
-        time.sleep(_PAUSE)
-
-
-def _ids(found: inventory.Inventory) -> tuple[str, ...]:
-    return tuple(server.instance_id for server in found.everything)
+        time.sleep(pause)
+        pause = min(pause * _GROWS, _LONGEST_PAUSE)

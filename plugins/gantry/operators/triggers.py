@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -12,12 +14,21 @@ import pydantic
 from airflow.sdk._shared.secrets_masker import redact  # the one that logs go through
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from gantry import errors
+from gantry import errors, names
 from gantry.agent import drive, installed, jobs, ssh
 from gantry.cloud import clients, servers
 from gantry.configuration_management import readers
 from gantry.definition import models
-from gantry.operators import connections, data, greeting, ledger, printing, turning
+from gantry.operators import (
+    connections,
+    data,
+    greeting,
+    ledger,
+    links,
+    printing,
+    stopping,
+    turning,
+)
 
 LOG = logging.getLogger("gantry")
 _PROGRESS = pydantic.TypeAdapter(list[jobs.Progress])
@@ -63,7 +74,7 @@ class JobsTrigger(StepTrigger):
     """Follows the jobs of a step to their end.
 
     `secrets` are the connections whose secrets the scripts were told, and may print; `author` is who notes what they
-    have installed, `holding` what is noted about data when all is done.
+    have installed, `holding` what is noted about data when all is done, `cloud` what links are made with.
     """
 
     def __init__(  # noqa: PLR0913 - its state, each part by its name
@@ -79,12 +90,14 @@ class JobsTrigger(StepTrigger):
         holding: dict[str, str] | None = None,
         reader: readers.Name | None = None,
         secrets: Sequence[str] = (),
+        cloud: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(report)
         self._author = author
         self._holding = holding or {}
         self._reader = reader
         self._secrets = list(secrets)
+        self._cloud = cloud
         self._everything = everything
         self._login = login
         self._key = jobs.StepKey(step, epoch, attempt)
@@ -105,16 +118,22 @@ class JobsTrigger(StepTrigger):
                 "holding": self._holding,
                 "reader": self._reader,
                 "secrets": self._secrets,
+                "cloud": self._cloud,
             },
         )
 
     async def _failures(self) -> list[tuple[str, bool]]:
-        everything = _PROGRESS.validate_python(self._everything)
-        access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
+        # Airflow (3.3.2) builds the API that triggers speak to at a process's first question, for many seconds on a
+        # busy machine. In `on_kill` there is no time for that.
+        self._first_question = asyncio.create_task(self._ask_once())
+        everything, access = self._driven = await self._reach()
         await asyncio.to_thread(connections.mask, self._secrets)
-        self._driven = (everything, access)
         output = printing.printer(self.log, several=len(everything) > 1)
-        await drive.carry_out(everything, access, self._key, output, reader=readers.named(self._reader))
+        # A worker of an earlier Gantry has put all links in place itself.
+        cloud = None if self._cloud is None else links.CloudLinks(models.Cloud.model_validate(self._cloud))
+        await drive.carry_out(
+            everything, access, self._key, output, reader=readers.named(self._reader), links=cloud
+        )
         self._report |= readers.report(self._reader, everything)
         # A worker of an earlier Gantry may have begun it.
         if self._author is not None:
@@ -125,11 +144,43 @@ class JobsTrigger(StepTrigger):
                 await asyncio.to_thread(data.settle, turning.store(who.deployment), self._holding)
         return [(each.error, each.passing) for each in everything if each.error]
 
+    async def _ask_once(self) -> None:
+        if self.task_instance is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(stopping.verdict, self.task_instance, stopping.IN_TRIGGERER)
+
+    async def _reach(self) -> tuple[list[jobs.Progress], ssh.Access]:
+        """How far the servers are, and how they are reached. Raises GantryError."""
+        access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
+        return _PROGRESS.validate_python(self._everything), access
+
     async def on_kill(self) -> None:
-        """End the remote processes: a person marked or cleared the task."""
-        if self._driven is not None:
-            everything, access = self._driven
-            await drive.kill(everything, access, self._key)
+        """End the remote processes if a person marked or cleared the task, or its run has ended.
+
+        Airflow also calls this when this triggerer was frozen for a while and another one has the trigger now.
+        """
+        if self.task_instance is None:
+            return
+        try:
+            why = await asyncio.to_thread(stopping.verdict, self.task_instance, stopping.IN_TRIGGERER)
+        except Exception as error:  # noqa: BLE001 - whatever it is: Airflow cannot be asked
+            self.log.warning("Airflow does not say what has become of this task: %s", error)
+            return
+        if why is None:
+            self.log.info("the task goes on elsewhere; what runs on the servers goes on")
+            return
+        self.log.warning("%s: ending what runs on the servers", why)
+        everything, access = self._driven or await self._reach()
+        unconfirmed: set[names.ServerName] = set()
+        try:
+            await drive.kill(everything, access, self._key, unconfirmed)
+        finally:
+            if unconfirmed:
+                self.log.warning(
+                    "not confirmed: %s. What was not reached ends by itself when its time is up, and a new try of "
+                    "this task finds it",
+                    ", ".join(sorted(unconfirmed)),
+                )
 
 
 class HandshakeTrigger(StepTrigger):
@@ -138,7 +189,7 @@ class HandshakeTrigger(StepTrigger):
     `deployment` is the name that the servers are tagged with; a drill's is none that may stand in a definition.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its state, each part by its name
         self,
         *,
         definition: dict[str, Any],
@@ -147,6 +198,8 @@ class HandshakeTrigger(StepTrigger):
         wanted: list[str],
         deadline: float,
         report: dict[str, Any],
+        asked: float | None = None,
+        limit: str = "timeouts.handshake",
     ) -> None:
         super().__init__(report)
         self._definition = definition
@@ -154,6 +207,9 @@ class HandshakeTrigger(StepTrigger):
         self._login = login
         self._wanted = wanted
         self._deadline = deadline
+        # A worker of an earlier Gantry did not say since when it had waited.
+        self._asked = time.time() if asked is None else asked
+        self._limit = limit
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger's class and keywords."""
@@ -165,6 +221,8 @@ class HandshakeTrigger(StepTrigger):
                 "login": self._login,
                 "wanted": self._wanted,
                 "deadline": self._deadline,
+                "asked": self._asked,
+                "limit": self._limit,
                 "report": self._report,
             },
         )
@@ -177,5 +235,5 @@ class HandshakeTrigger(StepTrigger):
         cloud = servers.Servers(await asyncio.to_thread(clients.ec2, definition.cloud), definition, LOG)
         greeter = greeting.Greeter(cloud, access, printing.printer(self.log, several=len(self._wanted) > 1))
         everyone = greeting.everyone(self._wanted)
-        await greeter.greet(everyone, self._deadline)
+        await greeter.greet(everyone, greeting.Limit(self._asked, self._deadline, self._limit))
         return greeting.failures(everyone)

@@ -1,20 +1,19 @@
-"""Turns in Airflow: marks are in the state of the deployment's asset, and Airflow knows which runs are running."""
+"""Turns in Airflow: marks are among what is kept of the deployment, and Airflow knows which runs are running."""
 
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING
+import time
 
 import pydantic
 from airflow.sdk import Context
 
 from gantry import errors, names
+from gantry.definition import models
+from gantry.operators import keeping, past, turns
 from gantry.operators import run as runs
-from gantry.operators import turns
-from gantry.plan.turn import BEFORE_WORK
-
-if TYPE_CHECKING:
-    from airflow.sdk.execution_time.context import AssetStateStoreAccessor
+from gantry.plan import BEFORE_WORK, LAUNCHING, StepKind, operation_of
+from gantry.plan.steps import DEPLOYMENT, step_id
 
 
 class NotItsTurnError(errors.GantryError):
@@ -30,21 +29,31 @@ class NotItsTurnError(errors.GantryError):
         )
 
 
+class TurnTooSlowError(errors.GantryError):
+    """A process that stood still while it asked for the turn: what it has seen may be long past."""
+
+    passing = True
+
+    def __init__(self, deployment: str, seconds: float) -> None:
+        self.deployment = deployment
+        super().__init__(
+            f"asking for the turn of {deployment} took {seconds:.0f} s, so nothing was written\n"
+            f"The task is tried again. Look at what kept this worker, or Airflow's API server, from working."
+        )
+
+
 _TURN = "turn"
+_LONGEST = 20.0
+"""Seconds from the first question to the last word about the turn. Airflow gives a worker up later than that."""
 _MARK = pydantic.TypeAdapter(turns.Mark)
-_KEY = "turn:{}"
-"""An operation's mark among the states of the deployment's asset."""
 
 
 def asker(context: Context, run: runs.Run) -> turns.Asker:
     """The run, as the others see it."""
     begun = context["dag_run"].start_date
     dag = context["ti"].dag_id
-    operation = names.operation_of(dag)
-    if operation is None:
-        raise LookupError(f"{dag} is no operation's DAG")
     return turns.Asker(
-        operation=operation,
+        operation=operation_of(dag),
         run=run.id,
         begun="" if begun is None else begun.isoformat(),
     )
@@ -55,13 +64,23 @@ def take(deployment: str, who: turns.Asker) -> turns.Busy | None:
     return _answered(deployment, who, turns.ask(who, now()))
 
 
+def look_again(deployment: str, who: turns.Asker) -> turns.Busy | None:
+    """Whom a run still has to wait for, or None if it is time to try again. Writes nothing.
+
+    So two triggerers may follow the same run, one of which was frozen, and neither takes down what the other wrote.
+    """
+    return _answered(deployment, who, turns.ask(who, now()), writes=False)
+
+
 def keep(context: Context, run: runs.Run) -> None:
     """Let a step go on only if it is its run's turn. Raises NotItsTurnError.
 
     The wait for the turn comes first in every run, so this is a question only where a person has cleared a step of a
-    run that was over.
+    run that was over; and directly behind that wait: until it has succeeded once for a deployment, Airflow may have
+    deleted the mark (see `keeping`).
     """
-    if run.step.kind in BEFORE_WORK or not context["dag_run"].clear_number:
+    is_first = step_id(DEPLOYMENT, StepKind.TURN) in run.step.upstream
+    if run.step.kind in BEFORE_WORK or not (is_first or context["dag_run"].clear_number):
         return
     who = asker(context, run)
     if busy := _answered(run.deployment, who, turns.keep(who, now())):
@@ -76,6 +95,8 @@ def at_work(context: Context, run: runs.Run) -> turns.Busy | None:
 def told(deployment: str, busy: turns.Busy) -> str:
     """Who is in the way, for a log."""
     dag = names.dag_id(deployment, busy.operation)
+    if busy.mark is None:
+        return f"another run of {dag} is running, and has not taken the turn either"
     since = datetime.datetime.fromisoformat(busy.mark.since)
     does = "is at work" if busy.mark.stage is turns.Stage.WORKS else "goes first and has been waiting"
     return f"{dag} {does} since {since:%Y-%m-%d %H:%M:%S} UTC, run {busy.mark.run}"
@@ -86,9 +107,12 @@ def now() -> str:
     return datetime.datetime.now(tz=datetime.UTC).isoformat()
 
 
-def _answered(deployment: str, who: turns.Asker, asking: turns.Asking) -> turns.Busy | None:
-    """Answer all its requests."""
+def _answered(
+    deployment: str, who: turns.Asker, asking: turns.Asking, *, writes: bool = True
+) -> turns.Busy | None:
+    """Answer all its requests, or, where it must not write, those before it wants to. Raises TurnTooSlowError."""
     marks = store(deployment)
+    began = time.monotonic()
     answer: turns.Answer = None
     while True:
         try:
@@ -96,34 +120,66 @@ def _answered(deployment: str, who: turns.Asker, asking: turns.Asking) -> turns.
         except StopIteration as end:
             found: turns.Busy | None = end.value
             return found
+        if isinstance(request, turns.Write):
+            if not writes:
+                return None
+            if (seconds := time.monotonic() - began) > _LONGEST:
+                raise TurnTooSlowError(deployment, seconds)
         answer = _answer(deployment, who, marks, request)
 
 
-def _answer(
-    deployment: str, who: turns.Asker, marks: AssetStateStoreAccessor, request: turns.Request
-) -> turns.Answer:
+def _answer(deployment: str, who: turns.Asker, marks: keeping.Kept, request: turns.Request) -> turns.Answer:
     match request:
         case turns.Read(operation):
-            kept = marks.get(_KEY.format(operation.value))
+            kept = marks.get(keeping.TURN.format(operation.value))
             return None if kept is None else _MARK.validate_python(kept)
         case turns.Write(mark):
-            marks.set(_KEY.format(who.operation.value), _MARK.dump_python(mark, mode="json"))
+            marks.set(keeping.TURN.format(who.operation.value), _MARK.dump_python(mark, mode="json"))
             return None
         case turns.IsRunning(operation, run):
-            return _is_running(names.dag_id(deployment, operation), run)
+            return _running(names.dag_id(deployment, operation), run) > 0
+        case turns.IsAlone(operation, run):
+            dag = names.dag_id(deployment, operation)
+            # All of them first: then this run is among those that were counted, if it is running still.
+            return _running(dag) == 1 and _running(dag, run) == 1
 
 
-def _is_running(dag: str, run: str | None) -> bool:
-    """Whether a run of a DAG is running, or any. A run that was deleted, or a DAG that is not there, is not."""
+def _running(dag: str, run: str | None = None) -> int:
+    """How many runs of a DAG are running, or whether this one is. None of a DAG that is not there."""
     # What the SDK has for sensors, in a worker and in the triggerer. Loaded by then in both.
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415 - not for DAG files
 
-    found = RuntimeTaskInstance.get_dr_count(dag, run_ids=None if run is None else [run], states=["running"])
-    return found > 0
+    runs_asked = None if run is None else [run]
+    found: int = RuntimeTaskInstance.get_dr_count(dag, run_ids=runs_asked, states=["running"])
+    return found
 
 
-def store(deployment: str) -> AssetStateStoreAccessor:
-    """The state of the deployment's asset. The context has it for tasks alone, and not in the triggerer."""
-    from airflow.sdk.execution_time.context import AssetStateStoreAccessor  # noqa: PLC0415 - not for DAG files
+def store(deployment: str) -> keeping.Kept:
+    """What is kept of a deployment."""
+    return keeping.store(deployment)
 
-    return AssetStateStoreAccessor(name=names.asset(deployment))
+
+def secure(context: Context, run: runs.Run) -> None:
+    """See to it that what is kept of the deployment stays. Only for a run that has its turn.
+
+    What an earlier Gantry has kept is moved, and Airflow has a reason to keep it when the DAGs are gone.
+    """
+    if run.definition.deployment == run.deployment:
+        # A drill's definition knows a part of the deployment, under other names.
+        store(run.deployment).move(run.definition)
+    for name in dict.fromkeys((run.deployment, run.definition.deployment)):
+        keeping.secure(context, names.state(name))
+
+
+def ran(definition: models.Definition) -> bool:
+    """Whether a run has ever loaded data, as far as Airflow remembers runs."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415 - not for DAG files
+
+    tasks = past.telling(definition)
+    return any(
+        RuntimeTaskInstance.get_ti_count(
+            names.dag_id(definition.deployment, each), task_ids=tasks, states=["success"]
+        )
+        > 0
+        for each in LAUNCHING
+    )

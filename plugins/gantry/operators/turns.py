@@ -6,6 +6,9 @@ A run puts its mark up, and then looks at those of the others: it goes if all of
 operation is up, it takes its own down and waits; for a later one it waits with its own up, and the later one gives
 way. (This is the one-bit algorithm of Burns and Lamport; `tests/unit/operators/test_turns.py` tries all interleavings.)
 
+Runs of one operation share its mark. A run may make it its own only while no other run of the operation is running:
+then no two of them ever write it at the same time, since each would find the other one running.
+
 The functions here are generators: they yield what they want to know or write, and are sent the answers. A worker and
 the triggerer answer from Airflow, each in its own way, and a test from a model.
 """
@@ -17,6 +20,7 @@ import enum
 from collections.abc import Generator, Iterable
 
 from gantry import names
+from gantry.plan import ISOLATED, READ_ONLY
 
 
 class Stage(enum.StrEnum):
@@ -67,10 +71,10 @@ class Asker:
 
 @dataclasses.dataclass(frozen=True)
 class Busy:
-    """The run that another one has to wait for."""
+    """The run that another one has to wait for. Without a mark: one of the same operation, which has none yet."""
 
     operation: names.Operation
-    mark: Mark
+    mark: Mark | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +99,15 @@ class IsRunning:
     run: str | None = None
 
 
-Request = Read | Write | IsRunning
+@dataclasses.dataclass(frozen=True)
+class IsAlone:
+    """Asks whether a run is running, and no other run of its operation is. The answer is a bool."""
+
+    operation: names.Operation
+    run: str
+
+
+Request = Read | Write | IsRunning | IsAlone
 Answer = Mark | bool | None
 Asking = Generator[Request, Answer, Busy | None]
 
@@ -110,7 +122,7 @@ def order() -> tuple[names.Operation, ...]:
         *(
             each
             for each in names.Operation
-            if each is not names.Operation.TERMINATE and each not in names.ONLY_LOOKS
+            if each is not names.Operation.TERMINATE and each not in READ_ONLY
         ),
     )
 
@@ -118,7 +130,7 @@ def order() -> tuple[names.Operation, ...]:
 def look() -> Asking:
     """Who is at work, or None. For a run that takes no turn: it leaves no mark, and keeps nobody waiting."""
     # What is done on servers of its own says nothing about the others.
-    return (yield from _busy(each for each in order() if each not in names.BESIDE))
+    return (yield from _busy(each for each in order() if each not in ISOLATED))
 
 
 def ask(asker: Asker, now: str) -> Asking:
@@ -131,6 +143,8 @@ def ask(asker: Asker, now: str) -> Asking:
     stage = own.stage if isinstance(own, Mark) and own.is_of(asker) else None
     if stage is Stage.WORKS:
         return None
+    if stage is None and (busy := (yield from _owned(asker, own))):
+        return busy
     if stage is Stage.WAITS and (busy := (yield from _busy(earlier))):
         # It would take its mark down again at once.
         return busy
@@ -155,6 +169,11 @@ def keep(asker: Asker, now: str) -> Asking:
     own = yield Read(asker.operation)
     if isinstance(own, Mark) and own.is_of(asker) and own.stage is Stage.WORKS:
         return None
+    if not (isinstance(own, Mark) and own.is_of(asker)):
+        if busy := (yield from _owned(asker, own)):
+            return busy
+        # Another run, which is over by now, may have written it since.
+        own = yield Read(asker.operation)
     # The mark of the run's first life is up already, and another task of it may have the turn by now.
     if not (isinstance(own, Mark) and own.run == asker.run and own.stage is not Stage.WAITS):
         yield Write(asker.mark(Stage.ASKS, now))
@@ -180,7 +199,16 @@ def _others(own: names.Operation) -> tuple[tuple[names.Operation, ...], tuple[na
 def excludes(one: names.Operation, other: names.Operation) -> bool:
     """Whether two operations must not be at work at the same time."""
     either = {one, other}
-    return names.Operation.TERMINATE in either or not either & names.BESIDE
+    return names.Operation.TERMINATE in either or not either & ISOLATED
+
+
+def _owned(asker: Asker, own: Answer) -> Asking:
+    """The run of the asker's own operation that has to be over before the operation's mark can be the asker's."""
+    if (yield IsAlone(asker.operation, asker.run)):
+        return None
+    if isinstance(own, Mark) and own.run != asker.run and (yield IsRunning(asker.operation, own.run)):
+        return Busy(asker.operation, own)
+    return Busy(asker.operation, None)
 
 
 def _busy(operations: Iterable[names.Operation]) -> Asking:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import threading
 from collections.abc import Mapping, Sequence
 
 from airflow.sdk import Context
@@ -12,7 +11,7 @@ from airflow.sdk import Context
 from gantry import errors, names
 from gantry.agent import drive, jobs, rolling, ssh, updating
 from gantry.inventory import Server
-from gantry.operators import base, connections, decisions, ledger, printing, rollout
+from gantry.operators import base, connections, decisions, ledger, printing, rollout, stopping
 from gantry.operators import run as runs
 
 _NOTHING = drive.Questions()
@@ -49,7 +48,7 @@ class RolloutStoppedError(drive.StepFailedError):
         )
 
 
-class UpdateOperator(base.StepOperator):
+class UpdateOperator(stopping.StoppableOperator):
     """Updates the servers on which a balanced service runs already, a few at a time; the others serve meanwhile.
 
     One task, in the worker: what it does on servers are jobs, so whoever clears it, or tries it again, goes on.
@@ -63,17 +62,14 @@ class UpdateOperator(base.StepOperator):
             run, printing.printer(self.log, several=True), ledger.Ledger(context, run, self.log)
         )
         found = rollout.of(run)
-        asyncio.run(self._roll(found, crew))
+        if not self.follow(lambda: self._roll(found, crew)):
+            raise stopping.StoppedError
         return base.result(context, [node.name for node in found.nodes])
 
-    def on_kill(self) -> None:
-        """Take the remote processes along when the task is marked, cleared or timed out."""
-        if self._crew is None:
-            return
-        # Airflow calls this from a signal handler, in the middle of this thread's own event loop.
-        killer = threading.Thread(target=lambda crew: asyncio.run(crew.kill()), args=(self._crew,))
-        killer.start()
-        killer.join()
+    async def end(self, unconfirmed: set[names.ServerName]) -> None:
+        """Take the remote processes along."""
+        if self._crew is not None:
+            await self._crew.kill(unconfirmed)
 
     async def _roll(self, found: rollout.Rollout, crew: _Crew) -> None:
         nodes = await crew.ask(found.nodes, decisions.questions(found.run))
@@ -99,15 +95,18 @@ class UpdateOperator(base.StepOperator):
         servers = [node for node in found.nodes if node.name in batch]
         done = await crew.work(servers, found.decide, decisions.questions(found.run))
         failures = [(each.error, each.passing) for each in done if each.error]
-        good = tuple(each.target.name for each in done if not each.error)
+        failed = [each for each in done if each.error]
+        unchanged = await self._unchanged(found, crew, failed, nodes) if failed else ()
+        good = (*(each.target.name for each in done if not each.error), *unchanged)
         rolled_back = False
         if failures and found.settings.on_failure == "roll_back" and not all(each[1] for each in failures):
-            replaced = {each.target.name for each in done if updating.replaces(each.jobs)}
+            replaced = {each.target.name for each in done if updating.replaces(each.jobs)} - {*unchanged}
             back = await crew.work(
                 [node for node in servers if node.name in replaced],
                 found.roll_back,
                 # The step has another result now: whoever tries it again begins anew on these servers.
                 key=dataclasses.replace(found.run.key, epoch=f"{found.run.key.epoch}.back"),
+                ends_with_run=False,
             )
             rolled_back = bool(back) and all(each.jobs and not each.error for each in back)
             failures += [(f"rolling back: {each.error}", each.passing) for each in back if each.error]
@@ -118,6 +117,18 @@ class UpdateOperator(base.StepOperator):
         if failures:
             standing = await self._standing(found, crew)
             raise RolloutStoppedError(found.run.service, failures, standing, rolled_back=rolled_back)
+
+    async def _unchanged(
+        self, found: rollout.Rollout, crew: _Crew, failed: Sequence[jobs.Progress], nodes: rollout.Said
+    ) -> rolling.Batch:
+        """The servers whose failure has changed nothing: they go on serving with what they have."""
+        failing = {each.target.name for each in failed}
+        servers = [node for node in found.nodes if node.name in failing]
+        now = await crew.ask(servers, decisions.questions(found.run), strict=False)
+        unchanged = found.unchanged(failed, nodes, now)
+        if unchanged:
+            self.log.info("nothing was changed on %s: back into the load balancers", ", ".join(unchanged))
+        return unchanged
 
     async def _watch(self, found: rollout.Rollout, crew: _Crew, batch: rolling.Batch) -> None:
         """Let a batch serve for a while; it has to be healthy still before the next one leaves."""
@@ -141,7 +152,9 @@ class UpdateOperator(base.StepOperator):
         batch: rolling.Batch,
         nodes: rollout.Said,
     ) -> None:
-        joined = await crew.work(found.balancers, lambda target, _: found.join(target.name, batch, nodes))
+        joined = await crew.work(
+            found.balancers, lambda target, _: found.join(target.name, batch, nodes), ends_with_run=False
+        )
         drive.verdict(joined)
 
     async def _standing(self, found: rollout.Rollout, crew: _Crew) -> list[str]:
@@ -201,25 +214,34 @@ class _Crew:
         questions: drive.Questions = _NOTHING,
         *,
         key: jobs.StepKey | None = None,
+        ends_with_run: bool = True,
     ) -> Sequence[jobs.Progress]:
-        """Decide on every server, and carry it out, all of them side by side; how far each has come."""
+        """Decide on every server, and carry it out, all of them side by side; how far each has come.
+
+        What puts things right again is done even if the run's time is up (`ends_with_run`).
+        """
         self._driven = []
         for tier in dict.fromkeys(server.tier for server in servers):
             wanted = [server.name for server in servers if server.tier == tier]
             access = connections.access(self._run.definition.launch_configuration_of(tier).ssh)
-            everything = drive.begin(runs.targets(self._run.inventory, wanted))
+            until = self._run.until if ends_with_run else 0.0
+            everything = drive.begin(runs.targets(self._run.inventory, wanted), until)
             self._driven.append((everything, access, key or self._run.key))
 
         async def one(everything: Sequence[jobs.Progress], access: ssh.Access, step: jobs.StepKey) -> None:
-            await drive.prepare(everything, access, decide, self._output, questions, self._notes.witness)
-            self._notes.keep_facts()
-            await drive.carry_out(everything, access, step, self._output)
+            async with drive.Lines() as kept:
+                witness = self._notes.witness
+                await drive.prepare(everything, access, decide, self._output, questions, witness, kept)
+                self._notes.keep_facts()
+                await drive.carry_out(
+                    everything, access, step, self._output, links=self._run.links, kept=kept
+                )
 
         await asyncio.gather(*(one(*each) for each in self._driven))
         done = [progress for everything, _, _ in self._driven for progress in everything]
         self._notes.keep_versions(done)
         return done
 
-    async def kill(self) -> None:
+    async def kill(self, unconfirmed: set[names.ServerName]) -> None:
         """End what is running on every server."""
-        await asyncio.gather(*(drive.kill(*each) for each in self._driven))
+        await asyncio.gather(*(drive.kill(*each, unconfirmed) for each in self._driven))

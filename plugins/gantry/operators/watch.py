@@ -90,6 +90,7 @@ class WatchOperator(base.StepOperator, SkipMixin):
             # What a script has printed instead of a number may be anything.
             connections.mask(connections.with_secrets(run.definition))
         tell(look, self.log)
+        look = guarding.remember(run, look)
         for kind in TRIGGERED:
             if not any(step.kind is kind for step in run.plan):
                 continue
@@ -121,7 +122,9 @@ class WatchOperator(base.StepOperator, SkipMixin):
 _TOLD = {
     Contact.SILENT: "%s (%s) is silent since %s: %s",
     Contact.REFUSES: "%s (%s) refuses us since %s: %s",
-    Contact.STRANGER: "%s (%s) is somebody else since %s: %s",
+    Contact.STRANGER: "%s (%s) has another host key since %s: %s",
+    Contact.BUSY: "%s (%s) is busy since %s: %s",
+    Contact.UNREACHED: "%s (%s) is not reached since %s: %s",
 }
 
 
@@ -168,7 +171,7 @@ def _why(server: inventory.Server, error: errors.GantryError) -> str:
     if server.state is not inventory.InstanceState.RUNNING:
         return f"its instance is {server.state}"
     if server.host_key is None:
-        return "nobody has shaken hands with it"
+        return "no handshake with it has succeeded"
     return str(error).partition("\n")[0]
 
 

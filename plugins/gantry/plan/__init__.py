@@ -2,34 +2,66 @@
 
 from __future__ import annotations
 
-from gantry import names
-from gantry.definition import models
+from gantry.names import StepKind
 from gantry.plan.backups import backup_plan, restore_plan
 from gantry.plan.drill import drill_plan
 from gantry.plan.launch import launch_plan
+from gantry.plan.operations import (
+    ISOLATED,
+    KEEPS_STATE,
+    LAUNCHING,
+    OPERATIONS,
+    READ_ONLY,
+    UnknownOperationError,
+    operation_of,
+    plan_of,
+)
 from gantry.plan.phases import AgentState, DeploymentState, Phase, ServiceState
 from gantry.plan.recovery import recover_plan
 from gantry.plan.scaling import release_steps, retire_step, scalable, scale_plan
-from gantry.plan.steps import TRIGGERED, Group, GroupKind, Plan, Step, StepKind, TierServers, group_id
+from gantry.plan.step_kinds import (
+    BEFORE_WORK,
+    STEP_KINDS,
+    TRIGGERED,
+    UNTOUCHING,
+    Effect,
+    KindFacts,
+    Need,
+    with_effect,
+)
+from gantry.plan.steps import Group, GroupKind, Plan, Step, TierServers, group_id
 from gantry.plan.termination import termination_plan
 from gantry.plan.watch import watch_plan
 
 __all__ = [
+    "BEFORE_WORK",
+    "ISOLATED",
+    "KEEPS_STATE",
+    "LAUNCHING",
+    "OPERATIONS",
+    "READ_ONLY",
+    "STEP_KINDS",
     "TRIGGERED",
+    "UNTOUCHING",
     "AgentState",
     "DeploymentState",
+    "Effect",
     "Group",
     "GroupKind",
+    "KindFacts",
+    "Need",
     "Phase",
     "Plan",
     "ServiceState",
     "Step",
     "StepKind",
     "TierServers",
+    "UnknownOperationError",
     "backup_plan",
     "drill_plan",
     "group_id",
     "launch_plan",
+    "operation_of",
     "plan_of",
     "recover_plan",
     "release_steps",
@@ -39,21 +71,5 @@ __all__ = [
     "scale_plan",
     "termination_plan",
     "watch_plan",
+    "with_effect",
 ]
-
-_PLANS = {
-    names.Operation.LAUNCH: launch_plan,
-    names.Operation.SCALE: scale_plan,
-    names.Operation.RECOVER: recover_plan,
-    names.Operation.TERMINATE: termination_plan,
-    names.Operation.BACKUP: backup_plan,
-    names.Operation.RESTORE: restore_plan,
-    names.Operation.WATCH: watch_plan,
-    names.Operation.DRILL: drill_plan,
-}
-
-
-def plan_of(definition: models.Definition, dag: str) -> Plan:
-    """The plan that a DAG of the deployment carries out; a launch's where the DAG is none of them."""
-    plans = {names.dag_id(definition.deployment, each): build for each, build in _PLANS.items()}
-    return plans.get(dag, launch_plan)(definition)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gantry import names
 from gantry.definition import models
+from gantry.names import StepKind
 from gantry.plan.launch import CONFIGURE_SCRIPTS, tier_servers
-from gantry.plan.phases import Phase
-from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, StepKind, in_order, step_id
+from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, in_order, step_id
 from gantry.plan.turn import behind_turn
 
 
@@ -28,8 +28,8 @@ def backup_steps(definition: models.Definition, after: tuple[str, ...] = ()) -> 
             definition,
             name,
             StepKind.BACK_UP,
-            "withUpload",
             "backupDataSource" if part.datasource else "backupService",
+            "uploadBackup",
             after=after,
         )
         steps += [made, _step(definition, name, StepKind.KEEP_BACKUP, after=(made.id,))]
@@ -41,7 +41,6 @@ def restore_plan(definition: models.Definition) -> Plan:
     confirm = Step(
         id=step_id(DEPLOYMENT, StepKind.CONFIRM_RESTORE),
         kind=StepKind.CONFIRM_RESTORE,
-        phase=Phase.PRE_LAUNCH,
         group=DEPLOYMENT,
     )
     restores = [restore_step(definition, name, (confirm.id,)) for name, _ in _parts(definition)]
@@ -57,7 +56,6 @@ def _record(upstream: list[str]) -> Step:
     return Step(
         id=step_id(DEPLOYMENT, StepKind.KEEP_RECORD),
         kind=StepKind.KEEP_RECORD,
-        phase=Phase.PRE_LAUNCH,
         group=DEPLOYMENT,
         upstream=tuple(upstream),
         after_left_out=True,
@@ -91,7 +89,6 @@ def _step(
     return Step(
         id=step_id(group, kind),
         kind=kind,
-        phase=Phase.PRE_LAUNCH,
         group=group,
         tier=definition.services[service].tier,
         service=service,

@@ -6,10 +6,10 @@ import dataclasses
 
 from gantry import names
 from gantry.definition import drills, models
+from gantry.names import StepKind
 from gantry.plan.backups import restore_step
 from gantry.plan.launch import launch_plan, tier_servers
-from gantry.plan.phases import Phase
-from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, StepKind, in_order, last_of, step_id
+from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, in_order, last_of, step_id
 
 
 def drill_plan(definition: models.Definition) -> Plan:
@@ -39,7 +39,6 @@ def _step(kind: StepKind, *upstream: str, always: bool = False) -> Step:
     return Step(
         id=step_id(DEPLOYMENT, kind),
         kind=kind,
-        phase=Phase.PRE_LAUNCH,
         group=DEPLOYMENT,
         upstream=upstream,
         always=always,
@@ -68,7 +67,6 @@ def _check(copy: models.Definition, name: names.BackupName, part: models.Depende
     return Step(
         id=step_id(group, StepKind.CHECK_BACKUP),
         kind=StepKind.CHECK_BACKUP,
-        phase=Phase.PRE_LAUNCH,
         group=group,
         tier=copy.services[part.service].tier,
         service=part.service,

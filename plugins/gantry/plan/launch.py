@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gantry import names
 from gantry.definition import models
+from gantry.names import StepKind
 from gantry.plan.phases import Phase
 from gantry.plan.steps import (
     DEPLOYMENT,
@@ -13,7 +14,6 @@ from gantry.plan.steps import (
     GroupKind,
     Plan,
     Step,
-    StepKind,
     TierServers,
     in_order,
     last_of,
@@ -62,7 +62,6 @@ def launch_plan(definition: models.Definition) -> Plan:
     finish = Step(
         id=step_id(DEPLOYMENT, StepKind.FINISH_LAUNCH),
         kind=StepKind.FINISH_LAUNCH,
-        phase=Phase.START_PROXY,
         group=DEPLOYMENT,
         upstream=last_of(steps),
     )
@@ -84,7 +83,6 @@ def aftermath(definition: models.Definition, steps: Sequence[Step]) -> Step | No
     return Step(
         id=step_id(DEPLOYMENT, StepKind.REMOVE_NEW_SERVERS),
         kind=StepKind.REMOVE_NEW_SERVERS,
-        phase=Phase.SCALE_UP,
         group=DEPLOYMENT,
         upstream=tuple(step.id for step in steps),
     )
@@ -93,7 +91,7 @@ def aftermath(definition: models.Definition, steps: Sequence[Step]) -> Step | No
 def find_lost_step() -> Step:
     """Servers that are lost give their slots free, before anything fills slots."""
     kind = StepKind.FIND_LOST
-    return Step(id=step_id(DEPLOYMENT, kind), kind=kind, phase=Phase.PRE_LAUNCH, group=DEPLOYMENT)
+    return Step(id=step_id(DEPLOYMENT, kind), kind=kind, group=DEPLOYMENT)
 
 
 def tier_servers(definition: models.Definition) -> tuple[TierServers, ...]:
@@ -121,7 +119,7 @@ def _approve_step(definition: models.Definition) -> tuple[Step, ...]:
     if definition.approval is None:
         return ()
     kind = StepKind.APPROVE
-    return (Step(id=step_id(DEPLOYMENT, kind), kind=kind, phase=Phase.PRE_LAUNCH, group=DEPLOYMENT),)
+    return (Step(id=step_id(DEPLOYMENT, kind), kind=kind, group=DEPLOYMENT),)
 
 
 def _tier_steps(definition: models.Definition, tier: names.TierName) -> Iterator[Step]:
@@ -133,29 +131,22 @@ def _tier_steps(definition: models.Definition, tier: names.TierName) -> Iterator
     if management is None:
         skipped = f"launch configuration {configuration!r} names no configuration management"
     before: tuple[str, ...] = (find_lost_step().id,)
-    for kind, phase, scripts, reason in (
-        (StepKind.SCALE_UP, Phase.SCALE_UP, (), None),
-        (StepKind.HANDSHAKE, Phase.SCALE_UP, (), None),
-        (
-            StepKind.PREPARE_CONFIGURATION_MANAGEMENT,
-            Phase.PREPARE_CONFIGURATION_MANAGEMENT,
-            (),
-            skipped,
-        ),
+    for kind, scripts, reason in (
+        (StepKind.SCALE_UP, (), None),
+        (StepKind.HANDSHAKE, (), None),
+        (StepKind.PREPARE_CONFIGURATION_MANAGEMENT, (), skipped),
         (
             StepKind.EXECUTE_CONFIGURATION_MANAGEMENT,
-            Phase.EXECUTE_CONFIGURATION_MANAGEMENT,
             () if management is None else CONFIGURATION_MANAGEMENT_SCRIPTS[type(management)],
             skipped,
         ),
-        (StepKind.INSTALL_SERVICES, Phase.INSTALL_SERVICES, INSTALL_SCRIPTS, None),
+        (StepKind.INSTALL_SERVICES, INSTALL_SCRIPTS, None),
     ):
         if kind is StepKind.INSTALL_SERVICES and not definition.services_of(tier):
             return
         step = Step(
             id=step_id(group, kind),
             kind=kind,
-            phase=phase,
             group=group,
             tier=tier,
             scripts=scripts,
@@ -186,7 +177,7 @@ def _service_steps(definition: models.Definition, name: names.ServiceName, phase
         step = Step(
             id=step_id(group, kind),
             kind=kind,
-            phase=phase,
+            service_phase=phase,
             group=group,
             tier=service.tier,
             service=name,
@@ -229,7 +220,7 @@ def _update_step(definition: models.Definition, group: Group, phase: Phase, befo
     return Step(
         id=step_id(group, StepKind.UPDATE),
         kind=StepKind.UPDATE,
-        phase=phase,
+        service_phase=phase,
         group=group,
         tier=definition.services[name].tier,
         service=name,
@@ -251,7 +242,7 @@ def _grant_step(definition: models.Definition, group: Group, target: names.Servi
     return Step(
         id=step_id(group, f"{StepKind.GRANT_ACCESS}_on_{target}"),
         kind=StepKind.GRANT_ACCESS,
-        phase=phase,
+        service_phase=phase,
         group=group,
         tier=definition.services[target].tier,
         service=target,
@@ -268,16 +259,26 @@ def _proxy_step(definition: models.Definition, name: names.BalancerName) -> Step
     """Tell the balancer of each node, once the service's check says OK everywhere."""
     balancer = definition.load_balancers[name]
     group = Group(GroupKind.LOAD_BALANCER, name)
+    # Those that share a port of a machine share a part of its configuration: one after the other, whose fails is wrong.
+    sharing = [
+        step_id(Group(GroupKind.LOAD_BALANCER, other), StepKind.START_PROXY)
+        for other, each in definition.load_balancers.items()
+        if (each.tier, each.port) == (balancer.tier, balancer.port)
+    ]
+    before = sharing[: sharing.index(step_id(group, StepKind.START_PROXY))][-1:]
     return Step(
         id=step_id(group, StepKind.START_PROXY),
         kind=StepKind.START_PROXY,
-        phase=Phase.START_PROXY,
         group=group,
         tier=balancer.tier,
         service=balancer.service,
         balancer=name,
         scripts=("startProxy",),
-        upstream=(_tier_ready(definition, balancer.tier), _service_ready(definition, balancer.service)),
+        upstream=(
+            _tier_ready(definition, balancer.tier),
+            _service_ready(definition, balancer.service),
+            *before,
+        ),
     )
 
 

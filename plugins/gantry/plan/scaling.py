@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from gantry import names
 from gantry.definition import models
+from gantry.names import StepKind
 from gantry.plan.launch import aftermath, launch_plan
-from gantry.plan.phases import Phase
-from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, StepKind, in_order, last_of, step_id
+from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, in_order, last_of, step_id
 
 
 def scalable(definition: models.Definition) -> tuple[names.TierName, ...]:
@@ -26,7 +26,6 @@ def scale_plan(definition: models.Definition) -> Plan:
     choose = Step(
         id=step_id(DEPLOYMENT, StepKind.CHOOSE_SERVERS),
         kind=StepKind.CHOOSE_SERVERS,
-        phase=Phase.SCALE_UP,
         group=DEPLOYMENT,
         upstream=tuple(step.id for step in launch if step.kind is StepKind.FIND_LOST),
     )
@@ -75,7 +74,6 @@ def release_steps(definition: models.Definition, tier: names.TierName) -> tuple[
         Step(
             id=step_id(Group(GroupKind.LOAD_BALANCER, name), StepKind.RELEASE_NODES),
             kind=StepKind.RELEASE_NODES,
-            phase=Phase.SCALE_UP,
             group=Group(GroupKind.LOAD_BALANCER, name),
             tier=balancer.tier,
             service=balancer.service,
@@ -93,7 +91,6 @@ def retire_step(tier: names.TierName) -> Step:
     return Step(
         id=step_id(group, StepKind.RETIRE_SERVERS),
         kind=StepKind.RETIRE_SERVERS,
-        phase=Phase.START_PROXY,
         group=group,
         tier=tier,
         scripts=("stopService",),

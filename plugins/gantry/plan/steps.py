@@ -9,80 +9,9 @@ import graphlib
 from collections.abc import Iterable, Iterator
 
 from gantry import names
+from gantry.names import StepKind
 from gantry.plan.phases import Phase
-
-
-class StepKind(enum.StrEnum):
-    """What a step does. The value names its task."""
-
-    APPROVE = "approve"
-    TURN = "turn"
-    FIND_LOST = "find_lost"
-    SCALE_UP = "scale_up"
-    HANDSHAKE = "handshake"
-    PREPARE_CONFIGURATION_MANAGEMENT = "prepare_configuration_management"
-    EXECUTE_CONFIGURATION_MANAGEMENT = "execute_configuration_management"
-    INSTALL_SERVICES = "install_services"
-    INSTALL_DATASOURCES = "install_datasources"
-    UPDATE = "update"
-    CONFIGURE = "configure"
-    RESTART = "restart"
-    CONFIGURE_REPLICANTS = "configure_replicants"
-    GRANT_ACCESS = "grant_access"
-    START_PROXY = "start_proxy"
-    FINISH_LAUNCH = "finish_launch"
-    REMOVE_NEW_SERVERS = "remove_new_servers"
-    CHOOSE_SERVERS = "choose_servers"
-    RELEASE_NODES = "release_nodes"
-    RETIRE_SERVERS = "retire_servers"
-    CONFIRM = "confirm"
-    ASK_SERVERS = "ask_servers"
-    STOP_PROXY = "stop_proxy"
-    STOP_SERVICE = "stop_service"
-    TERMINATE_SERVERS = "terminate_servers"
-    CLEAN_UP_CONFIGURATION_MANAGEMENT = "clean_up_configuration_management"
-    FINISH_TERMINATION = "finish_termination"
-    BACK_UP = "back_up"
-    KEEP_BACKUP = "keep_backup"
-    CONFIRM_RESTORE = "confirm_restore"
-    RESTORE = "restore"
-    WATCH = "watch"
-    TRIGGER_RECOVER = "trigger_recover"
-    TRIGGER_SCALE = "trigger_scale"
-    KEEP_RECORD = "keep_record"
-    CHOOSE_BACKUPS = "choose_backups"
-    CHECK_BACKUP = "check_backup"
-    REMOVE_DRILL_SERVERS = "remove_drill_servers"
-    FINISH_DRILL = "finish_drill"
-
-
-PER_SERVER = frozenset(
-    {
-        StepKind.HANDSHAKE,
-        StepKind.PREPARE_CONFIGURATION_MANAGEMENT,
-        StepKind.EXECUTE_CONFIGURATION_MANAGEMENT,
-        StepKind.INSTALL_SERVICES,
-        StepKind.INSTALL_DATASOURCES,
-        StepKind.CONFIGURE,
-        StepKind.RESTART,
-        StepKind.CONFIGURE_REPLICANTS,
-        StepKind.GRANT_ACCESS,
-        StepKind.START_PROXY,
-    }
-)
-"""Kinds whose work is dealt to the servers of the step's tier, several task instances side by side."""
-
-AFTER_EVERY_SERVER = frozenset({StepKind.CONFIGURE_REPLICANTS})
-"""Kinds that wait until the step before them is done on every server of the tier, and not only on their own."""
-
-BEFORE_ANY_SERVER = frozenset({StepKind.GRANT_ACCESS})
-"""Kinds that have to be done on every server of the tier before what comes after them begins on any."""
-
-TRIGGERED = {
-    StepKind.TRIGGER_RECOVER: names.Operation.RECOVER,
-    StepKind.TRIGGER_SCALE: names.Operation.SCALE,
-}
-"""Kinds that have another operation run where a look at the servers says so, those that go first in front."""
+from gantry.plan.step_kinds import STEP_KINDS, KindFacts
 
 
 class GroupKind(enum.StrEnum):
@@ -142,11 +71,11 @@ class Step:
         skipped: why the step has nothing to do, or None. It keeps its place in the plan.
         after_left_out: whether it is done also where a step before it was not asked for.
         always: whether it is done when those before it are over, whatever became of them.
+        service_phase: the phase in which its service is set up; it counts where the kind has no phase of its own.
     """
 
     id: str
     kind: StepKind
-    phase: Phase
     group: Group
     tier: names.TierName | None = None
     service: names.ServiceName | None = None
@@ -158,11 +87,23 @@ class Step:
     skipped: str | None = None
     after_left_out: bool = False
     always: bool = False
+    service_phase: Phase = Phase.CONFIGURE_DEPENDENTS
+
+    @property
+    def facts(self) -> KindFacts:
+        """What is true of every step of its kind."""
+        return STEP_KINDS[self.kind]
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the launch that it belongs to."""
+        own = self.facts.phase
+        return self.service_phase if own is None else own
 
     @property
     def per_server(self) -> bool:
         """Whether the step's work is dealt to servers."""
-        return self.kind in PER_SERVER
+        return self.facts.per_server
 
 
 @dataclasses.dataclass(frozen=True)

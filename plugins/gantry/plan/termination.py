@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from gantry import names
 from gantry.definition import models
+from gantry.names import StepKind
 from gantry.plan.backups import backup_steps
 from gantry.plan.launch import tier_servers
-from gantry.plan.phases import Phase
-from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, StepKind, in_order, last_of, step_id
+from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, in_order, last_of, step_id
 from gantry.plan.turn import behind_turn
 
 
@@ -24,13 +24,11 @@ def termination_plan(definition: models.Definition) -> Plan:
     confirm = Step(
         id=step_id(DEPLOYMENT, StepKind.CONFIRM),
         kind=StepKind.CONFIRM,
-        phase=Phase.PRE_LAUNCH,
         group=DEPLOYMENT,
     )
     ask = Step(
         id=step_id(DEPLOYMENT, StepKind.ASK_SERVERS),
         kind=StepKind.ASK_SERVERS,
-        phase=Phase.PRE_LAUNCH,
         group=DEPLOYMENT,
         upstream=(confirm.id,),
     )
@@ -58,7 +56,6 @@ def termination_plan(definition: models.Definition) -> Plan:
     finish = Step(
         id=step_id(DEPLOYMENT, StepKind.FINISH_TERMINATION),
         kind=StepKind.FINISH_TERMINATION,
-        phase=Phase.PRE_LAUNCH,
         group=DEPLOYMENT,
         upstream=last_of(steps),
     )
@@ -71,7 +68,6 @@ def _stop_proxy(definition: models.Definition, name: names.BalancerName, first: 
     return Step(
         id=step_id(group, StepKind.STOP_PROXY),
         kind=StepKind.STOP_PROXY,
-        phase=Phase.START_PROXY,
         group=group,
         tier=balancer.tier,
         service=balancer.service,
@@ -92,7 +88,6 @@ def _stop_service(definition: models.Definition, name: names.ServiceName, first:
     return Step(
         id=step_id(group, StepKind.STOP_SERVICE),
         kind=StepKind.STOP_SERVICE,
-        phase=Phase.CONFIGURE_DEPENDENTS,
         group=group,
         tier=definition.services[name].tier,
         service=name,
@@ -107,7 +102,6 @@ def _terminate_servers(name: names.TierName, stopped: tuple[str, ...]) -> Step:
     return Step(
         id=step_id(group, StepKind.TERMINATE_SERVERS),
         kind=StepKind.TERMINATE_SERVERS,
-        phase=Phase.SCALE_UP,
         group=group,
         tier=name,
         upstream=stopped,
@@ -121,7 +115,6 @@ def _clean_up(name: names.TierName) -> Step:
     return Step(
         id=step_id(group, StepKind.CLEAN_UP_CONFIGURATION_MANAGEMENT),
         kind=StepKind.CLEAN_UP_CONFIGURATION_MANAGEMENT,
-        phase=Phase.PREPARE_CONFIGURATION_MANAGEMENT,
         group=group,
         tier=name,
         upstream=(step_id(group, StepKind.TERMINATE_SERVERS),),

@@ -5,23 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from gantry.plan.phases import Phase
-from gantry.plan.steps import DEPLOYMENT, TRIGGERED, Step, StepKind, last_of, step_id
-
-GATES = frozenset({StepKind.APPROVE, StepKind.CONFIRM, StepKind.CONFIRM_RESTORE})
-"""Steps that ask whether anything shall be done at all. Nobody is kept waiting while a person thinks."""
-
-ONLY_LOOK = frozenset({StepKind.WATCH, *TRIGGERED})
-"""Steps of a run that touches nothing, and so takes no turn."""
-
-BEFORE_WORK = GATES | ONLY_LOOK | {StepKind.TURN}
-"""Steps that need no turn."""
-
-LOOKING = frozenset({StepKind.ASK_SERVERS, StepKind.BACK_UP, StepKind.KEEP_BACKUP})
-"""Steps of a termination that come before all that it takes down."""
-
-UNTOUCHING = BEFORE_WORK | LOOKING | {StepKind.FIND_LOST, StepKind.CHOOSE_SERVERS}
-"""Steps after which everything of the deployment still does what it did."""
+from gantry.names import StepKind
+from gantry.plan.step_kinds import Effect
+from gantry.plan.steps import DEPLOYMENT, Step, last_of, step_id
 
 
 def behind_turn(steps: Iterable[Step]) -> list[Step]:
@@ -30,18 +16,17 @@ def behind_turn(steps: Iterable[Step]) -> list[Step]:
     Every operation's plan goes through here: then no two operations of a deployment work at once.
     """
     every = tuple(steps)
-    gates = [step for step in every if step.kind in GATES]
+    gates = [step for step in every if step.facts.effect is Effect.ASKS]
     asked = {step.id for step in gates}
     turn = Step(
         id=step_id(DEPLOYMENT, StepKind.TURN),
         kind=StepKind.TURN,
-        phase=Phase.PRE_LAUNCH,
         group=DEPLOYMENT,
         upstream=last_of(gates),
     )
     work = (
         dataclasses.replace(step, upstream=(turn.id,)) if asked.issuperset(step.upstream) else step
         for step in every
-        if step.kind not in GATES
+        if step.facts.effect is not Effect.ASKS
     )
     return [*gates, turn, *work]

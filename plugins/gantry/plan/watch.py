@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from gantry.definition import models
+from gantry.names import StepKind
 from gantry.plan.launch import tier_servers
-from gantry.plan.phases import Phase
-from gantry.plan.steps import DEPLOYMENT, Plan, Step, StepKind, step_id
+from gantry.plan.steps import DEPLOYMENT, Plan, Step, step_id
 
 
 def watch_plan(definition: models.Definition) -> Plan:
     """One look at all servers, and the operations that it may trigger, each of which can be skipped."""
-    look = Step(
-        id=step_id(DEPLOYMENT, StepKind.WATCH), kind=StepKind.WATCH, phase=Phase.PRE_LAUNCH, group=DEPLOYMENT
-    )
+    look = Step(id=step_id(DEPLOYMENT, StepKind.WATCH), kind=StepKind.WATCH, group=DEPLOYMENT)
     triggers = (
         Step(
             id=step_id(DEPLOYMENT, kind),
             kind=kind,
-            phase=Phase.PRE_LAUNCH,
             group=DEPLOYMENT,
             upstream=(look.id,),
         )

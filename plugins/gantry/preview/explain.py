@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 
 from gantry import inventory, names
-from gantry.agent import drive, jobs, session, work
+from gantry.agent import contents, drive, jobs, session, work
 from gantry.definition import models
-from gantry.operators import data
+from gantry.operators import data_renewal
 from gantry.plan import Step, StepKind
 from gantry.preview import diff, report, unknown
 from gantry.preview.state import State
@@ -38,11 +38,11 @@ class Scene:
     secrets: frozenset[str] = dataclasses.field(default=frozenset(), repr=False)
     servers: Mapping[str, names.ServerName] = dataclasses.field(default_factory=dict)
     earlier: Changes = ()
-    renewal: data.Renewal | None = None
+    renewal: data_renewal.Renewal | None = None
 
     def before(self, job: jobs.Job) -> str | None:
         """The note that a job is about to replace."""
-        return None if job.mark is None else self.state.marks.get(job.mark[0])
+        return self.state.marks.get(job.noted[0][0]) if job.noted else None
 
     @property
     def service(self) -> models.Service:
@@ -71,7 +71,7 @@ def explain(scene: Scene) -> Changes:
     """What the step would change on the server; nothing if there is nothing to do, or only what is so already."""
     if not scene.work.jobs and not scene.work.files:
         return ()
-    return tuple(_WORDS.get(scene.step.kind, _plainly)(scene))
+    return tuple(WORDS[scene.step.kind](scene))
 
 
 def repeated(scene: Scene) -> Changes:
@@ -84,24 +84,30 @@ def repeated(scene: Scene) -> Changes:
 def other_objects(scene: Scene) -> Iterator[tuple[report.ObjectKind, str, str]]:
     """The archives and dumps that are other ones now than what the server has: kind, whose it is, URL."""
     for job in scene.work.jobs:
-        key, version = job.mark or ("", "")
-        if scene.before(job) in (None, version):
-            continue
-        id_, _, what = key.partition("/")
-        name = next((name for name, each in scene.definition.services.items() if each.id == id_), None)
-        if name is None:
-            continue
-        service = scene.definition.services[name]
-        if what == "archive":
-            yield report.ObjectKind.ARCHIVE, name, service.archive
-        elif what.startswith("datasource."):
-            datasource = names.DatasourceName(what.removeprefix("datasource."))
-            url = service.datasources[datasource].dump
-            yield report.ObjectKind.DATASOURCE, f"{name}.{datasource}", url
+        key, version = job.noted[0] if job.noted else ("", "")
+        if scene.before(job) not in (None, version):
+            yield from _object(scene, key)
 
 
-def _plainly(scene: Scene) -> Iterator[report.Change]:
-    yield scene.change(scene.work.jobs)
+def held_objects(scene: Scene) -> Iterator[tuple[report.ObjectKind, str, str]]:
+    """The dumps that have changed and that are not loaded, since there is data."""
+    for each in scene.work.held:
+        yield from _object(scene, each.key)
+
+
+def _object(scene: Scene, key: str) -> Iterator[tuple[report.ObjectKind, str, str]]:
+    """The archive or dump of which a server's note says what was applied."""
+    id_, _, what = key.partition("/")
+    name = next((name for name, each in scene.definition.services.items() if each.id == id_), None)
+    if name is None:
+        return
+    service = scene.definition.services[name]
+    if what == "archive":
+        yield report.ObjectKind.ARCHIVE, name, service.archive
+    elif what.startswith("datasource."):
+        datasource = names.DatasourceName(what.removeprefix("datasource."))
+        url = service.datasources[datasource].dump
+        yield report.ObjectKind.DATASOURCE, f"{name}.{datasource}", url
 
 
 def _prepare_management(scene: Scene) -> Iterator[report.Change]:
@@ -127,8 +133,12 @@ def _execute_management(scene: Scene) -> Iterator[report.Change]:
 def _install_services(scene: Scene) -> Iterator[report.Change]:
     services = {each.id: name for name, each in scene.definition.services.items()}
     for job in scene.work.jobs:
-        reason = _other_object(scene, job, _NOT_INSTALLED, "the archive has changed")
-        id_ = (job.mark or ("", ""))[0].partition("/")[0]
+        if job.noted:
+            reason = _other_object(scene, job, _NOT_INSTALLED, "the archive has changed")
+            id_ = job.noted[0][0].partition("/")[0]
+        else:
+            reason = "the archive has changed: it is checked before a server leaves its load balancers"
+            id_ = job.arguments[job.arguments.index(contents.CHECKS) + 1]
         yield dataclasses.replace(
             scene.change((job,), reason or "redeploy is asked for"),
             service=services.get(names.ServiceId(id_)),
@@ -137,9 +147,14 @@ def _install_services(scene: Scene) -> Iterator[report.Change]:
 
 def _install_datasources(scene: Scene) -> Iterator[report.Change]:
     for job in scene.work.jobs:
-        datasource = (job.mark or ("", ""))[0].partition("/datasource.")[2]
-        reason = _other_object(scene, job, _not_loaded(scene, datasource), "the dump has changed")
-        yield scene.change((job,), *([reason] if reason else ()), details=(datasource,))
+        datasource = job.noted[0][0].partition("datasource.")[2]
+        if contents.COMPARES in job.arguments:
+            reason = "the object has changed: its content is compared, and nothing is loaded"
+        elif scene.before(job) is not None:
+            reason = "reload is asked for, in place of the data that is there"
+        else:
+            reason = _not_loaded(scene, datasource)
+        yield scene.change((job,), reason, details=(datasource,))
 
 
 def _not_loaded(scene: Scene, datasource: str) -> str:
@@ -152,10 +167,20 @@ def _not_loaded(scene: Scene, datasource: str) -> str:
 
 
 def _other_object(scene: Scene, job: jobs.Job, new: str, changed: str) -> str | None:
+    if job.noted[0][0].endswith("/owned"):
+        return "its files are made root's, and those of the archive; the service goes on running"
+    if contents.COMPARES in job.arguments:
+        return "the object has changed: its content is compared before anything is installed"
     before = scene.before(job)
     if before is None:
         return new
-    return changed if job.mark is not None and before != job.mark[1] else None
+    if (
+        job.script == "withDownload"
+        and job.arguments[3] == contents.SCRIPT
+        and "changed" in job.arguments[4:_APPLIES]
+    ):
+        return "the object has changed: installed if its content has"
+    return changed if before != job.noted[0][1] else None
 
 
 def _update(scene: Scene) -> Iterator[report.Change]:
@@ -187,6 +212,8 @@ def _configure(scene: Scene) -> Iterator[report.Change]:
 def _configured(scene: Scene, reasons: list[str]) -> Iterator[report.Change]:
     path = work.service_config(scene.service.id)
     lines: tuple[str, ...] = ()
+    if [job.script for job in scene.work.jobs] == ["putConfig"]:
+        reasons.append("enstratus.cfg is made root's; the service goes on running")
     # Without one, the file has been handed over by an earlier launch, and the service only wants a restart.
     handed = {job.arguments[1] for job in scene.work.jobs if job.script == "putConfig"}
     sent = next((each.content for each in scene.work.files if each.path in handed), None)
@@ -295,7 +322,8 @@ def _calls(job: jobs.Job) -> Iterator[report.Call]:
     arguments = tuple(unknown.shown(each) for each in job.arguments)
     if job.script == "withDownload":
         yield report.Call("downloadFile", arguments[:3])
-        yield report.Call(arguments[3], arguments[4:])
+        inner = arguments[3:] if arguments[3] != contents.SCRIPT else arguments[_APPLIES:]
+        yield report.Call(inner[0], inner[1:])
     else:
         yield report.Call(job.script, arguments)
 
@@ -306,10 +334,13 @@ def _one_line(said: str | None) -> str:
     return shown if len(shown) <= _LONGEST_ANSWER else f"{shown[:_LONGEST_ANSWER]}…"
 
 
+_APPLIES = 10
+"""Arguments of `withDownload` and `applyObject` before the script that is called with what was fetched."""
+
 _LONGEST_ANSWER = 120
 _NOT_INSTALLED = "not installed yet"
 
-_WORDS: dict[StepKind, Callable[[Scene], Iterator[report.Change]]] = {
+WORDS: dict[StepKind, Callable[[Scene], Iterator[report.Change]]] = {
     StepKind.PREPARE_CONFIGURATION_MANAGEMENT: _prepare_management,
     StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: _execute_management,
     StepKind.INSTALL_SERVICES: _install_services,

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from gantry import errors, names
-from gantry.agent import bundle, drive, handing, handshake, jobs, session, ssh
+from gantry.agent import bundle, drive, handing, handshake, runner, session, ssh
 from gantry.preview.state import State
 
 PATIENCE = 90.0
@@ -67,7 +67,7 @@ async def _visit(visit: Visit) -> State | errors.GantryError:
     try:
         async with asyncio.timeout(PATIENCE):
             # Once: who waits for the answer is a person, who can ask again.
-            async with jobs.Agent(visit.target, visit.access).open() as server:
+            async with runner.Agent(visit.target, visit.access).open() as server:
                 return await _ask(server, visit.target.name, visit.interest)
     except TimeoutError:
         return NoAnswerError(visit.target.name)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gantry import inventory, names
 from gantry.cloud import backups
 from gantry.cloud.objects import Objects
 from gantry.definition import models
-from gantry.operators import data, lost
+from gantry.operators import data, data_renewal, lost, past
 from gantry.preview.report import Action
 from gantry.preview.scaling import Scaled
+from gantry.preview.wishes import Wishes
 
 _NEW = (Action.START, Action.REPLACE)
 
 
 class Kept:
-    """The state of the deployment's asset, to be read only."""
+    """What Airflow keeps of the deployment, to be read only. `ran` as `rehearsal.rehearse` has it."""
 
-    def __init__(self, kept: Mapping[str, Any] | None) -> None:
+    def __init__(self, kept: Mapping[str, Any] | None, *, ran: bool = False) -> None:
+        self.ran = ran
         self.is_known = kept is not None
         self._kept = dict(kept or {})
 
@@ -42,20 +44,25 @@ def foresee(
     scaled: Scaled,
     findings: lost.Findings,
     objects: Objects,
-    from_dump: Collection[str],
+    wishes: Wishes,
     kept: Kept,
-) -> tuple[Scaled, data.Renewals]:
+) -> tuple[Scaled, data_renewal.Renewals]:
     """What is restored on servers that replace lost ones; and the servers, with what a person should know of them.
 
     Raises:
-        DataLostError, ReplicantsLeftError: a launch would not begin.
+        DataLostError, UnknownDataError, ContradictionError, ReplicantsLeftError: a launch would not begin.
     """
     new = [each for each in scaled.inventory if scaled.actions[each.name] in _NEW]
     staying = tuple(each for each in scaled.inventory if each not in new)
     memory = data.Memory(kept, definition)
+    known = None
+    if kept.is_known:
+        there = inventory.Inventory(staying, scaled.inventory.leaving)
+        known = past.of(kept, there, lambda: kept.ran)
     # A server that is lost had its data; so has one that is there, as far as nobody knows better.
+    noted = known is not None and known.is_complete
     for service in data.databases(definition):
-        for each in (*(() if kept.is_known else staying), *scaled.replaced.values()):
+        for each in (*(() if noted else staying), *scaled.replaced.values()):
             if each.tier == definition.services[service].tier and each.host_key is not None:
                 memory.begin(service, each)
     missing = {
@@ -68,7 +75,14 @@ def foresee(
             raise LookupError(f"{definition.deployment} has no backups")
         return backups.Shelf(objects, definition.backups, definition.deployment, name).find("")
 
-    found = data.renewals(definition, inventory.Inventory(staying), missing, memory, newest, from_dump)
+    found = data_renewal.renewals(
+        definition,
+        inventory.Inventory(staying),
+        missing,
+        memory,
+        newest,
+        data_renewal.Answers(wishes.from_dump, wishes.from_backup, known),
+    )
     notes = dict(scaled.notes)
     for name, note in (*_ailing(findings), *_unknown(definition, scaled, kept)):
         notes[name] = (*notes.get(name, ()), note)
@@ -79,7 +93,7 @@ def _ailing(findings: lost.Findings) -> Iterator[tuple[names.ServerName, str]]:
     for each in findings.ailing:
         yield (
             each.server.name,
-            f"not well: {each}; it counts as lost, and is replaced, from {lost.told(each.due)} on",
+            f"not well: {each}; {each.outlook}",
         )
 
 

@@ -14,10 +14,19 @@ from typing import Any
 
 from gantry import errors, inventory, names
 from gantry.agent import balancing, drive, jobs, rolling, ssh, work
-from gantry.cloud import clients, health, servers
+from gantry.cloud import clients, health, servers, sources
 from gantry.cloud.objects import Objects
-from gantry.definition import models
-from gantry.operators import connections, data, decisions, lost, rollout
+from gantry.definition import models, source
+from gantry.operators import (
+    connections,
+    data,
+    data_renewal,
+    decisions,
+    examination,
+    lost,
+    rollout,
+    second_look,
+)
 from gantry.operators import run as runs
 from gantry.plan import Plan, Step, StepKind, launch_plan
 from gantry.preview import explain, look, losses, report, scaling
@@ -46,7 +55,7 @@ class Stage:
     wishes: Wishes
     scaled: scaling.Scaled
     objects: Objects
-    renewals: data.Renewals = ()
+    renewals: data_renewal.Renewals = ()
     secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     def run(self, step: Step) -> runs.Run:
@@ -62,6 +71,7 @@ class Stage:
             redeploy=self.wishes.redeploy,
             converge=self.wishes.converge,
             reason="",
+            reload_dump=self.wishes.reload_dump,
             renewals=self.renewals,
             secrets=self.secrets,
             stage=self,
@@ -86,29 +96,41 @@ class _Run(runs.Run):
 
 
 def rehearse(
-    definition: models.Definition, wishes: Wishes, kept: Mapping[str, Any] | None = None
+    definition: models.Definition,
+    wishes: Wishes,
+    kept: Mapping[str, Any] | None = None,
+    *,
+    ran: bool = False,
+    read: source.Source | None = None,
 ) -> report.Report:
     """What a launch would do now.
 
     Args:
         definition: the deployment's.
         wishes: its trigger form, filled in.
-        kept: the state of the deployment's asset; None where Airflow cannot be asked for it.
+        kept: what Airflow keeps of the deployment; None where it cannot be asked for it.
+        ran: whether a run has ever loaded data, as far as Airflow knows.
+        read: the files that the definition comes from, so that errors say where something stands.
 
     Raises:
+        NotReadyError: what the look before a launch has found wrong, all of it.
         GantryError: what a launch would fail at before it changes anything: a connection, an image, an archive, a
-            template, data that is lost; or a wish that the deployment's form does not offer.
+            template, data that is lost or may be; or a wish that the deployment's form does not offer.
     """
     wishes.check(definition)
+    needs = examination.of_definition(definition, launch_plan(definition))
+    looked = list(examination.examine(definition, needs, wishes.wanted(definition)))
+    examination.refuse(looked, read)
     cloud = servers.Servers(clients.ec2(definition.cloud), definition, LOG)
     checks = health.Health(clients.ec2(definition.cloud), definition.cloud.connection)
-    findings = lost.examine(definition, cloud.find(), cloud, checks)
-    memory = losses.Kept(kept)
+    memory, there = losses.Kept(kept, ran=ran), cloud.find()
+    second_look.before_beginning(definition, there, (cloud, checks), data.Memory(memory, definition))
+    findings = lost.examine(definition, there, cloud, checks)
     scaled = scaling.scale(
         cloud, definition, wishes.wanted(definition), findings, filled.load(memory.get(filled.KEY))
     )
-    objects = Objects(clients.s3(definition.cloud), definition.cloud.connection)
-    scaled, renewals = losses.foresee(definition, scaled, findings, objects, wishes.from_dump, memory)
+    objects = Objects.of(sources.Source(definition.cloud.connection, definition.cloud.region))
+    scaled, renewals = losses.foresee(definition, scaled, findings, objects, wishes, memory)
     stage = Stage(definition, launch_plan(definition), wishes, scaled, objects, renewals)
     states, unknowns = _ask(stage, cloud)
     walked = walk(stage, states)
@@ -118,6 +140,7 @@ def rehearse(
         objects=walked.objects,
         changes=walked.changes,
         repeated=walked.repeated,
+        remarks=tuple(str(each) for each in looked if each.standing is examination.Standing.UNKNOWN),
     )
 
 
@@ -155,7 +178,8 @@ def walk(stage: Stage, states: Mapping[names.ServerName, State]) -> Walked:
         changes=tuple(walking.changes),
         repeated=tuple(walking.repeated),
         objects=tuple(
-            report.ChangedObject(kind, of, url, tuple(on)) for (kind, of, url), on in walking.objects.items()
+            report.ChangedObject(kind, of, url, tuple(on), held=held)
+            for (kind, of, url, held), on in walking.objects.items()
         ),
         states=now,
     )
@@ -169,7 +193,7 @@ class _Walking:
     now: dict[names.ServerName, State]
     changes: list[report.Change]
     repeated: list[report.Change] = dataclasses.field(default_factory=list)
-    objects: dict[tuple[report.ObjectKind, str, str], list[names.ServerName]] = dataclasses.field(
+    objects: dict[tuple[report.ObjectKind, str, str, bool], list[names.ServerName]] = dataclasses.field(
         default_factory=dict
     )
 
@@ -236,20 +260,15 @@ class _Walking:
         )
         self.changes += explain.explain(scene)
         self.repeated += explain.repeated(scene)
-        for what in explain.other_objects(scene):
-            self.objects.setdefault(what, []).append(server.name)
+        for held, found_ in ((False, explain.other_objects(scene)), (True, explain.held_objects(scene))):
+            for what in found_:
+                self.objects.setdefault((*what, held), []).append(server.name)
         self.now[server.name] = state.after(found)
 
 
 def decided(plan: Plan) -> Iterable[Step]:
     """The steps that decide on each server what is left to do there."""
-    return (
-        step
-        for step in plan
-        if (step.per_server or step.kind is StepKind.UPDATE)
-        and step.kind is not StepKind.HANDSHAKE
-        and step.skipped is None
-    )
+    return (step for step in plan if step.facts.previewed and step.skipped is None)
 
 
 def _rename(stage: Stage, server: inventory.Server) -> Iterable[report.Change]:

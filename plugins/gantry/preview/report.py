@@ -97,12 +97,14 @@ class ChangedObject:
     Attributes:
         of: the service, or `SERVICE.DATASOURCE`.
         servers: those that have another version.
+        held: it is not loaded there, since the datasource holds data.
     """
 
     kind: ObjectKind
     of: str
     url: str
     servers: tuple[names.ServerName, ...]
+    held: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +114,7 @@ class Report:
     Attributes:
         changes: in the order of the launch.
         repeated: what every launch does and what changes nothing: nodes that a balancer knows join again.
+        remarks: what the look before a launch could not find out.
     """
 
     deployment: names.DeploymentName
@@ -119,6 +122,7 @@ class Report:
     objects: tuple[ChangedObject, ...] = ()
     changes: tuple[Change, ...] = ()
     repeated: tuple[Change, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def nothing_to_do(self) -> bool:

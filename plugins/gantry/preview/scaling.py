@@ -86,7 +86,7 @@ def scale(
     Raises:
         NobodyAnswersError: a launch would not begin.
         ServerCountError: a tier is to have more or fewer servers than its limits allow.
-        UnknownImageError: servers are to be started from an image that there is not.
+        UnknownImageError, UnknownParameterError: servers are to be started from an image that there is not.
         CloudError: the cloud refused.
     """
     there = cloud.find()

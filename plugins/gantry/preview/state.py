@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 
 from gantry import names
-from gantry.agent import drive
+from gantry.agent import drive, jobs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,16 +40,12 @@ class State:
 
     def after(self, work: drive.Work) -> State:
         """What the server says when that has succeeded."""
-        marks, checks, digests = dict(self.marks), dict(self.checks), dict(self.digests)
+        checks, digests = dict(self.checks), dict(self.digests)
         for file in work.files:
             digests.pop(file.path, None)
             if file.content:
                 digests[file.path] = hashlib.sha256(file.content).hexdigest()
         for job in work.jobs:
-            for key in job.unmark:
-                marks.pop(key, None)
-            if job.mark is not None:
-                marks[job.mark[0]] = job.mark[1]
             for path in job.remove:
                 digests.pop(path, None)
             match job.script:
@@ -58,4 +54,5 @@ class State:
                 case "stopService":
                     checks[names.ServiceId(job.arguments[0])] = "it is stopped"
         # The handshake came before all work.
+        marks = jobs.after(self.marks, work.jobs)
         return dataclasses.replace(self, marks=marks, checks=checks, digests=digests, stale=())

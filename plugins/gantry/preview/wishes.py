@@ -32,12 +32,16 @@ class Wishes:
         redeploy: services that are installed, configured and restarted in any case.
         converge: tiers whose configuration management runs in any case.
         from_dump: datasources that begin anew from their dump if they are lost.
+        from_backup: datasources that begin from their newest backup if nothing is noted of them.
+        reload_dump: datasources that are loaded from their dump although they hold data.
     """
 
     servers: Mapping[str, int] = dataclasses.field(default_factory=dict)
     redeploy: frozenset[str] = frozenset()
     converge: frozenset[str] = frozenset()
     from_dump: frozenset[str] = frozenset()
+    from_backup: frozenset[str] = frozenset()
+    reload_dump: frozenset[str] = frozenset()
 
     def check(self, definition: models.Definition) -> None:
         """Raise UnknownChoiceError for what the deployment's form does not offer."""
@@ -53,7 +57,8 @@ class Wishes:
             ("tier", self.servers, frozenset(definition.tiers)),
             ("service", self.redeploy, frozenset(definition.services)),
             ("tier with configuration management", self.converge, frozenset(managed)),
-            ("datasource", self.from_dump, datasources),
+            ("datasource", self.from_dump | self.from_backup, datasources),
+            ("datasource", self.reload_dump, datasources),
         ):
             for name in sorted(wanted):
                 if name not in known:

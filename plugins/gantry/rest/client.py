@@ -17,6 +17,8 @@ PAGES = "/gantry/api/v1"
 """Where the API of Gantry's pages is, below the address of Airflow."""
 
 RUNNING = ("queued", "running")
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.3, 2.0
+"""Seconds between two looks at a run. Each costs Airflow as much as a short task's own questions."""
 """The states of a run that is not over."""
 
 
@@ -39,7 +41,8 @@ class Run:
 
     Attributes:
         state: `queued`, `running`, `success` or `failed`.
-        asked: when it was triggered, or was due.
+        asked: when it was triggered, or was due (Airflow's `run_after`, by which the pages order runs too). Not its
+            `queued_at`: that moves when a run is cleared.
     """
 
     dag: str
@@ -169,6 +172,15 @@ class Api:
         for each in self._airflow.pages(_path("dags", dag, "dagRuns"), "dag_runs", params):
             yield _run(each)
 
+    def has_succeeded(self, dags: list[str], tasks: list[str]) -> bool:
+        """Whether an instance of one of these tasks of one of these DAGs has ever succeeded."""
+        found = self.call(
+            "POST",
+            "/dags/~/dagRuns/~/taskInstances/list",
+            json={"dag_ids": dags, "task_ids": tasks, "state": ["success"], "page_limit": 1},
+        )
+        return bool(found["task_instances"])
+
     def run(self, dag: str, run: str) -> Run:
         """One run. Raises NotFoundError."""
         return _run(self.call("GET", _path("dags", dag, "dagRuns", run)))
@@ -230,15 +242,15 @@ class Api:
         instance = Instance(task, map_index, "", None, None, None, try_number)
         return "\n".join(each.plain() for each in self.log_chunk(dag, run, instance).lines)
 
-    def clear(self, dag: str, run: str, task: str, *, downstream: bool = True) -> None:
-        """What a person does in the UI to run a task again."""
+    def clear(self, dag: str, run: str, *tasks: str, downstream: bool = True) -> None:
+        """What a person does in the UI to run tasks again."""
         self.call(
             "POST",
             _path("dags", dag, "clearTaskInstances"),
             json={
                 "dry_run": False,
                 "dag_run_id": run,
-                "task_ids": [task],
+                "task_ids": list(tasks),
                 "include_downstream": downstream,
                 "only_failed": False,
                 "reset_dag_runs": True,
@@ -247,14 +259,15 @@ class Api:
 
     def await_run(self, dag: str, run: str, seconds: float) -> str:
         """Wait until a run has ended; its state."""
-        deadline = time.monotonic() + seconds
+        deadline, pause = time.monotonic() + seconds, _SHORTEST_PAUSE
         while (state := self.run_state(dag, run)) in RUNNING:
             if time.monotonic() > deadline:
                 states = {
                     f"{each.task_id}[{each.map_index}]": each.state for each in self.instances(dag, run)
                 }
                 raise errors.RestError(f"run {run} of {dag} did not end within {seconds:g} s: {states}")
-            time.sleep(0.3)
+            time.sleep(pause)
+            pause = min(pause * 1.2, _LONGEST_PAUSE)
         return state
 
     def link(self, dag: str, run: str) -> str:
@@ -284,7 +297,7 @@ def _run(found: Json) -> Run:
         dag=found["dag_id"],
         id=found["dag_run_id"],
         state=found["state"],
-        asked=found["queued_at"] or found["run_after"],
+        asked=found["run_after"],
         started=found["start_date"],
         ended=found["end_date"],
         conf=found["conf"] or {},

@@ -134,9 +134,7 @@ def find(api: client.Api, name: str, dag: str | None = None) -> client.Dag:
     except errors.NotFoundError:
         found = None
     if found is None or _TAG not in found.tags:
-        why = (
-            [] if found is None else [f"It has a DAG of that name, which is none of Gantry's ({found.file})."]
-        )
+        why = [] if found is None else [f"It has a DAG of that name, which is not Gantry's ({found.file})."]
         why += [each.message for each in _broken(api, PurePosixPath(name).stem)]
         raise UnknownDeploymentError(name, api.login.url, [each.id for each in every(api)], why)
     return found
@@ -224,13 +222,15 @@ def termination_conf(
     return found
 
 
-def conf(
+def conf(  # noqa: PLR0913 - one parameter a field of the form
     params: Mapping[str, Any],
     *,
     servers: Mapping[str, int],
     redeploy: Iterable[str] = (),
     converge: Iterable[str] = (),
     from_dump: Iterable[str] = (),
+    from_backup: Iterable[str] = (),
+    reload_dump: Iterable[str] = (),
     reason: str = "",
     option: str = "--servers",
 ) -> dict[str, Any]:
@@ -242,6 +242,8 @@ def conf(
         redeploy: services to install anew.
         converge: tiers whose configuration management runs again.
         from_dump: datasources that begin anew from their dump if they are lost.
+        from_backup: datasources that begin from their newest backup if nothing is noted of them.
+        reload_dump: datasources that are loaded from their dump although they hold data.
         reason: kept with the run.
         option: where the numbers were given, for errors.
 
@@ -262,6 +264,8 @@ def conf(
         ("redeploy", redeploy, "service"),
         ("converge", converge, "tier"),
         ("from_dump", from_dump, "datasource"),
+        ("from_backup", from_backup, "datasource"),
+        ("reload_dump", reload_dump, "datasource"),
     ):
         found |= _chosen(params, key, wanted, what)
     if reason:
@@ -275,6 +279,7 @@ def recover_conf(
     *,
     anyway: bool,
     from_dump: Iterable[str],
+    from_backup: Iterable[str] = (),
     reason: str,
 ) -> dict[str, Any]:
     """What a recovery is triggered with: `servers` alone, or all that are lost. Raises ParameterError."""
@@ -282,6 +287,7 @@ def recover_conf(
         "servers": list(dict.fromkeys(servers)),
         "anyway": anyway,
         **_chosen(params, "from_dump", from_dump, "datasource"),
+        **_chosen(params, "from_backup", from_backup, "datasource"),
         "reason": reason,
     }
     return {key: value for key, value in found.items() if value}

@@ -37,7 +37,7 @@ class UrlError(RestError):
 
     def __init__(self, url: str, said_by: str) -> None:
         super().__init__(
-            f"{url!r} ({said_by}) is no address of an Airflow, such as https://airflow.example.com"
+            f"{url!r} ({said_by}) is not the address of an Airflow, such as https://airflow.example.com"
         )
 
 
@@ -131,7 +131,7 @@ class ForbiddenError(RestError):
     def __init__(self, call: str, who: str, reason: str) -> None:
         super().__init__(
             f"{who} may not do this in Airflow ({call}): {reason}\nAsk its administrator for the right, or log in as "
-            f"somebody who has it.",
+            f"a user who has it.",
             call,
             403,
         )

@@ -32,6 +32,7 @@ CHOICE = "GANTRY_PROFILE"
 DEFAULT = "default"
 """The profile that is taken where several are kept and none is chosen."""
 
+_COUNTS = {2: "two", 3: "three", 4: "four"}
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _TABLE = re.compile(r"\s*\[\s*\"?(?P<name>[A-Za-z0-9_-]+)\"?\s*\]\s*(#.*)?")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -66,7 +67,9 @@ class UnknownProfileError(errors.GantryError):
         self.known = known
         kept = f"{file} has {', '.join(known) or 'none'}"
         if wanted is None:
-            text = f"which Airflow? {kept}; choose one with --profile or {CHOICE}"
+            *others, last = known
+            several = f"{_COUNTS.get(len(known), len(known))} profiles, {', '.join(others)} and {last}"
+            text = f"which one? There are {several} ({file}): choose with --profile or {CHOICE}"
         else:
             near = difflib.get_close_matches(wanted, known, n=1)
             text = f"unknown profile {wanted!r}{f', did you mean {near[0]!r}?' if near else ''} ({kept})"
@@ -153,7 +156,7 @@ def write(profile: Profile, environ: Mapping[str, str] = os.environ) -> Path:
     """
     if not _NAME.fullmatch(profile.name):
         raise ProfileError(
-            file(environ), f"{profile.name!r} is no name of a profile: use letters, digits, - and _"
+            file(environ), f"{profile.name!r} is not a valid name of a profile: use letters, digits, - and _"
         )
     values = {field.name: getattr(profile, field.name) for field in dataclasses.fields(profile)[1:]}
     lines = [f"{key} = {_quoted(str(value))}" for key, value in values.items() if value is not None]
@@ -223,7 +226,7 @@ def _parsed(path: Path, text: str) -> dict[str, Profile]:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ProfileError(path, f"is no TOML: {error}") from error
+        raise ProfileError(path, f"is not valid TOML: {error}") from error
     return {name: _profile(path, name, table) for name, table in tables.items()}
 
 

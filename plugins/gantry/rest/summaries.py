@@ -20,7 +20,6 @@ class Run(_Part):
     id: str
     state: str
     asked: str
-    queued: str | None
     started: str | None
     ended: str | None
     user: str | None
@@ -32,7 +31,7 @@ class Run(_Part):
             dag=self.dag,
             id=self.id,
             state=self.state,
-            asked=self.queued or self.asked,
+            asked=self.asked,
             started=self.started,
             ended=self.ended,
             conf={"reason": self.reason},

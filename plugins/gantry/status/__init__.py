@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gantry.status.deployment import Approval, DeploymentStatus, TierStatus, wanted
-from gantry.status.history import UNTOUCHED, RunKind, RunView, Standing, standing, was_running
+from gantry.status.deployment import Approval, DeploymentStatus, Greeted, TierStatus, wanted
+from gantry.status.history import UNTOUCHED, Before, RunKind, RunView, Standing, greeted, standing
 from gantry.status.states import deployment_status
 from gantry.status.tasks import Progress, TaskState, TaskView, progress
 from gantry.status.timeline import Link, PhaseTime, Span, StepTime, Timeline, timeline
@@ -11,7 +11,9 @@ from gantry.status.timeline import Link, PhaseTime, Span, StepTime, Timeline, ti
 __all__ = [
     "UNTOUCHED",
     "Approval",
+    "Before",
     "DeploymentStatus",
+    "Greeted",
     "Link",
     "PhaseTime",
     "Progress",
@@ -25,9 +27,9 @@ __all__ = [
     "TierStatus",
     "Timeline",
     "deployment_status",
+    "greeted",
     "progress",
     "standing",
     "timeline",
     "wanted",
-    "was_running",
 ]

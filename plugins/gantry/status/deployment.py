@@ -11,6 +11,12 @@ from gantry import names
 from gantry.plan import AgentState, DeploymentState, Phase, Plan, ServiceState, TierServers
 from gantry.status import filled, tasks
 
+RAN = (DeploymentState.RUNNING, DeploymentState.MAINTENANCE)
+"""States of a deployment whose servers run."""
+
+Greeted = Mapping[names.TierName, frozenset[names.ServerName]]
+"""By tier, the servers that have answered a handshake and that no run has taken away since, as far as tasks tell."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TierStatus:
@@ -82,33 +88,37 @@ class DeploymentStatus:
 class Scene:
     """Everything that states are derived from.
 
-    `inventory` is None when the cloud was not asked, or did not answer: then the tasks alone speak, and `slots`
-    are those that were filled at the last arrival.
+    `inventory` is None when the cloud was not asked, or did not answer: then the tasks alone speak, `slots` are those
+    that were filled at the last arrival, and `greeted` the servers that earlier runs have left.
     """
 
     plan: Plan
     steps: tasks.Steps
     inventory: inventories.Inventory | None
     run_ended: bool
-    previously_running: bool
+    before_run: DeploymentState
     slots: filled.Slots
+    greeted: Greeted
+
+    @property
+    def previously_running(self) -> bool:
+        """Whether the deployment ran before the run; a failed launch on what ran already takes nothing down."""
+        return self.before_run in RAN
 
     def before(self) -> DeploymentState:
         """What the deployment is while the run has not touched it."""
-        if self.previously_running:
-            return DeploymentState.RUNNING
+        if self.previously_running or self.inventory is None:
+            return self.before_run
         # Servers of a launch that failed.
-        return (
-            DeploymentState.LAUNCHING
-            if self.inventory and self.inventory.servers
-            else DeploymentState.STOPPED
-        )
+        return DeploymentState.LAUNCHING if self.inventory.servers else DeploymentState.STOPPED
 
     def servers(self, tier: names.TierName) -> tuple[names.ServerName, ...]:
         """Every server of a tier that the plan, the cloud or a task knows, by slot."""
         known = {name for each in self.plan.tiers if each.tier == tier for name in each.names}
         if self.inventory is not None:
             known.update(server.name for server in self.inventory.of_tier(tier))
+        else:
+            known.update(self.greeted.get(tier, ()))
         for step in self.plan:
             if step.tier == tier:
                 known.update(name for task in self.steps.tasks(step.id) for name in task.servers)
@@ -139,6 +149,9 @@ class Scene:
 
     def wanted(self, tier: TierServers) -> int:
         """How many servers of a tier a launch wants at least now."""
+        if self.inventory is None and self.previously_running and tier.tier not in self.slots:
+            # Nobody says which slots were filled: those of the servers that were there.
+            return max(tier.fewest, min(len(self.greeted.get(tier.tier, ())), tier.most))
         return wanted(tier, self.inventory, self.slots)
 
 

@@ -6,9 +6,10 @@ import dataclasses
 import enum
 from collections.abc import Iterable, Mapping
 
-from gantry.plan import DeploymentState, StepKind
-from gantry.plan.turn import UNTOUCHING
-from gantry.status.tasks import TaskState
+from gantry import names
+from gantry.plan import UNTOUCHING, DeploymentState, Group, GroupKind, StepKind, group_id
+from gantry.status.deployment import RAN, Greeted
+from gantry.status.tasks import TaskState, TaskView
 
 _GATES = tuple(kind.value for kind in UNTOUCHING)
 """Tasks that touch nothing: they ask a person or a server, wait for their turn, look at what is wanted, back up."""
@@ -22,6 +23,11 @@ UNTOUCHED = (
     TaskState.REMOVED,
 )
 """States of a task that has not begun."""
+
+_OF_TIER = group_id(Group(GroupKind.TIER))
+_GOOD = TaskState.SUCCESS
+_SAID = (_GOOD, TaskState.FAILED)
+"""States in which a handshake says whether its servers answer."""
 
 
 class RunKind(enum.StrEnum):
@@ -53,6 +59,11 @@ class RunView:
         )
 
     @property
+    def decides(self) -> bool:
+        """Whether no earlier run matters to what the deployment is: it has arrived, or takes everything down."""
+        return self.has_touched and (self.kind is RunKind.TERMINATION or self.has_arrived)
+
+    @property
     def has_arrived(self) -> bool:
         """Whether its last step, the one that says so, has succeeded."""
         last = StepKind.FINISH_LAUNCH if self.kind is RunKind.LAUNCH else StepKind.FINISH_TERMINATION
@@ -67,6 +78,38 @@ class Standing:
     failed: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Before:
+    """What a deployment was before a run: its state, and the servers that it had."""
+
+    state: DeploymentState = DeploymentState.STOPPED
+    greeted: Greeted = dataclasses.field(default_factory=dict)
+
+
+def greeted(runs: Iterable[Iterable[TaskView]]) -> Greeted:
+    """The servers that these launches, the newest first, have left running; the newest word on each counts."""
+    last: dict[names.TierName, dict[names.ServerName, bool]] = {}
+    for run in runs:
+        tasks = tuple(run)
+        # It has ended those that it had started, and its tasks do not tell which.
+        undone = any(_kind(each) == StepKind.REMOVE_NEW_SERVERS and each.state is _GOOD for each in tasks)
+        for each in tasks:
+            if _kind(each) != StepKind.HANDSHAKE or each.state not in _SAID:
+                continue
+            has_answered = each.state is _GOOD
+            if undone and has_answered:
+                continue
+            group = each.task_id.rpartition(".")[0]
+            tier = last.setdefault(names.TierName(group.removeprefix(_OF_TIER)), {})
+            for server in each.servers:
+                tier.setdefault(server, has_answered)
+    return {tier: frozenset(each for each, good in found.items() if good) for tier, found in last.items()}
+
+
+def _kind(task: TaskView) -> str:
+    return task.task_id.rpartition(".")[2]
+
+
 def standing(runs: Iterable[RunView]) -> Standing:
     """What the runs, the newest first, have made of the deployment. Takes no more of them than it needs."""
     newest_first = iter(runs)
@@ -79,14 +122,10 @@ def standing(runs: Iterable[RunView]) -> Standing:
             )
         if run.has_arrived:
             return Standing(DeploymentState.RUNNING)
-        redeploy = was_running(newest_first)
+        # A launch on what ran already and failed has taken nothing down.
+        redeploy = standing(newest_first).state in RAN
         return Standing(DeploymentState.MAINTENANCE if redeploy else DeploymentState.LAUNCHING, _failed(run))
     return Standing(DeploymentState.STOPPED)
-
-
-def was_running(runs: Iterable[RunView]) -> bool:
-    """Whether these runs, the newest first, left the deployment RUNNING."""
-    return standing(runs).state is DeploymentState.RUNNING
 
 
 def _failed(run: RunView) -> bool:

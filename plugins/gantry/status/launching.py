@@ -6,8 +6,16 @@ import dataclasses
 import datetime
 
 from gantry import names
-from gantry.plan import AgentState, DeploymentState, GroupKind, Phase, ServiceState, Step, StepKind
-from gantry.plan.turn import UNTOUCHING
+from gantry.plan import (
+    UNTOUCHING,
+    AgentState,
+    DeploymentState,
+    GroupKind,
+    Phase,
+    ServiceState,
+    Step,
+    StepKind,
+)
 from gantry.status.deployment import Approval, DeploymentStatus, Scene, TierStatus
 from gantry.status.tasks import Progress
 
@@ -122,13 +130,18 @@ def _agent(
     scene: Scene, server: names.ServerName, scaling: Progress, handshake: Progress
 ) -> AgentState | None:
     is_known = scene.instance(server) is not None
-    answered = handshake is Progress.SUCCEEDED or _ran_before(scene, server)
+    answered = handshake is Progress.SUCCEEDED or _ran_before(scene, server) or _was_greeted(scene, server)
     if handshake is Progress.FAILED or (scene.is_lost(server) and (answered or is_known)):
         return AgentState.UNREACHABLE
     if answered:
         return AgentState.RUNNING
     is_asked_for = scaling in (Progress.IN_PROGRESS, Progress.SUCCEEDED)
     return AgentState.STARTING if is_asked_for or is_known else None
+
+
+def _was_greeted(scene: Scene, server: names.ServerName) -> bool:
+    """Whether an earlier run has left it running, as far as anybody knows where the cloud is not asked."""
+    return scene.inventory is None and any(server in each for each in scene.greeted.values())
 
 
 def _ran_before(scene: Scene, server: names.ServerName) -> bool:

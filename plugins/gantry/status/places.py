@@ -1,10 +1,23 @@
-"""Under which key something about a service on a server is kept in the state of the deployment's asset."""
+"""Under which keys things are kept of a deployment in Airflow, and what an earlier Gantry has kept elsewhere."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import TypeVar
 
 from gantry import names
+
+T = TypeVar("T")
+
+
+MOVED = "moved"
+"""The key that says since when nothing is kept in the old place, the state of `deployment://NAME`, any more."""
+
+
+def merged(new: Mapping[str, T], old: Mapping[str, T]) -> dict[str, T]:
+    """What is kept in the new place, and as long as it has not been moved, what is kept in the old one alone."""
+    return dict(new) if MOVED in new else {**old, **new}
 
 
 @dataclasses.dataclass(frozen=True)

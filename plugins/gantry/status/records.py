@@ -51,7 +51,7 @@ class Record:
     Attributes:
         by: the user who asked for it, or `schedule`, or `watch`.
         reason: from the run's form.
-        versions: what was installed, by service: the version that the object store gives the archive.
+        versions: what was installed, by service: see `versions.Installed`.
         versions_before: the same, as the last run left it that succeeded; of services that ran then.
         started: instances by the server's name, as far as the run started them.
         ended: the names of the servers that it terminated.

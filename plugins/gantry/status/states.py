@@ -6,9 +6,9 @@ import types
 from collections.abc import Iterable
 
 from gantry import inventory as inventories
-from gantry.plan import Plan, StepKind
+from gantry.plan import DeploymentState, Plan, StepKind
 from gantry.status import filled, launching, terminating
-from gantry.status.deployment import DeploymentStatus, Scene
+from gantry.status.deployment import DeploymentStatus, Greeted, Scene
 from gantry.status.tasks import Steps, TaskView
 
 
@@ -18,8 +18,9 @@ def deployment_status(
     inventory: inventories.Inventory | None,
     *,
     run_ended: bool,
-    previously_running: bool = False,
+    before: DeploymentState = DeploymentState.STOPPED,
     slots: filled.Slots = types.MappingProxyType({}),
+    greeted: Greeted = types.MappingProxyType({}),
 ) -> DeploymentStatus:
     """The states at the moment that the tasks and the inventory were read.
 
@@ -28,11 +29,12 @@ def deployment_status(
         tasks: the run's task instances. Those that are no steps of the plan are ignored.
         inventory: what the cloud says, or None when it was not asked; then the tasks alone speak.
         run_ended: Airflow has finished the run. What is not done by then has failed.
-        previously_running: the deployment was RUNNING when the run began. A launch is then a redeploy
-            (MAINTENANCE), and whatever a run has not touched yet is RUNNING.
+        before: what the deployment was when the run began. Where it ran, a launch is a redeploy (MAINTENANCE), and
+            what the run has not touched yet is RUNNING.
         slots: those that were filled when the last launch had arrived: they tell how many servers are wanted where
             the cloud does not.
+        greeted: the servers that earlier runs have left running: they are counted where the cloud is not asked.
     """
-    scene = Scene(plan, Steps(plan, tasks), inventory, run_ended, previously_running, slots)
+    scene = Scene(plan, Steps(plan, tasks), inventory, run_ended, before, slots, greeted)
     is_termination = any(step.kind is StepKind.FINISH_TERMINATION for step in plan)
     return terminating.status(scene) if is_termination else launching.status(scene)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from gantry import names
-from gantry.plan import AgentState, DeploymentState, Phase, ServiceState, Step, StepKind
-from gantry.plan.turn import LOOKING, UNTOUCHING
+from gantry.plan import UNTOUCHING, AgentState, DeploymentState, Effect, Phase, ServiceState, Step, StepKind
 from gantry.status.deployment import DeploymentStatus, Scene, TierStatus, is_up
 from gantry.status.tasks import Progress
 
@@ -60,7 +59,7 @@ def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | No
         step.phase
         for step in scene.plan
         # A final backup that nobody asked for stays undone.
-        if step.kind not in LOOKING and not progress[step.id].is_done
+        if step.facts.effect is not Effect.CHECKS and not progress[step.id].is_done
     ]
     if scene.run_ended:
         return DeploymentState.STOPPING, None, (failures or unfinished)[0]

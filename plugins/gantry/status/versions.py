@@ -24,7 +24,8 @@ class Installed:
     """What is installed of a service on a server.
 
     Attributes:
-        version: what the object store calls the archive's version; None where an installation has not finished.
+        version: the SHA-256 digest of the archive, or its object's ETag where nobody had the digest; None where an
+            installation has not finished.
         instance: the server's instance then: of another one it says nothing.
         operation, run, at: by which run, and when (ISO 8601).
     """

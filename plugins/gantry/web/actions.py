@@ -9,8 +9,8 @@ import fastapi
 from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from gantry import names
-from gantry.web import access, addresses, answers, api_calls, csrf, details, forms, store, views
+from gantry import names, plan
+from gantry.web import access, addresses, answers, api_calls, csrf, details, forms, store
 
 router = fastapi.APIRouter()
 
@@ -126,12 +126,12 @@ def _shown(
         "operation.html.jinja",
         status,
         name=wanted.name,
-        title=views.title(wanted.operation),
+        title=plan.OPERATIONS[wanted.operation].title,
         operation=wanted.operation,
         found=wanted.found,
         sections=_sections(fields),
         trouble=trouble,
-        is_dangerous=wanted.operation in views.DANGEROUS,
+        is_dangerous=plan.OPERATIONS[wanted.operation].dangerous,
         mark_field=csrf.FIELD,
         mark=csrf.mark(request, visitor),
         unpause_field=_UNPAUSE,

@@ -63,6 +63,10 @@ class Addresses:
         """A task instance's log, as a part of a run's page."""
         return f"{self.run(dag, run)}/log?{urllib.parse.urlencode({'task': task, 'map_index': map_index})}"
 
+    def log_since(self, dag: str, run: str, task: str, map_index: int, place: str) -> str:
+        """What a task instance's log has got since."""
+        return f"{self.log(dag, run, task, map_index)}&{urllib.parse.urlencode({'after': place})}"
+
     def answer(self, dag: str, run: str, task: str) -> str:
         """The form that answers what a task asks."""
         return f"{self.run(dag, run)}/answer?{urllib.parse.urlencode({'task': task})}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import fastapi
@@ -13,6 +14,9 @@ from gantry import errors
 from gantry.web import entry
 
 _CREDENTIALS = ("authorization", "cookie")
+_FIRST_ERROR = 400
+_LONGEST_REFUSAL = 100_000
+"""Bytes of an error that are read."""
 
 
 class RefusedError(errors.GantryError):
@@ -58,6 +62,67 @@ class Api:
             raise RefusedError(response.status_code, _reason(response))
         found: dict[str, Any] = response.json() if response.content else {}
         return found
+
+    @property
+    def secret(self) -> str:
+        """What Airflow signs with that comes back to it, such as how far a log was read; empty if it does not say."""
+        return str(getattr(getattr(self._app, "state", None), "secret_key", "") or "")
+
+    async def stream(
+        self, path: str, params: Mapping[str, str | int], accept: str, take: Callable[[bytes], None]
+    ) -> None:
+        """Read something that may be long; `take` is handed it piece by piece, as it comes.
+
+        httpx cannot do that with an application in the same process: it holds an answer until all of it is there.
+
+        Raises:
+            RefusedError: as `call`.
+        """
+        status = 0
+        refusal = bytearray()
+
+        async def receive() -> entry.Message:
+            if not asked:
+                asked.append(True)
+                return {"type": "http.request", "body": b"", "more_body": False}
+            # Whoever waits for the caller to leave waits until the answer is over.
+            never: asyncio.Future[entry.Message] = asyncio.get_running_loop().create_future()
+            return await never
+
+        async def send(message: entry.Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif status < _FIRST_ERROR:
+                take(message.get("body", b""))
+            elif len(refusal) < _LONGEST_REFUSAL:
+                refusal.extend(message.get("body", b""))
+
+        asked: list[bool] = []
+        headers = {"host": "airflow", "accept": accept, **self._headers}
+        path = f"/api/v2/{path}"
+        await self._app(
+            {
+                "type": "http",
+                "asgi": {"version": "3.0"},
+                "http_version": "1.1",
+                "method": "GET",
+                "scheme": "http",
+                "path": urllib.parse.unquote(path),
+                "raw_path": path.encode(),
+                "query_string": urllib.parse.urlencode(params).encode(),
+                "root_path": "",
+                "headers": [
+                    (key.encode("latin-1"), value.encode("latin-1")) for key, value in headers.items()
+                ],
+                "server": ("airflow", 80),
+                "client": ("127.0.0.1", 0),
+            },
+            receive,
+            send,
+        )
+        if status >= _FIRST_ERROR:
+            raise RefusedError(status, _reason(httpx.Response(status, content=bytes(refusal))))
 
 
 def path_of(*parts: str) -> str:

@@ -33,7 +33,9 @@ class Run(Model):
     asked: Annotated[datetime.datetime, Field(description="When it was asked for, or was due.")]
     started: datetime.datetime | None
     ended: datetime.datetime | None
-    by: Annotated[str, Field(description="Who asked for it: a user, `schedule`, or nobody that is known.")]
+    by: Annotated[
+        str, Field(description="Who asked for it: a user, `schedule`, or empty where that is not known.")
+    ]
 
     @classmethod
     def of(cls, found: facts.Run) -> Run:
@@ -84,7 +86,9 @@ class Service(Model):
     id: str
     tier: str
     state: plan.ServiceState | None
-    version: Annotated[str, Field(description="Of the archive that is installed; empty where nobody knows.")]
+    version: Annotated[
+        str, Field(description="Of the archive that is installed; empty where that is not known.")
+    ]
     servers: Annotated[dict[str, plan.ServiceState], Field(description="Its state by server.")]
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import logging
+import re
 import threading
 import time
 
@@ -45,6 +46,10 @@ class Answer:
     trouble: str = ""
     console: str = ""
 
+
+_ARN = re.compile(r"arn:aws[a-z-]*:[^\s\"'<>,;()]+")
+_ACCOUNT = re.compile(r"(?<![0-9A-Za-z])[0-9]{12}(?![0-9A-Za-z])")
+_ENCODED = re.compile(r"(?<=[Ee]ncoded authorization failure message: )\S+")
 
 NOTHING = Answer()
 
@@ -113,6 +118,11 @@ def _find(definition: models.Definition) -> Answer:
         _log.exception("asking the cloud for the servers of %s", definition.deployment)
         return Answer(trouble=f"asking the cloud has failed: {type(error).__name__}")
     return Answer(found, console=console(definition.cloud.region, ec2.meta.endpoint_url))
+
+
+def discreet(trouble: str) -> str:
+    """What went wrong, for those who may only look: without the accounts and roles that the cloud names in refusals."""
+    return _ACCOUNT.sub("(account)", _ENCODED.sub("(not shown)", _ARN.sub("(ARN)", trouble)))
 
 
 def console(region: str, endpoint: str) -> str:

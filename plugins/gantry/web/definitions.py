@@ -1,7 +1,7 @@
 """Definitions, as Airflow keeps them: what each version of a DAG was compiled from, read back from its serialized form.
 
-The API server reads no DAG file. A DAG's `turn` task carries the definition (`definition/stored.py`), and what was read
-once is kept: a version of a DAG never changes.
+The API server reads no DAG file. A DAG's `turn` task (`watch` where there is none) carries the definition
+(`definition/stored.py`), and what was read once is kept: a version of a DAG never changes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from airflow.models.dag_version import DagVersion
 from airflow.models.serialized_dag import SerializedDagModel
 from sqlalchemy.orm import Session
 
-from gantry import plan
+from gantry import names, plan
 from gantry.definition import models, stored
 from gantry.web import facts
 
 _KEPT = 4096
+_CARRIERS = frozenset(kind.value for kind, facts in plan.STEP_KINDS.items() if facts.carries_definition)
+"""The tasks that carry the definition. Each DAG has one of them."""
 
 
 class Definitions:
@@ -86,7 +88,7 @@ def definition_text(data: Mapping[str, Any]) -> str | None:
     """The definition that a serialized DAG carries; None where it carries none, as those of an earlier Gantry."""
     for task in (data.get("dag") or {}).get("tasks") or ():
         fields = task.get("__var") or {}
-        if fields.get("task_id") == plan.StepKind.TURN.value:
+        if fields.get("task_id") in _CARRIERS:
             text = fields.get("doc_json")
             return text if isinstance(text, str) else None
     return None
@@ -95,4 +97,7 @@ def definition_text(data: Mapping[str, Any]) -> str | None:
 @functools.lru_cache(maxsize=_KEPT)
 def _known(dag: str, text: str) -> facts.Known | None:
     definition: models.Definition | None = stored.load(text)
-    return None if definition is None else facts.Known(definition, plan.plan_of(definition, dag))
+    operation = names.operation_of(dag)
+    if definition is None or operation is None:
+        return None
+    return facts.Known(definition, plan.plan_of(definition, operation))

@@ -33,7 +33,7 @@ class UnreadableError(errors.GantryError):
         self.name = name
         super().__init__(
             f"Airflow does not keep the definition of {name!r} in a form that can be read here: it was compiled by "
-            f"another version of Gantry.\nIt is compiled anew when Airflow's DAG processor reads its loader the next "
+            f"another version of Gantry.\nIt is compiled again when Airflow's DAG processor reads its loader the next "
             f"time; if it cannot, Airflow's import errors say why."
         )
 
@@ -104,7 +104,9 @@ def deployment(
         services=kept.services(scenes.services(own, seen, runs.versions(history)), servers),
         servers=servers,
         inventory=answer.inventory,
-        trouble=answer.trouble,
+        trouble=answer.trouble
+        if visitor.may_run(names.dag_id(name, names.Operation.LAUNCH))
+        else cloud.discreet(answer.trouble),
         history=history if with_records else None,
         addresses=addresses(own.definition),
         operations=store.operations(name, session),
@@ -194,8 +196,8 @@ def _drawn(
 ) -> facts.Scene:
     key = (run.dag, run.id)
     instances = runs.instances(session, {key: own.plan})[key]
-    before = status.was_running(each.view for each in earlier)
-    return scenes.scene(run, own, instances, answer.inventory, slots, previously_running=before)
+    before = status.standing(each.view for each in earlier).state
+    return scenes.scene(run, own, instances, answer.inventory, slots, before=before)
 
 
 def _before(found: store.Found, past: Sequence[store.Past]) -> list[store.Past]:

@@ -63,7 +63,8 @@ def external_views() -> list[dict[str, Any]]:
     icon = {"icon": f"{at}/static/icon.svg"}
     return [
         {
-            "name": "Deployments",
+            # Short: Airflow cuts longer words off below their icons.
+            "name": "Gantry",
             "href": f"{at}/",
             "destination": "nav",
             "url_route": "deployments",

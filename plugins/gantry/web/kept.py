@@ -1,4 +1,4 @@
-"""What steps have noted in the state of a deployment's asset: what is installed where, and what servers were handed."""
+"""What steps have noted of a deployment in Airflow: what is installed where, and what servers were handed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from airflow.models.asset import AssetModel
 from airflow.models.asset_state_store import AssetStateStoreModel
 from sqlalchemy.orm import Session
 
@@ -74,14 +73,8 @@ def services(found: Collection[facts.Service], on: Collection[facts.Server]) -> 
 
 def _kept(session: Session, name: str, prefix: str, suffix: str = "") -> Iterator[tuple[str, Any]]:
     """The keys that begin and end so, and what is kept under them."""
-    rows = session.execute(
-        sa.select(AssetStateStoreModel.key, AssetStateStoreModel.value)
-        .join(AssetModel, AssetModel.id == AssetStateStoreModel.asset_id)
-        .where(
-            AssetModel.name == names.asset(name),
-            AssetStateStoreModel.key.startswith(prefix, autoescape=True),
-            AssetStateStoreModel.key.endswith(suffix, autoescape=True),
-        )
+    which = sa.and_(
+        AssetStateStoreModel.key.startswith(prefix, autoescape=True),
+        AssetStateStoreModel.key.endswith(suffix, autoescape=True),
     )
-    for key, value in rows:
-        yield key, runs.as_json(value)
+    yield from runs.kept(session, [name], which)[name].items()

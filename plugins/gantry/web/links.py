@@ -45,15 +45,15 @@ def _all() -> Collection[StepKind]:
 
 
 def _per_server() -> Collection[StepKind]:
-    from gantry.plan.steps import PER_SERVER  # noqa: PLC0415 - as above
+    from gantry.plan import STEP_KINDS  # noqa: PLC0415 - as above
 
-    return PER_SERVER
+    return {kind for kind, facts in STEP_KINDS.items() if facts.per_server}
 
 
 def _open_to_visitors() -> Collection[StepKind]:
-    from gantry.plan import StepKind  # noqa: PLC0415 - as above
+    from gantry.plan import STEP_KINDS  # noqa: PLC0415 - as above
 
-    return {StepKind.START_PROXY, StepKind.FINISH_LAUNCH}
+    return {kind for kind, facts in STEP_KINDS.items() if facts.opens_application}
 
 
 class _Link(BaseOperatorLink):

@@ -252,7 +252,7 @@ def _summary(
             instances.get(key, ()),
             None,
             kept_.slots.get(line.name, {}),
-            previously_running=status.was_running(each.view for each in earlier),
+            before=status.standing(each.view for each in earlier).state,
         )
     seen = None if scene is None else scene.states
     if scene is not None and scene.run.dag not in allowed:

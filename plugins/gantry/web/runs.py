@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from gantry import names, status
 from gantry.plan import Group, GroupKind, Plan, StepKind
 from gantry.plan.steps import step_id
-from gantry.status import labels, records
+from gantry.status import labels, places, records
 from gantry.web import facts
 
 Key = tuple[str, str]
@@ -94,15 +94,36 @@ def history(session: Session, deployments: Collection[str]) -> dict[str, tuple[r
 
 
 def noted(session: Session, deployments: Collection[str], keys: Collection[str]) -> Iterator[tuple[str, Any]]:
-    """What is kept under these keys in the state of these deployments' assets, with whose it is. One query."""
-    assets = {names.asset(name): name for name in deployments}
+    """What is kept of these deployments under these keys, with whose it is. One query."""
+    found = kept(session, deployments, AssetStateStoreModel.key.in_(keys))
+    yield from ((name, value) for name, each in found.items() for value in each.values())
+
+
+def kept(
+    session: Session, deployments: Collection[str], which: sa.ColumnElement[bool]
+) -> dict[str, dict[str, Any]]:
+    """What is kept of these deployments under some keys, by deployment and key. One query.
+
+    As long as it has not been moved, what an earlier Gantry has kept is found too; see `gantry.operators.keeping`.
+    """
+    new = {names.state(name): name for name in deployments}
+    old = {names.asset(name): name for name in deployments}
     rows = session.execute(
-        sa.select(AssetModel.name, AssetStateStoreModel.value)
+        sa.select(AssetModel.name, AssetStateStoreModel.key, AssetStateStoreModel.value)
         .join(AssetModel, AssetModel.id == AssetStateStoreModel.asset_id)
-        .where(AssetModel.name.in_(assets), AssetStateStoreModel.key.in_(keys))
+        .where(AssetModel.name.in_([*new, *old]), sa.or_(which, AssetStateStoreModel.key == places.MOVED))
     )
-    for asset, value in rows:
-        yield assets[asset], as_json(value)
+    found: dict[str, dict[str, Any]] = defaultdict(dict)
+    for asset, key, value in rows:
+        found[asset][key] = as_json(value)
+    merged = {
+        name: places.merged(found.get(names.state(name), {}), found.get(names.asset(name), {}))
+        for name in new.values()
+    }
+    return {
+        name: {key: value for key, value in each.items() if key != places.MOVED}
+        for name, each in merged.items()
+    }
 
 
 def settled(session: Session, name: str, found: Collection[records.Record]) -> tuple[records.Record, ...]:
@@ -158,8 +179,7 @@ def _servers(row: sa.Row[Any], plan: Plan, dealt: Dealt) -> tuple[names.ServerNa
         batches = dealt.get(step_id(Group(GroupKind.TIER, step.tier), StepKind.SCALE_UP), [])
         if row.map_index < len(batches):
             return tuple(batches[row.map_index])
-    server = labels.server(row.label or "")
-    return () if server is None else (server,)
+    return labels.servers(row.label or "")
 
 
 def as_json(value: Any) -> Any:  # noqa: ANN401 - JSON

@@ -19,18 +19,18 @@ def scene(
     inventory: inventories.Inventory | None,
     slots: filled.Slots,
     *,
-    previously_running: bool,
+    before: plan.DeploymentState,
 ) -> facts.Scene:
     """One run at one moment. `slots` are those that were filled when the last launch had arrived."""
     views = [each.view for each in instances]
     seen = None
-    if run.operation not in names.KEEPS_STATE:
+    if run.operation not in plan.KEEPS_STATE:
         seen = status.deployment_status(
             known.plan,
             views,
             inventory,
             run_ended=run.is_over,
-            previously_running=previously_running,
+            before=before,
             slots=slots,
         )
     return facts.Scene(run, known, tuple(instances), seen)

@@ -14,8 +14,7 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy.orm import Session
 
 from gantry import names, status
-from gantry.plan import StepKind
-from gantry.plan.turn import UNTOUCHING
+from gantry.plan import KEEPS_STATE, OPERATIONS, READ_ONLY, UNTOUCHING, StepKind
 from gantry.web import facts
 
 _TAG, _LAUNCH = "gantry", names.Operation.LAUNCH.value
@@ -99,7 +98,8 @@ def dags(session: Session, only: Collection[str] | None = None) -> list[Dag]:
 
 def _described(dag: str, description: str | None) -> str:
     """What the definition says of a deployment; a DAG says what it is for where that says nothing."""
-    return "" if description in (None, f"Launch the deployment {dag}") else str(description)
+    purpose = OPERATIONS[names.Operation.LAUNCH].describe(dag)
+    return "" if description in (None, purpose) else str(description)
 
 
 def operations(name: str, session: Session) -> dict[names.Operation, bool]:
@@ -151,13 +151,15 @@ class Recent:
     def is_settled(self) -> bool:
         """Whether older runs cannot matter to what the deployment is.
 
-        A state follows from the last two runs that touched anything. They are among these where each operation either
-        has no other runs, or two such.
+        What they are about ends with the newest one that decides. Runs that are not among these are older than that if
+        each operation either has no others, or has one here that is as old.
         """
-        touched: dict[str, list[bool]] = defaultdict(list)
-        for each in self.past:
-            touched[each.run.dag].append(each.view.has_touched)
-        return all(len(each) < _NEWEST or sum(each) > 1 for each in touched.values())
+        places: dict[str, list[int]] = defaultdict(list)
+        for place, each in enumerate(self.past):
+            places[each.run.dag].append(place)
+        beyond = len(self.past)
+        decided = next((place for place, each in enumerate(self.past) if each.view.decides), beyond)
+        return all(len(each) < _NEWEST or each[-1] >= decided for each in places.values())
 
 
 NEVER = Recent()
@@ -184,7 +186,7 @@ def recent(session: Session, only: Collection[str] | None = None) -> dict[str, R
         name = deployment(run.dag)
         if name not in last or _weight(last[name]) < _weight(run):
             last[name] = run
-        if run.operation not in names.KEEPS_STATE:
+        if run.operation not in KEEPS_STATE:
             view = _view(run, has_arrived=run.key in arrived, has_touched=run.key in touched)
             past[name].append(Past(run, view, _worked(run, taken), row.version))
     for each in past.values():
@@ -219,7 +221,7 @@ def _reason(conf: object) -> str:
 
 def _weight(run: facts.Run) -> tuple[bool, datetime.datetime]:
     """How much a run is worth telling of in a line. A backup each night must not hide the last launch."""
-    return run.operation not in names.KEEPS_STATE, run.asked
+    return run.operation not in KEEPS_STATE, run.asked
 
 
 def run(session: Session, dag: str, run_id: str) -> Found | None:
@@ -253,7 +255,7 @@ def _ranked(only: Collection[str] | None) -> sa.Subquery:
     else:
         chosen = DagRun.dag_id.in_([names.dag_id(name, each) for name in only for each in names.Operation])
     # They leave no trace, and there is one each minute.
-    looks = [names.dag_id("", each) for each in names.ONLY_LOOKS]
+    looks = [names.dag_id("", each) for each in READ_ONLY]
     return (
         sa.select(
             *_COLUMNS,

@@ -5,8 +5,11 @@ Drawn by `templates/parts/task_log.html.jinja`.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime
+import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,6 +17,15 @@ from gantry import errors, log_marks, status
 
 MOST_LINES = 1000
 """Lines that are shown, the last ones. Airflow's own page has them all."""
+
+PAUSE = 2
+"""Seconds between two looks at a log that grows."""
+
+_LONGEST_PAUSE = 30
+_SHARE = 5
+"""Of so many seconds, reading a log takes one at most: of a long one, Airflow reads all each time."""
+
+_MOST_SCRIPTS = 50
 
 LAST_WORDS = datetime.timedelta(seconds=10)
 """Airflow knows how a task has ended a moment before the last lines of its log are written."""
@@ -25,7 +37,7 @@ _OVER = (
     status.TaskState.UPSTREAM_FAILED,
     status.TaskState.REMOVED,
 )
-_SERVER = re.compile(r"\[(?P<server>[a-zA-Z0-9._-]{1,63})\] (?P<rest>.*)", re.DOTALL)
+_SERVER = re.compile(r"\[(?P<server>[a-zA-Z0-9._*-]{1,63})\] (?P<rest>.*)", re.DOTALL)
 _CALL = re.compile(r"\$ (?P<script>\S+)")
 _AIRFLOWS = re.compile(r"task$|airflow\.(?!task\.operators\b)")
 """Loggers of Airflow's own; operators have theirs below one of them."""
@@ -66,7 +78,8 @@ class TaskLog:
 
     Attributes:
         href: the same in Airflow's own pages.
-        again: where the log is asked for anew while the task works, or None when it is over.
+        again: where what is new is asked for while the task works, or None when it is over.
+        pause: seconds until then.
         left_out: how many lines before these are not shown.
         failure: what a failed task ended with; empty if it did not.
     """
@@ -81,11 +94,44 @@ class TaskLog:
     lines: tuple[Line, ...]
     left_out: int
     failure: str
+    pause: int = PAUSE
 
     @property
     def advice(self) -> str:
         """What to do about the failure."""
         return errors.advice(self.failure)
+
+
+def pause(seconds: float) -> int:
+    """Seconds until the next look, where this one has taken so many."""
+    return min(max(PAUSE, math.ceil(_SHARE * seconds)), _LONGEST_PAUSE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """How far a page has read a log.
+
+    Attributes:
+        token: Airflow's, which continues there; empty: nothing continues, and the end is read once more.
+        scripts: what runs on each server, as the last lines said.
+    """
+
+    token: str
+    scripts: Mapping[str, str]
+
+    def dump(self) -> str:
+        """As a part of an address."""
+        last = dict(list(self.scripts.items())[-_MOST_SCRIPTS:])
+        return base64.urlsafe_b64encode(json.dumps([self.token, last]).encode()).decode()
+
+    @classmethod
+    def load(cls, text: str) -> Place | None:
+        """From an address; None if it is none that a page has made."""
+        try:
+            token, scripts = json.loads(base64.urlsafe_b64decode(text.encode()))
+            return cls(str(token), {str(server): str(script) for server, script in scripts.items()})
+        except (ValueError, TypeError, AttributeError):
+            return None
 
 
 def is_over(task: status.TaskView, now: datetime.datetime) -> bool:
@@ -114,10 +160,13 @@ def event(message: Mapping[str, object]) -> Event:
     )
 
 
-def lines(events: Iterable[Event]) -> tuple[Line, ...]:
-    """The lines that a person reads: without where the log was found, and without what folds lines in Airflow."""
+def lines(events: Iterable[Event], scripts: dict[str, str] | None = None) -> tuple[Line, ...]:
+    """The lines that a person reads: without where the log was found, and without what folds lines in Airflow.
+
+    `scripts` says what runs on each server before them, and is changed to what runs after them.
+    """
     found: list[Line] = []
-    scripts: dict[str, str] = {}
+    scripts = {} if scripts is None else scripts
     inside = False
     for each in events:
         inside = inside or each.text.startswith(log_marks.SOURCES)

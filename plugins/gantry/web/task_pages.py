@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import datetime
+import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import fastapi
 from airflow.utils.session import create_session
 from fastapi.responses import HTMLResponse
 
-from gantry.web import access, addresses, answers, api_calls, details, facts, pages, task_log, titles
+from gantry import status
+from gantry.web import (
+    access,
+    addresses,
+    answers,
+    api_calls,
+    details,
+    facts,
+    log_reading,
+    pages,
+    task_log,
+    titles,
+)
 
 router = fastapi.APIRouter()
-
-_NO_LOG = {"event": "Airflow has no log of this try.", "level": "warning"}
 
 
 @router.get(
@@ -28,20 +40,25 @@ async def log(
     request: fastapi.Request,
     map_index: int = -1,
     try_number: Annotated[int | None, fastapi.Query(ge=1)] = None,
+    after: Annotated[str, fastapi.Query(max_length=20_000)] = "",
 ) -> HTMLResponse:
-    """A task instance's log: of its latest try, or of one."""
+    """A task instance's log: the end of its latest try, or of one; or what has come after a place in it."""
     known, instance = await fastapi.concurrency.run_in_threadpool(_instance, dag_id, run_id, task, map_index)
     number = try_number or instance.try_number
-    content = await _content(request, dag_id, run_id, instance, number)
-    # A long log takes its time, and this thread answers everybody.
-    events, lines = await fastapi.concurrency.run_in_threadpool(_read, content)
-    shown = lines[-task_log.MOST_LINES :]
     view = instance.view
+    # When it has ended, all that is shown is read once more: lines of several files come in another order then.
+    place = task_log.Place.load(after) if after and view.state in _WORKING else None
+    began = time.monotonic()
+    part, is_more = await _part(request, dag_id, run_id, instance, number, place)
+    scripts = dict(place.scripts) if place is not None and is_more else {}
+    events, lines = await fastapi.concurrency.run_in_threadpool(_read, part.messages, scripts)
+    shown = lines[-task_log.MOST_LINES :]
     step = known.plan.by_id.get(task)
     where = addresses.Addresses.of(request)
     now = datetime.datetime.now(datetime.UTC)
     is_over = task_log.is_over(view, now) or number != instance.try_number
     took = None if view.started is None else (view.ended or now) - view.started
+    here = task_log.Place(part.token, scripts).dump()
     found = task_log.TaskLog(
         title=titles.whole(step) if step is not None else task,
         servers=", ".join(view.servers) or instance.label,
@@ -49,12 +66,23 @@ async def log(
         try_number=number,
         took=took,
         href=where.task(dag_id, run_id, task, map_index),
-        again=None if is_over else where.log(dag_id, run_id, task, map_index),
+        again=None if is_over else where.log_since(dag_id, run_id, task, map_index, here),
         lines=shown,
-        left_out=len(content) - len(events) + len(lines) - len(shown),
+        left_out=part.left_out + len(lines) - len(shown),
         failure=task_log.failure(events),
+        pause=task_log.pause(time.monotonic() - began),
     )
-    return answers.page(request, "parts/task_log.html.jinja", log=found)
+    if is_more:
+        return answers.page(request, "parts/task_log_more.html.jinja", log=found, most=task_log.MOST_LINES)
+    answer = answers.page(request, "parts/task_log.html.jinja", log=found, most=task_log.MOST_LINES)
+    if after:
+        # Asked for what is new, and answered with all: it takes the place of the whole panel.
+        answer.headers["HX-Retarget"] = "#log-of-task"
+        answer.headers["HX-Reswap"] = "morph:outerHTML"
+    return answer
+
+
+_WORKING = (status.TaskState.RUNNING, status.TaskState.DEFERRED)
 
 
 def _instance(dag: str, run: str, task: str, map_index: int) -> tuple[facts.Known, facts.Instance]:
@@ -62,27 +90,32 @@ def _instance(dag: str, run: str, task: str, map_index: int) -> tuple[facts.Know
         return details.instance(dag, run, task, map_index, session, pages.KNOWN)
 
 
-def _read(content: list[Any]) -> tuple[list[task_log.Event], tuple[task_log.Line, ...]]:
-    """The end of a log: what is not shown is not read either."""
+def _read(
+    messages: Sequence[Any], scripts: dict[str, str]
+) -> tuple[list[task_log.Event], tuple[task_log.Line, ...]]:
     events = [
-        task_log.event(each) if isinstance(each, dict) else task_log.Event(str(each))
-        for each in content[-2 * task_log.MOST_LINES :]
+        task_log.event(each) if isinstance(each, dict) else task_log.Event(str(each)) for each in messages
     ]
-    return events, task_log.lines(events)
+    return events, task_log.lines(events, scripts)
 
 
-async def _content(
-    request: fastapi.Request, dag: str, run: str, instance: facts.Instance, number: int
-) -> list[Any]:
+async def _part(
+    request: fastapi.Request,
+    dag: str,
+    run: str,
+    instance: facts.Instance,
+    number: int,
+    place: task_log.Place | None,
+) -> tuple[log_reading.Part, bool]:
+    """What is to be shown of a log, and whether it only comes after what is shown already."""
     if not number:
-        return []
+        return log_reading.Part(()), False
+    api = api_calls.Api(request)
     path = api_calls.path_of(
         "dags", dag, "dagRuns", run, "taskInstances", instance.view.task_id, "logs", str(number)
     )
-    try:
-        found = await api_calls.Api(request).call("GET", path, params={"map_index": instance.view.map_index})
-    except api_calls.RefusedError as error:
-        if error.status != fastapi.status.HTTP_404_NOT_FOUND:
-            raise
-        return [_NO_LOG]
-    return list(found.get("content", ()))
+    if place is not None and place.token and number == instance.try_number:
+        found = await log_reading.since(api, path, instance.view.map_index, place.token)
+        if found is not None:
+            return found, True
+    return await log_reading.end(api, path, instance.view.map_index), False

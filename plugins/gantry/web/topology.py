@@ -31,8 +31,8 @@ SMALLEST_TIER = 216
 NO_CHANNEL = 24
 """Between two columns that no arrow runs between."""
 
-_BIG, _SMALL = 7.4, 6.5
-"""About the width of a letter of a name, and of what stands below it."""
+_BIG, _SMALL = 8.6, 7.0
+"""About the width of a letter of a name, and of what stands below it, in DejaVu, which is wider than most fonts."""
 
 
 @dataclasses.dataclass(frozen=True)

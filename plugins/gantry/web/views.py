@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import enum
 
-from gantry import names
+from gantry import names, plan
 from gantry.status import handouts
 from gantry.web import access, addresses, facts, grid, scenes, standing, store, timeline, topology
 
@@ -105,17 +105,6 @@ _SIGNS = {"+": Sign.ADDED, "-": Sign.REMOVED, "@": Sign.HEAD, "…": Sign.HEAD}
 _HEAD = 2
 """Lines of a diff's head: the files' names."""
 
-_TITLES = {
-    names.Operation.LAUNCH: "Launch or redeploy",
-    names.Operation.BACKUP: "Back up",
-}
-DANGEROUS = frozenset({names.Operation.TERMINATE, names.Operation.RESTORE})
-
-
-def title(operation: names.Operation) -> str:
-    """What the button of an operation says."""
-    return _TITLES.get(operation) or operation.value.replace("_", " ").capitalize()
-
 
 def deployment(
     found: facts.Deployment, visitor: access.Visitor, where: addresses.Addresses
@@ -156,12 +145,10 @@ def actions(found: facts.Deployment, visitor: access.Visitor, where: addresses.A
     """What the visitor may do with a deployment."""
     name = found.line.name
     return [
-        Action(each, title(each), where.form(name, each.value), each in DANGEROUS)
-        for each in names.Operation
+        Action(each, row.title, where.form(name, each.value), row.dangerous)
+        for each, row in plan.OPERATIONS.items()
         # A look comes by itself, and does nothing that a person would wait for.
-        if each in found.operations
-        and each not in names.ONLY_LOOKS
-        and visitor.may_run(names.dag_id(name, each))
+        if each in found.operations and not row.read_only and visitor.may_run(names.dag_id(name, each))
     ]
 
 

@@ -75,7 +75,7 @@ def test_two_datasources_of_one_name_are_told_apart_and_the_older_block_knows_th
     )
     file = lines(files(world.but(text=text))["app"])
     assert file["dependencies"] == "DATA_SOURCE-1,DATA_SOURCE-2"
-    assert file["dependency.DATA_SOURCE-2.serviceId"] == "a1003"
+    assert file["dependency.DATA_SOURCE-2.id"] == "a1003"
     assert file["dataSources"] == "catalog"
 
 
@@ -176,10 +176,10 @@ def test_a_template_reaches_nothing_else(world: World, template: str) -> None:
 def test_a_template_that_would_never_end_or_fill_the_memory_is_refused_at_once(
     world: World, template: str
 ) -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     with pytest.raises(template_values.CustomFactError):
         rendered(world, template)
-    assert time.monotonic() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_a_template_cannot_differ_from_one_rendering_to_the_next(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gantry import names
-from gantry.agent import installed, jobs, ssh
+from gantry.agent import contents, installed, jobs, ssh
 
 TARGET = ssh.Target(names.ServerName("shop-web-1"), "i-1", "10.0.0.1", "ssh-ed25519 AAAA")
 KEEP = jobs.Job("keep", "keepService", ("a1",), 60, mark=("a1/kept", "v1 x"), unmark=("a1/kept",))
@@ -34,3 +34,12 @@ def test_what_a_server_says() -> None:
         "a1": "v1",
         "a2": "v7",
     }
+
+
+def test_what_a_script_notes_itself_is_what_the_server_says() -> None:
+    notes = contents.expected("a1/archive", "etag-2", None)
+    job = jobs.Job("install", "withDownload", (), 60, notes=notes, forgets=("a1/archive",))
+    progress = jobs.Progress(TARGET, (job,), asked=True)
+    assert installed.changed(progress) == {"a1": None}
+    progress = jobs.Progress(TARGET, (job,), index=1, found={"a1/archive": "5" * 64, "a1/applied": "x"})
+    assert installed.changed(progress) == {"a1": "5" * 64}

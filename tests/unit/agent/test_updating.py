@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from gantry import names
-from gantry.agent import balancing, updating, work
+from gantry.agent import balancing, fetching, jobs, ssh, updating, work
 from gantry.agent.drive import Applied, Work
 
 from .world import World
@@ -27,18 +27,24 @@ class Machine:
     def applied(self) -> Applied:
         return Applied(self.marks, self.healthy)
 
+    def scripts(self, found: Work) -> list[str]:
+        """What jobs call, in the end."""
+        called = []
+        for job in found.jobs:
+            words = job.arguments[3:] if job.script == "withDownload" else (job.script,)
+            called.append(words[7] if words[0] == "applyObject" else words[0])
+        return called
+
     def carry_out(self, found: Work, until: str | None = None) -> list[str]:
         """Run the jobs, up to the one that calls `until` and fails; the scripts that were called."""
         called = []
-        for job in found.jobs:
-            script = job.arguments[3] if job.script == "withDownload" else job.script
+        for job, script in zip(found.jobs, self.scripts(found), strict=True):
             called.append(script)
-            for key in job.unmark:
+            for key in (*job.unmark, *job.forgets):
                 self.marks.pop(key, None)
             if script == until:
                 return called
-            if job.mark:
-                self.marks[job.mark[0]] = job.mark[1]
+            self.marks.update(job.noted)
             if script in ("stopService", "awaitService"):
                 self.healthy = script == "awaitService"
         return called
@@ -46,7 +52,7 @@ class Machine:
 
 def wanted(world: World, version: str, *, forced: bool = False) -> work.Install:
     url = "s3://bookshop/appService.tar.gz"
-    download = work.Download(url, version, None, lambda: "https://s3.example.com/?X-Amz-Signature=5ecre7")
+    download = fetching.Download(url, version, None)
     return work.Install(world.facts().definition.services[APP], download, forced)
 
 
@@ -92,6 +98,17 @@ def test_what_the_update_has_done_the_usual_steps_find_done(world: World, launch
     assert install(world, launched, "two") == configure(world, launched) == Work()
 
 
+def test_what_is_only_made_roots_is_no_update(world: World, launched: Machine) -> None:
+    for key in ("a1002/owned", "a1002/handed"):
+        del launched.marks[key]
+    assert update(world, launched) == Work()
+    known = world.facts().definition
+    mended = work.compare_archives(known, [wanted(world, "one")], launched.marks)
+    assert launched.carry_out(mended) == ["installService"]
+    assert launched.carry_out(configure(world, launched)) == ["putConfig"]
+    assert update(world, launched) == configure(world, launched) == Work()
+
+
 def test_a_service_that_does_not_say_ok_is_only_restarted_and_nothing_is_kept_for_it(
     world: World, launched: Machine
 ) -> None:
@@ -120,7 +137,10 @@ def test_a_version_that_fails_goes_and_the_one_before_it_is_what_runs_again(
     ]
     kept = launched.marks.pop("a1002/kept")
     assert kept == f"one {before['a1002/applied']}"
-    assert launched.marks == before
+    about = ("a1002/content.archive", "a1002/object.archive")
+    assert {key: value for key, value in launched.marks.items() if key not in about} == {
+        key: value for key, value in before.items() if key not in about
+    }
     assert launched.healthy
     # And it is what the next launch would update again.
     assert update(world, launched, "two").jobs
@@ -133,6 +153,39 @@ def test_the_version_that_never_ran_is_not_kept_in_the_place_of_the_one_that_did
     assert "keepService" not in launched.carry_out(update(world, launched, "three"), until="awaitService")
     launched.carry_out(back(world, launched))
     assert launched.marks["a1002/archive"] == "one"
+
+
+def failing(machine: Machine, found: Work, script: str, *, passing: bool = False) -> jobs.Progress:
+    """How far a server is whose job fails that calls `script`."""
+    target = ssh.Target(names.ServerName("application-1"), "i-1", "10.0.0.1", "")
+    at = machine.scripts(found).index(script)
+    return jobs.Progress(target, found.jobs, index=at, error="it says why", passing=passing)
+
+
+@pytest.mark.parametrize(
+    ("script", "unchanged"),
+    [("keepService", True), ("installService", True), *dict.fromkeys(FIRST, False).items()],
+)
+def test_whose_update_fails_before_the_old_version_makes_way_goes_on_serving(
+    world: World, launched: Machine, script: str, *, unchanged: bool
+) -> None:
+    service = world.facts().definition.services[APP]
+    before, found = dict(launched.marks), update(world, launched, "two")
+    stopped = failing(launched, found, script)
+    assert updating.has_changed_nothing(service, stopped, before, launched.applied()) is unchanged
+    # What it was about may go on behind a connection that was lost.
+    lost = failing(launched, found, script, passing=True)
+    assert not updating.has_changed_nothing(service, lost, before, launched.applied())
+    # The archive was good, and something failed when it was put in place.
+    launched.carry_out(found, until="installService")
+    assert not updating.has_changed_nothing(service, stopped, before, launched.applied())
+
+
+def test_who_is_not_healthy_does_not_go_on_serving(world: World, launched: Machine) -> None:
+    service = world.facts().definition.services[APP]
+    stopped = failing(launched, update(world, launched, "two"), "installService")
+    launched.healthy = False
+    assert not updating.has_changed_nothing(service, stopped, launched.marks, launched.applied())
 
 
 def test_there_is_no_way_back_where_nothing_was_kept(world: World, launched: Machine) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gantry import names
-from gantry.agent import balancing, facts, session, work
+from gantry import errors, names
+from gantry.agent import balancing, datasources, facts, fetching, session, work
 from gantry.agent.drive import Applied, Work
 
 from .world import World
@@ -17,11 +17,10 @@ from .world import World
 DB, APP = names.ServiceName("db"), names.ServiceName("app")
 CATALOG = names.DatasourceName("catalog")
 FRONT = names.BalancerName("front")
-LINK = "https://s3.example.com/bookshop/dbService.tar.gz?X-Amz-Signature=5ecre7"
 
 
-def archive(version: str = "one", url: str = "s3://bookshop/dbService.tar.gz") -> work.Download:
-    return work.Download(url, version, None, lambda: LINK)
+def archive(version: str = "one", url: str = "s3://bookshop/dbService.tar.gz") -> fetching.Download:
+    return fetching.Download(url, version, None)
 
 
 def scripts(found: Work) -> list[str]:
@@ -50,12 +49,11 @@ class Machine:
         called = []
         for job, script in zip(found.jobs, scripts(found), strict=True):
             called.append(script)
-            for key in job.unmark:
+            for key in (*job.unmark, *job.forgets):
                 self.marks.pop(key, None)
             if script == until:
                 return called
-            if job.mark:
-                self.marks[job.mark[0]] = job.mark[1]
+            self.marks.update(job.noted)
             if script in ("stopService", "awaitService"):
                 self.healthy = script == "awaitService"
         return called
@@ -70,6 +68,16 @@ def install(world: World, machine: Machine, version: str = "one", *, forced: boo
 
 def configure(world: World, machine: Machine, *, forced: bool = False) -> Work:
     return work.configure(world.facts(), DB, world.server("database-1"), machine.applied(), forced=forced)
+
+
+def test_an_archive_that_cannot_be_fetched_is_none_of_a_servers_business_that_has_it(world: World) -> None:
+    known, machine = world.facts().definition, Machine()
+    gone = dataclasses.replace(archive(), obstacle=errors.GantryError("it is in GLACIER"))
+    wanted = [work.Install(known.services[DB], gone, forced=False)]
+    with pytest.raises(errors.GantryError, match="it is in GLACIER"):
+        work.install_services(known, wanted, machine.marks)
+    machine.carry_out(install(world, machine))
+    assert not work.install_services(known, wanted, machine.marks).jobs
 
 
 CONFIGURED = ["putConfig", "configureService", "stopService", "startService", "awaitService"]
@@ -157,15 +165,174 @@ def test_all_services_of_a_tier_are_installed_on_each_of_its_servers(world: Worl
 
 def load(world: World, machine: Machine, version: str = "one") -> Work:
     dumps = {CATALOG: archive(version, "s3://bookshop/datasource.sql")}
-    return work.install_datasources(world.facts(), DB, world.server("database-1"), dumps, machine.marks)
+    return datasources.install_datasources(
+        world.facts(), DB, world.server("database-1"), dumps, machine.marks
+    )
 
 
-def test_a_dump_is_loaded_once_and_again_only_when_it_changed(world: World) -> None:
+ONE, TWO = "1" * 64, "2" * 64
+"""Digests of contents."""
+
+
+def seen(version: str, digest: str) -> dict[str, str]:
+    """What a server notes that has looked at the dump's object."""
+    return {"a1001/object.datasource.catalog": f"{version} {digest}"}
+
+
+def loaded(version: str = "one", digest: str = ONE) -> dict[str, str]:
+    """What a server notes that has loaded a dump."""
+    key = "a1001/datasource.catalog"
+    return {key: digest, "a1001/content.datasource.catalog": digest, **seen(version, digest)}
+
+
+def test_a_dump_is_loaded_once(world: World) -> None:
     machine = Machine()
+    assert machine.carry_out(load(world, machine), until="installDataSource") == ["installDataSource"]
     assert machine.carry_out(load(world, machine)) == ["installDataSource"]
     assert load(world, machine) == Work()
-    assert machine.carry_out(load(world, machine, "two"), until="installDataSource") == ["installDataSource"]
-    assert scripts(load(world, machine, "two")) == ["installDataSource"]
+
+
+def test_the_same_dump_in_another_object_is_found_out_on_the_server_and_not_loaded(world: World) -> None:
+    machine = Machine(marks=loaded())
+    (job,) = load(world, machine, "two").jobs
+    assert job.arguments[3:6] == ("compareObject", "a1001/datasource.catalog", "two")
+    assert load(world, Machine(marks=loaded() | seen("two", ONE)), "two") == Work()
+
+
+def test_a_changed_dump_is_told_of_and_not_loaded_over_live_data(world: World) -> None:
+    found = load(world, Machine(marks=loaded() | seen("two", TWO)), "two")
+    assert (found.files, found.jobs) == ((), ())
+    (held,) = found.held
+    assert held.text.startswith(
+        "the dump of datasource catalog has changed; not loaded: the datasource holds data"
+    )
+    assert "--reload-dump db.catalog" in held.text
+
+
+def test_where_the_last_version_has_noted_the_objects_version_the_same_object_is_the_same_dump(
+    world: World,
+) -> None:
+    machine = Machine(marks={"a1001/datasource.catalog": "one"})
+    assert load(world, machine) == Work()
+    # What was loaded cannot be known any more: it is not replaced because of that.
+    found = load(world, machine, "two")
+    assert (len(found.jobs), len(found.held)) == (0, 1)
+
+
+def test_a_dump_whose_sum_is_pinned_needs_no_download_to_be_known(world: World) -> None:
+    def pinned(version: str, digest: str) -> Work:
+        dump = fetching.Download("s3://bookshop/datasource.sql", version, digest)
+        server = world.server("database-1")
+        return datasources.install_datasources(world.facts(), DB, server, {CATALOG: dump}, loaded())
+
+    assert pinned("two", ONE.upper()) == Work()
+    found = pinned("two", TWO)
+    assert (len(found.jobs), len(found.held)) == (0, 1)
+
+
+def test_a_dump_is_loaded_over_live_data_when_a_person_says_so_and_once_in_that_run(world: World) -> None:
+    machine = Machine(marks=loaded() | seen("two", TWO))
+
+    def reload(run: str, version: str = "two") -> Work:
+        dumps = {CATALOG: archive(version, "s3://bookshop/datasource.sql")}
+        wanted = datasources.Reload(frozenset({CATALOG}), run)
+        server = world.server("database-1")
+        return datasources.install_datasources(world.facts(), DB, server, dumps, machine.marks, reload=wanted)
+
+    found = reload("r1")
+    assert b"restore=yes" in found.files[0].content
+    machine.carry_out(found, until="installDataSource")
+    assert machine.marks == loaded() | seen("two", TWO), "a load that failed leaves what there is"
+    assert machine.carry_out(reload("r1")) == ["installDataSource"]
+    # Whoever clears that run weeks later has not said it again.
+    assert reload("r1") == Work()
+    assert scripts(reload("r2")) == ["installDataSource"]
+    assert reload("r1", "two") == load(world, machine, "two") == Work()
+
+
+def given(service: str) -> dict[str, str]:
+    """What a server notes that has installed an archive."""
+    return {
+        f"{service}/archive": ONE,
+        f"{service}/content.archive": ONE,
+        f"{service}/object.archive": f"one {ONE}",
+        f"{service}/owned": "root",
+    }
+
+
+def test_what_an_older_version_has_installed_is_made_roots_once_and_nothing_restarts(
+    world: World, launched: Machine
+) -> None:
+    for key in ("a1001/owned", "a1001/handed"):
+        del launched.marks[key]
+    assert launched.carry_out(install(world, launched)) == ["installService"]
+    assert launched.carry_out(configure(world, launched)) == ["putConfig"]
+    assert install(world, launched) == configure(world, launched) == Work()
+
+
+def test_a_changed_archive_is_checked_before_its_update_may_take_a_server_away(world: World) -> None:
+    known, marks = world.facts().definition, given("a1001")
+
+    def compare(download: fetching.Download) -> Work:
+        return work.compare_archives(known, [work.Install(known.services[DB], download)], marks)
+
+    assert compare(archive()) == Work(), "what is installed was checked when it was"
+    (job,) = compare(archive("two")).jobs
+    target = job.arguments[1]
+    assert job.arguments[3:] == (
+        "compareObject", "a1001/archive", "two", target, "it will be updated", "checkArchive", "a1001", target,
+    )  # fmt: skip
+    # Known to be another one without a look at it.
+    (job,) = compare(dataclasses.replace(archive("two"), sha256="2" * 64)).jobs
+    assert job.arguments[2:] == ("2" * 64, "checkArchive", "a1001", job.arguments[1])
+    assert (job.noted, job.unmark, job.forgets) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("key", "ending"),
+    [
+        ("Page.TAR.GZ", ".tar.gz"),
+        ("a.b/page.tar.xz", ".tar.xz"),
+        ("page.tar", ".tar"),
+        ("dump.SQL.gz", ".sql.gz"),
+        ("x", ""),
+    ],
+)
+def test_the_end_of_a_name_is_known_in_any_case(key: str, ending: str) -> None:
+    assert fetching.suffix_of(f"s3://bucket/{key}") == ending
+
+
+def test_the_same_archive_in_another_object_is_installed_only_if_the_server_finds_it_changed(
+    world: World,
+) -> None:
+    marks = given("a1001")
+    assert install(world, Machine(marks=marks)) == Work()
+    (job,) = install(world, Machine(marks=marks), "two").jobs
+    assert job.arguments[3:8] == ("applyObject", "a1001/archive", "two", "SUM", "changed")
+    assert set(job.unmark) == set(), "nothing is forgotten before it is known to have changed"
+    same = marks | {"a1001/object.archive": f"two {ONE}"}
+    assert install(world, Machine(marks=same), "two") == Work()
+    (job,) = install(world, Machine(marks=marks), "two", forced=True).jobs
+    assert job.arguments[7] == "always"
+
+
+def test_an_archive_of_the_last_version_is_not_installed_again_by_an_upgrade(world: World) -> None:
+    (mends,) = install(world, Machine(marks={"a1001/archive": "one"})).jobs
+    assert (mends.mark, mends.unmark, mends.forgets) == (("a1001/owned", "root"), ("a1001/owned",), ())
+    (job,) = install(world, Machine(marks={"a1001/archive": "one"}), "two").jobs
+    assert job.arguments[7] == "always"
+
+
+def test_before_an_update_it_is_found_out_whether_there_is_one(world: World) -> None:
+    known = world.facts().definition
+    wanted = work.Install(known.services[APP], archive("two", "s3://bookshop/appService.tar.gz"))
+    marks = given("a1002")
+    (job,) = work.compare_archives(known, [wanted], marks).jobs
+    assert job.arguments[3:6] == ("compareObject", "a1002/archive", "two")
+    for digest in (ONE, TWO):
+        found = marks | {"a1002/object.archive": f"two {digest}"}
+        assert work.compare_archives(known, [wanted], found) == Work()
+        assert bool(work.install_services(known, [wanted], found, settled=True).jobs) == (digest == TWO)
 
 
 def test_with_configure_first_the_restart_is_a_step_of_its_own(world: World) -> None:
@@ -273,12 +440,16 @@ def test_no_argument_mark_or_name_holds_a_secret_and_every_secret_is_removed_by_
 ) -> None:
     # A word that nothing else contains.
     world = world.but(password="hunter2hunter2", replication_password="c0py-that")
-    secrets = ("hunter2hunter2", "5ecre7", "X-Amz-Signature", "pr1vate key", "c0py-that")
+    secrets = ("hunter2hunter2", "pr1vate key", "c0py-that")
     seen = set()
     for found in every_step(world):
         for job in found.jobs:
             said = " ".join((job.name, job.call, *job.options(), repr(job)))
             assert not any(secret in said for secret in secrets), job
+            if job.link is not None:
+                # Made when the job's turn has come, and gone with it.
+                assert job.link.path in job.remove
+                assert job.link.path in job.arguments
         removed = {path: job for job in found.jobs for path in job.remove}
         for file in found.files:
             holds = {secret for secret in secrets if secret.encode() in file.content}
@@ -443,7 +614,7 @@ def test_datasources_are_loaded_on_the_master_only(pair: Pair) -> None:
     dumps = {CATALOG: archive("one", "s3://bookshop/datasource.sql")}
     known = pair.world.facts()
     scripts_on = [
-        scripts(work.install_datasources(known, DB, pair.world.server(server), dumps, {}))
+        scripts(datasources.install_datasources(known, DB, pair.world.server(server), dumps, {}))
         for server in ("database-1", "database-2")
     ]
     assert scripts_on == [["installDataSource"], []]

@@ -32,4 +32,4 @@ def need() -> dict[str, str]:
     return {name: path for name, path in programs.items() if path is not None}
 
 
-PROGRAMS = ("bzip2", "curl", "haproxy", "shellcheck", "unzip", "wget")
+PROGRAMS = ("bzip2", "curl", "haproxy", "shellcheck", "unzip", "wget", "xz", "zstd")

@@ -33,7 +33,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.got.append((self.headers["Content-Type"], body))
         answers = self.server.answers
         status = answers.pop(0) if len(answers) > 1 else answers[0]
-        said = b"" if status == 200 else b"<Error><Code>SlowDown</Code><Message>wait</Message></Error>"
+        code = b"ExpiredToken" if status == 400 else b"SlowDown"
+        said = b"" if status == 200 else b"<Error><Code>%s</Code><Message>wait</Message></Error>" % code
         self.send_response(400 if SECRET not in self.path else status)
         self.send_header("Content-Length", str(len(said)))
         self.end_headers()
@@ -52,20 +53,25 @@ def store() -> Iterator[Store]:
         store.shutdown()
 
 
-def back_up(server: Server, store: Store, **environment: str) -> tuple[int, str]:
-    """Run a backup; its code and what it said. Whatever comes of it, nothing stays."""
+def back_up(server: Server, store: Store, left: tuple[str, ...] = (), **environment: str) -> tuple[int, str]:
+    """Run a backup; its code and what it said. Nothing of it stays but `left`."""
     link = server.write(
         "enstratus/ws/tmp/b.url", f"http://127.0.0.1:{store.server_port}/b/x.sql?{SECRET}\n", 0o600
     )
     config = server.write("enstratus/ws/tmp/b.cfg", "database=shop\n", 0o600)
     file = server.path("enstratus/ws/tmp/b.file")
-    result = server.call(
-        "withUpload", link, file, "backupDataSource", SERVICE, "catalog", config, file, **environment
-    )
+    result = server.call("backupDataSource", SERVICE, "catalog", config, file)
     said = result.out + result.err
+    if result.code == 0:
+        result = server.call("uploadBackup", link, file, **environment)
+        said += result.out + result.err
+    else:
+        # Jobs that do not run have their files removed.
+        link.unlink()
+        file.unlink(missing_ok=True)
     assert "c0ffee" not in said + "\n".join(server.journal())
     # The configuration file is the job's to remove.
-    assert [each.name for each in file.parent.iterdir()] == ["b.cfg"]
+    assert sorted(each.name for each in file.parent.iterdir()) == ["b.cfg", *left]
     return result.code, said
 
 
@@ -76,7 +82,9 @@ def test_what_the_services_script_writes_is_uploaded(server: Server, store: Stor
     content = f"{SERVICE}|catalog".encode()
     assert code == 0, said
     assert store.got == [("application/octet-stream", content)]
-    assert said.endswith(f"withUpload: {len(content)} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}\n")
+    assert said.endswith(
+        f"uploadBackup: {len(content)} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}\n"
+    )
 
 
 @both_programs
@@ -88,6 +96,24 @@ def test_a_store_that_is_busy_is_asked_again(server: Server, store: Store, progr
     store.answers = [403]
     code, said = back_up(server, store, GANTRY_DOWNLOADER=program)
     assert (code, "HTTP status 403 SlowDown wait" in said) == (22, True)
+
+
+@both_programs
+def test_a_link_that_has_ended_costs_no_second_dump(server: Server, store: Store, program: str) -> None:
+    server.service_script("enstratus-backupDataSource", WRITES)
+    store.answers = [400]
+    code, said = back_up(server, store, ("b.file",), GANTRY_DOWNLOADER=program)
+    # The last line is what the driver knows it by.
+    assert (code, said.splitlines()[-1]) == (
+        28,
+        f"uploadFile: cannot upload {server.path('enstratus/ws/tmp/b.file')}: "
+        "HTTP status 400 ExpiredToken wait",
+    )
+    store.answers = [200]
+    link = server.write("enstratus/ws/tmp/b.url", f"http://127.0.0.1:{store.server_port}/b?{SECRET}\n")
+    file = server.path("enstratus/ws/tmp/b.file")
+    assert server.call("uploadBackup", link, file).code == 0
+    assert (store.got[-1][1], file.exists()) == (f"{SERVICE}|catalog".encode(), False)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +133,7 @@ def test_a_service_without_the_script_has_no_backup(server: Server, store: Store
     file = server.write("tmp/x.cfg", "")
     assert server.call("backupDataSource", SERVICE, "../x", file, "/x").code == 2
     assert server.call("backupDataSource", SERVICE, "x", "/nowhere", "/x").code == 10
-    assert server.call("withUpload", file, "relative", "backupDataSource").code == 2
+    assert server.call("uploadBackup", file, "relative").code == 2
 
 
 def test_a_services_folder_is_packed_so_that_it_can_be_installed_again(server: Server) -> None:

@@ -16,6 +16,7 @@ SEE = """#!/bin/sh
 echo "chef-client $*"
 cat "$GANTRY_ROOT/etc/chef/client.rb"
 stat -c '%n %a' "$GANTRY_ROOT"/etc/chef/* | sed "s|$GANTRY_ROOT||"
+cat "$APT_CONFIG"
 cat "$GANTRY_ROOT/etc/chef/validation.pem" 2>/dev/null
 exit "${CHEF_CODE:-0}"
 """
@@ -43,6 +44,8 @@ def run(server: Server, token: str | Path | None = None, **changes: str) -> Resu
     environment = {"PATH": f"{server.path('usr/bin')}:{os.environ['PATH']}"}
     if code := changes.pop("code", None):
         environment["CHEF_CODE"] = code
+    if seconds := changes.pop("reboot_seconds", None):
+        environment["GANTRY_REBOOT_SECONDS"] = seconds
     return server.call("runConfigurationManagement-CHEF", *(arguments | changes).values(), **environment)
 
 
@@ -58,10 +61,14 @@ def test_chef_client_finds_its_files_and_the_key_is_gone_afterwards(chef: Server
         f"chef_server_url '{URL}'",
         "validation_client_name 'acme-validator'",
         "node_name 'shop-web-1'",
+        f"client_key '{etc}/client.pem'",
+        f"validation_key '{etc}/validation.pem'",
+        f"trusted_certs_dir '{etc}/trusted_certs'",
         "/etc/chef/client.rb 640",
         "/etc/chef/first-boot.json 600",
         "/etc/chef/trusted_certs 750",
         "/etc/chef/validation.pem 600",
+        'DPkg::Lock::Timeout "300";',
         *KEY.splitlines(),
     ]
     assert (etc / "first-boot.json").read_text() == FIRST_BOOT
@@ -72,17 +79,44 @@ def test_further_settings_and_a_certificate_are_taken_along_and_taken_away(chef:
     chef.write("enstratus/ws/chef/client-extra.rb", "log_level :debug\n")
     chef.write("enstratus/ws/chef/trusted.crt", "certificate\n")
     lines = run(chef).out.splitlines()
-    assert lines[lines.index("node_name 'shop-web-1'") + 1] == "log_level :debug"
+    # The last word in Ruby counts: what is Gantry's own comes first, and cannot be set again in a definition.
+    assert (
+        lines[lines.index(f"trusted_certs_dir '{chef.path('etc/chef')}/trusted_certs'") + 1]
+        == "log_level :debug"
+    )
     assert chef.path("etc/chef/trusted_certs/gantry.crt").read_text() == "certificate\n"
     chef.write("enstratus/ws/chef/trusted.crt", "")
     run(chef)
     assert list(chef.path("etc/chef/trusted_certs").iterdir()) == []
 
 
+LICENSED = """#!/bin/sh
+echo "key ${CHEF_LICENSE_KEY-none}, server ${CHEF_LICENSE_SERVER-none}, arguments: $*"
+tr '\\0' ' ' <"/proc/$PPID/cmdline"
+"""
+
+
+def test_a_license_is_in_the_clients_environment_and_in_no_command_line(chef: Server) -> None:
+    chef.write("usr/bin/chef-client", LICENSED, 0o755)
+    assert run(chef).out.startswith("key none, server none, arguments: -j ")
+    chef.write("enstratus/ws/chef/license-server", "https://a.example.com,https://b.example.com\n")
+    chef.write("enstratus/ws/tmp/chef-license.key", "free-5855\n")
+    result = run(chef)
+    assert result.out.startswith(
+        "key free-5855, server https://a.example.com,https://b.example.com, arguments: "
+    )
+    assert result.out.count("free-5855") == 1
+    assert "free-5855" not in result.err
+    assert "free-5855" not in chef.path("etc/chef/client.rb").read_text()
+    chef.write("enstratus/ws/chef/license-server", "")
+    chef.write("enstratus/ws/tmp/chef-license.key", "")
+    assert run(chef).out.startswith("key none, server none, ")
+
+
 def test_a_node_with_its_client_key_never_gets_the_validator(chef: Server) -> None:
     chef.write("etc/chef/client.pem", "own key")
     result = run(chef)
-    assert "validation.pem" not in result.out
+    assert "validation.pem 600" not in result.out
     assert "no validator is needed" in result.err
     assert chef.path("etc/chef/client.pem").read_text() == "own key"
 
@@ -102,7 +136,7 @@ def test_a_failure_is_99_with_chefs_own_code_and_no_key_stays(chef: Server) -> N
 def test_a_key_that_lies_there_already_goes_too(chef: Server) -> None:
     chef.write("etc/chef/client.pem", "own key")
     chef.write("etc/chef/validation.pem", KEY)
-    assert "validation.pem" not in run(chef).out
+    assert "validation.pem 600" not in run(chef).out
     assert not chef.path("etc/chef/validation.pem").exists()
     assert not chef.path("etc/chef.before-gantry/validation.pem").exists()
 
@@ -133,7 +167,8 @@ def test_what_was_there_before_gantry_is_kept_once(chef: Server) -> None:
 
 def test_missing_values_are_left_out(chef: Server) -> None:
     result = run(chef, token="NULL", auth="NULL", environment="NULL")
-    assert "validation" not in result.out
+    assert "validation_client_name" not in result.out
+    assert "validation.pem 600" not in result.out
     assert result.out.splitlines()[0].endswith("client.rb")
 
 
@@ -189,3 +224,40 @@ def test_digests_leave_out_what_is_absent_or_empty(server: Server) -> None:
     result = server.call("digests", "/nowhere", empty, there, server.path("tmp"))
     assert result.code == 0
     assert result.out == f"87428fc522803d31065e7bce3cf03fe475096631e5e07bbd7a0fde60c4cf25c7  {there}\n"
+
+
+def test_cincs_client_is_as_good_and_finds_the_same_files(chef: Server) -> None:
+    chef.path("usr/bin/chef-client").rename(chef.path("usr/bin/cinc-client"))
+    # As Cinc does, it would look into a folder of its own for what it is not told.
+    result = run(chef)
+    assert result.code == 0, result.err
+    etc = chef.path("etc/chef")
+    for setting, file in (("client_key", "client.pem"), ("validation_key", "validation.pem")):
+        assert f"{setting} '{etc}/{file}'" in result.out.splitlines()
+
+
+@pytest.mark.parametrize(("code", "called"), [("35", []), ("37", ["-r now"])])
+def test_a_run_that_wants_a_reboot_is_not_over_before_the_server_goes_down(
+    chef: Server, code: str, called: list[str]
+) -> None:
+    chef.write("enstratus/ws/chef/reboot", "yes\n")
+    chef.script("usr/bin/shutdown", f'echo "$*" >>{chef.path("tmp/shutdown")}', 0o755)
+    result = run(chef, code=code, reboot_seconds="1")
+    assert "chef-client runs again after it" in result.err
+    assert f"exit code {code}, and the server did not go down within 1 s" in result.err
+    shutdown = chef.path("tmp/shutdown")
+    assert (shutdown.read_text().splitlines() if shutdown.exists() else []) == called
+    assert not chef.path("etc/chef/validation.pem").exists()
+
+
+def test_where_the_definition_wants_no_reboot_the_run_has_failed(chef: Server) -> None:
+    chef.write("enstratus/ws/chef/reboot", "")
+    chef.script("usr/bin/shutdown", f"touch {chef.path('tmp/shutdown')}", 0o755)
+    result = run(chef, code="37")
+    assert (result.code, chef.path("tmp/shutdown").exists()) == (99, False)
+    assert "chef-client ended with exit code 37\n" in result.err
+
+
+def test_after_a_reboot_the_token_is_gone_and_not_missed(chef: Server) -> None:
+    chef.write("etc/chef/client.pem", "own key")
+    assert run(chef, token="/nowhere/token.pem").code == 0

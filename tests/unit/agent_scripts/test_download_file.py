@@ -11,14 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from gantry.agent import session
+
 from .server import Result, Server
 
 CONTENT = b"archive " * 50_000
 SUM = hashlib.sha256(CONTENT).hexdigest()
 SECRET = "X-Amz-Signature=c0ffee%22%5C"
-DENIED = (
-    b"<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
-)
+DENIED = b"<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+ENDED = {
+    "Request has expired": (403, DENIED.replace(b"Access Denied", b"Request has expired")),
+    "ExpiredToken": (
+        400,
+        b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>",
+    ),
+}
 
 
 class Store(http.server.ThreadingHTTPServer):
@@ -103,9 +110,23 @@ def test_the_stores_own_words_are_shown(server: Server, store: Store, program: s
     store.answers = [(403, DENIED)]
     result, target = fetch(server, store, GANTRY_DOWNLOADER=program)
     assert result.code == 22
-    assert "HTTP status 403 AccessDenied Request has expired" in result.err
+    assert "HTTP status 403 AccessDenied Access Denied" in result.err
     assert not target.exists()
     assert store.asked == 1
+
+
+@both_programs
+@pytest.mark.parametrize("said", ENDED)
+def test_a_link_that_has_ended_is_told_from_one_that_is_refused(
+    server: Server, store: Store, program: str, said: str
+) -> None:
+    store.answers = [ENDED[said]]
+    result, target = fetch(server, store, GANTRY_DOWNLOADER=program)
+    assert result.code == session.LINK_ENDED
+    assert said in result.err
+    # By this the driver tells it from a service's script that ends with the same code.
+    assert session.is_link_ended(result.err.strip())
+    assert not target.exists()
 
 
 @both_programs

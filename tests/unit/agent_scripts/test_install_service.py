@@ -2,99 +2,46 @@
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from .server import CUSTOMER, REQUIRED, SERVICE, Result, Server
-
-SCRIPTS = {f"bin/{name}": "#!/bin/sh\n" for name in REQUIRED}
-Odd = Callable[[tarfile.TarFile], None]
-
-
-def tar(path: Path, files: Mapping[str, str], odd: Odd | None = None, mode: int = 0o644) -> Path:
-    """A tar archive of the kind that the name says, with entries that no honest archiver would write."""
-    with tarfile.open(path, "w:bz2" if path.name.endswith("bz2") else "w:gz") as archive:
-        for name, text in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(text), mode
-            archive.addfile(entry, io.BytesIO(text.encode()))
-        if odd:
-            odd(archive)
-    return path
-
-
-def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "", mode: int = 0o644) -> Odd:
-    def add(archive: tarfile.TarFile) -> None:
-        info = tarfile.TarInfo(name)
-        info.type, info.linkname, info.mode = kind, target, mode
-        archive.addfile(info, io.BytesIO())
-
-    return add
-
-
-def both(*adds: Odd) -> Odd:
-    def add(archive: tarfile.TarFile) -> None:
-        for each in adds:
-            each(archive)
-
-    return add
-
-
-def install(server: Server, archive: Path) -> Result:
-    return server.call("installService", SERVICE, CUSTOMER, "u1", archive)
+from .packing import SCRIPTS, Odd, both, entry, everything, install, tar
+from .server import CUSTOMER, REQUIRED, SERVICE, Server
 
 
 def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def everything(server: Server) -> list[str]:
-    """What can be seen in the folder of the services."""
-    folder = server.path("mnt/services")
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) if folder.exists() else []
-
-
-@pytest.mark.parametrize("suffix", ["tar.gz", "tgz", "tar.bz2", "zip"])
-def test_a_service_is_installed_from_each_kind_of_archive(
-    server: Server, suffix: str, need: dict[str, str]
-) -> None:
-    assert need
-    files = SCRIPTS | {"cfg/master.cnf": "port\n", "lib/deep/app.py": "pass\n"}
-    path = server.root / f"app.{suffix}"
-    if suffix == "zip":
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, text in files.items():
-                archive.writestr(name, text)
-    else:
-        tar(path, files)
-    result = install(server, path)
-    assert result.code == 0, result.err
-    assert {name: server.service(name).read_text() for name in files} == files
-    assert everything(server)[0] == SERVICE
-    assert [path.name for path in server.path("mnt/services").iterdir()] == [SERVICE]
-
-
 def test_owner_group_and_modes(server: Server) -> None:
-    odd = both(entry("bin/tool", mode=0o4777), entry("cfg/old.cfg", mode=0o600), entry("run/it", mode=0o2777))
+    odd = both(
+        entry("bin/tool", mode=0o4777),
+        entry("cfg/old.cfg", mode=0o600),
+        entry("run/it", mode=0o2777),
+        entry("lib/app.py"),
+    )
     assert install(server, tar(server.root / "a.tgz", SCRIPTS, odd)).code == 0
     name, _, uid, gid, *_, shell = server.path("etc/passwd").read_text().strip().split(":")
     assert (name, shell) == (CUSTOMER, "/usr/sbin/nologin")
     assert server.path("etc/group").read_text().startswith(f"{CUSTOMER}:x:{gid}:")
-    owners = {
-        (path.lstat().st_uid, path.lstat().st_gid)
-        for path in [server.service(), *server.service().rglob("*")]
-    }
-    assert owners == {(int(uid), int(gid))}
+    groups = {path.lstat().st_gid for path in [server.service(), *server.service().rglob("*")]}
+    assert groups == {int(gid)}
+    of_root = [
+        server.service(),
+        *server.service("bin").rglob("*"),
+        *map(server.service, ("bin", "cfg", "lib")),
+    ]
+    assert {path.lstat().st_uid for path in of_root} == {0}
+    assert {server.service(name).lstat().st_uid for name in ("cfg/old.cfg", "run", "run/it")} == {int(uid)}
     assert {mode_of(path) for path in server.service("bin").iterdir()} == {0o750}
-    assert {mode_of(server.service(name)) for name in ("cfg", "cfg/old.cfg")} == {0o770}
+    # Whoever may write there can remove only what is their own.
+    assert (mode_of(server.service("cfg")), mode_of(server.service("cfg/old.cfg"))) == (0o1770, 0o770)
     assert mode_of(server.service("run/it")) == 0o755
     assert mode_of(server.service()) == 0o755
     # The user exists now: the next install finds it.
@@ -114,6 +61,11 @@ UNSAFE: dict[str, tuple[Odd, str]] = {
         both(entry("lib/one", tarfile.SYMTYPE, ".."), entry("two", tarfile.SYMTYPE, "lib/one/../x")),
         "'two'",
     ),
+    "link back over a link": (
+        both(entry("lib/one", tarfile.SYMTYPE, "../cfg"), entry("two", tarfile.SYMTYPE, "lib/one/../x")),
+        "'two' points out of the folder, or back over another link",
+    ),
+    "line break in where a link points": (entry("two", tarfile.SYMTYPE, "x\n/etc"), "control characters"),
     "file through a link": (
         both(entry("data", tarfile.SYMTYPE, "../evil"), entry("data/file")),
         "",
@@ -168,6 +120,12 @@ def test_a_link_that_leaves_a_zip_is_refused(server: Server) -> None:
 def test_links_within_the_service_are_fine(server: Server) -> None:
     odd = both(
         entry("lib/current", tarfile.SYMTYPE, "../cfg"),
+        entry("lib/over", tarfile.SYMTYPE, "./current/x"),
+        entry("back", tarfile.SYMTYPE, "lib/../lib//deep/.."),
+        entry("to-nothing", tarfile.SYMTYPE, "gone"),
+        entry("one", tarfile.SYMTYPE, "two"),
+        entry("two", tarfile.SYMTYPE, "one"),
+        entry("all", tarfile.SYMTYPE, "."),
         entry("copy", tarfile.LNKTYPE, "bin/enstratus-start"),
         entry("with .. dots...txt"),
     )

@@ -293,6 +293,94 @@ def test_services_on_one_port_are_told_apart_by_their_names(balancer: Server, no
     assert join(balancer, BLOG, nodes[2], names="blog.test,NONE").code == 0
 
 
+def many(count: int, length: int, domain: str) -> list[str]:
+    """Different host names of about that length."""
+    return [f"{'x' * (length - len(domain) - 6)}{number:05}.{domain}" for number in range(count)]
+
+
+@pytest.mark.parametrize(("count", "length"), [(57, 12), (400, 63), (1500, 20)])
+def test_any_number_of_names_can_stand_in_front_of_one_service(
+    balancer: Server, nodes: list[Node], count: int, length: int
+) -> None:
+    port = free_port()
+    publish(balancer, SHOP, port)
+    publish(balancer, BLOG, port)
+    names = many(count, length, "test")
+    assert join(balancer, BLOG, nodes[1], names="blog.example,NONE").code == 0
+    result = join(balancer, SHOP, nodes[0], names=",".join(names))
+    assert result.code == 0, result
+    for host in (names[0], names[count // 2], names[-1]):
+        assert ask(port, host).split()[0] == nodes[0].port
+    assert ask(port, "blog.example").split()[0] == nodes[1].port
+    assert max(map(len, config(balancer).splitlines())) < 2048
+
+
+def test_a_port_with_more_certificates_than_a_line_holds_shows_each_visitor_the_right_one(
+    balancer: Server, nodes: list[Node], tmp_path: Path
+) -> None:
+    port, services = free_port(), [f"a{number}" for number in range(100, 133)]
+    for service in services[:-1]:
+        made = certificates.sign(f"{service}.test")
+        folder = balancer.path(f"enstratus/ws/proxy/{service}")
+        (folder / "nodes").mkdir(parents=True)
+        (folder / "names").write_text(f"{service}.test\n")
+        (folder / "ssl.pem").write_text(made.pem + made.key_pem)
+        publish(balancer, service, port)
+    made, last = certificates.sign(f"{services[-1]}.test"), services[-1]
+    files = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    files[0].write_text(made.pem)
+    files[1].write_text(made.key_pem)
+    publish(balancer, last, port)
+    result = join(balancer, last, nodes[0], *files, names=f"{last}.test,NONE")
+    assert result.code == 0, result
+    assert ask(port, f"{last}.test", scheme="https").split()[0] == nodes[0].port
+    context = ssl._create_unverified_context()
+    for service in (services[0], services[30], last):
+        with (
+            socket.create_connection(("127.0.0.1", port)) as plain,
+            context.wrap_socket(plain, server_hostname=f"{service}.test") as secure,
+        ):
+            shown = secure.getpeercert(binary_form=True)
+        assert shown is not None
+        assert f"{service}.test".encode() in shown
+
+
+def test_names_that_move_between_services_of_one_port_follow_the_newest_word(
+    balancer: Server, nodes: list[Node]
+) -> None:
+    port = free_port()
+    both = f"balancedServices={SHOP},{BLOG}\n"
+    publish(balancer, SHOP, port, both)
+    publish(balancer, BLOG, port, both)
+    assert join(balancer, SHOP, nodes[0], names="one.test,two.test").code == 0
+    assert join(balancer, BLOG, nodes[1], names="three.test,NONE").code == 0
+    # They change places, whoever comes first.
+    taken = join(balancer, BLOG, nodes[1], names="one.test,two.test")
+    assert (taken.code, f"names of {SHOP} are those of {BLOG} now" in taken.err) == (0, True), taken
+    assert ask(port, "one.test").split()[0] == nodes[1].port
+    assert join(balancer, SHOP, nodes[0], names="three.test,NONE").code == 0
+    assert [ask(port, f"{name}.test").split()[0] for name in ("one", "two", "three")] == [
+        nodes[1].port,
+        nodes[1].port,
+        nodes[0].port,
+    ]
+    # On another port the same name is another one's.
+    other = free_port()
+    publish(balancer, "a3", other, f"balancedServices={SHOP},{BLOG},a3\n")
+    assert join(balancer, "a3", nodes[2], names="three.test,NONE").code == 0
+    assert ask(port, "three.test").split()[0] == nodes[0].port
+
+
+def test_a_refusal_of_haproxys_quotes_the_line_and_tells_whose_it_is(
+    balancer: Server, nodes: list[Node]
+) -> None:
+    publish(balancer, SHOP, free_port())
+    assert join(balancer, SHOP, nodes[0]).code == 0
+    publish(balancer, BLOG, 99999)
+    result = join(balancer, BLOG, nodes[1])
+    assert (result.code, 'in "frontend port-99999": bind *:99999' in result.err) == (21, True), result
+
+
 def test_a_load_balancer_that_stands_in_front_of_another_service_now_takes_its_name_along(
     balancer: Server, nodes: list[Node]
 ) -> None:
@@ -505,3 +593,44 @@ def test_wrong_arguments_are_a_failure_and_change_nothing(
     assert balancer.call("startProxy", *arguments).code == 21
     assert not balancer.path("enstratus/ws/proxy").exists()
     assert balancer.call("stopProxy", "10.0.0.2 10.0.0.3").code == 21
+
+
+class Ipv6Node(Node):
+    """An application server that only IPv6 reaches."""
+
+    address_family = socket.AF_INET6
+
+
+@pytest.fixture
+def ipv6_node() -> Iterator[Ipv6Node]:
+    try:
+        node = Ipv6Node(("::1", 0), Handler)
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6: {error}")
+    with node:
+        threading.Thread(target=node.serve_forever, daemon=True).start()
+        yield node
+        node.shutdown()
+
+
+def test_a_balancer_that_is_known_by_an_ipv6_address_listens_there_too_and_sends_to_ipv6_nodes(
+    balancer: Server, ipv6_node: Ipv6Node
+) -> None:
+    port = free_port()
+    publish(balancer, "a1002", port, "addresses=2001:db8::15\n")
+    assert join(balancer, "a1002", ipv6_node).code == 0
+    assert f"bind :::{port} v4v6\n" in config(balancer)
+    assert f" [::1]:{ipv6_node.port} check" in config(balancer)
+    with urllib.request.urlopen(f"http://[::1]:{port}/", timeout=10) as answer:
+        assert answer.read().decode().split()[0] == ipv6_node.port
+    # IPv4 too.
+    assert ask(port).split()[0] == ipv6_node.port
+    assert balancer.call("stopProxy", "::1").code == 0
+    assert "[::1]" not in config(balancer)
+
+
+def test_a_balancer_that_is_known_by_ipv4_needs_no_ipv6(balancer: Server, nodes: list[Node]) -> None:
+    port = free_port()
+    publish(balancer, "a1002", port, "addresses=10.0.0.15\n")
+    assert join(balancer, "a1002", nodes[0]).code == 0
+    assert f"bind *:{port}\n" in config(balancer)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import structlog
 
 from gantry import cli
 
@@ -49,14 +47,3 @@ def gantry(
         return Answer(int(ended.value.code or 0), said.out, said.err)
 
     return call
-
-
-@pytest.fixture
-def airflow_log() -> Iterator[None]:
-    """Takes back what a command that speaks to Airflow does to the log of its process."""
-    root, settings = logging.getLogger(), structlog.get_config()
-    level, handlers = root.level, root.handlers[:]
-    yield
-    root.setLevel(level)
-    root.handlers[:] = handlers
-    structlog.configure(**settings)

@@ -335,6 +335,56 @@ def test_status_of_a_failed_one_says_where(airflow: airflow_api.Airflow, gantry_
     assert gantry_("status", "shop").out.startswith("shop is LAUNCHING (failed at scale up)\n")
 
 
+DEEP = ("failed", {**states(4, tasks=TASKS), TASKS[4]: "failed"})
+"""A launch that fails when its server has answered."""
+
+
+def asked(minute: int) -> str:
+    return f"2026-11-20T04:{minute:02}:00Z"
+
+
+def test_after_a_failed_first_launch_the_next_one_begins_with_the_servers_that_run(
+    airflow: airflow_api.Airflow, gantry_: Gantry
+) -> None:
+    shop(airflow).runs.append(airflow_api.Run("r1", [DEEP], asked=asked(0)))
+    assert "tiers: only 1 of 1" in gantry_("status", "shop").out
+    waiting = ("running", states(0, working=True, tasks=TASKS))
+    shop(airflow).next_looks = [waiting, waiting, GOING, GOOD]
+    heads = [line for line in gantry_("launch", "shop").out.splitlines() if "deployment shop is" in line]
+    assert [line.partition("deployment ")[2] for line in heads] == [
+        "shop is LAUNCHING   servers: only 1 of 1",
+        "shop is RUNNING   servers: only 1 of 1",
+    ]
+
+
+def test_a_server_that_has_left_since_is_not_counted(
+    airflow: airflow_api.Airflow, gantry_: Gantry, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.yaml").write_text(SHOP.replace("servers: 1", "servers: {min: 1, max: 2}"))
+    shop(airflow).runs += [
+        airflow_api.Run("r0", [GOOD], asked=asked(0), server="shop-only-2"),
+        airflow_api.Run("r1", [GOOD], asked=asked(1)),
+    ]
+    assert gantry_("status", "shop", "--json").json["tiers"] == {"only": {"running": 1, "wanted": 1}}
+
+
+@pytest.mark.parametrize("failed", [BAD, DEEP], ids=["before the handshake", "after it"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_however_often_a_launch_on_what_runs_has_failed_it_runs(
+    airflow: airflow_api.Airflow, gantry_: Gantry, failed: tuple[str, dict[str, str | None]], times: int
+) -> None:
+    shop(airflow).runs.append(airflow_api.Run("r0", [GOOD], asked=asked(0)))
+    shop(airflow).runs += [
+        airflow_api.Run(f"r{number}", [failed], asked=asked(number)) for number in range(1, times + 1)
+    ]
+    found = gantry_("status", "shop", "--json").json
+    assert (found["state"], found["failed"]) == ("MAINTENANCE", True)
+    waiting = ("running", states(0, working=True, tasks=TASKS))
+    shop(airflow).next_looks = [waiting, waiting, GOING, GOOD]
+    heads = [line for line in gantry_("launch", "shop").out.splitlines() if "deployment shop is" in line]
+    assert heads[0].endswith("shop is MAINTENANCE   servers: only 1 of 1")
+
+
 def test_status_passes_over_a_run_that_touched_nothing(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
     queued = airflow_api.Run("r2", [("queued", states(0, tasks=TASKS))], asked="2026-11-20T05:00:00Z")
     shop(airflow).runs += [airflow_api.Run("r1", [GOOD]), queued]

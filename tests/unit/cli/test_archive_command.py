@@ -42,7 +42,7 @@ def connection(endpoint: str, **extra: object) -> str:
 
 
 @pytest.fixture
-def s3(endpoint: str, airflow_log: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
+def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
     """An S3 that is empty, and the Airflow connection that leads there."""
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(endpoint))
     # The command sets it for its process, which is a test's here.

@@ -11,7 +11,7 @@ from tests.airflow_api import SUCCESS
 from tests.unit.cli.conftest import Gantry
 
 from gantry import names
-from gantry.status import handouts, records, versions
+from gantry.status import handouts, places, records, versions
 from gantry.status.handouts import Handout
 from gantry.status.records import Record, Result
 
@@ -48,8 +48,8 @@ def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[airflow
     with airflow_api.serving() as serving:
         monkeypatch.setenv("GANTRY_URL", serving.url)
         serving.deployment("shop")
-        serving.assets["deployment://shop-staging"] = {}
-        serving.assets["deployment://shop"] = {
+        serving.assets["deployment-state://shop-staging"] = {}
+        serving.assets["deployment-state://shop"] = {
             records.key("launch"): records.dump((LAUNCH, OPEN)),
             records.key("terminate"): records.dump((TERMINATION,)),
             records.key("backup"): records.dump((BACKUP,)),
@@ -59,6 +59,18 @@ def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[airflow
             ),
         }
         yield serving
+
+
+def test_what_an_earlier_gantry_has_kept_is_told_of_until_it_has_been_moved(
+    airflow: airflow_api.Airflow, gantry: Gantry
+) -> None:
+    kept = airflow.assets["deployment-state://shop"]
+    airflow.assets["deployment://shop"] = {key: kept.pop(key) for key in ("history:launch", "history:backup")}
+    operations = [line.split()[2] for line in gantry("history", "shop").out.splitlines()[1:]]
+    assert operations == ["launch", "terminate", "backup", "launch"]
+    kept[places.MOVED] = "2026-11-20T08:00:00+00:00"
+    operations = [line.split()[2] for line in gantry("history", "shop").out.splitlines()[1:]]
+    assert operations == ["terminate"]
 
 
 def test_all_operations_are_told_of_the_newest_first(airflow: airflow_api.Airflow, gantry: Gantry) -> None:

@@ -6,9 +6,11 @@ import io
 
 import pytest
 from rich.console import Console
+from tests import airflow_api
 
-from gantry import names
-from gantry.cli import app, plan_text
+from gantry import definition, names
+from gantry.cli import app, plan, plan_text
+from gantry.operators import past
 from gantry.plan import StepKind
 from gantry.preview import report
 from gantry.preview.report import Action, Call, Change, Server
@@ -87,9 +89,17 @@ def test_what_is_unknown_is_no_promise_that_there_is_nothing_to_do() -> None:
     assert shown(found).endswith("Plan for shop: servers 1 to keep; unknown on 1 server.\n")
 
 
+def test_what_could_not_be_found_out_beforehand_is_said_and_is_nothing_to_do() -> None:
+    found = report.Report(SHOP, (server("shop-web-1"),), remarks=("tier web: role web: 403\nAsk an admin.",))
+    assert found.nothing_to_do
+    assert "Could not be found out\n  ? tier web: role web: 403\n    Ask an admin.\n" in shown(found)
+
+
 def test_the_json_says_first_whether_there_is_something_to_do() -> None:
     found = report.Report(SHOP, (server("shop-web-1"),), changes=(change("shop-web-1"),)).as_json()
-    assert list(found) == ["deployment", "nothing_to_do", "servers", "objects", "changes", "repeated"]
+    assert list(found) == [
+        "deployment", "nothing_to_do", "servers", "objects", "changes", "repeated", "remarks",
+    ]  # fmt: skip
     assert found["nothing_to_do"] is False
     assert found["changes"][0]["calls"][0] == {"script": "stopService", "arguments": ["a1"]}
 
@@ -102,3 +112,40 @@ def test_a_number_of_servers_that_is_none_is_a_mistyped_option(
         app.main()
     assert ended.value.code == 64
     assert "'web' is not TIER=N, such as web=3" in capsys.readouterr().err
+
+
+def test_what_airflow_keeps_and_whether_data_was_ever_loaded_decides_about_databases(
+    monkeypatch: pytest.MonkeyPatch, bookshop_text: str
+) -> None:
+    with airflow_api.serving() as airflow:
+        for name, value in (("URL", airflow.url), ("USERNAME", "ada"), ("PASSWORD", "secret")):
+            monkeypatch.setenv(f"GANTRY_{name}", value)
+        known = definition.loads(bookshop_text)
+        assert plan._kept(known, None) == ({}, False)
+        run = airflow_api.Run("r1", [("failed", {"service-db.install_datasources": "success"})])
+        airflow.add(airflow_api.Dag("bookshop", runs=[run]))
+        assert plan._kept(known, None) == ({}, True)
+        # Where the notes are complete, there is nothing to ask.
+        airflow.assets["deployment-state://bookshop"] = {past.COMPLETE: "2026"}
+        airflow.asked.clear()
+        assert plan._kept(known, None) == ({past.COMPLETE: "2026"}, False)
+        assert not [each for each in airflow.asked if each.endswith("taskInstances/list")]
+        # An Airflow that says nothing leaves the preview to say what it does not know.
+        airflow.forbidden.add("/assets")
+        assert plan._kept(known, None) == (None, False)
+
+
+def test_a_changed_dump_that_stays_where_it_is_is_no_reason_for_a_launch() -> None:
+    dump = report.ChangedObject(
+        report.ObjectKind.DATASOURCE,
+        "db.main",
+        "s3://b/main.sql",
+        (names.ServerName("shop-db-1"),),
+        held=True,
+    )
+    found = report.Report(SHOP, (server("shop-db-1"),), objects=(dump,))
+    assert (
+        "  ! dump of db.main has changed: s3://b/main.sql\n"
+        "      ! not loaded: the datasource holds data; --reload-dump db.main loads it in place of the data\n"
+    ) in shown(found)
+    assert found.nothing_to_do

@@ -6,9 +6,10 @@ import dataclasses
 import datetime
 import io
 
+import pytest
 from rich.console import Console
 
-from gantry import definition, inventory, plan, status
+from gantry import definition, inventory, names, plan, status
 from gantry.cli import live, moments
 from gantry.rest import client
 
@@ -113,6 +114,7 @@ def test_a_program_gets_states_times_and_servers() -> None:
         "ended": (TRIGGERED + datetime.timedelta(seconds=8)).isoformat(),
         "done": ["only-1"],
         "working": [],
+        "failed": [],
     }
 
 
@@ -144,4 +146,99 @@ def test_a_task_is_named_after_its_server_once_airflow_knows_it() -> None:
         return moments.view(client.Instance("t", 0, label, "running", None, None, 1)).servers
 
     assert servers("short-only-1") == ("short-only-1",)
-    assert servers("0") == servers("") == servers("a-1 … a-9 (9)") == ()
+    assert servers("0") == servers("") == ()
+
+
+SHOP = """\
+deployment: shop
+cloud: {region: eu-central-1}
+launch_configurations: {debian: {image: ami-1, ssh: {connection: x}}}
+tiers:
+  database: {launch_configuration: debian, servers: 1}
+  web: {launch_configuration: debian, servers: 9}
+  proxy: {launch_configuration: debian, servers: 1}
+"""
+
+
+def greeting(*found: tuple[str, int, str, str], run_state: str = "failed") -> moments.Moment:
+    """A run that comes as far as its handshakes: tier, map index, label and state of each."""
+    launch = plan.launch_plan(definition.loads(SHOP, "shop.yaml"))
+    ended = (TRIGGERED + datetime.timedelta(seconds=5)).isoformat()
+    tasks = (
+        *(
+            moments.view(client.Instance(f"tier-{tier}.scale_up", -1, "", "success", ended, ended, 1))
+            for tier in ("database", "web", "proxy")
+        ),
+        *(
+            moments.view(client.Instance(f"tier-{tier}.handshake", index, label, state, ended, ended, 2))
+            for tier, index, label, state in found
+        ),
+    )
+    run = client.Run("shop", "manual__1", run_state, TRIGGERED.isoformat(), None, None, {}, "ada")
+    seen = moments.Seen(
+        launch,
+        status.deployment_status(launch, tasks, None, run_ended=run.is_over),
+        status.timeline(launch, tasks),
+    )
+    return moments.Moment("shop", run, (), tasks, None, seen)
+
+
+DATABASE = ("database", 0, "shop-database-1", "success")
+PROXY = ("proxy", 0, "shop-proxy-1", "failed")
+
+
+def scale_up(found: moments.Moment) -> str:
+    """What the terminal says of the first phase, without its time."""
+    output = io.StringIO()
+    with live.shown(Console(file=output)) as show:
+        show(found)
+    (line,) = [each for each in output.getvalue().splitlines() if "1 scale up" in each]
+    return " ".join(line.partition("1 scale up")[2].split())
+
+
+@pytest.mark.parametrize(
+    ("handshakes", "told"),
+    [
+        ([DATABASE, PROXY], "failed proxy-1"),
+        # One of them waits for its next try; a label may be missing as long as nothing has begun.
+        ([("web", 0, "shop-web-1", "up_for_retry"), DATABASE, PROXY], "failed proxy-1"),
+        ([("web", 1, "1", "queued"), ("web", 0, "shop-web-1", "failed"), PROXY], "failed web-1 proxy-1"),
+        # A batch fails as a whole: which of its servers did not answer, its error says.
+        ([DATABASE, ("web", 0, "shop-web-1 … shop-web-5 (5)", "failed"),
+          ("web", 1, "shop-web-6 … shop-web-9 (4)", "success")], "failed web-1 … web-5 (5)"),
+        # A worker that is lost before it has said whom it works on.
+        ([DATABASE, ("web", 0, "0", "failed")], "failed web-1 … web-9 (9)"),
+    ],
+)  # fmt: skip
+def test_a_failed_phase_names_the_servers_that_failed_and_no_other(
+    handshakes: list[tuple[str, int, str, str]], told: str
+) -> None:
+    assert scale_up(greeting(*handshakes)) == told
+
+
+def test_a_table_and_a_program_tell_apart_who_failed_who_works_and_who_is_done() -> None:
+    found = greeting(DATABASE, ("web", 0, "shop-web-1", "running"), PROXY, run_state="running")
+    row = found.rows()[1]
+    assert (row.failed, row.working) == (("proxy-1",), ("web-1",))
+    assert "database-1" in row.done
+    rows = found.as_json()["progress"]
+    assert isinstance(rows, list)
+    assert isinstance(rows[1], dict)
+    assert rows[1]["failed"] == ["proxy-1"]
+    output = io.StringIO()
+    with live.shown(Console(file=output, force_terminal=True, color_system="standard", width=140)) as show:
+        show(found)
+    assert "\N{ESCAPE}[1;31mproxy-1 " in output.getvalue()
+
+
+def test_an_agent_is_unreachable_where_its_own_batch_failed() -> None:
+    found = greeting(
+        ("web", 0, "shop-web-1 … shop-web-5 (5)", "failed"),
+        ("web", 1, "shop-web-6 … shop-web-9 (4)", "success"),
+    )
+    assert found.seen is not None
+    agents = found.seen.status.agents
+    assert {name for name, state in agents.items() if state is plan.AgentState.UNREACHABLE} == {
+        f"shop-web-{slot}" for slot in range(1, 6)
+    }
+    assert agents[names.ServerName("shop-web-6")] is plan.AgentState.RUNNING

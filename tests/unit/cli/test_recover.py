@@ -29,7 +29,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[airflow
     with airflow_api.serving() as serving:
         monkeypatch.setenv("GANTRY_URL", serving.url)
         shop = serving.deployment("shop")
-        shop.params = {**airflow_api.PARAMS, "from_dump": DUMPS}
+        shop.params = {**airflow_api.PARAMS, "from_dump": DUMPS, "reload_dump": DUMPS}
         shop.runs.append(airflow_api.Run("first", [LAUNCHED], asked="2026-11-20T01:00:00Z"))
         params = {"servers": {}, "anyway": {}, "from_dump": DUMPS}
         serving.add(airflow_api.Dag("shop.recover", ("gantry", "recover"), tasks=TASKS, params=params))
@@ -64,6 +64,16 @@ def test_a_launch_is_told_the_same_of_data(airflow: airflow_api.Airflow, gantry:
     found = gantry("launch", "shop", "--from-dump", "db.main", "--no-wait")
     assert found.code == 0, found.err
     assert airflow.dags["shop"].runs[-1].conf == {"from_dump": ["db.main"]}
+
+
+def test_a_launch_replaces_live_data_only_where_it_is_told_to(
+    airflow: airflow_api.Airflow, gantry: Gantry
+) -> None:
+    found = gantry("launch", "shop", "--reload-dump", "db.main", "--no-wait")
+    assert found.code == 0, found.err
+    assert airflow.dags["shop"].runs[-1].conf == {"reload_dump": ["db.main"]}
+    found = gantry("launch", "shop", "--reload-dump", "db.mian", "--no-wait")
+    assert (found.code, "did you mean 'db.main'?" in found.err) == (1, True)
 
 
 def test_an_unknown_datasource_is_refused_before_anything_starts(

@@ -10,10 +10,12 @@ import pytest
 from tests import airflow_api
 from tests.unit.cli.conftest import Gantry
 
+from gantry import names, plan
+
 LIST = "GET /gantry/api/v1/deployments"
 RUN = airflow_api.Run("r1", [airflow_api.SUCCESS], {"reason": "sale"})
 WORKED = {
-    "dag": "shop", "id": "r1", "state": "success", "asked": RUN.asked, "queued": RUN.asked,
+    "dag": "shop", "id": "r1", "state": "success", "asked": RUN.asked,
     "started": RUN.asked, "ended": RUN.asked, "user": "ada", "reason": "sale",
 }  # fmt: skip
 SHOP = {
@@ -59,6 +61,30 @@ def test_what_the_list_cannot_say_of_one_its_runs_do(
     (line,) = gantry("status", "--json").json
     assert (line["state"], line["paused"], line["run"]["id"]) == ("RUNNING", True, "r1")
     assert "GET /api/v2/dags/shop/dagRuns" in airflow.asked
+
+
+@pytest.mark.parametrize("operation", sorted({*names.Operation} - plan.KEEPS_STATE))
+def test_a_run_is_called_by_its_operation_in_the_list_and_alone(
+    airflow: airflow_api.Airflow, gantry: Gantry, operation: names.Operation
+) -> None:
+    last = "finish_termination" if operation is names.Operation.TERMINATE else "finish_launch"
+    later = airflow_api.Run(
+        "r2", [("success", {"turn": "success", last: "success"})], asked="2026-11-20T05:00:00Z"
+    )
+    dag = names.dag_id("shop", operation)
+    airflow.dags.setdefault(dag, airflow_api.Dag(dag, ("gantry", operation.value))).runs.append(later)
+    noun = plan.OPERATIONS[operation].noun
+    assert f"{noun} success" in " ".join(gantry("status").out.split())
+    assert f"last {noun}: success" in gantry("status", "shop").out
+    airflow.pages = [page(SHOP | {"worked": WORKED | {"dag": dag, "id": "r2"}})]
+    assert f"{noun} success" in " ".join(gantry("status").out.split())
+
+
+def test_a_run_of_an_operation_of_a_newer_gantry_is_just_a_run(
+    airflow: airflow_api.Airflow, gantry: Gantry
+) -> None:
+    airflow.pages = [page(SHOP | {"worked": WORKED | {"dag": "shop.transmogrify"}})]
+    assert "run success" in " ".join(gantry("status").out.split())
 
 
 def test_no_deployments(airflow: airflow_api.Airflow, gantry: Gantry) -> None:

@@ -108,7 +108,7 @@ def test_a_definition_that_only_overlays_complete_need_not_stand_alone(
 
 
 def test_a_setting_goes_to_the_definitions_that_know_it(gantry: Gantry, shop: pathlib.Path) -> None:
-    text = shop.read_text()
+    text = shop.read_text().replace("deployment: bookshop", "deployment: sized")
     shop.with_name("sized.yaml").write_text(f"{text}variables: {{size: 3}}\n")
     assert gantry("validate", "--set", "size=4").code == 0
     assert "'many' is not a whole number" in gantry("validate", "--set", "size=many").err
@@ -142,3 +142,22 @@ def test_neither_airflow_nor_a_cloud_is_loaded_for_it(shop: pathlib.Path) -> Non
         [sys.executable, "-c", script, "validate", shop], capture_output=True, text=True, check=False
     )
     assert ended.stdout == "1 definition: no problems\n0 []\n"
+
+
+def test_one_name_in_two_definitions_is_said_with_the_second_whatever_order_they_are_named_in(
+    gantry: Gantry, shop: pathlib.Path, bookshop_text: str
+) -> None:
+    other = shop.with_name("another.yaml")
+    other.write_text(bookshop_text)
+    # The environments of one definition may share its name.
+    overlay(shop, "staging", "tags: [staging]\n")
+    for wanted in ((shop, other), (other, shop), ("include",)):
+        answer = gantry("validate", *wanted)
+        assert answer.code == 1
+        (said,) = [line for line in answer.err.splitlines() if "already" in line]
+        assert said.startswith(
+            "include/bookshop.yaml:2:13: include/another.yaml has a deployment 'bookshop' already"
+        )
+    overlay(other, "staging", "deployment: elsewhere\n")
+    other.write_text(bookshop_text.replace("deployment: bookshop", "deployment: elsewhere"))
+    assert gantry("validate").code == 0

@@ -126,7 +126,7 @@ def test_a_manifest_that_does_not_fit_its_object_is_refused(store: Store) -> Non
     with pytest.raises(backups.ManifestError, match="18 bytes, and its manifest says 4"):
         store.shelf.find("")
     store.upload(f"{name}.json", b"{}")
-    with pytest.raises(backups.ManifestError, match="its manifest is none"):
+    with pytest.raises(backups.ManifestError, match="its manifest is not valid"):
         store.shelf.find("")
 
 
@@ -158,10 +158,3 @@ def test_the_manifest_is_for_people_and_programs(store: Store) -> None:
     found = json.loads(store.objects.read(f"s3://{BUCKET}/{FOLDER}{name}.json", "test"))
     assert (found["size"], found["datasource"], found["archive"]) == (4, "main", "one")
     assert found["time"] == "2026-03-01T00:00:00Z"
-
-
-def test_a_link_for_an_upload_signs_the_type_and_lives_as_long_as_the_backup_may_take(store: Store) -> None:
-    for hours, seconds in ((1, 6 * 3600), (10, 10 * 3600), (600, 7 * 24 * 3600)):
-        link = store.objects.upload_link(f"s3://{BUCKET}/x", datetime.timedelta(hours=hours))
-        assert "X-Amz-SignedHeaders=content-type%3Bhost" in link
-        assert f"X-Amz-Expires={seconds}&" in link

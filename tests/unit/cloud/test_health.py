@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import boto3
 import moto
+import pytest
 from tests.unit.agent.world import DEFINITION, World
 
 from gantry import definition, inventory, names
@@ -73,33 +74,60 @@ def test_since_when_a_server_is_not_well_and_why_it_is_lost_stays_with_its_insta
         def seen() -> inventory.Server:
             return cloud.find().everything[0]
 
-        assert (seen().ailing_since, seen().lost) == (None, None)
-        checks.note_ailing([seen()], SINCE)
-        assert seen().ailing_since == SINCE
-        checks.note_well([seen()])
-        assert seen().ailing_since is None
+        assert (seen().ailing, seen().lost) == (None, None)
+        for looks in (
+            inventory.Ailing(SINCE, SINCE),
+            inventory.Ailing(SINCE, SINCE + datetime.timedelta(hours=1, milliseconds=250)),
+            inventory.Ailing(SINCE, SINCE, unproven=True),
+        ):
+            checks.note_ailing([seen()], looks)
+            assert seen().ailing == looks
+        cloud.note_well(seen())
+        assert seen().ailing is None
         cloud.give_up(seen(), "it does not answer (" + "x" * 300 + ")")
         found = cloud.find()
         assert (found.servers, found.leaving[0].instance_id) == ((), started)
         assert str(found.leaving[0].lost).startswith("it does not answer (xxx")
+        assert not found.leaving[0].given_up
+        cloud.give_up(seen(), "it creaks", anyway=True)
+        assert (seen().lost, seen().given_up) == ("it creaks", True)
         cloud.let_leave([dataclasses.replace(seen())])
         assert seen().lost is None
 
 
-def test_a_moment_that_somebody_has_changed_by_hand_is_none() -> None:
+def noted(value: str) -> inventory.Ailing | None:
+    """What is read from the tag of an instance."""
     instance: Any = {
         "InstanceId": "i-1",
         "ImageId": "ami-1",
         "State": {"Name": "running"},
         "LaunchTime": SINCE,
         "Tags": [
-            {"Key": key, "Value": value}
-            for key, value in {
+            {"Key": key, "Value": text}
+            for key, text in {
                 tags.DEPLOYMENT: "bookshop",
                 tags.TIER: "application",
                 tags.SLOTS: "1",
-                tags.AILING: "yesterday",
+                tags.AILING: value,
             }.items()
         ],
     }
-    assert tags.server(KNOWN, instance).ailing_since is None
+    return tags.server(KNOWN, instance).ailing
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "yesterday",
+        "2026-03-01T12:00:30",
+        "/",
+        "2026-03-01T12:00:30+00:00/soon",
+        "2026-03-01T12:00:30Z/2026-02-01T12:00:30Z",
+    ],
+)
+def test_what_a_person_has_changed_by_hand_tells_of_no_looks(value: str) -> None:
+    assert noted(value) is None
+
+
+def test_what_an_earlier_gantry_has_noted_makes_no_server_lost() -> None:
+    assert noted(SINCE.isoformat(timespec="seconds")) == inventory.Ailing(SINCE, SINCE, unproven=True)

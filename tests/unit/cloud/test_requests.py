@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import email
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from gantry import definition, names, templates
-from gantry.cloud import requests, tags, user_data
+from gantry.cloud import clients, images, requests, tags, user_data
 from gantry.definition import models
 
 WEB = names.TierName("web")
@@ -141,6 +141,46 @@ def test_volumes_are_encrypted_and_go_with_their_server_unless_it_is_said_otherw
     ]
 
 
+# --- the metadata service ------------------------------------------------------------------------------------
+
+
+def test_a_servers_metadata_wants_a_token_unless_the_definition_says_otherwise() -> None:
+    assert asked(shop(), 1)["MetadataOptions"] == {"HttpTokens": "required"}
+    told = asked(shop(", metadata: {tokens: optional, hop_limit: 2}"), 1)["MetadataOptions"]
+    assert told == {"HttpTokens": "optional", "HttpPutResponseHopLimit": 2}
+
+
+# --- images --------------------------------------------------------------------------------------------------
+
+
+class Found:
+    """A client of Systems Manager that knows one parameter."""
+
+    def get_parameters(self, **request: Any) -> dict[str, Any]:
+        known = {"/shop/image": "ami-0a1b", "/shop/image:7": "ami-7", "/shop/words": "no image"}
+        (name,) = request["Names"]
+        return {"Parameters": [{"Name": name, "Value": known[name]}] if name in known else []}
+
+
+def test_a_parameter_is_launched_as_it_is_written_and_resolved_where_ids_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clients, "ssm", lambda _: Found())
+    ec2, cloud = cast("Any", None), shop().cloud
+    for name, wanted in (("/shop/image", "ami-0a1b"), ("/shop/image:7", "ami-7")):
+        image = f"resolve:ssm:{name}"
+        assert images.to_launch(ec2, image, cloud) == image
+        assert images.image_id(ec2, image, cloud) == wanted
+    for name, problem in (
+        ("/shop/none", "there is no such parameter"),
+        ("/shop/words", "holds no image's id .*"),
+    ):
+        with pytest.raises(
+            images.UnknownParameterError, match=f"'resolve:ssm:{name}'.*{problem} in eu-central-1"
+        ):
+            images.image_id(ec2, f"resolve:ssm:{name}", cloud)
+
+
 # --- tags and names ------------------------------------------------------------------------------------------
 
 
@@ -155,6 +195,7 @@ def test_the_nearer_tag_wins_and_ours_are_there_too() -> None:
         tags.TIER: "web",
         tags.SLOTS: "1 2",
         tags.RUN: "r",
+        tags.NEW: "yes",
         "Name": "shop-web",
     }
     assert written(request, "volume") == {
@@ -163,6 +204,18 @@ def test_the_nearer_tag_wins_and_ours_are_there_too() -> None:
         tags.TIER: "web",
         "Name": "shop-web",
     }
+
+
+def test_volumes_and_interfaces_have_tags_of_their_own_where_the_definition_wants_them() -> None:
+    request = asked(shop(", tags: {team: red, role: web}, volume_tags: {backup: daily, team: blue}"), 1)
+    assert [each["ResourceType"] for each in request["TagSpecifications"]] == ["instance", "volume"]
+    ours = {tags.DEPLOYMENT: "shop", tags.TIER: "web", "Name": "shop-web"}
+    assert written(request, "volume") == {"team": "blue", "role": "web", "backup": "daily", **ours}
+    assert "backup" not in written(request, "instance")
+    request = asked(shop(", tags: {team: red}, network: {tags: {zone: front}}"), 1)
+    assert written(request, "network-interface") == {"team": "red", "zone": "front", **ours}
+    assert "zone" not in written(request, "instance") | written(request, "volume")
+    assert written(asked(shop(", network: {tags: {}}"), 1), "network-interface") == ours
 
 
 def test_a_server_that_is_started_alone_has_its_name_at_once() -> None:

@@ -9,7 +9,7 @@ import botocore.exceptions
 import pytest
 import yaml
 
-from gantry import names
+from gantry import definition, names
 from gantry.cloud import errors, requests, tags, user_data
 from gantry.definition import models
 
@@ -117,6 +117,7 @@ def test_an_instance_knows_its_slot_by_its_place_in_the_batch(bookshop: models.D
         (instance(2), "number 2 of its batch"),
         (instance(slots="x"), "names no slot"),
         (instance(slots=""), "names no slot"),
+        (instance(slots="0"), "names no slot"),
         (instance(slots=None), "gantry:slots is missing"),
         (instance(tier=None), "gantry:tier is missing"),
     ],
@@ -127,6 +128,23 @@ def test_tags_that_somebody_changed_are_named_with_their_instance(
     with pytest.raises(tags.UnreadableTagsError, match=problem) as unreadable:
         tags.server(bookshop, found)
     assert "i-1" in str(unreadable.value)
+    # A termination takes it all the same, and calls it by its id.
+    any_one = tags.any_server(bookshop, found)
+    assert (any_one.name, any_one.instance_id, any_one.slot) == ("i-1", "i-1", 0)
+    assert problem in str(any_one.unreadable)
+
+
+def test_whatever_a_tag_says_a_termination_can_read_the_instance(bookshop: models.Definition) -> None:
+    named = definition.loads(
+        "deployment: shop\nserver_name: '{{ tier.name }}{{ server.slot }}-{{ deployment.name }}'\n"
+        "cloud: {region: eu-central-1}\n"
+        "launch_configurations: {debian: {image: ami-1, ssh: {connection: shop_ssh}}}\n"
+        "tiers: {web: {launch_configuration: debian, servers: 1}}\nservices: {}\n"
+    )
+    for tier in ("", "web web", "{{ 1/0 }}", "x" * 256, "\u00e4"):
+        found = instance(tier=tier)
+        for known in (bookshop, named):
+            assert tags.any_server(known, found).instance_id == "i-1"
 
 
 def test_what_leaves_and_what_a_tier_was_scaled_to_stand_in_tags(bookshop: models.Definition) -> None:
@@ -159,7 +177,7 @@ def worded(code: str) -> errors.CloudError:
     return refused.value
 
 
-@pytest.mark.parametrize("code", ["AuthFailure", "UnauthorizedOperation", "ExpiredToken", "403"])
+@pytest.mark.parametrize("code", ["AuthFailure", "OptInRequired", "InvalidToken", "403"])
 def test_refused_credentials_name_the_connection_and_are_not_tried_again(code: str) -> None:
     error = worded(code)
     assert "starting bookshop-database-1: the cloud answered" in str(error)

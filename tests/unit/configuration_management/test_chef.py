@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gantry import definition, inventory, names
-from gantry.agent import session, work
+from gantry.agent import fetching, session
 from gantry.agent.drive import Applied, Work
 from gantry.configuration_management import chef, chef_server, manager, script
 from gantry.definition import models
@@ -123,7 +123,7 @@ def test_settings_become_lines_of_ruby() -> None:
 
 def test_files_that_did_not_change_are_not_sent_again() -> None:
     first = managed(certificate="PEM").prepare(SERVER, KNOWN)
-    assert set(put(first)) == {chef.FIRST_BOOT, chef.TRUSTED}
+    assert set(put(first)) == {chef.FIRST_BOOT, chef.TRUSTED, chef.REBOOT}
     digests = {file.path: hashlib.sha256(file.content).hexdigest() for file in first.files}
     there = Applied({}, digests={**KNOWN.digests, **digests})
     assert managed(certificate="PEM").prepare(SERVER, there) == Work()
@@ -216,7 +216,7 @@ def test_a_script_is_downloaded_and_called_with_the_run_list() -> None:
     assert isinstance(settings, models.Script)
 
     def management(version: str = "one") -> script.ScriptManager:
-        program = work.Download("s3://shop/converge.sh", version, None, lambda: "https://s3/secret")
+        program = fetching.Download("s3://shop/converge.sh", version, None)
         return script.ScriptManager(known, settings, program)
 
     assert set(put(management().prepare(SERVER, NEW))) == {script.CONFIG}
@@ -234,3 +234,84 @@ def test_a_script_is_downloaded_and_called_with_the_run_list() -> None:
     done = ran(found)
     assert management().run(SERVER, done, NOW) == Work()
     assert management("two").run(SERVER, done, NOW).jobs
+
+
+POLICY = "chef: {connection: c, policy_name: bookshop, policy_group: production, reboot: false}"
+
+
+def test_a_policy_takes_the_place_of_environment_and_run_list() -> None:
+    known = read(POLICY, **{'    run_list: ["role[web]", "recipe[base::users]"]\n': ""})
+    found = managed(POLICY, known, environment="of the connection")
+    files = put(found.prepare(SERVER, NEW))
+    assert "run_list" not in json.loads(files[chef.FIRST_BOOT])
+    assert files[chef.EXTRA].splitlines() == ["policy_name 'bookshop'", "policy_group 'production'"]
+    (job,) = found.run(SERVER, NEW, manager.Occasion("step")).jobs
+    # No -E.
+    assert job.arguments[-1] == "NULL"
+
+
+def test_another_policy_group_is_a_change() -> None:
+    known = read(POLICY, **{'    run_list: ["role[web]", "recipe[base::users]"]\n': ""})
+    other = POLICY.replace("production", "staging")
+    elsewhere = read(other, **{'    run_list: ["role[web]", "recipe[base::users]"]\n': ""})
+    names_ = [
+        managed(text, each).run(SERVER, NEW, manager.Occasion("step")).jobs[0].name
+        for text, each in ((POLICY, known), (other, elsewhere))
+    ]
+    assert names_[0] != names_[1]
+
+
+def test_a_server_is_rebooted_unless_the_definition_says_no() -> None:
+    (job,) = managed().run(SERVER, NEW, manager.Occasion("step")).jobs
+    assert put(managed().prepare(SERVER, NEW))[chef.REBOOT] == "yes\n"
+    assert job.outlives_reboots
+    never = managed("chef: {connection: c, reboot: false}")
+    assert chef.REBOOT not in put(never.prepare(SERVER, NEW))
+    assert not never.run(SERVER, NEW, manager.Occasion("step")).jobs[0].outlives_reboots
+
+
+def test_nodes_carry_the_mark_of_their_airflow_beside_what_the_definition_says() -> None:
+    marked = managed(origin="east")
+    told = json.loads(put(marked.prepare(SERVER, NEW))[chef.FIRST_BOOT])
+    assert (told["gantry"], told["debug"], told["run_list"][0]) == ({"origin": "east"}, False, "role[web]")
+    other = managed(origin="west").run(SERVER, NEW, manager.Occasion("step")).jobs[0]
+    assert marked.run(SERVER, NEW, manager.Occasion("step")).jobs[0].name != other.name
+    without = json.loads(put(managed().prepare(SERVER, NEW))[chef.FIRST_BOOT])
+    assert "gantry" not in without
+
+
+def test_attributes_of_that_name_keep_what_else_they_hold() -> None:
+    known = read(**{"      debug: false": "      gantry: {colour: red}"})
+    told = json.loads(put(managed(known=known, origin="east").prepare(SERVER, NEW))[chef.FIRST_BOOT])
+    assert told["gantry"] == {"colour": "red", "origin": "east"}
+
+
+LICENSE = "free-58555821-925e-4a27-8fdc-e79dae5a425b-9763"
+
+
+def test_a_license_key_travels_with_the_run_and_is_in_no_argument() -> None:
+    found = managed(license_key=LICENSE).run(SERVER, KNOWN, NOW)
+    assert put(found) == {chef.LICENSE_KEY: f"{LICENSE}\n"}
+    (job,) = found.jobs
+    assert job.remove == (chef.LICENSE_KEY,)
+    assert LICENSE not in job.call
+    new = managed(license_key=LICENSE).run(SERVER, NEW, NOW)
+    assert new.jobs[0].remove == (
+        f"{session.TEMPORARY}/chef-validation.pem", chef.LICENSE_KEY, chef.VALIDATION_KEY,
+    )  # fmt: skip
+    assert chef.LICENSE_KEY not in put(managed(license_key=LICENSE).prepare(SERVER, NEW))
+
+
+def test_another_license_converges_nobody() -> None:
+    applied = ran(managed(license_key=LICENSE).run(SERVER, KNOWN, EARLIER))
+    other = managed(license_key=f"{LICENSE}1", license_server="https://licenses.example.com")
+    assert other.run(SERVER, applied, NOW) == Work()
+
+
+def test_license_servers_stand_on_the_server_and_go_with_the_field() -> None:
+    found = managed(license_server="https://a.example.com,https://b.example.com").prepare(SERVER, NEW)
+    content = put(found)[chef.LICENSE_SERVER]
+    assert content == "https://a.example.com,https://b.example.com\n"
+    there = Applied({}, digests={chef.LICENSE_SERVER: hashlib.sha256(content.encode()).hexdigest()})
+    assert put(managed().prepare(SERVER, there))[chef.LICENSE_SERVER] == ""
+    assert chef.LICENSE_SERVER not in put(managed().prepare(SERVER, NEW))

@@ -9,7 +9,7 @@ import socket
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, BaseHook, Variable
+from airflow.sdk import DAG, Asset, AssetAlias, BaseHook, Variable
 from airflow.serialization.serialized_objects import DagSerialization
 
 from gantry import definition, names, plan
@@ -123,7 +123,7 @@ def test_every_operation_waits_for_its_turn_before_anything_but_a_question(
     backups = "backups: {to: s3://shop/backups/, of: {files: page}, drill: {}}\n"
     file.write_text(head + HEAD + several + shop + backups)
     dags = deployment_dags(file)
-    assert {names.operation_of(dag.dag_id) for dag in dags} == set(names.Operation) - names.ONLY_LOOKS
+    assert {names.operation_of(dag.dag_id) for dag in dags} == set(names.Operation) - plan.READ_ONLY
     for dag in dags:
         turn = dag.get_task("turn")
         assert turn.task_display_name == "wait for turn"
@@ -155,7 +155,15 @@ def test_the_form_asks_for_servers_within_their_limits_what_to_do_again_and_a_re
 ) -> None:
     form = {name: bookshop.params.get_param(name) for name in bookshop.params}
     servers = ["servers_database", "servers_application", "servers_proxy"]
-    assert list(form) == [*servers, "converge", "redeploy", "from_dump", "reason"]
+    assert list(form) == [
+        *servers,
+        "converge",
+        "redeploy",
+        "from_dump",
+        "from_backup",
+        "reload_dump",
+        "reason",
+    ]
     assert form["converge"].schema["items"]["enum"] == ["application", "database", "proxy"]
     schema = form["servers_application"].schema
     assert (schema["minimum"], schema["maximum"], form["servers_application"].value) == (2, 6, 2)
@@ -202,8 +210,16 @@ def test_tags_tell_deployments_and_directions_apart() -> None:
 
 def test_a_launch_updates_the_deployments_asset_and_a_termination_does_not(bookshop: DAG) -> None:
     assert [asset.name for asset in bookshop.get_task("finish_launch").outlets] == ["deployment://bookshop"]
-    assert not [asset for task in deployment_dags(BOOKSHOP)[2].tasks for asset in task.outlets]
-    assert [task.task_id for task in bookshop.tasks if task.outlets] == ["finish_launch"]
+    terminate = deployment_dags(BOOKSHOP)[2]
+    outlets = [asset for task in (*bookshop.tasks, *terminate.tasks) for asset in task.outlets]
+    assert [each.name for each in outlets if isinstance(each, Asset)] == ["deployment://bookshop"]
+
+
+def test_what_is_kept_is_there_before_the_first_task_and_held_by_the_first_two(bookshop: DAG) -> None:
+    holding = [task for task in bookshop.tasks if any(isinstance(each, AssetAlias) for each in task.outlets)]
+    assert [task.task_id for task in holding] == ["turn", "find_lost"]
+    for task in holding:
+        assert [each.name for each in (*task.inlets, *task.outlets)] == ["deployment-state://bookshop"] * 2
 
 
 def test_the_page_shows_the_topology(bookshop: DAG) -> None:

@@ -233,7 +233,7 @@ def bombs() -> Iterator[str]:
     yield "a: 1" + ":1" * 400_000
     yield "a: \u2028" * 200_000 + "["
     services = "".join(
-        f"  s{number}: {{id: a{number + 2000}, tier: databse, archive: s3://bookshop/x, depends_on: [catalg]}}\n"
+        f"  s{number}: {{id: a{number + 2000}, tier: databse, archive: s3://bookshop/x.zip, depends_on: [catalg]}}\n"
         for number in range(4500)
     )
     yield SHOP.replace("services:\n", f"services:\n{services}")

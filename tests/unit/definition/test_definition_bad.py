@@ -93,12 +93,28 @@ def test_a_file_full_of_mistakes_is_answered_with_the_first_hundred(bookshop_tex
 
 def test_a_chain_of_a_thousand_services_is_followed_and_its_circle_named(bookshop_text: str) -> None:
     chain = "".join(
-        f"  s{number}: {{id: a{number}, tier: database, archive: s3://shop/a, depends_on: [s{number + 1}]}}\n"
+        f"  s{number}: {{id: a{number}, tier: database, archive: s3://shop/a.tar, depends_on: [s{number + 1}]}}\n"
         for number in range(1000)
     )
-    last = "  s1000: {id: a90000, tier: database, archive: s3://shop/a, depends_on: [s998]}\n"
+    last = "  s1000: {id: a90000, tier: database, archive: s3://shop/a.tar, depends_on: [s998]}\n"
     text = bookshop_text.replace(
         "load_balancers:", f"{chain.replace('a1001', 'b').replace('a1002', 'b')}{last}load_balancers:"
     )
     (problem,) = told(text)
     assert problem.endswith("the services depend on each other in a circle: s998 → s999 → s1000 → s998")
+
+
+def test_more_names_than_a_server_can_be_told_at_once_are_refused_where_they_stand() -> None:
+    text = (
+        "deployment: d\ncloud: {region: eu-central-1}\nlaunch_configurations: {c: {image: i, ssh: {connection: s}}}\n"
+        "tiers: {t: {launch_configuration: c, servers: 1}, u: {launch_configuration: c, servers: 1}}\n"
+        "services: {v: {id: a1, tier: t, archive: s3://shop/k.zip, port: 80, protocol: http}}\n"
+        "load_balancers:\n  front: {tier: u, service: v, name: shop.example.com, aliases: [ALIASES]}\n"
+    )
+    few = ", ".join(f"shop-{number:04}.example.com" for number in range(4000))
+    assert definition.loads(text.replace("ALIASES", few)).load_balancers
+    many = ", ".join(f"shop-{number:04}.example.com" for number in range(5000))
+    with pytest.raises(
+        definition.DefinitionError, match=r":7:\d+: these are 5001 names of 110017 characters"
+    ):
+        definition.loads(text.replace("ALIASES", many))

@@ -112,8 +112,8 @@ def test_an_argument_may_be_text_as_a_command_line_has_it(
         ("count", 2.5, "shop.yaml:6:3: 2.5 is not a whole number"),
         ("count", True, "shop.yaml:6:3: true is not a whole number"),
         ("loud", "loud", "shop.yaml:8:3: 'loud' is not true or false"),
-        ("kind", "lage", "shop.yaml:9:3: 'lage' is none of small, large, did you mean 'large'?"),
-        ("size", 3, "shop.yaml:5:3: 3 is not a text (put it in quotes)"),
+        ("kind", "lage", "shop.yaml:9:3: 'lage' is not one of small, large, did you mean 'large'?"),
+        ("size", 3, "shop.yaml:5:3: 3 is not text (put it in quotes)"),
     ],
 )
 def test_an_argument_of_a_wrong_type_is_refused(
@@ -203,7 +203,7 @@ tiers: {web: {launch_configuration: debain}}
         "shop.live.yaml:1:35: '3' is not a whole number",
         "shop.live.yaml:1:46: in an overlay a variable is given a value: a text, a number, true or false",
         "shop.live.yaml:3:9: unknown key 'prt', did you mean 'port'?",
-        "shop.live.yaml:3:26: 'x' is no whole number",
+        "shop.live.yaml:3:26: 'x' is not a whole number",
         "shop.live.yaml:3:38: there is no 'txt' to take away, did you mean 'text'?",
         "shop.live.yaml:4:3: there is no 'ap' to take away, did you mean 'app'?",
         "shop.live.yaml:5:1: unknown key 'fanout', did you mean 'fan_out'?",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import typer.testing
 
 from gantry import errors, local
-from gantry.local import commands, machine, project, remains, resources, standing
+from gantry.local import commands, control, machine, project, remains, resources, stage, standing
 from gantry.rest import profiles
 
 ROOT = Path(__file__).parents[3]
@@ -87,6 +89,26 @@ def test_a_folder_without_dags_is_no_project(tmp_path: Path) -> None:
     with pytest.raises(project.NoProjectError, match="gantry new hello"):
         standing.up("demo-unit", tmp_path, print)
     assert not any(tmp_path.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize(("definition", "brought"), [("", "bookshop"), (DEFINITION, "")])
+def test_a_project_without_definitions_gets_the_bookshop(
+    root: Path, monkeypatch: pytest.MonkeyPatch, definition: str, brought: str
+) -> None:
+    if definition:
+        (root / "include" / "shop.yaml").write_text(definition)
+    begun: list[tuple[tuple[str, ...], bool]] = []
+
+    def begin(_: str, found: project.Project, *__: object, bookshop: bool, **___: object) -> standing.Begun:
+        begun.append((found.deployments, bookshop))
+        raise errors.GantryError("no further")
+
+    monkeypatch.setattr(machine, "engine_runs", lambda: False)
+    monkeypatch.setattr(standing, "_begin", begin)
+    with pytest.raises(errors.GantryError, match="no further"):
+        standing.up("demo-unit", root, print)
+    assert begun == [((brought or "shop",), bool(brought))]
+    assert (root / "include" / "bookshop" / "bookshop.yaml").is_file() is bool(brought)
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +208,42 @@ def test_the_bookshop_comes_whole_and_overwrites_nothing(root: Path) -> None:
     assert (found.deployments, found.broken) == (("bookshop",), ())
     assert (root / "include" / "chef" / "roles" / "loadBalancer.json").is_file()
     assert len(said) == 2
+
+
+def test_the_bookshop_is_brought_for_a_region(root: Path) -> None:
+    project.add_bookshop(root, print, "ap-east-1")
+    assert set(project.look(root).regions) == {"ap-east-1"}
+    # It is the project's from then on.
+    project.add_bookshop(root, print, "us-east-1")
+    assert set(project.look(root).regions) == {"ap-east-1"}
+
+
+def test_the_clouds_region_is_the_projects_unless_one_is_named(root: Path) -> None:
+    (root / "include" / "shop.yaml").write_text(DEFINITION)
+    found, said = project.look(root), list[str]()
+    assert (standing._region(found, None, said.append), said) == ("eu-west-1", [])
+    assert standing._region(found, "us-east-1", said.append) == "us-east-1"
+    assert said == ["the embedded cloud is us-east-1; deployments in eu-west-1 find no images there"]
+
+
+@pytest.mark.parametrize("begin", ["cloud", "demo", "attended"])
+def test_a_region_that_there_is_not_is_refused_before_anything_is_started(root: Path, begin: str) -> None:
+    wrong = "eu-centrall-1"
+    begun: dict[str, Callable[[], object]] = {
+        "cloud": lambda: control.up("demo-unit", region=wrong),
+        "demo": lambda: standing.up("demo-unit", root, print, bookshop=True, region=wrong),
+        "attended": lambda: stage.start("demo-unit", ROOT, print, region=wrong),
+    }
+    with pytest.raises(errors.GantryError, match="did you mean 'eu-central-1'"):
+        begun[begin]()
+    assert not (root / "include" / "bookshop").exists()
+
+
+def test_the_loader_of_the_bookshop_takes_the_demos_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(stage.REGION, "ap-east-1")
+    made = runpy.run_path(str(ROOT / "dags" / "bookshop.py"))["dags"]
+    told = next(task for task in made[0].tasks if task.task_id == "turn")
+    assert "ap-east-1" in str(vars(told))
 
 
 def test_a_checkout_is_where_the_demos_files_are() -> None:

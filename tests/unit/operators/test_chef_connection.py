@@ -10,10 +10,12 @@ import pytest
 from airflow.sdk import Connection
 
 from gantry.operators import connections, hooks
+from gantry.operators.fields import ConnectionFactError
 from gantry.provider_info import get_provider_info
 
 KEY = asyncssh.generate_private_key("ssh-rsa", key_size=2048).export_private_key("pkcs1-pem").decode()
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nTUlJQnRlc3Q=\n-----END CERTIFICATE-----\n"
+LICENSE = "free-58555821-925e-4a27-8fdc-e79dae5a425b-9763"
 URL = "https://chef.example.com/organizations/acme"
 
 
@@ -28,6 +30,9 @@ def test_everything_is_read_from_its_field() -> None:
         "trusted_certificate": CERTIFICATE,
         "admin_name": "pivotal",
         "admin_key": KEY,
+        "origin": "east",
+        "license_key": f" {LICENSE}\n",
+        "license_server": "https://one.example.com/ , http://10.0.0.9:8000",
     }
     found = connections.chef_from(connection(extra))
     assert (found.url, found.environment, found.certificate) == (URL, "production", CERTIFICATE)
@@ -35,6 +40,10 @@ def test_everything_is_read_from_its_field() -> None:
     assert (found.validator.name, found.validator.private_key) == ("acme-validator", KEY)
     assert found.admin is not None
     assert (found.admin.name, found.admin.private_key) == ("pivotal", KEY)
+    assert found.origin == "east"
+    assert found.license_key == LICENSE
+    assert found.license_server == "https://one.example.com,http://10.0.0.9:8000"
+    assert LICENSE not in repr(found)
 
 
 def test_a_url_alone_is_enough_for_known_nodes() -> None:
@@ -59,8 +68,9 @@ def test_a_url_may_come_in_parts(fields: dict[str, Any], url: str) -> None:
     assert connections.chef_from(connection(**fields)).url == url
 
 
-@pytest.mark.parametrize("eaten", [KEY.replace("\n", ""), KEY.replace("\n", " "), KEY.replace("\n", "\\n")])
-def test_line_breaks_that_a_form_has_eaten_come_back(eaten: str) -> None:
+@pytest.mark.parametrize("instead", ["", " ", "\\n"])
+def test_line_breaks_that_a_form_has_eaten_come_back(instead: str) -> None:
+    eaten = KEY.replace("\n", instead)
     extra = {"trusted_certificate": CERTIFICATE.replace("\n", " "), "admin_name": "a", "admin_key": eaten}
     found = connections.chef_from(connection(extra, password=eaten))
     assert found.validator is not None
@@ -81,16 +91,40 @@ def test_line_breaks_that_a_form_has_eaten_come_back(eaten: str) -> None:
         ({}, {"admin_name": "a"}, "needs both admin_name and admin_key"),
         ({}, {"admin_name": "a", "admin_key": "secret-no-key"}, "the field admin_key: no usable private key"),
         ({}, {"trusted_certificate": "secret-nothing"}, "the field trusted_certificate: no certificate"),
+        (
+            {},
+            {"license_key": "secret key with blanks, so none"},
+            "the extra field license_key is not a license key",
+        ),
+        ({}, {"license_key": "secret-short"}, "the extra field license_key is not a license key"),
+        ({}, {"license_key": 12345}, "the extra field license_key has to be text"),
+        ({}, {"license_server": "secret.example.com"}, "the extra field license_server holds the URLs"),
+        ({}, {"license_server": "https://a'; id; '"}, "the extra field license_server holds the URLs"),
+        ({}, {"license_server": "https://a," * 6 + "https://a"}, "5 at most"),
+        ({}, {"license_server": "https://a,"}, "the extra field license_server holds the URLs"),
     ],
 )
 def test_what_is_missing_is_named_without_its_content(
     fields: dict[str, Any], extra: dict[str, str], told: str
 ) -> None:
-    with pytest.raises(connections.ConnectionFactError) as raised:
+    with pytest.raises(ConnectionFactError) as raised:
         connections.chef_from(connection(extra, **fields))
     assert str(raised.value).startswith("Airflow connection 'chef_default': ")
     assert told in str(raised.value)
     assert "secret" not in str(raised.value)
+
+
+def test_a_license_key_is_masked_where_it_is_read_and_where_scripts_are_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    masked: set[str] = set()
+    monkeypatch.setattr(connections, "mask_secret", masked.update)
+    connections.chef_from(connection({"license_key": LICENSE}))
+    assert LICENSE in masked
+    masked.clear()
+    monkeypatch.setattr(connections, "_get", lambda _: connection({"license_key": f"{LICENSE}\n"}))
+    connections.mask(["chef_default"])
+    assert LICENSE in masked
 
 
 def test_the_provider_declares_the_type_and_its_hook() -> None:
@@ -100,6 +134,7 @@ def test_the_provider_declares_the_type_and_its_hook() -> None:
     assert declared["connection-type"] == hooks.ChefHook.conn_type
     assert declared["hook-class-name"] == f"{hooks.ChefHook.__module__}.{hooks.ChefHook.__qualname__}"
     assert declared["conn-fields"]["admin_key"]["schema"]["format"] == "password"
+    assert declared["conn-fields"]["license_key"]["schema"]["format"] == "password"
 
 
 def test_the_test_button_says_what_is_wrong_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ from tests.unit.agent.world import DEFINITION, World
 from tests.unit.operators.world import Store
 
 from gantry import definition, inventory, names
-from gantry.agent import drive, work
+from gantry.agent import datasources, drive, fetching
 from gantry.cloud import backups
-from gantry.operators import data
+from gantry.operators import data, data_renewal
 
 BACKED_UP = f"{DEFINITION}backups: {{of: {{rows: db.catalog}}, to: s3://bookshop/backups/}}\n"
 COPIED = DEFINITION.replace(
@@ -71,11 +71,16 @@ def renewals(
     *staying: inventory.Server,
     missing: tuple[int, ...] = (),
     text: str = BACKED_UP,
-    find: data.Newest = newest,
+    find: data_renewal.Newest = newest,
     from_dump: tuple[str, ...] = (),
-) -> data.Renewals:
+    from_backup: tuple[str, ...] = (),
+    past: data_renewal.Past | None = None,
+) -> data_renewal.Renewals:
     slots = {DATABASE: [names.Slot(slot) for slot in missing]}
-    return data.renewals(definition.loads(text), inventory.Inventory(staying), slots, known, find, from_dump)
+    answers = data_renewal.Answers(from_dump, from_backup, past)
+    return data_renewal.renewals(
+        definition.loads(text), inventory.Inventory(staying), slots, known, find, answers
+    )
 
 
 def test_a_slot_that_never_had_data_begins_from_the_dump() -> None:
@@ -108,10 +113,12 @@ def test_what_the_triggerer_has_seen_to_its_end_is_noted_by_its_keys() -> None:
 
 def test_without_a_backup_it_is_refused_and_told_what_to_do() -> None:
     known = memory(BACKED_UP, database())
-    with pytest.raises(data.DataLostError, match=r"db\.catalog: no backup at all in s3://.*") as refused:
+    with pytest.raises(
+        data_renewal.DataLostError, match=r"db\.catalog: no backup at all in s3://.*"
+    ) as refused:
         renewals(known, missing=(1,), find=none_there)
     assert "--from-dump db.catalog" in str(refused.value)
-    with pytest.raises(data.DataLostError, match="the definition's `backups` do not name it"):
+    with pytest.raises(data_renewal.DataLostError, match="the definition's `backups` do not name it"):
         renewals(memory(DEFINITION, database()), missing=(1,), text=DEFINITION)
 
 
@@ -123,10 +130,10 @@ def test_somebody_may_say_that_it_begins_anew_whatever_backups_there_are() -> No
 
 def test_a_master_with_replicants_is_a_persons_matter() -> None:
     known = memory(COPIED, database(), database(2, "i-2"))
-    with pytest.raises(data.ReplicantsLeftError, match="bookshop-database-2"):
+    with pytest.raises(data_renewal.ReplicantsLeftError, match="bookshop-database-2"):
         renewals(known, database(2, "i-2"), missing=(1,), text=COPIED)
     # All of them together: there is nobody whose data would be thrown away unasked.
-    with pytest.raises(data.DataLostError):
+    with pytest.raises(data_renewal.DataLostError):
         renewals(known, missing=(1, 2, 3), text=COPIED)
     # A replicant alone copies from its master.
     assert renewals(known, database(), missing=(2,), text=COPIED) == ()
@@ -141,6 +148,32 @@ def test_a_termination_forgets_and_so_does_a_run_that_takes_its_own_servers_back
     assert known.of(DB, FIRST) is None
 
 
+def test_an_answer_is_of_each_datasource_until_the_data_is_there() -> None:
+    text = DEFINITION.replace(
+        "    datasources:\n", "    datasources:\n      more: {dump: s3://shop/more.sql, connection: c}\n"
+    )
+    assert text != DEFINITION
+    text += "backups: {of: {rows: db.catalog, others: db.more}, to: s3://bookshop/backups/}\n"
+    known = memory(text)
+    known.expect(DB, FIRST, [names.DatasourceName("more")])
+    (found,) = renewals(known, missing=(1,), text=text, find=lambda _: STORED)
+    assert list(found.backups) == ["catalog"]
+    # What is lost later is restored from its backup as ever.
+    known.end(DB, database())
+    (found,) = renewals(known, missing=(1,), text=text, find=lambda _: STORED)
+    assert set(found.backups) == {"catalog", "more"}
+
+
+def test_a_run_that_takes_back_what_began_from_a_dump_leaves_the_question_open() -> None:
+    known = memory()
+    known.expect(DB, FIRST, [CATALOG])
+    known.end(DB, database())
+    known.forget({"i-1"})
+    assert known.of(DB, FIRST) is None
+    with pytest.raises(data_renewal.UnknownDataError):
+        renewals(known, missing=(1,), past=data_renewal.Past())
+
+
 def test_what_was_lost_before_a_run_stays_lost_when_the_run_takes_its_server_back() -> None:
     known = memory(BACKED_UP, database())
     known.end(DB, database(instance="i-2"))
@@ -152,8 +185,8 @@ def test_what_was_lost_before_a_run_stays_lost_when_the_run_takes_its_server_bac
 # --- on the server -------------------------------------------------------------------------------------------
 
 
-def download(url: str, version: str) -> work.Download:
-    return work.Download(url, version, None, lambda: "https://link")
+def download(url: str, version: str) -> fetching.Download:
+    return fetching.Download(url, version, None)
 
 
 DUMPS = {CATALOG: download("s3://bookshop/datasource.sql", "d1")}
@@ -163,16 +196,16 @@ BACKUPS = {CATALOG: download(STORED.url, "b1")}
 def load(marks: dict[str, str]) -> drive.Work:
     world = World()
     server = world.server("database-1")
-    return work.install_datasources(world.facts(), DB, server, DUMPS, marks, BACKUPS)
+    return datasources.install_datasources(world.facts(), DB, server, DUMPS, marks, BACKUPS)
 
 
 def test_a_backup_takes_the_dumps_place_and_counts_as_the_dump_from_then_on() -> None:
     (job,) = load({}).jobs
     assert job.mark == ("a1001/datasource.catalog", "d1")
-    assert job.name == f"datasource-a1001-catalog-{work.short('b1')}"
+    assert job.name == f"datasource-a1001-catalog-{fetching.short('b1')}"
     assert load({"a1001/datasource.catalog": "d1"}).jobs == ()
 
 
-def test_a_dump_that_changes_later_is_loaded_as_ever() -> None:
-    (job,) = load({"a1001/datasource.catalog": "d0"}).jobs
-    assert job.name == f"datasource-a1001-catalog-{work.short('d1')}"
+def test_a_dump_that_changes_later_is_not_loaded_and_neither_is_the_backup() -> None:
+    found = load({"a1001/datasource.catalog": "d0"})
+    assert (found.jobs, len(found.held)) == ((), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
 import logging
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from tests.unit.operators.world import Store
 from gantry import definition, names, plan
 from gantry.agent import jobs
 from gantry.cloud import backups as stored
-from gantry.cloud import clients, servers
+from gantry.cloud import clients, servers, sources
 from gantry.definition import drills as throw_away
 from gantry.operators import backups, drills, run, termination, turning
 
@@ -43,15 +44,18 @@ class Instance:
         return [self.reports[each] for each in task_ids if each in self.reports]
 
 
+# A session reads megabytes of API descriptions for its first client, and none for the others.
+@functools.cache
+def _account() -> boto3.Session:
+    return boto3.Session(aws_access_key_id="a", aws_secret_access_key="secret", region_name="us-east-1")
+
+
 class Cloud:
     """An account with EC2 and S3."""
 
     def __init__(self) -> None:
-        account = boto3.Session(
-            aws_access_key_id="a", aws_secret_access_key="secret", region_name="us-east-1"
-        )
-        self.ec2 = account.client("ec2")
-        self.s3 = account.client("s3", config=config.Config(signature_version="s3v4"))
+        self.ec2 = _account().client("ec2")
+        self.s3 = _account().client("s3", config=config.Config(signature_version="s3v4"))
         self.s3.create_bucket(Bucket="vault")
         self.states: dict[str, Store] = {"bookshop": Store(), "bookshop--drill": Store()}
         self.image = self.ec2.describe_images()["Images"][0]["ImageId"]
@@ -102,7 +106,7 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     with moto.mock_aws():
         found = Cloud()
         monkeypatch.setattr(clients, "ec2", lambda _: found.ec2)
-        monkeypatch.setattr(clients, "s3", lambda _: found.s3)
+        monkeypatch.setattr(sources.Source, "client", property(lambda _: found.s3))
         monkeypatch.setattr(turning, "store", found.states.setdefault)
         yield found
 

@@ -36,15 +36,15 @@ class Cloud:
     def impaired(self, _: object) -> dict[str, str]:
         return self.sick
 
-    def note_ailing(self, servers: list[inventory.Server], since: datetime.datetime) -> None:
+    def note_ailing(self, servers: list[inventory.Server], looks: inventory.Ailing) -> None:
         for short, each in self.servers.items():
             if each in servers:
-                self.servers[short] = dataclasses.replace(each, ailing_since=since)
+                self.servers[short] = dataclasses.replace(each, ailing=looks)
 
     def note_well(self, servers: list[inventory.Server]) -> None:
         for short, each in self.servers.items():
             if each in servers:
-                self.servers[short] = dataclasses.replace(each, ailing_since=None)
+                self.servers[short] = dataclasses.replace(each, ailing=None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +67,15 @@ class Watching:
     cloud: Cloud
     store: Store
 
-    def look(self, minute: float, *silent: str) -> Order | None:
+    def noted(self, short: str) -> inventory.Ailing | None:
+        """The looks that have found a server not well, as the cloud remembers them."""
+        return self.cloud.servers[short].ailing
+
+    def look(self, minute: float, *silent: str, known: definition.models.Definition = KNOWN) -> Order | None:
         """What follows from a look in which these do not answer."""
-        steps = plan.watch_plan(KNOWN)
+        steps = plan.watch_plan(known)
         at = _Run(
-            definition=KNOWN,
+            definition=known,
             plan=steps,
             step=steps.by_id["watch"],
             id="run",
@@ -86,8 +90,12 @@ class Watching:
             Sight(each, seeing.Seen(each.name, each.instance_id, _answer(short, each, silent), "no route"))
             for short, each in self.cloud.servers.items()
         )
-        now = BEGIN + datetime.timedelta(minutes=minute)
-        return guarding.decide(at, Look(now, None, sights), cast("Any", LOG))
+        look = guarding.remember(at, Look(moment(minute), None, sights))
+        return guarding.decide(at, look, cast("Any", LOG))
+
+
+def moment(minute: float) -> datetime.datetime:
+    return BEGIN + datetime.timedelta(minutes=minute)
 
 
 def _answer(short: str, server: inventory.Server, silent: tuple[str, ...]) -> Contact:
@@ -123,7 +131,60 @@ def test_silence_is_noted_and_calls_for_a_recovery_when_its_delay_is_over(watchi
 def test_who_comes_back_is_forgotten(watching: Watching) -> None:
     watching.look(0, "application-2")
     assert watching.look(3) is None
-    assert watching.cloud.servers["application-2"].ailing_since is None
+    assert watching.noted("application-2") is None
+
+
+BLIND = definition.loads(f"{DEFINITION}watch: {{every: 1m}}\n")
+
+
+def test_a_watch_that_replaces_nothing_ends_what_a_launch_has_noted_and_begins_nothing(
+    watching: Watching,
+) -> None:
+    watching.look(0, "application-2", known=BLIND)
+    assert watching.noted("application-2") is None
+    # As a launch does. What follows is added to that.
+    watching.look(1, "application-2")
+    watching.look(4, "application-2", known=BLIND)
+    assert watching.noted("application-2") == inventory.Ailing(moment(1), moment(4))
+    watching.look(5, known=BLIND)
+    assert watching.noted("application-2") is None
+
+
+def test_a_good_look_counts_also_before_a_launch_has_arrived(watching: Watching) -> None:
+    watching.look(0, "application-2")
+    del watching.store[filled.KEY]
+    watching.look(1)
+    assert watching.noted("application-2") is None
+
+
+def test_a_server_that_blinks_is_not_lost(watching: Watching) -> None:
+    for minute in range(0, 40, 4):
+        assert watching.look(minute, "application-2") is None
+        assert watching.look(minute + 2) is None
+
+
+def test_silence_after_a_long_time_without_a_look_begins_anew(watching: Watching) -> None:
+    assert watching.look(0, "application-2") is None
+    assert watching.look(60 * 24 * 14, "application-2") is None
+    assert watching.look(60 * 24 * 14 + 6, "application-2") is not None
+
+
+def test_after_a_cut_network_a_server_that_is_slow_to_come_back_has_its_time(watching: Watching) -> None:
+    for minute in range(10):
+        watching.look(minute, *SERVERS)
+    assert watching.look(10, "application-2") is None
+    assert watching.look(14, "application-2") is None
+    assert watching.look(15, "application-2") is not None
+
+
+def test_an_instance_that_does_not_run_begins_anew(watching: Watching) -> None:
+    watching.look(0, "application-2")
+    found = watching.cloud.servers["application-2"]
+    watching.cloud.servers["application-2"] = dataclasses.replace(
+        found, state=inventory.InstanceState.STOPPED
+    )
+    watching.look(1)
+    assert watching.noted("application-2") is None
 
 
 def test_a_loss_is_asked_for_once_and_again_after_an_hour(watching: Watching) -> None:

@@ -52,7 +52,7 @@ def outcome(
     operator = Failing(task_id="failing")
     operator.error = error
     with pytest.raises(AirflowException) as raised:
-        operator.execute({"dag_run": types.SimpleNamespace(clear_number=0)})
+        operator.execute({"dag_run": types.SimpleNamespace(clear_number=0, run_type="manual")})
     here = type(raised.value)
     if isinstance(error, drive.StepFailedError):
         # What the triggerer met is treated alike.

@@ -13,7 +13,7 @@ from tests.unit.operators.world import Instance, Run, Store
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs
-from gantry.operators import configuration_management, leaving, scale_up, scaling, termination, turning
+from gantry.operators import configuration_management, leaving, scale_up, scaling, turning
 from gantry.status import versions
 
 KNOWN = definition.loads(DEFINITION)
@@ -28,6 +28,9 @@ class Cloud:
     noted: list[tuple[str, tuple[str, ...]]] = dataclasses.field(default_factory=list)
 
     def find(self) -> inventory.Inventory:
+        return self.found
+
+    def everything(self) -> inventory.Inventory:
         return self.found
 
     def remember_wanted(self, servers: Sequence[inventory.Server], wanted: int) -> None:
@@ -162,18 +165,6 @@ def released(found: inventory.Inventory) -> list[str]:
     at = trying(Cloud(found), steps, "balancer-front.release_nodes")
     operator = scaling.ReleaseNodesOperator(task_id="release_nodes")
     return [each.name for each in operator.targets(at)]
-
-
-def test_who_leaves_is_found_by_a_termination_too() -> None:
-    cloud = Cloud(inventory.Inventory(servers(1), servers(2)))
-    steps = plan.termination_plan(KNOWN)
-    at = trying(cloud, steps, "tier-application.terminate_servers")
-    termination.TerminateServersOperator(task_id="terminate").perform(cast("Any", {"ti": Instance()}), at)
-    assert cloud.noted == [("terminated", ("bookshop-application-1", "bookshop-application-2"))]
-    with pytest.raises(termination.StillThereError, match="i-application-2"):
-        termination.FinishTerminationOperator(task_id="finish").perform(
-            cast("Any", {"ti": Instance()}), trying(cloud, steps, "finish_termination")
-        )
 
 
 @pytest.fixture

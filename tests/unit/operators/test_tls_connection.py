@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 from typing import Any
 
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from tests import certificates
 
 from gantry.agent import tls
-from gantry.operators import connections, hooks
+from gantry.operators import connections, fields, hooks
 from gantry.provider_info import get_provider_info
 
 ROOT = certificates.sign("root")
@@ -72,11 +73,13 @@ def test_line_breaks_that_a_form_has_eaten_come_back(eaten: str) -> None:
         ),
         (FUTURE.key_pem, {"certificate": FUTURE.pem}, "is not valid before"),
     ],
+    # Keys are made anew in each process, and workers compare the names of their tests.
+    ids=itertools.count(1),
 )
 def test_what_is_wrong_is_named_without_its_content(
     password: str | None, extra: dict[str, str], told: str
 ) -> None:
-    with pytest.raises(connections.ConnectionFactError) as raised:
+    with pytest.raises(fields.ConnectionFactError) as raised:
         connections.certificate_from(connection(password, **extra))
     assert str(raised.value).startswith("Airflow connection 'shop_tls': ")
     assert told in str(raised.value)

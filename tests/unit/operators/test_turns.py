@@ -1,7 +1,8 @@
 """All interleavings of small numbers of operations: never two at work, and nobody waits for ever.
 
-The protocol's own generators are played, request by request; the world around them is a model of Airflow: which run of
-each operation is running, and what the marks say. A run may end at any moment, and begin anew where a person clears it.
+The protocol's own generators are played, request by request; the world around them is a model of Airflow: which runs
+of each operation are running, and what the marks say. A run may end at any moment, and begin anew where a person clears
+it. Two runs of one operation may be running at once, as those of backfills are.
 """
 
 from __future__ import annotations
@@ -42,28 +43,31 @@ def three_operations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Life(enum.Enum):
-    """What an operation's latest run does."""
+    """What the latest run does."""
 
     NONE = "no run yet"
     ASKS = "its turn task runs"
+    WAITS = "its turn task is deferred"
     CLEARED = "it was over, and a step of it runs anew"
     WORKS = "it works"
     OVER = "it is over"
 
     @property
     def is_running(self) -> bool:
-        return self in (Life.ASKS, Life.CLEARED, Life.WORKS)
+        return self in (Life.ASKS, Life.WAITS, Life.CLEARED, Life.WORKS)
 
 
 class Actor(NamedTuple):
-    """An operation: its latest run, and what was answered to the function that it is in.
+    """Runs of an operation, one after the other: the latest one, and what was answered to the function that it is in.
 
     Attributes:
+        name: which one of the actors of its operation it is.
         newest: how many runs there have been.
         begun: how often runs have begun.
     """
 
     operation: Operation | Beside
+    name: str = ""
     life: Life = Life.NONE
     run: int = 0
     newest: int = 0
@@ -72,10 +76,10 @@ class Actor(NamedTuple):
 
     @property
     def asker(self) -> turns.Asker:
-        return turns.Asker(names.Operation(self.operation), str(self.run), str(self.begun))
+        return turns.Asker(names.Operation(self.operation), f"{self.name}{self.run}", str(self.begun))
 
 
-Marks = tuple[turns.Mark | None, ...]
+Marks = tuple[tuple[Operation | Beside, turns.Mark | None], ...]
 Step = tuple["World", bool]
 """What may come next, and whether it comes by itself, with no run dying and nobody clearing one."""
 
@@ -90,20 +94,23 @@ class World(NamedTuple):
     def at_work(self) -> list[Actor]:
         return [each for each in self.actors if each.life is Life.WORKS]
 
-    def place(self, operation: str) -> int | None:
-        return next((n for n, each in enumerate(self.actors) if each.operation == operation), None)
+    def mark(self, operation: str) -> turns.Mark | None:
+        return next((mark for each, mark in self.marks if each == operation), None)
+
+    def with_mark(self, operation: Operation | Beside, mark: turns.Mark) -> World:
+        marks = tuple((each, mark if each is operation else old) for each, old in self.marks)
+        return self._replace(marks=marks)
+
+    def running(self, operation: str) -> list[str]:
+        """The ids of an operation's runs that are running."""
+        return [
+            each.asker.run for each in self.actors if each.operation == operation and each.life.is_running
+        ]
 
     def with_actor(self, place: int, **changes: Any) -> World:
         actors = list(self.actors)
         actors[place] = actors[place]._replace(**changes)
         return self._replace(actors=tuple(actors))
-
-    def is_running(self, operation: str, run: str | None) -> bool:
-        place = self.place(operation)
-        if place is None:
-            return False
-        found = self.actors[place]
-        return found.life.is_running and run in (None, str(found.run))
 
 
 @functools.cache
@@ -127,8 +134,16 @@ def steps(world: World, runs: int, clears: Operation | Beside | None) -> Iterato
         if actor.life.is_running:
             # Its task fails, its process is killed, a person marks or deletes the run; or it is done.
             yield world.with_actor(place, life=Life.OVER, heard=()), actor.life is Life.WORKS
-            if actor.life is not Life.WORKS:
+            if actor.life in (Life.ASKS, Life.CLEARED):
                 yield goes_on(world, place, actor), True
+            if actor.life is Life.WAITS:
+                # A triggerer that was frozen wakes up, and has seen something that is long past.
+                asks_again = world.with_actor(place, life=Life.ASKS)
+                found = looks(world, actor)
+                yield asks_again, found is None
+                if found is not None and found.mark is None:
+                    # No run of the operation has its mark, so one of them gives up after a while.
+                    yield world.with_actor(place, life=Life.OVER), True
             continue
         if actor.newest < runs:
             begins = {"run": actor.newest, "newest": actor.newest + 1, "begun": actor.begun + 1}
@@ -141,27 +156,47 @@ def steps(world: World, runs: int, clears: Operation | Beside | None) -> Iterato
                 )
 
 
+def looks(world: World, actor: Actor) -> turns.Busy | None:
+    """What the triggerer finds, which only reads: whom the run waits for, or that there is something to do."""
+    answers: tuple[turns.Answer, ...] = ()
+    while True:
+        match heard(turns.ask, actor.asker, answers):
+            case turns.Busy() as busy:
+                return busy
+            case turns.Write() | None:
+                return None
+            case request:
+                answers = (*answers, answer(world, request))
+
+
+def answer(world: World, request: object) -> turns.Answer:
+    """What a run is told that wants to know something."""
+    match request:
+        case turns.Read(operation):
+            return world.mark(operation)
+        case turns.IsRunning(operation, run):
+            running = world.running(operation)
+            return bool(running) if run is None else run in running
+        case turns.IsAlone(operation, run):
+            return world.running(operation) == [run]
+    raise TypeError(request)
+
+
 def goes_on(world: World, place: int, actor: Actor) -> World:
     """One request of a run is answered."""
     function = turns.ask if actor.life is Life.ASKS else turns.keep
-    answer: turns.Answer = None
     match heard(function, actor.asker, actor.heard):
-        case turns.Read(operation):
-            other = world.place(operation)
-            answer = None if other is None else world.marks[other]
         case turns.Write(mark):
-            world = world._replace(
-                marks=tuple(mark if n == place else each for n, each in enumerate(world.marks))
-            )
-        case turns.IsRunning(operation, run):
-            answer = world.is_running(operation, run)
+            world = world.with_mark(actor.operation, mark)
+            return world.with_actor(place, heard=(*actor.heard, None))
         case None:
             return world.with_actor(place, life=Life.WORKS, heard=())
         case turns.Busy():
-            # Whoever asks tries again; a step that was cleared fails, and its run with it.
-            again = Life.ASKS if actor.life is Life.ASKS else Life.OVER
-            return world.with_actor(place, life=again, heard=())
-    return world.with_actor(place, heard=(*actor.heard, answer))
+            # Whoever asks waits in the triggerer; a step that was cleared fails, and its run with it.
+            after = Life.WAITS if actor.life is Life.ASKS else Life.OVER
+            return world.with_actor(place, life=after, heard=())
+        case request:
+            return world.with_actor(place, heard=(*actor.heard, answer(world, request)))
 
 
 def explore(
@@ -172,39 +207,44 @@ def explore(
     In each, one run at most works (a launch and a drill may at the same time), and it can still come to a good end:
     everything has run and is over, without that a run had to die.
     """
-    first = World(tuple(Actor(each) for each in operations), (None,) * len(operations))
-    seen = {first}
-    queue = collections.deque([first])
-    before: dict[World, list[World]] = {}
-    while queue:
-        world = queue.popleft()
+    actors = (
+        Actor(each, "" if operations.index(each) == place else "b") for place, each in enumerate(operations)
+    )
+    first = World(tuple(actors), tuple((each, None) for each in dict.fromkeys(operations)))
+    # Worlds are large: each is looked up once, and is a number from then on.
+    numbers = {first: 0}
+    worlds = [first]
+    before: list[list[int]] = [[]]
+    for number, world in enumerate(worlds):
         at_work = [each.operation.value for each in world.at_work]
         assert len(at_work) <= 1 or sorted(at_work) == ["drill", "launch"], world
         for after, by_itself in steps(world, runs, clears):
+            place = numbers.setdefault(after, len(worlds))
+            if place == len(worlds):
+                worlds.append(after)
+                before.append([])
             if by_itself:
-                before.setdefault(after, []).append(world)
-            if after not in seen:
-                seen.add(after)
-                queue.append(after)
-    good = [
-        each
-        for each in seen
+                before[place].append(number)
+    queue = collections.deque(
+        number
+        for number, each in enumerate(worlds)
         if all(actor.life is Life.OVER and actor.newest == runs for actor in each.actors)
-    ]
-    assert good
-    reaches_end = set(good)
-    queue.extend(good)
+    )
+    assert queue
+    reaches_end = set(queue)
     while queue:
-        for world in before.get(queue.popleft(), ()):
-            if world not in reaches_end:
-                reaches_end.add(world)
-                queue.append(world)
-    assert reaches_end == seen, next(iter(seen - reaches_end))
-    return len(seen)
+        for number in before[queue.popleft()]:
+            if number not in reaches_end:
+                reaches_end.add(number)
+                queue.append(number)
+    stuck = (world for number, world in enumerate(worlds) if number not in reaches_end)
+    assert len(reaches_end) == len(worlds), next(stuck)
+    return len(worlds)
 
 
 TWO = [Operation.TERMINATE, Operation.LAUNCH]
 THREE = [*TWO, Operation.SCALE]
+TWICE = [Operation.LAUNCH, Operation.LAUNCH]
 
 
 def test_two_operations_whose_runs_come_and_go() -> None:
@@ -218,6 +258,14 @@ def test_two_operations_of_one_of_which_a_person_clears_an_old_run(clears: Opera
 
 def test_three_operations() -> None:
     assert explore(THREE) > 50_000
+
+
+def test_two_runs_of_one_operation() -> None:
+    assert explore(TWICE, runs=2) > 1_000
+
+
+def test_two_runs_of_one_operation_beside_another_operation() -> None:
+    assert explore([Operation.TERMINATE, *TWICE], clears=Operation.LAUNCH) > 50_000
 
 
 def test_a_drill_goes_beside_a_launch_and_meets_no_termination(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,16 +75,17 @@ class Stage:
     load: dict[str, float]
     silent: dict[str, Contact]
     busy: turns.Busy | None = None
+    ailing: inventory.Ailing | None = None
 
     def look(self) -> list[str]:
         """The tasks that are skipped after a look."""
         with pytest.raises(DownstreamTasksSkipped) as skipped:
-            operator().perform(cast("Any", {"ti": self.instance}), tried("watch"))
+            operator().perform(cast("Any", {"ti": self.instance}), tried("watch", self.ailing))
         return list(skipped.value.tasks)
 
     def follows(self) -> dict[str, Any]:
         """The order that a look gives, skipping nothing."""
-        operator().perform(cast("Any", {"ti": self.instance}), tried("watch"))
+        operator().perform(cast("Any", {"ti": self.instance}), tried("watch", self.ailing))
         return dict(self.instance.pushed["trigger_scale"])
 
 
@@ -94,10 +95,10 @@ def operator() -> watching.WatchOperator:
     return found
 
 
-def tried(step: str) -> _Run:
+def tried(step: str, ailing: inventory.Ailing | None = None) -> _Run:
     world = World()
     servers = tuple(
-        dataclasses.replace(world.server(each), host_key="ssh-ed25519 AAAA")
+        dataclasses.replace(world.server(each), host_key="ssh-ed25519 AAAA", ailing=ailing)
         for each in ("application-1", "application-2", "proxy-1")
     )
     stopped = dataclasses.replace(world.server("database-1"), state=inventory.InstanceState.STOPPED)
@@ -189,6 +190,27 @@ def test_a_breach_that_has_lasted_has_the_deployment_scaled(stage: Stage) -> Non
     assert order["why"].startswith("application: app 93 > 80 for ")
     # It has been asked for: the cooldown begins.
     assert stage.look() == ["trigger_scale"]
+
+
+def test_a_good_look_ends_what_a_launch_has_noted_also_where_a_scaling_waits(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[str] = []
+
+    class Health:
+        def impaired(self, _: Sequence[inventory.Server]) -> dict[str, str]:
+            return {}
+
+        def note_well(self, servers: Sequence[inventory.Server]) -> None:
+            noted.extend(each.name for each in servers)
+
+    monkeypatch.setattr(_Run, "health", Health())
+    stage.instance.going_on = 1
+    stage.look()
+    assert noted == []
+    stage.ailing = inventory.Ailing(run.NO_MOMENT, run.NO_MOMENT)
+    stage.look()
+    assert noted == ["bookshop-application-1", "bookshop-application-2", "bookshop-proxy-1"]
 
 
 def test_while_another_operation_is_at_work_nothing_is_measured(

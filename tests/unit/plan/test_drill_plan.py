@@ -117,7 +117,6 @@ def test_the_servers_go_whatever_happened_and_the_end_comes_after_that(known: de
 
 
 def test_the_deployments_servers_are_none_of_a_drills(known: definition.Definition) -> None:
-    found = plan.plan_of(known, "shop.drill")
-    assert found == plan.drill_plan(known)
+    found = plan.drill_plan(known)
     called = {name for each in found.tiers for name in each.names}
     assert called == {"shop--drill-data-1", "shop--drill-web-1"}

@@ -407,3 +407,19 @@ def check_edges(found: plan.Plan) -> None:
 
 def _names_what_it_works_on(step: Step) -> bool:
     return step.tier is not None or not (step.per_server or step.scripts)
+
+
+def test_load_balancers_that_share_a_port_of_a_machine_are_told_one_after_the_other() -> None:
+    text = deployment({"one": {}, "two": {}, "three": {}}, tiers=["proxy"])
+    written = yaml.safe_load(text)
+    written["load_balancers"] = {
+        name: {"tier": "proxy", "service": name, "port": port, "name": f"{name}.example.com"}
+        for name, port in (("one", 80), ("two", 80), ("three", 8080))
+    }
+    # On TCP nobody says which name is meant.
+    for service in written["services"].values():
+        service["protocol"] = "http"
+    steps = launch(yaml.safe_dump(written, sort_keys=False)).by_id
+    assert "balancer-one.start_proxy" in steps["balancer-two.start_proxy"].upstream
+    assert not any("start_proxy" in each for each in steps["balancer-one.start_proxy"].upstream)
+    assert not any("start_proxy" in each for each in steps["balancer-three.start_proxy"].upstream)

@@ -44,9 +44,3 @@ def test_a_tier_that_no_balancer_knows_waits_for_the_choice_alone(bookshop_text:
     text = bookshop_text[: bookshop_text.index("load_balancers:")]
     found = plan.scale_plan(definition.loads(text))
     assert found.by_id["tier-application.scale_up"].upstream == ("choose_servers",)
-
-
-def test_each_dag_has_its_plan(bookshop: definition.Definition) -> None:
-    assert plan.plan_of(bookshop, "bookshop") == plan.launch_plan(bookshop)
-    assert plan.plan_of(bookshop, "bookshop.scale") == plan.scale_plan(bookshop)
-    assert plan.plan_of(bookshop, "bookshop.terminate") == plan.termination_plan(bookshop)

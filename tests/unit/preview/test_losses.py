@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import pytest
 
 from gantry import definition, inventory, names
-from gantry.cloud import backups
-from gantry.operators import data, lost
+from gantry.agent.contact import Answer, Contact
+from gantry.cloud import backups, clients, health, objects
+from gantry.cloud import servers as cloud_servers
+from gantry.operators import data_renewal, examination, lost, past, replacing, second_look
 from gantry.plan import StepKind, launch_plan
 from gantry.preview import losses, rehearsal, report, scaling, state, wishes
 from gantry.preview.report import Action
@@ -51,8 +53,8 @@ class Vault:
     def read(self, *_: str) -> str:
         return self.manifest.model_dump_json()
 
-    def facts(self, *_: str) -> Any:
-        return dataclasses.make_dataclass("Facts", ["size", "version"])(1, "1")
+    def facts(self, url: str, _: str) -> objects.ObjectFacts:
+        return objects.ObjectFacts(url, "1", 1)
 
     def link(self, _: str) -> str:
         return "https://link"
@@ -64,7 +66,7 @@ def server(short: str) -> inventory.Server:
 
 def trouble(short: str, minutes: float) -> lost.Trouble:
     due = SINCE + datetime.timedelta(minutes=minutes)
-    return lost.Trouble(server(short), "it does not answer (no route)", SINCE, due)
+    return lost.Trouble(server(short), "it does not answer (no route)", inventory.Ailing(SINCE, SINCE), due)
 
 
 def foreseen(
@@ -74,11 +76,14 @@ def foreseen(
     *,
     vault: Vault | None = None,
     from_dump: tuple[str, ...] = (),
-) -> tuple[scaling.Scaled, data.Renewals]:
-    memory = losses.Kept(kept)
+    from_backup: tuple[str, ...] = (),
+    ran: bool = False,
+) -> tuple[scaling.Scaled, data_renewal.Renewals]:
+    memory = losses.Kept(kept, ran=ran)
+    wanted = wishes.Wishes(from_dump=frozenset(from_dump), from_backup=frozenset(from_backup))
     cloud = Cloud(tuple(map(server, present)))
     scaled = scaling.scale(cast("Any", cloud), KNOWN, wishes.Wishes().wanted(KNOWN), findings)
-    return losses.foresee(KNOWN, scaled, findings, cast("Any", vault or Vault()), from_dump, memory)
+    return losses.foresee(KNOWN, scaled, findings, cast("Any", vault or Vault()), wanted, memory)
 
 
 def reported(scaled: scaling.Scaled, name: str) -> list[report.Server]:
@@ -99,7 +104,7 @@ def test_one_that_has_time_left_is_kept_and_told_until_when() -> None:
     scaled, _ = foreseen(findings=lost.Findings(ailing=(trouble("application-2", 5),)))
     (found,) = reported(scaled, "bookshop-application-2")
     assert found.action is Action.KEEP
-    assert "it counts as lost, and is replaced, from 2026-03-01 12:05:00 UTC on" in found.notes[-1]
+    assert "it counts as lost if a look from 2026-03-01 12:05:00 UTC on finds it so too" in found.notes[-1]
 
 
 def test_a_lost_database_is_restored_in_the_preview_as_in_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +120,7 @@ def test_a_lost_database_is_restored_in_the_preview_as_in_the_launch(monkeypatch
 
 def test_without_a_backup_the_preview_is_refused_as_the_launch_is() -> None:
     findings = lost.Findings(lost=(trouble("database-1", 5),))
-    with pytest.raises(data.DataLostError):
+    with pytest.raises(data_renewal.DataLostError):
         foreseen(findings=findings, vault=Vault(empty=True))
     _, (renewal,) = foreseen(findings=findings, vault=Vault(empty=True), from_dump=("db.catalog",))
     assert renewal.backups == {}
@@ -131,8 +136,20 @@ def test_a_database_that_is_gone_is_known_to_airflow_alone() -> None:
     noted = {"data:db:1": {"instance": "i-database-1", "renewed": False}}
     _, (renewal,) = foreseen(present, kept=noted)
     assert renewal.slots == (1,)
-    scaled, renewals = foreseen(present, kept={})
-    assert (renewals, reported(scaled, DATABASE)[0].notes) == ((), ())
+
+
+def test_a_database_of_which_nothing_is_noted_is_asked_about_in_the_preview_as_in_the_launch() -> None:
+    present = SHORT[1:]
+    for empty, ran, there in ((False, False, ()), (True, True, ()), (True, False, present)):
+        with pytest.raises(data_renewal.UnknownDataError):
+            foreseen(there, kept={}, ran=ran, vault=Vault(empty=empty))
+    _, (renewal,) = foreseen(present, kept={}, from_backup=("db.catalog",))
+    assert (renewal.slots, list(renewal.backups)) == ((1,), ["catalog"])
+    _, (renewal,) = foreseen(present, kept={}, from_dump=("db.catalog",))
+    assert renewal.backups == {}
+    # A first launch, and one that goes on with a first launch that failed.
+    assert foreseen((), kept={}, vault=Vault(empty=True))[1] == ()
+    assert foreseen(present, kept={past.COMPLETE: "2026"}, vault=Vault(empty=True), ran=True)[1] == ()
 
 
 def test_before_the_first_launch_there_is_nothing_to_wonder_about() -> None:
@@ -140,3 +157,56 @@ def test_before_the_first_launch_there_is_nothing_to_wonder_about() -> None:
     assert renewals == ()
     assert all(each.notes == () for each in scaled.report(KNOWN, {}))
     assert len(NEW) == len(tuple(scaled.report(KNOWN, {})))
+
+
+@dataclasses.dataclass
+class Seen:
+    """A cloud that says how its servers are, and notes nothing: a preview may not."""
+
+    found: inventory.Inventory
+
+    def find(self) -> inventory.Inventory:
+        return self.found
+
+    def impaired(self, _: object) -> dict[str, str]:
+        return {}
+
+
+@pytest.fixture
+def looking(monkeypatch: pytest.MonkeyPatch) -> Callable[..., report.Report]:
+    """Rehearses a launch of a deployment with these servers, which are met like that."""
+
+    def look(found: inventory.Inventory, answers: Mapping[str, Contact], **kept: Any) -> report.Report:
+        def meet(_: object, servers: Iterable[inventory.Server], __: object) -> dict[str, Answer]:
+            return {each.name: Answer(answers[each.instance_id], "why") for each in servers}
+
+        # What is looked at before has tests of its own.
+        monkeypatch.setattr(examination, "examine", lambda *_: iter(()))
+        monkeypatch.setattr(clients, "ec2", lambda _: None)
+        monkeypatch.setattr(cloud_servers, "Servers", lambda *_: Seen(found))
+        monkeypatch.setattr(health, "Health", lambda *_: Seen(found))
+        monkeypatch.setattr(lost, "meet", meet)
+        return rehearsal.rehearse(KNOWN, wishes.Wishes(), kept)
+
+    return look
+
+
+def test_a_preview_is_refused_as_a_launch_is_where_a_lost_database_has_come_back(
+    looking: Callable[..., report.Report],
+) -> None:
+    old = dataclasses.replace(server("database-1"), lost="it does not answer (no route), since June")
+    found = inventory.Inventory((server("application-1"),), (old,))
+    with pytest.raises(second_look.AnswersAgainError, match="it answers now"):
+        looking(found, dict.fromkeys(("i-database-1", "i-application-1"), Contact.ANSWERS))
+
+
+def test_a_preview_is_refused_as_a_launch_is_where_the_only_server_is_silent(
+    looking: Callable[..., report.Report],
+) -> None:
+    now = datetime.datetime.now(tz=datetime.UTC)
+    looks = inventory.Ailing(
+        now - datetime.timedelta(hours=1), now - datetime.timedelta(minutes=1), unproven=True
+    )
+    only = dataclasses.replace(server("application-1"), ailing=looks, launched_at=looks.since)
+    with pytest.raises(replacing.NobodyAnswersError, match="no other one shows whether the way to it works"):
+        looking(inventory.Inventory((only,)), {"i-application-1": Contact.SILENT})

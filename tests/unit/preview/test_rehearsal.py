@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from gantry import errors, names
+from gantry import definition, errors, names
 from gantry.agent import bundle
 from gantry.plan import StepKind
 from gantry.preview import rehearsal, report, state, wishes
@@ -18,6 +18,7 @@ from .stages import ADDRESSES, DEFINITION, NEW, PASSWORD, Story, changed, restar
 RESTART = ["stopService", "startService", "awaitService"]
 CONFIGURE = ["putConfig", "configureService", *RESTART]
 INSTALL = ["downloadFile", "installService"]
+COMPARE = ["downloadFile", "compareObject"]
 APP_CONFIG = "/mnt/services/a1002/cfg/enstratus.cfg"
 CHEF = DEFINITION.replace(
     "{connection: bookshop_ssh}}", "{connection: bookshop_ssh}, chef: {connection: chef}}"
@@ -93,16 +94,34 @@ def test_a_changed_archive_is_installed_and_its_service_restarted(launched: stag
             (names.ServerName("bookshop-application-1"), names.ServerName("bookshop-application-2")),
         ),
     )
-    assert scripts(walked)["application-1"] == ["keepService", *INSTALL, *CONFIGURE]
+    assert scripts(walked)["application-1"] == [*COMPARE, "keepService", *INSTALL, *CONFIGURE]
     assert {each.reasons for each in walked.changes if each.service == "app" and each.restarts} == {
         ("the archive has changed",)
     }
+    (reason,) = {
+        each.reasons for each in walked.changes if COMPARE[1] in {call.script for call in each.calls}
+    }
+    assert reason == ("the object has changed: its content is compared before anything is installed",)
+
+
+def test_an_archive_that_is_known_to_be_another_one_is_checked_before_a_server_leaves(
+    launched: stages.States,
+) -> None:
+    pinned = DEFINITION.replace("appService.tar.gz\n", f"appService.tar.gz\n    sha256: {'a' * 64}\n")
+    walked = Story().but(text=pinned, versions={"appService.tar.gz": "2"}).walk(launched)
+    assert scripts(walked)["application-1"][:3] == ["downloadFile", "checkArchive", "keepService"]
+    first = walked.changes[0]
+    assert (first.service, first.reasons) == (
+        "app",
+        ("the archive has changed: it is checked before a server leaves its load balancers",),
+    )
 
 
 def test_servers_of_a_balanced_service_are_out_of_the_balancer_one_after_the_other() -> None:
     launched = stages.with_files(Story().walk())
     walked = Story().but(versions={"appService.tar.gz": "2"}).walk(launched)
-    assert [(each.server.removeprefix("bookshop-"), each.details) for each in walked.changes] == [
+    assert {call.script for each in walked.changes[:2] for call in each.calls} == set(COMPARE)
+    assert [(each.server.removeprefix("bookshop-"), each.details) for each in walked.changes[2:]] == [
         ("proxy-1", ("leaves: bookshop-application-1 10.0.0.21",)),
         ("application-1", ()),
         ("proxy-1", ("joins again: bookshop-application-1 10.0.0.21",)),
@@ -111,7 +130,7 @@ def test_servers_of_a_balanced_service_are_out_of_the_balancer_one_after_the_oth
         ("proxy-1", ("joins again: bookshop-application-2 10.0.0.22",)),
     ]
     assert scripts(walked)["proxy-1"] == ["stopProxy", "awaitDrained", "startProxy"] * 2
-    assert {each.kind for each in walked.changes} == {StepKind.UPDATE}
+    assert {each.kind for each in walked.changes[2:]} == {StepKind.UPDATE}
 
 
 def test_a_balanced_service_that_is_to_be_redeployed_is_so_once_and_by_its_update() -> None:
@@ -149,11 +168,43 @@ def test_who_is_out_and_runs_as_it_should_is_back_before_another_leaves() -> Non
     assert scripts(walked)["proxy-1"] == ["startProxy", "stopProxy", "awaitDrained", "startProxy"]
 
 
-def test_a_changed_dump_is_loaded_again_and_restarts_nothing(launched: stages.States) -> None:
+def test_what_an_older_version_has_installed_is_made_roots_and_restarts_nothing() -> None:
+    launched = stages.with_files(Story().walk())
+    app = launched[names.ServerName("bookshop-application-1")]
+    marks = {key: each for key, each in app.marks.items() if not key.endswith(("/owned", "/handed"))}
+    walked = Story().walk(changed(launched, "application-1", marks=marks))
+    assert scripts(walked) == {"application-1": [*INSTALL, "putConfig"]}
+    assert all("made root's" in each.reasons[0] for each in walked.changes)
+    assert restarted(walked) == []
+
+
+def test_a_dump_in_another_object_is_compared_and_not_loaded(launched: stages.States) -> None:
     walked = Story().but(versions={"datasource.sql": "2"}).walk(launched)
-    assert [(each.kind, each.of) for each in walked.objects] == [(report.ObjectKind.DATASOURCE, "db.catalog")]
+    assert scripts(walked)["database-1"] == COMPARE
+    assert walked.changes[0].reasons == (
+        "the object has changed: its content is compared, and nothing is loaded",
+    )
+
+
+def test_a_dump_that_is_known_to_have_changed_is_told_of_and_is_nothing_that_a_launch_does(
+    launched: stages.States,
+) -> None:
+    pinned = DEFINITION.replace("datasource.sql,", f"datasource.sql, sha256: {'a' * 64},")
+    walked = Story().but(text=pinned, versions={"datasource.sql": "2"}).walk(launched)
+    assert "database-1" not in scripts(walked)
+    (found,) = walked.objects
+    assert (found.kind, found.of, found.held) == (report.ObjectKind.DATASOURCE, "db.catalog", True)
+
+
+def test_a_dump_is_loaded_over_live_data_where_a_person_wants_it(launched: stages.States) -> None:
+    wanted = wishes.Wishes(reload_dump=frozenset({"db.catalog"}))
+    walked = Story().but(wishes=wanted).walk(launched)
     assert scripts(walked)["database-1"] == ["downloadFile", "installDataSource"]
     assert restarted(walked) == []
+    change = walked.changes[0]
+    assert change.reasons == ("reload is asked for, in place of the data that is there",)
+    with pytest.raises(wishes.UnknownChoiceError, match=r"db\.katalog"):
+        wishes.Wishes(reload_dump=frozenset({"db.katalog"})).check(definition.loads(DEFINITION))
 
 
 def test_one_more_server_is_granted_and_joined_and_the_others_are_let_be(launched: stages.States) -> None:

@@ -82,7 +82,10 @@ def test_which_profile_is_taken(environ: dict[str, str]) -> None:
     write(environ, '[one]\nurl = "http://one"\n')
     assert profiles.choose(None, environ) == profiles.Profile("one", "http://one")
     write(environ, '[one]\nurl = "http://one"\n[two]\nurl = "http://two"\n')
-    with pytest.raises(profiles.UnknownProfileError, match=r"which Airflow.*one, two.*--profile"):
+    with pytest.raises(
+        profiles.UnknownProfileError,
+        match=r"two profiles, one and two .*: choose with --profile or GANTRY_PROFILE",
+    ):
         profiles.choose(None, environ)
     write(environ, '[one]\nurl = "http://one"\n[default]\nurl = "http://d"\n')
     for given, variable, wanted in (
@@ -102,7 +105,7 @@ def test_which_profile_is_taken(environ: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[a", "is no TOML"),
+        ("[a", "is not valid TOML"),
         ('url = "http://a"', "outside of a profile"),
         ('[a]\nurl = "x"\npasword = "y"', "unknown key 'pasword', did you mean 'password'"),
         ("[a]\nurl = 7", "url has to be a text"),

@@ -11,7 +11,7 @@ from gantry.rest import client, errors, summaries
 
 CALL = f"GET {client.PAGES}/deployments"
 RUN = {
-    "dag": "shop", "id": "r1", "state": "success", "asked": "2026-11-20T04:00:00Z", "queued": "2026-11-20T04:00:01Z",
+    "dag": "shop", "id": "r1", "state": "success", "asked": "2026-11-20T04:00:00Z",
     "started": "2026-11-20T04:00:02Z", "ended": "2026-11-20T04:01:00Z", "user": "ada", "reason": "sale",
     "operation": "launch", "by": "ada",
 }  # fmt: skip
@@ -37,7 +37,7 @@ def test_a_run_is_as_airflow_tells_it(airflow: airflow_api.Airflow, ada: client.
     (found,) = summaries.every(ada) or []
     assert found.worked is not None
     assert found.worked.as_run() == client.Run(
-        "shop", "r1", "success", "2026-11-20T04:00:01Z", "2026-11-20T04:00:02Z", "2026-11-20T04:01:00Z",
+        "shop", "r1", "success", "2026-11-20T04:00:00Z", "2026-11-20T04:00:02Z", "2026-11-20T04:01:00Z",
         {"reason": "sale"}, "ada",
     )  # fmt: skip
 

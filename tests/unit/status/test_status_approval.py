@@ -35,7 +35,7 @@ def found(
     *,
     servers: inventory.Inventory | None = None,
     run_ended: bool = False,
-    previously_running: bool = False,
+    before: DeploymentState = DeploymentState.STOPPED,
 ) -> status.DeploymentStatus:
     """The states while the question and all other steps are in these."""
     tasks = [
@@ -44,9 +44,7 @@ def found(
         else TaskView(step.id, state=others)
         for step in asking
     ]
-    return status.deployment_status(
-        asking, tasks, servers, run_ended=run_ended, previously_running=previously_running
-    )
+    return status.deployment_status(asking, tasks, servers, run_ended=run_ended, before=before)
 
 
 def test_the_question_comes_before_every_server(asking: plan.Plan, launch: plan.Plan) -> None:
@@ -64,14 +62,12 @@ def test_the_question_comes_before_every_server(asking: plan.Plan, launch: plan.
 
 
 def test_while_it_waits_for_its_turn_the_deployment_is_what_it_was(launch: plan.Plan) -> None:
-    for was, previously_running in ((DeploymentState.STOPPED, False), (DeploymentState.RUNNING, True)):
+    for was in (DeploymentState.STOPPED, DeploymentState.RUNNING, DeploymentState.MAINTENANCE):
         tasks = [
             TaskView(step.id, state=TaskState.DEFERRED if step.kind is plan.StepKind.TURN else TaskState.NONE)
             for step in launch
         ]
-        now = status.deployment_status(
-            launch, tasks, None, run_ended=False, previously_running=previously_running
-        )
+        now = status.deployment_status(launch, tasks, None, run_ended=False, before=was)
         assert (now.state, now.phase, now.failed) == (was, Phase.PRE_LAUNCH, None)
         view = status.RunView(
             status.RunKind.LAUNCH, is_over=False, tasks={each.task_id: each.state for each in tasks}
@@ -84,7 +80,7 @@ def test_while_the_answer_is_awaited_the_deployment_is_what_it_was(asking: plan.
     assert (now.state, now.phase, now.failed) == (DeploymentState.STOPPED, Phase.PRE_LAUNCH, None)
     assert now.approval is Approval.AWAITED
     assert (dict(now.agents), dict(now.services)) == ({}, {})
-    again = found(asking, TaskState.AWAITING_INPUT, previously_running=True)
+    again = found(asking, TaskState.AWAITING_INPUT, before=DeploymentState.RUNNING)
     assert (again.state, again.approval) == (DeploymentState.RUNNING, Approval.AWAITED)
 
 
@@ -108,7 +104,7 @@ def test_a_refused_redeploy_leaves_running_what_runs(asking: plan.Plan, running:
         TaskState.SKIPPED,
         servers=servers,
         run_ended=True,
-        previously_running=True,
+        before=DeploymentState.RUNNING,
     )
     assert (now.state, now.approval) == (DeploymentState.RUNNING, Approval.REFUSED)
     assert now.service(names.ServiceName("app")) is ServiceState.RUNNING

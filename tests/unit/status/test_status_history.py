@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gantry import status
-from gantry.plan import DeploymentState
+from gantry import names, plan, status
+from gantry.plan import AgentState, DeploymentState
 from gantry.status import RunKind, TaskState
 
 
@@ -56,7 +56,9 @@ MISTYPED = termination(TaskState.UPSTREAM_FAILED, TaskState.FAILED)
         ([GOOD, FAILED], DeploymentState.RUNNING, False),
         ([WORKING, GOOD], DeploymentState.MAINTENANCE, False),
         ([FAILED, GOOD], DeploymentState.MAINTENANCE, True),
-        ([WORKING, FAILED, GOOD], DeploymentState.LAUNCHING, False),
+        ([WORKING, FAILED, GOOD], DeploymentState.MAINTENANCE, False),
+        ([FAILED, FAILED, GOOD], DeploymentState.MAINTENANCE, True),
+        ([WORKING, FAILED, GONE, GOOD], DeploymentState.LAUNCHING, False),
         ([REFUSED, GOOD], DeploymentState.RUNNING, False),
         ([RELEASING, GOOD], DeploymentState.MAINTENANCE, False),
         ([NOT_RELEASED, GOOD], DeploymentState.MAINTENANCE, True),
@@ -74,5 +76,97 @@ def test_runs_make_a_state(newest_first: list[status.RunView], state: Deployment
 
 def test_no_more_runs_are_asked_for_than_it_takes() -> None:
     runs = iter([GOOD, FAILED])
-    assert status.was_running(runs)
+    assert status.standing(runs).state is DeploymentState.RUNNING
     assert list(runs) == [FAILED]
+
+
+def test_after_a_failed_redeploy_the_next_one_begins_with_what_runs(launch: plan.Plan) -> None:
+    # From the terminal, where nobody asks the cloud.
+    before = status.standing([FAILED, GOOD]).state
+    found = status.deployment_status(launch, (), None, run_ended=False, before=before)
+    assert found.state is DeploymentState.MAINTENANCE
+    assert {each.running for each in found.tiers} != {0}
+    assert [each.running for each in found.tiers] == [each.wanted for each in found.tiers]
+    assert set(found.agents.values()) == {AgentState.RUNNING}
+
+
+def test_after_a_failed_first_launch_the_next_one_begins_as_a_launch(launch: plan.Plan) -> None:
+    before = status.standing([FAILED]).state
+    found = status.deployment_status(launch, (), None, run_ended=False, before=before)
+    assert found.state is DeploymentState.LAUNCHING
+    assert {each.running for each in found.tiers} == {0}
+
+
+DATABASE, FIRST, SECOND, THIRD = (
+    names.ServerName(f"bookshop-{each}")
+    for each in ("database-1", "application-1", "application-2", "application-3")
+)
+
+
+def handshake(tier: str, state: TaskState, *servers: names.ServerName) -> status.TaskView:
+    return status.TaskView(f"tier-{tier}.handshake", 0, state, servers=servers)
+
+
+GREETED = (
+    handshake("database", TaskState.SUCCESS, DATABASE),
+    handshake("application", TaskState.SUCCESS, FIRST),
+    handshake("application", TaskState.FAILED, SECOND),
+)
+
+
+def counted(
+    launch: plan.Plan, before: DeploymentState, greeted: status.Greeted
+) -> dict[str, tuple[int, int]]:
+    found = status.deployment_status(launch, (), None, run_ended=False, before=before, greeted=greeted)
+    assert found.state is before
+    return {each.tier: (each.running, each.wanted) for each in found.tiers}
+
+
+def test_after_a_failed_first_launch_the_servers_that_have_answered_are_counted(launch: plan.Plan) -> None:
+    greeted = status.greeted([GREETED])
+    assert counted(launch, DeploymentState.LAUNCHING, greeted) == {
+        "database": (1, 1), "application": (1, 2), "proxy": (0, 1),
+    }  # fmt: skip
+
+
+def test_they_run_and_their_services_are_not_said_to(launch: plan.Plan) -> None:
+    found = status.deployment_status(
+        launch,
+        (status.TaskView("tier-database.scale_up", -1, TaskState.RUNNING),),
+        None,
+        run_ended=False,
+        before=DeploymentState.LAUNCHING,
+        greeted=status.greeted([GREETED]),
+    )
+    assert found.agents == {DATABASE: AgentState.RUNNING, FIRST: AgentState.RUNNING}
+    assert set(found.services.values()) == {plan.ServiceState.PAUSED}
+
+
+def test_after_a_failed_scale_out_on_what_runs_all_servers_are_counted(launch: plan.Plan) -> None:
+    greeted = status.greeted(
+        [
+            [handshake("application", TaskState.SUCCESS, THIRD)],
+            [handshake("application", TaskState.SUCCESS, FIRST)],
+        ]
+    )
+    # What the plan counts on ran before; the third has come.
+    assert counted(launch, DeploymentState.MAINTENANCE, greeted)["application"] == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "answer"),
+    [
+        ([[handshake("application", TaskState.FAILED, FIRST)], GREETED], set()),
+        ([[handshake("application", TaskState.UPSTREAM_FAILED, FIRST)], GREETED], {FIRST}),
+        ([[handshake("application", TaskState.SUCCESS, SECOND)], GREETED], {FIRST, SECOND}),
+        ([[handshake("application", TaskState.SUCCESS, SECOND),
+           status.TaskView("remove_new_servers", state=TaskState.SUCCESS)], GREETED], {FIRST}),
+        ([[handshake("application", TaskState.SUCCESS, SECOND),
+           status.TaskView("remove_new_servers", state=TaskState.SKIPPED)], GREETED], {FIRST, SECOND}),
+    ],
+    ids=["silent now", "not asked again", "answers now", "taken away again", "nothing taken away"],
+)  # fmt: skip
+def test_the_newest_word_on_a_server_counts(
+    newest_first: list[list[status.TaskView]], answer: set[names.ServerName]
+) -> None:
+    assert status.greeted(newest_first)[names.TierName("application")] == answer

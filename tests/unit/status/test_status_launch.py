@@ -247,7 +247,7 @@ def test_a_run_that_ended_without_failing_and_without_finishing_is_not_running(
     assert found.steps["balancer-front.start_proxy"] is Progress.LEFT_OUT
 
 
-@pytest.mark.parametrize("state", [None, *(set(inventory.InstanceState) - {"pending", "running"})])
+@pytest.mark.parametrize("state", [None, *sorted(set(inventory.InstanceState) - {"pending", "running"})])
 def test_a_server_that_went_away_is_unreachable_and_its_service_stopped(
     launch: plan.Plan, running: Moment, state: inventory.InstanceState | None
 ) -> None:
@@ -359,9 +359,9 @@ def test_a_service_starts_while_an_unrelated_one_runs() -> None:
             "launch_configurations: {x: {image: i, ssh: {connection: c}}}\n"
             "tiers: {t: {launch_configuration: x, servers: 1}}\n"
             "services:\n"
-            "  a: {id: a1, tier: t, archive: s3://two/a}\n"
-            "  b: {id: a2, tier: t, archive: s3://two/b}\n"
-            "  c: {id: a3, tier: t, archive: s3://two/c, depends_on: [b]}\n"
+            "  a: {id: a1, tier: t, archive: s3://two/a.tgz}\n"
+            "  b: {id: a2, tier: t, archive: s3://two/b.tgz}\n"
+            "  c: {id: a3, tier: t, archive: s3://two/c.tgz, depends_on: [b]}\n"
         )
     )
     running = [TaskView("service-b.configure", 0, TaskState.RUNNING)]

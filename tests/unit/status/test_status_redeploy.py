@@ -30,7 +30,7 @@ def test_a_redeploy_is_maintenance_until_it_ends(
             moment.tasks,
             older(running.inventory),
             run_ended=moment.run_ended,
-            previously_running=True,
+            before=DeploymentState.RUNNING,
         ).state
         for moment in composed
     ]
@@ -47,7 +47,7 @@ def test_a_redeploy_leaves_running_what_it_has_not_touched(
     def at(number: int) -> status.DeploymentStatus:
         moment = composed[number]
         return status.deployment_status(
-            launch, moment.tasks, older(running.inventory), run_ended=False, previously_running=True
+            launch, moment.tasks, older(running.inventory), run_ended=False, before=DeploymentState.RUNNING
         )
 
     assert set(at(2).agents.values()) == {AgentState.RUNNING}
@@ -61,7 +61,7 @@ def test_a_redeploy_starts_a_server_that_is_missing(
     lost = names.ServerName("bookshop-application-2")
     known = inventory.Inventory(tuple(server for server in older(running.inventory) if server.name != lost))
     found = status.deployment_status(
-        launch, composed[1].tasks, known, run_ended=False, previously_running=True
+        launch, composed[1].tasks, known, run_ended=False, before=DeploymentState.RUNNING
     )
     assert found.agents[lost] is AgentState.STARTING
     assert found.services[APP, lost] is ServiceState.PAUSED

@@ -33,7 +33,11 @@ def test_a_termination_is_stopping_until_everything_is_gone(termination: plan.Pl
     count = len(termination.steps)
     found = [
         status.deployment_status(
-            termination, run(termination, done), running.inventory, run_ended=False, previously_running=True
+            termination,
+            run(termination, done),
+            running.inventory,
+            run_ended=False,
+            before=DeploymentState.RUNNING,
         )
         for done in range(count)
     ]
@@ -55,7 +59,7 @@ def test_a_person_who_refuses_keeps_the_deployment_running(termination: plan.Pla
         for step in termination
     ]
     found = status.deployment_status(
-        termination, refused, running.inventory, run_ended=True, previously_running=True
+        termination, refused, running.inventory, run_ended=True, before=DeploymentState.RUNNING
     )
     assert (found.state, found.failed) == (DeploymentState.RUNNING, None)
     assert found.service(APP) is ServiceState.RUNNING
@@ -67,7 +71,7 @@ def test_a_server_that_does_not_answer_leaves_the_deployment_what_it_was(
 ) -> None:
     tasks = run(termination, until(termination, "ask_servers"), TaskState.FAILED)
     found = status.deployment_status(
-        termination, tasks, running.inventory, run_ended=True, previously_running=True
+        termination, tasks, running.inventory, run_ended=True, before=DeploymentState.RUNNING
     )
     assert (found.state, found.failed) == (DeploymentState.RUNNING, None)
 
@@ -75,7 +79,11 @@ def test_a_server_that_does_not_answer_leaves_the_deployment_what_it_was(
 def test_services_stop_before_those_that_they_need(termination: plan.Plan, running: Moment) -> None:
     done = until(termination, "service-app.stop_service") + 1
     found = status.deployment_status(
-        termination, run(termination, done), running.inventory, run_ended=False, previously_running=True
+        termination,
+        run(termination, done),
+        running.inventory,
+        run_ended=False,
+        before=DeploymentState.RUNNING,
     )
     assert (found.service(APP), found.service(DB)) == (ServiceState.STOPPED, ServiceState.RUNNING)
     assert set(found.agents.values()) == {AgentState.RUNNING}
@@ -105,7 +113,7 @@ def test_a_termination_that_failed_is_stopping_failed_at_its_phase(
 ) -> None:
     tasks = run(termination, until(termination, step), TaskState.FAILED)
     found = status.deployment_status(
-        termination, tasks, running.inventory, run_ended=True, previously_running=True
+        termination, tasks, running.inventory, run_ended=True, before=DeploymentState.RUNNING
     )
     assert (found.state, found.failed, found.phase) == (DeploymentState.STOPPING, phase, None)
     assert found.service(APP) is app

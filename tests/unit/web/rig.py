@@ -53,7 +53,8 @@ ADMIN, VIEWER, USER, POWERLESS, NOBODY = "admin", "viewer", "user", "powerless",
 """`POWERLESS` is logged in and may do nothing; `NOBODY` is not logged in."""
 TABLES = (
     "hitl_detail", "task_instance", "xcom", "dag_run", "serialized_dag", "dag_code", "dag_version", "dag_tag",
-    "asset_state_store", "task_outlet_asset_reference", "asset_active", "asset", "dag",
+    "asset_state_store", "task_outlet_asset_reference", "task_inlet_asset_reference", "asset_active",
+    "asset_alias_asset", "asset_alias", "asset", "dag",
 )  # fmt: skip
 
 
@@ -133,7 +134,7 @@ class Airflow:
     def record(self, name: str, *found: records.Record) -> None:
         """What is kept in the state of a deployment's asset."""
         with create_session() as session:
-            asset = session.scalar(sa.select(AssetModel.id).where(AssetModel.name == names.asset(name)))
+            asset = session.scalar(sa.select(AssetModel.id).where(AssetModel.name == names.state(name)))
             for operation in {each.operation for each in found}:
                 kept = records.dump(tuple(each for each in found if each.operation == operation))
                 session.merge(
@@ -156,7 +157,7 @@ class Airflow:
 
     def _note(self, name: str, key: str, value: object) -> None:
         with create_session() as session:
-            asset = session.scalar(sa.select(AssetModel.id).where(AssetModel.name == names.asset(name)))
+            asset = session.scalar(sa.select(AssetModel.id).where(AssetModel.name == names.state(name)))
             session.merge(AssetStateStoreModel(asset_id=asset, key=key, value=json.dumps(value)))
 
     def clear(self) -> None:
@@ -206,21 +207,29 @@ class AllOf(dict[str, str | None]):
         return self._state
 
 
+_serialized: dict[str, list[LazyDeserializedDAG]] = {}
+"""The DAGs of definitions that have been kept before: Airflow validates all parameters of each task when it serializes
+one, and that is most of what a test of a page takes."""
+
+
 def keep(found: models.Definition) -> None:
-    """Write a definition's DAGs to the database."""
-    keep_dags([operation_dag(found, each) for each, recipe in RECIPES.items() if recipe.needed(found)])
-
-
-def keep_dags(dags: list[Any]) -> None:
-    """Write DAGs to the database, as the DAG processor does."""
-    for dag in dags:
-        dag.fileloc, dag.relative_fileloc = __file__, "rig.py"
+    """Write a definition's DAGs to the database, as the DAG processor does."""
+    text = found.model_dump_json()
+    if text not in _serialized:
+        _serialized[text] = _serialize(
+            [operation_dag(found, each) for each, recipe in RECIPES.items() if recipe.needed(found)]
+        )
     with create_session() as session:
         errors: dict[tuple[str, str], str] = {}
-        update_dag_parsing_results_in_db(
-            BUNDLE, None, [LazyDeserializedDAG.from_dag(dag) for dag in dags], errors, None, set(), session
-        )
+        update_dag_parsing_results_in_db(BUNDLE, None, _serialized[text], errors, None, set(), session)
         assert not errors, errors
+
+
+def _serialize(dags: list[Any]) -> list[LazyDeserializedDAG]:
+    """DAGs as a process of the DAG processor hands them to it."""
+    for dag in dags:
+        dag.fileloc, dag.relative_fileloc = __file__, "rig.py"
+    return [LazyDeserializedDAG.from_dag(dag) for dag in dags]
 
 
 def token(role: str) -> str:

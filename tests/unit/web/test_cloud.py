@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gantry import inventory
+from gantry import inventory, names
 from gantry.cloud import clients, errors
 from gantry.definition import models
 from gantry.web import cloud
@@ -113,3 +113,17 @@ def test_what_goes_wrong_is_told_and_not_raised(
 )
 def test_only_aws_has_a_console(endpoint: str, *, has_console: bool) -> None:
     assert bool(cloud.console("eu-central-1", endpoint)) is has_console
+
+
+def test_a_denial_names_no_account_and_no_role_to_those_who_may_only_look() -> None:
+    said = (
+        "You are not authorized to perform this operation. User: arn:aws:sts::123456789012:assumed-role/launcher/night "
+        "is not authorized to perform: ec2:DescribeInstances with an explicit deny in a service control policy: "
+        "arn:aws:organizations::210987654321:policy/o-1/service_control_policy/p-1. "
+        f"Encoded authorization failure message: {'Xq3secretive' * 30}"
+    )
+    error = errors.CloudError("listing", "UnauthorizedOperation", said, names.ConnectionId("aws_shop"))
+    shown = cloud.discreet(str(error))
+    for secret in ("123456789012", "210987654321", "launcher", "p-1", "Xq3secret"):
+        assert secret not in shown
+    assert "A service control policy forbids ec2:DescribeInstances" in shown

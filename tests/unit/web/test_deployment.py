@@ -8,7 +8,7 @@ import pathlib
 import pytest
 from tests.unit.web import rig
 
-from gantry import inventory, names
+from gantry import definition, inventory, names, plan
 from gantry.status import records
 from gantry.web import cloud, pages
 
@@ -46,6 +46,22 @@ def test_a_deployment_that_was_never_launched(office: rig.Airflow) -> None:
         "Launch or redeploy",
     ):
         assert text in answer.text, text
+
+
+def test_a_run_of_every_operation_has_a_page_with_the_steps_of_that_operation(office: rig.Airflow) -> None:
+    office.deploy(
+        f"{BOOKSHOP.read_text()}\nwatch: {{every: 1m}}\n"
+        "backups: {of: {rows: db.catalog}, to: s3://shop/backups/, drill: {}}\n"
+    )
+    known = definition.loads(
+        f"{BOOKSHOP.read_text()}\nbackups: {{of: {{rows: db.catalog}}, to: s3://shop/backups/, drill: {{}}}}\n"
+    )
+    for operation in names.Operation:
+        dag = names.dag_id("bookshop", operation)
+        path = f"dags/{dag}/runs/{office.run(dag, rig.AllOf('success'), state='success')}"
+        assert office.get(f"/gantry/{path}").status_code == 200, operation
+        steps = {each["id"] for each in office.get(f"/gantry/api/v1/{path}").json()["steps"]}
+        assert steps == {each.id for each in plan.plan_of(known, operation)}, operation
 
 
 def test_a_running_deployment_with_what_the_cloud_says(
@@ -92,6 +108,23 @@ def test_a_cloud_that_refuses_is_told_of(office: rig.Airflow, monkeypatch: pytes
     says(monkeypatch, cloud.Answer(trouble="no credentials <here>"))
     text = office.get("/gantry/deployments/bookshop").text
     assert "no credentials &lt;here&gt;" in text
+
+
+def test_accounts_and_roles_in_a_refusal_are_for_those_who_may_run_the_deployment(
+    office: rig.Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.deploy(BOOKSHOP)
+    arn, blob = "arn:aws:sts::123456789012:assumed-role/launcher/night", "Xq3-secretive_blob"
+    said = (
+        f"the cloud answered UnauthorizedOperation: User: {arn} is not authorized to perform: ec2:DescribeInstances "
+        f"in 123456789012. Encoded authorization failure message: {blob}"
+    )
+    says(monkeypatch, cloud.Answer(trouble=said))
+    for path in ("/gantry/deployments/bookshop", "/gantry/api/v1/deployments/bookshop"):
+        may_run, may_look = (office.get(path, role).text for role in (rig.USER, rig.VIEWER))
+        for secret in (arn, "123456789012", blob):
+            assert (secret in may_run, secret in may_look) == (True, False)
+        assert "User: (ARN) is not authorized to perform: ec2:DescribeInstances" in may_look
 
 
 def test_what_htmx_asks_for_is_the_part_that_changes(office: rig.Airflow) -> None:

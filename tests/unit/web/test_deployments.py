@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import pathlib
 
+import pytest
 from tests.unit.web import rig
+
+from gantry import names, plan
 
 LATER = datetime.timedelta(minutes=1)
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
@@ -111,6 +115,18 @@ def test_search_state_and_tag_narrow_the_list(office: rig.Airflow) -> None:
     }.items():  # fmt: skip
         assert {name for name in ("bookshop", "toyshop") if row(office, name, query)} == ours, query
     assert "None of 2 deployments is like that" in office.get("/gantry/?q=none").text
+
+
+def test_only_what_the_definition_says_describes_a_deployment_whatever_its_dag_is_called(
+    office: rig.Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = dataclasses.replace(plan.OPERATIONS[names.Operation.LAUNCH], purpose="Bring up")
+    monkeypatch.setitem(plan.OPERATIONS, names.Operation.LAUNCH, launch)
+    text = BOOKSHOP.read_text()
+    office.deploy(text.replace("deployment: bookshop", "deployment: plainshop"))
+    office.deploy(text.replace("deployment: bookshop", "deployment: toyshop\ndescription: Bears"))
+    found = office.get("/gantry/api/v1/deployments").json()["deployments"]
+    assert {each["name"]: each["description"] for each in found} == {"plainshop": "", "toyshop": "Bears"}
 
 
 def test_the_list_can_be_ordered(office: rig.Airflow) -> None:

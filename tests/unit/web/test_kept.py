@@ -7,10 +7,15 @@ import pathlib
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from airflow.models.asset import AssetModel
+from airflow.models.asset_state_store import AssetStateStoreModel
+from airflow.utils.session import create_session
 from tests.unit.web import rig
 from tests.unit.web.test_deployment import FOUND
 
-from gantry.status import handouts, versions
+from gantry import names
+from gantry.status import handouts, places, versions
 from gantry.web import cloud, pages
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
@@ -91,7 +96,7 @@ def test_what_was_noted_of_another_instance_is_not_said_of_this_one(
 def test_a_server_that_was_handed_nothing_says_so(shop: rig.Airflow) -> None:
     answer = shop.get(f"{PAGE}/servers/{ONE}/facts")
     assert answer.status_code == 200
-    assert "Nothing was handed to this server" in answer.text
+    assert "No configuration was sent to this server" in answer.text
     assert shop.get(f"{API}/servers/{ONE}/facts").json() == {"server": ONE, "services": {}}
 
 
@@ -116,7 +121,7 @@ def test_what_a_server_was_handed(shop: rig.Airflow) -> None:
     shop.handed("bookshop", "db", TWO, dataclasses.replace(FILE, digest="ef" * 32))
     text = shop.get(f"{PAGE}/servers/{ONE}/facts").text
     for wanted in (
-        "Facts of app", "i-application", "cd" * 32, "ab" * 32, "/gantry/dags/bookshop/runs/manual__1",
+        "Configuration of app", "i-application", "cd" * 32, "ab" * 32, "/gantry/dags/bookshop/runs/manual__1",
         '<span class="head">--- /mnt', '<span class="head">+++ /mnt', '<span class="head">@@',
         '<span class="removed">-read=10.0.0.11', '<span class="added">+read=10.0.0.12',
         '<span class="removed">--- no head', '<span class="same"> same=1', "3 more lines were not kept",
@@ -162,3 +167,25 @@ def test_a_diff_is_escaped(shop: rig.Airflow) -> None:
 def test_a_deployment_that_is_none_has_no_servers(shop: rig.Airflow, base: str) -> None:
     answer = shop.get(f"{base.replace('bookshop', 'nosuch')}/servers/x/facts")
     assert answer.status_code == 404
+
+
+def test_what_an_earlier_gantry_has_noted_is_shown_until_it_has_been_moved(shop: rig.Airflow) -> None:
+    for server in (ONE, TWO):
+        shop.installed("bookshop", "app", server, version(OLD))
+    earlier(shop)
+    shop.installed("bookshop", "app", ONE, version(NEW))
+    found = {server: each["version"] for server, each in app(shop)["installed"].items()}
+    assert found == {ONE: NEW, TWO: OLD}
+    shop._note("bookshop", places.MOVED, rig.NOW.isoformat())
+    assert list(app(shop)["installed"]) == [ONE]
+
+
+def earlier(shop: rig.Airflow) -> None:
+    """All that is kept is where an earlier Gantry had it."""
+    with create_session() as session:
+        ids = dict(session.execute(sa.select(AssetModel.name, AssetModel.id)).tuples().all())
+        session.execute(
+            sa.update(AssetStateStoreModel)
+            .where(AssetStateStoreModel.asset_id == ids[names.state("bookshop")])
+            .values(asset_id=ids[names.asset("bookshop")])
+        )

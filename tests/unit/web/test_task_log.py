@@ -119,6 +119,7 @@ def test_what_a_server_says_is_escaped_and_levels_are_named() -> None:
     assert '<span class="level">error</span>' in text
     assert '<span class="server">shop-web-1</span>' in text
     assert 'hx-get="/log" hx-trigger="every 2s"' in text
+    assert 'data-most="1000"' in text
 
 
 def test_a_log_that_is_over_is_not_asked_for_again() -> None:
@@ -141,4 +142,4 @@ def _rendered(lines: tuple[task_log.Line, ...], again: str | None, failure: str 
         title="service app: configure", servers="shop-web-1", state=status.TaskState.RUNNING, try_number=1, took=None,
         href="/dags/x", again=again, lines=lines, left_out=0, failure=failure,
     )  # fmt: skip
-    return rendering.render("parts/task_log.html.jinja", rendering.Site("/gantry"), log=found)
+    return rendering.render("parts/task_log.html.jinja", rendering.Site("/gantry"), log=found, most=1000)

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from gantry.definition.models.backups import Backups, Drill
 from gantry.definition.models.definition import SERVER_NAME, WRITTEN, Definition
-from gantry.definition.models.machines import LARGEST_USER_DATA, LONGEST_TAG_KEY, MOST_TAGS, Network, Volume
+from gantry.definition.models.machines import (
+    IMAGE_PARAMETER,
+    LARGEST_USER_DATA,
+    LONGEST_TAG_KEY,
+    MOST_TAGS,
+    Metadata,
+    Network,
+    Volume,
+)
 from gantry.definition.models.notices import Approval, AssignedUser, Deadline, Notifier
 from gantry.definition.models.runs import LARGEST_FAN_OUT, SMALLEST_FAN_OUT, StepSettings, Timeouts
 from gantry.definition.models.scaling import ScalingTime
@@ -39,6 +47,7 @@ from gantry.definition.models.variables import Variable
 from gantry.definition.models.watching import Rule, Watch
 
 __all__ = [
+    "IMAGE_PARAMETER",
     "LARGEST_FAN_OUT",
     "LARGEST_USER_DATA",
     "LONGEST_TAG_KEY",
@@ -61,6 +70,7 @@ __all__ = [
     "Drill",
     "LaunchConfiguration",
     "LoadBalancer",
+    "Metadata",
     "Network",
     "Notifier",
     "Replication",

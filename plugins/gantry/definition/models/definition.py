@@ -151,7 +151,8 @@ class Definition(Model):
         default="keep",
         description=(
             "What becomes of the servers that a failed launch has started: `keep` leaves them, for somebody to look "
-            "at and to go on from; `remove_new` terminates them, and leaves what ran before as it is."
+            "at and to go on from; `remove_new` terminates those with which the deployment was never RUNNING, and "
+            "leaves the others as they are."
         ),
         examples=["remove_new"],
     )
@@ -272,7 +273,7 @@ class Definition(Model):
         return tuple(self.name_of(tier, slot) for slot in range(1, self.tiers[tier].servers.max + 1))
 
     def resource_tags(self, tier: names.TierName) -> dict[str, str]:
-        """The definition's own tags on a tier's instances and volumes; the launch configuration's win."""
+        """The definition's own tags on a tier's instances and all they have; the launch configuration's win."""
         return {**self.cloud.tags, **self.launch_configuration_of(tier).tags}
 
     def services_of(self, tier: names.TierName) -> dict[names.ServiceName, Service]:

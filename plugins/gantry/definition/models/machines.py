@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import re
 from typing import Annotated, Literal
 
 import pydantic
@@ -31,6 +32,15 @@ DECIDED_HERE = frozenset(
 """Keys of a cloud-config by which Gantry's own way into a server is made. A definition's part may not touch them:
 where cloud-init would let Gantry's value win, the definition's would be dropped in silence."""
 
+IMAGE_PARAMETER = "resolve:ssm:"
+"""What an image begins with that is a parameter of Systems Manager, as EC2 has it."""
+
+LONGEST_IMAGE = 1100
+"""Characters. A parameter's ARN is at most about so long; an image's name has at most 128."""
+
+_LONGEST_IMAGE_NAME = 128
+_PARAMETER = re.compile(r"[A-Za-z0-9_.:/-]+")
+
 TagValue = Annotated[str, Field(max_length=256)]
 Tags = dict[str, TagValue]
 
@@ -42,7 +52,8 @@ class Network(Model):
         default=(),
         description=(
             "Ids. With several, servers are spread over them by their slots: the first server in the first subnet, "
-            "the second in the second, and round again. Left out: the default VPC's."
+            "the second in the second, and round again. Where one has no room for a server (no capacity for the size "
+            "in its zone, no free addresses), the next one gets it. Left out: the default VPC's."
         ),
         examples=[["subnet-0a1b2c3d", "subnet-4e5f6a7b"]],
     )
@@ -60,10 +71,40 @@ class Network(Model):
         examples=[True],
     )
 
+    tags: Tags | None = Field(
+        default=None,
+        description=(
+            "Tags on the servers' network interfaces, besides `cloud.tags` and the launch configuration's; `{}` for "
+            "these alone. Left out: the interfaces get no tags."
+        ),
+        examples=[{"network": "shop"}],
+    )
+
     @pydantic.field_validator("subnets", "security_groups")
     @classmethod
     def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return _without_repetition(value)
+
+
+class Metadata(Model):
+    """How a server's own processes may ask for its metadata and the credentials of its instance profile."""
+
+    tokens: Literal["required", "optional"] = Field(
+        default="required",
+        description=(
+            "`required`: only with a session token (IMDSv2), which a request that somebody has forged through a proxy "
+            "or a web application cannot get. `optional` is for images whose software knows IMDSv1 only."
+        ),
+        examples=["optional"],
+    )
+    hop_limit: Annotated[int, Field(strict=True, ge=1, le=64)] | None = Field(
+        default=None,
+        description=(
+            "Routers that an answer with a token may pass: 2 lets containers on the server ask as well. Left out: as "
+            "the image or the account has it, else 1."
+        ),
+        examples=[2],
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +201,19 @@ class Volume(Model):
             )
 
 
+def image(text: str) -> str:
+    """An image's id or name, or a parameter that holds an id. Raises ValueError."""
+    if text.startswith("resolve:"):
+        if not text.startswith(IMAGE_PARAMETER) or not _PARAMETER.fullmatch(text[len(IMAGE_PARAMETER) :]):
+            raise ValueError(
+                f"a parameter of Systems Manager is written {IMAGE_PARAMETER}NAME (letters, digits, _ . - / and : "
+                f"before a version or label), and not {source.shown(text)}"
+            )
+    elif len(text) > _LONGEST_IMAGE_NAME:
+        raise ValueError(f"an image's name has at most {_LONGEST_IMAGE_NAME} characters, and not {len(text)}")
+    return text
+
+
 def devices_once(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
     """Volumes that each have a device of their own. Raises ValueError."""
     _without_repetition(tuple(each.device for each in volumes))
@@ -198,9 +252,9 @@ def _cloud_config(text: str) -> None:
         found = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         line = f" in its line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ValueError(f"the cloud-config is no YAML{line}: {error.problem}") from None
+        raise ValueError(f"the cloud-config is not valid YAML{line}: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"the cloud-config is no YAML: {source.shown(str(error))}") from None
+        raise ValueError(f"the cloud-config is not valid YAML: {source.shown(str(error))}") from None
     if not isinstance(found, yaml.MappingNode):
         raise ValueError("a cloud-config is a mapping (key: value)")
     keys = {str(key.value) for key, _ in found.value}

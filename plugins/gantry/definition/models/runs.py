@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 import re
 import zoneinfo
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import croniter
 from pydantic import Field
 
 from gantry.definition import source
 from gantry.definition.fields import Duration, Model
+from gantry.names import StepKind
 
 SMALLEST_FAN_OUT, LARGEST_FAN_OUT = 1, 64
 MOST_RETRIES = 20
@@ -20,16 +21,11 @@ MOST_RETRIES = 20
 Retries = Annotated[int, Field(strict=True, ge=0, le=MOST_RETRIES)]
 Count = Annotated[int, Field(strict=True, ge=1, le=1000)]
 Pool = Annotated[str, Field(min_length=1, max_length=256)]
-StepName = Literal[
-    "turn", "find_lost", "scale_up", "handshake", "prepare_configuration_management",
-    "execute_configuration_management",
-    "install_services", "install_datasources", "update", "configure", "configure_replicants", "restart", "grant_access",
-    "start_proxy", "finish_launch", "remove_new_servers", "choose_servers", "release_nodes", "retire_servers",
-    "confirm", "ask_servers", "stop_proxy", "stop_service", "terminate_servers",
-    "clean_up_configuration_management", "finish_termination", "back_up", "keep_backup", "confirm_restore", "restore",
-    "watch", "trigger_recover", "trigger_scale", "keep_record",
-    "choose_backups", "check_backup", "remove_drill_servers", "finish_drill",
-]  # fmt: skip
+if TYPE_CHECKING:
+    StepName = str
+else:
+    # The question before a launch is asked once: it has no retries, no slots, and no settings.
+    StepName = Literal[tuple(kind.value for kind in StepKind if kind is not StepKind.APPROVE)]
 """The kinds of steps whose tasks can be told apart here, by the names of their tasks."""
 
 
@@ -145,7 +141,7 @@ def schedule(value: str | None) -> str | None:
     )
     if not is_plain or not croniter.croniter.is_valid(value):
         shown = source.shown(value)
-        raise ValueError(f"{shown} is no cron expression (minute hour day month weekday)")
+        raise ValueError(f"{shown} is not a cron expression (minute hour day month weekday)")
     try:
         croniter.croniter(value, _SOME_MOMENT).get_next()
     except croniter.CroniterBadDateError as error:

@@ -13,6 +13,7 @@ from gantry import names
 from gantry.definition import source
 from gantry.definition.fields import (
     ChefEnvironment,
+    ChefPolicy,
     ClientSetting,
     ConfigurationName,
     Connection,
@@ -94,6 +95,27 @@ class Chef(Model):
         description="Chef's environment. Left out: the connection's, else `_default`.",
         examples=["production"],
     )
+    policy_name: ChefPolicy | None = Field(
+        default=None,
+        description=(
+            "The policy (Policyfile) that the servers follow, in place of environment and run lists. It needs a "
+            "`policy_group`."
+        ),
+        examples=["bookshop"],
+    )
+    policy_group: ChefPolicy | None = Field(
+        default=None,
+        description="The policy group that names the policy's revision.",
+        examples=["production"],
+    )
+    reboot: Flag = Field(
+        default=True,
+        description=(
+            "What becomes of a run that asks for a reboot (exit codes 35 and 37): the server is rebooted, and "
+            "chef-client run again when it is back. `false`: the step fails and says so."
+        ),
+        examples=[False],
+    )
     converge: Converge = Field(
         default="on-change",
         description=(
@@ -118,6 +140,14 @@ class Chef(Model):
         description="More settings for `client.rb`.",
         examples=[{"http_retry_count": 2}],
     )
+
+    @pydantic.model_validator(mode="after")
+    def _policy_as_a_whole(self) -> Chef:
+        if (self.policy_name is None) != (self.policy_group is None):
+            raise ValueError("a policy needs both policy_name and policy_group")
+        if self.policy_name is not None and self.environment is not None:
+            raise ValueError("a policy knows no environment: its policy_group stands for it")
+        return self
 
     @pydantic.field_validator("settings")
     @classmethod
@@ -150,8 +180,12 @@ class Script(Model):
 class LaunchConfiguration(Model):
     """How each server of a tier is made: image, size, network, volumes, SSH access."""
 
-    image: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        description="An AMI's id, or the name of an image that the account owns (the newest of that name).",
+    image: Annotated[str, Field(min_length=1, max_length=machines.LONGEST_IMAGE)] = Field(
+        description=(
+            "An AMI's id; the name of an image that the account owns (the newest of that name); or "
+            "`resolve:ssm:NAME`, a parameter of Systems Manager that holds an id, with `:VERSION` or `:LABEL` behind "
+            "it where one is meant."
+        ),
         examples=["ami-0123456789abcdef0"],
     )
     size: Size = Field(default="t3.small", description="Instance type.", examples=["m7g.large"])
@@ -170,10 +204,20 @@ class LaunchConfiguration(Model):
         description="EBS volumes that each server gets besides its root device. Nothing formats or mounts them.",
         examples=[[{"device": "/dev/xvdb", "size": 100}]],
     )
+    metadata: machines.Metadata = Field(
+        default=machines.Metadata(),
+        description="Access to the instance metadata service. Left out: with session tokens only (IMDSv2).",
+        examples=[{"hop_limit": 2}],
+    )
     tags: machines.Tags = Field(
         default_factory=dict,
         description="More tags on instances and volumes; of equal keys this one wins over `cloud.tags`.",
         examples=[{"role": "database"}],
+    )
+    volume_tags: machines.Tags = Field(
+        default_factory=dict,
+        description="Tags on volumes only; of equal keys this one wins over `tags`.",
+        examples=[{"backup": "daily"}],
     )
     user_data: str | None = Field(
         default=None,
@@ -194,6 +238,11 @@ class LaunchConfiguration(Model):
         description="Configuration management by a program of your own. One of the two.",
         examples=[{"program": "s3://bookshop/converge.sh"}],
     )
+
+    @pydantic.field_validator("image")
+    @classmethod
+    def _image(cls, value: str) -> str:
+        return machines.image(value)
 
     @pydantic.field_validator("volumes")
     @classmethod
@@ -303,13 +352,14 @@ class Tier(Model):
     @classmethod
     def _no_run_list(cls, value: dict[str, Json]) -> dict[str, Json]:
         if "run_list" in value:
-            raise ValueError("a run list is no attribute: write it as the tier's run_list")
+            raise ValueError("a run list is not an attribute: write it as the tier's run_list")
         return value
 
 
 _SET_BY_US = frozenset(
     {
         "chef_license", "chef_server_url", "client_key", "environment", "log_level", "log_location", "node_name",
+        "policy_group", "policy_name",
         "trusted_certs_dir", "validation_client_name", "validation_key",
     }
 )  # fmt: skip

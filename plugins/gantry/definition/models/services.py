@@ -12,6 +12,7 @@ from pydantic import Field
 from gantry import names
 from gantry.definition import source
 from gantry.definition.fields import (
+    ArchiveUrl,
     Connection,
     CustomerId,
     CustomKey,
@@ -21,10 +22,10 @@ from gantry.definition.fields import (
     Port,
     PortName,
     S3Url,
-    Scalar,
     ServiceId,
     ServiceName,
     Sha256,
+    Text,
     TierName,
     UserId,
 )
@@ -112,8 +113,11 @@ class Service(Model):
 
     id: ServiceId = Field(description="The service lives in `/mnt/services/ID`.", examples=["a1001"])
     tier: TierName = Field(description="It is installed on every server of this tier.", examples=["database"])
-    archive: S3Url = Field(
-        description="The service archive: `.tar.gz`, `.tgz`, `.tar.bz2` or `.zip`.",
+    archive: ArchiveUrl = Field(
+        description=(
+            "The service archive: `.tar.gz` (`.tgz`), `.tar.bz2` (`.tbz2`), `.tar.xz` (`.txz`), `.tar.zst` (`.tzst`), "
+            "`.tar` or `.zip`, in any case."
+        ),
         examples=["s3://bookshop/dbService.tar.gz"],
     )
     sha256: Sha256 | None = Field(
@@ -183,7 +187,7 @@ class Service(Model):
         ),
         examples=[{"batch": "25%", "on_failure": "roll_back"}],
     )
-    custom: dict[CustomKey, Scalar] = Field(
+    custom: dict[CustomKey, Text] = Field(
         default_factory=dict,
         description="Your own keys for the section `[custom]` of `enstratus.cfg`; values may be templates.",
         examples=[{"greeting": "Hello from {{ server.name }}"}],
@@ -236,12 +240,14 @@ class LoadBalancer(Model):
     )
     tls: BalancerTls | None = Field(
         default=None,
-        description="The certificate with which it answers. Left out: it is no HTTPS.",
+        description="The certificate with which it answers. Left out: it answers HTTP, not HTTPS.",
         examples=[{"connection": "shop_tls"}],
     )
     name: HostName = Field(description="The host name it answers for.", examples=["shop.example.com"])
     aliases: tuple[HostName, ...] = Field(
-        default=(), description="More host names.", examples=[["www.example.com"]]
+        default=(),
+        description="More host names, any number. All names together may have 100,000 characters.",
+        examples=[["www.example.com"]],
     )
 
     @pydantic.model_validator(mode="before")

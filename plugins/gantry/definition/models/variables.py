@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
@@ -9,14 +10,14 @@ from typing import Any, ClassVar, Literal
 import pydantic
 from pydantic import Field
 
-from gantry.definition import source
+from gantry.definition import source, spelling
 from gantry.definition.fields import Model, Scalar
 
 VariableType = Literal["string", "integer", "number", "boolean"]
 TYPES = typing.get_args(VariableType)
 
 _WORDS = {
-    "string": "a text (put it in quotes)",
+    "string": "text (put it in quotes)",
     "integer": "a whole number",
     "number": "a number",
     "boolean": "true or false",
@@ -82,18 +83,25 @@ class Variable(Model):
 
     def read(self, text: str) -> source.Scalar:
         """A value for this variable that was given as text, on a command line. Raises ValueError."""
-        return self.checked(_read(text, self.type))
+        try:
+            return self.checked(_read(text, self.type))
+        except spelling.NotAsWrittenError as error:
+            raise ValueError(
+                f"{text} would become {error.number!r}, since the variable's type is {self.type}: "
+                f"give {error.number!r}, or declare it with type: string"
+            ) from None
 
 
 def check(value: source.Scalar, kind: VariableType, values: tuple[source.Scalar, ...]) -> None:
-    """Raise a ValueError unless a value is of the type and among the values (if there are any)."""
+    """Raise a ValueError unless a value is as it is written, of the type and among the values (if there are any)."""
+    spelling.refuse(value)
     if not fits(value, kind):
         raise ValueError(f"{source.shown(value)} is not {_WORDS[kind]}")
     if values and not any(value == each for each in values):
         words = [str(each) for each in values]
         found = source.near(str(value), words)
         rather = f", did you mean {found!r}?" if found is not None else ""
-        raise ValueError(f"{source.shown(value)} is none of {source.listed(words)}{rather}")
+        raise ValueError(f"{source.shown(value)} is not one of {source.listed(words)}{rather}")
 
 
 def fits(value: source.Scalar, kind: VariableType) -> bool:
@@ -118,10 +126,21 @@ def _read(text: str, kind: VariableType) -> source.Scalar:
         if kind == "boolean":
             return {"true": True, "false": False}[text.lower()]
         if kind == "integer":
-            return int(text)
+            return spelling.spelled(int(text), text)
         if kind == "number":
-            return float(text)
+            return spelling.spelled(_number(text), text)
     except (KeyError, ValueError):
         # Said by the check, which knows the word for the type.
         pass
     return text
+
+
+def _number(text: str) -> int | float:
+    """A number, whole if it is written so. Raises ValueError."""
+    try:
+        return int(text)
+    except ValueError:
+        value = float(text)
+        if not math.isfinite(value):
+            raise
+        return value

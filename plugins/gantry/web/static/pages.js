@@ -111,6 +111,13 @@
     }
   }
 
+  // A log that grows is shown by its end: a page that stays open for a day must not hold all of it.
+  function trim() {
+    for (const list of document.querySelectorAll("[data-most]")) {
+      while (list.childElementCount > Number(list.dataset.most)) list.firstElementChild.remove();
+    }
+  }
+
   // Which cell the panel shows. Kept through updates: the server does not know.
   function mark(event) {
     const opener = event.target.closest("[data-opens]");
@@ -138,6 +145,7 @@
   document.addEventListener("htmx:afterRequest", (event) => event.detail.successful && say(""));
   document.addEventListener("htmx:afterSwap", opened);
   document.addEventListener("htmx:beforeSwap", tail);
+  document.addEventListener("htmx:afterSettle", trim);
   document.addEventListener("htmx:afterSettle", tail);
   document.addEventListener("htmx:afterSettle", () => times(document));
   setInterval(() => times(document), 10000);

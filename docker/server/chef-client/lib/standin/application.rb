@@ -4,7 +4,9 @@ require "fileutils"
 require "json"
 require "standin/client"
 require "standin/config"
+require "standin/errors"
 require "standin/license"
+require "standin/license_key"
 require "standin/log"
 require "standin/options"
 require "standin/run_lock"
@@ -15,6 +17,8 @@ module StandIn
   class Application
     FAILED = 1
     LICENSE_NOT_ACCEPTED = 172
+    REBOOT_SCHEDULED = 35
+    REBOOT_FAILED = 41
     SIGNALS = { "INT" => 2, "TERM" => 3 }.freeze
 
     def initialize(arguments)
@@ -30,6 +34,7 @@ module StandIn
         return code
       end
       puts BANNER
+      puts "Patents: none, it is a stand-in"
       perform
     rescue SignalException => e
       name = Signal.signame(e.signo)
@@ -38,9 +43,9 @@ module StandIn
     rescue Fatal => e
       Chef::Log.fatal(e.message)
       FAILED
-    rescue StandardError, ScriptError => e
+    rescue StandardError, ScriptError, SystemExit, Chef::Exceptions::Reboot => e
       die(e)
-      FAILED
+      code_of(e)
     end
 
     private
@@ -53,6 +58,9 @@ module StandIn
         puts "#{PRODUCT} cannot execute without accepting the license"
         return LICENSE_NOT_ACCEPTED
       end
+      refusal = StandIn.release < 19 ? nil : LicenseKey.refusal(@options.license, ENV)
+      return refusal if refusal
+
       RunLock.hold(config.lockfile, config[:run_lock_timeout]) { Client.new(config, json, @options.override_run_list).run }
       0
     end
@@ -69,13 +77,24 @@ module StandIn
       raise Fatal, "Could not parse the provided JSON file (#{path}): #{e.message}"
     end
 
+    def code_of(error)
+      cause = error.is_a?(Run::CompileFailed) ? error.cause : error
+      case cause
+      when SystemExit then cause.status
+      when Chef::Exceptions::Reboot then REBOOT_SCHEDULED
+      when Chef::Exceptions::RebootFailed then REBOOT_FAILED
+      else FAILED
+      end
+    end
+
     def die(error)
       dump(error)
       rule = "-" * 87
       Chef::Log.fatal(rule)
       Chef::Log.fatal("PLEASE PROVIDE THE CONTENTS OF THE stacktrace.out FILE (above) IF YOU FILE A BUG REPORT")
       Chef::Log.fatal(rule)
-      Chef::Log.fatal(Explain.fatal(error))
+      last = Explain.fatal(error)
+      Chef::Log.fatal(last) if last
     end
 
     def dump(error)

@@ -24,6 +24,7 @@ module StandIn
       @name = config.node_name
       @formatter = Formatter.new
       @place = nil
+      @recipes = []
     end
 
     # Raises whatever stopped it, after it has been explained.
@@ -32,13 +33,16 @@ module StandIn
       register
       node = load_node
       run_list = expand(node)
-      converge(Run.new(node, fetch_cookbooks(node, run_list), @formatter), run_list)
+      @run = Run.new(node, fetch_cookbooks(node, run_list), @formatter, @server)
+      converge(run_list)
       # A run list for once is nothing to remember.
       @server.put("/nodes/#{@name}", node.to_server) unless @override
       @formatter.say("\nRunning handlers:\nRunning handlers complete")
       @formatter.say("Infra Phase complete, #{@formatter.updated}/#{@formatter.total} resources updated in #{@formatter.elapsed}")
-    rescue StandardError, ScriptError => e
-      Explain.block(@formatter, e, @place, @config)
+      @run.reboot_if_wanted
+    rescue StandardError, ScriptError, SystemExit, Chef::Exceptions::Reboot => e
+      # A resource's failure was explained where it happened.
+      Explain.block(@formatter, e, @place, @config, @recipes) unless e.is_a?(Run::ActionFailed)
       @formatter.say("\nRunning handlers:")
       Chef::Log.error("Running exception handlers")
       @formatter.say("Running handlers complete")
@@ -104,10 +108,12 @@ module StandIn
     end
 
     def fetch_cookbooks(node, run_list)
+      @recipes = run_list.recipes
       @formatter.say("Resolving cookbooks for run list: #{run_list.recipes.inspect}")
       manifests = at(:cookbooks) do
         @server.post("/environments/#{node.chef_environment}/cookbook_versions", { "run_list" => run_list.recipes })
       end
+      @recipes = []
       @formatter.say("Synchronizing cookbooks:")
       cookbooks = Cookbooks.new(@server, File.join(@config.file_cache_path, "cookbooks"), node)
       at(:files) do
@@ -116,11 +122,11 @@ module StandIn
       node.cookbooks = cookbooks
     end
 
-    def converge(run, run_list)
+    def converge(run_list)
       @formatter.say("Compiling cookbooks...")
-      run.compile(run_list.recipes)
-      @formatter.say("Converging #{run.resources.length} resources")
-      run.converge
+      @run.compile(run_list.recipes)
+      @formatter.say("Converging #{@run.resources.length} resources")
+      @run.converge
     end
   end
 end

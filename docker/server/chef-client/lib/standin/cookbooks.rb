@@ -2,6 +2,8 @@
 
 require "digest"
 require "fileutils"
+require "standin/classes"
+require "standin/custom"
 require "standin/errors"
 require "standin/run_list"
 
@@ -10,7 +12,7 @@ module StandIn
   class Cookbooks
     SEGMENTS = %w[all_files recipes attributes definitions files libraries providers resources templates root_files].freeze
     # What the real client reads from a cookbook and this one does not know.
-    UNKNOWN = %w[definitions providers resources].freeze
+    UNKNOWN = %w[definitions providers].freeze
     NAME = /\A[A-Za-z0-9_][A-Za-z0-9_.-]*\z/
 
     Cookbook = Struct.new(:name, :version, :folder, :paths, :dependencies)
@@ -43,13 +45,18 @@ module StandIn
       recipes.map { |recipe| recipe.split("::").first.split("@").first }.uniq.each { |name| load_cookbook_attributes(name) }
     end
 
-    # Raises: Refused, a cookbook brings resources of its own.
+    # Libraries first: custom resources use them. Raises: Refused, a cookbook brings what only the real client knows.
     def load_libraries
       @cookbooks.each_value do |cookbook|
         strange = cookbook.paths.find { |path| UNKNOWN.include?(path.split("/").first) && path.end_with?(".rb") }
         raise Refused, "the stand-in knows no #{strange.split('/').first} of cookbooks (#{cookbook.name}: #{strange})" if strange
 
         cookbook.paths.grep(%r{\Alibraries/.+\.rb\z}).sort.each { |path| require File.join(cookbook.folder, path) }
+      end
+      @cookbooks.each_value do |cookbook|
+        cookbook.paths.grep(%r{\Aresources/[^/]+\.rb\z}).sort.each do |path|
+          CustomResource.from_file(cookbook.name, File.join(cookbook.folder, path))
+        end
       end
     end
 

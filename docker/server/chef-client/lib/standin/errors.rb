@@ -29,11 +29,25 @@ class Chef
     class MultipleFailures < RuntimeError; end
     class RunLockTimeout < RuntimeError; end
     class ImmutableAttributeModification < NoMethodError; end
+    # Not a StandardError, so that no recipe rescues it by accident.
+    class Reboot < Exception; end # rubocop:disable Lint/InheritException
+    class RebootFailed < RuntimeError; end
   end
 
   module Mixin
     module Template
       class TemplateError < RuntimeError; end
+    end
+  end
+end
+
+class Chef
+  # What recipes may call to end the run.
+  class Application
+    # Says why in a FATAL line, and ends with a code: a number, or 1.
+    def self.fatal!(message, code = nil)
+      Chef::Log.fatal(message)
+      exit(code.is_a?(Integer) ? code : 1)
     end
   end
 end

@@ -2,7 +2,7 @@
 
 require "json"
 require "standin/errors"
-require "standin/run"
+require "standin/server_api"
 
 module StandIn
   # The blocks in which Chef tells of a failure, and the FATAL line that comes last.
@@ -22,31 +22,38 @@ module StandIn
       case error
       when Fatal then error.message
       when Run::ActionFailed
-        # The class once for the resource, and once for what it says, as the real client has it.
-        "#{error.cause.class}: #{error.message} had an error: #{error.cause.class}: #{error.cause.message}"
-      when Run::CompileFailed then "#{error.cause.class}: #{error.cause.message}"
+        error.told
+      when Run::CompileFailed
+        # Of `exit` in a recipe there is no more than the block.
+        error.cause.is_a?(SystemExit) ? nil : "#{error.cause.class}: #{error.cause.message}"
+      when SystemExit then nil
       else "#{error.class}: #{error.message}"
       end
     end
 
     # `place`: what was being done, a key of TITLES, or nil.
-    def block(formatter, error, place, config)
+    # `run_list`: the recipes that cookbooks were asked for.
+    def block(formatter, error, place, config, run_list = [])
       case error
       when Run::ActionFailed
-        formatter.block("Error executing action `#{error.action}` on resource '#{error.resource}'", of_resource(error))
+        formatter.block("Error executing action `#{error.action}` on resource '#{error.resource}'", of_resource(error), indent: 4 + (2 * formatter.depth))
       when Run::CompileFailed
         formatter.block("Recipe Compile Error#{" in #{error.path}" if error.path}", of_recipe(error))
       else
         return unless place
 
-        formatter.block(format(TITLES.fetch(place), config.node_name), of_server(error, place, config))
+        formatter.block(format(TITLES.fetch(place), config.node_name), of_server(error, place, config).merge(expanded(run_list)))
       end
+    end
+
+    def expanded(run_list)
+      run_list.empty? ? {} : { "Expanded Run List:" => run_list.map { |each| "* #{each}" }.join("\n") }
     end
 
     def of_resource(error)
       resource = error.resource
       {
-        error.cause.class.to_s => error.cause.message,
+        error.root.class.to_s => error.cause.is_a?(Run::ActionFailed) ? error.cause.told.partition(": ").last : error.root.message,
         "Resource Declaration:" => resource.sensitive ? "suppressed sensitive resource output" : declaration(resource),
         "Compiled Resource:" => resource.to_text
       }

@@ -11,6 +11,8 @@ class Chef
     WRITABLE = %i[default force_default normal override force_override automatic].freeze
 
     attr_reader :name, :run_state
+    # The run that it is in.
+    attr_accessor :run_context
     attr_accessor :chef_environment, :run_list, :cookbooks, :expanded_recipes, :expanded_roles
 
     def initialize(name, environment)

@@ -6,9 +6,10 @@ require "standin/version"
 module StandIn
   # The command line. Options that only the real client knows are refused like unknown ones.
   class Options
-    attr_reader :config_file, :json, :override_run_list, :settings
+    attr_reader :config_file, :json, :license, :override_run_list, :settings
 
     def initialize
+      @license = {}
       @config_file = "/etc/chef/client.rb"
       @settings = {}
     end
@@ -41,11 +42,17 @@ module StandIn
         setting(parser, :client_key, "-k", "--client_key KEY_FILE", "The client's own key.")
         setting(parser, :log_location, "-L", "--logfile LOGLOCATION", "Where to log to.")
         setting(parser, :chef_license, "--chef-license ACCEPTANCE", "accept, accept-no-persist or accept-silent.")
+        licensing(parser) unless StandIn.release < 19
         parser.on("-l", "--log_level LEVEL", "auto, trace, debug, info, warn, error or fatal.") { |level| @settings[:log_level] = level.to_sym }
         parser.on("--once", "Run once; the stand-in never does anything else.")
         parser.on("-v", "--version", "Show the version.") { @early = "#{PRODUCT}: #{VERSION} (Gantry's stand-in)" }
         parser.on("-h", "--help", "Show this help.") { @early = parser.help }
       end
+    end
+
+    def licensing(parser)
+      parser.on("--chef-license-key KEY", "The license key.") { |key| @license[:chef_license_key] = key }
+      parser.on("--chef-license-server URL,URL", "Where to ask for a license.") { |urls| @license[:chef_license_server] = urls }
     end
 
     def setting(parser, name, *words)

@@ -2,7 +2,9 @@
 
 require "standin/errors"
 require "standin/log"
+require "standin/mash"
 require "standin/resource"
+require "standin/search"
 
 module StandIn
   # What a recipe's text is evaluated in.
@@ -65,6 +67,31 @@ module StandIn
 
     def find_resource(type, name)
       run.find_resource("#{type}[#{name}]")
+    end
+
+    # An item of a data bag, as it stands on the Chef server.
+    def data_bag_item(bag, item)
+      Mash.from(run.server.get("/data/#{bag}/#{item}"))
+    rescue StandardError
+      Chef::Log.error("Failed to load data bag item: #{bag.inspect} #{item.inspect}")
+      raise
+    end
+
+    # The names of a data bag's items.
+    def data_bag(bag)
+      run.server.get("/data/#{bag}").keys
+    rescue StandardError
+      Chef::Log.error("Failed to list data bag items in data bag: #{bag.inspect}")
+      raise
+    end
+
+    # What the Chef server finds: nodes, items of a data bag, and so on; or, with a filter, hashes of what it names.
+    def search(type, query = "*:*", filter_result: nil, &block)
+      found = Search.new(run.server, type, query, filter_result)
+      return found.to_a unless block
+
+      found.each(&block)
+      true
     end
 
     def shell_out(*command, **options)

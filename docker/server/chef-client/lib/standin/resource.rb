@@ -39,6 +39,7 @@ module StandIn
           value = values.empty? ? given : values.first
           values.empty? && given.nil? ? read_property(name) : @values[name] = value
         end
+        define_method("#{name}=") { |value| public_send(name, value) }
       end
 
       def actions(*names)
@@ -108,6 +109,15 @@ module StandIn
       "#{self.class.shown_as}[#{name}]"
     end
 
+    def property_is_set?(name)
+      @values.key?(name.to_sym)
+    end
+
+    # Whether it says nothing about itself when it has changed nothing.
+    def quiet?
+      false
+    end
+
     # The guard that keeps the resource from running, or nil.
     def skipped_by
       @guards.each do |kind, command, options, block|
@@ -147,8 +157,14 @@ module StandIn
 
     # Attributes are reached by helpers too, as in a recipe.
     %i[platform? platform_family?].each { |helper| define_method(helper) { |*names| node.public_send(helper, *names) } }
+    %i[data_bag data_bag_item search].each do |helper|
+      define_method(helper) { |*words, &block| recipe.public_send(helper, *words, &block) }
+    end
 
-    def method_missing(name, *_arguments)
+    # A part of a custom resource reaches what its action reaches.
+    def method_missing(name, *arguments, &block)
+      return recipe.public_send(name, *arguments, &block) if recipe.is_a?(ActionContext) && recipe.respond_to?(name)
+
       raise NoMethodError, "undefined method `#{name}' for #{self.class.chef_name}"
     end
 
@@ -187,9 +203,8 @@ module StandIn
 
     def succeeds?(command, options)
       settings = { cwd: options[:cwd], user: options[:user], group: options[:group], environment: options[:environment] }.compact
+      # A command that does not exist is no answer: it fails the resource.
       !shell_out(command, **settings).error?
-    rescue Errno::ENOENT
-      false
     end
   end
 end

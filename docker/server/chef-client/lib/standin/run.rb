@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "standin/cookbooks"
+require "standin/explain"
 require "standin/recipe"
 require "standin/run_list"
 
@@ -10,6 +11,17 @@ module StandIn
     # A resource's failure; what went wrong is its cause.
     class ActionFailed < StandardError
       attr_reader :resource, :action
+      attr_accessor :delayed
+
+      # What went wrong in the end, below all the custom resources.
+      def root
+        cause.is_a?(ActionFailed) ? cause.root : cause
+      end
+
+      # The class once for each resource, and once for what it says, as the real client has it.
+      def told
+        "#{root.class}: #{message} had an error: #{cause.is_a?(ActionFailed) ? cause.told : "#{root.class}: #{root.message}"}"
+      end
 
       def initialize(resource, action)
         @resource = resource
@@ -28,9 +40,13 @@ module StandIn
       end
     end
 
-    attr_reader :node, :cookbooks, :formatter, :resources
+    attr_reader :node, :cookbooks, :formatter, :resources, :server
+    # What a recipe has said about a reboot after the run: `{ delay:, reason: }`, or nil.
+    attr_accessor :reboot
 
-    def initialize(node, cookbooks, formatter)
+    def initialize(node, cookbooks, formatter, server)
+      @server = server
+      node.run_context = self
       @node = node
       @cookbooks = cookbooks
       @formatter = formatter
@@ -75,12 +91,24 @@ module StandIn
         raise Chef::Exceptions::ResourceNotFound, "Cannot find a resource matching #{wanted} (did you define it first?)"
     end
 
+    # A part of a custom resource, in its place. What it notifies is a part beside it, or a resource of a recipe.
+    # Raises: ActionFailed.
+    def converge_part(part, beside)
+      part.notifications.each do |each|
+        each.target = beside.reverse.find { |other| other.to_s == each.target.to_s } || find_resource(each.target)
+      end
+      Array(part.action).each { |action| perform(part, action) }
+    end
+
     # Raises: ActionFailed, MultipleFailures. What was changed before a failure still takes effect.
     def converge
       resolve_notifications
       failures = []
       begin
-        @resources.each { |resource| Array(resource.action).each { |action| perform(resource, action) } }
+        # `reboot_now` ends the run: what comes after it waits for the next one.
+        catch(:reboot_now) do
+          @resources.each { |resource| Array(resource.action).each { |action| perform(resource, action) } }
+        end
       rescue ActionFailed => e
         failures << e
       end
@@ -88,8 +116,16 @@ module StandIn
       return if failures.empty?
       raise failures.first if failures.one?
 
-      list = failures.map { |each| "* #{each.message}: #{each.cause.message}" }
-      raise Chef::Exceptions::MultipleFailures, ["Multiple failures occurred:", *list].join("\n")
+      raise Chef::Exceptions::MultipleFailures, ["Multiple failures occurred:", *failures.map { |each| told(each) }].join("\n")
+    end
+
+    # Raises: Reboot, once the server is going down; RebootFailed, it cannot.
+    def reboot_if_wanted
+      wanted = reboot or return
+      done = Mixlib::ShellOut.new("shutdown", "-r", "+#{wanted[:delay]}", wanted[:reason]).run_command
+      raise Chef::Exceptions::RebootFailed, done.stderr.strip if done.error?
+
+      raise Chef::Exceptions::Reboot, "Rebooting server at a recipe's request. Details: #{wanted}"
     end
 
     private
@@ -98,7 +134,7 @@ module StandIn
       yield
     rescue CompileFailed
       raise
-    rescue StandardError, ScriptError => e
+    rescue StandardError, ScriptError, SystemExit => e
       raise CompileFailed, path || e.backtrace&.first.to_s[/\A[^:]+/]
     end
 
@@ -128,17 +164,37 @@ module StandIn
       return formatter.skipped(why) if why
 
       resource.updated = false
+      before = formatter.depth
       attempt(resource, action)
-      formatter.action_ends(updated: resource.updated)
+      formatter.action_ends(updated: resource.updated, quiet: resource.quiet?)
       notify(resource) if resource.updated
-    rescue ActionFailed
-      raise
     rescue StandardError, ScriptError => e
-      raise ActionFailed.new(resource, action) unless resource.ignore_failure
+      formatter.depth = before if before
+      # With a part the resource fails too; with what it notifies, that alone.
+      raise if e.is_a?(ActionFailed) && !part_of?(resource, e.resource)
 
-      formatter.action_ends(updated: false)
-      failed = ActionFailed.new(resource, action)
+      failed = failure(resource, action)
+      # Where it happens, and also of what is ignored, which is counted nowhere.
+      Explain.block(formatter, failed, nil, nil)
+      raise failed unless resource.ignore_failure
+
       Chef::Log.error("#{failed.message} had an error: #{e.message}; ignore_failure is set, continuing")
+    end
+
+    def part_of?(resource, part)
+      part.recipe.is_a?(ActionContext) && part.recipe.new_resource.equal?(resource)
+    end
+
+    # The error being handled, as its cause.
+    def failure(resource, action)
+      raise ActionFailed.new(resource, action)
+    rescue ActionFailed => e
+      e
+    end
+
+    def told(failed)
+      where = failed.delayed ? "delayed notification" : "#{PRODUCT} run"
+      "* #{failed.root.class} occurred in #{where}: #{failed.told.partition(': ').last}"
     end
 
     # What has to happen first, if the action would change anything.
@@ -157,7 +213,7 @@ module StandIn
         raise unless left.positive?
 
         left -= 1
-        Chef::Log.info("Retrying execution of #{resource}, #{left} attempt(s) left: #{e.message}")
+        Chef::Log.warn("Retrying execution of #{resource}, #{left} attempt(s) left: #{e.message}")
         sleep(resource.retry_delay)
         retry
       end
@@ -177,6 +233,7 @@ module StandIn
         begin
           perform(*@delayed.shift)
         rescue ActionFailed => e
+          e.delayed = true
           failures << e
         end
       end

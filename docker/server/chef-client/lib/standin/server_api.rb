@@ -71,7 +71,7 @@ module StandIn
           e = Errno::ECONNREFUSED.new if e.is_a?(Errno::EADDRNOTAVAIL)
           raise worded(e, uri) if last || untrusted?(e)
 
-          Chef::Log.error("#{trouble(e)} connecting to #{uri}, retry #{attempt}/#{@config.http_retry_count}")
+          Chef::Log.warn("#{trouble(e)} connecting to #{uri}, retry #{attempt}/#{@config.http_retry_count}")
           sleep(@config.http_retry_delay)
           next
         end
@@ -79,7 +79,7 @@ module StandIn
 
         refuse(response) if last || !response.is_a?(Net::HTTPServerError)
         pause = 1 + (2**attempt) + rand(2**attempt)
-        Chef::Log.error("Server returned error #{response.code} for #{uri}, retrying #{attempt}/#{@config.http_retry_count} in #{pause}s")
+        Chef::Log.warn("Server returned error #{response.code} for #{uri}, retrying #{attempt}/#{@config.http_retry_count} in #{pause}s")
         sleep(pause)
       end
     end

@@ -53,7 +53,7 @@ Save what you need of $data; then terminate this server, and the next launch mak
 copy_primary() {
     say "copying the master at $primary"
     sql_files replica-begin -- source "$source_id" || fail 7 'cannot make room for the copy (above)'
-    dumped=$home/run/dumped
+    dumped=$(mktemp) || fail 7 'cannot write to the folder for temporary files'
     # The exit code of a pipe is its last command's: the first one's travels beside it.
     {
         dump_code=0
@@ -76,7 +76,7 @@ is_replicant() {
 
 # replica_now: OK, or why this replicant does not follow its master.
 replica_now() {
-    mariadb --defaults-file="$settings" --user=root --connect-timeout=5 --vertical --execute='SHOW REPLICA STATUS' |
+    as_root_account mariadb --connect-timeout=5 --skip-local-infile --vertical --execute='SHOW REPLICA STATUS' |
         awk -F': ' '
             { sub(/^ +/, "") }
             $1 == "Slave_IO_Running" { reading = $2 }

@@ -7,9 +7,14 @@
 
 home=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 3
 settings=$home/cfg/my.cnf
+# Written by the agent, and root's: the service's user cannot change it.
+facts=$home/cfg/enstratus.cfg
+# The folders data, log and run are the user's, and so is what is in cfg but for root's files: root writes nothing there
+# by a name that could be a link, and runs no program with settings from there.
 data=$home/data
 server_log=$home/log/mariadb.log
 pid_file=$home/run/mariadb.pid
+socket=$home/run/mariadb.sock
 
 say() { printf '%s\n' "$*"; }
 
@@ -90,10 +95,10 @@ port_of() {
     say 3306
 }
 
-# configured_user: the same, as my.cnf has it.
+# configured_user: the same, of a service that is configured.
 configured_user() {
     [ -f "$settings" ] || fail 3 "$settings is missing: configure the service first"
-    sed -n 's/^user *= *//p' "$settings"
+    service_user "$facts"
 }
 
 as_user() {
@@ -104,24 +109,25 @@ as_user() {
 
 # One script at a time changes the instance. The server itself must not inherit the lock (9>&-).
 lock_instance() {
-    mkdir -p "$home/run"
-    exec 9>"$home/run/lock"
-    flock -w 300 9 || fail 4 "another script has held $home/run/lock for 300 s"
+    exec 9>"$home/.lock"
+    flock -w 300 9 || fail 4 "another script has held $home/.lock for 300 s"
 }
 
 # write_settings USER PORT NETWORK [MORE]: generates my.cnf from its template. MORE is the template of a replicated
 # instance's further settings; its server id follows from the first address in NETWORK.
 write_settings() {
-    cat "$home/cfg/master.cnf" ${4:+"$4"} | sed -e "s|@HOME@|$home|g" -e "s|@USER@|$1|g" -e "s|@PORT@|$2|g" \
-        -e "s|@NETWORK@|$3|g" -e "s|@SERVER_ID@|${4:+$(server_id "$3")}|g" >"$settings.new"
-    if cmp -s "$settings.new" "$settings"; then
-        rm -f "$settings.new"
+    # The templates are the user's: read with the user's rights. And my.cnf is made where only root can enter.
+    write_settings_new=$(mktemp "$home/.my.cnf.XXXXXX") || fail 3 "cannot write to $home"
+    as_user "$1" cat "$home/cfg/master.cnf" ${4:+"$4"} | sed -e "s|@HOME@|$home|g" -e "s|@USER@|$1|g" \
+        -e "s|@PORT@|$2|g" -e "s|@NETWORK@|$3|g" -e "s|@SERVER_ID@|${4:+$(server_id "$3")}|g" >"$write_settings_new"
+    if cmp -s "$write_settings_new" "$settings"; then
+        rm -f "$write_settings_new"
         say "$settings is as it should be"
         return
     fi
-    chmod 640 "$settings.new"
-    chown "$1:$(id -g "$1")" "$settings.new"
-    mv -f "$settings.new" "$settings"
+    chmod 640 "$write_settings_new"
+    chown "root:$(id -g "$1")" "$write_settings_new"
+    mv -fT "$write_settings_new" "$settings"
     say "wrote $settings ($3)"
 }
 
@@ -143,9 +149,17 @@ server_pid() {
     printf '%s\n' "$pid"
 }
 
+# as_root_account PROGRAM OPTION...: one of MariaDB's clients, as the root account. Without my.cnf, which could have it load
+# a library; and what answers on the socket may be anything that the user has started.
+as_root_account() {
+    as_root_program=$1
+    shift
+    "$as_root_program" --no-defaults --socket="$socket" --user=root "$@"
+}
+
 # Statements on standard input, run by the root account; results as tab-separated lines.
 sql() {
-    mariadb --defaults-file="$settings" --user=root --connect-timeout=5 --batch --skip-column-names
+    as_root_account mariadb --connect-timeout=5 --skip-local-infile --loose-sandbox --batch --skip-column-names
 }
 
 # sql_files FILE... -- NAME VALUE...: runs the files with each @NAME set. Values travel as hexadecimal digits on
@@ -179,39 +193,44 @@ ensure_instance() {
     rm -rf "$data.new"
     install -d -o "$1" -g "$ensure_group" -m 700 "$data.new"
     # Made beside its place and moved there when complete: an interrupted one is made anew.
-    if ! as_user "$1" mariadb-install-db --no-defaults --datadir="$data.new" --skip-test-db \
-        --auth-root-authentication-method=socket --auth-root-socket-user=root \
-        >"$home/log/install.log" 2>&1 9>&-; then
-        tail -n 20 "$home/log/install.log" >&2
+    # shellcheck disable=SC2016 # for the inner shell
+    if ! as_user "$1" sh -c 'exec mariadb-install-db --no-defaults --datadir="$1" --skip-test-db \
+        --auth-root-authentication-method=socket --auth-root-socket-user=root >"$2" 2>&1' \
+        install "$data.new" "$home/log/install.log" 9>&-; then
+        as_user "$1" tail -n 20 "$home/log/install.log" >&2
         fail 4 "mariadb-install-db failed, see $home/log/install.log"
     fi
     mv "$data.new" "$data"
 }
 
-# Starts the server unless it runs and returns when it answers.
+# start_server [USER]: starts the server unless it runs and returns when it answers. USER: where nothing is configured yet.
 start_server() {
-    server_user=$(configured_user) || exit
+    server_user=${1:-}
+    [ -n "$server_user" ] || server_user=$(configured_user) || exit
     ensure_instance "$server_user"
+    started=
     if server_pid >/dev/null; then
         say "MariaDB runs already (pid $(server_pid))"
     else
         say "starting MariaDB as $server_user"
-        # MariaDB writes the same number to the same file later, as its user.
-        : >"$pid_file" && chown "$server_user" "$pid_file"
-        # Its own session: what ends the caller's process group must not end the database.
+        # What an earlier one has left. MariaDB writes its own, as its user.
+        rm -f "$pid_file"
+        # Its own session: what ends the caller's process group must not end the database. The log is opened by the user.
+        # shellcheck disable=SC2016 # for the inner shell
         setsid setpriv --reuid="$server_user" --regid="$(id -g "$server_user")" --init-groups -- \
-            mariadbd --defaults-file="$settings" </dev/null >>"$server_log" 2>&1 9>&- &
-        printf '%s\n' "$!" >"$pid_file"
+            sh -c 'exec mariadbd --defaults-file="$1" >>"$2" 2>&1' start "$settings" "$server_log" \
+            </dev/null >/dev/null 2>&1 9>&- &
+        started=$!
     fi
     start_deadline=$(($(date +%s) + ${START_TIMEOUT_SECONDS:-120}))
     until sql </dev/null >/dev/null 2>&1; do
-        # The first moments, before setpriv has become mariadbd, look like "not running".
-        if ! server_pid >/dev/null && ! kill -0 "$(cat "$pid_file")" 2>/dev/null; then
-            tail -n 20 "$server_log" >&2
+        # MariaDB writes its pid late: until then the process that was started is what runs.
+        if ! server_pid >/dev/null && ! kill -0 "${started:-x}" 2>/dev/null; then
+            as_user "$server_user" tail -n 20 "$server_log" >&2
             fail 4 "MariaDB ended while it started, see $server_log"
         fi
         if [ "$(date +%s)" -ge "$start_deadline" ]; then
-            tail -n 20 "$server_log" >&2
+            as_user "$server_user" tail -n 20 "$server_log" >&2
             fail 4 "MariaDB does not answer after ${START_TIMEOUT_SECONDS:-120} s, see $server_log"
         fi
         sleep 0.1

@@ -120,12 +120,24 @@ agent_is_ancestor() {
 # A program that outlives the script must be started with 9>&-.
 agent_lock() {
     command -v flock >/dev/null || fail "$3" "flock is missing: install util-linux"
-    mkdir -p "$ENSTRATUS/ws/lock"
+    make_folder "$ENSTRATUS/ws/lock"
     exec 9>"$ENSTRATUS/ws/lock/$1"
     flock -w "$2" 9 || fail "$3" "waited $2 s in vain for the lock $ENSTRATUS/ws/lock/$1"
 }
 
 # --- files ---------------------------------------------------------------------------------------------------
+
+# make_folder DIR: as `mkdir -p`, without a process where it is there, which it nearly always is.
+make_folder() {
+    [ -d "$1" ] || mkdir -p "$1"
+}
+
+# remove_file FILE: as `rm -f`, without a process where there is none.
+remove_file() {
+    if [ -e "$1" ] || [ -L "$1" ]; then
+        rm -f -- "$1"
+    fi
+}
 
 # write_line FILE TEXT: the file appears with its whole content or not at all.
 write_line() {
@@ -138,8 +150,15 @@ write_line() {
 # One write of less than a page to a file opened for appending is not torn by other writers.
 agent_journal() {
     {
-        mkdir -p "$ENSTRATUS/ws/log"
-        agent_text=$(printf '%s' "$1" | LC_ALL=C tr '[:cntrl:]' ' ' | LC_ALL=C cut -b 1-900)
+        make_folder "$ENSTRATUS/ws/log"
+        agent_text=$1
+        case ${#1}:$1 in
+        [0-9]:* | [0-9][0-9]:* | [1-8][0-9][0-9]:*) ;;
+        *) agent_text=$(printf '%s' "$1" | LC_ALL=C cut -b 1-900) ;;
+        esac
+        case $agent_text in
+        *[[:cntrl:]]*) agent_text=$(printf '%s' "$agent_text" | LC_ALL=C tr '[:cntrl:]' ' ') ;;
+        esac
         printf '%s %s pid=%s job=%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$agent_text" "$$" "${GANTRY_JOB:--}" \
             >>"$ENSTRATUS/ws/log/agent.log"
     } 2>/dev/null || say "cannot write to $ENSTRATUS/ws/log/agent.log"
@@ -172,12 +191,27 @@ agent_wrapped() {
     return 1
 }
 
+# agent_forget: removes the notes whose keys GANTRY_FORGETS holds (comma-separated). For a script that changes what they
+# are about, when it begins to.
+agent_forget() {
+    agent_keys=${GANTRY_FORGETS:-}
+    while [ -n "$agent_keys" ]; do
+        remove_file "$ENSTRATUS/ws/state/${agent_keys%%,*}"
+        case $agent_keys in
+        *,*) agent_keys=${agent_keys#*,} ;;
+        *) agent_keys= ;;
+        esac
+    done
+    unset GANTRY_FORGETS
+}
+
 # agent_body ARG...: the override if there is one, else main. Sets AGENT_CODE.
 agent_body() {
     agent_custom=$ENSTRATUS/custom/bin/$AGENT_SCRIPT
     AGENT_CODE=0
     if [ "$AGENT_INNER" = no ] && [ -e "$agent_custom" ]; then
         say "replaced by $agent_custom"
+        agent_forget
         "$agent_custom" "$@" || AGENT_CODE=$?
     else
         # Not `|| CODE=$?`: the shell would ignore `set -e` in all of the function.
@@ -191,9 +225,16 @@ agent_body() {
     fi
 }
 
+# agent_uptime: sets UPTIME, in whole seconds; for how long something takes.
+agent_uptime() {
+    read -r UPTIME _ </proc/uptime
+    UPTIME=${UPTIME%%.*}
+}
+
 # agent_run ARG...: ends the script with main's exit code (see the top of this file).
 agent_run() {
-    agent_since=$(date +%s)
+    agent_uptime
+    agent_since=$UPTIME
     [ -n "${GANTRY_QUIET:-}" ] || agent_journal "begin $AGENT_SCRIPT $*"
     if agent_wrapped; then
         AGENT_INNER=yes
@@ -213,9 +254,19 @@ agent_run() {
             fi
         fi
     fi
+    agent_uptime
     [ -n "${GANTRY_QUIET:-}" ] ||
-        agent_journal "end $AGENT_SCRIPT exit=$AGENT_CODE seconds=$(($(date +%s) - agent_since))"
+        agent_journal "end $AGENT_SCRIPT exit=$AGENT_CODE seconds=$((UPTIME - agent_since))"
     exit "$AGENT_CODE"
+}
+
+# find_agent_script CODE NAME: sets FOUND_SCRIPT to the agent's script of that name, or to one of the operator's own.
+find_agent_script() {
+    is_plain "$2" || fail "$1" "'$2' is not a script's name"
+    for FOUND_SCRIPT in "$ENSTRATUS/bin/$2" "$ENSTRATUS/custom/bin/$2"; do
+        [ ! -x "$FOUND_SCRIPT" ] || return 0
+    done
+    fail "$1" "there is no script $2 in $ENSTRATUS/bin or $ENSTRATUS/custom/bin"
 }
 
 # --- service scripts -----------------------------------------------------------------------------------------
@@ -237,7 +288,7 @@ find_service_script() {
 # ends the script with its exit code.
 run_service_script() {
     # What the service calls in its turn is no part of this script: it has its own hooks.
-    unset GANTRY_WRAPPED GANTRY_EXIT_CODE GANTRY_QUIET
+    unset GANTRY_WRAPPED GANTRY_EXIT_CODE GANTRY_QUIET GANTRY_FORGETS GANTRY_RESTORE
     exec "$SERVICE_SCRIPT" "$@"
 }
 
@@ -271,7 +322,22 @@ enter_config_folder() {
     esac
 }
 
-# replace_config CODE SOURCE OWNER_IDS: makes ./enstratus.cfg SOURCE's content without CR, mode 640, in one step.
+# is_tidy_config: whether ./enstratus.cfg is as replace_config leaves it. A second name would be another file's, which a
+# configure script would write to.
+is_tidy_config() {
+    [ -f ./enstratus.cfg ] && [ ! -L ./enstratus.cfg ] && [ -O ./enstratus.cfg ] || return 1
+    config_facts=$(stat -c '%g %a %h' . ./enstratus.cfg) || return 1
+    {
+        read -r config_group _
+        read -r config_facts
+    } <<END
+$config_facts
+END
+    [ "$config_facts" = "$config_group 640 1" ] && ! LC_ALL=C grep -q "$(printf '\r')" ./enstratus.cfg
+}
+
+# replace_config CODE SOURCE: makes ./enstratus.cfg SOURCE's content without CR, mode 640, in one step. It is root's, and
+# of the folder's group: whoever may change it could have root start the service as root (runAsUser).
 replace_config() {
     # The service's own user may write to this folder, hence all is prepared where only root can enter.
     config_work=$(mktemp -d "$SERVICES/.configure.XXXXXX") || fail "$1" "cannot write to $SERVICES"
@@ -279,7 +345,7 @@ replace_config() {
     if dd if="$2" of="$config_work/raw" iflag=nofollow bs=64k status=none &&
         tr -d '\r' <"$config_work/raw" >"$config_work/enstratus.cfg" &&
         chmod 640 "$config_work/enstratus.cfg" &&
-        chown "$3" "$config_work/enstratus.cfg" &&
+        chgrp --reference=. "$config_work/enstratus.cfg" &&
         mv -fT "$config_work/enstratus.cfg" ./enstratus.cfg; then
         rm -rf "$config_work"
     else

@@ -76,5 +76,10 @@ keep_trying() {
         pause=$(awk -v pause="$pause" 'BEGIN { print pause * 2 }')
         try=$((try + 1))
     done
-    fail 22 "$1: HTTP status ${status:-unknown} $(error_field Code) $(error_field Message)"
+    # The link's own time is up, or the session's that has signed it: another link helps.
+    case $(error_field Code):$(error_field Message) in
+    ExpiredToken:* | TokenRefreshRequired:* | RequestExpired:* | AccessDenied:'Request has expired'*) end=28 ;;
+    *) end=22 ;;
+    esac
+    fail "$end" "$1: HTTP status ${status:-unknown} $(error_field Code) $(error_field Message)"
 }

@@ -88,9 +88,39 @@ module StandIn
     property(:message) { name }
     property(:level, :info)
 
+    def quiet?
+      true
+    end
+
     def run_write
       # What is only said changes nothing.
       Chef::Log.public_send(level, message)
+    end
+  end
+
+  class RebootResource < Resource
+    provides :reboot
+    actions :nothing, :request_reboot, :reboot_now, :cancel
+    property(:reason, "Reboot by Chef Infra Client")
+    property(:delay_mins, 0)
+
+    def run_request_reboot
+      converge_by("request a system reboot to occur if the run succeeds") { recipe.run.reboot = wanted }
+    end
+
+    def run_reboot_now
+      converge_by("rebooting system immediately") { recipe.run.reboot = wanted }
+      throw(:reboot_now)
+    end
+
+    def run_cancel
+      converge_by("cancel any existing end-of-run reboot request") { recipe.run.reboot = nil }
+    end
+
+    private
+
+    def wanted
+      { delay: delay_mins, reason: reason }
     end
   end
 

@@ -1,0 +1,105 @@
+"""Why the cloud denies a call, as far as its message tells: a right that is missing, or a policy that forbids it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+_ENCODED = re.compile(r"([Ee]ncoded authorization failure message:\s*)(\S+)")
+_SHOWN = 12
+"""Letters of an encoded message that are shown: nobody can read it."""
+
+_CALL = re.compile(
+    r"is not authorized to perform: (?P<action>[a-zA-Z0-9-]+:\w+)(?: on resource: \"?(?P<resource>[^\s\"]+))?"
+)
+_FORBIDS = re.compile(
+    r"with an explicit deny in (?:an?|the) (?P<policy>[\w -]+?policy|permissions boundary)\b"
+)
+_LACKS = re.compile(r"because no (?P<policy>[\w -]+?policy|permissions boundary) allows")
+"""The phrases of https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html"""
+
+_WHOSE = {
+    "service control policy": "the organization's: its administrators can change it, and nobody within the account",
+    "resource control policy": "the organization's: its administrators can change it, and nobody within the account",
+    "permissions boundary": "set on the user or role itself: it limits what any of its policies can allow",
+    "session policy": "given when the role was assumed: look at assume_role_kwargs of the connection",
+    "identity-based policy": "attached to the user or role, or to one of its groups",
+    "resource-based policy": "attached to what was asked for, a bucket or a key",
+    "VPC endpoint policy": "of the VPC endpoint that the workers reach the cloud by",
+    "role trust policy": "of the role that the connection assumes",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Denial:
+    """What a refusal says of its cause.
+
+    Attributes:
+        reason: the cloud's words, an encoded message in them shortened.
+        action, resource: what was not allowed; empty where it does not say.
+        policy: the kind of policy that it names (`service control policy`), or empty.
+        is_forbidden: whether that policy forbids the call, which no further right can change; else it does not
+            allow it.
+        encoded: the whole encoded message, or empty. AWS decodes it for those who have the right to.
+    """
+
+    reason: str
+    action: str = ""
+    resource: str = ""
+    policy: str = ""
+    is_forbidden: bool = False
+    encoded: str = ""
+
+    @property
+    def decoding(self) -> str:
+        """The command that decodes the encoded message; empty where there is none."""
+        command = (
+            "aws sts decode-authorization-message --query DecodedMessage --output text --encoded-message"
+        )
+        return f"{command} {self.encoded}" if self.encoded else ""
+
+    def advice(self, connection: str) -> str:
+        """What to do about it, in one line."""
+        what = self.action or "this call"
+        whose = _WHOSE.get(self.policy, "")
+        told = f" ({whose})" if whose else ""
+        if self.is_forbidden:
+            said = (
+                f"A {self.policy} forbids {what}{told}; more rights change nothing: a deny wins over every allow. "
+                f"Have the policy changed, or do what it demands (a tag, a region, a size, IMDSv2)."
+            )
+        elif self.policy in ("", "identity-based policy"):
+            lacks = f"{self.action} is missing among" if self.action else "Check"
+            said = f"{lacks} the rights of the Airflow connection {connection!r}."
+            if not self.policy:
+                said += " A policy of the organization, or a boundary, can be the cause as well."
+        else:
+            said = (
+                f"No {self.policy}{told} allows {what}: the rights of the Airflow connection {connection!r} alone "
+                f"are not enough."
+            )
+        if self.encoded:
+            said += " The command that decodes the reason stands in the log; it needs sts:DecodeAuthorizationMessage."
+        return said
+
+
+def read(message: str) -> Denial:
+    """What a message of the cloud's says."""
+    encoded = _ENCODED.search(message)
+    call = _CALL.search(message)
+    forbids, lacks = _FORBIDS.search(message), _LACKS.search(message)
+    policy = forbids or lacks
+    return Denial(
+        reason=_ENCODED.sub(_shortened, message),
+        action=call["action"] if call else "",
+        resource=(call["resource"] or "").rstrip(".,") if call else "",
+        policy=policy["policy"] if policy else "",
+        is_forbidden=forbids is not None,
+        encoded=encoded[2] if encoded else "",
+    )
+
+
+def _shortened(found: re.Match[str]) -> str:
+    if len(found[2]) <= _SHOWN:
+        return found[0]
+    return f"{found[1]}{found[2][:_SHOWN]}… ({len(found[2])} letters)"

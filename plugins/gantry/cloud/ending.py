@@ -1,0 +1,69 @@
+"""Why instances end without being asked to: EC2's state reasons, with what to do about them."""
+
+from __future__ import annotations
+
+from gantry import errors, inventory
+
+_BY_REQUEST = frozenset(
+    {"Client.UserInitiatedShutdown", "Client.UserInitiatedHibernate", "Client.InstanceInitiatedShutdown"}
+)
+"""Reasons of instances that somebody has stopped or terminated, from outside or from within."""
+
+_ADVICE = {
+    "Client.InternalError": (
+        "Most often its encrypted volumes could not be opened: the KMS key of a volume, a snapshot or the image is "
+        "disabled or deleted, or its policy lets the caller make no grant (kms:CreateGrant, kms:Decrypt, "
+        "kms:GenerateDataKeyWithoutPlaintext, kms:DescribeKey)."
+    ),
+    "Client.VolumeLimitExceeded": (
+        "The account's quota of EBS storage is used up in this region: remove volumes that nobody needs, or ask for "
+        "a larger quota (Service Quotas, Amazon EBS)."
+    ),
+    "Client.InvalidSnapshot.NotFound": (
+        "The image or a volume of the launch configuration is made from a snapshot that is gone, or that this account "
+        "may not use: name another image or snapshot."
+    ),
+    "Client.UserInitiatedShutdown": "Somebody terminated it: the account's CloudTrail tells who.",
+    "Client.InstanceInitiatedShutdown": "It was shut down from within: look at its user data, and at its console.",
+    "Server.InsufficientInstanceCapacity": (
+        "The zone has no room for this size at the moment: name subnets in several zones (network.subnets), or another "
+        "size."
+    ),
+    "Server.InternalError": "A fault of the cloud's own, which seldom comes twice.",
+    "Server.SpotInstanceTermination": "It was a spot instance, and its capacity was taken back.",
+}
+"""By codes of https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html"""
+
+
+class EndedServerError(errors.GantryError):
+    """A server that is waited for, and whose instance has ended or does not start: waiting longer helps nothing.
+
+    Attributes:
+        code, reason: the cloud's own words; both empty where it gives none.
+    """
+
+    def __init__(self, server: inventory.Server) -> None:
+        self.name = server.name
+        self.instance_id = server.instance_id
+        self.state = server.state
+        self.code = server.reason.code if server.reason else ""
+        self.reason = server.reason.message if server.reason else ""
+        super().__init__(
+            f"{server.name}: instance {server.instance_id} is {server.state} before it has answered: "
+            f"{worded(server.reason)}\n{_ADVICE.get(self.code, '')}{' ' if self.code in _ADVICE else ''}"
+            f"Mend the cause, then clear this tier's scale_up task with everything downstream: it starts another one."
+        )
+
+
+def worded(reason: inventory.StateReason | None) -> str:
+    """A state reason in one line: EC2's messages mostly begin with the code."""
+    if reason is None:
+        return "the cloud gives no reason"
+    if reason.message.startswith(reason.code):
+        return reason.message
+    return f"{reason.code}: {reason.message}"
+
+
+def is_by_itself(reason: inventory.StateReason | None) -> bool:
+    """Whether an instance is stopped or terminated for a reason that nobody asked for."""
+    return reason is not None and reason.code not in _BY_REQUEST

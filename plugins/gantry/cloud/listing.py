@@ -1,0 +1,66 @@
+"""Waiting until the cloud lists what it has started: EC2 may take some seconds for that."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from gantry import errors, inventory, names
+
+_SHORTEST, _LONGEST = 1.0, 5.0
+"""Seconds between two looks: more each time, and spread by chance, as many steps wait at the same time."""
+_LISTED_WITHIN = 30.0
+"""Seconds that a step waits for the cloud to list a new server. Then it fails, and is tried again."""
+
+
+class NotListedYetError(errors.GantryError):
+    """Servers that were started just now, and that the cloud does not list."""
+
+    passing = True
+
+    def __init__(self, deployment: names.DeploymentName, instances: Sequence[str]) -> None:
+        self.deployment = deployment
+        self.instances = tuple(instances)
+        super().__init__(
+            f"{deployment}: {', '.join(instances)} were started lately, and the cloud does not list them yet\n"
+            f"Until it does, no server is told of the others: it would be told of too few.\n"
+            f"The task is tried again. If it fails still, look for these instances in the cloud, then clear this task."
+        )
+
+
+def complete(
+    deployment: names.DeploymentName,
+    started: Collection[str],
+    find: Callable[[], inventory.Inventory],
+    ended: Callable[[Sequence[str]], Collection[str]],
+    log: logging.Logger,
+) -> inventory.Inventory:
+    """A deployment's servers, once the cloud lists those that were started just now.
+
+    Args:
+        deployment: whose.
+        started: the instances that are waited for, by ids; not those that have ended meanwhile.
+        find: what the cloud lists.
+        ended: which of some instances have ended.
+        log: hears what is waited for.
+
+    Raises:
+        NotListedYetError: the cloud does not list them after half a minute.
+    """
+    deadline = time.monotonic() + _LISTED_WITHIN
+    pause = _SHORTEST
+    while True:
+        found = find()
+        missing = sorted(set(started) - {each.instance_id for each in found.everything})
+        if missing:
+            missing = sorted(set(missing) - set(ended(missing)))
+        if not missing:
+            return found
+        if time.monotonic() > deadline:
+            raise NotListedYetError(deployment, missing)
+        log.info("waiting: the cloud does not list %s yet", ", ".join(missing))
+        # Not a secret: it only has to differ from one step to the next.
+        time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+        pause = min(pause * 2, _LONGEST)

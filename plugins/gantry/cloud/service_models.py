@@ -1,0 +1,37 @@
+"""What botocore knows of AWS's services, read once in a process.
+
+botocore reads a service's model from a file for each session anew, and the amazon provider makes a session for each
+client. EC2's model is some megabytes of JSON, which is most of the processor time of a short task.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from botocore.loaders import Loader
+
+
+def shared(session: Any) -> Any:  # noqa: ANN401 - boto3's, which is loaded late
+    """The same session of boto3, which takes models from those that this process has read already."""
+    # boto3 shows its botocore session nowhere else.
+    below = session._session  # noqa: SLF001
+    below.register_component("data_loader", _loader(below.get_config_variable("data_path")))
+    return session
+
+
+def load() -> None:
+    """Read what clients of EC2 and S3 need. Nobody is called."""
+    import boto3  # noqa: PLC0415 - takes half a second
+
+    session = shared(boto3.Session("none", "none", region_name="us-east-1"))
+    for service in ("ec2", "s3"):
+        session.client(service)
+
+
+@functools.cache
+def _loader(data_path: str | None) -> Loader:
+    from botocore import loaders  # noqa: PLC0415 - see `load`
+
+    return loaders.create_loader(data_path)

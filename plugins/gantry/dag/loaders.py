@@ -1,0 +1,148 @@
+"""Which other loader makes the DAGs of the same deployment: Airflow says nothing, and takes either at each parse.
+
+The other files are read, and not run: which definition they name is worked out from their text, as far as it is
+written with paths, `__file__` and environment variables. The first file by path keeps the deployment; the others are
+refused.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import os
+import pathlib
+import sys
+from collections.abc import Iterator
+
+from gantry import definition, names
+from gantry.dag import expressions
+from gantry.definition import references
+
+_CALL = "deployment_dags"
+"""What loaders call."""
+
+_LEFT_OUT = frozenset({"__pycache__", "dist-packages", "node_modules", "site-packages"})
+"""Folders in which no DAG files are; nor in hidden ones."""
+
+
+def findings(deployment: str) -> Iterator[references.Finding]:
+    """The deployment's name, if another file that comes before the one that is being loaded has it too."""
+    own = _loading()
+    if own is None:
+        return
+    root = _root(own)
+    first = next(_others(root, own, deployment), None)
+    if first is not None:
+        yield (
+            ("deployment",),
+            (
+                f"deployment {deployment!r} is made by {first.relative_to(root)} already, which comes first by its "
+                f"path; {own.relative_to(root)} makes it too, and Airflow would take either at each parse. Give one "
+                f"of them another name, or remove one of the files"
+            ),
+        )
+
+
+def _loading() -> pathlib.Path | None:
+    """The DAG file that is being loaded; None where something else than a module asks."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the file's path is known to nobody else
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") != "__main__":
+            file = pathlib.Path(frame.f_code.co_filename).resolve()
+            # An installed module that runs programs (pytest's workers, say) is no DAG file.
+            is_dag_file = file.suffix == ".py" and file.is_file() and not _LEFT_OUT & {*file.parts}
+            return file if is_dag_file else None
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None
+
+
+def _root(own: pathlib.Path) -> pathlib.Path:
+    """The folder of the DAG bundle, which Airflow puts where modules are found; else the file's own folder."""
+    known = {pathlib.Path(each).resolve() for each in sys.path if each}
+    return next((each for each in own.parents if each in known), own.parent)
+
+
+def _others(root: pathlib.Path, own: pathlib.Path, deployment: str) -> Iterator[pathlib.Path]:
+    """The DAG files before this one that make the same deployment."""
+    looked_at: frozenset[pathlib.Path] | None = None
+    for file in _files(root):
+        if file >= own:
+            return
+        if any(each.makes(deployment) for each in _read(file)):
+            if looked_at is None:
+                looked_at = _looked_at(root)
+            if file in looked_at:
+                yield file
+
+
+def _files(root: pathlib.Path) -> Iterator[pathlib.Path]:
+    """All Python files below a folder, sorted by path."""
+    found = []
+    for here, folders, files in os.walk(root):
+        folders[:] = [each for each in folders if not each.startswith(".") and each not in _LEFT_OUT]
+        found += [pathlib.Path(here, each) for each in files if each.endswith(".py")]
+    yield from sorted(found)
+
+
+def _looked_at(root: pathlib.Path) -> frozenset[pathlib.Path]:
+    """The files that Airflow takes for DAG files: `.airflowignore` may name others. Asked only where it matters."""
+    from airflow.utils.file import list_py_file_paths  # noqa: PLC0415 - not for tasks, and not for every parse
+
+    return frozenset(pathlib.Path(each).resolve() for each in list_py_file_paths(root))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """What one call in a loader makes DAGs of."""
+
+    path: pathlib.Path
+    environment: str | None
+
+    def makes(self, deployment: str) -> bool:
+        """Whether the definition, as it is written, is of this deployment; whether it can be used is not asked."""
+        name = self._written()
+        if name is None or "${" not in name:
+            return name == deployment
+        try:
+            return definition.load(self.path, environment=self.environment).deployment == deployment
+        except definition.DefinitionError:
+            return False
+
+    def _written(self) -> str | None:
+        files = [self.path]
+        if self.environment is not None:
+            files.insert(0, self.path.with_name(f"{self.path.stem}.{self.environment}{self.path.suffix}"))
+        for file in files:
+            try:
+                name = names.written(file.read_bytes())
+            except OSError:
+                continue
+            if name is not None:
+                return name
+        return None
+
+
+def _read(file: pathlib.Path) -> Iterator[_Made]:
+    """What a loader makes DAGs of, as far as its text tells it."""
+    try:
+        text = file.read_bytes()
+        if _CALL.encode() not in text:
+            return
+        tree = ast.parse(text)
+    except (OSError, SyntaxError, ValueError):
+        return
+    values = expressions.Values(tree, file)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or expressions.last_name(node.func) != _CALL:
+            continue
+        given: dict[str | None, ast.expr] = dict(zip(("path", "environment"), node.args, strict=False))
+        given |= {each.arg: each.value for each in node.keywords}
+        try:
+            path = values.of(given["path"])
+            environment = values.of(given["environment"]) if "environment" in given else None
+        except (expressions.UntoldError, KeyError):
+            continue
+        if isinstance(path, str | pathlib.Path) and isinstance(environment, str | None):
+            yield _Made(pathlib.Path(path), environment)

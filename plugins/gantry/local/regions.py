@@ -1,0 +1,26 @@
+"""The regions that an embedded cloud can be in: those of AWS that moto knows."""
+
+from __future__ import annotations
+
+import difflib
+
+import boto3
+
+from gantry.local import errors
+
+
+class UnknownRegionError(errors.LocalCloudError):
+    """A region that there is not."""
+
+    def __init__(self, region: str, known: list[str]) -> None:
+        self.region = region
+        near = difflib.get_close_matches(region, known, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else ": one of AWS's is, for example, 'eu-central-1'"
+        super().__init__(f"unknown region {region!r}{hint}")
+
+
+def require(region: str) -> None:
+    """Raise UnknownRegionError for what is no region of AWS."""
+    known = boto3.Session().get_available_regions("ec2")
+    if region not in known:
+        raise UnknownRegionError(region, known)

@@ -1,0 +1,79 @@
+"""What an operation needs, read off its plan: only what one of its steps would ask for is looked at before it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from gantry import names
+from gantry.definition import models
+from gantry.plan import Need, Plan, Step, launch_plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What is looked at.
+
+    Attributes:
+        reached: tiers whose servers are logged in to.
+        started: tiers that may get new servers.
+        managed: tiers that configuration management runs on.
+        archives: services whose archives servers fetch.
+        dumps: services whose dumps servers fetch.
+        told: services whose connections are read.
+        balancers: load balancers whose certificates are read.
+        backups: whether backups are written or read.
+    """
+
+    reached: tuple[names.TierName, ...] = ()
+    started: tuple[names.TierName, ...] = ()
+    managed: tuple[names.TierName, ...] = ()
+    archives: tuple[names.ServiceName, ...] = ()
+    dumps: tuple[names.ServiceName, ...] = ()
+    told: tuple[names.ServiceName, ...] = ()
+    balancers: tuple[names.BalancerName, ...] = ()
+    backups: bool = False
+
+
+def of_plan(plan: Plan) -> Needs:
+    """What the steps of a plan ask for."""
+    steps = [step for step in plan if step.skipped is None]
+
+    def needing(need: Need) -> list[Step]:
+        return [step for step in steps if need in step.facts.needs]
+
+    started = needing(Need.NEW_SERVERS)
+    return Needs(
+        reached=_tiers(step for step in steps if step not in started),
+        started=_tiers(started),
+        managed=_tiers(needing(Need.MANAGEMENT)),
+        archives=_services(needing(Need.ARCHIVE)),
+        dumps=_services(needing(Need.DUMPS)),
+        told=_services(needing(Need.CONNECTIONS)),
+        balancers=tuple(
+            dict.fromkeys(step.balancer for step in needing(Need.CERTIFICATE) if step.balancer is not None)
+        ),
+        backups=bool(needing(Need.BACKUPS)),
+    )
+
+
+def of_definition(definition: models.Definition, plan: Plan) -> Needs:
+    """What a plan of this definition asks for: with the archives of the tiers that it installs on."""
+    found = of_plan(plan)
+    installed = {step.tier for step in plan if Need.TIER_ARCHIVES in step.facts.needs}
+    archives = [name for name, each in definition.services.items() if each.tier in installed]
+    return dataclasses.replace(found, archives=tuple(dict.fromkeys([*archives, *found.archives])))
+
+
+def of_launch(definition: models.Definition) -> Needs:
+    """What a first launch asks for, and the backups that come after it."""
+    found = of_definition(definition, launch_plan(definition))
+    return dataclasses.replace(found, backups=definition.backups is not None)
+
+
+def _tiers(steps: Iterable[Step]) -> tuple[names.TierName, ...]:
+    return tuple(dict.fromkeys(step.tier for step in steps if step.tier is not None))
+
+
+def _services(steps: Iterable[Step]) -> tuple[names.ServiceName, ...]:
+    return tuple(dict.fromkeys(step.service for step in steps if step.service is not None))

@@ -1,0 +1,31 @@
+"""Links for servers, made with a deployment's cloud connection."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from gantry.cloud import sources
+from gantry.cloud.objects import Objects
+from gantry.definition import models
+
+
+@dataclasses.dataclass(frozen=True)
+class CloudLinks:
+    """Makes presigned URLs; the connection is read when the first one is wanted. See `gantry.agent.jobs.Links`."""
+
+    cloud: models.Cloud
+
+    @property
+    def whose(self) -> str:
+        """Whose credentials they are signed with, for a person."""
+        return self.objects.whose
+
+    def link(self, url: str, *, upload: bool = False, renewed: bool = False) -> str:
+        """A URL for an object. Blocks. Raises as `Objects.link`, and UnknownConnectionError."""
+        return self.objects.link(url, upload=upload, renewed=renewed)
+
+    @functools.cached_property
+    def objects(self) -> Objects:
+        """Archives, dumps and backups in the cloud."""
+        return Objects.of(sources.Source(self.cloud.connection, self.cloud.region))

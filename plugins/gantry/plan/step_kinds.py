@@ -1,0 +1,218 @@
+"""The kinds of steps: one row for each, with all that is true of every step of the kind.
+
+A new kind is a name in `gantry.names.StepKind`, a row here, and an operator in `gantry.operators.catalog`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+from gantry.names import Operation, StepKind
+from gantry.plan.phases import Phase
+
+
+class Effect(enum.Enum):
+    """What a step does to the deployment: the weakest that fits, from a question to a change."""
+
+    ASKS = "asks"
+    """Asks a person whether anything shall be done at all. Other operations are not kept waiting meanwhile."""
+
+    LOOKS = "looks"
+    """Belongs to a run that touches nothing, and so takes no turn."""
+
+    WAITS = "waits"
+    """Waits until no other operation is at work."""
+
+    CHECKS = "checks"
+    """Comes before all that a termination takes down: everything still does what it did."""
+
+    CHOOSES = "chooses"
+    """Chooses what the steps after it work on. Everything still does what it did."""
+
+    CHANGES = "changes"
+    """Changes the deployment, its servers or what runs on them."""
+
+    RECORDS = "records"
+    """Notes what was done."""
+
+
+class Need(enum.Enum):
+    """What a step would ask for, and so what is looked at before an operation begins."""
+
+    NEW_SERVERS = "new servers"
+    """May start servers of its tier. Steps of a tier without this need log in to servers that are there."""
+
+    MANAGEMENT = "configuration management"
+    TIER_ARCHIVES = "archives of the tier's services"
+    ARCHIVE = "archive of the service"
+    DUMPS = "dumps of the service"
+    CONNECTIONS = "connections of the service"
+    CERTIFICATE = "certificate of the balancer"
+    BACKUPS = "backups"
+
+
+@dataclasses.dataclass(frozen=True)
+class KindFacts:
+    """What is true of every step of a kind.
+
+    Attributes:
+        effect: what it does to the deployment.
+        phase: the phase of a launch that it belongs to; None for that in which its service is set up. Outside of a
+            launch, the one that it undoes or `PRE_LAUNCH`.
+        per_server: whether its work is dealt to the servers of its tier, several task instances side by side.
+        row: what the row of its task instances is called, if they have one of their own: then they wait until the step
+            before is done on every server, and what comes after waits for all of them. Empty: a server whose turn it is
+            goes on to the next step by itself.
+        previewed: whether `gantry plan` says what it would change on each server.
+        installs: whether it puts a service's archive on servers. Then it also notes which version it finds there.
+        needs: what it would ask for.
+        triggers: the operation that it starts where a look at the servers says so. Of several rows the first goes
+            first.
+        carries_definition: whether its task carries the definition for the pages. One step of each plan does.
+        keeps_state: whether its task holds on to the asset with what is kept of the deployment.
+        opens_application: whether its task has a link to the application.
+        title: what people read for its task instead of the kind's name; empty for that.
+        short: the same where there is little room.
+    """
+
+    effect: Effect
+    phase: Phase | None
+    per_server: bool = False
+    row: str = ""
+    previewed: bool = False
+    installs: bool = False
+    needs: frozenset[Need] = frozenset()
+    triggers: Operation | None = None
+    carries_definition: bool = False
+    keeps_state: bool = False
+    opens_application: bool = False
+    title: str = ""
+    short: str = ""
+
+
+def _needs(*needs: Need) -> frozenset[Need]:
+    return frozenset(needs)
+
+
+STEP_KINDS: dict[StepKind, KindFacts] = {
+    StepKind.APPROVE: KindFacts(Effect.ASKS, Phase.PRE_LAUNCH),
+    StepKind.TURN: KindFacts(
+        Effect.WAITS, Phase.PRE_LAUNCH, carries_definition=True, keeps_state=True, title="wait for turn"
+    ),
+    StepKind.FIND_LOST: KindFacts(Effect.CHOOSES, Phase.PRE_LAUNCH, keeps_state=True),
+    StepKind.SCALE_UP: KindFacts(Effect.CHANGES, Phase.SCALE_UP, needs=_needs(Need.NEW_SERVERS)),
+    StepKind.HANDSHAKE: KindFacts(Effect.CHANGES, Phase.SCALE_UP, per_server=True),
+    StepKind.PREPARE_CONFIGURATION_MANAGEMENT: KindFacts(
+        Effect.CHANGES,
+        Phase.PREPARE_CONFIGURATION_MANAGEMENT,
+        per_server=True,
+        previewed=True,
+        needs=_needs(Need.MANAGEMENT),
+        short="prepare",
+    ),
+    StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: KindFacts(
+        Effect.CHANGES,
+        Phase.EXECUTE_CONFIGURATION_MANAGEMENT,
+        per_server=True,
+        previewed=True,
+        needs=_needs(Need.MANAGEMENT),
+        short="execute",
+    ),
+    StepKind.INSTALL_SERVICES: KindFacts(
+        Effect.CHANGES,
+        Phase.INSTALL_SERVICES,
+        per_server=True,
+        previewed=True,
+        installs=True,
+        needs=_needs(Need.TIER_ARCHIVES),
+        short="install",
+    ),
+    StepKind.INSTALL_DATASOURCES: KindFacts(
+        Effect.CHANGES,
+        None,
+        per_server=True,
+        previewed=True,
+        needs=_needs(Need.DUMPS, Need.CONNECTIONS),
+        short="datasources",
+    ),
+    StepKind.UPDATE: KindFacts(
+        Effect.CHANGES,
+        None,
+        previewed=True,
+        installs=True,
+        needs=_needs(Need.ARCHIVE, Need.CONNECTIONS),
+    ),
+    StepKind.CONFIGURE: KindFacts(
+        Effect.CHANGES, None, per_server=True, previewed=True, needs=_needs(Need.CONNECTIONS)
+    ),
+    StepKind.RESTART: KindFacts(
+        Effect.CHANGES, None, per_server=True, previewed=True, needs=_needs(Need.CONNECTIONS)
+    ),
+    # They copy from a master whose own step has to be done.
+    StepKind.CONFIGURE_REPLICANTS: KindFacts(
+        Effect.CHANGES,
+        None,
+        per_server=True,
+        row="replicants",
+        previewed=True,
+        needs=_needs(Need.CONNECTIONS),
+        short="replicants",
+    ),
+    # Whoever asks a database is let in by every one of its servers.
+    StepKind.GRANT_ACCESS: KindFacts(
+        Effect.CHANGES, None, per_server=True, row="grants", previewed=True, needs=_needs(Need.CONNECTIONS)
+    ),
+    StepKind.START_PROXY: KindFacts(
+        Effect.CHANGES,
+        Phase.START_PROXY,
+        per_server=True,
+        previewed=True,
+        needs=_needs(Need.CERTIFICATE),
+        opens_application=True,
+    ),
+    StepKind.FINISH_LAUNCH: KindFacts(
+        Effect.CHANGES, Phase.START_PROXY, opens_application=True, short="finish"
+    ),
+    StepKind.REMOVE_NEW_SERVERS: KindFacts(Effect.CHANGES, Phase.SCALE_UP),
+    StepKind.CHOOSE_SERVERS: KindFacts(Effect.CHOOSES, Phase.SCALE_UP),
+    StepKind.RELEASE_NODES: KindFacts(Effect.CHANGES, Phase.SCALE_UP),
+    StepKind.RETIRE_SERVERS: KindFacts(Effect.CHANGES, Phase.START_PROXY),
+    StepKind.CONFIRM: KindFacts(Effect.ASKS, Phase.PRE_LAUNCH),
+    StepKind.ASK_SERVERS: KindFacts(Effect.CHECKS, Phase.PRE_LAUNCH),
+    StepKind.STOP_PROXY: KindFacts(Effect.CHANGES, Phase.START_PROXY),
+    StepKind.STOP_SERVICE: KindFacts(Effect.CHANGES, Phase.CONFIGURE_DEPENDENTS),
+    StepKind.TERMINATE_SERVERS: KindFacts(Effect.CHANGES, Phase.SCALE_UP),
+    StepKind.CLEAN_UP_CONFIGURATION_MANAGEMENT: KindFacts(
+        Effect.CHANGES, Phase.PREPARE_CONFIGURATION_MANAGEMENT, short="clean up"
+    ),
+    StepKind.FINISH_TERMINATION: KindFacts(Effect.CHANGES, Phase.PRE_LAUNCH, short="finish"),
+    StepKind.BACK_UP: KindFacts(Effect.CHECKS, Phase.PRE_LAUNCH, needs=_needs(Need.BACKUPS)),
+    StepKind.KEEP_BACKUP: KindFacts(Effect.CHECKS, Phase.PRE_LAUNCH),
+    StepKind.CONFIRM_RESTORE: KindFacts(Effect.ASKS, Phase.PRE_LAUNCH),
+    StepKind.RESTORE: KindFacts(Effect.CHANGES, Phase.PRE_LAUNCH, needs=_needs(Need.BACKUPS)),
+    StepKind.WATCH: KindFacts(Effect.LOOKS, Phase.PRE_LAUNCH, carries_definition=True),
+    StepKind.TRIGGER_RECOVER: KindFacts(Effect.LOOKS, Phase.PRE_LAUNCH, triggers=Operation.RECOVER),
+    StepKind.TRIGGER_SCALE: KindFacts(Effect.LOOKS, Phase.PRE_LAUNCH, triggers=Operation.SCALE),
+    StepKind.KEEP_RECORD: KindFacts(Effect.RECORDS, Phase.PRE_LAUNCH),
+    StepKind.CHOOSE_BACKUPS: KindFacts(Effect.CHOOSES, Phase.PRE_LAUNCH, needs=_needs(Need.BACKUPS)),
+    StepKind.CHECK_BACKUP: KindFacts(Effect.CHANGES, Phase.PRE_LAUNCH),
+    StepKind.REMOVE_DRILL_SERVERS: KindFacts(Effect.CHANGES, Phase.PRE_LAUNCH),
+    StepKind.FINISH_DRILL: KindFacts(Effect.CHANGES, Phase.PRE_LAUNCH),
+}
+"""In the order of `names.StepKind`."""
+
+
+def with_effect(*effects: Effect) -> frozenset[StepKind]:
+    """The kinds that have one of these effects."""
+    return frozenset(kind for kind, facts in STEP_KINDS.items() if facts.effect in effects)
+
+
+BEFORE_WORK = with_effect(Effect.ASKS, Effect.LOOKS, Effect.WAITS)
+"""Steps that need no turn."""
+
+UNTOUCHING = BEFORE_WORK | with_effect(Effect.CHECKS, Effect.CHOOSES)
+"""Steps after which everything of the deployment still does what it did."""
+
+TRIGGERED = {kind: facts.triggers for kind, facts in STEP_KINDS.items() if facts.triggers is not None}
+"""The operations that a look at the servers may start, by the kinds of step that do it, in order of precedence."""

@@ -1,0 +1,71 @@
+"""What people read is plain: turns of phrase that a native reader stumbles over stand in no message."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import re
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parents[2] / "plugins" / "gantry"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+SCRIPTS = sorted(each for each in (PACKAGE / "agent" / "scripts").rglob("*") if each.is_file())
+TEMPLATES = sorted(PACKAGE.rglob("*.jinja"))
+
+RIDDLES = {
+    r"(?<![Tt]here )\bis no (?!longer|more\b)": "is not a …",
+    r"(?<![Tt]here )\bis none\b(?! (else|%\}))": "is not one of …",
+    r"\bnobody known\b": "an unknown user",
+    r"\b[Hh]anded facts\b": "configuration",
+}
+"""Patterns, and what to write instead."""
+
+
+def texts(path: pathlib.Path) -> Iterator[tuple[int, str]]:
+    """The string constants of a module that are no docstrings: (line, text)."""
+    tree = ast.parse(path.read_text(), str(path))
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            yield node.lineno, node.value
+
+
+def riddles(said: Iterable[tuple[int, str]]) -> list[str]:
+    return [
+        f"line {line}: {text.strip()!r}: rather {rather!r}"
+        for line, text in said
+        for pattern, rather in RIDDLES.items()
+        if re.search(pattern, text)
+    ]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_messages_say_what_something_is_not_in_plain_words(path: pathlib.Path) -> None:
+    assert riddles(texts(path)) == []
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_so_do_those_of_the_scripts_on_servers(path: pathlib.Path) -> None:
+    lines = enumerate(path.read_text().splitlines(), start=1)
+    assert riddles((number, line) for number, line in lines if not line.lstrip().startswith("#")) == []
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_so_do_pages(path: pathlib.Path) -> None:
+    # What Jinja computes is not read by anybody.
+    text = re.sub(
+        r"\{[%#{].*?[%#}]\}",
+        lambda found: "\n" * found.group().count("\n"),
+        path.read_text(),
+        flags=re.DOTALL,
+    )
+    assert riddles(enumerate(text.splitlines(), start=1)) == []
+
+
+def test_a_riddle_is_noticed() -> None:
+    assert riddles([(3, "'many' is no whole number")]) == [
+        "line 3: \"'many' is no whole number\": rather 'is not a …'"
+    ]
+    assert riddles([(1, "there is no such run"), (2, "it is no longer there"), (3, "There is none.")]) == []
