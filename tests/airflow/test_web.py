@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import urllib.parse
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
+from playwright.sync_api import Browser, FrameLocator, Locator, Page, Request, expect
 
 from gantry.local import example
 from tests.airflow.stage import Launch, Stage, archive, eventually
@@ -77,7 +79,17 @@ def page(stage: Stage, chromium: Browser) -> Iterator[Page]:
         found.locator("input[name=username]").fill(stage.airflow.user)
         found.locator("input[name=password]").fill(stage.airflow.password)
         found.locator("button[type=submit]").click()
+        loads: list[tuple[str, str]] = []
+        found.on("request", lambda request: loads.extend(_load(request)))
         yield found
+    # Airflow's frame loads a page once more whose address it takes for another one, and a form that was sent is lost.
+    assert [each for each, after in itertools.pairwise(loads) if each == after] == []
+
+
+def _load(request: Request) -> Iterator[tuple[str, str]]:
+    """A page that is asked for: by which method, and where."""
+    if request.is_navigation_request():
+        yield request.method, urllib.parse.unquote(request.url)
 
 
 def test_a_launch_is_followed_a_failure_read_and_a_scale_asked_for(

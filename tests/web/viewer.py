@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 CHROMIUM = pathlib.Path(__file__).with_name("chromium")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
 PATIENCE = 30_000  # milliseconds, for a busy machine
+_MOST_SHOWN = 5_000  # characters of a page, where a test has failed
 expect.set_options(timeout=PATIENCE)
 STATIC = pathlib.Path(__file__).parents[2] / "plugins" / "gantry" / "web" / "static"
 POLICY = (
@@ -118,6 +119,9 @@ def looked_at(
     page.on("pageerror", lambda error: complaints.append(error.stack or str(error)))
     page.goto(url)
     yield page
+    # Shown where the test has failed: what was there instead of what it waited for.
+    for frame in page.frames:
+        print(f"{frame.url}\n{frame.locator('body').inner_text(timeout=PATIENCE)[:_MOST_SHOWN]}\n")
     context.close()
     left = [each for each in complaints if of in each and not (missing and "404" in each)]
     assert not left, "\n".join(left)

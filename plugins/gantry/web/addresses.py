@@ -85,5 +85,13 @@ class Addresses:
         return f"{self.airflow_run(dag, run)}/tasks/{_quoted(task)}{mapped}"
 
 
+_IN_PATHS = "!$&'()*+,:;=@"
+"""What may stand in a path's part as it is (RFC 3986).
+
+It has to: Airflow's frame (3.3.2) repeats a page's address in the window's, decoded, and loads the page once more
+where the two differ. A form that was sent meanwhile would be taken back.
+"""
+
+
 def _quoted(part: str) -> str:
-    return urllib.parse.quote(part, safe="")
+    return urllib.parse.quote(part, safe=_IN_PATHS)
