@@ -9,7 +9,7 @@ from airflow.sdk import Context, TaskInstanceState
 from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import inventory, names
-from gantry.operators import base, chosen, configuration_management, data, ledger, termination
+from gantry.operators import base, chosen, configuration_management, data, ledger, termination, xcom
 from gantry.operators import run as runs
 
 
@@ -21,7 +21,7 @@ class RemoveNewServersOperator(base.StepOperator):
 
     ui_color = "#fbe8e8"
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Let configuration management forget them, terminate them, and wait until they are gone."""
         failed = failed_steps(context, run)
         if not failed:
@@ -47,7 +47,7 @@ class RemoveNewServersOperator(base.StepOperator):
             of_tier = tuple(server for server in new if server.tier == tier)
             termination.await_end(run, tier, _ids(of_tier))
         ledger.forget_versions(run, [server.name for server in new])
-        return base.result(context, [server.name for server in new], skipped=skipped)
+        return xcom.result(context, [server.name for server in new], skipped=skipped)
 
     def _forget(self, context: Context, run: runs.Run, gone: Sequence[inventory.Server]) -> list[str]:
         skipped: list[str] = []

@@ -7,7 +7,7 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Context, Param
 
-from gantry.operators import base
+from gantry.operators import base, xcom
 
 NOTE = "note"
 
@@ -36,7 +36,7 @@ class ApproveOperator(ApprovalOperator):
         base.refuse_backfill(context)
         return super().execute(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> base.Result:
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> xcom.Result:
         """Say who answered what, and leave out what follows if it was no."""
         user = event.get("responded_by_user") or {}
         who = str(user.get("name") or user.get("id") or "an unknown user")
@@ -51,4 +51,4 @@ class ApproveOperator(ApprovalOperator):
                 self.log.info("nothing is started")
         # Does not come back after a no: Airflow skips by raising.
         super().execute_complete(context, event)
-        return base.result(context, [], by=who, note=note)
+        return xcom.result(context, [], by=who, note=note)

@@ -12,7 +12,7 @@ from gantry import errors, inventory, names
 from gantry.agent import facts, ssh
 from gantry.cloud import backups
 from gantry.configuration_management import readers
-from gantry.operators import base, history, server_step, termination
+from gantry.operators import base, history, server_step, termination, xcom
 from gantry.operators import run as runs
 from gantry.plan import Group, GroupKind, StepKind
 from gantry.plan.steps import step_id
@@ -73,7 +73,7 @@ class BackUpOperator(server_step.ServerStepOperator):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's keywords
         super().__init__(servers=(), **kwargs)
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """As any step on servers, if this backup is asked for."""
         if run.backups and run.backup not in run.backups:
             raise AirflowSkipException(f"backup {run.backup} was not asked for")
@@ -81,7 +81,7 @@ class BackUpOperator(server_step.ServerStepOperator):
             return self._perform_last(context, run)
         return super().perform(context, run)
 
-    def _perform_last(self, context: Context, run: runs.Run) -> base.Result:
+    def _perform_last(self, context: Context, run: runs.Run) -> xcom.Result:
         """Before a termination, what was never there is no reason to go no further."""
         if not run.final_backup:
             raise AirflowSkipException("no final backup was asked for")
@@ -114,10 +114,10 @@ class BackUpOperator(server_step.ServerStepOperator):
 class KeepBackupOperator(base.StepOperator):
     """Looks whether a backup is complete, notes it, and removes the oldest."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Write the manifest once the object is what the server has sent."""
         made = step_id(Group(GroupKind.BACKUP, run.backup), StepKind.BACK_UP)
-        said = [each for report in base.reports(context, made) for each in report.get("runs", {}).values()]
+        said = [each for report in xcom.reports(context, made) for each in report.get("runs", {}).values()]
         if not said:
             raise NoSumError(made)
         shelf, part, name = run.shelf(run.backup), run.backed_up, run.backup_object
@@ -137,13 +137,13 @@ class KeepBackupOperator(base.StepOperator):
         self.log.info("backup %s is complete: %s, %d bytes", run.backup, url, manifest.size)
         for each in removed:
             self.log.info("removed: %s", shelf.url(each))
-        return base.result(context, [], object=url, removed=list(removed), **said[0])
+        return xcom.result(context, [], object=url, removed=list(removed), **said[0])
 
 
 class ConfirmRestoreOperator(base.StepOperator):
     """Nothing is restored before somebody has typed the deployment's name, and before there is a backup to restore."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Compare what was typed, and choose: retries and later backups change nothing about it."""
         params = context["params"]
         typed = str(params.get("confirm") or "")
@@ -152,7 +152,7 @@ class ConfirmRestoreOperator(base.StepOperator):
         name = names.BackupName(str(params.get("backup") or ""))
         found = fitting(run, name, str(params.get("object") or ""))
         self.log.info("%s will be restored: %s", found.url, found.manifest.model_dump_json())
-        return base.result(context, [], stored={name: found.model_dump(mode="json")})
+        return xcom.result(context, [], stored={name: found.model_dump(mode="json")})
 
 
 class RestoreOperator(server_step.ServerStepOperator):
@@ -161,7 +161,7 @@ class RestoreOperator(server_step.ServerStepOperator):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's keywords
         super().__init__(servers=(), **kwargs)
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """As any step on servers, if this backup is the one."""
         chosen = chosen_backups(context, run)
         if run.backup not in chosen:
@@ -187,7 +187,7 @@ class RestoreOperator(server_step.ServerStepOperator):
 class KeepRecordOperator(base.StepOperator):
     """Closes the record of a run of backups, or of a restore."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Say what was made, or restored."""
         found = history.made(context, run) | _restored(context, run)
         if not found:
@@ -195,7 +195,7 @@ class KeepRecordOperator(base.StepOperator):
         for name, each in found.items():
             self.log.info("%s: %s, %d bytes, %.1f s", name, each.url, each.size, each.seconds)
         history.close_record(context, run, objects=found)
-        return base.result(context, [])
+        return xcom.result(context, [])
 
 
 def _restored(context: Context, run: runs.Run) -> dict[str, records.Object]:
@@ -217,7 +217,7 @@ def chosen_backups(context: Context, run: runs.Run) -> dict[names.BackupName, ba
         names.BackupName(name): backups.Stored.model_validate(stored)
         for step in run.plan
         if step.kind in kinds
-        for report in base.reports(context, step.id)
+        for report in xcom.reports(context, step.id)
         for name, stored in report["stored"].items()
     }
 

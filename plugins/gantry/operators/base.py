@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import time
 from typing import Any, NoReturn
 
@@ -14,10 +12,6 @@ from gantry import errors
 from gantry.agent import drive
 from gantry.operators import connections, started, turning
 from gantry.operators import run as runs
-
-Result = dict[str, Any]
-"""A task's XCom: plain JSON, no secrets. `started` and `ended` are ISO times, `servers` names."""
-
 
 _BACKFILL = "backfill"
 """Airflow's type of a run."""
@@ -110,22 +104,3 @@ class StepOperator(BaseOperator):
 def _wants_retry(run: runs.Run, error: errors.GantryError) -> bool:
     """Whether a failure on servers is tried again because the definition says so; other mistakes stay mistakes."""
     return isinstance(error, drive.StepFailedError) and run.definition.retries_every_failure(run.step.kind)
-
-
-def result(context: Context, servers: list[str], **more: Any) -> Result:  # noqa: ANN401 - XComs are JSON
-    """A task's report."""
-    started = context["ti"].start_date
-    return {
-        "servers": servers,
-        "started": started.isoformat(),
-        "ended": datetime.datetime.now(tz=datetime.UTC).isoformat(),
-        **more,
-    }
-
-
-def reports(context: Context, task_id: str, key: str = "return_value") -> list[Result]:
-    """What the instances of a task have reported so far."""
-    pulled = context["ti"].xcom_pull(task_ids=[task_id], key=key) or ()
-    # What a triggerer ends a task with is encoded once more than what a worker does (Airflow 3.3).
-    found = (json.loads(each) if isinstance(each, str) else each for each in pulled)
-    return [each for each in found if isinstance(each, dict)]

@@ -10,14 +10,14 @@ from gantry import errors, names
 from gantry.agent import drive, ssh
 from gantry.configuration_management import chef, chef_server, readers
 from gantry.definition import models
-from gantry.operators import base, connections, decisions, server_step
+from gantry.operators import base, connections, decisions, server_step, xcom
 from gantry.operators import run as runs
 
 
 class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
     """Gives servers what they need for the run, and makes way for new ones on the Chef server."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Prepare the servers; then remove what former servers of their names left on the Chef server."""
         self._new: set[names.ServerName] = set()
         report = super().perform(context, run)
@@ -73,7 +73,7 @@ class ExecuteConfigurationManagementOperator(server_step.ServerStepOperator):
 class CleanUpConfigurationManagementOperator(base.StepOperator):
     """Removes a tier's nodes and clients from the Chef server when their servers are gone."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Remove what is there under the names that the tier's servers can have; say what cannot be removed."""
         settings = run.definition.launch_configuration_of(run.tier).chef
         if settings is None:
@@ -81,7 +81,7 @@ class CleanUpConfigurationManagementOperator(base.StepOperator):
         skipped = forget(self, context, settings, possible_names(run.definition, run.tier))
         for line in skipped:
             self.log.warning("skipped: %s", line)
-        return base.result(context, [], skipped=skipped)
+        return xcom.result(context, [], skipped=skipped)
 
 
 def forget(

@@ -12,7 +12,7 @@ from airflow.sdk import Context
 from gantry import errors, names
 from gantry.agent import ssh
 from gantry.configuration_management import readers
-from gantry.operators import aftermath, backups, base, chosen, history, ledger, server_step, termination
+from gantry.operators import aftermath, backups, base, chosen, history, ledger, server_step, termination, xcom
 from gantry.operators import run as runs
 from gantry.plan import Group, GroupKind, StepKind
 from gantry.plan.steps import DEPLOYMENT, step_id
@@ -35,7 +35,7 @@ class OldBackupError(errors.GantryError):
 class ChooseBackupsOperator(base.StepOperator):
     """Takes away what an earlier drill has left, and chooses the newest backups."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Choose once: retries and later backups change nothing about it."""
         gone = termination.remove_drill_servers(context, run, self)
         _forget(run, gone)
@@ -53,7 +53,7 @@ class ChooseBackupsOperator(base.StepOperator):
                 "backup %s: %s, %s old: %s", name, found.url, told(age), found.manifest.model_dump_json()
             )
             stored[name] = found.model_dump(mode="json")
-        return base.result(context, [], stored=stored)
+        return xcom.result(context, [], stored=stored)
 
 
 class CheckBackupOperator(server_step.ServerStepOperator):
@@ -76,7 +76,7 @@ class RemoveDrillServersOperator(base.StepOperator):
 
     ui_color = "#fbe8e8"
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Say what has failed, if anything, and terminate."""
         failed = aftermath.failed_steps(context, run)
         if failed:
@@ -86,13 +86,13 @@ class RemoveDrillServersOperator(base.StepOperator):
         if not gone:
             self.log.info("the drill has no servers")
         self.log.info("nothing of the drill is left in the cloud")
-        return base.result(context, gone)
+        return xcom.result(context, gone)
 
 
 class FinishDrillOperator(base.StepOperator):
     """Says what was restored from what, how long that took, and what the checks said."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Sum up. It is reached only if all went well."""
         said = []
         for each in outcomes(context, run):
@@ -100,7 +100,7 @@ class FinishDrillOperator(base.StepOperator):
             self.log.info("%s", each)
         self.log.info("the drill of %s has succeeded; nothing of it is left in the cloud", run.deployment)
         history.close_record(context, run)
-        return base.result(context, [], backups=said)
+        return xcom.result(context, [], backups=said)
 
 
 def _forget(run: runs.Run, gone: Iterable[str]) -> None:
@@ -150,7 +150,7 @@ def told(length: datetime.timedelta) -> str:
 def outcomes(context: Context, run: runs.Run) -> Iterator[Outcome]:
     """What came of each backup, when all went well."""
     stored = backups.chosen_backups(context, run)
-    (choice,) = base.reports(context, step_id(DEPLOYMENT, StepKind.CHOOSE_BACKUPS))
+    (choice,) = xcom.reports(context, step_id(DEPLOYMENT, StepKind.CHOOSE_BACKUPS))
     when = datetime.datetime.fromisoformat(choice["ended"])
     for name, found in stored.items():
         yield Outcome(
@@ -164,13 +164,13 @@ def outcomes(context: Context, run: runs.Run) -> Iterator[Outcome]:
 
 
 def _took(context: Context, name: names.BackupName) -> float:
-    (report,) = base.reports(context, step_id(Group(GroupKind.BACKUP, name), StepKind.RESTORE))
+    (report,) = xcom.reports(context, step_id(Group(GroupKind.BACKUP, name), StepKind.RESTORE))
     started, ended = (datetime.datetime.fromisoformat(report[key]) for key in ("started", "ended"))
     return (ended - started).total_seconds()
 
 
 def _said(context: Context, name: names.BackupName) -> str | None:
-    for report in base.reports(context, step_id(Group(GroupKind.BACKUP, name), StepKind.CHECK_BACKUP)):
+    for report in xcom.reports(context, step_id(Group(GroupKind.BACKUP, name), StepKind.CHECK_BACKUP)):
         for run in report.get("runs", {}).values():
             return str(run["said"])
     return None

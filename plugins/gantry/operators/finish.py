@@ -9,7 +9,7 @@ from airflow.sdk import Context
 
 from gantry import status
 from gantry.agent import addresses
-from gantry.operators import base, chosen, data, history, leaving, past, turning
+from gantry.operators import base, chosen, data, history, leaving, past, turning, xcom
 from gantry.operators import run as runs
 from gantry.plan import Step, StepKind
 from gantry.status import filled
@@ -18,7 +18,7 @@ from gantry.status import filled
 class FinishLaunchOperator(base.StepOperator):
     """Says what runs where and how long each phase took, and keeps the record."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Take away what a scaling that died has left, and sum up."""
         gone = leaving.retire_all(context, run, self)
         leaving.remember(run)
@@ -41,7 +41,7 @@ class FinishLaunchOperator(base.StepOperator):
         }
         store.set(filled.KEY, filled.dump(slots))
         history.close_record(context, run, times, ended=[*gone, *_retired(context, run)])
-        return base.result(context, [], state=found.state.value)
+        return xcom.result(context, [], state=found.state.value)
 
 
 def _settle(run: runs.Run) -> None:
@@ -105,14 +105,14 @@ def _retired(context: Context, run: runs.Run) -> Iterator[str]:
     """The servers that the steps of a scaling have taken away."""
     for step in run.plan:
         if step.kind is StepKind.RETIRE_SERVERS:
-            for report in base.reports(context, step.id):
+            for report in xcom.reports(context, step.id):
                 yield from report["retired"]
 
 
 def _views(context: Context, step: Step) -> Iterator[status.TaskView]:
     """What a step's instances have reported: they succeeded, or this task would not run."""
     key = "report" if step.kind is StepKind.SCALE_UP else "return_value"
-    for index, report in enumerate(base.reports(context, step.id, key)):
+    for index, report in enumerate(xcom.reports(context, step.id, key)):
         yield status.TaskView(
             task_id=step.id,
             map_index=index,

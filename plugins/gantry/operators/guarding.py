@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from gantry import names
 from gantry.agent import contact
-from gantry.operators import lost, recovering, replacing, turning
+from gantry.operators import chosen, lost, replacing, turning
 from gantry.operators import run as runs
 from gantry.operators.sight import Look
-from gantry.operators.trigger import Order
+from gantry.operators.trigger_request import TriggerRequest
 from gantry.plan import StepKind
 from gantry.status import filled
 
@@ -36,11 +36,11 @@ def remember(run: runs.Run, look: Look) -> Look:
     if not replaces and all(each.server.ailing is None for each in look.sights):
         return look
     findings = _findings(run, look)
-    recovering.remember(run, findings)
+    chosen.remember(run, findings)
     return dataclasses.replace(look, findings=findings)
 
 
-def decide(run: runs.Run, look: Look, log: Logger) -> Order | None:
+def decide(run: runs.Run, look: Look, log: Logger) -> TriggerRequest | None:
     """Ask for a recovery where servers are lost.
 
     The recovery is asked for all that it finds lost, not for these by name: it looks again when it has its turn, and
@@ -52,7 +52,7 @@ def decide(run: runs.Run, look: Look, log: Logger) -> Order | None:
         # Never launched, terminated, or a launch has not arrived yet: that is for the launch to go on with.
         return None
     findings = look.findings
-    for line in recovering.said(findings):
+    for line in chosen.said(findings):
         log.warning("%s", line)
     try:
         choice = replacing.choose(run.definition, run.inventory, findings, None, before)
@@ -75,7 +75,7 @@ def decide(run: runs.Run, look: Look, log: Logger) -> Order | None:
             )  # fmt: skip
             return None
     store.set(_KEY, {"what": digest.hexdigest(), "when": look.now.isoformat()})
-    return Order({}, "; ".join(f"{name}: {why}" for name, why in reasons.items()))
+    return TriggerRequest({}, "; ".join(f"{name}: {why}" for name, why in reasons.items()))
 
 
 def _findings(run: runs.Run, look: Look) -> lost.Findings:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from airflow.sdk import Context
 
 from gantry import errors, names, status
-from gantry.operators import base, turning
 from gantry.operators import run as runs
+from gantry.operators import turning, xcom
 from gantry.plan import KEEPS_STATE, Group, GroupKind, StepKind
 from gantry.plan.steps import step_id
 from gantry.status import records, versions
@@ -74,7 +74,7 @@ def made(context: Context, run: runs.Run) -> dict[str, records.Object]:
         )
         for step in run.plan
         if step.kind is StepKind.KEEP_BACKUP
-        for report in base.reports(context, step.id)
+        for report in xcom.reports(context, step.id)
     }
 
 
@@ -82,7 +82,7 @@ def seconds(context: Context, group: Group, kind: StepKind) -> float:
     """How long a step has worked."""
     spans = (
         datetime.datetime.fromisoformat(report["ended"]) - datetime.datetime.fromisoformat(report["started"])
-        for report in base.reports(context, step_id(group, kind))
+        for report in xcom.reports(context, step_id(group, kind))
     )
     return round(sum(each.total_seconds() for each in spans), 1)
 

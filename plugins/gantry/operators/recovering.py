@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from gantry import inventory, names
+from gantry import names
 from gantry.operators import (
     base,
     chosen,
@@ -23,6 +23,7 @@ from gantry.operators import (
     replacing,
     second_look,
     turning,
+    xcom,
 )
 from gantry.operators import run as runs
 from gantry.status import filled
@@ -98,13 +99,13 @@ def outlook(
 class FindLostOperator(base.StepOperator):
     """Looks at every server, and notes those that are lost as leaving: what comes after fills their slots anew."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Refuse before anything is noted; a repeated call finds what it has noted."""
         turning.secure(context, run)
         memory = chosen.memory(run)
         second_look.before_beginning(run.definition, run.inventory, (run.cloud, run.health), memory)
         run, findings = self._look(run)
-        for line in said(findings):
+        for line in chosen.said(findings):
             self.log.warning("%s", line)
         store = turning.store(run.definition.deployment)
         known = past.of(store, run.inventory, functools.partial(turning.ran, run.definition))
@@ -122,7 +123,7 @@ class FindLostOperator(base.StepOperator):
         for renewal in found.renewals:
             for line in told(run, renewal):
                 self.log.info("%s", line)
-        return base.result(
+        return xcom.result(
             context,
             sorted(found.choice.servers),
             slots={tier: list(slots) for tier, slots in found.choice.slots.items()},
@@ -157,7 +158,7 @@ class FindLostOperator(base.StepOperator):
 
     def _once(self, run: runs.Run) -> lost.Findings:
         findings = lost.examine(run.definition, run.inventory, run.cloud, run.health)
-        remember(run, findings)
+        chosen.remember(run, findings)
         return findings
 
     def _end_if_needless(
@@ -175,38 +176,6 @@ class FindLostOperator(base.StepOperator):
         # Its last step is skipped too, and would have done that.
         history.close_record(context, run)
         raise AirflowSkipException(f"no server of {run.definition.deployment} is lost: nothing to replace")
-
-
-def remember(run: runs.Run, findings: lost.Findings) -> None:
-    """Note the looks that have found servers not well, and forget those at servers that have shown to be there."""
-    noted: dict[inventory.Ailing, list[inventory.Server]] = {}
-    for each in findings.troubles:
-        if each.looks != each.server.ailing:
-            noted.setdefault(each.looks, []).append(each.server)
-    for looks, servers in noted.items():
-        run.health.note_ailing(servers, looks)
-    # An instance that does not run, and will, begins anew.
-    down = [each for each in run.inventory if each.state is not inventory.InstanceState.RUNNING]
-    again = [each for each in (*findings.well, *down) if each.ailing is not None]
-    if again:
-        run.health.note_well(again)
-
-
-def said(findings: lost.Findings) -> Iterator[str]:
-    """What a person has to know of servers that are not lost, and not well either."""
-    for each in findings.ailing:
-        yield f"{each.server.name}: {each}; {each.outlook}"
-    for name, what in findings.strangers.items():
-        yield (
-            f"{name}: {what}. It is neither taken for the server nor replaced: find out who answers there; to have it "
-            f"replaced, name it in NAME.recover"
-        )
-    for name, what in findings.refusing.items():
-        yield f"{name}: {what}. It is there, so it is not replaced"
-    for name, what in findings.busy.items():
-        yield f"{name}: {what}. Too many connections at once, or it is starting; that does not mean that it is lost"
-    for name, what in findings.unreached.items():
-        yield f"{name}: it was not asked, so nothing is known of it: {what}"
 
 
 def told(run: runs.Run, renewal: data_renewal.Renewal) -> Iterator[str]:

@@ -16,7 +16,7 @@ from gantry.definition import models
 from gantry.operators import run as runs
 from gantry.operators import turning
 from gantry.operators.sight import Look, Sight
-from gantry.operators.trigger import Order
+from gantry.operators.trigger_request import TriggerRequest
 from gantry.plan import rules
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ _KEY = "watch:tier:{}"
 """A tier's among the states of the deployment's asset."""
 
 
-def decide(run: runs.Run, look: Look, log: Logger) -> Order | None:
+def decide(run: runs.Run, look: Look, log: Logger) -> TriggerRequest | None:
     """Judge every tier that has a rule, keep what the next look needs, and say what is wanted."""
     conf: dict[str, int] = {}
     reasons = []
@@ -77,7 +77,7 @@ def decide(run: runs.Run, look: Look, log: Logger) -> Order | None:
         if judged.decision.wanted is not None:
             conf[f"servers_{name}"] = judged.decision.wanted
             reasons.append(judged.why)
-    return Order(conf, "; ".join(reasons)) if conf else None
+    return TriggerRequest(conf, "; ".join(reasons)) if conf else None
 
 
 def question(definition: models.Definition, tier: names.TierName) -> seeing.Question | None:

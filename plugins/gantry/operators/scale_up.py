@@ -16,7 +16,7 @@ from gantry import errors, inventory, names
 from gantry.agent import drive
 from gantry.cloud import pace, starting
 from gantry.definition import models
-from gantry.operators import base, chosen, greeting, leaving, printing, started, triggers
+from gantry.operators import base, chosen, greeting, leaving, printing, started, triggers, xcom
 from gantry.operators import run as runs
 from gantry.plan import StepKind
 from gantry.status import labels
@@ -77,7 +77,7 @@ class ScaleUpOperator(base.StepOperator):
             scaling.tier, scaling.before, scaling.wanted, scaling.after,
         )  # fmt: skip
         names_ = [server.name for server in scaling.servers]
-        context["ti"].xcom_push(key="report", value=base.result(context, list(names_)))
+        context["ti"].xcom_push(key="report", value=xcom.result(context, list(names_)))
         return deal(names_, run.definition.fan_out)
 
 
@@ -106,7 +106,7 @@ class HandshakeOperator(base.StepOperator):
         """What the task instance is called in the UI."""
         return labels.label(list(self.servers))
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Greet for the attend time; hand over to the triggerer what takes longer."""
         guests = greeting.everyone(self.servers)
         limit = greeting.Limit.of(run.definition.timeouts.handshake.total_seconds(), run.until)
@@ -120,7 +120,7 @@ class HandshakeOperator(base.StepOperator):
         failures = greeting.failures(guests)
         if failures:
             raise drive.StepFailedError(failures)
-        return base.result(context, list(self.servers))
+        return xcom.result(context, list(self.servers))
 
     def _hand_over(self, context: Context, run: runs.Run, limit: greeting.Limit) -> None:
         self.log.info(
@@ -137,7 +137,7 @@ class HandshakeOperator(base.StepOperator):
                 deadline=limit.deadline,
                 asked=limit.asked,
                 limit=limit.key,
-                report=base.result(context, list(self.servers)),
+                report=xcom.result(context, list(self.servers)),
             ),
             method_name="resume",
             timeout=datetime.timedelta(seconds=max(limit.deadline - time.time(), 0) + 120),

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import errors, names
 from gantry.agent import ssh
-from gantry.operators import base, leaving, scale_up, server_step
+from gantry.operators import base, leaving, scale_up, server_step, xcom
 from gantry.operators import run as runs
 
 
@@ -27,7 +27,7 @@ class NothingToScaleError(errors.GantryError):
 class ChooseServersOperator(base.StepOperator):
     """Notes in the cloud how many servers each tier shall have, and which ones leave: those of the highest slots."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Check every number before the first note is made; a repeated call finds what it has noted."""
         if not run.inventory.everything:
             if run.by_clock:
@@ -49,7 +49,7 @@ class ChooseServersOperator(base.StepOperator):
             # First who stays: a lost worker must not leave fewer servers behind than are remembered.
             run.cloud.remember_wanted(staying, count)
             run.cloud.let_leave(going)
-        return base.result(context, [])
+        return xcom.result(context, [])
 
 
 class ReleaseNodesOperator(server_step.ServerStepOperator):
@@ -66,7 +66,7 @@ class ReleaseNodesOperator(server_step.ServerStepOperator):
 class RetireServersOperator(base.StepOperator):
     """Takes a tier's leaving servers away: nobody needs them any more."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Stop what answers, forget the servers where Chef knows them, terminate them, and wait until they are gone."""
         found = leaving.retire(context, run, self)
-        return base.result(context, [], retired=list(found.ended), skipped=list(found.skipped))
+        return xcom.result(context, [], retired=list(found.ended), skipped=list(found.skipped))

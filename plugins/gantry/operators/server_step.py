@@ -12,7 +12,6 @@ from gantry import names
 from gantry.agent import drive, jobs, ssh
 from gantry.configuration_management import readers
 from gantry.operators import (
-    base,
     connections,
     data,
     decisions,
@@ -21,6 +20,7 @@ from gantry.operators import (
     stopping,
     triggers,
     turning,
+    xcom,
 )
 from gantry.operators import run as runs
 from gantry.status import labels
@@ -61,7 +61,7 @@ class ServerStepOperator(stopping.StoppableOperator):
         """The servers to work on."""
         return runs.targets(run.inventory, [names.ServerName(each) for each in self.servers])
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Prepare the servers, run their jobs, hand over to the triggerer what takes longer."""
         found = self.targets(run)
         access = run.access()
@@ -102,7 +102,7 @@ class ServerStepOperator(stopping.StoppableOperator):
             self._hand_over(context, run, everything, reader, notes.who)
         drive.verdict(everything)
         data.settle(turning.store(notes.who.deployment), self.holding(run))
-        return base.result(
+        return xcom.result(
             context, [each.target.name for each in everything], **readers.report(reader, everything)
         )
 
@@ -139,7 +139,7 @@ class ServerStepOperator(stopping.StoppableOperator):
                 reader=reader,
                 cloud=run.definition.cloud.model_dump(mode="json"),
                 secrets=connections.with_secrets(run.definition),
-                report=base.result(context, [each.target.name for each in everything]),
+                report=xcom.result(context, [each.target.name for each in everything]),
             ),
             method_name="resume",
             timeout=_longest(everything, run.ssh_settings.reconnect_for.total_seconds()),

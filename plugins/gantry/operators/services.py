@@ -10,7 +10,7 @@ import dataclasses
 from airflow.sdk import Context
 
 from gantry import names
-from gantry.operators import base, chosen, data_renewal, server_step
+from gantry.operators import chosen, data_renewal, server_step, xcom
 from gantry.operators import run as runs
 
 
@@ -21,7 +21,7 @@ class InstallServicesOperator(server_step.ServerStepOperator):
 class InstallDatasourcesOperator(server_step.ServerStepOperator):
     """Loads a database service's datasources, unless they are loaded already. What is lost comes from its backup."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """As any step on servers; it is noted where the data is before there is any."""
         memory = chosen.memory(run)
         servers = [run.server(names.ServerName(each)) for each in self.servers]

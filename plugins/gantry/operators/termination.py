@@ -25,6 +25,7 @@ from gantry.operators import (
     ledger,
     printing,
     turning,
+    xcom,
 )
 from gantry.operators import run as runs
 from gantry.plan import StepKind
@@ -99,7 +100,7 @@ class StillThereError(errors.GantryError):
 class ConfirmOperator(base.StepOperator):
     """Nothing goes before somebody has typed the deployment's name."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Compare what was typed."""
         typed = str(context["params"].get("confirm") or "")
         if typed != run.definition.deployment:
@@ -110,13 +111,13 @@ class ConfirmOperator(base.StepOperator):
         for line in instances.strange(run.definition, found):
             self.log.warning("%s", line)
         self.log.info("%d servers will be terminated", len(found.everything))
-        return base.result(context, [])
+        return xcom.result(context, [])
 
 
 class AskServersOperator(base.StepOperator):
     """Every server that runs has to answer before anything is stopped; or it is known which ones are skipped."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Ask them all. What does not run, or has never shaken hands, has nothing that could be stopped."""
         there = run.cloud.everything()
         everything = there.everything
@@ -139,20 +140,20 @@ class AskServersOperator(base.StepOperator):
         skipped += instances.strange(run.definition, there)
         for line in (*skipped, *(excuse for each in found for excuse in each.excused)):
             self.log.warning("skipped: %s", line)
-        return base.result(context, list(dict.fromkeys(each.name for each in everything)), skipped=skipped)
+        return xcom.result(context, list(dict.fromkeys(each.name for each in everything)), skipped=skipped)
 
 
 class StopOperator(base.StepOperator):
     """Runs stopping jobs on the tier's servers that can still be worked with."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Stop what runs; note what does not. Where something does not stop, go on only if that was asked for."""
         found = stop(run, _of_tier(run), self.log)
         if found.failures and not run.force:
             raise NotStoppedError(run.step.id, list(found.failures.values()))
         for line in found.skipped:
             self.log.warning("skipped: %s", line)
-        return base.result(context, [*found.asked], skipped=found.skipped)
+        return xcom.result(context, [*found.asked], skipped=found.skipped)
 
 
 class StopProxyOperator(StopOperator):
@@ -166,7 +167,7 @@ class StopServiceOperator(StopOperator):
 class TerminateServersOperator(base.StepOperator):
     """Terminates a tier's servers and waits until they are gone."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Ask for the termination once, then look until nothing is left."""
         going = _of_tier(run)
         if not going:
@@ -186,13 +187,13 @@ class TerminateServersOperator(base.StepOperator):
         # still lives here.
         memory.forget_tier(run.tier)
         ledger.forget_versions(run, [server.name for server in going])
-        return base.result(context, list(dict.fromkeys(server.name for server in going)), skipped=skipped)
+        return xcom.result(context, list(dict.fromkeys(server.name for server in going)), skipped=skipped)
 
 
 class FinishTerminationOperator(base.StepOperator):
     """Takes what the tiers' steps have not found, looks that nothing is left, and says what was skipped."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Take away what drills have left, and whatever else the cloud still has of the deployment."""
         remove_drill_servers(context, run, self)
         stray, said_late = self._left(run)
@@ -205,7 +206,7 @@ class FinishTerminationOperator(base.StepOperator):
         said = (
             line
             for step in run.plan
-            for report in base.reports(context, step.id)
+            for report in xcom.reports(context, step.id)
             for line in report.get("skipped", ())
         )
         skipped = list(dict.fromkeys([*said, *said_late]))
@@ -217,7 +218,7 @@ class FinishTerminationOperator(base.StepOperator):
             name
             for step in run.plan
             if step.kind is StepKind.ASK_SERVERS
-            for report in base.reports(context, step.id)
+            for report in xcom.reports(context, step.id)
             for name in report["servers"]
         ]
         gone = list(dict.fromkeys([*gone, *(server.name for server in stray)]))
@@ -226,7 +227,7 @@ class FinishTerminationOperator(base.StepOperator):
         # A launch that comes begins from the dumps, with as many servers as the definition says.
         chosen.memory(run).forget_all()
         turning.store(run.definition.deployment).delete(filled.KEY)
-        return base.result(context, [], skipped=skipped)
+        return xcom.result(context, [], skipped=skipped)
 
     def _left(self, run: runs.Run) -> tuple[tuple[inventory.Server, ...], list[str]]:
         """What the cloud still has, and what a person should know of it."""

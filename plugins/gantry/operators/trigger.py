@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pydantic
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
 
 from gantry import errors, names
-from gantry.operators import base
+from gantry.operators import base, trigger_request
 from gantry.operators import run as runs
 from gantry.plan import TRIGGERED, StepKind
 
-
-@dataclasses.dataclass(frozen=True)
-class Order:
-    """An operation that a look calls for.
-
-    Attributes:
-        conf: what its run is triggered with, as its form has it; the reason comes by itself.
-        why: for people; also the run's reason.
-    """
-
-    conf: dict[str, Any]
-    why: str
-
-    def as_json(self) -> dict[str, Any]:
-        """For an XCom."""
-        return dataclasses.asdict(self)
-
-
-_ORDER = pydantic.TypeAdapter(Order)
+_REQUEST = pydantic.TypeAdapter(trigger_request.TriggerRequest)
 _LONGEST_REASON = 500
 """Characters, as the forms of all operations have it."""
 
@@ -57,18 +38,18 @@ class TriggerOperator(base.StepOperator):
         found = context["ti"].xcom_pull(task_ids=StepKind.WATCH.value, key=run.step.id)
         if found is None:
             raise AirflowSkipException("the look at the servers calls for nothing")
-        order = _ORDER.validate_python(found)
+        request = _REQUEST.validate_python(found)
         if context["ti"].get_dag(dag).is_paused:
-            raise PausedOperationError(dag, order.why)
-        self.log.info("%s is triggered with %s: %s", dag, order.conf, order.why)
+            raise PausedOperationError(dag, request.why)
+        self.log.info("%s is triggered with %s: %s", dag, request.conf, request.why)
         # What Airflow's own TriggerDagRunOperator raises. That one would load Airflow's database models at each
         # start of a task.
         raise DagRunTriggerException(
             trigger_dag_id=dag,
             # The same at each try: a lost worker's next one triggers nothing twice.
             dag_run_id=f"watch__{run.id}",
-            conf={**order.conf, "reason": order.why[:_LONGEST_REASON]},
-            note=order.why,
+            conf={**request.conf, "reason": request.why[:_LONGEST_REASON]},
+            note=request.why,
             reset_dag_run=False,
             skip_when_already_exists=True,
             wait_for_completion=False,

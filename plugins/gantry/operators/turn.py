@@ -12,7 +12,7 @@ from airflow.sdk import Context
 from airflow.triggers.base import TriggerEvent
 
 from gantry import errors, names
-from gantry.operators import base, examination, hidden_names, history, triggers, turning, turns
+from gantry.operators import base, examination, hidden_names, history, triggers, turning, turns, xcom
 from gantry.operators import run as runs
 
 _PAUSE = 1.0
@@ -36,7 +36,7 @@ class SecondRunError(errors.GantryError):
 class TurnOperator(base.StepOperator):
     """Lets the run go on when no other operation of the deployment is at work."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Take the turn, or have the triggerer wait for it."""
         runs.begin_life(context)
         history.open_record(context, run)
@@ -54,11 +54,11 @@ class TurnOperator(base.StepOperator):
         except errors.GantryError as error:
             base.raise_for_airflow(error)
 
-    def _take(self, context: Context, run: runs.Run) -> base.Result:
+    def _take(self, context: Context, run: runs.Run) -> xcom.Result:
         deployment = run.deployment
         asker = turning.asker(context, run)
         busy = turning.take(deployment, asker)
-        report = base.result(context, [])
+        report = xcom.result(context, [])
         if busy is not None:
             waits_for = turning.told(deployment, busy)
             self.log.info("waiting: %s", waits_for)

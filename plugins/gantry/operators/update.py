@@ -11,7 +11,7 @@ from airflow.sdk import Context
 from gantry import errors, names
 from gantry.agent import drive, jobs, rolling, ssh, updating
 from gantry.inventory import Server
-from gantry.operators import base, connections, decisions, ledger, printing, rollout, stopping
+from gantry.operators import connections, decisions, ledger, printing, rollout, stopping, xcom
 from gantry.operators import run as runs
 
 _NOTHING = drive.Questions()
@@ -56,7 +56,7 @@ class UpdateOperator(stopping.StoppableOperator):
 
     _crew: _Crew | None = None
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Ask every server what is to be done, and do it batch by batch."""
         self._crew = crew = _Crew(
             run, printing.printer(self.log, several=True), ledger.Ledger(context, run, self.log)
@@ -64,7 +64,7 @@ class UpdateOperator(stopping.StoppableOperator):
         found = rollout.of(run)
         if not self.follow(lambda: self._roll(found, crew)):
             raise stopping.StoppedError
-        return base.result(context, [node.name for node in found.nodes])
+        return xcom.result(context, [node.name for node in found.nodes])
 
     async def end(self, unconfirmed: set[names.ServerName]) -> None:
         """Take the remote processes along."""

@@ -15,10 +15,10 @@ from airflow.sdk.bases.skipmixin import SkipMixin
 from gantry import errors, inventory, names
 from gantry.agent import seeing
 from gantry.agent.contact import Contact
-from gantry.operators import base, connections, guarding, rules, turning
+from gantry.operators import base, connections, guarding, rules, turning, xcom
 from gantry.operators import run as runs
 from gantry.operators.sight import Look, Sight
-from gantry.operators.trigger import Order
+from gantry.operators.trigger_request import TriggerRequest
 from gantry.plan import TRIGGERED, StepKind
 from gantry.plan.steps import DEPLOYMENT, step_id
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
 
-Decider = Callable[[runs.Run, Look, "Logger"], Order | None]
+Decider = Callable[[runs.Run, Look, "Logger"], TriggerRequest | None]
 """Says whether a look calls for an operation, and logs why, or why not."""
 
 DECIDERS: dict[StepKind, Decider] = {
@@ -61,21 +61,21 @@ _SLACK = datetime.timedelta(seconds=30)
 class WatchOperator(base.StepOperator, SkipMixin):
     """Looks at the servers, and has at most one of the operations triggered that come after it."""
 
-    def perform(self, context: Context, run: runs.Run) -> base.Result:
+    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Look, unless another operation is at work; skip what the look does not call for."""
         order = self._order(context, run)
         follows = None
         if order is not None:
             follows = step_id(DEPLOYMENT, order[0])
             context["ti"].xcom_push(key=follows, value=order[1].as_json())
-        report = base.result(context, [])
+        report = xcom.result(context, [])
         # Before the skipping, which ends this.
         context["ti"].xcom_push(key="return_value", value=report)
         # Skipped here and now: no process has to be started for a task that would do nothing.
         self.skip(context["ti"], [each for each in self.downstream_list if each.task_id != follows])
         return report
 
-    def _order(self, context: Context, run: runs.Run) -> tuple[StepKind, Order] | None:
+    def _order(self, context: Context, run: runs.Run) -> tuple[StepKind, TriggerRequest] | None:
         store = turning.store(run.definition.deployment)
         if busy := turning.at_work(context, run):
             self.log.info(

@@ -7,7 +7,7 @@ import urllib.parse
 from typing import TYPE_CHECKING
 
 from gantry import names
-from gantry.web import entry
+from gantry.web import mount
 
 if TYPE_CHECKING:
     # Where Airflow only loads the plugin, there may be no need of it.
@@ -28,12 +28,12 @@ class Addresses:
     def of(cls, request: fastapi.Request) -> Addresses:
         """Those of the Airflow that was asked."""
         # The mount has added our own prefix.
-        return cls(str(request.scope.get("root_path", "")).rstrip("/").removesuffix(entry.PREFIX))
+        return cls(str(request.scope.get("root_path", "")).rstrip("/").removesuffix(mount.PREFIX))
 
     @property
     def prefix(self) -> str:
         """What our own pages begin with."""
-        return f"{self.airflow}{entry.PREFIX}"
+        return f"{self.airflow}{mount.PREFIX}"
 
     def deployment(self, name: str) -> str:
         """A deployment's page."""

@@ -11,7 +11,7 @@ import fastapi
 import httpx
 
 from gantry import errors
-from gantry.web import entry
+from gantry.web import mount
 
 _CREDENTIALS = ("authorization", "cookie")
 _FIRST_ERROR = 400
@@ -35,7 +35,7 @@ class Api:
     """Airflow's API as the visitor of a request may use it."""
 
     def __init__(self, request: fastapi.Request) -> None:
-        self._app = request.scope[entry.AIRFLOW]
+        self._app = request.scope[mount.AIRFLOW]
         self._headers = {key: request.headers[key] for key in _CREDENTIALS if key in request.headers}
 
     async def call(
@@ -81,15 +81,15 @@ class Api:
         status = 0
         refusal = bytearray()
 
-        async def receive() -> entry.Message:
+        async def receive() -> mount.Message:
             if not asked:
                 asked.append(True)
                 return {"type": "http.request", "body": b"", "more_body": False}
             # Whoever waits for the caller to leave waits until the answer is over.
-            never: asyncio.Future[entry.Message] = asyncio.get_running_loop().create_future()
+            never: asyncio.Future[mount.Message] = asyncio.get_running_loop().create_future()
             return await never
 
-        async def send(message: entry.Message) -> None:
+        async def send(message: mount.Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]

@@ -13,7 +13,7 @@ import fastapi
 import itsdangerous
 from airflow.configuration import conf
 
-from gantry.web import access, entry
+from gantry.web import access, mount
 
 FIELD = "gantry_mark"
 _SALT = "gantry.forms"
@@ -72,4 +72,4 @@ def _refuse_unless(allowed: bool) -> None:  # noqa: FBT001 - reads as a sentence
 
 
 def _signer(request: fastapi.Request) -> itsdangerous.URLSafeTimedSerializer:
-    return itsdangerous.URLSafeTimedSerializer(request.scope[entry.AIRFLOW].state.secret_key, salt=_SALT)
+    return itsdangerous.URLSafeTimedSerializer(request.scope[mount.AIRFLOW].state.secret_key, salt=_SALT)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
-from gantry.web import addresses, entry
+from gantry.web import addresses, mount
 
 if TYPE_CHECKING:
     from gantry.plan import StepKind
@@ -112,4 +112,4 @@ def every() -> list[BaseOperatorLink]:
 
 
 def _where() -> addresses.Addresses:
-    return addresses.Addresses(entry.base_path())
+    return addresses.Addresses(mount.base_path())

@@ -16,7 +16,7 @@ from gantry.agent import jobs, seeing
 from gantry.agent.contact import Contact
 from gantry.operators import guarding, run, turning
 from gantry.operators.sight import Look, Sight
-from gantry.operators.trigger import Order
+from gantry.operators.trigger_request import TriggerRequest
 from gantry.plan import StepKind
 from gantry.status import filled
 
@@ -71,7 +71,9 @@ class Watching:
         """The looks that have found a server not well, as the cloud remembers them."""
         return self.cloud.servers[short].ailing
 
-    def look(self, minute: float, *silent: str, known: definition.models.Definition = KNOWN) -> Order | None:
+    def look(
+        self, minute: float, *silent: str, known: definition.models.Definition = KNOWN
+    ) -> TriggerRequest | None:
         """What follows from a look in which these do not answer."""
         steps = plan.watch_plan(known)
         at = _Run(

@@ -20,6 +20,7 @@ from gantry.agent import jobs
 from gantry.agent.contact import Answer, Contact
 from gantry.cloud import backups
 from gantry.operators import (
+    chosen,
     data,
     data_renewal,
     lost,
@@ -260,9 +261,7 @@ def test_a_recovery_goes_on_for_what_is_gone(stage: Stage) -> None:
 
 
 def test_a_person_is_told_of_strangers() -> None:
-    (line,) = recovering.said(
-        lost.Findings(strangers={names.ServerName("bookshop-proxy-1"): "another host key"})
-    )
+    (line,) = chosen.said(lost.Findings(strangers={names.ServerName("bookshop-proxy-1"): "another host key"}))
     assert line.startswith(
         "bookshop-proxy-1: another host key. It is neither taken for the server nor replaced"
     )
@@ -417,6 +416,6 @@ def test_a_person_is_told_of_what_is_neither_lost_nor_well() -> None:
             "it is not taken for lost: no other server shows that the way to it works",
         ),
     ):
-        (line,) = recovering.said(findings)
+        (line,) = chosen.said(findings)
         assert line.startswith(f"{name}: ")
         assert words in line

@@ -16,7 +16,7 @@ from tests.unit.web import crowd, rig
 
 from gantry.cli import standing, standing_text
 from gantry.rest import client, login, transport
-from gantry.web import entry, listing
+from gantry.web import listing, mount
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
 MINUTE = datetime.timedelta(minutes=1)
@@ -65,7 +65,7 @@ def caller(shop: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> Caller:
 
 
 def test_the_pages_are_where_the_command_looks_for_them() -> None:
-    assert client.PAGES.startswith(f"{entry.PREFIX}/")
+    assert client.PAGES.startswith(f"{mount.PREFIX}/")
 
 
 def test_one_request_for_all_of_them(shop: rig.Airflow, caller: Caller) -> None:
