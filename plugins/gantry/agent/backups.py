@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gantry import errors as root
 from gantry import inventory, names
-from gantry.agent import errors, facts, fetching, jobs, session, work
+from gantry.agent import errors, facts, fetching, jobs, layout, session, work
 from gantry.agent.drive import Applied, Work
 from gantry.definition import models
 
@@ -114,7 +114,7 @@ def back_up(
     ending = fetching.suffix_of(url) or ".file"
     link, file, config = (f"{session.TEMPORARY}/{name}{end}" for end in (".url", ending, ".cfg"))
     seconds = known.definition.timeouts.back_up.total_seconds()
-    asks = jobs.Job(f"archive-{service.id}", "marks", (work.archive_mark(service),), _ASKED)
+    asks = jobs.Job(f"archive-{service.id}", "marks", (layout.archive_mark(service),), _ASKED)
     files: tuple[session.RemoteFile, ...] = ()
     makes = jobs.Job(name, "backupService", (service.id, file), seconds)
     if part.datasource is not None:
@@ -190,7 +190,7 @@ def restore_service(
         applied: what the server says of itself.
     """
     service = known.definition.services[name]
-    key, forgets = work.archive_mark(service), work.installed_marks(service)
+    key, forgets = layout.archive_mark(service), work.installed_marks(service)
     target = f"{session.TEMPORARY}/{service.id}{fetching.suffix_of(backup.url)}"
     # One job: whoever tries again after a failure needs the object anew.
     job = fetching.fetched(
@@ -239,6 +239,6 @@ def _installed(
     known: facts.Facts, name: names.ServiceName, server: inventory.Server, marks: work.Marks
 ) -> models.Service:
     service = known.definition.services[name]
-    if work.archive_mark(service) not in marks:
+    if layout.archive_mark(service) not in marks:
         raise NotInstalledError(server.name, name)
     return service

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from gantry import errors as root
 from gantry import names
-from gantry.agent import drive, errors, session, ssh, work
+from gantry.agent import drive, errors, layout, session, ssh
 from gantry.definition import models
 
 T = TypeVar("T")
@@ -212,7 +212,7 @@ def _checks(wanted: Call) -> Callable[[session.Session], Awaitable[Impaired]]:
         marks = await drive.marks(server)
         # What was never installed there has no check that could say something.
         there = {
-            name: service for name, service in wanted.checked.items() if work.archive_mark(service) in marks
+            name: service for name, service in wanted.checked.items() if layout.archive_mark(service) in marks
         }
         said = {name: await drive.check(server, service.id, quiet=True) for name, service in there.items()}
         return {name: text for name, text in said.items() if text != drive.OK}

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from gantry import names
-from gantry.agent import drive, errors, session, work
+from gantry.agent import drive, errors, layout, session
 
 UNREADABLE = "is a link"
 """Why a file that is there is not read."""
@@ -60,7 +60,7 @@ def _sent(wanted: drive.Work) -> Iterator[tuple[names.ServiceId, str]]:
 
 
 async def _replaced(server: session.Session, service: names.ServiceId, after: str) -> Handed:
-    path = work.service_config(service)
+    path = layout.service_config(service)
     try:
         if path not in await drive.digests(server, (path,)):
             return Handed(service, None, after)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from gantry import inventory, names
-from gantry.agent import config_file, contents, facts, fetching, jobs, session, tls
+from gantry.agent import config_file, contents, facts, fetching, jobs, layout, session, tls
 from gantry.agent.drive import Applied, Work
 from gantry.definition import models
 
@@ -48,7 +48,7 @@ def install_services(
 
 
 def _install(definition: models.Definition, wanted: Install, marks: Marks, *, settled: bool) -> Work:
-    service, archive, key = wanted.service, wanted.archive, archive_mark(wanted.service)
+    service, archive, key = wanted.service, wanted.archive, layout.archive_mark(wanted.service)
     standing = contents.standing(marks, key, archive.version, archive.sha256)
     if standing is contents.Standing.SAME and not wanted.forced:
         return Work() if settled else _mend(definition, wanted, marks)
@@ -105,7 +105,7 @@ def compare_archives(definition: models.Definition, wanted: Iterable[Install], m
     """
     calls: list[jobs.Job] = []
     for each in wanted:
-        key, archive = archive_mark(each.service), each.archive
+        key, archive = layout.archive_mark(each.service), each.archive
         standing = contents.standing(marks, key, archive.version, archive.sha256)
         if standing is contents.Standing.SAME:
             calls += _mend(definition, each, marks).jobs
@@ -299,7 +299,7 @@ def _access(
 
 def stop_service(definition: models.Definition, service: models.Service, marks: Marks) -> Work:
     """Stop a service where it is installed."""
-    if archive_mark(service) not in marks:
+    if layout.archive_mark(service) not in marks:
         return Work()
     timeout = definition.timeouts.stop.total_seconds()
     job = jobs.Job(f"stop-{service.id}", "stopService", (service.id,), timeout, unmark=(_applied(service),))
@@ -315,11 +315,6 @@ def stop_services(definition: models.Definition, tier: names.TierName, marks: Ma
         job for name in reversed(ordered) for job in stop_service(definition, services[name], marks).jobs
     ]
     return Work((), tuple(calls))
-
-
-def service_config(service: names.ServiceId) -> str:
-    """Where a server keeps a service's `enstratus.cfg`."""
-    return f"/mnt/services/{service}/cfg/enstratus.cfg"
 
 
 def separate_restart(service: models.Service) -> bool:
@@ -355,11 +350,6 @@ def awaited(definition: models.Definition, service: models.Service, suffix: str)
     )
 
 
-def archive_mark(service: models.Service) -> str:
-    """The mark that says which archive is installed."""
-    return f"{service.id}/archive"
-
-
 ROOT = "root"
 """What is noted where something is root's, by a Gantry that knows that it has to be."""
 
@@ -377,7 +367,7 @@ def _handed(service: models.Service) -> str:
 def installed_marks(service: models.Service) -> tuple[str, ...]:
     """The keys of all notes that stop being true when something else is installed."""
     # What the object in the store holds stays true.
-    return (*contents.keys(archive_mark(service))[:2], _applied(service), _configured(service))
+    return (*contents.keys(layout.archive_mark(service))[:2], _applied(service), _configured(service))
 
 
 def _applied(service: models.Service) -> str:
@@ -391,7 +381,7 @@ def _configured(service: models.Service) -> str:
 def _applied_digest(
     content: bytes, marks: Marks, service: models.Service, certificate: tls.Certificate | None
 ) -> str:
-    parts = [config_file.digest(content), marks.get(archive_mark(service), "")]
+    parts = [config_file.digest(content), marks.get(layout.archive_mark(service), "")]
     if service.tls is not None and certificate is not None:
         parts += [service.tls.address, certificate.digest]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()

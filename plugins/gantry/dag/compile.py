@@ -29,7 +29,7 @@ from gantry import names
 from gantry.dag import loaders, params, people
 from gantry.dag.operations import RECIPES
 from gantry.definition import models, source, stored
-from gantry.operators import catalog
+from gantry.operators import catalog, task
 from gantry.operators import run as runs
 from gantry.plan import OPERATIONS, Effect, Group, GroupKind, Plan, Step, StepKind, group_id, plan_of
 from gantry.plan.steps import step_id
@@ -158,7 +158,7 @@ def _dag(compiled: runs.Compiled, **settings: Any) -> DAG:  # noqa: ANN401 - Air
         start_date=_NO_DATE,
         catchup=False,
         max_active_runs=1,
-        user_defined_macros={runs.MACRO: compiled},
+        user_defined_macros={task.MACRO: compiled},
         default_args=tasks,
         **settings,
     )

@@ -15,7 +15,7 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from gantry.definition import models, references, source
-from gantry.operators import run as runs
+from gantry.operators import task
 
 Callbacks = dict[str, Any]
 """Airflow's keywords for callbacks; without those that nobody asked for."""
@@ -60,7 +60,7 @@ def time_limits(definition: models.Definition) -> dict[str, Any]:
     if definition.dagrun_timeout is not None:
         cleans_up = definition.on_failure == "remove_new"
         limits["dagrun_timeout"] = definition.dagrun_timeout + (
-            runs.CLEAN_UP_TIME if cleans_up else datetime.timedelta()
+            task.CLEAN_UP_TIME if cleans_up else datetime.timedelta()
         )
     if definition.deadline is not None:
         from gantry.operators import notifying  # noqa: PLC0415 - see the head of this module

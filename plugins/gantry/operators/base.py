@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from gantry import errors
 from gantry.agent import drive
-from gantry.operators import connections, started, turning
+from gantry.operators import connections, started, task, turning
 from gantry.operators import run as runs
 
 _BACKFILL = "backfill"
@@ -25,17 +25,6 @@ class BackfillError(errors.GantryError):
         super().__init__(
             f"{dag} cannot be backfilled: each run works on the servers as they are now, whatever its date, so nothing "
             f"was done; trigger {dag} instead"
-        )
-
-
-class RunTimeUpError(errors.GantryError):
-    """A task that would begin when its run should be over."""
-
-    def __init__(self, run: str) -> None:
-        self.run = run
-        super().__init__(
-            f"nothing was begun: the dagrun_timeout of {run} has passed\n"
-            f"Raise dagrun_timeout in the definition, or see what took so long, and launch again."
         )
 
 
@@ -70,10 +59,10 @@ class StepOperator(BaseOperator):
     def execute(self, context: Context) -> Any:  # noqa: ANN401 - XComs are JSON
         """Carry the step out; see `perform`."""
         refuse_backfill(context)
-        run = started.aware(runs.run_of(context))
+        run = started.aware(task.run_of(context))
         try:
             if run.until and time.time() > run.until:
-                raise RunTimeUpError(run.id)
+                raise task.RunTimeUpError(run.id)
             turning.keep(context, run)
             return self.perform(context, run)
         except errors.GantryError as error:
@@ -84,7 +73,7 @@ class StepOperator(BaseOperator):
         """Fail with what the triggerer met. Success never comes here: the triggerer ends the task itself."""
         failures = [(str(message), bool(passing)) for message, passing in event["failures"]]
         error = drive.StepFailedError(failures)
-        run = runs.run_of(context)
+        run = task.run_of(context)
         # This process has read no secret yet, and a failure ends with what a script has printed.
         connections.mask(connections.with_secrets(run.definition))
         self._advise(error)

@@ -13,7 +13,7 @@ import pydantic
 from airflow.sdk import Context
 
 from gantry import names
-from gantry.agent import config_diff, drive, handing, installed, jobs, session, ssh, work
+from gantry.agent import config_diff, drive, handing, installed, jobs, layout, session, ssh
 from gantry.operators import run as runs
 from gantry.operators import turning
 from gantry.status import handouts, versions
@@ -113,7 +113,7 @@ class Ledger:
 
     def _handout(self, target: ssh.Target, each: handing.Handed) -> handouts.Handout:
         secrets = self._run.secrets
-        path = work.service_config(each.service)
+        path = layout.service_config(each.service)
         diff: tuple[str, ...] = (f"no diff: {path} {handing.UNREADABLE}",)
         if each.readable:
             diff = config_diff.unified(path, each.before, each.after, secrets)

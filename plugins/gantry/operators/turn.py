@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-import zlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.sdk import Context
-from airflow.triggers.base import TriggerEvent
 
 from gantry import errors, names
-from gantry.operators import base, examination, hidden_names, history, triggers, turning, turns, xcom
+from gantry.operators import base, examination, hidden_names, history, task, turn_trigger, turning, xcom
 from gantry.operators import run as runs
-
-_PAUSE = 1.0
-"""Seconds between two looks."""
-
-_PATIENCE = 30.0
-"""Seconds that a run waits at least for another run of its operation that has not taken the turn either."""
-
-
-class SecondRunError(errors.GantryError):
-    """Two runs of one operation, of which none can be told to be the first."""
-
-    def __init__(self, dag: str) -> None:
-        self.dag = dag
-        super().__init__(
-            f"another run of {dag} is running too, and neither has the turn: this one ends, and has touched nothing\n"
-            f"Trigger {dag} again when the other run is over."
-        )
 
 
 class TurnOperator(base.StepOperator):
@@ -38,7 +16,7 @@ class TurnOperator(base.StepOperator):
 
     def perform(self, context: Context, run: runs.Run) -> xcom.Result:
         """Take the turn, or have the triggerer wait for it."""
-        runs.begin_life(context)
+        task.begin_life(context)
         history.open_record(context, run)
         if names.operation_of(context["ti"].dag_id) is names.Operation.LAUNCH:
             for line in hidden_names.warnings(run.definition):
@@ -50,7 +28,7 @@ class TurnOperator(base.StepOperator):
         if event["failures"]:
             super().resume(context, event)
         try:
-            return self._take(context, runs.run_of(context))
+            return self._take(context, task.run_of(context))
         except errors.GantryError as error:
             base.raise_for_airflow(error)
 
@@ -63,7 +41,7 @@ class TurnOperator(base.StepOperator):
             waits_for = turning.told(deployment, busy)
             self.log.info("waiting: %s", waits_for)
             self.defer(
-                trigger=TurnTrigger(
+                trigger=turn_trigger.TurnTrigger(
                     deployment=deployment,
                     operation=asker.operation.value,
                     run=asker.run,
@@ -92,75 +70,3 @@ class TurnOperator(base.StepOperator):
         self.log.info("looked at %d things that this run needs", len(found))
         if not run.is_termination:
             examination.refuse(found, run.source)
-
-
-class TurnTrigger(triggers.StepTrigger):
-    """Waits until a run can try again to take its turn. `waits_for` is what the log says already."""
-
-    def __init__(
-        self,
-        *,
-        deployment: str,
-        operation: str,
-        run: str,
-        begun: str,
-        waits_for: str,
-        report: dict[str, Any],
-        until: float = 0.0,
-    ) -> None:
-        super().__init__(report)
-        self._until = until
-        self._deployment = deployment
-        self._asker = turns.Asker(names.Operation(operation), run, begun)
-        self._waits_for = waits_for
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The trigger's class and keywords."""
-        return (
-            "gantry.operators.turn.TurnTrigger",
-            {
-                "deployment": self._deployment,
-                "operation": self._asker.operation.value,
-                "run": self._asker.run,
-                "begun": self._asker.begun,
-                "waits_for": self._waits_for,
-                "report": self._report,
-                # A triggerer of an older Gantry knows nothing of it.
-                **({"until": self._until} if self._until else {}),
-            },
-        )
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait; the worker that comes next takes the turn, or waits on."""
-        try:
-            failures = await self._failures()
-        except errors.GantryError as error:
-            failures = [(str(error), error.passing)]
-        yield TriggerEvent({"failures": failures})  # type: ignore[no-untyped-call] # Airflow's own signature
-
-    async def _failures(self) -> list[tuple[str, bool]]:
-        told = self._waits_for
-        undecided_since: float | None = None
-        while True:
-            # Also before the first look: Airflow shall have heard by then that the worker's process has ended.
-            await asyncio.sleep(_PAUSE)
-            busy = await asyncio.to_thread(turning.look_again, self._deployment, self._asker)
-            if busy is None:
-                return []
-            if self._until and time.time() > self._until:
-                raise base.RunTimeUpError(self._asker.run)
-            waits_for = turning.told(self._deployment, busy)
-            if waits_for != told:
-                self.log.info("waiting: %s", waits_for)
-                told = waits_for
-            if busy.mark is not None:
-                undecided_since = None
-                continue
-            undecided_since = undecided_since or time.monotonic()
-            if time.monotonic() - undecided_since > patience(self._asker.run):
-                raise SecondRunError(names.dag_id(self._deployment, busy.operation))
-
-
-def patience(run: str) -> float:
-    """Seconds, of another length for each run: then one gives way, and the other sees that it is alone."""
-    return _PATIENCE + zlib.crc32(run.encode()) % 61

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 
 from gantry import inventory, names
-from gantry.agent import contents, drive, jobs, session, work
+from gantry.agent import contents, drive, jobs, layout, session
 from gantry.definition import models
 from gantry.operators import data_renewal
 from gantry.plan import Step, StepKind
@@ -210,7 +210,7 @@ def _configure(scene: Scene) -> Iterator[report.Change]:
 
 
 def _configured(scene: Scene, reasons: list[str]) -> Iterator[report.Change]:
-    path = work.service_config(scene.service.id)
+    path = layout.service_config(scene.service.id)
     lines: tuple[str, ...] = ()
     if [job.script for job in scene.work.jobs] == ["putConfig"]:
         reasons.append("enstratus.cfg is made root's; the service goes on running")

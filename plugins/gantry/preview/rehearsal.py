@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gantry import errors, inventory, names
-from gantry.agent import balancing, drive, jobs, rolling, ssh, work
+from gantry.agent import balancing, drive, jobs, layout, rolling, ssh
 from gantry.cloud import clients, health, servers, sources
 from gantry.cloud.objects import Objects
 from gantry.definition import models, source
@@ -345,7 +345,7 @@ def _interest(stage: Stage, tier: names.TierName) -> look.Interest:
         checked=tuple(dict.fromkeys(each.checked for each in asked if each.checked is not None)),
         files=tuple(dict.fromkeys(path for each in asked for path in each.files)),
         configs=(
-            *(work.service_config(each.id) for each in definition.services_of(tier).values()),
+            *(layout.service_config(each.id) for each in definition.services_of(tier).values()),
             *(balancing.balancer_config(definition, each) for each in balanced),
         ),
     )

@@ -12,7 +12,7 @@ import pytest
 from gantry import definition, names
 from gantry.dag.compile import operation_dag
 from gantry.operators import base
-from gantry.operators import run as runs
+from gantry.operators import task as tasks
 
 BEGAN = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 
@@ -71,10 +71,10 @@ class Row:
         }
 
     def digest(self, task: str = "service-db.configure") -> str:
-        return runs.run_of(self.context(task)).digest
+        return tasks.run_of(self.context(task)).digest
 
     def take_turn(self) -> None:
-        runs.begin_life(self.context("turn"))
+        tasks.begin_life(self.context("turn"))
 
 
 def test_a_run_that_was_deleted_and_made_anew_has_other_jobs(bookshop_text: str) -> None:
@@ -120,7 +120,7 @@ def test_a_run_that_is_cleaned_up_behind_ends_its_work_itself(
 ) -> None:
     row = Row(bookshop_text + written)
     context = row.context(task)
-    run = runs.run_of(context)
+    run = tasks.run_of(context)
     assert run.until == (0 if seconds is None else BEGAN.timestamp() + seconds)
     limit = context["dag"].dagrun_timeout
     if "dagrun_timeout" in written:

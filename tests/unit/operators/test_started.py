@@ -15,7 +15,7 @@ from tests.unit.operators.world import Instance, Store
 from gantry import definition, inventory, names, plan
 from gantry.cloud import listing, starting
 from gantry.cloud import servers as cloud_servers
-from gantry.operators import base, decisions, scale_up, started, turning
+from gantry.operators import base, decisions, scale_up, started, task, turning
 from gantry.operators import run as runs
 
 KNOWN = definition.loads(DEFINITION)
@@ -57,14 +57,14 @@ def at(step: str, steps: plan.Plan | None = None) -> tuple[runs.Run, Any]:
     """A try of a step, as Airflow runs it; and its context."""
     compiled = runs.Compiled(KNOWN, steps or plan.launch_plan(KNOWN))
     context: Any = {
-        "dag": types.SimpleNamespace(user_defined_macros={runs.MACRO: compiled}),
+        "dag": types.SimpleNamespace(user_defined_macros={task.MACRO: compiled}),
         "ti": Try(step),
         "dag_run": types.SimpleNamespace(
             run_id="manual__1", run_type="manual", run_after=NOW, start_date=NOW, clear_number=0
         ),
         "params": {},
     }
-    return started.aware(runs.run_of(context)), context
+    return started.aware(task.run_of(context)), context
 
 
 class Late:

@@ -16,7 +16,7 @@ from airflow.triggers.base import TriggerEvent
 from tests.unit.agent.world import DEFINITION
 
 from gantry import definition, names
-from gantry.operators import approval, base, turn, turning, turns
+from gantry.operators import approval, base, turn, turn_trigger, turning, turns
 from gantry.plan import launch_plan
 
 NAME = "shop"
@@ -57,8 +57,8 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
     return found
 
 
-def trigger(waits_for: str = "") -> turn.TurnTrigger:
-    return turn.TurnTrigger(
+def trigger(waits_for: str = "") -> turn_trigger.TurnTrigger:
+    return turn_trigger.TurnTrigger(
         deployment=NAME,
         operation=WHO.operation.value,
         run=WHO.run,
@@ -68,7 +68,7 @@ def trigger(waits_for: str = "") -> turn.TurnTrigger:
     )
 
 
-def event_of(waiting: turn.TurnTrigger, seconds: float = 5) -> dict[str, Any]:
+def event_of(waiting: turn_trigger.TurnTrigger, seconds: float = 5) -> dict[str, Any]:
     async def first() -> TriggerEvent:
         async with asyncio.timeout(seconds):
             async for event in waiting.run():
@@ -108,7 +108,7 @@ def test_a_run_of_the_same_operation_that_works_is_waited_for(airflow: Airflow) 
 
 
 def test_of_two_runs_without_a_turn_one_gives_way(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert turn.patience("run-1") != turn.patience("run-2")
+    assert turn_trigger.patience("run-1") != turn_trigger.patience("run-2")
     monkeypatch.setattr(turn, "patience", lambda _: 0.02)
     airflow.running[NAME].append("run-2")
     busy = turning.take(NAME, WHO)
