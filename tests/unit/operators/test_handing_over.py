@@ -19,7 +19,7 @@ from tests.unit.operators.world import Store
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import drive, jobs, ssh
-from gantry.operators import connections, data, decisions, server_step, triggers, turning
+from gantry.operators import connections, data, decisions, server_step, task, triggers, turning
 from gantry.operators import run as runs
 
 STEP = "service-db.configure"
@@ -111,7 +111,7 @@ def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[Step]:
         converge=frozenset(),
         reason="",
     )
-    monkeypatch.setattr(runs, "run_of", lambda _: run)
+    monkeypatch.setattr(task, "run_of", lambda _: run)
     monkeypatch.setattr(runs.Run, "inventory", inventory.Inventory(()))
     monkeypatch.setattr(connections, "access", lambda _: ssh.Access(ssh.Login("launcher", "key")))
     monkeypatch.setattr(decisions, "decide", lambda _: None)

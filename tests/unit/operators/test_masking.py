@@ -18,8 +18,7 @@ from tests import certificates
 from tests.unit.agent.world import World
 
 from gantry import definition, plan
-from gantry.operators import base, connections, triggers
-from gantry.operators import run as runs
+from gantry.operators import base, connections, task, triggers
 
 SHOP = certificates.sign("shop.example.com")
 
@@ -87,7 +86,7 @@ def test_the_worker_that_tells_of_a_failure_in_the_triggerer_masks_its_end(
     known = definition.loads(World().text)
     steps = plan.launch_plan(known)
     run = types.SimpleNamespace(definition=known, step=steps.by_id["service-db.configure"])
-    monkeypatch.setattr(runs, "run_of", lambda _: run)
+    monkeypatch.setattr(task, "run_of", lambda _: run)
     told: Any = {"failures": [("db-1: configureService failed: password=hunter2hunter2", False)]}
     with pytest.raises(AirflowFailException) as failed:
         base.StepOperator(task_id="configure").resume(cast("Any", {}), told)

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from gantry import definition, errors, plan
 from gantry.agent import drive, jobs
-from gantry.operators import base
+from gantry.operators import base, task
 from gantry.operators import run as runs
 
 
@@ -48,7 +48,7 @@ def outcome(
         converge=frozenset(),
         reason="",
     )
-    monkeypatch.setattr(runs, "run_of", lambda _: run)
+    monkeypatch.setattr(task, "run_of", lambda _: run)
     operator = Failing(task_id="failing")
     operator.error = error
     with pytest.raises(AirflowException) as raised:

@@ -18,8 +18,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from gantry import names
 from gantry.agent import drive, jobs, ssh
-from gantry.operators import connections, started, stopping, triggers, turning
-from gantry.operators import run as runs
+from gantry.operators import connections, started, stopping, task, triggers, turning
 
 INSTANCE = types.SimpleNamespace(dag_id="shop", run_id="r", task_id="configure", map_index=2)
 SERVER = names.ServerName("shop-web-1")
@@ -166,7 +165,7 @@ def test_a_time_that_is_up_needs_no_answer(airflow: Airflow, operator: Operator)
         "dag_run": types.SimpleNamespace(run_type="manual", clear_number=0),
     }
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(runs, "run_of", lambda _: types.SimpleNamespace(until=0.0))
+        patched.setattr(task, "run_of", lambda _: types.SimpleNamespace(until=0.0))
         patched.setattr(started, "aware", lambda run: run)
         patched.setattr(turning, "keep", lambda *_: None)
         with pytest.raises(AirflowTaskTimeout):

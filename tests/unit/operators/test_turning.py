@@ -16,7 +16,7 @@ from airflow.triggers.base import TriggerEvent
 from tests.unit.agent.world import DEFINITION
 
 from gantry import definition, names
-from gantry.operators import approval, base, turn, turn_trigger, turning, turns
+from gantry.operators import approval, base, turn_trigger, turning, turns
 from gantry.plan import launch_plan
 
 NAME = "shop"
@@ -53,7 +53,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
     found = Airflow({NAME: [WHO.run]})
     monkeypatch.setattr(turning, "store", lambda _: found)
     monkeypatch.setattr(RuntimeTaskInstance, "get_dr_count", found.count)
-    monkeypatch.setattr(turn, "_PAUSE", 0.001)
+    monkeypatch.setattr(turn_trigger, "_PAUSE", 0.001)
     return found
 
 
@@ -109,7 +109,7 @@ def test_a_run_of_the_same_operation_that_works_is_waited_for(airflow: Airflow) 
 
 def test_of_two_runs_without_a_turn_one_gives_way(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
     assert turn_trigger.patience("run-1") != turn_trigger.patience("run-2")
-    monkeypatch.setattr(turn, "patience", lambda _: 0.02)
+    monkeypatch.setattr(turn_trigger, "patience", lambda _: 0.02)
     airflow.running[NAME].append("run-2")
     busy = turning.take(NAME, WHO)
     assert busy == turns.Busy(names.Operation.LAUNCH, None)
