@@ -240,7 +240,7 @@ def test_a_backup_that_fails_leaves_nothing_behind(stage: Stage, machine: Machin
 
 def test_a_long_backup_is_followed_by_the_triggerer(stage: Stage, machine: Machine) -> None:
     sound = machine.sh(f"cat {SCRIPT}")
-    stage.redefine(SHOP, definition(SHOP, attend="0.5s"))
+    stage.redefine(SHOP, definition(SHOP, attend="0.01s"))
     write(machine, sound.replace("set -u\n", "set -u\nsleep 3\n", 1))
     try:
         run = back_up(stage)
@@ -325,7 +325,7 @@ def test_a_drill_restores_the_newest_backups_elsewhere_and_leaves_nothing(
     left = leave_a_server(stage)
     before = untouched(stage, machine)
     # So short that the triggerer goes on waiting for the throw-away server.
-    stage.redefine(SHOP, definition(SHOP, attend="0.5s"))
+    stage.redefine(SHOP, definition(SHOP, attend="0.01s"))
     run = drill(stage)
     run.succeeds(400)
     assert "the triggerer goes on waiting" in run.task_log("tier-database.handshake")
