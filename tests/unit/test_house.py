@@ -145,7 +145,7 @@ def test_a_trespass_is_noticed(tmp_path: pathlib.Path, monkeypatch: pytest.Monke
         "gantry.cloud",
         "airflow.sdk",
         "urllib.request",
-        "gantry.local.state",
+        "gantry.local.cloud.state",
     ]
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from gantry.agent import backups, jobs
+from gantry.agent import jobs
 from gantry.configuration_management import chef_output
+from gantry.reconcile import backup_work
 
 Name = Literal["chef", "backup", "check"]
-_READERS: dict[Name, chef_output.ChefReader | backups.BackupReader | backups.CheckReader] = {
+_READERS: dict[Name, chef_output.ChefReader | backup_work.BackupReader | backup_work.CheckReader] = {
     "chef": chef_output.ChefReader(),
-    "backup": backups.BackupReader(),
-    "check": backups.CheckReader(),
+    "backup": backup_work.BackupReader(),
+    "check": backup_work.CheckReader(),
 }
 
 
