@@ -11,11 +11,10 @@ from airflow.sdk.exceptions import AirflowSkipException
 from gantry import errors, inventory, names
 from gantry.agent import server_facts, ssh
 from gantry.cloud import backups
-from gantry.configuration_management import readers
 from gantry.operators import base, server_step, termination
 from gantry.plan import Group, GroupKind, StepKind
 from gantry.plan.steps import step_id
-from gantry.reconcile import step_run
+from gantry.reconcile import output_readers, step_run
 from gantry.runtime import run_history, xcom
 from gantry.state import run_records
 
@@ -103,7 +102,7 @@ class BackUpOperator(server_step.ServerStepOperator):
             raise AirflowSkipException(f"service {run.service} is not installed: there is nothing to back up")
         return found
 
-    def reader(self, run: step_run.Run) -> readers.Name | None:  # noqa: ARG002 - as those that ask
+    def reader(self, run: step_run.Run) -> output_readers.Name | None:  # noqa: ARG002 - as those that ask
         """Size, sum and archive."""
         return "backup"
 

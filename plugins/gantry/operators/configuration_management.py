@@ -8,11 +8,11 @@ from airflow.sdk import Context
 
 from gantry import errors, names
 from gantry.agent import fan_out, ssh
-from gantry.configuration_management import chef, chef_server, readers
+from gantry.configuration_management import chef, chef_server
 from gantry.credentials import connections
 from gantry.definition import models
 from gantry.operators import base, server_step
-from gantry.reconcile import step_run, step_work
+from gantry.reconcile import output_readers, step_run, step_work
 from gantry.runtime import xcom
 
 
@@ -67,7 +67,7 @@ class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
 class ExecuteConfigurationManagementOperator(server_step.ServerStepOperator):
     """Runs the configuration management where something has changed since it last succeeded."""
 
-    def reader(self, run: step_run.Run) -> readers.Name | None:
+    def reader(self, run: step_run.Run) -> output_readers.Name | None:
         """Chef's output tells what was updated, and what a failure means."""
         return "chef" if run.definition.launch_configuration_of(run.tier).chef is not None else None
 

@@ -11,11 +11,10 @@ from airflow.sdk import Context
 
 from gantry import errors, names
 from gantry.agent import ssh
-from gantry.configuration_management import readers
 from gantry.operators import backups, base, launch_cleanup, server_step, termination
 from gantry.plan import Group, GroupKind, StepKind
 from gantry.plan.steps import DEPLOYMENT, step_id
-from gantry.reconcile import step_run
+from gantry.reconcile import output_readers, step_run
 from gantry.runtime import lost_server_report, run_history, server_notes, xcom
 
 
@@ -63,7 +62,7 @@ class CheckBackupOperator(server_step.ServerStepOperator):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's keywords
         super().__init__(servers=(), **kwargs)
 
-    def reader(self, run: step_run.Run) -> readers.Name | None:  # noqa: ARG002 - as those that ask
+    def reader(self, run: step_run.Run) -> output_readers.Name | None:  # noqa: ARG002 - as those that ask
         """Its last words."""
         return "check"
 

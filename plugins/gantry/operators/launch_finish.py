@@ -9,10 +9,10 @@ from airflow.sdk import Context
 
 from gantry import status
 from gantry.agent import addresses
-from gantry.operators import base
+from gantry.operators import base, server_retirement
 from gantry.plan import Step, StepKind
 from gantry.reconcile import data_history, data_placement, step_run
-from gantry.runtime import lock_holder, lost_server_report, run_history, server_retirement, xcom
+from gantry.runtime import lock_holder, lost_server_report, run_history, xcom
 from gantry.state import filled_slots
 
 

@@ -12,51 +12,20 @@ from typing import Any
 
 from airflow.sdk import Context
 
-from gantry import errors, inventory, names
 from gantry.agent import fan_out as drive
 from gantry.cloud import instance_start, pace
-from gantry.definition import models
-from gantry.operators import base
+from gantry.operators import base, server_retirement
 from gantry.plan import StepKind
-from gantry.reconcile import step_run
+from gantry.reconcile import step_run, tier_size
 from gantry.runtime import (
     lost_server_report,
     recent_starts,
     server_bootstrap,
-    server_retirement,
     task_log,
     xcom,
 )
 from gantry.status import labels
 from gantry.triggers import servers as triggers
-
-
-class ServerCountError(errors.GantryError):
-    """A wanted number of servers outside the tier's limits."""
-
-    def __init__(self, tier: names.TierName, wanted: int, fewest: int, most: int) -> None:
-        self.tier = tier
-        self.wanted = wanted
-        super().__init__(
-            f"tier {tier}: {wanted} servers are wanted, and its limits are {fewest} to {most}\n"
-            f"Trigger the run with a number within the limits, or change the definition."
-        )
-
-
-def wanted_servers(definition: models.Definition, tier: names.TierName, wanted: int) -> int:
-    """The number itself, if the tier's limits allow it. Raises ServerCountError."""
-    limits = definition.tiers[tier].servers
-    if not limits.min <= wanted <= limits.max:
-        raise ServerCountError(tier, wanted, limits.min, limits.max)
-    return wanted
-
-
-def or_remembered(
-    definition: models.Definition, tier: names.TierName, wanted: int, found: inventory.Inventory
-) -> int:
-    """The number itself, or the one that the tier was scaled to if that is more: a launch undoes no scaling."""
-    remembered = found.scaled_to(tier) or wanted
-    return max(wanted, min(remembered, definition.tiers[tier].servers.max))
 
 
 class ScaleUpOperator(base.StepOperator):
@@ -66,8 +35,8 @@ class ScaleUpOperator(base.StepOperator):
         """Start what is missing; return batches of server names, `fan_out` at most."""
         if not _releases(run):
             server_retirement.release(run, self.log)
-        wanted = wanted_servers(run.definition, run.tier, run.wanted[run.tier])
-        wanted = or_remembered(run.definition, run.tier, wanted, run.inventory)
+        wanted = tier_size.wanted_servers(run.definition, run.tier, run.wanted[run.tier])
+        wanted = tier_size.or_remembered(run.definition, run.tier, wanted, run.inventory)
         login = run.access().login
         lost = lost_server_report.slots(context, run.tier)
         order = instance_start.Order(

@@ -9,9 +9,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import errors, names
 from gantry.agent import ssh
-from gantry.operators import base, scale_up, server_step
-from gantry.reconcile import step_run
-from gantry.runtime import server_retirement, xcom
+from gantry.operators import base, server_retirement, server_step
+from gantry.reconcile import step_run, tier_size
+from gantry.runtime import xcom
 
 
 class NothingToScaleError(errors.GantryError):
@@ -35,7 +35,7 @@ class ChooseServersOperator(base.StepOperator):
                 raise AirflowSkipException(f"{run.definition.deployment} is not launched: nothing to scale")
             raise NothingToScaleError(run.definition.deployment)
         counts = {
-            tier: scale_up.wanted_servers(run.definition, tier, count)
+            tier: tier_size.wanted_servers(run.definition, tier, count)
             for tier, count in run.scaled_to.items()
         }
         if not counts:

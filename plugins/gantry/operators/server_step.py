@@ -10,10 +10,9 @@ from airflow.sdk import Context
 
 from gantry import names
 from gantry.agent import fan_out, jobs, ssh
-from gantry.configuration_management import readers
 from gantry.credentials import connections
 from gantry.operators import stoppable
-from gantry.reconcile import data_placement, step_run, step_work
+from gantry.reconcile import data_placement, output_readers, step_run, step_work
 from gantry.runtime import lock_holder, server_notes, task_log, xcom
 from gantry.status import labels
 from gantry.triggers import servers as triggers
@@ -42,7 +41,7 @@ class ServerStepOperator(stoppable.StoppableOperator):
         """What is left to do on a server. Called once a task; what it returns, once a server."""
         return step_work.decide(run)
 
-    def reader(self, run: step_run.Run) -> readers.Name | None:  # noqa: ARG002 - for those that have one
+    def reader(self, run: step_run.Run) -> output_readers.Name | None:  # noqa: ARG002 - for those that have one
         """Who makes sense of what the scripts print, if anybody."""
         return None
 
@@ -82,7 +81,7 @@ class ServerStepOperator(stoppable.StoppableOperator):
                     run.key,
                     output,
                     seconds=attend,
-                    reader=readers.named(reader),
+                    reader=output_readers.named(reader),
                     links=run.links,
                     kept=kept,
                 )
@@ -96,7 +95,7 @@ class ServerStepOperator(stoppable.StoppableOperator):
         fan_out.verdict(everything)
         data_placement.settle(lock_holder.store(notes.who.deployment), self.holding(run))
         return xcom.result(
-            context, [each.target.name for each in everything], **readers.report(reader, everything)
+            context, [each.target.name for each in everything], **output_readers.report(reader, everything)
         )
 
     def _note_well(self, run: step_run.Run, everything: Sequence[jobs.Progress]) -> None:
@@ -116,7 +115,7 @@ class ServerStepOperator(stoppable.StoppableOperator):
         context: Context,
         run: step_run.Run,
         everything: list[jobs.Progress],
-        reader: readers.Name | None,
+        reader: output_readers.Name | None,
         author: server_notes.Author,
     ) -> None:
         self.log.info("the scripts are still running; the triggerer goes on following")

@@ -11,10 +11,9 @@ from gantry import errors, inventory, names
 from gantry.cloud import servers
 from gantry.definition import models
 from gantry.inventory import Server
-from gantry.operators import scale_up
 from gantry.preview import placeholders, report
 from gantry.preview.report import Action
-from gantry.reconcile import replacement, server_health
+from gantry.reconcile import replacement, server_health, tier_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,8 +96,8 @@ def scale(
     actions = dict.fromkeys(every, Action.KEEP)
     notes = {server.name: _forgotten(server, definition) for server in found}
     for tier in definition.tiers:
-        count = scale_up.wanted_servers(definition, tier, wanted[tier])
-        count = scale_up.or_remembered(definition, tier, count, found)
+        count = tier_size.wanted_servers(definition, tier, wanted[tier])
+        count = tier_size.or_remembered(definition, tier, count, found)
         launch = definition.launch_configuration_of(tier)
         intended = servers.intend(found.of_tier(tier), count, choice.slots.get(tier, ()))
         actions |= {server.name: Action.RESUME for server in intended.resumed}

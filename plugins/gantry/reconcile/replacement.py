@@ -13,8 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from gantry import errors, inventory, names
 from gantry.cloud import servers
 from gantry.definition import models
-from gantry.operators import scale_up
-from gantry.reconcile import server_health, step_run
+from gantry.reconcile import server_health, step_run, tier_size
 
 Slots = Mapping[names.TierName, Collection[names.Slot]]
 
@@ -263,6 +262,6 @@ def _intended(
     definition: models.Definition, staying: inventory.Inventory, wanted: Mapping[str, int], slots: Slots
 ) -> Iterator[tuple[names.TierName, servers.Intention]]:
     for tier in definition.tiers:
-        count = scale_up.wanted_servers(definition, tier, wanted[tier])
-        count = scale_up.or_remembered(definition, tier, count, staying)
+        count = tier_size.wanted_servers(definition, tier, wanted[tier])
+        count = tier_size.or_remembered(definition, tier, count, staying)
         yield tier, servers.intend(staying.of_tier(tier), count, slots.get(tier, ()))

@@ -17,12 +17,10 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from gantry import errors, names
 from gantry.agent import fan_out, jobs, ssh
 from gantry.cloud import clients, download_links, servers
-from gantry.configuration_management import readers
 from gantry.credentials import connections
 from gantry.definition import models
-from gantry.operators import stoppable
-from gantry.reconcile import data_placement, installed_archives
-from gantry.runtime import lock_holder, server_bootstrap, server_notes, task_log
+from gantry.reconcile import data_placement, installed_archives, output_readers
+from gantry.runtime import lock_holder, server_bootstrap, server_notes, task_log, task_verdict
 
 LOG = logging.getLogger("gantry")
 _PROGRESS = pydantic.TypeAdapter(list[jobs.Progress])
@@ -82,7 +80,7 @@ class JobsTrigger(StepTrigger):
         report: dict[str, Any],
         author: dict[str, Any] | None = None,
         holding: dict[str, str] | None = None,
-        reader: readers.Name | None = None,
+        reader: output_readers.Name | None = None,
         secrets: Sequence[str] = (),
         cloud: dict[str, Any] | None = None,
     ) -> None:
@@ -130,9 +128,9 @@ class JobsTrigger(StepTrigger):
             else download_links.CloudLinks(models.Cloud.model_validate(self._cloud))
         )
         await fan_out.carry_out(
-            everything, access, self._key, output, reader=readers.named(self._reader), links=cloud
+            everything, access, self._key, output, reader=output_readers.named(self._reader), links=cloud
         )
-        self._report |= readers.report(self._reader, everything)
+        self._report |= output_readers.report(self._reader, everything)
         # A worker of an earlier Gantry may have begun it.
         if self._author is not None:
             who = server_notes.load(self._author)
@@ -149,7 +147,7 @@ class JobsTrigger(StepTrigger):
     async def _ask_once(self) -> None:
         if self.task_instance is not None:
             with contextlib.suppress(Exception):
-                await asyncio.to_thread(stoppable.verdict, self.task_instance, stoppable.IN_TRIGGERER)
+                await asyncio.to_thread(task_verdict.verdict, self.task_instance, task_verdict.IN_TRIGGERER)
 
     async def _reach(self) -> tuple[list[jobs.Progress], ssh.Access]:
         """How far the servers are, and how they are reached. Raises GantryError."""
@@ -164,7 +162,7 @@ class JobsTrigger(StepTrigger):
         if self.task_instance is None:
             return
         try:
-            why = await asyncio.to_thread(stoppable.verdict, self.task_instance, stoppable.IN_TRIGGERER)
+            why = await asyncio.to_thread(task_verdict.verdict, self.task_instance, task_verdict.IN_TRIGGERER)
         except Exception as error:  # noqa: BLE001 - whatever it is: Airflow cannot be asked
             self.log.warning("Airflow does not say what has become of this task: %s", error)
             return

@@ -11,8 +11,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs
-from gantry.operators import configuration_management, scale_up, scaling
-from gantry.runtime import lock_holder, server_retirement
+from gantry.operators import configuration_management, scaling, server_retirement
+from gantry.reconcile import tier_size
+from gantry.runtime import lock_holder
 from gantry.state import installed_versions
 from tests.unit.agent.world import DEFINITION, World
 from tests.unit.operators.world import Instance, Run, Store
@@ -105,9 +106,9 @@ def test_a_tier_without_a_number_is_left_alone() -> None:
 
 
 def test_a_number_beyond_the_limits_is_refused_before_anything_is_noted() -> None:
-    with pytest.raises(scale_up.ServerCountError, match="7 servers are wanted, and its limits are 2 to 6"):
+    with pytest.raises(tier_size.ServerCountError, match="7 servers are wanted, and its limits are 2 to 6"):
         choose(inventory.Inventory(servers(1, 2)), {"application": 7})
-    with pytest.raises(scale_up.ServerCountError, match="1 servers are wanted"):
+    with pytest.raises(tier_size.ServerCountError, match="1 servers are wanted"):
         choose(inventory.Inventory(servers(1, 2)), {"application": 1})
 
 
@@ -123,13 +124,13 @@ def test_what_is_not_launched_is_refused_by_hand_and_skipped_by_the_clock() -> N
 )
 def test_a_launch_wants_what_the_tier_was_scaled_to(wanted: int, remembered: int | None, count: int) -> None:
     found = inventory.Inventory(servers(1, 2, wanted=remembered))
-    assert scale_up.or_remembered(KNOWN, APPLICATION, wanted, found) == count
+    assert tier_size.or_remembered(KNOWN, APPLICATION, wanted, found) == count
 
 
 def test_a_server_that_was_lost_after_a_scaling_is_missing() -> None:
     # Only some of them need remember it.
     found = inventory.Inventory((*servers(1, wanted=3), *servers(3)))
-    assert scale_up.or_remembered(KNOWN, APPLICATION, 2, found) == 3
+    assert tier_size.or_remembered(KNOWN, APPLICATION, 2, found) == 3
 
 
 def test_new_servers_remember_it_at_the_end_of_the_run() -> None:

@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 from gantry import definition, errors, inventory, names
-from gantry.operators import scale_up
 from gantry.preview import request, scaling
 from gantry.preview.report import Action
+from gantry.reconcile import tier_size
 
 from .stages import DEFINITION, Story
 
@@ -95,7 +95,7 @@ def test_servers_too_many_and_of_a_tier_that_is_gone_stay_and_are_noted() -> Non
 
 
 def test_the_limits_of_a_tier_hold_as_in_the_form() -> None:
-    with pytest.raises(scale_up.ServerCountError, match="7 servers are wanted, and its limits are 2 to 6"):
+    with pytest.raises(tier_size.ServerCountError, match="7 servers are wanted, and its limits are 2 to 6"):
         scale(Cloud(), application=7)
 
 

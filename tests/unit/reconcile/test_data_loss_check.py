@@ -12,9 +12,9 @@ import pytest
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs
 from gantry.agent.reachability import Answer, Contact
-from gantry.operators import scaling, server_step, termination
+from gantry.operators import scaling, server_retirement, server_step, termination
 from gantry.reconcile import data_loss_check, data_placement, replacement, server_health, step_run
-from gantry.runtime import lock_holder, server_retirement
+from gantry.runtime import lock_holder
 from tests.unit.agent.world import DEFINITION, World
 from tests.unit.operators.world import Instance, Run, Store
 

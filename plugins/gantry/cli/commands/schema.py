@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gantry.cli.support import console
+from gantry.cli.support import console, schema_text
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -41,17 +41,10 @@ def schema(
 
     It belongs to this version of Gantry: write it again after an update.
     """
-    text = current(overlay=overlay)
+    text = schema_text.current(overlay=overlay)
     if output is None:
         sys.stdout.write(text)
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(text)
     console.say(f"wrote {output}")
-
-
-def current(*, overlay: bool = False) -> str:
-    """The text of the schema file of this version."""
-    from gantry.definition import schema as schemas  # noqa: PLC0415 - pydantic, which help need not load
-
-    return (schemas.OVERLAY_FILE if overlay else schemas.DEFINITION_FILE).read_text()

@@ -17,7 +17,7 @@ import pydantic
 import yaml
 
 from gantry import errors
-from gantry.cli.commands import schema
+from gantry.cli.support import schema_text
 from gantry.definition import models, validation_errors
 
 SERVICE = "app"
@@ -154,7 +154,7 @@ def write(wanted: Sequence[File]) -> None:
 
 def schema_file(include: pathlib.Path) -> File:
     """What editors check definitions with; all deployments of a folder share it."""
-    return File(include / SCHEMA, schema.current())
+    return File(include / SCHEMA, schema_text.current())
 
 
 def archive_command(answers: Answers, include: pathlib.Path) -> str:
