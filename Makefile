@@ -44,9 +44,10 @@ lint: ## ruff and mypy
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 
-docs: ## the documentation as a site, in build/site; its reference is made anew from the models
+docs: ## the documentation as a site, in build/site; with its reference made from the models
 	@docker/setup-python.sh
 	$(PYTHON) docs/generate_reference.py
+	$(PYTHON) docs/generate_rooms.py
 	.venv/bin/gantry graph bookshop --output docs/images/plan.svg
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 

@@ -25,7 +25,7 @@ from gantry.runtime import (
     xcom,
 )
 from gantry.status import labels
-from gantry.triggers import servers as triggers
+from gantry.triggers import server_work
 
 
 class ScaleUpOperator(base.StepOperator):
@@ -105,7 +105,7 @@ class HandshakeOperator(base.StepOperator):
             "not all servers answered within %s; the triggerer goes on waiting", run.definition.attend_time
         )
         self.defer(
-            trigger=triggers.HandshakeTrigger(
+            trigger=server_work.HandshakeTrigger(
                 definition=run.definition.model_copy(update={"deployment": run.deployment}).model_dump(
                     mode="json"
                 ),

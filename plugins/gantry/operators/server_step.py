@@ -15,7 +15,7 @@ from gantry.operators import stoppable
 from gantry.reconcile import data_placement, output_readers, step_run, step_work
 from gantry.runtime import lock_holder, server_notes, task_log, xcom
 from gantry.status import labels
-from gantry.triggers import servers as triggers
+from gantry.triggers import server_work
 
 
 class ServerStepOperator(stoppable.StoppableOperator):
@@ -120,8 +120,8 @@ class ServerStepOperator(stoppable.StoppableOperator):
     ) -> None:
         self.log.info("the scripts are still running; the triggerer goes on following")
         self.defer(
-            trigger=triggers.JobsTrigger(
-                everything=triggers.dump(everything),
+            trigger=server_work.JobsTrigger(
+                everything=server_work.dump(everything),
                 login=run.ssh_settings.model_dump(mode="json"),
                 step=run.key.step,
                 epoch=run.key.epoch,

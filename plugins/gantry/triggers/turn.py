@@ -56,7 +56,7 @@ class TurnTrigger(servers.StepTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger's class and keywords."""
         return (
-            "gantry.operators.wait_for_turn.TurnTrigger",
+            "gantry.triggers.turn.TurnTrigger",
             {
                 "deployment": self._deployment,
                 "operation": self._asker.operation.value,

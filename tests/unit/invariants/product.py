@@ -29,7 +29,7 @@ from gantry.dag.operations import RECIPES
 from gantry.definition import models
 from gantry.operators import base
 from gantry.runtime import asset_state
-from gantry.triggers import servers as triggers
+from gantry.triggers import server_work
 
 from . import servers
 from .stage import Policy, Stage, Time, datetime_module
@@ -218,7 +218,7 @@ def connected(current: Callable[[], World]) -> Iterator[None]:
         patch.setattr(session, "Session", opened)
         patch.setattr(ssh.Login, "authorized_key", lambda _: "ssh-ed25519 AAAA")
         _keep_time(patch, stage)
-        for logs in (base.StepOperator, triggers.StepTrigger):
+        for logs in (base.StepOperator, server_work.StepTrigger):
             patch.setattr(logs, "log", _Quiet(), raising=False)
         logging.disable(logging.CRITICAL)
         yield

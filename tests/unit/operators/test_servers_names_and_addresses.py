@@ -18,7 +18,7 @@ from gantry.cloud import servers
 from gantry.operators import configuration_management
 from gantry.reconcile import step_run
 from gantry.runtime import server_bootstrap
-from gantry.triggers import servers as triggers
+from gantry.triggers import server_work
 
 WEB = names.TierName("web")
 RUNNING = inventory.Server(
@@ -113,10 +113,10 @@ def test_where_the_run_leaves_less_its_key_is_told() -> None:
 
 def test_the_triggerer_is_told_since_when_servers_were_waited_for() -> None:
     given: dict[str, Any] = {"definition": {}, "login": {}, "wanted": [], "report": {}, "deadline": 160.0}
-    trigger = triggers.HandshakeTrigger(**given, asked=100.0, limit="dagrun_timeout")
+    trigger = server_work.HandshakeTrigger(**given, asked=100.0, limit="dagrun_timeout")
     _, kept = trigger.serialize()
     assert (kept["asked"], kept["deadline"], kept["limit"]) == (100.0, 160.0, "dagrun_timeout")
-    assert triggers.HandshakeTrigger(**kept).serialize()[1] == kept
+    assert server_work.HandshakeTrigger(**kept).serialize()[1] == kept
 
 
 @pytest.mark.parametrize(

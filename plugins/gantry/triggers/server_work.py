@@ -98,7 +98,7 @@ class JobsTrigger(StepTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger's class and keywords."""
         return (
-            "gantry.triggers.servers.JobsTrigger",
+            "gantry.triggers.server_work.JobsTrigger",
             {
                 "everything": self._everything,
                 "login": self._login,
@@ -214,7 +214,7 @@ class HandshakeTrigger(StepTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger's class and keywords."""
         return (
-            "gantry.triggers.servers.HandshakeTrigger",
+            "gantry.triggers.server_work.HandshakeTrigger",
             {
                 "definition": self._definition,
                 "deployment": self._deployment,
