@@ -44,9 +44,10 @@ lint: ## ruff and mypy
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 
-docs: ## the documentation as a site, in build/site; its reference is made anew from the models
+docs: ## the documentation as a site, in build/site; with its reference made from the models
 	@docker/setup-python.sh
 	$(PYTHON) docs/generate_reference.py
+	$(PYTHON) docs/generate_rooms.py
 	.venv/bin/gantry graph bookshop --output docs/images/plan.svg
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 
@@ -56,6 +57,6 @@ screenshots: ## the pictures of the documentation, taken from a running demo
 	@$(ON_MACHINE) $(PYTHON) docs/screenshots.py docs/images
 
 clean: ## what killed runs left, and what tools made; .venv stays
-	@if [ -x $(PYTHON) ]; then $(PYTHON) -m gantry.local.demo --clean; fi
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m gantry.local.demo.run --clean; fi
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -c 'from gantry.local import control; control.stop_engine() and print("stopped dockerd")'; fi
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov dist build test-results

@@ -25,7 +25,7 @@ from airflow.sdk import DAG, Asset, BaseOperator, Param, TaskGroup, XComArg, tas
 import gantry.definition
 from gantry import names
 from gantry.dag import compile as dag_compile
-from gantry.operators.finish import FinishLaunchOperator
+from gantry.operators.launch_finish import FinishLaunchOperator
 from gantry.operators.scale_up import HandshakeOperator, ScaleUpOperator
 from gantry.operators.services import (
     ConfigureOperator,

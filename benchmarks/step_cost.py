@@ -16,7 +16,7 @@ import tempfile
 
 from tests.agent import conftest, costs
 
-from gantry.agent import drive
+from gantry.agent import fan_out
 
 ROUNDS = 5
 
@@ -30,7 +30,7 @@ def main() -> int:
         machine = conftest.with_agent(machines[0])
         costs.serve(machine)
         print(f"{'a step':16} {'connections':>11} {'commands':>9} {'forks':>6} {'wall s':>7} {'cpu s':>6}")
-        for what, work in (("redeploy", costs.configure()), ("nothing to do", drive.Work())):
+        for what, work in (("redeploy", costs.configure()), ("nothing to do", fan_out.Work())):
             rounds = [costs.measured(machine, f"{what[:4]}-{number}", work) for number in range(ROUNDS)]
             best = min(rounds, key=lambda each: each.seconds)
             forks, cpu = min(each.forks for each in rounds), min(each.cpu for each in rounds)

@@ -33,7 +33,7 @@ trap restore EXIT
 trap 'exit 130' INT TERM HUP
 "$HERE/setup-machine.sh"
 # What a killed run left would be in the way.
-"$PYTHON" -m gantry.local.demo --clean
+"$PYTHON" -m gantry.local.demo.run --clean
 
 set -m
 trap pass_on INT TERM HUP

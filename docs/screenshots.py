@@ -15,7 +15,8 @@ from typing import Literal
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from gantry import status
-from gantry.local import demo, remains, stage
+from gantry.local.demo import cleanup, environment
+from gantry.local.demo import run as demo
 
 NAME = "demo-pictures"
 CHROMIUM = "/usr/bin/chromium"
@@ -26,8 +27,8 @@ PATIENCE = 120_000  # milliseconds, for a busy machine
 def main(folder: Path) -> None:
     """Launch the bookshop, take the pictures, remove everything."""
     folder.mkdir(parents=True, exist_ok=True)
-    with remains.only_one(NAME), demo.attended(NAME):
-        on = stage.start(NAME, Path.cwd(), demo.say)
+    with cleanup.only_one(NAME), demo.attended(NAME):
+        on = environment.start(NAME, Path.cwd(), demo.say)
         demo.launch(on, before=status.Before())
         # The shop by its own name, as a visitor would type it.
         shop = urllib.parse.urlsplit(on.shop().url)
@@ -45,11 +46,11 @@ def browser(*flags: str) -> Iterator[Browser]:
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
 
 
-def graph(chromium: Browser, on: stage.Stage) -> Page:
+def graph(chromium: Browser, on: environment.Stage) -> Page:
     """The graph of the bookshop's last run, all groups open, from top to bottom."""
     page = new_page(chromium, {"width": 1600, "height": 1000})
-    log_in(page, on, f"/dags/{stage.DAG}")
-    run = page.locator(f'a[href*="/dags/{stage.DAG}/runs/"]').first
+    log_in(page, on, f"/dags/{environment.DAG}")
+    run = page.locator(f'a[href*="/dags/{environment.DAG}/runs/"]').first
     run.wait_for()
     # What a person sets under "Options", and what the browser then remembers.
     page.evaluate(
@@ -57,7 +58,7 @@ def graph(chromium: Browser, on: stage.Stage) -> Page:
             localStorage.setItem('default_dag_view', JSON.stringify('graph'));
             localStorage.setItem('direction-' + dag, JSON.stringify('DOWN'));
         }""",
-        stage.DAG,
+        environment.DAG,
     )
     page.goto(f"{on.airflow.url}{run.get_attribute('href')}")
     page.get_by_label("Expand all task groups").click()
@@ -71,18 +72,18 @@ def graph(chromium: Browser, on: stage.Stage) -> Page:
     return page
 
 
-def deployment(chromium: Browser, on: stage.Stage, theme: Literal["light", "dark"]) -> Page:
+def deployment(chromium: Browser, on: environment.Stage, theme: Literal["light", "dark"]) -> Page:
     """The bookshop's own page, in Airflow's frame."""
     page = new_page(chromium, {"width": 1280, "height": 960}, theme)
     log_in(page, on, "/plugin/deployments")
     frame = page.frame_locator("iframe")
-    frame.get_by_role("link", name=stage.DAG, exact=True).click()
+    frame.get_by_role("link", name=environment.DAG, exact=True).click()
     # The cloud is asked in the background, and the page goes on without its answer.
     frame.get_by_role("link", name="agent's log").first.wait_for()
     return page
 
 
-def launch(chromium: Browser, on: stage.Stage) -> Page:
+def launch(chromium: Browser, on: environment.Stage) -> Page:
     """The bookshop's last launch: its grid, and the log of one of its steps beside it."""
     page = deployment(chromium, on, "light")
     page.set_viewport_size({"width": 2040, "height": 1080})
@@ -94,7 +95,7 @@ def launch(chromium: Browser, on: stage.Stage) -> Page:
     return page
 
 
-def log_in(page: Page, on: stage.Stage, path: str) -> None:
+def log_in(page: Page, on: environment.Stage, path: str) -> None:
     """Go to a page of Airflow's, as a person who has to log in first."""
     page.goto(f"{on.airflow.url}{path}")
     page.locator("input[name=username]").fill(on.airflow.user)

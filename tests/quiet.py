@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 
 from gantry import local
-from gantry.local import engine, server
+from gantry.local.cloud import docker_engine, server
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMIyA7C7cS2dJ4eS1v9bG5d0u1LxDE5j5V1f5k6l7m8n"
 """What all of them print as theirs."""
@@ -35,7 +35,7 @@ def image() -> Iterator[str]:
         f"gantry-quiet:{mark}",
         _DOCKERFILE.format(base=server.DEFAULT_IMAGE, mark=mark, key=HOST_KEY),
     )
-    with contextlib.closing(engine.connect()) as client:
+    with contextlib.closing(docker_engine.connect()) as client:
         client.images.build(fileobj=io.BytesIO(text.encode()), tag=name, rm=True)
         try:
             yield name

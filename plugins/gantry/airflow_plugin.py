@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.plugins_manager import AirflowPlugin
 
 from gantry import warm_up
-from gantry.web import entry, links
+from gantry.web import links, plugin
 
 
 class GantryPlugin(AirflowPlugin):
@@ -13,6 +13,6 @@ class GantryPlugin(AirflowPlugin):
 
     name = "gantry"
     listeners = [warm_up]  # noqa: RUF012 - Airflow declares it as an instance's
-    fastapi_apps = entry.fastapi_apps()
-    external_views = entry.external_views()
+    fastapi_apps = plugin.fastapi_apps()
+    external_views = plugin.external_views()
     operator_extra_links = links.every()

@@ -20,7 +20,7 @@ def get_provider_info() -> dict[str, Any]:
 
 _CHEF = {
     "connection-type": "chef",
-    "hook-class-name": "gantry.operators.hooks.ChefHook",
+    "hook-class-name": "gantry.hooks.connection_types.ChefHook",
     "hook-name": "Chef",
     "ui-field-behaviour": {
         "hidden-fields": ["schema", "port"],
@@ -78,7 +78,7 @@ _CHEF = {
 
 _TLS = {
     "connection-type": "tls",
-    "hook-class-name": "gantry.operators.hooks.TlsHook",
+    "hook-class-name": "gantry.hooks.connection_types.TlsHook",
     "hook-name": "TLS certificate",
     "ui-field-behaviour": {
         "hidden-fields": ["host", "login", "schema", "port"],

@@ -23,7 +23,7 @@ _NEEDED_BY_TASKS = (
     "gantry.cloud.service_models",
     "gantry.dag",
     "gantry.definition.template_checks",
-    "gantry.operators.catalog",
+    "gantry.operators.registry",
     "httpx",
 )
 

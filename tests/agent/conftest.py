@@ -13,7 +13,7 @@ import docker
 import pytest
 
 from gantry import local, names
-from gantry.agent import errors, handshake, runner, ssh
+from gantry.agent import bootstrap, errors, job_runner, ssh
 from gantry.cloud import user_data
 
 from .machines import Machine, login, new_key, public
@@ -77,8 +77,8 @@ def with_agent(machine: Machine) -> Machine:
         deadline = time.monotonic() + 120
         while True:
             try:
-                async with runner.Agent(machine.target, machine.access).open() as server:
-                    await handshake.install_agent(server, machine.target.name)
+                async with job_runner.Agent(machine.target, machine.access).open() as server:
+                    await bootstrap.install_agent(server, machine.target.name)
                     return
             # sshd is up before the account is.
             except (errors.ConnectionLostError, errors.AccessRefusedError):

@@ -13,7 +13,7 @@ from unittest import mock
 import asyncssh
 
 from gantry import names
-from gantry.agent import drive, jobs, session
+from gantry.agent import fan_out, jobs, session
 
 from .machines import Machine, Said, errors_of, job, key
 
@@ -130,9 +130,9 @@ def serve(machine: Machine) -> None:
     )
 
 
-def configure() -> drive.Work:
-    """What a service's redeploy has left on a server: its file, and the five jobs of `gantry.agent.work.configure`."""
-    return drive.Work(
+def configure() -> fan_out.Work:
+    """What a service's redeploy has left on a server: its file, and the five jobs of `service_work.configure`."""
+    return fan_out.Work(
         (session.RemoteFile(FILE, b"[enStratus]\n"),),
         (
             job("putConfig", SERVICE, FILE, remove=(FILE,), mark=(f"{SERVICE}/handed", "root"),
@@ -145,15 +145,15 @@ def configure() -> drive.Work:
     )  # fmt: skip
 
 
-def step(machine: Machine, name: str, work: drive.Work, cost: Cost) -> None:
+def step(machine: Machine, name: str, work: fan_out.Work, cost: Cost) -> None:
     """Have a server asked, decided about and worked on, as a task does it."""
-    questions = drive.Questions(checked=SERVICE, files=("/etc/hostname", "/etc/os-release"))
+    questions = fan_out.Questions(checked=SERVICE, files=("/etc/hostname", "/etc/os-release"))
 
     async def go() -> list[jobs.Progress]:
-        everything = drive.begin([machine.target])
-        async with drive.Lines() as kept:
-            await drive.prepare(everything, machine.access, lambda *_: work, Said(), questions, kept=kept)
-            await drive.carry_out(everything, machine.access, key(name), Said(), kept=kept)
+        everything = fan_out.begin([machine.target])
+        async with fan_out.Lines() as kept:
+            await fan_out.prepare(everything, machine.access, lambda *_: work, Said(), questions, kept=kept)
+            await fan_out.carry_out(everything, machine.access, key(name), Said(), kept=kept)
         return everything
 
     with counted(cost):
@@ -164,7 +164,7 @@ def step(machine: Machine, name: str, work: drive.Work, cost: Cost) -> None:
     assert everything[0].done
 
 
-def measured(machine: Machine, name: str, work: drive.Work) -> Cost:
+def measured(machine: Machine, name: str, work: fan_out.Work) -> Cost:
     """A step's cost, without its causes: nothing comes between."""
     meter, cost = Meter(machine), Cost()
     cpu, forks = meter.cpu(), meter.forks()
@@ -174,7 +174,7 @@ def measured(machine: Machine, name: str, work: drive.Work) -> Cost:
     return cost
 
 
-def causes(machine: Machine, name: str, work: drive.Work) -> dict[str, int]:
+def causes(machine: Machine, name: str, work: fan_out.Work) -> dict[str, int]:
     """Forks of a step by what was asked for."""
     meter, cost = Meter(machine), Cost()
     with by_cause(meter, cost):

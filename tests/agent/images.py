@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from gantry import names
 from gantry.agent import ssh
-from gantry.local import engine, inside, server
+from gantry.local.cloud import docker_engine, inspect_servers, server
 
 from .machines import Machine, login, new_key, public
 
@@ -47,7 +47,7 @@ def started() -> Iterator[Machine]:
     """A server that systemd has booted. Image and container go at the end."""
     mark = uuid.uuid4().hex
     name, text = f"gantry-images:{mark}", _DOCKERFILE.format(base=server.DEFAULT_IMAGE, mark=mark)
-    with contextlib.closing(engine.connect()) as client:
+    with contextlib.closing(docker_engine.connect()) as client:
         client.images.build(fileobj=io.BytesIO(text.encode()), tag=name, rm=True)
         container = client.containers.run(
             name,
@@ -64,11 +64,11 @@ def started() -> Iterator[Machine]:
                 assert time.monotonic() < deadline, container.logs().decode()
                 time.sleep(0.1)
             key = new_key()
-            ended = inside.run(container, _FIRST_BOOT.format(user=USER, key=public(key)))
+            ended = inspect_servers.run(container, _FIRST_BOOT.format(user=USER, key=public(key)))
             assert ended.code == 0, ended.err
             container.reload()
             (network,) = container.attrs["NetworkSettings"]["Networks"].values()
-            host_key = inside.run(container, "cat /etc/ssh/ssh_host_ed25519_key.pub").out.strip()
+            host_key = inspect_servers.run(container, "cat /etc/ssh/ssh_host_ed25519_key.pub").out.strip()
             target = ssh.Target(names.ServerName("shop-web-1"), "i-1", network["IPAddress"], host_key)
             yield Machine(target, ssh.Access(login(key, USER)), container)
         finally:

@@ -13,7 +13,7 @@ from docker.models.containers import Container
 
 from gantry import names
 from gantry.agent import jobs, ssh
-from gantry.local import inside
+from gantry.local.cloud import inspect_servers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Machine:
 
     def sh(self, command: str) -> str:
         """What a shell command prints, run as root inside; it has to succeed."""
-        ended = inside.run(self.container, command)
+        ended = inspect_servers.run(self.container, command)
         assert ended.code == 0, f"{command}: exit {ended.code}: {ended.out}{ended.err}"
         return ended.out.strip()
 

@@ -9,7 +9,7 @@ import asyncssh
 import pytest
 
 from gantry import names
-from gantry.agent import errors, runner, ssh
+from gantry.agent import errors, job_runner, ssh
 
 from .machines import Machine, login, new_key, public
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.docker
 
 def whoami(target: ssh.Target, access: ssh.Access) -> str:
     async def ask() -> str:
-        async with runner.Agent(target, access).open() as server:
+        async with job_runner.Agent(target, access).open() as server:
             return (await server.run("sh", "-c", 'echo "$(id -un) ${SSH_CONNECTION:-}"')).strip()
 
     return asyncio.run(ask())
@@ -121,7 +121,7 @@ def test_a_jump_host_is_not_met_with_a_burst_of_logins(
 
     async def all_at_once() -> list[str]:
         async def one(behind: Machine) -> str:
-            async with runner.Agent(
+            async with job_runner.Agent(
                 behind.target, dataclasses.replace(behind.access, jump=jump)
             ).open() as server:
                 return await server.run("id", "-un")

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gantry.agent import contact, errors, runner, session, ssh
-from gantry.agent.contact import Contact
+from gantry.agent import errors, job_runner, reachability, session, ssh
+from gantry.agent.reachability import Contact
 
 from .machines import Machine
 
@@ -35,11 +35,11 @@ def sshd(machine: Machine, port: int, options: str) -> Iterator[ssh.Access]:
         machine.sh(f"kill $(cat {pid})")
 
 
-async def met(machine: Machine, access: ssh.Access, patience: float = 20) -> contact.Met[str]:
+async def met(machine: Machine, access: ssh.Access, patience: float = 20) -> reachability.Met[str]:
     async def ask(server: session.Session) -> str:
         return await server.run("id", "-un")
 
-    return await contact.meet(machine.target, access, ask, patience)
+    return await reachability.meet(machine.target, access, ask, patience)
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +78,13 @@ def test_a_server_that_does_not_offer_the_pinned_kind_of_host_key_is_a_stranger(
 
 
 async def _open(machine: Machine, access: ssh.Access) -> None:
-    async with runner.Agent(machine.target, access).open():
+    async with job_runner.Agent(machine.target, access).open():
         pytest.fail("connected without the pinned key")
 
 
 def test_a_server_that_offers_the_pinned_kind_behind_others_is_itself(keyed: Machine) -> None:
     with sshd(keyed, 2202, "-h /tmp/host_rsa -h /tmp/host_ecdsa -h /etc/ssh/ssh_host_ed25519_key") as access:
-        assert asyncio.run(met(keyed, access)) == contact.Met(Contact.ANSWERS, found="root\n")
+        assert asyncio.run(met(keyed, access)) == reachability.Met(Contact.ANSWERS, found="root\n")
 
 
 def test_a_server_with_too_many_connections_is_busy_and_answers_when_it_has_fewer(machine: Machine) -> None:
@@ -98,7 +98,7 @@ def test_a_server_with_too_many_connections_is_busy_and_answers_when_it_has_fewe
 
 
 def test_looks_that_come_all_at_once_are_answered_one_after_the_other(machine: Machine) -> None:
-    async def crowd(access: ssh.Access) -> list[contact.Met[str]]:
+    async def crowd(access: ssh.Access) -> list[reachability.Met[str]]:
         return await asyncio.gather(*(met(machine, access, 30) for _ in range(8)))
 
     with sshd(machine, 2204, "-o MaxStartups=2:100:2") as access:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gantry.agent import bundle, handshake, runner, session
+from gantry.agent import agent_bundle, bootstrap, job_runner, session
 
 from .machines import Machine
 
@@ -17,15 +17,15 @@ def shake(machine: Machine) -> tuple[str, ...]:
     """Shake hands; the scripts that were sent."""
 
     async def greet() -> tuple[str, ...]:
-        async with runner.Agent(machine.target, machine.access).open() as server:
-            return await handshake.install_agent(server, machine.target.name)
+        async with job_runner.Agent(machine.target, machine.access).open() as server:
+            return await bootstrap.install_agent(server, machine.target.name)
 
     return asyncio.run(greet())
 
 
 def test_the_first_handshake_installs_the_agent_and_the_second_sends_nothing(fresh: Machine) -> None:
     assert not fresh.exists("/enstratus")
-    assert shake(fresh) == tuple(file.path for file in bundle.bundle().files)
+    assert shake(fresh) == tuple(file.path for file in agent_bundle.bundle().files)
     assert fresh.sh("stat -c %a:%U /enstratus/bin/job /enstratus/lib/agent.sh").split() == [
         "750:root",
         "640:root",
@@ -59,8 +59,8 @@ def test_a_script_that_was_changed_on_the_server_is_sent_anew_and_only_that(
 
 def test_a_server_is_booting_until_its_cloud_init_has_its_result(machine: Machine) -> None:
     async def ask() -> str:
-        async with runner.Agent(machine.target, machine.access).open() as server:
-            return await handshake.still_boots(server)
+        async with job_runner.Agent(machine.target, machine.access).open() as server:
+            return await bootstrap.still_boots(server)
 
     assert asyncio.run(ask()) == ""
     machine.sh("mv /run/cloud-init/result.json /run/cloud-init/kept")
@@ -81,7 +81,7 @@ def test_secrets_that_a_dead_worker_left_behind_are_removed_and_those_in_transit
     machine: Machine,
 ) -> None:
     async def put() -> None:
-        async with runner.Agent(machine.target, machine.access).open() as server:
+        async with job_runner.Agent(machine.target, machine.access).open() as server:
             await server.put(
                 [session.RemoteFile(f"{session.TEMPORARY}/{name}", b"x") for name in ("old", "young")]
             )
@@ -98,7 +98,7 @@ def test_put_replaces_a_planted_link_and_does_not_write_through_it(machine: Mach
     machine.sh(f"echo untouched > /tmp/victim; ln -s /tmp/victim {session.TEMPORARY}/link.cfg")
 
     async def put() -> None:
-        async with runner.Agent(machine.target, machine.access).open() as server:
+        async with job_runner.Agent(machine.target, machine.access).open() as server:
             await server.put([session.RemoteFile(f"{session.TEMPORARY}/link.cfg", b"secret\n")])
 
     asyncio.run(put())

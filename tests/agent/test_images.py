@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from gantry import errors
-from gantry.agent import drive, handshake, runner, ssh
+from gantry.agent import bootstrap, fan_out, job_runner, ssh
 
 from . import images
 from .machines import Machine, Said, errors_of, job, key, login, progress, until
@@ -38,8 +38,8 @@ def changed(server: Machine, do: str, undo: str) -> Iterator[None]:
 
 def shake(server: Machine) -> None:
     async def greet() -> None:
-        async with runner.Agent(server.target, server.access).open() as session:
-            await handshake.install_agent(session, server.target.name)
+        async with job_runner.Agent(server.target, server.access).open() as session:
+            await bootstrap.install_agent(session, server.target.name)
 
     asyncio.run(greet())
 
@@ -49,7 +49,7 @@ def runs(server: Machine, name: str, text: str) -> Said:
     shake(server)
     said = Said()
     everything = [progress(server, job(server.script(name, text)))]
-    done = asyncio.run(drive.carry_out(everything, server.access, key(name), said))
+    done = asyncio.run(fan_out.carry_out(everything, server.access, key(name), said))
     assert done, errors_of(everything)
     return said
 

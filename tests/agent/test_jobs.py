@@ -13,7 +13,7 @@ import pydantic
 import pytest
 
 from gantry import names
-from gantry.agent import drive, errors, jobs, runner, session
+from gantry.agent import errors, fan_out, job_runner, jobs, session
 
 from .machines import Machine, Said, errors_of, job, key, progress, until
 
@@ -23,7 +23,7 @@ ADAPTER = pydantic.TypeAdapter(list[jobs.Progress])
 
 
 def carry_out(everything: list[jobs.Progress], machine: Machine, step: jobs.StepKey, said: Said) -> bool:
-    return asyncio.run(drive.carry_out(everything, machine.access, step, said))
+    return asyncio.run(fan_out.carry_out(everything, machine.access, step, said))
 
 
 def moved_to_the_triggerer(everything: list[jobs.Progress]) -> list[jobs.Progress]:
@@ -81,7 +81,7 @@ def test_a_connection_cut_in_the_middle_of_a_line_loses_and_doubles_nothing(mach
     everything = [progress(machine, job(script))]
 
     async def cut_thrice() -> None:
-        driving = asyncio.create_task(drive.carry_out(everything, machine.access, step, said))
+        driving = asyncio.create_task(fan_out.carry_out(everything, machine.access, step, said))
         for part in ("1", "2", "3"):
             await until(lambda part=part: f"line {part}" in said.by(machine), f"part {part}")  # type: ignore[misc]
             await asyncio.to_thread(machine.cut_connections)
@@ -105,7 +105,7 @@ def test_what_the_worker_began_the_triggerer_ends_from_the_same_byte(machine: Ma
     second = machine.script("handed-next", "echo fourth")
     said, step = Said(), key("handed")
     everything = [progress(machine, job(script), job(second))]
-    assert not asyncio.run(drive.carry_out(everything, machine.access, step, said, seconds=1.5))
+    assert not asyncio.run(fan_out.carry_out(everything, machine.access, step, said, seconds=1.5))
     everything = moved_to_the_triggerer(everything)
     machine.sh("touch /tmp/handed")
     assert carry_out(everything, machine, step, said)
@@ -119,7 +119,7 @@ def test_a_follower_that_is_cancelled_leaves_no_other_behind(machine: Machine) -
 
     async def cancel() -> set[str]:
         everything = [progress(machine, job(script))]
-        driving = asyncio.create_task(drive.carry_out(everything, machine.access, key("orphan"), said))
+        driving = asyncio.create_task(fan_out.carry_out(everything, machine.access, key("orphan"), said))
         await until(lambda: "up" in said.by(machine), "the script to begin")
         driving.cancel()
         await asyncio.gather(driving, return_exceptions=True)
@@ -181,7 +181,7 @@ def test_a_link_is_made_when_its_jobs_turn_has_come_and_goes_with_the_job(machin
     )
     script, said, links = machine.script("linked", 'cat "$1"'), Said(), Links(machine)
     everything = linked(machine, script, job(first))
-    assert asyncio.run(drive.carry_out(everything, machine.access, key("linked"), said, links=links))
+    assert asyncio.run(fan_out.carry_out(everything, machine.access, key("linked"), said, links=links))
     assert (links.asked, links.done) == ([(LINK.url, True, False)], ["done"])
     assert said.output_of(machine) == ["https://s3.example.com/1"]
     assert not machine.exists(LINK.path)
@@ -195,7 +195,7 @@ def test_a_link_that_has_ended_is_made_once_more_also_by_the_triggerer(machine: 
     machine.sh(f"echo dump > {linked(machine, script)[0].jobs[0].kept[0]}")
     said, links = Said(), Links(machine)
     everything = moved_to_the_triggerer(linked(machine, script))
-    assert asyncio.run(drive.carry_out(everything, machine.access, key("link-ended"), said, links=links))
+    assert asyncio.run(fan_out.carry_out(everything, machine.access, key("link-ended"), said, links=links))
     assert errors_of(everything) == [""]
     assert [renewed for *_, renewed in links.asked] == [False, True]
     assert said.output_of(machine) == [
@@ -210,7 +210,7 @@ def test_a_link_that_has_ended_is_made_once_more_also_by_the_triggerer(machine: 
 def test_a_second_link_that_has_ended_says_whose_it_was(machine: Machine) -> None:
     script = machine.script("ended-twice", 'echo "downloadFile: HTTP status 400 ExpiredToken"; exit 28')
     everything, links = linked(machine, script), Links(machine)
-    assert asyncio.run(drive.carry_out(everything, machine.access, key("twice"), Said(), links=links))
+    assert asyncio.run(fan_out.carry_out(everything, machine.access, key("twice"), Said(), links=links))
     (error,) = errors_of(everything)
     assert LINK.url in error
     assert "signed with the session of a test" in error
@@ -221,7 +221,7 @@ def test_a_second_link_that_has_ended_says_whose_it_was(machine: Machine) -> Non
 def test_a_scripts_own_exit_code_asks_for_no_other_link(machine: Machine) -> None:
     script = machine.script("own-code", "echo 'database: no space left'; exit 28")
     everything, links = linked(machine, script), Links(machine)
-    assert asyncio.run(drive.carry_out(everything, machine.access, key("own-code"), Said(), links=links))
+    assert asyncio.run(fan_out.carry_out(everything, machine.access, key("own-code"), Said(), links=links))
     assert "failed with exit code 28" in errors_of(everything)[0]
     assert (len(links.asked), machine.begun(script)) == (1, 1)
 
@@ -241,17 +241,17 @@ def test_what_runs_with_a_second_link_is_ended_too_and_the_next_try_makes_its_fi
 
     async def clear() -> None:
         before, after = key("put", attempt="1"), key("put", attempt="2")
-        driving = asyncio.create_task(drive.carry_out(old, machine.access, before, said, links=links))
+        driving = asyncio.create_task(fan_out.carry_out(old, machine.access, before, said, links=links))
         await until(lambda: "up" in said.by(machine), "the second link's turn")
         # As Airflow ends a trigger: it is cancelled first.
         driving.cancel()
         await asyncio.gather(driving, return_exceptions=True)
         unconfirmed: set[names.ServerName] = set()
-        await drive.kill(old, machine.access, before, unconfirmed)
+        await fan_out.kill(old, machine.access, before, unconfirmed)
         assert not unconfirmed
         assert "4718" not in machine.sh("ps -eo args")
         assert not machine.exists(file)
-        await drive.carry_out(new, machine.access, after, said, links=links)
+        await fan_out.carry_out(new, machine.access, after, said, links=links)
 
     asyncio.run(clear())
     assert errors_of(new) == [""]
@@ -299,7 +299,7 @@ def test_a_backup_whose_link_has_ended_is_uploaded_by_another_one_and_written_on
                 return f"http://{here}:{store.server_port}/{made.rpartition('/')[2]}"
 
         links = Here(machine)
-        assert asyncio.run(drive.carry_out(everything, machine.access, key("backup"), said, links=links))
+        assert asyncio.run(fan_out.carry_out(everything, machine.access, key("backup"), said, links=links))
         store.shutdown()
     assert errors_of(everything) == [""]
     assert links.asked == [(link.url, True, False), (link.url, True, True)]
@@ -325,8 +325,8 @@ def test_a_failure_names_server_script_and_code_and_shows_the_end_of_the_output(
     assert "\n30\n" not in error
     assert not everything[0].passing
     assert machine.begun(later) == 0
-    with pytest.raises(drive.StepFailedError, match="no licence found"):
-        drive.verdict(everything)
+    with pytest.raises(fan_out.StepFailedError, match="no licence found"):
+        fan_out.verdict(everything)
 
 
 def test_after_a_failure_is_mended_only_what_had_not_succeeded_runs(machine: Machine) -> None:
@@ -399,14 +399,14 @@ def test_a_try_that_finds_a_script_being_ended_by_the_one_before_it_runs_it_agai
 
     async def clear() -> None:
         before, after = key("re-run", attempt="1"), key("re-run", attempt="2")
-        driving = asyncio.create_task(drive.carry_out(old, machine.access, before, said, links=links))
+        driving = asyncio.create_task(fan_out.carry_out(old, machine.access, before, said, links=links))
         await until(lambda: "first" in said.by(machine), "the script to begin")
         unconfirmed: set[names.ServerName] = set()
-        killing = asyncio.create_task(drive.kill(old, machine.access, before, unconfirmed))
+        killing = asyncio.create_task(fan_out.kill(old, machine.access, before, unconfirmed))
         folder = f"/enstratus/ws/jobs/{before.step}/1/re-run"
         await until(lambda: machine.exists(f"{folder}/killing"), "the old try to end the script")
         assert unconfirmed == {machine.target.name}
-        await drive.carry_out(new, machine.access, after, said, links=links)
+        await fan_out.carry_out(new, machine.access, after, said, links=links)
         await asyncio.gather(driving, killing)
         assert not unconfirmed
 
@@ -422,10 +422,10 @@ def test_a_try_that_finds_a_script_being_ended_by_the_one_before_it_runs_it_agai
 
     async def wake_up_late() -> None:
         before, after = key("kept", attempt="1"), key("kept", attempt="2")
-        await drive.carry_out(old, machine.access, before, Said(), seconds=1)
-        following = asyncio.create_task(drive.carry_out(new, machine.access, after, said))
+        await fan_out.carry_out(old, machine.access, before, Said(), seconds=1)
+        following = asyncio.create_task(fan_out.carry_out(new, machine.access, after, said))
         await until(lambda: "up" in said.by(machine), "the new try to follow")
-        await drive.kill(old, machine.access, before)
+        await fan_out.kill(old, machine.access, before)
         machine.sh("touch /tmp/kept")
         await following
 
@@ -440,7 +440,7 @@ def test_a_script_that_ended_while_nobody_looked_is_judged_by_its_own_end(machin
     everything = [progress(machine, job(script, timeout=5))]
 
     async def start_and_look_away() -> None:
-        async with runner.Agent(machine.target, machine.access).open() as server:
+        async with job_runner.Agent(machine.target, machine.access).open() as server:
             everything[0].generation = (
                 await server.run("/enstratus/bin/job", "open", step.step, "0")
             ).strip()
@@ -460,9 +460,9 @@ def test_a_step_that_a_person_ends_leaves_no_process_and_is_no_success(machine: 
     everything = [progress(machine, job(script, mark=("a1/ended", "yes")))]
 
     async def end() -> None:
-        driving = asyncio.create_task(drive.carry_out(everything, machine.access, step, said))
+        driving = asyncio.create_task(fan_out.carry_out(everything, machine.access, step, said))
         await until(lambda: "up" in said.by(machine), "the script to begin")
-        await drive.kill(everything, machine.access, step)
+        await fan_out.kill(everything, machine.access, step)
         await driving
 
     asyncio.run(end())
@@ -477,7 +477,7 @@ def test_a_script_that_vanishes_without_an_exit_code_is_said_to_have(machine: Ma
     everything = [progress(machine, job(script))]
 
     async def reset() -> None:
-        driving = asyncio.create_task(drive.carry_out(everything, machine.access, key("vanish"), said))
+        driving = asyncio.create_task(fan_out.carry_out(everything, machine.access, key("vanish"), said))
         await until(lambda: "up" in said.by(machine), "the script to begin")
         # As after a power cut: runner and script are gone, and nobody wrote anything down.
         await asyncio.to_thread(
@@ -498,7 +498,7 @@ def test_a_script_that_outlives_reboots_is_run_again_when_the_server_is_back(mac
     everything = [progress(machine, again)]
 
     async def reset() -> None:
-        driving = asyncio.create_task(drive.carry_out(everything, machine.access, key("rebooting"), said))
+        driving = asyncio.create_task(fan_out.carry_out(everything, machine.access, key("rebooting"), said))
         await until(lambda: "up" in said.by(machine), "the script to begin")
         await asyncio.to_thread(
             machine.sh, "pkill -KILL -f '[r]un-detached rebooting/|sleep [4]717|bin/[r]ebooting'; true"
@@ -524,7 +524,7 @@ class Everything:
 def test_of_a_long_log_the_end_is_kept_for_its_reader(machine: Machine) -> None:
     script = machine.script("long", "seq 1 2500; exit 3")
     everything = [progress(machine, job(script))]
-    asyncio.run(drive.carry_out(everything, machine.access, key("long"), Said(), reader=Everything()))
+    asyncio.run(fan_out.carry_out(everything, machine.access, key("long"), Said(), reader=Everything()))
     assert (len(everything[0].kept), everything[0].kept[-1]) == (2000, "2500")
     assert everything[0].error.endswith("the last line was 2500")
 
@@ -538,23 +538,23 @@ def test_files_with_secrets_are_gone_however_the_step_ends(machine: Machine, end
     path, other = (f"{session.TEMPORARY}/{name}.{part}" for part in ("cfg", "later"))
     body = {"success": "", "failure": "exit 1", "kill": "sleep 600", "never ran": "exit 1"}[end]
     script = machine.script(name, f"stat -c %a {path}; {body}")
-    work = drive.Work(
+    work = fan_out.Work(
         (session.RemoteFile(path, b"password"), session.RemoteFile(other, b"password")),
         (job(script, remove=(path,)), job(script, name=f"{name}-later", remove=(other,))),
     )
     said, step = Said(), key(name)
 
     async def go() -> None:
-        everything = drive.begin([machine.target])
-        await drive.prepare(everything, machine.access, lambda *_: work, said)
+        everything = fan_out.begin([machine.target])
+        await fan_out.prepare(everything, machine.access, lambda *_: work, said)
         assert machine.sh(f"stat -c %a:%U {path}") == "600:root"
         if end == "never ran":
-            await drive.kill(everything, machine.access, step)
+            await fan_out.kill(everything, machine.access, step)
             return
-        driving = asyncio.create_task(drive.carry_out(everything, machine.access, step, said))
+        driving = asyncio.create_task(fan_out.carry_out(everything, machine.access, step, said))
         if end == "kill":
             await until(lambda: "600" in said.by(machine), "the script to begin")
-            await drive.kill(everything, machine.access, step)
+            await fan_out.kill(everything, machine.access, step)
         await driving
 
     asyncio.run(go())
@@ -567,7 +567,7 @@ def test_files_with_secrets_are_gone_when_a_step_is_stopped_before_its_first_job
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = f"{session.TEMPORARY}/stopped.cfg"
-    work = drive.Work((session.RemoteFile(path, b"password"),), (job("never", remove=(path,)),))
+    work = fan_out.Work((session.RemoteFile(path, b"password"),), (job("never", remove=(path,)),))
     put = session.Session.put
 
     async def put_and_be_stopped(self: session.Session, files: Sequence[session.RemoteFile]) -> None:
@@ -576,10 +576,10 @@ def test_files_with_secrets_are_gone_when_a_step_is_stopped_before_its_first_job
         raise KeyboardInterrupt
 
     monkeypatch.setattr(session.Session, "put", put_and_be_stopped)
-    everything = drive.begin([machine.target])
+    everything = fan_out.begin([machine.target])
     with pytest.raises(KeyboardInterrupt):
-        asyncio.run(drive.prepare(everything, machine.access, lambda *_: work, Said()))
-    asyncio.run(drive.kill(everything, machine.access, key("stopped")))
+        asyncio.run(fan_out.prepare(everything, machine.access, lambda *_: work, Said()))
+    asyncio.run(fan_out.kill(everything, machine.access, key("stopped")))
     assert not machine.exists(path)
 
 
@@ -596,7 +596,7 @@ def test_a_slow_server_does_not_hold_up_another(machine: Machine, neighbour: Mac
     assert slow == fast == "pace-first"
 
     async def go() -> None:
-        driving = asyncio.create_task(drive.carry_out(everything, machine.access, key("pace"), said))
+        driving = asyncio.create_task(fan_out.carry_out(everything, machine.access, key("pace"), said))
         await until(lambda: everything[1].done, "the fast one to end")
         assert said.output_of(neighbour) == ["fast", "second"]
         assert said.output_of(machine) == []
@@ -625,8 +625,8 @@ def test_a_server_that_cannot_be_reached_does_not_keep_the_others_from_being_pre
     )
     access = dataclasses.replace(machine.access, patience=2)
     said = Said()
-    everything = drive.begin([nowhere, machine.target])
-    asyncio.run(drive.prepare(everything, access, lambda *_: drive.Work(), said))
+    everything = fan_out.begin([nowhere, machine.target])
+    asyncio.run(fan_out.prepare(everything, access, lambda *_: fan_out.Work(), said))
     assert everything[0].error.startswith("shop-gone-1: no SSH connection to 127.255.255.254")
     assert everything[0].passing
     assert everything[1].error == ""
@@ -636,29 +636,33 @@ def test_a_server_that_cannot_be_reached_does_not_keep_the_others_from_being_pre
 
 def test_what_is_left_as_it_is_is_said(machine: Machine) -> None:
     text = "the dump of datasource main has changed; not loaded: the datasource holds data"
-    work = drive.Work(held=(drive.Held("a7/datasource.main", text),))
-    said, everything = Said(), drive.begin([machine.target])
-    asyncio.run(drive.prepare(everything, machine.access, lambda *_: work, said))
+    work = fan_out.Work(held=(fan_out.Held("a7/datasource.main", text),))
+    said, everything = Said(), fan_out.begin([machine.target])
+    asyncio.run(fan_out.prepare(everything, machine.access, lambda *_: work, said))
     assert said.by(machine) == [text]
     assert everything[0].held
 
 
 def test_a_check_that_hangs_counts_as_not_healthy(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drive, "_CHECK_SECONDS", "1")
+    monkeypatch.setattr(fan_out, "_CHECK_SECONDS", "1")
     machine.sh(
         "mkdir -p /mnt/services/a66/bin && printf '#!/bin/sh\\nsleep 4714\\n' > /mnt/services/a66/bin/enstratus-check"
         " && chmod 755 /mnt/services/a66/bin/enstratus-check"
     )
-    seen: list[drive.Applied] = []
+    seen: list[fan_out.Applied] = []
 
-    def decide(_: object, applied: drive.Applied) -> drive.Work:
+    def decide(_: object, applied: fan_out.Applied) -> fan_out.Work:
         seen.append(applied)
-        return drive.Work()
+        return fan_out.Work()
 
     service = names.ServiceId("a66")
     asyncio.run(
-        drive.prepare(
-            drive.begin([machine.target]), machine.access, decide, Said(), drive.Questions(checked=service)
+        fan_out.prepare(
+            fan_out.begin([machine.target]),
+            machine.access,
+            decide,
+            Said(),
+            fan_out.Questions(checked=service),
         )
     )
     assert [each.healthy for each in seen] == [False]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from gantry import names
-from gantry.agent import contact, dialog, drive, errors, handshake, runner, session
+from gantry.agent import bootstrap, command_channel, errors, fan_out, job_runner, reachability, session
 
 from .machines import Machine, Said, job, key, progress
 
@@ -44,29 +44,29 @@ def everything_works(machine: Machine, step: str) -> None:
     path = f"{session.TEMPORARY}/handed.cfg"
 
     async def ask() -> None:
-        async with runner.Agent(machine.target, machine.access).open() as server:
-            assert await handshake.install_agent(server, machine.target.name) == ()
-            assert await handshake.still_boots(server) == ""
+        async with job_runner.Agent(machine.target, machine.access).open() as server:
+            assert await bootstrap.install_agent(server, machine.target.name) == ()
+            assert await bootstrap.still_boots(server) == ""
             assert await server.run("printf", "%s", ODD) == ODD
             await server.put([session.RemoteFile(path, ODD.encode())])
             assert await server.run("cat", path) == ODD
-            assert list(await drive.digests(server, (path, "/nonexistent"))) == [path]
-            assert await drive.check(server, names.ServiceId("a1")) == drive.OK
+            assert list(await fan_out.digests(server, (path, "/nonexistent"))) == [path]
+            assert await fan_out.check(server, names.ServiceId("a1")) == fan_out.OK
         done, said = progress(machine, job("twoLines", "second")), Said()
-        assert await drive.carry_out([done], machine.access, key(step), said)
+        assert await fan_out.carry_out([done], machine.access, key(step), said)
         assert said.output_of(machine) == ["first", "second"]
         assert (done.generation, done.error) == ("1", "")
 
     asyncio.run(ask())
     machine.sh("rm /enstratus/custom/bin/checkService")
-    answer = contact.call([contact.Call(machine.target, machine.access)])[machine.target.name]
-    assert (answer.contact, answer.said) == (contact.Contact.ANSWERS, "")
+    answer = reachability.call([reachability.Call(machine.target, machine.access)])[machine.target.name]
+    assert (answer.contact, answer.said) == (reachability.Contact.ANSWERS, "")
 
 
 def shake(machine: Machine) -> None:
     async def greet() -> None:
-        async with runner.Agent(machine.target, machine.access).open() as server:
-            await handshake.install_agent(server, machine.target.name)
+        async with job_runner.Agent(machine.target, machine.access).open() as server:
+            await bootstrap.install_agent(server, machine.target.name)
 
     asyncio.run(greet())
 
@@ -138,7 +138,7 @@ def test_root_is_met_by_its_own_start_up_file_only_once(fresh: Machine) -> None:
     fresh.script("callsBash", 'bash -c \'echo "from bash"\'; echo "${BASH_ENV:-none}"')
     with profile(fresh, "/root/.bashrc", "echo Welcome; export BASH_ENV=/root/.bashrc"):
         done, said = progress(fresh, job("callsBash")), Said()
-        assert asyncio.run(drive.carry_out([done], fresh.access, key("calls-bash"), said))
+        assert asyncio.run(fan_out.carry_out([done], fresh.access, key("calls-bash"), said))
     assert said.output_of(fresh) == ["from bash", "none"]
 
 
@@ -163,13 +163,13 @@ BASHRC = "/home/deploy/.bashrc"
 def test_an_account_that_runs_no_command_is_refused_with_what_it_said(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, prevented: str, said: str
 ) -> None:
-    monkeypatch.setattr(dialog, "_BEGIN_SECONDS", 3.0)
+    monkeypatch.setattr(command_channel, "_BEGIN_SECONDS", 3.0)
     machine.sh(f"cp -p {BASHRC} /root/bashrc.kept; cp -p {KEYS} /root/keys.kept")
     machine.sh(prevented)
     try:
         with pytest.raises(errors.LoginShellError) as refused:
             shake(machine)
-        answer = contact.call([contact.Call(machine.target, machine.access)])[machine.target.name]
+        answer = reachability.call([reachability.Call(machine.target, machine.access)])[machine.target.name]
     finally:
         machine.sh("usermod --shell /bin/bash deploy; rm -f /etc/sudoers.d/zz-asks")
         machine.sh(f"cp -p /root/bashrc.kept {BASHRC}; cp -p /root/keys.kept {KEYS}")
@@ -178,5 +178,5 @@ def test_an_account_that_runs_no_command_is_refused_with_what_it_said(
     assert "'bookshop_ssh'" in str(refused.value)
     assert not refused.value.passing
     # It is there: no reason to replace it.
-    assert answer.contact is contact.Contact.REFUSES
+    assert answer.contact is reachability.Contact.REFUSES
     shake(machine)

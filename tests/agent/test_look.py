@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from gantry import errors, names
-from gantry.agent import bundle, ssh
-from gantry.preview import look, state
+from gantry.agent import agent_bundle, ssh
+from gantry.preview import probe, state
 
 from .machines import Machine
 
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.docker
 
 SERVICE = names.ServiceId("a4001")
 CONFIG = f"/mnt/services/{SERVICE}/cfg/enstratus.cfg"
-INTEREST = look.Interest(checked=(SERVICE,), files=("/etc/hostname", "/etc/nothing"), configs=(CONFIG,))
+INTEREST = probe.Interest(checked=(SERVICE,), files=("/etc/hostname", "/etc/nothing"), configs=(CONFIG,))
 
 
 def ask(machine: Machine, **access: object) -> state.State | errors.GantryError:
     target, login = machine.target, dataclasses.replace(machine.access, **access)  # type: ignore[arg-type]
-    return look.look([look.Visit(target, login, INTEREST)])[target.name]
+    return probe.look([probe.Visit(target, login, INTEREST)])[target.name]
 
 
 def answer(machine: Machine) -> state.State:
@@ -77,7 +77,7 @@ def test_a_server_nobody_has_shaken_hands_with_has_nothing_and_gets_everything(s
         assert not served.exists("/enstratus")
     finally:
         served.sh("mv /elsewhere /enstratus")
-    assert found == state.State(stale=tuple(file.path for file in bundle.bundle().files))
+    assert found == state.State(stale=tuple(file.path for file in agent_bundle.bundle().files))
 
 
 def test_an_older_agent_is_asked_and_its_stale_scripts_are_said(served: Machine) -> None:
@@ -96,17 +96,17 @@ def test_an_agent_that_cannot_answer_is_not_taken_for_one_that_says_nothing(serv
         found = ask(served)
     finally:
         served.sh("mv /tmp/marks /enstratus/bin/marks")
-    assert isinstance(found, look.IncompleteAgentError)
+    assert isinstance(found, probe.IncompleteAgentError)
     assert "the agent lacks bin/marks" in str(found)
 
 
 def test_one_that_does_not_answer_leaves_the_others_their_say(served: Machine, neighbour: Machine) -> None:
     lost = dataclasses.replace(neighbour.target, address="127.0.0.1", host_key=served.target.host_key)
     login = dataclasses.replace(neighbour.access.login, port=1)
-    found = look.look(
+    found = probe.look(
         [
-            look.Visit(lost, ssh.Access(login), INTEREST),
-            look.Visit(served.target, served.access, INTEREST),
+            probe.Visit(lost, ssh.Access(login), INTEREST),
+            probe.Visit(served.target, served.access, INTEREST),
         ]
     )
     assert "no SSH connection to 127.0.0.1" in str(found[lost.name])

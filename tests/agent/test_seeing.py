@@ -9,8 +9,8 @@ import time
 import pytest
 
 from gantry import names
-from gantry.agent import seeing
-from gantry.agent.contact import Contact
+from gantry.agent import metrics
+from gantry.agent.reachability import Contact
 
 from .machines import Machine, login, new_key
 
@@ -20,14 +20,14 @@ SERVICE = names.ServiceId("a4009")
 MEASURE = f"/mnt/services/{SERVICE}/bin/enstratus-measure"
 
 
-def look(machine: Machine, question: seeing.Question | None = None, **access: object) -> seeing.Seen:
+def look(machine: Machine, question: metrics.Question | None = None, **access: object) -> metrics.Seen:
     reached = dataclasses.replace(machine.access, **access)  # type: ignore[arg-type]
-    (seen,) = asyncio.run(seeing.look([seeing.Visit(machine.target, reached, question)]))
+    (seen,) = asyncio.run(metrics.look([metrics.Visit(machine.target, reached, question)]))
     return seen
 
 
-def counters(machine: Machine) -> seeing.Counters:
-    seen = look(machine, seeing.Question())
+def counters(machine: Machine) -> metrics.Counters:
+    seen = look(machine, metrics.Question())
     assert seen.answer is Contact.ANSWERS
     assert seen.cpu is not None, seen
     return seen.cpu
@@ -59,7 +59,7 @@ def test_a_server_that_burns_its_processors_is_told_from_one_that_sleeps(machine
 
 def test_a_service_says_its_number_and_what_is_wrong_with_it_otherwise(machine: Machine) -> None:
     machine.sh(f"mkdir -p {MEASURE.rpartition('/')[0]}")
-    question = seeing.Question(SERVICE)
+    question = metrics.Question(SERVICE)
     assert look(machine, question).unmeasured.endswith("has no bin/enstratus-measure")
     for body, number, why in (
         ("echo 12.5", 12.5, ""),
@@ -84,5 +84,5 @@ def test_no_look_leaves_a_line_in_the_journal(machine: Machine) -> None:
     journal = "cat /enstratus/ws/log/agent.log 2>/dev/null || true"
     before = machine.sh(journal)
     counters(machine)
-    look(machine, seeing.Question(SERVICE))
+    look(machine, metrics.Question(SERVICE))
     assert machine.sh(journal) == before

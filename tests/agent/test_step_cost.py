@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from gantry.agent import drive, runner
+from gantry.agent import fan_out, job_runner
 
 from . import costs
 from .machines import Machine, Said, job, key, progress, until
@@ -39,7 +39,7 @@ def served(neighbour: Machine) -> Machine:
 
 @pytest.mark.parametrize("what", FORKS)
 def test_a_step_takes_one_connection_one_command_and_few_processes(served: Machine, what: str) -> None:
-    work = costs.configure() if what == "redeploy" else drive.Work()
+    work = costs.configure() if what == "redeploy" else fan_out.Work()
     name = what.replace(" ", "-")
     rounds = [costs.measured(served, f"{name}-{number}", work) for number in range(ROUNDS)]
     assert {(each.connections, each.commands) for each in rounds} == {(1, 1)}
@@ -60,7 +60,7 @@ def test_a_silent_job_makes_no_process_while_it_is_followed(served: Machine) -> 
     said, everything = Said(), [progress(served, job("silent"))]
 
     async def follow() -> int:
-        driving = asyncio.create_task(drive.carry_out(everything, served.access, key("silent"), said))
+        driving = asyncio.create_task(fan_out.carry_out(everything, served.access, key("silent"), said))
         await until(lambda: "up" in said.by(served), "the script to begin")
         before = meter.forks()
         # As long as it takes to see a poll, of which the earlier follower made five a second.
@@ -81,13 +81,13 @@ def test_a_connection_that_is_cut_takes_its_follower_along_also_of_a_silent_job(
     followers = "ps -eo args | grep -c '[t]ail -s .* log' || true"
 
     async def cut() -> None:
-        driving = asyncio.create_task(drive.carry_out(everything, served.access, key("quiet"), said))
+        driving = asyncio.create_task(fan_out.carry_out(everything, served.access, key("quiet"), said))
         await until(lambda: served.sh(followers) == "1", "the follower to watch")
         driving.cancel()
         await asyncio.gather(driving, return_exceptions=True)
         await until(lambda: served.sh(followers) == "0", "it to go")
         served.sh("touch /tmp/quiet")
-        assert await drive.carry_out(everything, served.access, key("quiet"), said)
+        assert await fan_out.carry_out(everything, served.access, key("quiet"), said)
 
     asyncio.run(cut())
     assert said.output_of(served) == ["over"]
@@ -101,7 +101,7 @@ def test_an_agent_that_takes_no_orders_is_spoken_to_as_before(served: Machine) -
     everything = [progress(served, job("before", "one"), job("before", "two", name="second"))]
     try:
         with costs.counted(cost):
-            assert asyncio.run(drive.carry_out(everything, served.access, key("before"), said))
+            assert asyncio.run(fan_out.carry_out(everything, served.access, key("before"), said))
     finally:
         served.sh("mv /tmp/serve /enstratus/bin/serve")
     assert said.output_of(served) == ["one", "two"]
@@ -113,8 +113,8 @@ def test_a_connection_is_kept_until_something_goes_wrong(served: Machine) -> Non
     cost = costs.Cost()
 
     async def ask() -> None:
-        async with drive.Lines() as kept:
-            agent = runner.Agent(served.target, served.access, kept=kept)
+        async with fan_out.Lines() as kept:
+            agent = job_runner.Agent(served.target, served.access, kept=kept)
             for _ in range(2):
                 async with agent.open() as server:
                     assert await server.run("echo", "here") == "here\n"

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gantry import local
-from gantry.local import airflow_process, example, postgresql, remains
+from gantry.local.demo import airflow_process, cleanup, example, postgresql
 from tests import owner
 from tests.airflow.stage import SECRETS
 
@@ -50,7 +50,7 @@ def start(here: Path, cloud_name: str) -> Shared:
 
 def stop(here: Path, cloud_name: str) -> None:
     """End what was started in a folder, however far that got."""
-    remains.end_airflow(here / "airflow")
+    cleanup.end_airflow(here / "airflow")
     postgresql.stop(here / "database")
     local.down(cloud_name)
 

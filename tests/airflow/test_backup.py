@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from gantry import names
-from gantry.cli import kept
-from gantry.local import example
-from gantry.status import records
+from gantry.cli.queries import asset_state
+from gantry.local.demo import example
+from gantry.state import run_records
 from tests.airflow.stage import Launch, Machine, Stage, archive
 
 pytestmark = pytest.mark.airflow
@@ -151,14 +151,14 @@ def test_a_launch_after_a_restore_leaves_the_restored_rows(stage: Stage, machine
 
 
 def test_what_was_done_is_on_record(stage: Stage, machine: Machine) -> None:
-    state = kept.state_of(stage.api, SHOP)
+    state = asset_state.state_of(stage.api, SHOP)
     found = state.records()
     assert [(each.operation, each.result) for each in found] == [
-        ("launch", records.Result.SUCCESS),
-        ("restore", records.Result.SUCCESS),
-        ("restore", records.Result.SUCCESS),
-        ("backup", records.Result.SUCCESS),
-        ("launch", records.Result.SUCCESS),
+        ("launch", run_records.Result.SUCCESS),
+        ("restore", run_records.Result.SUCCESS),
+        ("restore", run_records.Result.SUCCESS),
+        ("backup", run_records.Result.SUCCESS),
+        ("launch", run_records.Result.SUCCESS),
     ]
     restored, made = found[1], found[3]
     (dump,) = dumps(stage)
@@ -389,7 +389,7 @@ def test_a_final_backup_that_fails_keeps_the_servers_and_one_that_succeeds_outli
     assert [*stage.instances(SHOP), *stage.instances(DRILL)] == []
     (new,) = set(dumps(stage)) - set(before)
     assert f"{new}.json" in objects(stage)
-    record = kept.records_of(stage.api, SHOP)[0]
+    record = asset_state.records_of(stage.api, SHOP)[0]
     assert (record.operation, record.ended) == ("terminate", (f"{SHOP}-database-1",))
     assert record.objects["catalog"].url.endswith(new)
     # With nothing left there is nothing to back up, and nothing to refuse.

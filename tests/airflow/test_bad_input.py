@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 import asyncssh
 import pytest
 
-from gantry.local import connections, example
+from gantry.local.demo import connections, example
 from tests.airflow.stage import Launch, Machine, Stage, archive, eventually, probe
 
 pytestmark = pytest.mark.airflow

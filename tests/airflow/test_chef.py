@@ -17,7 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from gantry.configuration_management import chef_repository, chef_server
+from gantry.configuration_management import chef_server
+from gantry.local.cloud import chef_repository
 from tests.airflow.stage import Launch, Machine, Stage, eventually
 
 pytestmark = pytest.mark.airflow

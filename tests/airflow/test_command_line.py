@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gantry.cli import standing
+from gantry.cli.queries import deployment_status
 from gantry.rest import summaries
 from tests.airflow.shell import COMMAND, Gantry
 from tests.airflow.stage import Launch, Stage, archive, eventually, probe
@@ -114,13 +114,15 @@ def test_all_deployments_are_listed(gantry: Gantry, launched: subprocess.Complet
 def test_gantrys_own_api_lists_them_as_their_runs_do(
     launched: subprocess.CompletedProcess[str], stage: Stage
 ) -> None:
-    def of_typed(lines: list[standing.Line]) -> list[object]:
+    def of_typed(lines: list[deployment_status.Line]) -> list[object]:
         # Other tests' deployments may be at work meanwhile.
         return [each.as_json() for each in lines if each.name == NAME]
 
     (found,) = [each for each in summaries.every(stage.api) or () if each.name == NAME]
     assert found.settled
-    assert of_typed(standing.every(stage.api)) == of_typed(standing.by_runs(stage.api)) != []
+    assert (
+        of_typed(deployment_status.every(stage.api)) == of_typed(deployment_status.by_runs(stage.api)) != []
+    )
 
 
 def test_logs_are_those_of_a_run_a_step_or_a_server(

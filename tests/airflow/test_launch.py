@@ -17,7 +17,7 @@ import pytest
 
 import gantry.definition
 from gantry import names, plan, status
-from gantry.cli import kept, standing
+from gantry.cli.queries import asset_state, deployment_status
 from tests import recordings
 from tests.airflow import recording
 from tests.airflow.shared import INCLUDE
@@ -118,7 +118,7 @@ def test_the_database_lets_in_exactly_the_application_servers(stage: Stage, laun
 
 
 def test_what_servers_were_told_is_kept_without_secrets(stage: Stage, launched: Launch) -> None:
-    state = kept.state_of(stage.api, SHOP)
+    state = asset_state.state_of(stage.api, SHOP)
     (record,) = state.records()
     told = {(each.service, each.server): each.handout for each in state.facts_of(record)}
     application = told["app", "bookshop-application-1"].diff
@@ -274,7 +274,7 @@ def test_a_termination_stops_nothing_when_a_server_does_not_answer(stage: Stage,
     assert len(stage.machines(SHOP)) == 5
     # It serves on.
     assert get(stage, "/")[0]
-    (run,) = [each for each in standing.every(stage.api) if each.name == SHOP]
+    (run,) = [each for each in deployment_status.every(stage.api) if each.name == SHOP]
     assert run.standing.state is plan.DeploymentState.RUNNING
 
 
@@ -285,7 +285,7 @@ def test_a_forced_termination_leaves_nothing_and_says_what_it_skipped(stage: Sta
     content = termination.task_log("finish_termination")
     assert "deployment bookshop is STOPPED; nothing of it is left in the cloud" in content
     assert "bookshop-application-2" in content.partition("skipped: ")[2]
-    record = kept.records_of(stage.api, SHOP)[0]
+    record = asset_state.records_of(stage.api, SHOP)[0]
     assert len(record.ended) == 5
     assert any("bookshop-application-2" in each for each in record.skipped)
     # Once more, and there is nothing to do.

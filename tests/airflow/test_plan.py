@@ -14,8 +14,8 @@ import pydantic
 import pytest
 
 from gantry import archive
-from gantry.cli import plan_text
-from gantry.local import example
+from gantry.cli.output import plan_text
+from gantry.local.demo import example
 from gantry.preview import report
 from tests.airflow.shared import INCLUDE
 from tests.airflow.stage import Stage, without_chef

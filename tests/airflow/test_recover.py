@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gantry import names
-from gantry.local import example
+from gantry.local.demo import example
 from tests.airflow.shared import INCLUDE
 from tests.airflow.stage import Launch, Machine, Stage, eventually, without_chef
 from tests.airflow.test_scale import Visitors

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gantry.cli import standing
+from gantry.cli.queries import deployment_status
 from gantry.definition import loads
 from tests.airflow.stage import Launch, Stage, archive, eventually
 from tests.airflow.visitors import Visitors
@@ -134,7 +134,7 @@ def upload(stage: Stage, content: bytes) -> str:
 
 def shown(stage: Stage) -> dict[str, str]:
     """Which version `gantry status` names for each server."""
-    found = standing.of_airflow(stage.api, SITE, loads(definition()), None).as_json()
+    found = deployment_status.of_airflow(stage.api, SITE, loads(definition()), None).as_json()
     lines = json.loads(json.dumps(found["servers"]))
     return {
         each["name"].removeprefix(f"{SITE}-"): each["versions"]["site"]["version"]

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from gantry.cli import kept
+from gantry.cli.queries import asset_state
 from gantry.rest import client
-from gantry.status import records
+from gantry.state import run_records
 from tests.airflow.stage import Launch, Stage, archive, eventually, probe
 
 pytestmark = pytest.mark.airflow
@@ -108,7 +108,7 @@ def test_a_termination_waits_for_the_launch_and_a_launch_of_another_deployment_d
     let_go(stage, other)
     beside.succeeds()
 
-    state = kept.state_of(stage.api, name)
+    state = asset_state.state_of(stage.api, name)
     last, first = state.records()
     (told,) = state.facts_of(first)
     assert (told.service, told.server) == ("probe", f"{name}-only-1")
@@ -116,9 +116,9 @@ def test_a_termination_waits_for_the_launch_and_a_launch_of_another_deployment_d
     assert any(line.startswith("+serviceId=") for line in told.handout.diff)
     # The servers are gone, and what ran there with them.
     assert state.versions() == {}
-    assert (last.operation, last.run, last.result) == ("terminate", terminate.run, records.Result.SUCCESS)
+    assert (last.operation, last.run, last.result) == ("terminate", terminate.run, run_records.Result.SUCCESS)
     assert last.ended == (f"{name}-only-1",)
-    assert (first.operation, first.run, first.result) == ("launch", launch.run, records.Result.SUCCESS)
+    assert (first.operation, first.run, first.result) == ("launch", launch.run, run_records.Result.SUCCESS)
     assert (first.by, first.reason) == (stage.airflow.user, "the first one")
     assert list(first.started) == [f"{name}-only-1"]
     assert list(first.versions) == ["probe"]
@@ -160,5 +160,5 @@ def test_a_failed_launch_holds_nobody_up_and_the_next_one_waits_for_the_terminat
     assert times(again, "tier-only.scale_up")[0] > times(terminate, "finish_termination")[1]
     let_go(stage, name)
     again.succeeds()
-    past = [(each.operation, each.result.value) for each in kept.records_of(stage.api, name)]
+    past = [(each.operation, each.result.value) for each in asset_state.records_of(stage.api, name)]
     assert past == [("launch", "success"), ("terminate", "success"), ("launch", "failed")]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, Request, expect
 
-from gantry.local import example
+from gantry.local.demo import example
 from tests.airflow.stage import Launch, Stage, archive, eventually
 from tests.web import legible, viewer
 

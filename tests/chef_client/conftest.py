@@ -12,7 +12,7 @@ import pytest
 from docker.errors import DockerException, ImageNotFound
 from docker.models.networks import Network
 
-from gantry.local import chef_server as goiardi
+from gantry.local.cloud import chef_server as goiardi
 
 from . import proxy as proxies
 from .nodes import Kitchen, Node

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gantry.configuration_management import chef_log, chef_repository
+from gantry.configuration_management import chef_log
+from gantry.local.cloud import chef_repository
 
 from .nodes import Kitchen, Node
 from .test_like_the_real_client import kept

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from gantry.configuration_management import chef_server
-from gantry.local import chef_server as goiardi
+from gantry.local.cloud import chef_server as goiardi
 
 
 @dataclass(frozen=True)

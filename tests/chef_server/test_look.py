@@ -10,8 +10,8 @@ import yaml
 
 from gantry import definition, names
 from gantry.configuration_management import chef_server
-from gantry.local import chef_server as goiardi
-from gantry.operators.examination import Finding, Standing, chef, of_launch
+from gantry.local.cloud import chef_server as goiardi
+from gantry.preflight import Finding, Standing, chef, of_launch
 
 from .conftest import Goiardi, Recorder
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from gantry.configuration_management import chef_repository, chef_server
+from gantry.configuration_management import chef_server
+from gantry.local.cloud import chef_repository
 
 from .conftest import Goiardi
 
@@ -134,7 +135,7 @@ def test_who_may_not_upload_is_told(chef: Goiardi, folder: Path) -> None:
 def test_a_person_uploads_the_bookshop_s(chef: Goiardi, server: chef_server.ChefServer) -> None:
     keys = chef.found.folder
     command = [
-        *(sys.executable, "-m", "gantry.configuration_management.chef_repository", str(BOOKSHOP)),
+        *(sys.executable, "-m", "gantry.local.cloud.chef_repository", str(BOOKSHOP)),
         *("--url", chef.found.url, "--user", "admin", "--key", str(keys / "admin.pem")),
     ]
     done = subprocess.run(

@@ -15,10 +15,10 @@ import boto3
 import pytest
 
 from gantry import definition, inventory, local, names
+from gantry.cloud import instance_start
 from gantry.cloud import servers as cloud_servers
-from gantry.cloud import starting
 from gantry.definition import models
-from gantry.local import manners
+from gantry.local.cloud import behavior
 from tests import quiet as quiet_servers
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Shop:
     def scale_up(
         self, wanted: int, run: str = "run-1", generation: str = "0", client: EC2Client | None = None
     ) -> cloud_servers.Scaling:
-        order = starting.Order(run, generation)
+        order = instance_start.Order(run, generation)
         scaling = self.servers(client).scale_up(WEB, wanted, KEY, "deploy", order)
         self.await_listed(each.instance_id for each in scaling.started)
         return scaling
@@ -135,7 +135,7 @@ def cloud(quiet_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     name, folder = f"servers-{os.getpid()}", tmp_path_factory.mktemp("cloud")
     try:
         # An hour of EC2 is a second here.
-        yield local.up(name, folder, wanted=dataclasses.replace(manners.BRISK, shows_ended=1))
+        yield local.up(name, folder, wanted=dataclasses.replace(behavior.BRISK, shows_ended=1))
     finally:
         local.down(name, folder)
 

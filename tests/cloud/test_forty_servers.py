@@ -17,10 +17,11 @@ from typing import Any, cast
 import pytest
 
 from gantry import definition, local
-from gantry.agent import handshake, runner, ssh
-from gantry.cloud import clients, pace, servers, starting
-from gantry.local import manners
-from gantry.operators import greeting, scale_up
+from gantry.agent import bootstrap, job_runner, ssh
+from gantry.cloud import clients, instance_start, pace, servers
+from gantry.local.cloud import behavior
+from gantry.operators import scale_up
+from gantry.runtime import server_bootstrap
 from tests import quiet as quiet_servers
 
 from .conftest import DEFINITION, KEY, WEB, Shop
@@ -53,13 +54,13 @@ def test_forty_servers_arrive_within_ec2s_own_limits(shop: Shop, monkeypatch: py
 
     client.meta.events.register("before-send.ec2", note)
     cloud = servers.Servers(client, known, logging.getLogger("gantry"))
-    realistic = dataclasses.replace(manners.REALISTIC, console_after=BOOT)
+    realistic = dataclasses.replace(behavior.REALISTIC, console_after=BOOT)
     with shop.cloud.behaving(realistic):
         begun = time.monotonic()
-        started = cloud.scale_up(WEB, COUNT, KEY, "deploy", starting.Order("run-1")).started
+        started = cloud.scale_up(WEB, COUNT, KEY, "deploy", instance_start.Order("run-1")).started
         assert len(started) == COUNT
         dealt = scale_up.deal([str(each.name) for each in started], FAN_OUT)
-        parties = [greeting.everyone(each) for each in dealt]
+        parties = [server_bootstrap.everyone(each) for each in dealt]
         crowded = dataclasses.replace(realistic, allowance=0.05)
         asyncio.run(greet(cloud, parties, crowding(shop.cloud, crowded)))
         took = time.monotonic() - begun
@@ -74,16 +75,18 @@ def test_forty_servers_arrive_within_ec2s_own_limits(shop: Shop, monkeypatch: py
 
 
 async def greet(
-    cloud: servers.Servers, parties: list[list[greeting.Guest]], meanwhile: Coroutine[None, None, None]
+    cloud: servers.Servers,
+    parties: list[list[server_bootstrap.Guest]],
+    meanwhile: Coroutine[None, None, None],
 ) -> None:
     """The handshakes of a tier, as its triggers do them in one triggerer."""
-    limit = greeting.Limit.of(300, 0)
-    greeters = [greeting.Greeter(cloud, cast("ssh.Access", None), lambda *_: None) for _ in parties]
+    limit = server_bootstrap.Limit.of(300, 0)
+    greeters = [server_bootstrap.Greeter(cloud, cast("ssh.Access", None), lambda *_: None) for _ in parties]
     waiting = [one.greet(guests, limit) for one, guests in zip(greeters, parties, strict=True)]
     await asyncio.gather(meanwhile, *waiting)
 
 
-async def crowding(cloud: local.EmbeddedCloud, crowded: manners.Manners) -> None:
+async def crowding(cloud: local.EmbeddedCloud, crowded: behavior.Manners) -> None:
     """Others are at work in the account, for a while."""
     with cloud.behaving(crowded):
         await asyncio.sleep(CROWDED)
@@ -91,7 +94,7 @@ async def crowding(cloud: local.EmbeddedCloud, crowded: manners.Manners) -> None
 
 def let_everybody_in(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextlib.asynccontextmanager
-    async def open_(_: runner.Agent) -> AsyncIterator[None]:
+    async def open_(_: job_runner.Agent) -> AsyncIterator[None]:
         yield None
 
     async def install(*_: object) -> list[str]:
@@ -100,6 +103,6 @@ def let_everybody_in(monkeypatch: pytest.MonkeyPatch) -> None:
     async def booted(*_: object) -> str:
         return ""
 
-    monkeypatch.setattr(runner.Agent, "open", open_)
-    monkeypatch.setattr(handshake, "install_agent", install)
-    monkeypatch.setattr(handshake, "still_boots", booted)
+    monkeypatch.setattr(job_runner.Agent, "open", open_)
+    monkeypatch.setattr(bootstrap, "install_agent", install)
+    monkeypatch.setattr(bootstrap, "still_boots", booted)

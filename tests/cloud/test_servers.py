@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from gantry import inventory, names
-from gantry.cloud import clients, errors, images, servers, starting, tags
+from gantry.cloud import clients, errors, images, instance_start, servers, tags
 
 from .conftest import KEY, WEB, Shop
 
 pytestmark = pytest.mark.docker
 
-RUN = starting.Order("run-1", "0")
+RUN = instance_start.Order("run-1", "0")
 
 
 def slots(found: tuple[inventory.Server, ...]) -> list[int]:
@@ -74,7 +74,7 @@ def test_a_call_that_is_repeated_before_the_cloud_shows_its_servers_returns_the_
     assert [each.instance_id for each in first.started] == [each.instance_id for each in again.started]
     shop.await_listed(each.instance_id for each in first.started)
     assert len(shop.servers().find().servers) == 1
-    other_run = blind.scale_up(WEB, 1, KEY, "deploy", starting.Order("run-2"))
+    other_run = blind.scale_up(WEB, 1, KEY, "deploy", instance_start.Order("run-2"))
     assert not {each.instance_id for each in other_run.started} & {each.instance_id for each in first.started}
 
 

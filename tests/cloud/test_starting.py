@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from gantry import inventory, names
-from gantry.cloud import listing, servers, starting
+from gantry.cloud import eventual_listing, instance_start, servers
 
 from .conftest import KEY, WEB, Shop
 
@@ -41,7 +41,7 @@ def blind(shop: Shop, wanted: int, generation: str = "0") -> servers.Scaling:
     """Scale up while EC2 lists nothing: what was started some moments ago may be missing there."""
     found = shop.servers()
     found.find = lambda: inventory.Inventory(())  # type: ignore[method-assign]
-    return found.scale_up(WEB, wanted, KEY, "deploy", starting.Order("run-1", generation))
+    return found.scale_up(WEB, wanted, KEY, "deploy", instance_start.Order("run-1", generation))
 
 
 def calls(shop: Shop) -> int:
@@ -110,10 +110,10 @@ def test_an_answer_that_only_says_that_the_server_has_ended_is_understood(shop: 
 
 
 def test_servers_that_end_each_time_are_given_up(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "_MOST_TOKENS", 2)
+    monkeypatch.setattr(instance_start, "_MOST_TOKENS", 2)
     end(shop, *ids(shop.scale_up(1).started))
     end(shop, *ids(shop.scale_up(1).started))
-    with pytest.raises(starting.DeadServersError, match=f"{shop.name}-web-1: 2 instances were started"):
+    with pytest.raises(instance_start.DeadServersError, match=f"{shop.name}-web-1: 2 instances were started"):
         shop.scale_up(1)
     assert len(shop.scale_up(1, generation="1").started) == 1
 
@@ -144,7 +144,7 @@ def test_a_server_of_a_retry_that_nothing_shows_is_waited_for(shop: Shop) -> Non
     (first,) = shop.scale_up(1).started
     end(shop, first.instance_id, shown=False)
     shop.more = "tags: {team: red}"
-    with pytest.raises(starting.HiddenServersError, match="started them with other settings") as raised:
+    with pytest.raises(instance_start.HiddenServersError, match="started them with other settings") as raised:
         shop.scale_up(1)
     assert raised.value.passing
 
@@ -177,7 +177,7 @@ def late(shop: Shop, hidden: str, looks: int) -> EC2Client:
 
 
 def test_a_step_waits_until_what_was_started_is_listed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_SHORTEST", 0.05)
+    monkeypatch.setattr(eventual_listing, "_SHORTEST", 0.05)
     first, second = shop.scale_up(2).started
     started = ids([first, second])
     assert ids(shop.servers(late(shop, second.instance_id, 1)).find()) == [first.instance_id]
@@ -188,10 +188,10 @@ def test_a_step_waits_until_what_was_started_is_listed(shop: Shop, monkeypatch: 
 def test_a_list_that_stays_too_short_is_never_taken_for_the_whole(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "_SHORTEST", 0.05)
-    monkeypatch.setattr(listing, "_LISTED_WITHIN", 0.2)
+    monkeypatch.setattr(eventual_listing, "_SHORTEST", 0.05)
+    monkeypatch.setattr(eventual_listing, "_LISTED_WITHIN", 0.2)
     (server,) = shop.scale_up(1).started
-    with pytest.raises(listing.NotListedYetError, match=server.instance_id) as raised:
+    with pytest.raises(eventual_listing.NotListedYetError, match=server.instance_id) as raised:
         shop.servers(late(shop, server.instance_id, 1000)).find_with([server.instance_id])
     assert raised.value.passing
 
@@ -205,7 +205,7 @@ def test_a_server_that_has_ended_is_not_waited_for(shop: Shop) -> None:
 def test_new_servers_are_told_of_as_soon_as_the_cloud_has_named_them(shop: Shop) -> None:
     shop.more = f"network: {{subnets: [{shop.cloud.subnet_id}, subnet-00000000]}}"
     told: list[list[str]] = []
-    order = starting.Order("run-1", tell=lambda found: told.append(ids(found)))
+    order = instance_start.Order("run-1", tell=lambda found: told.append(ids(found)))
     with pytest.raises(Exception, match="InvalidSubnetID"):
         shop.servers().scale_up(WEB, 2, KEY, "deploy", order)
     # The call for the other subnet failed; the aftermath has to know of this one all the same.
@@ -216,9 +216,9 @@ def test_new_servers_are_told_of_as_soon_as_the_cloud_has_named_them(shop: Shop)
 def test_a_clear_waits_for_the_server_that_the_try_before_has_just_started(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "_SHORTEST", 0.05)
+    monkeypatch.setattr(eventual_listing, "_SHORTEST", 0.05)
     (server,) = shop.scale_up(1).started
-    order = starting.Order("run-1", "1", before=frozenset({server.instance_id}))
+    order = instance_start.Order("run-1", "1", before=frozenset({server.instance_id}))
     cloud = shop.servers(late(shop, server.instance_id, 5))
     assert ids(cloud.scale_up(WEB, 1, KEY, "deploy", order).kept) == [server.instance_id]
 
@@ -240,7 +240,7 @@ def test_a_server_is_new_until_the_deployment_has_been_running_with_it(shop: Sho
 def test_a_listing_of_everything_refuses_nothing(shop: Shop) -> None:
     first, second = shop.scale_up(2).started
     (third,) = (
-        shop.servers().scale_up(names.TierName("db"), 1, KEY, "deploy", starting.Order("run-1")).started
+        shop.servers().scale_up(names.TierName("db"), 1, KEY, "deploy", instance_start.Order("run-1")).started
     )
     shop.await_listed([third.instance_id])
     client = shop.client()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gantry.agent.bundle import bundle
+from gantry.agent.agent_bundle import bundle
 from gantry.archive import BuiltArchive
 
 from .servers import BOOKSHOP, DATABASE_ID, Result, Server, until

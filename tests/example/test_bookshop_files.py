@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gantry.configuration_management import chef_repository
 from gantry.definition import loading
+from gantry.local.cloud import chef_repository
 
 from .servers import BOOKSHOP, ROOT
 

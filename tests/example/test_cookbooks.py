@@ -14,8 +14,9 @@ from docker.errors import DockerException, ImageNotFound
 from docker.models.networks import Network
 
 from gantry import archive
-from gantry.configuration_management import chef_repository, chef_server
-from gantry.local import chef_server as goiardi
+from gantry.configuration_management import chef_server
+from gantry.local.cloud import chef_repository
+from gantry.local.cloud import chef_server as goiardi
 
 from .servers import BARE_IMAGE, DATABASE_ID, ROOT, Result, Server
 

@@ -12,12 +12,12 @@ import pytest
 import gantry.definition
 from gantry import local
 from gantry.configuration_management import chef_server
-from gantry.local import verify
+from gantry.local.demo import verify
 
 from .conftest import Account
 
 if TYPE_CHECKING:
-    from gantry.local import stage as demo_stage
+    from gantry.local.demo import environment as demo_stage
 
 BOOKSHOP = Path(__file__).parents[2] / "include/bookshop/bookshop.yaml"
 

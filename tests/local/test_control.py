@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from gantry import local
-from gantry.local import control
+from gantry.local.cloud import control
 from tests import quiet
 
 from .conftest import Account, eventually

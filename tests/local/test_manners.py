@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from gantry import local
-from gantry.local import manners
+from gantry.local.cloud import behavior
 
 from .conftest import Account
 
@@ -51,7 +51,7 @@ def test_a_new_instance_is_missing_in_lists_and_unknown_by_its_id_at_first(
 ) -> None:
     ec2 = client(cloud)
     by_id: list[Any] = [{"Name": "instance-id", "Values": []}]
-    with cloud.behaving(dataclasses.replace(manners.BRISK, lists_after=NEVER)):
+    with cloud.behaving(dataclasses.replace(behavior.BRISK, lists_after=NEVER)):
         new = by_id[0]["Values"] = [start(account)]
         (instance_id,) = new
         assert ec2.describe_instances(Filters=by_id)["Reservations"] == []
@@ -77,14 +77,14 @@ def test_a_console_is_empty_at_first(cloud: local.EmbeddedCloud, account: Accoun
     (instance_id,) = account.boot()
     assert account.console_keys(instance_id)
     ec2 = client(cloud)
-    with cloud.behaving(dataclasses.replace(manners.BRISK, console_after=NEVER)):
+    with cloud.behaving(dataclasses.replace(behavior.BRISK, console_after=NEVER)):
         assert ec2.get_console_output(InstanceId=instance_id, Latest=True)["Output"] == ""
     ec2.terminate_instances(InstanceIds=[instance_id])
 
 
 def test_too_many_calls_are_refused_and_later_ones_answered(cloud: local.EmbeddedCloud, server: str) -> None:
     ec2 = client(cloud)
-    with cloud.behaving(dataclasses.replace(manners.BRISK, allowance=0.05)):
+    with cloud.behaving(dataclasses.replace(behavior.BRISK, allowance=0.05)):
         # 5 at once, and one a second.
         with pytest.raises(ClientError) as refused:
             read(ec2, server, 100)
@@ -101,13 +101,13 @@ def test_too_many_calls_are_refused_and_later_ones_answered(cloud: local.Embedde
             except ClientError:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
-    with cloud.behaving(dataclasses.replace(manners.BRISK, allowance=None)):
+    with cloud.behaving(dataclasses.replace(behavior.BRISK, allowance=None)):
         for _ in range(100):
             ec2.describe_regions()
 
 
 def test_manners_hold_for_a_cloud_that_runs_already(cloud: local.EmbeddedCloud) -> None:
-    assert cloud.behaviour == manners.BRISK
-    with cloud.behaving(manners.REALISTIC):
-        assert local.load(cloud.name, cloud.state_dir).behaviour == manners.REALISTIC
-    assert cloud.behaviour == manners.BRISK
+    assert cloud.behaviour == behavior.BRISK
+    with cloud.behaving(behavior.REALISTIC):
+        assert local.load(cloud.name, cloud.state_dir).behaviour == behavior.REALISTIC
+    assert cloud.behaviour == behavior.BRISK

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from gantry.local import postgresql, remains
+from gantry.local.demo import cleanup, postgresql
 from tests.local.conftest import eventually
 
 
@@ -58,9 +58,9 @@ def test_a_server_that_outlives_a_killed_test_is_found_and_ended(folder: Path) -
         assert test.stdout is not None
         port = int(test.stdout.readline())
         # It is nobody's remains as long as the process that began it lives.
-        assert not [line for line in remains.end_abandoned_databases() if str(folder) in line]
+        assert not [line for line in cleanup.end_abandoned_databases() if str(folder) in line]
         assert asked(port, "open-sesame") == "airflow"
         os.kill(test.pid, signal.SIGKILL)
-    found = eventually(lambda: [line for line in remains.end_abandoned_databases() if str(folder) in line])
+    found = eventually(lambda: [line for line in cleanup.end_abandoned_databases() if str(folder) in line])
     assert found == [f"PostgreSQL of {folder}"]
     assert not folder.exists()

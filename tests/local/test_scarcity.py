@@ -14,8 +14,8 @@ import pytest
 
 from gantry import inventory
 from gantry.agent import ssh
-from gantry.cloud import ending, errors, images, starting
-from gantry.operators import greeting
+from gantry.cloud import end_reasons, errors, images, instance_start
+from gantry.runtime import server_bootstrap
 from tests.cloud.conftest import KEY, WEB, Shop
 
 from .conftest import Account
@@ -57,20 +57,22 @@ def subnets(shop: Shop) -> list[str]:
     return [each["SubnetId"] for each in sorted(found, key=lambda each: each["AvailabilityZone"])]
 
 
-def greeted(shop: Shop, server: inventory.Server) -> greeting.Guest:
+def greeted(shop: Shop, server: inventory.Server) -> server_bootstrap.Guest:
     """What becomes of a server that is waited for."""
     started = frozenset({server.instance_id})
-    greeter = greeting.Greeter(shop.servers(), cast("ssh.Access", None), lambda _name, _line: None, started)
-    (guest,) = guests = greeting.everyone([server.name])
-    asyncio.run(greeter.greet(guests, greeting.Limit.of(120, 0)))
+    greeter = server_bootstrap.Greeter(
+        shop.servers(), cast("ssh.Access", None), lambda _name, _line: None, started
+    )
+    (guest,) = guests = server_bootstrap.everyone([server.name])
+    asyncio.run(greeter.greet(guests, server_bootstrap.Limit.of(120, 0)))
     return guest
 
 
-def ended(shop: Shop) -> ending.EndedServerError:
+def ended(shop: Shop) -> end_reasons.EndedServerError:
     """How a new server ends."""
     (server,) = shop.scale_up(1).started
     error = greeted(shop, server).error
-    assert isinstance(error, ending.EndedServerError), error
+    assert isinstance(error, end_reasons.EndedServerError), error
     assert error.instance_id == server.instance_id
     assert shop.raw(server)["State"]["Name"] in ("shutting-down", "terminated")
     return error
@@ -136,7 +138,7 @@ def test_a_subnet_without_addresses_is_gone_round_too_and_all_of_them_are_named(
     (server,) = shop.scale_up(1).started
     assert shop.raw(server)["SubnetId"] == second
     shop.cloud.limit(addresses={first: 0}, capacity={f"{shop.cloud.region}b": {SIZE: 0}})
-    with pytest.raises(starting.NoRoomError) as refused:
+    with pytest.raises(instance_start.NoRoomError) as refused:
         shop.scale_up(2, "run-2", client=impatient(shop))
     assert f"{first}: InsufficientFreeAddressesInSubnet" in str(refused.value)
     assert f"{second}: InsufficientInstanceCapacity" in str(refused.value)
@@ -211,4 +213,4 @@ def test_an_image_that_is_a_parameter_is_resolved_by_ec2_and_by_whoever_compares
 def test_a_parameter_that_is_not_there_is_named_when_servers_are_started(shop: Shop) -> None:
     shop.image = "resolve:ssm:/nowhere"
     with pytest.raises(errors.CloudError, match="'/nowhere' does not exist"):
-        shop.servers().scale_up(WEB, 1, KEY, "deploy", starting.Order("run-1"))
+        shop.servers().scale_up(WEB, 1, KEY, "deploy", instance_start.Order("run-1"))

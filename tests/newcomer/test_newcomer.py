@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gantry.local import control, remains
+from gantry.local.cloud import control
+from gantry.local.demo import cleanup
 from tests.newcomer.conftest import ROOT
 
 pytestmark = [pytest.mark.airflow, pytest.mark.docker]
@@ -263,9 +264,9 @@ def loses_the_cloud(newcomer: Newcomer) -> None:
 
 
 def nothing_is_left(newcomer: Newcomer) -> None:
-    assert remains.left(NAME) == []
+    assert cleanup.left(NAME) == []
     assert control.leftovers(NAME) == []
-    assert not remains.record(NAME).parent.exists()
+    assert not cleanup.record(NAME).parent.exists()
     assert "[newcomer" not in (newcomer.project.parent / "home/.config/gantry/profiles.toml").read_text()
     assert "nothing to remove" in newcomer.types("gantry demo down").out
     assert newcomer.types("gantry demo status").code == 1

@@ -40,9 +40,12 @@ def blocks(page: Path, language: str) -> Iterator[str]:
 
 
 def reference() -> types.ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "generate_reference", ROOT / "docs" / "generate_reference.py"
-    )
+    return generator("generate_reference")
+
+
+def generator(name: str) -> types.ModuleType:
+    """A script of `docs/`, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -55,6 +58,33 @@ def test_the_reference_is_what_the_models_say() -> None:
     assert (ROOT / "docs" / "definition-reference.md").read_text() == made, (
         "run .venv/bin/python docs/generate_reference.py"
     )
+
+
+def test_the_drawing_of_the_rooms_is_what_the_imports_say() -> None:
+    made = generator("generate_rooms").page()
+    assert (ROOT / "docs" / "architecture.md").read_text() == made, "run .venv/bin/python docs/generate_rooms.py"
+
+
+def test_each_room_has_its_line_in_the_table() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    told = {name for line in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)/`", line)}
+    assert told == set(generator("generate_rooms").rooms())
+
+
+def test_the_journeys_lead_through_files_and_names_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    journeys = text.partition("## Three journeys")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\d+\. (.*)$", journeys, re.MULTILINE)
+    assert len(steps) > 20
+    for step in steps:
+        file: Path | None = None
+        for name in re.findall(r"`([^`]+)`", step.partition(": ")[0]):
+            if "/" in name:
+                file = ROOT / "plugins" / "gantry" / name
+                assert file.is_file(), step
+            else:
+                assert file is not None, step
+                assert re.search(rf"^(async )?(def|class)? *{name}\b", file.read_text(), re.MULTILINE), step
 
 
 def test_every_key_has_a_description_and_an_example_that_is_a_value_of_it() -> None:

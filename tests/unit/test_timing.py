@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tests import timing
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import datetime
 import jinja2
 
 from gantry import names, status
-from gantry.web import grid, rendering, standing, task_log, timeline, topology
+from gantry.web.views import grid, log_lines, rendering, timeline, topology, topology_labels
 from tests.web import scenes
 
 SITE = rendering.Site("/gantry")
@@ -17,7 +17,7 @@ GRID_LINKS = grid.Links(
     log=lambda *_: "/log",
     server=lambda name: f"/gantry/bookshop/servers/{name}",
 )
-LINKS = standing.Links(
+LINKS = topology_labels.Links(
     server=lambda name: f"/gantry/bookshop/servers/{name}",
     service=lambda name: f"/gantry/bookshop/services/{name}",
 )
@@ -79,7 +79,7 @@ def of_topology(scene: scenes.Scene) -> str:
     """The picture of a deployment."""
     versions = {names.ServiceName("app"): "3f9a2c1", names.ServiceName("db"): "77e01bd"}
     found = topology.topology(
-        standing.Facts(scene.definition, scene.plan, scene.status, scene.inventory, versions, LINKS)
+        topology_labels.Facts(scene.definition, scene.plan, scene.status, scene.inventory, versions, LINKS)
     )
     return page(
         scene,
@@ -108,21 +108,21 @@ def of_parts() -> str:
 def of_log(last: int = 60) -> str:
     """The log of a step that failed."""
     said = [
-        task_log.Event("$ configureService c100 a1002 /enstratus/ws/enstratus.cfg", "info", scenes.START),
+        log_lines.Event("$ configureService c100 a1002 /enstratus/ws/enstratus.cfg", "info", scenes.START),
         *(
-            task_log.Event(f"line {each} of what it writes", "info", scenes.START)
+            log_lines.Event(f"line {each} of what it writes", "info", scenes.START)
             for each in range(1, last + 1)
         ),
-        task_log.Event("[bookshop-application-2] $ startService a1002", "info", scenes.START),
-        task_log.Event("[bookshop-application-2] port 8000 is taken, trying again", "warning", scenes.START),
-        task_log.Event(
+        log_lines.Event("[bookshop-application-2] $ startService a1002", "info", scenes.START),
+        log_lines.Event("[bookshop-application-2] port 8000 is taken, trying again", "warning", scenes.START),
+        log_lines.Event(
             "Task failed with exception",
             "error",
             scenes.START,
             ("StepFailedError: configureService ended with 3",),
         ),
     ]
-    found = task_log.TaskLog(
+    found = log_lines.TaskLog(
         title="service app: configure",
         servers="bookshop-application-1",
         state=status.TaskState.FAILED,
@@ -130,14 +130,14 @@ def of_log(last: int = 60) -> str:
         took=datetime.timedelta(seconds=42),
         href="/dags/bookshop/runs/r/tasks/service-app.configure/mapped/0",
         again=None,
-        lines=task_log.lines(said),
+        lines=log_lines.lines(said),
         left_out=12,
         failure=(
             "bookshop-application-1: configureService ended with exit code 3.\n"
             "Its last words: no such database 'catalog'. Look at enstratus-configure, then clear this task."
         ),
     )
-    return rendering.render("parts/task_log.html.jinja", SITE, log=found, most=task_log.MOST_LINES)
+    return rendering.render("parts/task_log.html.jinja", SITE, log=found, most=log_lines.MOST_LINES)
 
 
 @dataclasses.dataclass

@@ -21,9 +21,9 @@ from airflow.utils.session import create_session
 from playwright.sync_api import Browser, Page, expect
 
 from gantry import status
-from gantry.status import handouts, records, versions
-from gantry.web import cloud
-from gantry.web import pages as app_pages
+from gantry.state import config_history, installed_versions, run_records
+from gantry.web.queries import cloud_facts
+from gantry.web.routes import pages as app_pages
 from tests.unit.web import rig
 from tests.web import legible, scenes, viewer
 
@@ -71,15 +71,15 @@ def open_to_browsers(office: rig.Airflow) -> Iterator[str]:
         thread.join(30)
 
 
-def _asked(definition: object, *_: object) -> cloud.Answer:
+def _asked(definition: object, *_: object) -> cloud_facts.Answer:
     name = getattr(definition, "deployment", "")
     if name == "bookshop":
-        return cloud.Answer(
+        return cloud_facts.Answer(
             scenes.bookshop(-1).inventory, console="https://console.example.com/#InstanceDetails:instanceId="
         )
     if name == "dark":
-        return cloud.Answer(trouble="EC2 in eu-central-1: RequestLimitExceeded")
-    return cloud.NOTHING
+        return cloud_facts.Answer(trouble="EC2 in eu-central-1: RequestLimitExceeded")
+    return cloud_facts.NOTHING
 
 
 def furnish(office: rig.Airflow) -> None:
@@ -91,14 +91,14 @@ def furnish(office: rig.Airflow) -> None:
     office.record(
         "bookshop",
         *(
-            records.Record(
+            run_records.Record(
                 "launch", run, "ada", reason, begun.isoformat(), result,
                 (begun + datetime.timedelta(seconds=216)).isoformat(),
                 versions={"app": "3f9a2c1d77aa", "db": "77e01bd0a1b2"}, started={"bookshop-proxy-1": "i-1"},
             )
             for run, reason, begun, result in (
-                (RUN, "first launch", rig.EARLIER, records.Result.SUCCESS),
-                (FAILED_RUN, "a greeting in two languages", rig.NOW, records.Result.FAILED),
+                (RUN, "first launch", rig.EARLIER, run_records.Result.SUCCESS),
+                (FAILED_RUN, "a greeting in two languages", rig.NOW, run_records.Result.FAILED),
             )
         ),
     )  # fmt: skip
@@ -116,7 +116,7 @@ def _note(office: rig.Airflow, scene: scenes.Scene) -> None:
     noted = {"bookshop-application-1": "9f86d081884c7d65", "bookshop-application-2": "3f9a2c1d77aa"}
     for server, version in noted.items():
         instance = next(each.instance_id for each in scene.inventory if each.name == server)
-        found = versions.Installed(version, instance, "launch", RUN, rig.NOW.isoformat())
+        found = installed_versions.Installed(version, instance, "launch", RUN, rig.NOW.isoformat())
         office.installed("bookshop", "app", server, found)
     path = "/mnt/services/a1002/cfg/enstratus.cfg"
     lines = (
@@ -127,8 +127,10 @@ def _note(office: rig.Airflow, scene: scenes.Scene) -> None:
     )  # fmt: skip
     office.handed(
         "bookshop", "app", "bookshop-application-1",
-        handouts.Handout("launch", RUN, rig.EARLIER.isoformat(), "i-0123456789abcdef0", "51b8a2c0" * 8, lines[:5]),
-        handouts.Handout("launch", RUN, rig.NOW.isoformat(), "i-0123456789abcdef0", "0badc0de" * 8, lines, 12),
+        config_history.Handout(
+            "launch", RUN, rig.EARLIER.isoformat(), "i-0123456789abcdef0", "51b8a2c0" * 8, lines[:5]
+        ),
+        config_history.Handout("launch", RUN, rig.NOW.isoformat(), "i-0123456789abcdef0", "0badc0de" * 8, lines, 12),
     )  # fmt: skip
 
 

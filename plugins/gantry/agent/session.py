@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gantry.agent import dialog, errors, login_shell, ssh
+from gantry.agent import command_channel, errors, login_shell, ssh
 
 if TYPE_CHECKING:
     import asyncssh  # only for types: see `gantry.agent.ssh`
@@ -82,7 +82,7 @@ class Session:
         self._connection = connection
         self._target = target
         self._login = login
-        self._dialog: dialog.Dialog | None = None
+        self._dialog: command_channel.Dialog | None = None
         self._is_served = True
 
     @property
@@ -209,10 +209,10 @@ class Session:
                         self._is_served = False
                         return None
                 said, code = await talk.order(command, stdin, on_output)
-            except dialog.NotServedError:
+            except command_channel.NotServedError:
                 self._is_served = False
                 return None
-            except dialog.EndedError as ended:
+            except command_channel.EndedError as ended:
                 if ended.code is not None and not ended.begun:
                     raise self._no_shell(ended.code, ended.stdout, ended.stderr) from None
                 raise errors.ConnectionLostError(
@@ -220,13 +220,13 @@ class Session:
                 ) from None
         return _text(said), code
 
-    async def _opened(self) -> dialog.Dialog:
+    async def _opened(self) -> command_channel.Dialog:
         if self._dialog is None or self._dialog.broken:
             if self._dialog is not None:
                 self._dialog.close()
-            frame = dialog.Dialog.frame(sudo=self._login.user != "root")
+            frame = command_channel.Dialog.frame(sudo=self._login.user != "root")
             process = await self._connection.create_process(frame.line, encoding=None)
-            self._dialog = dialog.Dialog(process, frame)
+            self._dialog = command_channel.Dialog(process, frame)
         return self._dialog
 
     async def _stream(

@@ -13,30 +13,30 @@ import typer.main
 
 import gantry
 from gantry import errors
-from gantry.cli import console
+from gantry.cli.support import console
 
 if TYPE_CHECKING:
     from importlib import metadata
 
 COMMANDS: dict[str, str] = {
-    "new": "gantry.cli.new",
-    "validate": "gantry.cli.validate",
-    "show": "gantry.cli.show",
-    "graph": "gantry.cli.graph",
-    "doctor": "gantry.cli.doctor",
-    "plan": "gantry.cli.plan",
-    "schema": "gantry.cli.schema",
-    "archive": "gantry.cli.archive",
-    "launch": "gantry.cli.launch",
-    "scale": "gantry.cli.scale",
-    "terminate": "gantry.cli.terminate",
-    "recover": "gantry.cli.recover",
-    "backup": "gantry.cli.backup",
-    "restore": "gantry.cli.restore",
-    "drill": "gantry.cli.drill",
-    "status": "gantry.cli.status",
-    "logs": "gantry.cli.logs",
-    "history": "gantry.cli.past",
+    "new": "gantry.cli.commands.new",
+    "validate": "gantry.cli.commands.validate",
+    "show": "gantry.cli.commands.show",
+    "graph": "gantry.cli.commands.graph",
+    "doctor": "gantry.cli.commands.doctor",
+    "plan": "gantry.cli.commands.plan",
+    "schema": "gantry.cli.commands.schema",
+    "archive": "gantry.cli.commands.archive",
+    "launch": "gantry.cli.commands.launch",
+    "scale": "gantry.cli.commands.scale",
+    "terminate": "gantry.cli.commands.terminate",
+    "recover": "gantry.cli.commands.recover",
+    "backup": "gantry.cli.commands.backup",
+    "restore": "gantry.cli.commands.restore",
+    "drill": "gantry.cli.commands.drill",
+    "status": "gantry.cli.commands.status",
+    "logs": "gantry.cli.commands.logs",
+    "history": "gantry.cli.commands.history",
 }
 """Our commands, in the order of `--help`, and the modules that hold each as a `typer.Typer` called `app`."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from gantry import names
-from gantry.cloud import errors, pace, patience, service_models
+from gantry.cloud import errors, pace, service_models, transient_errors
 from gantry.definition import models
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def ec2(cloud: models.Cloud) -> EC2Client:
         UnknownConnectionError: Airflow cannot read the definition's connection.
         CloudUnreachableError: the connection is no good for a client.
     """
-    return _patient(_client(cloud, patience.settings), cloud)
+    return _patient(_client(cloud, transient_errors.settings), cloud)
 
 
 def impatient_ec2(cloud: models.Cloud) -> EC2Client:
@@ -61,7 +61,9 @@ def ec2_of_this_machine(cloud: models.Cloud) -> EC2Client:
 
     with errors.worded("preparing to speak to EC2 with this machine's own credentials", cloud.connection):
         found = service_models.shared(boto3.Session())
-        client = found.client("ec2", region_name=cloud.region, config=patience.settings(Config(), found))
+        client = found.client(
+            "ec2", region_name=cloud.region, config=transient_errors.settings(Config(), found)
+        )
     return _patient(client, cloud)
 
 
@@ -157,5 +159,5 @@ def _client(cloud: models.Cloud, change: Callable[[Config, Any], Config]) -> EC2
 
 def _patient(client: EC2Client, cloud: models.Cloud) -> EC2Client:
     pace.keep(client, pace.of(cloud.connection, cloud.region))
-    patience.with_new_instances(client)
+    transient_errors.with_new_instances(client)
     return client

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from gantry import errors, inventory, names
-from gantry.cloud import health, images, listing, requests, starting, tags, user_data
+from gantry.cloud import eventual_listing, health, images, instance_start, requests, tags, user_data
 from gantry.cloud.errors import worded
 from gantry.definition import models
 
@@ -190,7 +190,7 @@ class Servers:
         Raises:
             NotListedYetError: it does not list them after half a minute, and they have not ended either.
         """
-        return listing.complete(self._deployment, started, self.find, self._ended, self._log)
+        return eventual_listing.complete(self._deployment, started, self.find, self._ended, self._log)
 
     def everything(self, started: Collection[str] = ()) -> inventory.Inventory:
         """All instances of the deployment that are not terminated, whatever their tags say.
@@ -200,7 +200,7 @@ class Servers:
         Args:
             started: instances (by ids) that were started just now. They are waited for, as `find_with` does.
         """
-        return listing.complete(self._deployment, started, self._everything, self._ended, self._log)
+        return eventual_listing.complete(self._deployment, started, self._everything, self._ended, self._log)
 
     def scale_up(
         self,
@@ -208,7 +208,7 @@ class Servers:
         wanted: int,
         authorized_key: str,
         user: str,
-        order: starting.Order,
+        order: instance_start.Order,
         lost: Iterable[names.Slot] = (),
     ) -> Scaling:
         """Make a tier have at least `wanted` running servers and its `lost` slots filled; start only what is missing.
@@ -227,7 +227,7 @@ class Servers:
         self._rename(known)
         launch = self._definition.launch_configuration_of(tier)
         boot = user_data.first_boot(user, authorized_key, launch.user_data)
-        starter = starting.Starter(self._ec2, self._definition, tier, self._log)
+        starter = instance_start.Starter(self._ec2, self._definition, tier, self._log)
         started: tuple[inventory.Server, ...] = ()
         for batch in requests.calls(launch.network, missing):
             image = images.to_launch(self._ec2, launch.image, self._definition.cloud)
@@ -292,11 +292,11 @@ class Servers:
 
     def ended(self) -> tuple[inventory.Server, ...]:
         """The deployment's instances that have ended, or are about to, as long as the cloud still shows them."""
-        return tuple(tags.any_server(self._definition, each) for each in self._instances(starting.DEAD))
+        return tuple(tags.any_server(self._definition, each) for each in self._instances(instance_start.DEAD))
 
     def living(self, instances: Collection[str]) -> tuple[str, ...]:
         """Those of some instances (by ids) that are not ended, whosever they are by their tags."""
-        states = [state for state in inventory.InstanceState if state not in starting.DEAD]
+        states = [state for state in inventory.InstanceState if state not in instance_start.DEAD]
         return tuple(sorted(self._in_states(instances, states))) if instances else ()
 
     def let_leave(self, servers: Sequence[inventory.Server]) -> None:
@@ -340,7 +340,7 @@ class Servers:
 
     def _ended(self, instances: Sequence[str]) -> frozenset[str]:
         """Those of some instances that the cloud shows as ended. What it does not know yet is no error."""
-        return self._in_states(instances, starting.DEAD)
+        return self._in_states(instances, instance_start.DEAD)
 
     def _in_states(
         self, instances: Collection[str], states: Iterable[inventory.InstanceState]

@@ -9,7 +9,7 @@ from typing import Any
 
 from gantry import errors, inventory, names
 from gantry.agent import jobs, session
-from gantry.agent.drive import Applied, Work
+from gantry.agent.fan_out import Applied, Work
 from gantry.configuration_management import chef_server, manager
 from gantry.definition import fields, models
 

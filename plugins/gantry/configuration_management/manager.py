@@ -12,7 +12,7 @@ import pydantic
 
 from gantry import errors, inventory, names, templates
 from gantry.agent import template_values
-from gantry.agent.drive import Applied, Work
+from gantry.agent.fan_out import Applied, Work
 from gantry.definition import models, template_facts
 
 MARK = "configuration-management"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gantry import inventory
-from gantry.agent import fetching, session
-from gantry.agent.drive import Applied, Work
+from gantry.agent import downloads, session
+from gantry.agent.fan_out import Applied, Work
 from gantry.configuration_management import manager
 from gantry.definition import models
 
@@ -17,7 +17,7 @@ class ScriptManager:
     files: tuple[str, ...] = (CONFIG,)
 
     def __init__(
-        self, definition: models.Definition, settings: models.Script, program: fetching.Download
+        self, definition: models.Definition, settings: models.Script, program: downloads.Download
     ) -> None:
         self._definition = definition
         self._settings = settings
@@ -43,7 +43,7 @@ class ScriptManager:
             *self._definition.tiers[server.tier].run_list,
         )
         timeout = self._definition.timeouts.execute_configuration_management.total_seconds()
-        job = fetching.fetched(
+        job = downloads.fetched(
             f"script-{wanted[:12]}", self._program, target, call, timeout, occasion.mark(wanted)
         )
         return Work((), (job,))

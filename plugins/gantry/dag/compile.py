@@ -26,13 +26,14 @@ from airflow.sdk import (
 
 import gantry.definition
 from gantry import names
-from gantry.dag import loaders, params, people
+from gantry.dag import forms, loaders, notifications
 from gantry.dag.operations import RECIPES
 from gantry.definition import models, source, stored
-from gantry.operators import catalog, task
-from gantry.operators import run as runs
+from gantry.operators import registry
 from gantry.plan import OPERATIONS, Effect, Group, GroupKind, Plan, Step, StepKind, group_id, plan_of
 from gantry.plan.steps import step_id
+from gantry.reconcile import step_run
+from gantry.runtime import task_run
 
 _NO_DATE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 """Every DAG's start date. Fixed, because a moving one would make a new DAG version at each parse."""
@@ -70,7 +71,7 @@ def deployment_dags(
     definition = loaded.definition
     # A task's process reads its DAG file again, and needs one DAG of it.
     wanted = get_parsing_context().dag_id
-    found = [*people.findings(definition)]
+    found = [*notifications.findings(definition)]
     if wanted is None:
         # A run goes on with the definition that it has begun with, whatever other file appears beside it.
         found += loaders.findings(definition.deployment)
@@ -102,20 +103,20 @@ def operation_dag(
     form = recipe.form(definition)
     launches = operation is names.Operation.LAUNCH
     dag = _dag(
-        runs.Compiled(subject, plan, read),
+        step_run.Compiled(subject, plan, read),
         dag_id=dag_id,
         description=(launches and definition.description) or purpose,
         schedule=recipe.schedule(definition),
         doc_md=recipe.page(definition, plan),
         params=form,
         tags=["gantry", operation.value, *definition.tags],
-        **(people.time_limits(definition) if launches else {}),
-        **({} if facts.read_only else people.on_failure(definition)),
+        **(notifications.time_limits(definition) if launches else {}),
+        **({} if facts.read_only else notifications.on_failure(definition)),
     )
     with dag:
         # The pages read the deployment's own definition, of a drill too: that is what plans are made from.
         carried = stored.dump(definition)
-        _fill(plan, subject, carried, functools.partial(people.approve, f"{purpose}?", form))
+        _fill(plan, subject, carried, functools.partial(notifications.approve, f"{purpose}?", form))
     return dag
 
 
@@ -134,7 +135,7 @@ def deployment_asset(deployment: names.DeploymentName) -> Asset:
 def _keeping(deployment: names.DeploymentName) -> dict[str, Any]:
     """The assets with whose state things are kept: there from the first reading of the file on, and kept by an alias.
 
-    An inlet makes an asset that no event is emitted for. See `gantry.operators.keeping`.
+    An inlet makes an asset that no event is emitted for. See `gantry.runtime.asset_state`.
     """
     states = tuple(dict.fromkeys(map(names.state, (names.deployment_of(deployment), deployment))))
     return {
@@ -143,7 +144,7 @@ def _keeping(deployment: names.DeploymentName) -> dict[str, Any]:
     }
 
 
-def _dag(compiled: runs.Compiled, **settings: Any) -> DAG:  # noqa: ANN401 - Airflow's keywords
+def _dag(compiled: step_run.Compiled, **settings: Any) -> DAG:  # noqa: ANN401 - Airflow's keywords
     definition = compiled.definition
     tasks: dict[str, Any] = {
         "retries": definition.retries,
@@ -158,7 +159,7 @@ def _dag(compiled: runs.Compiled, **settings: Any) -> DAG:  # noqa: ANN401 - Air
         start_date=_NO_DATE,
         catchup=False,
         max_active_runs=1,
-        user_defined_macros={task.MACRO: compiled},
+        user_defined_macros={task_run.MACRO: compiled},
         default_args=tasks,
         **settings,
     )
@@ -194,7 +195,7 @@ def _fill(plan: Plan, definition: models.Definition, carried: str, approve: Appr
         tasks[before] >> tasks[after]
     if plan.aftermath is not None:
         # A failure makes what waits for it fail at once, while others are still at work: this waits for them all.
-        last = catalog.OPERATORS[plan.aftermath.kind](
+        last = registry.OPERATORS[plan.aftermath.kind](
             **_common(plan.aftermath, definition), trigger_rule=TriggerRule.ALL_DONE
         )
         [tasks[before] for before in plan.aftermath.upstream] >> last
@@ -210,7 +211,10 @@ def _single(step: Step, definition: models.Definition, carried: str, approve: Ap
     if step.facts.keeps_state:
         common |= _keeping(definition.deployment)
     if step.kind is StepKind.FINISH_LAUNCH:
-        common |= {"outlets": [deployment_asset(definition.deployment)], **people.on_success(definition)}
+        common |= {
+            "outlets": [deployment_asset(definition.deployment)],
+            **notifications.on_success(definition),
+        }
     if step.kind is StepKind.KEEP_BACKUP and step.backup is not None:
         common |= {"outlets": [backup_asset(definition.deployment, step.backup)]}
     if step.kind is StepKind.FINISH_DRILL:
@@ -218,7 +222,7 @@ def _single(step: Step, definition: models.Definition, carried: str, approve: Ap
         common |= {"outlets": [deployment_asset(definition.deployment)]}
     if step.always:
         common |= {"trigger_rule": TriggerRule.ALL_DONE}
-    return catalog.OPERATORS[step.kind](**common)
+    return registry.OPERATORS[step.kind](**common)
 
 
 def _dealt(
@@ -251,7 +255,7 @@ def _dealt(
 def _on_servers(step: Step, servers: Any, definition: models.Definition) -> BaseOperator:  # noqa: ANN401 - Airflow's stand-in for a list
     if step.skipped is not None:
         return EmptyOperator(**_common(step, definition), doc_md=f"Nothing to do: {step.skipped}.")
-    return catalog.OPERATORS[step.kind](
+    return registry.OPERATORS[step.kind](
         **_common(step, definition), servers=servers, map_index_template="{{ task.servers_label }}"
     )
 
@@ -279,6 +283,6 @@ def _tooltip(group: Group, definition: models.Definition) -> str:
         count = definition.tiers[names.TierName(group.name)].servers
         return f"Tier {group.name}, {count.min} to {count.max} servers"
     if group.kind is GroupKind.BACKUP:
-        return f"Backup of {params.backups_of(definition).of[names.BackupName(group.name)]}"
+        return f"Backup of {forms.backups_of(definition).of[names.BackupName(group.name)]}"
     balancer = definition.load_balancers[names.BalancerName(group.name)]
     return f"{balancer.name}:{balancer.port} in front of service {balancer.service}"

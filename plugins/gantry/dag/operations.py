@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, DeltaTriggerTimetable, MultipleCronTriggerTimetable
 
-from gantry.dag import docs, params
+from gantry.dag import docs, forms
 from gantry.definition import drills, models
 from gantry.names import Operation
 from gantry.plan import Plan, scalable
@@ -92,34 +92,34 @@ def _scales(definition: models.Definition) -> bool:
 
 
 RECIPES = {
-    Operation.LAUNCH: Recipe(form=params.launch_params, page=docs.launch_page, schedule=_redeploys),
+    Operation.LAUNCH: Recipe(form=forms.launch_params, page=docs.launch_page, schedule=_redeploys),
     Operation.SCALE: Recipe(
-        form=params.scale_params,
+        form=forms.scale_params,
         page=docs.scale_page,
         schedule=_clock,
         needed=_scales,
     ),
-    Operation.TERMINATE: Recipe(form=params.termination_params, page=docs.termination_page),
+    Operation.TERMINATE: Recipe(form=forms.termination_params, page=docs.termination_page),
     Operation.BACKUP: Recipe(
-        form=params.backup_params,
+        form=forms.backup_params,
         page=docs.backup_page,
         schedule=_backups,
         needed=_keeps_state,
     ),
     Operation.RESTORE: Recipe(
-        form=params.restore_params,
+        form=forms.restore_params,
         page=docs.restore_page,
         needed=_keeps_state,
     ),
-    Operation.RECOVER: Recipe(form=params.recover_params, page=docs.recover_page),
+    Operation.RECOVER: Recipe(form=forms.recover_params, page=docs.recover_page),
     Operation.WATCH: Recipe(
-        form=params.watch_params,
+        form=forms.watch_params,
         page=docs.watch_page,
         schedule=_looks,
         needed=_watches,
     ),
     Operation.DRILL: Recipe(
-        form=params.drill_params,
+        form=forms.drill_params,
         page=docs.drill_page,
         schedule=_drills,
         needed=_is_drilled,

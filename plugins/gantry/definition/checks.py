@@ -229,7 +229,7 @@ def _templates(definition: models.Definition) -> Iterator[Finding]:
     written = [*_custom_texts(definition), *_attribute_texts(definition)]
     if not written:
         return
-    from gantry.definition import shapes, template_checks, template_facts  # noqa: PLC0415 - see above
+    from gantry.definition import template_checks, template_facts, template_types  # noqa: PLC0415 - see above
 
     for path, text in written:
         section, name = path[:2]
@@ -240,9 +240,9 @@ def _templates(definition: models.Definition) -> Iterator[Finding]:
             ):
                 # Said already, and what can be asked for follows from it.
                 continue
-            known = shapes.in_custom(definition, service)
+            known = template_types.in_custom(definition, service)
         else:
-            known = shapes.of(template_facts.InAttributes)
+            known = template_types.of(template_facts.InAttributes)
         for message in template_checks.problems(text, known):
             yield path, message
 

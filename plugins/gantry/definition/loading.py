@@ -12,14 +12,14 @@ import pydantic
 from gantry.definition import (
     checks,
     loaded,
-    merging,
     models,
     reading,
     references,
-    refusals,
     source,
+    validation_errors,
     variables,
 )
+from gantry.definition import overlay as merging
 
 _ENVIRONMENT = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
 
@@ -135,7 +135,7 @@ def _loaded(
     try:
         definition = models.Definition.model_validate(filled.data, context=models.WRITTEN)
     except pydantic.ValidationError as error:
-        refused = list(refusals.problems(filled, error))
+        refused = list(validation_errors.problems(filled, error))
         # What is wrong there has been said: a variable has no value.
         problems.extend(problem for path, problem in refused if path not in failed)
         failed |= {path for path, _ in refused}

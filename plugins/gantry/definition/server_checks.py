@@ -36,9 +36,11 @@ def findings(definition: models.Definition) -> Iterator[Finding]:
 def _made_names(definition: models.Definition) -> Iterator[Finding]:
     """What is wrong with the template of names, and else with the names. Jinja is loaded only where there is one."""
     from gantry import templates  # noqa: PLC0415 - see above
-    from gantry.definition import shapes, template_checks, template_facts  # noqa: PLC0415 - see above
+    from gantry.definition import template_checks, template_facts, template_types  # noqa: PLC0415 - see above
 
-    problems = template_checks.problems(definition.server_name, shapes.of(template_facts.InServerName))
+    problems = template_checks.problems(
+        definition.server_name, template_types.of(template_facts.InServerName)
+    )
     for message in problems:
         yield ("server_name",), message
     if not problems:

@@ -12,7 +12,7 @@ from jinja2 import nodes
 
 from gantry import templates
 from gantry.definition import references, source
-from gantry.definition.shapes import Items, Parts, Plain, Shape
+from gantry.definition.template_types import Items, Parts, Plain, Shape
 
 LONGEST = 20_000
 """Characters of a template."""

@@ -10,9 +10,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gantry.local.control import down, leftovers, up
+    from gantry.local.cloud.control import down, leftovers, up
+    from gantry.local.cloud.state import EmbeddedCloud, load
     from gantry.local.errors import LocalCloudError
-    from gantry.local.state import EmbeddedCloud, load
 
 __all__ = ["DEMO", "EmbeddedCloud", "LocalCloudError", "down", "leftovers", "load", "up"]
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from gantry.cli import console
+from gantry.cli.support import console
 from gantry.errors import GantryError
-from gantry.local import control, errors, manners, server, state
+from gantry.local import errors
+from gantry.local.cloud import behavior, control, server, state
 
 _console = console.out
 
@@ -61,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     putting.add_argument("file", type=Path)
     putting.add_argument("target", type=_bucket_and_key, metavar="s3://BUCKET/KEY")
     serving = commands.add_parser("serve", parents=[common, making], help="run it in this process")
-    serving.add_argument("--manners", type=manners.parse, metavar="JSON", help=argparse.SUPPRESS)
+    serving.add_argument("--manners", type=behavior.parse, metavar="JSON", help=argparse.SUPPRESS)
     return parser
 
 
@@ -81,8 +82,8 @@ def _up(options: argparse.Namespace) -> None:
     _console.print(f"access key: {state.directory(cloud.name, cloud.state_dir) / 'state.json'}")
 
 
-def _manners(options: argparse.Namespace) -> manners.Manners:
-    found = manners.REALISTIC if options.realistic else manners.BRISK
+def _manners(options: argparse.Namespace) -> behavior.Manners:
+    found = behavior.REALISTIC if options.realistic else behavior.BRISK
     return (
         found if options.shows_ended is None else dataclasses.replace(found, shows_ended=options.shows_ended)
     )

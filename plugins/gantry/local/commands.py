@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gantry import local
-from gantry.cli import console
+from gantry.cli.support import console
 
 if TYPE_CHECKING:
-    from gantry.local import standing
+    from gantry.local.demo import background
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -72,13 +72,14 @@ def up(
     connections that the definitions name. Writes a profile, so that `gantry plan`, `launch`, `status`, `logs` and
     `terminate` find both. Called again it adds connections that are new, and starts what is gone.
     """
-    from gantry.local import manners, standing  # noqa: PLC0415 - Docker, Airflow: not for --help
+    from gantry.local.cloud import behavior  # noqa: PLC0415 - Docker, Airflow: not for --help
+    from gantry.local.demo import background  # noqa: PLC0415 - Docker, Airflow: not for --help
 
     # Asked to end, it takes away what it had begun.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    wanted = manners.REALISTIC if realistic else manners.BRISK
-    begun = standing.up(
+    wanted = behavior.REALISTIC if realistic else behavior.BRISK
+    begun = background.up(
         name, Path.cwd(), console.say, port=port, bookshop=bookshop, region=region, wanted=wanted
     )
     _explain(begun)
@@ -87,9 +88,9 @@ def up(
 @app.command()
 def down(*, name: _Name = local.DEMO) -> None:
     """End the demo and remove everything of it: servers, objects, Airflow, profile. Also after a crash."""
-    from gantry.local import standing  # noqa: PLC0415 - as above
+    from gantry.local.demo import background  # noqa: PLC0415 - as above
 
-    removed = standing.down(name, console.say)
+    removed = background.down(name, console.say)
     for thing in removed:
         console.say(f"removed {thing}")
     console.say("nothing is left of the demo" if removed else "there was nothing to remove")
@@ -102,13 +103,14 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Say what stands: Airflow, the embedded cloud, its servers and buckets. Exit code 1 if a part is missing."""
-    from gantry.local import report, standing  # noqa: PLC0415 - as above
+    from gantry.local.demo import background  # noqa: PLC0415 - as above
+    from gantry.local.demo import status as report  # noqa: PLC0415 - as above
 
     found = report.look(name)
     if json:
         console.as_json(found.json())
     else:
-        for line in report.lines(found, standing.find(name)):
+        for line in report.lines(found, background.find(name)):
             console.say(line)
     if not found.stands:
         raise typer.Exit(console.FAILURE)
@@ -132,7 +134,9 @@ def run(
 
     What `make demo` runs. Uses the bookshop of this folder where there is one, else the package's.
     """
-    from gantry.local import demo, machine, resources  # noqa: PLC0415 - as above
+    from gantry.local import resources  # noqa: PLC0415 - as above
+    from gantry.local.demo import machine  # noqa: PLC0415 - as above
+    from gantry.local.demo import run as demo  # noqa: PLC0415 - as above
 
     machine.require_libraries()
     here = Path.cwd()
@@ -142,7 +146,7 @@ def run(
     raise typer.Exit(code)
 
 
-def _explain(begun: standing.Begun) -> None:
+def _explain(begun: background.Begun) -> None:
     stands = begun.standing
     example = begun.project.deployments[0] if begun.project.deployments else "NAME"
     console.say()

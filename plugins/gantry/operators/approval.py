@@ -7,7 +7,8 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Context, Param
 
-from gantry.operators import base, xcom
+from gantry.operators import base
+from gantry.runtime import xcom
 
 NOTE = "note"
 

@@ -9,9 +9,10 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from gantry import errors
-from gantry.agent import drive
-from gantry.operators import connections, started, task, turning
-from gantry.operators import run as runs
+from gantry.agent import fan_out
+from gantry.credentials import connections
+from gantry.reconcile import step_run
+from gantry.runtime import lock_holder, recent_starts, task_run
 
 _BACKFILL = "backfill"
 """Airflow's type of a run."""
@@ -59,11 +60,11 @@ class StepOperator(BaseOperator):
     def execute(self, context: Context) -> Any:  # noqa: ANN401 - XComs are JSON
         """Carry the step out; see `perform`."""
         refuse_backfill(context)
-        run = started.aware(task.run_of(context))
+        run = recent_starts.aware(task_run.run_of(context))
         try:
             if run.until and time.time() > run.until:
-                raise task.RunTimeUpError(run.id)
-            turning.keep(context, run)
+                raise task_run.RunTimeUpError(run.id)
+            lock_holder.keep(context, run)
             return self.perform(context, run)
         except errors.GantryError as error:
             self._advise(error)
@@ -72,8 +73,8 @@ class StepOperator(BaseOperator):
     def resume(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ANN401 - XComs are JSON
         """Fail with what the triggerer met. Success never comes here: the triggerer ends the task itself."""
         failures = [(str(message), bool(passing)) for message, passing in event["failures"]]
-        error = drive.StepFailedError(failures)
-        run = task.run_of(context)
+        error = fan_out.StepFailedError(failures)
+        run = task_run.run_of(context)
         # This process has read no secret yet, and a failure ends with what a script has printed.
         connections.mask(connections.with_secrets(run.definition))
         self._advise(error)
@@ -81,15 +82,15 @@ class StepOperator(BaseOperator):
 
     def _advise(self, error: errors.GantryError) -> None:
         """Say first what to do. What has happened follows: it may be long, with all that a script has printed."""
-        several = error.failures if isinstance(error, drive.StepFailedError) else (str(error),)
+        several = error.failures if isinstance(error, fan_out.StepFailedError) else (str(error),)
         for line in dict.fromkeys(filter(None, map(errors.advice, several))):
             self.log.error("what to do: %s", line)
 
-    def perform(self, context: Context, run: runs.Run) -> Any:  # noqa: ANN401 - XComs are JSON
+    def perform(self, context: Context, run: step_run.Run) -> Any:  # noqa: ANN401 - XComs are JSON
         """What the step does. Raises GantryError."""
         raise NotImplementedError
 
 
-def _wants_retry(run: runs.Run, error: errors.GantryError) -> bool:
+def _wants_retry(run: step_run.Run, error: errors.GantryError) -> bool:
     """Whether a failure on servers is tried again because the definition says so; other mistakes stay mistakes."""
-    return isinstance(error, drive.StepFailedError) and run.definition.retries_every_failure(run.step.kind)
+    return isinstance(error, fan_out.StepFailedError) and run.definition.retries_every_failure(run.step.kind)

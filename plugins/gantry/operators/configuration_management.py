@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from airflow.sdk import Context
 
 from gantry import errors, names
-from gantry.agent import drive, ssh
-from gantry.configuration_management import chef, chef_server, readers
+from gantry.agent import fan_out, ssh
+from gantry.configuration_management import chef, chef_server
+from gantry.credentials import connections
 from gantry.definition import models
-from gantry.operators import base, connections, decisions, server_step, xcom
-from gantry.operators import run as runs
+from gantry.operators import base, server_step
+from gantry.reconcile import output_readers, step_run, step_work
+from gantry.runtime import xcom
 
 
 class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
     """Gives servers what they need for the run, and makes way for new ones on the Chef server."""
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Prepare the servers; then remove what former servers of their names left on the Chef server."""
         self._new: set[names.ServerName] = set()
         report = super().perform(context, run)
@@ -26,12 +28,12 @@ class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
             self._make_way(connections.chef_credentials(settings))
         return report
 
-    def decide(self, run: runs.Run) -> drive.Decide:
+    def decide(self, run: step_run.Run) -> fan_out.Decide:
         """The files that are not there yet, or not as they should be; who is new to Chef is noted."""
         prepare = super().decide(run)
         is_chef = run.definition.launch_configuration_of(run.tier).chef is not None
 
-        def decide(target: ssh.Target, applied: drive.Applied) -> drive.Work:
+        def decide(target: ssh.Target, applied: fan_out.Applied) -> fan_out.Work:
             found = prepare(target, applied)
             if is_chef and not chef.registered(applied):
                 self._new.add(target.name)
@@ -65,7 +67,7 @@ class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
 class ExecuteConfigurationManagementOperator(server_step.ServerStepOperator):
     """Runs the configuration management where something has changed since it last succeeded."""
 
-    def reader(self, run: runs.Run) -> readers.Name | None:
+    def reader(self, run: step_run.Run) -> output_readers.Name | None:
         """Chef's output tells what was updated, and what a failure means."""
         return "chef" if run.definition.launch_configuration_of(run.tier).chef is not None else None
 
@@ -73,11 +75,11 @@ class ExecuteConfigurationManagementOperator(server_step.ServerStepOperator):
 class CleanUpConfigurationManagementOperator(base.StepOperator):
     """Removes a tier's nodes and clients from the Chef server when their servers are gone."""
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Remove what is there under the names that the tier's servers can have; say what cannot be removed."""
         settings = run.definition.launch_configuration_of(run.tier).chef
         if settings is None:
-            raise decisions.NoManagementError(run.tier)
+            raise step_work.NoManagementError(run.tier)
         skipped = forget(self, context, settings, possible_names(run.definition, run.tier))
         for line in skipped:
             self.log.warning("skipped: %s", line)

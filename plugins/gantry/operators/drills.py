@@ -11,11 +11,11 @@ from airflow.sdk import Context
 
 from gantry import errors, names
 from gantry.agent import ssh
-from gantry.configuration_management import readers
-from gantry.operators import aftermath, backups, base, chosen, history, ledger, server_step, termination, xcom
-from gantry.operators import run as runs
+from gantry.operators import backups, base, launch_cleanup, server_step, termination
 from gantry.plan import Group, GroupKind, StepKind
 from gantry.plan.steps import DEPLOYMENT, step_id
+from gantry.reconcile import output_readers, step_run
+from gantry.runtime import lost_server_report, run_history, server_notes, xcom
 
 
 class OldBackupError(errors.GantryError):
@@ -35,7 +35,7 @@ class OldBackupError(errors.GantryError):
 class ChooseBackupsOperator(base.StepOperator):
     """Takes away what an earlier drill has left, and chooses the newest backups."""
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Choose once: retries and later backups change nothing about it."""
         gone = termination.remove_drill_servers(context, run, self)
         _forget(run, gone)
@@ -62,13 +62,13 @@ class CheckBackupOperator(server_step.ServerStepOperator):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's keywords
         super().__init__(servers=(), **kwargs)
 
-    def reader(self, run: runs.Run) -> readers.Name | None:  # noqa: ARG002 - as those that ask
+    def reader(self, run: step_run.Run) -> output_readers.Name | None:  # noqa: ARG002 - as those that ask
         """Its last words."""
         return "check"
 
-    def targets(self, run: runs.Run) -> list[ssh.Target]:
+    def targets(self, run: step_run.Run) -> list[ssh.Target]:
         """The one server that there is of a tier."""
-        return [runs.target(each, each.name) for each in backups.running(run, "server")]
+        return [step_run.target(each, each.name) for each in backups.running(run, "server")]
 
 
 class RemoveDrillServersOperator(base.StepOperator):
@@ -76,9 +76,9 @@ class RemoveDrillServersOperator(base.StepOperator):
 
     ui_color = "#fbe8e8"
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Say what has failed, if anything, and terminate."""
-        failed = aftermath.failed_steps(context, run)
+        failed = launch_cleanup.failed_steps(context, run)
         if failed:
             self.log.error("the drill has failed at %s", ", ".join(failed))
         gone = termination.remove_drill_servers(context, run, self)
@@ -92,21 +92,21 @@ class RemoveDrillServersOperator(base.StepOperator):
 class FinishDrillOperator(base.StepOperator):
     """Says what was restored from what, how long that took, and what the checks said."""
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Sum up. It is reached only if all went well."""
         said = []
         for each in outcomes(context, run):
             said.append(dataclasses.asdict(each))
             self.log.info("%s", each)
         self.log.info("the drill of %s has succeeded; nothing of it is left in the cloud", run.deployment)
-        history.close_record(context, run)
+        run_history.close_record(context, run)
         return xcom.result(context, [], backups=said)
 
 
-def _forget(run: runs.Run, gone: Iterable[str]) -> None:
+def _forget(run: step_run.Run, gone: Iterable[str]) -> None:
     """What was noted of the throw-away servers goes with them: a lost database would be none of the next drill's."""
-    chosen.memory(run).forget_all()
-    ledger.forget_versions(run, gone)
+    lost_server_report.memory(run).forget_all()
+    server_notes.forget_versions(run, gone)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +147,7 @@ def told(length: datetime.timedelta) -> str:
     return " ".join(parts[:2])
 
 
-def outcomes(context: Context, run: runs.Run) -> Iterator[Outcome]:
+def outcomes(context: Context, run: step_run.Run) -> Iterator[Outcome]:
     """What came of each backup, when all went well."""
     stored = backups.chosen_backups(context, run)
     (choice,) = xcom.reports(context, step_id(DEPLOYMENT, StepKind.CHOOSE_BACKUPS))

@@ -12,62 +12,40 @@ from typing import Any
 
 from airflow.sdk import Context
 
-from gantry import errors, inventory, names
-from gantry.agent import drive
-from gantry.cloud import pace, starting
-from gantry.definition import models
-from gantry.operators import base, chosen, greeting, leaving, printing, started, triggers, xcom
-from gantry.operators import run as runs
+from gantry.agent import fan_out as drive
+from gantry.cloud import instance_start, pace
+from gantry.operators import base, server_retirement
 from gantry.plan import StepKind
+from gantry.reconcile import step_run, tier_size
+from gantry.runtime import (
+    lost_server_report,
+    recent_starts,
+    server_bootstrap,
+    task_log,
+    xcom,
+)
 from gantry.status import labels
-
-
-class ServerCountError(errors.GantryError):
-    """A wanted number of servers outside the tier's limits."""
-
-    def __init__(self, tier: names.TierName, wanted: int, fewest: int, most: int) -> None:
-        self.tier = tier
-        self.wanted = wanted
-        super().__init__(
-            f"tier {tier}: {wanted} servers are wanted, and its limits are {fewest} to {most}\n"
-            f"Trigger the run with a number within the limits, or change the definition."
-        )
-
-
-def wanted_servers(definition: models.Definition, tier: names.TierName, wanted: int) -> int:
-    """The number itself, if the tier's limits allow it. Raises ServerCountError."""
-    limits = definition.tiers[tier].servers
-    if not limits.min <= wanted <= limits.max:
-        raise ServerCountError(tier, wanted, limits.min, limits.max)
-    return wanted
-
-
-def or_remembered(
-    definition: models.Definition, tier: names.TierName, wanted: int, found: inventory.Inventory
-) -> int:
-    """The number itself, or the one that the tier was scaled to if that is more: a launch undoes no scaling."""
-    remembered = found.scaled_to(tier) or wanted
-    return max(wanted, min(remembered, definition.tiers[tier].servers.max))
+from gantry.triggers import server_work
 
 
 class ScaleUpOperator(base.StepOperator):
     """The scaling event of a tier. Its XCom deals the tier's servers to the task instances that follow."""
 
-    def perform(self, context: Context, run: runs.Run) -> list[list[str]]:
+    def perform(self, context: Context, run: step_run.Run) -> list[list[str]]:
         """Start what is missing; return batches of server names, `fan_out` at most."""
         if not _releases(run):
-            leaving.release(run, self.log)
-        wanted = wanted_servers(run.definition, run.tier, run.wanted[run.tier])
-        wanted = or_remembered(run.definition, run.tier, wanted, run.inventory)
+            server_retirement.release(run, self.log)
+        wanted = tier_size.wanted_servers(run.definition, run.tier, run.wanted[run.tier])
+        wanted = tier_size.or_remembered(run.definition, run.tier, wanted, run.inventory)
         login = run.access().login
-        lost = chosen.slots(context, run.tier)
-        order = starting.Order(
+        lost = lost_server_report.slots(context, run.tier)
+        order = instance_start.Order(
             run=run.digest,
             generation=run.key.epoch,
             before=run.started(),
-            tell=functools.partial(started.note, run),
-            full=started.full(run),
-            tell_full=functools.partial(started.note_full, run),
+            tell=functools.partial(recent_starts.note, run),
+            full=recent_starts.full(run),
+            tell_full=functools.partial(recent_starts.note_full, run),
         )
         scaling = run.cloud.scale_up(run.tier, wanted, login.authorized_key(), login.user, order, lost)
         for server in scaling.kept:
@@ -81,7 +59,7 @@ class ScaleUpOperator(base.StepOperator):
         return deal(names_, run.definition.fan_out)
 
 
-def _releases(run: runs.Run) -> bool:
+def _releases(run: step_run.Run) -> bool:
     """Whether steps of their own have the balancers let go of the tier's servers that leave."""
     services = run.definition.services
     return any(
@@ -106,28 +84,28 @@ class HandshakeOperator(base.StepOperator):
         """What the task instance is called in the UI."""
         return labels.label(list(self.servers))
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Greet for the attend time; hand over to the triggerer what takes longer."""
-        guests = greeting.everyone(self.servers)
-        limit = greeting.Limit.of(run.definition.timeouts.handshake.total_seconds(), run.until)
-        output = printing.printer(self.log, several=len(guests) > 1)
-        greeter = greeting.Greeter(run.cloud, run.access(), output, run.started())
+        guests = server_bootstrap.everyone(self.servers)
+        limit = server_bootstrap.Limit.of(run.definition.timeouts.handshake.total_seconds(), run.until)
+        output = task_log.printer(self.log, several=len(guests) > 1)
+        greeter = server_bootstrap.Greeter(run.cloud, run.access(), output, run.started())
         attend = run.definition.attend_time.total_seconds()
         with pace.shared(hands(run)):
             is_done = asyncio.run(greeter.greet(guests, limit, attend))
         if not is_done:
             self._hand_over(context, run, limit)
-        failures = greeting.failures(guests)
+        failures = server_bootstrap.failures(guests)
         if failures:
             raise drive.StepFailedError(failures)
         return xcom.result(context, list(self.servers))
 
-    def _hand_over(self, context: Context, run: runs.Run, limit: greeting.Limit) -> None:
+    def _hand_over(self, context: Context, run: step_run.Run, limit: server_bootstrap.Limit) -> None:
         self.log.info(
             "not all servers answered within %s; the triggerer goes on waiting", run.definition.attend_time
         )
         self.defer(
-            trigger=triggers.HandshakeTrigger(
+            trigger=server_work.HandshakeTrigger(
                 definition=run.definition.model_copy(update={"deployment": run.deployment}).model_dump(
                     mode="json"
                 ),
@@ -144,7 +122,7 @@ class HandshakeOperator(base.StepOperator):
         )
 
 
-def hands(run: runs.Run) -> int:
+def hands(run: step_run.Run) -> int:
     """How many task instances wait for servers at the same time, each in a process of its own."""
     fan_out = run.definition.fan_out
     return sum(min(fan_out, run.wanted.get(tier, 0)) for tier in run.definition.tiers)

@@ -9,8 +9,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import errors, names
 from gantry.agent import ssh
-from gantry.operators import base, leaving, scale_up, server_step, xcom
-from gantry.operators import run as runs
+from gantry.operators import base, server_retirement, server_step
+from gantry.reconcile import step_run, tier_size
+from gantry.runtime import xcom
 
 
 class NothingToScaleError(errors.GantryError):
@@ -27,14 +28,14 @@ class NothingToScaleError(errors.GantryError):
 class ChooseServersOperator(base.StepOperator):
     """Notes in the cloud how many servers each tier shall have, and which ones leave: those of the highest slots."""
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Check every number before the first note is made; a repeated call finds what it has noted."""
         if not run.inventory.everything:
             if run.by_clock:
                 raise AirflowSkipException(f"{run.definition.deployment} is not launched: nothing to scale")
             raise NothingToScaleError(run.definition.deployment)
         counts = {
-            tier: scale_up.wanted_servers(run.definition, tier, count)
+            tier: tier_size.wanted_servers(run.definition, tier, count)
             for tier, count in run.scaled_to.items()
         }
         if not counts:
@@ -58,15 +59,15 @@ class ReleaseNodesOperator(server_step.ServerStepOperator):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's
         super().__init__(servers=(), **kwargs)
 
-    def targets(self, run: runs.Run) -> list[ssh.Target]:
+    def targets(self, run: step_run.Run) -> list[ssh.Target]:
         """All servers of the balancer, if there is anything to let go of."""
-        return leaving.balancers(run)
+        return server_retirement.balancers(run)
 
 
 class RetireServersOperator(base.StepOperator):
     """Takes a tier's leaving servers away: nobody needs them any more."""
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Stop what answers, forget the servers where Chef knows them, terminate them, and wait until they are gone."""
-        found = leaving.retire(context, run, self)
+        found = server_retirement.retire(context, run, self)
         return xcom.result(context, [], retired=list(found.ended), skipped=list(found.skipped))

@@ -9,24 +9,16 @@ from typing import Any
 from airflow.sdk import Context
 
 from gantry import names
-from gantry.agent import drive, jobs, ssh
-from gantry.configuration_management import readers
-from gantry.operators import (
-    connections,
-    data,
-    decisions,
-    ledger,
-    printing,
-    stopping,
-    triggers,
-    turning,
-    xcom,
-)
-from gantry.operators import run as runs
+from gantry.agent import fan_out, jobs, ssh
+from gantry.credentials import connections
+from gantry.operators import stoppable
+from gantry.reconcile import data_placement, output_readers, step_run, step_work
+from gantry.runtime import lock_holder, server_notes, task_log, xcom
 from gantry.status import labels
+from gantry.triggers import server_work
 
 
-class ServerStepOperator(stopping.StoppableOperator):
+class ServerStepOperator(stoppable.StoppableOperator):
     """Runs a step's jobs on some servers of a tier.
 
     Args:
@@ -45,68 +37,68 @@ class ServerStepOperator(stopping.StoppableOperator):
         """What the task instance is called in the UI."""
         return labels.label(list(self.servers))
 
-    def decide(self, run: runs.Run) -> drive.Decide:
+    def decide(self, run: step_run.Run) -> fan_out.Decide:
         """What is left to do on a server. Called once a task; what it returns, once a server."""
-        return decisions.decide(run)
+        return step_work.decide(run)
 
-    def reader(self, run: runs.Run) -> readers.Name | None:  # noqa: ARG002 - for those that have one
+    def reader(self, run: step_run.Run) -> output_readers.Name | None:  # noqa: ARG002 - for those that have one
         """Who makes sense of what the scripts print, if anybody."""
         return None
 
-    def holding(self, run: runs.Run) -> dict[str, str]:  # noqa: ARG002 - for those that load data
+    def holding(self, run: step_run.Run) -> dict[str, str]:  # noqa: ARG002 - for those that load data
         """What is noted about data when the step is done; see `data.Memory.holding`."""
         return {}
 
-    def targets(self, run: runs.Run) -> list[ssh.Target]:
+    def targets(self, run: step_run.Run) -> list[ssh.Target]:
         """The servers to work on."""
-        return runs.targets(run.inventory, [names.ServerName(each) for each in self.servers])
+        return step_run.targets(run.inventory, [names.ServerName(each) for each in self.servers])
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Prepare the servers, run their jobs, hand over to the triggerer what takes longer."""
         found = self.targets(run)
         access = run.access()
-        output = printing.printer(self.log, several=len(found) > 1)
+        output = task_log.printer(self.log, several=len(found) > 1)
         attend = run.definition.attend_time.total_seconds()
-        decide, questions, reader = self.decide(run), decisions.questions(run), self.reader(run)
+        decide, questions, reader = self.decide(run), step_work.questions(run), self.reader(run)
 
-        notes = ledger.Ledger(context, run, self.log)
-        everything = drive.begin(found, run.until)
+        notes = server_notes.Ledger(context, run, self.log)
+        everything = fan_out.begin(found, run.until)
         self._driven = (everything, access, run.key)
         is_prepared = False
 
         async def work() -> None:
             nonlocal is_prepared
-            async with drive.Lines() as kept:
-                await drive.prepare(everything, access, decide, output, questions, notes.witness, kept)
+            async with fan_out.Lines() as kept:
+                await fan_out.prepare(everything, access, decide, output, questions, notes.witness, kept)
                 notes.keep_facts()
                 is_prepared = True
                 for each in everything:
                     if not each.jobs and not each.error and not each.held:
                         output(each.target.name, "nothing to do: everything is applied already")
-                await drive.carry_out(
+                await fan_out.carry_out(
                     everything,
                     access,
                     run.key,
                     output,
                     seconds=attend,
-                    reader=readers.named(reader),
+                    reader=output_readers.named(reader),
                     links=run.links,
                     kept=kept,
                 )
 
         if not self.follow(work) and not is_prepared:
-            raise stopping.StoppedError
+            raise stoppable.StoppedError
         self._note_well(run, everything)
         notes.keep_versions(everything)
         if not all(each.done for each in everything):
             self._hand_over(context, run, everything, reader, notes.who)
-        drive.verdict(everything)
-        data.settle(turning.store(notes.who.deployment), self.holding(run))
+        fan_out.verdict(everything)
+        data_placement.settle(lock_holder.store(notes.who.deployment), self.holding(run))
         return xcom.result(
-            context, [each.target.name for each in everything], **readers.report(reader, everything)
+            context, [each.target.name for each in everything], **output_readers.report(reader, everything)
         )
 
-    def _note_well(self, run: runs.Run, everything: Sequence[jobs.Progress]) -> None:
+    def _note_well(self, run: step_run.Run, everything: Sequence[jobs.Progress]) -> None:
         """What looks have found before is over at servers that have worked since."""
         answered = {each.target.instance_id for each in everything if not each.error}
         again = [each for each in run.inventory if each.ailing is not None and each.instance_id in answered]
@@ -116,25 +108,25 @@ class ServerStepOperator(stopping.StoppableOperator):
     async def end(self, unconfirmed: set[names.ServerName]) -> None:
         """Take the remote processes along."""
         if self._driven is not None:
-            await drive.kill(*self._driven, unconfirmed)
+            await fan_out.kill(*self._driven, unconfirmed)
 
     def _hand_over(
         self,
         context: Context,
-        run: runs.Run,
+        run: step_run.Run,
         everything: list[jobs.Progress],
-        reader: readers.Name | None,
-        author: ledger.Author,
+        reader: output_readers.Name | None,
+        author: server_notes.Author,
     ) -> None:
         self.log.info("the scripts are still running; the triggerer goes on following")
         self.defer(
-            trigger=triggers.JobsTrigger(
-                everything=triggers.dump(everything),
+            trigger=server_work.JobsTrigger(
+                everything=server_work.dump(everything),
                 login=run.ssh_settings.model_dump(mode="json"),
                 step=run.key.step,
                 epoch=run.key.epoch,
                 attempt=run.key.attempt,
-                author=ledger.dump(author),
+                author=server_notes.dump(author),
                 holding=self.holding(run),
                 reader=reader,
                 cloud=run.definition.cloud.model_dump(mode="json"),

@@ -1,6 +1,6 @@
 """Services: download and install, datasources, configuration, grants, proxies.
 
-What each step does on a server stands in `gantry.operators.decisions`; a class of its own gives its tasks their name.
+What each step does on a server stands in `gantry.reconcile.step_work`; a class of its own gives its tasks their name.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import dataclasses
 from airflow.sdk import Context
 
 from gantry import names
-from gantry.operators import chosen, data_renewal, server_step, xcom
-from gantry.operators import run as runs
+from gantry.operators import server_step
+from gantry.reconcile import data_renewal, step_run
+from gantry.runtime import lost_server_report, xcom
 
 
 class InstallServicesOperator(server_step.ServerStepOperator):
@@ -21,9 +22,9 @@ class InstallServicesOperator(server_step.ServerStepOperator):
 class InstallDatasourcesOperator(server_step.ServerStepOperator):
     """Loads a database service's datasources, unless they are loaded already. What is lost comes from its backup."""
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """As any step on servers; it is noted where the data is before there is any."""
-        memory = chosen.memory(run)
+        memory = lost_server_report.memory(run)
         servers = [run.server(names.ServerName(each)) for each in self.servers]
         for server in servers:
             memory.begin(run.service, server)
@@ -34,10 +35,10 @@ class InstallDatasourcesOperator(server_step.ServerStepOperator):
         )
         return super().perform(context, dataclasses.replace(run, renewals=renewals))
 
-    def holding(self, run: runs.Run) -> dict[str, str]:
+    def holding(self, run: step_run.Run) -> dict[str, str]:
         """The data that is there when all is loaded."""
         servers = [run.server(names.ServerName(each)) for each in self.servers]
-        return chosen.memory(run).holding(run.service, servers)
+        return lost_server_report.memory(run).holding(run.service, servers)
 
 
 class ConfigureOperator(server_step.ServerStepOperator):

@@ -11,25 +11,15 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Context
 
 from gantry import errors, inventory, names
-from gantry.agent import drive, ssh
-from gantry.cloud import listing
+from gantry.agent import fan_out, ssh
+from gantry.cloud import eventual_listing
 from gantry.cloud.servers import LostServerError
 from gantry.definition import drills
-from gantry.operators import (
-    base,
-    chosen,
-    configuration_management,
-    decisions,
-    history,
-    instances,
-    ledger,
-    printing,
-    turning,
-    xcom,
-)
-from gantry.operators import run as runs
+from gantry.operators import base, configuration_management
 from gantry.plan import StepKind
-from gantry.status import filled
+from gantry.reconcile import deployment_instances, step_run, step_work
+from gantry.runtime import lock_holder, lost_server_report, run_history, server_notes, task_log, xcom
+from gantry.state import filled_slots
 
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger
@@ -100,7 +90,7 @@ class StillThereError(errors.GantryError):
 class ConfirmOperator(base.StepOperator):
     """Nothing goes before somebody has typed the deployment's name."""
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Compare what was typed."""
         typed = str(context["params"].get("confirm") or "")
         if typed != run.definition.deployment:
@@ -108,7 +98,7 @@ class ConfirmOperator(base.StepOperator):
         found = run.cloud.everything()
         for server in found.everything:
             self.log.info("%s: instance %s, %s", server.name, server.instance_id, server.state)
-        for line in instances.strange(run.definition, found):
+        for line in deployment_instances.strange(run.definition, found):
             self.log.warning("%s", line)
         self.log.info("%d servers will be terminated", len(found.everything))
         return xcom.result(context, [])
@@ -117,11 +107,11 @@ class ConfirmOperator(base.StepOperator):
 class AskServersOperator(base.StepOperator):
     """Every server that runs has to answer before anything is stopped; or it is known which ones are skipped."""
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Ask them all. What does not run, or has never shaken hands, has nothing that could be stopped."""
         there = run.cloud.everything()
         everything = there.everything
-        called = instances.labels(everything)
+        called = deployment_instances.labels(everything)
         found = [
             _ask(run.at(dataclasses.replace(run.step, tier=tier)), servers, self.log)
             for tier in run.definition.tiers
@@ -130,14 +120,14 @@ class AskServersOperator(base.StepOperator):
         silent = {
             called[each.instance_id]: f"{called[each.instance_id]}: {why}"
             for each in everything
-            if (why := instances.beyond_reach(run.definition, each)) is not None
+            if (why := deployment_instances.beyond_reach(run.definition, each)) is not None
         }
         silent |= {name: why for each in found for name, why in each.failures.items()}
         if silent and not run.force:
             raise SilentServersError(silent)
         skipped = [_one_line(each) for each in silent.values()]
         # These are terminated all the same, and somebody may miss them.
-        skipped += instances.strange(run.definition, there)
+        skipped += deployment_instances.strange(run.definition, there)
         for line in (*skipped, *(excuse for each in found for excuse in each.excused)):
             self.log.warning("skipped: %s", line)
         return xcom.result(context, list(dict.fromkeys(each.name for each in everything)), skipped=skipped)
@@ -146,7 +136,7 @@ class AskServersOperator(base.StepOperator):
 class StopOperator(base.StepOperator):
     """Runs stopping jobs on the tier's servers that can still be worked with."""
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Stop what runs; note what does not. Where something does not stop, go on only if that was asked for."""
         found = stop(run, _of_tier(run), self.log)
         if found.failures and not run.force:
@@ -167,14 +157,14 @@ class StopServiceOperator(StopOperator):
 class TerminateServersOperator(base.StepOperator):
     """Terminates a tier's servers and waits until they are gone."""
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Ask for the termination once, then look until nothing is left."""
         going = _of_tier(run)
         if not going:
             self.log.info("tier %s has no servers", run.tier)
         run.cloud.terminate(going)
         await_end(run, run.tier)
-        memory = chosen.memory(run)
+        memory = lost_server_report.memory(run)
         holders = memory.holders(run.tier)
         skipped = [
             f"instance {each} holds data of service {holders[each]} and is not tagged as one of the deployment's: it "
@@ -186,14 +176,14 @@ class TerminateServersOperator(base.StepOperator):
         # Now, and not only when all is over: a termination that fails in another tier must leave no claim that data
         # still lives here.
         memory.forget_tier(run.tier)
-        ledger.forget_versions(run, [server.name for server in going])
+        server_notes.forget_versions(run, [server.name for server in going])
         return xcom.result(context, list(dict.fromkeys(server.name for server in going)), skipped=skipped)
 
 
 class FinishTerminationOperator(base.StepOperator):
     """Takes what the tiers' steps have not found, looks that nothing is left, and says what was skipped."""
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Take away what drills have left, and whatever else the cloud still has of the deployment."""
         remove_drill_servers(context, run, self)
         stray, said_late = self._left(run)
@@ -222,18 +212,20 @@ class FinishTerminationOperator(base.StepOperator):
             for name in report["servers"]
         ]
         gone = list(dict.fromkeys([*gone, *(server.name for server in stray)]))
-        ledger.forget_versions(run, gone)
-        history.close_record(context, run, ended=gone, objects=history.made(context, run), skipped=skipped)
+        server_notes.forget_versions(run, gone)
+        run_history.close_record(
+            context, run, ended=gone, objects=run_history.made(context, run), skipped=skipped
+        )
         # A launch that comes begins from the dumps, with as many servers as the definition says.
-        chosen.memory(run).forget_all()
-        turning.store(run.definition.deployment).delete(filled.KEY)
+        lost_server_report.memory(run).forget_all()
+        lock_holder.store(run.definition.deployment).delete(filled_slots.KEY)
         return xcom.result(context, [], skipped=skipped)
 
-    def _left(self, run: runs.Run) -> tuple[tuple[inventory.Server, ...], list[str]]:
+    def _left(self, run: step_run.Run) -> tuple[tuple[inventory.Server, ...], list[str]]:
         """What the cloud still has, and what a person should know of it."""
         try:
             return run.cloud.everything(run.started()).everything, []
-        except listing.NotListedYetError as error:
+        except eventual_listing.NotListedYetError as error:
             # Its tags may be gone; and nothing of that may keep a termination from its end.
             line = f"{', '.join(error.instances)}: started lately, and not listed as the deployment's; look there"
             self.log.warning("skipped: %s", line)
@@ -260,28 +252,30 @@ class Stopped:
         return [*self.excused, *map(_one_line, self.failures.values())]
 
 
-def stop(run: runs.Run, servers: Sequence[inventory.Server], log: Logger) -> Stopped:
+def stop(run: step_run.Run, servers: Sequence[inventory.Server], log: Logger) -> Stopped:
     """Run the step's jobs on servers that are going away anyway."""
-    return _visit(run, servers, decisions.decide(run), log)
+    return _visit(run, servers, step_work.decide(run), log)
 
 
-def _ask(run: runs.Run, servers: Sequence[inventory.Server], log: Logger) -> Stopped:
+def _ask(run: step_run.Run, servers: Sequence[inventory.Server], log: Logger) -> Stopped:
     """Ask servers whether they answer."""
-    return _visit(run, servers, lambda _, __: drive.Work(), log)
+    return _visit(run, servers, lambda _, __: fan_out.Work(), log)
 
 
-def _visit(run: runs.Run, servers: Sequence[inventory.Server], decide: drive.Decide, log: Logger) -> Stopped:
+def _visit(
+    run: step_run.Run, servers: Sequence[inventory.Server], decide: fan_out.Decide, log: Logger
+) -> Stopped:
     excused: list[str] = []
     failures: dict[names.ServerName, str] = {}
     found: list[ssh.Target] = []
-    called = instances.labels(servers)
+    called = deployment_instances.labels(servers)
     for server in servers:
-        if instances.beyond_reach(run.definition, server) is not None:
+        if deployment_instances.beyond_reach(run.definition, server) is not None:
             # That was said when all were asked.
             continue
         name = called[server.instance_id]
         try:
-            found.append(runs.target(dataclasses.replace(server, name=name), name))
+            found.append(step_run.target(dataclasses.replace(server, name=name), name))
         except LostServerError as error:
             excused.append(_one_line(str(error)))
         except errors.GantryError as error:
@@ -294,20 +288,20 @@ def _visit(run: runs.Run, servers: Sequence[inventory.Server], decide: drive.Dec
         # The login is gone: then none of them can be reached.
         unreached = {each.name: f"{each.name}: {error}" for each in found}
         return Stopped((), tuple(excused), failures | unreached)
-    output = printing.printer(log, several=len(found) > 1)
+    output = task_log.printer(log, several=len(found) > 1)
 
     async def work() -> None:
-        everything = drive.begin(found)
-        async with drive.Lines() as kept:
-            await drive.prepare(everything, access, decide, output, kept=kept)
-            await drive.carry_out(everything, access, run.key, output, kept=kept)
+        everything = fan_out.begin(found)
+        async with fan_out.Lines() as kept:
+            await fan_out.prepare(everything, access, decide, output, kept=kept)
+            await fan_out.carry_out(everything, access, run.key, output, kept=kept)
         failures.update({each.target.name: each.error for each in everything if each.error})
 
     asyncio.run(work())
     return Stopped(tuple(each.name for each in found), tuple(excused), failures)
 
 
-def _of_tier(run: runs.Run) -> list[inventory.Server]:
+def _of_tier(run: step_run.Run) -> list[inventory.Server]:
     """All instances of the step's tier, whatever else their tags say."""
     return [each for each in run.cloud.everything().everything if each.tier == run.tier]
 
@@ -316,7 +310,7 @@ def _one_line(message: str) -> str:
     return message.partition("\n")[0]
 
 
-def remove_drill_servers(context: Context, run: runs.Run, operator: base.StepOperator) -> list[str]:
+def remove_drill_servers(context: Context, run: step_run.Run, operator: base.StepOperator) -> list[str]:
     """Terminate what the deployment's drills have in the cloud, and wait until it is gone; the servers' names.
 
     Args:
@@ -350,7 +344,7 @@ def remove_drill_servers(context: Context, run: runs.Run, operator: base.StepOpe
     return list(dict.fromkeys(server.name for server in found))
 
 
-def await_end(run: runs.Run, tier: names.TierName | None, ids: frozenset[str] | None = None) -> None:
+def await_end(run: step_run.Run, tier: names.TierName | None, ids: frozenset[str] | None = None) -> None:
     """Wait until instances of a tier, or of the whole deployment, are gone, by default all.
 
     Raises:

@@ -1,72 +1,7 @@
-"""The wait for the turn: it is taken by the worker, and waited for in the triggerer, which only reads."""
+"""Where an earlier Gantry had the wait for the turn: a run that waits names its trigger by this path, in Airflow's database."""
 
 from __future__ import annotations
 
-from typing import Any
+from gantry.triggers.turn import TurnTrigger
 
-from airflow.sdk import Context
-
-from gantry import errors, names
-from gantry.operators import base, examination, hidden_names, history, task, turn_trigger, turning, xcom
-from gantry.operators import run as runs
-
-
-class TurnOperator(base.StepOperator):
-    """Lets the run go on when no other operation of the deployment is at work."""
-
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
-        """Take the turn, or have the triggerer wait for it."""
-        task.begin_life(context)
-        history.open_record(context, run)
-        if names.operation_of(context["ti"].dag_id) is names.Operation.LAUNCH:
-            for line in hidden_names.warnings(run.definition):
-                self.log.warning("%s", line)
-        return self._take(context, run)
-
-    def resume(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ANN401 - XComs are JSON
-        """Try again, since the triggerer has seen that others are done."""
-        if event["failures"]:
-            super().resume(context, event)
-        try:
-            return self._take(context, task.run_of(context))
-        except errors.GantryError as error:
-            base.raise_for_airflow(error)
-
-    def _take(self, context: Context, run: runs.Run) -> xcom.Result:
-        deployment = run.deployment
-        asker = turning.asker(context, run)
-        busy = turning.take(deployment, asker)
-        report = xcom.result(context, [])
-        if busy is not None:
-            waits_for = turning.told(deployment, busy)
-            self.log.info("waiting: %s", waits_for)
-            self.defer(
-                trigger=turn_trigger.TurnTrigger(
-                    deployment=deployment,
-                    operation=asker.operation.value,
-                    run=asker.run,
-                    begun=asker.begun,
-                    waits_for=waits_for,
-                    report=report,
-                    until=run.until,
-                ),
-                method_name="resume",
-            )
-        self.log.info("no other operation of %s is at work: it is this run's turn", deployment)
-        turning.secure(context, run)
-        self._look(run)
-        return report
-
-    def _look(self, run: runs.Run) -> None:
-        """Look at what the run needs, before it touches anything. Raises NotReadyError.
-
-        A termination begins whatever is said: it takes down what there is, with what is left of it.
-        """
-        needs = examination.of_definition(run.definition, run.plan)
-        found = list(examination.examine(run.definition, needs, run.wanted))
-        for each in found:
-            if each.standing is examination.Standing.UNKNOWN or (each.is_wrong and run.is_termination):
-                self.log.warning("%s", each)
-        self.log.info("looked at %d things that this run needs", len(found))
-        if not run.is_termination:
-            examination.refuse(found, run.source)
+__all__ = ["TurnTrigger"]

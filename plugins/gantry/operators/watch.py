@@ -13,25 +13,27 @@ from airflow.sdk import Context
 from airflow.sdk.bases.skipmixin import SkipMixin
 
 from gantry import errors, inventory, names
-from gantry.agent import seeing
-from gantry.agent.contact import Contact
-from gantry.operators import base, connections, guarding, rules, turning, xcom
-from gantry.operators import run as runs
-from gantry.operators.sight import Look, Sight
-from gantry.operators.trigger_request import TriggerRequest
+from gantry.agent import metrics
+from gantry.agent.reachability import Contact
+from gantry.credentials import connections
+from gantry.operators import base
 from gantry.plan import TRIGGERED, StepKind
 from gantry.plan.steps import DEPLOYMENT, step_id
+from gantry.reconcile import step_run
+from gantry.reconcile.watch_report import Look, Sight
+from gantry.runtime import auto_recovery, autoscaling, lock_holder, xcom
+from gantry.runtime.trigger_request import TriggerRequest
 
 if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
 
-Decider = Callable[[runs.Run, Look, "Logger"], TriggerRequest | None]
+Decider = Callable[[step_run.Run, Look, "Logger"], TriggerRequest | None]
 """Says whether a look calls for an operation, and logs why, or why not."""
 
 DECIDERS: dict[StepKind, Decider] = {
-    StepKind.TRIGGER_RECOVER: guarding.decide,
-    StepKind.TRIGGER_SCALE: rules.decide,
+    StepKind.TRIGGER_RECOVER: auto_recovery.decide,
+    StepKind.TRIGGER_SCALE: autoscaling.decide,
 }
 """Who decides about each operation that can be triggered. At most one follows from a look, the first of `TRIGGERED`:
 what others would make of the servers is another thing once it is done."""
@@ -61,7 +63,7 @@ _SLACK = datetime.timedelta(seconds=30)
 class WatchOperator(base.StepOperator, SkipMixin):
     """Looks at the servers, and has at most one of the operations triggered that come after it."""
 
-    def perform(self, context: Context, run: runs.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Look, unless another operation is at work; skip what the look does not call for."""
         order = self._order(context, run)
         follows = None
@@ -75,11 +77,12 @@ class WatchOperator(base.StepOperator, SkipMixin):
         self.skip(context["ti"], [each for each in self.downstream_list if each.task_id != follows])
         return report
 
-    def _order(self, context: Context, run: runs.Run) -> tuple[StepKind, TriggerRequest] | None:
-        store = turning.store(run.definition.deployment)
-        if busy := turning.at_work(context, run):
+    def _order(self, context: Context, run: step_run.Run) -> tuple[StepKind, TriggerRequest] | None:
+        store = lock_holder.store(run.definition.deployment)
+        if busy := lock_holder.at_work(context, run):
             self.log.info(
-                "nothing is measured and nothing decided: %s", turning.told(run.definition.deployment, busy)
+                "nothing is measured and nothing decided: %s",
+                lock_holder.told(run.definition.deployment, busy),
             )
             # What was seen before an operation says nothing about what is there after it.
             store.delete(_KEY)
@@ -90,7 +93,7 @@ class WatchOperator(base.StepOperator, SkipMixin):
             # What a script has printed instead of a number may be anything.
             connections.mask(connections.with_secrets(run.definition))
         tell(look, self.log)
-        look = guarding.remember(run, look)
+        look = auto_recovery.remember(run, look)
         for kind in TRIGGERED:
             if not any(step.kind is kind for step in run.plan):
                 continue
@@ -103,7 +106,7 @@ class WatchOperator(base.StepOperator, SkipMixin):
                 return kind, order
         return None
 
-    def _look(self, run: runs.Run, kept: object) -> Look:
+    def _look(self, run: step_run.Run, kept: object) -> Look:
         now = datetime.datetime.now(tz=datetime.UTC)
         earlier = load(kept)
         last = before(earlier, now, run)
@@ -141,29 +144,29 @@ def tell(look: Look, log: Logger) -> None:
             )  # fmt: skip
 
 
-async def _everybody(run: runs.Run) -> list[seeing.Seen]:
+async def _everybody(run: step_run.Run) -> list[metrics.Seen]:
     """All servers that stay, in the inventory's order."""
     logins = {
         tier: connections.access(run.definition.launch_configuration_of(tier).ssh)
         for tier in dict.fromkeys(each.tier for each in run.inventory)
         if tier in run.definition.tiers
     }
-    found: dict[names.ServerName, seeing.Seen] = {}
+    found: dict[names.ServerName, metrics.Seen] = {}
     visits = []
     for server in run.inventory:
         try:
-            target = runs.target(server, server.name)
+            target = step_run.target(server, server.name)
             visits.append(
-                seeing.Visit(target, logins[server.tier], rules.question(run.definition, server.tier))
+                metrics.Visit(target, logins[server.tier], autoscaling.question(run.definition, server.tier))
             )
         except KeyError:
             why = f"tier {server.tier} is not in the definition any more"
-            found[server.name] = seeing.Seen(server.name, server.instance_id, Contact.SILENT, why)
+            found[server.name] = metrics.Seen(server.name, server.instance_id, Contact.SILENT, why)
         except errors.GantryError as error:
-            found[server.name] = seeing.Seen(
+            found[server.name] = metrics.Seen(
                 server.name, server.instance_id, Contact.SILENT, _why(server, error)
             )
-    found |= {each.server: each for each in await seeing.look(visits)}
+    found |= {each.server: each for each in await metrics.look(visits)}
     return [found[server.name] for server in run.inventory]
 
 
@@ -176,7 +179,7 @@ def _why(server: inventory.Server, error: errors.GantryError) -> str:
 
 
 def _silent_since(
-    seen: seeing.Seen, silent: Mapping[str, str], now: datetime.datetime
+    seen: metrics.Seen, silent: Mapping[str, str], now: datetime.datetime
 ) -> datetime.datetime | None:
     if seen.answer is Contact.ANSWERS:
         return None
@@ -203,7 +206,7 @@ def load(kept: object) -> _Kept | None:
         return None
 
 
-def before(earlier: _Kept | None, now: datetime.datetime, run: runs.Run) -> datetime.datetime | None:
+def before(earlier: _Kept | None, now: datetime.datetime, run: step_run.Run) -> datetime.datetime | None:
     """When the look before was, if no other one should have come in between."""
     watch = run.definition.watch
     if earlier is None or watch is None:

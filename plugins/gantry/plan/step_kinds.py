@@ -1,6 +1,6 @@
 """The kinds of steps: one row for each, with all that is true of every step of the kind.
 
-A new kind is a name in `gantry.names.StepKind`, a row here, and an operator in `gantry.operators.catalog`.
+A new kind is a name in `gantry.names.StepKind`, a row here, and an operator in `gantry.operators.registry`.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gantry.agent import config_diff
-from gantry.preview import unknown
+from gantry.preview import placeholders
 
 
 def unified(path: str, before: str | None, after: str, secrets: Collection[str] = ()) -> tuple[str, ...]:
     """As `config_diff.unified`, without stand-ins."""
-    return tuple(unknown.shown(line) for line in config_diff.unified(path, before, after, secrets))
+    return tuple(placeholders.shown(line) for line in config_diff.unified(path, before, after, secrets))

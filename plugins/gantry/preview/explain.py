@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 
 from gantry import inventory, names
-from gantry.agent import contents, drive, jobs, layout, session
+from gantry.agent import content_digests, fan_out, jobs, layout, session
 from gantry.definition import models
-from gantry.operators import data_renewal
 from gantry.plan import Step, StepKind
-from gantry.preview import diff, report, unknown
+from gantry.preview import diff, placeholders, report
 from gantry.preview.state import State
+from gantry.reconcile import data_renewal
 
 Changes = tuple[report.Change, ...]
 
@@ -32,7 +32,7 @@ class Scene:
     step: Step
     server: inventory.Server
     state: State
-    work: drive.Work
+    work: fan_out.Work
     redeploy: frozenset[str] = frozenset()
     converge: frozenset[str] = frozenset()
     secrets: frozenset[str] = dataclasses.field(default=frozenset(), repr=False)
@@ -138,7 +138,7 @@ def _install_services(scene: Scene) -> Iterator[report.Change]:
             id_ = job.noted[0][0].partition("/")[0]
         else:
             reason = "the archive has changed: it is checked before a server leaves its load balancers"
-            id_ = job.arguments[job.arguments.index(contents.CHECKS) + 1]
+            id_ = job.arguments[job.arguments.index(content_digests.CHECKS) + 1]
         yield dataclasses.replace(
             scene.change((job,), reason or "redeploy is asked for"),
             service=services.get(names.ServiceId(id_)),
@@ -148,7 +148,7 @@ def _install_services(scene: Scene) -> Iterator[report.Change]:
 def _install_datasources(scene: Scene) -> Iterator[report.Change]:
     for job in scene.work.jobs:
         datasource = job.noted[0][0].partition("datasource.")[2]
-        if contents.COMPARES in job.arguments:
+        if content_digests.COMPARES in job.arguments:
             reason = "the object has changed: its content is compared, and nothing is loaded"
         elif scene.before(job) is not None:
             reason = "reload is asked for, in place of the data that is there"
@@ -169,14 +169,14 @@ def _not_loaded(scene: Scene, datasource: str) -> str:
 def _other_object(scene: Scene, job: jobs.Job, new: str, changed: str) -> str | None:
     if job.noted[0][0].endswith("/owned"):
         return "its files are made root's, and those of the archive; the service goes on running"
-    if contents.COMPARES in job.arguments:
+    if content_digests.COMPARES in job.arguments:
         return "the object has changed: its content is compared before anything is installed"
     before = scene.before(job)
     if before is None:
         return new
     if (
         job.script == "withDownload"
-        and job.arguments[3] == contents.SCRIPT
+        and job.arguments[3] == content_digests.SCRIPT
         and "changed" in job.arguments[4:_APPLIES]
     ):
         return "the object has changed: installed if its content has"
@@ -250,7 +250,7 @@ def _about_restart(scene: Scene, reasons: list[str], lines: tuple[str, ...]) -> 
         reasons.append("its replicants, or their account, have changed")
     if scene.step.service in scene.redeploy:
         reasons.append("redeploy is asked for")
-    elif not reasons and said not in (None, drive.OK):
+    elif not reasons and said not in (None, fan_out.OK):
         reasons.append(f"its check says: {_one_line(said)}")
     unique = dict.fromkeys(each for each in reasons if each)
     return scene.change(
@@ -273,7 +273,7 @@ def _access(scene: Scene, job: jobs.Job, what: str = "") -> str:
     facts = dict(line.split("=", 1) for line in content.splitlines() if "=" in line)
     granted = f"{scene.step.peer} on {scene.step.service}.{facts.get('dataSource', '?')}"
     allowed = facts.get("addresses", "").replace(",", ", ")
-    return f"{granted} {what}{' ' if what else ''}for {unknown.shown(allowed)}"
+    return f"{granted} {what}{' ' if what else ''}for {placeholders.shown(allowed)}"
 
 
 def _start_proxy(scene: Scene) -> Iterator[report.Change]:
@@ -306,23 +306,23 @@ def _renews(job: jobs.Job, scene: Scene) -> bool:
     return job.mark is not None and scene.before(job) not in (None, job.mark[1])
 
 
-def _staying(found: drive.Work) -> Iterator[session.RemoteFile]:
+def _staying(found: fan_out.Work) -> Iterator[session.RemoteFile]:
     """The files that are sent to stay. The others wait for a script, and some of them are nothing but a secret."""
     return (file for file in found.files if not file.path.startswith(f"{session.TEMPORARY}/"))
 
 
 def _node(scene: Scene, address: str) -> str:
     name = scene.servers.get(address)
-    shown = unknown.shown(address)
+    shown = placeholders.shown(address)
     return shown if name is None else f"{name} {shown}"
 
 
 def _calls(job: jobs.Job) -> Iterator[report.Call]:
     """The scripts of the contract that a job runs."""
-    arguments = tuple(unknown.shown(each) for each in job.arguments)
+    arguments = tuple(placeholders.shown(each) for each in job.arguments)
     if job.script == "withDownload":
         yield report.Call("downloadFile", arguments[:3])
-        inner = arguments[3:] if arguments[3] != contents.SCRIPT else arguments[_APPLIES:]
+        inner = arguments[3:] if arguments[3] != content_digests.SCRIPT else arguments[_APPLIES:]
         yield report.Call(inner[0], inner[1:])
     else:
         yield report.Call(job.script, arguments)

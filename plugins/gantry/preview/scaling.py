@@ -11,9 +11,9 @@ from gantry import errors, inventory, names
 from gantry.cloud import servers
 from gantry.definition import models
 from gantry.inventory import Server
-from gantry.operators import lost, replacing, scale_up
-from gantry.preview import report, unknown
+from gantry.preview import placeholders, report
 from gantry.preview.report import Action
+from gantry.reconcile import replacement, server_health, tier_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Scaled:
                 tier=server.tier,
                 action=action,
                 instance=before.instance_id if before else None if new else server.instance_id,
-                address=unknown.shown(server.private_address or unknown.SHOWN),
+                address=placeholders.shown(server.private_address or placeholders.SHOWN),
                 image=launch.image if launch else server.image,
                 size=launch.size if launch else server.size,
                 unknown=unknowns.get(server.name),
@@ -60,7 +60,7 @@ class Scaled:
                 tier=server.tier,
                 action=Action.REMOVE,
                 instance=server.instance_id,
-                address=unknown.shown(server.private_address or unknown.SHOWN),
+                address=placeholders.shown(server.private_address or placeholders.SHOWN),
                 image=server.image,
                 size=server.size,
                 notes=("a scale in has chosen it" if server.lost is None else f"it is lost: {server.lost}",),
@@ -71,8 +71,8 @@ def scale(
     cloud: servers.Servers,
     definition: models.Definition,
     wanted: dict[str, int],
-    findings: lost.Findings = lost.NOTHING,
-    before: replacing.Slots = types.MappingProxyType({}),
+    findings: server_health.Findings = server_health.NOTHING,
+    before: replacement.Slots = types.MappingProxyType({}),
 ) -> Scaled:
     """What replacing lost servers, and scaling every tier up, would do.
 
@@ -90,19 +90,19 @@ def scale(
         CloudError: the cloud refused.
     """
     there = cloud.find()
-    choice = replacing.choose(definition, there, findings, None, before)
+    choice = replacement.choose(definition, there, findings, None, before)
     found = choice.staying(there)
     every = {server.name: server for server in found}
     actions = dict.fromkeys(every, Action.KEEP)
     notes = {server.name: _forgotten(server, definition) for server in found}
     for tier in definition.tiers:
-        count = scale_up.wanted_servers(definition, tier, wanted[tier])
-        count = scale_up.or_remembered(definition, tier, count, found)
+        count = tier_size.wanted_servers(definition, tier, wanted[tier])
+        count = tier_size.or_remembered(definition, tier, count, found)
         launch = definition.launch_configuration_of(tier)
         intended = servers.intend(found.of_tier(tier), count, choice.slots.get(tier, ()))
         actions |= {server.name: Action.RESUME for server in intended.resumed}
         for slot in intended.missing:
-            new = unknown.server(definition.name_of(tier, slot), tier, slot)
+            new = placeholders.server(definition.name_of(tier, slot), tier, slot)
             every[new.name], actions[new.name] = new, Action.START
         image = functools.cache(lambda wanted=launch.image: cloud.image_id(wanted))
         if intended.missing:
@@ -123,7 +123,7 @@ def scale(
         actions[name] = Action.REPLACE
         notes[name] = (f"{server.instance_id} is lost: {server.lost}",)
     ordered = sorted(every.values(), key=lambda each: (each.tier, each.slot))
-    servers_ = tuple(map(unknown.filled, ordered))
+    servers_ = tuple(map(placeholders.filled, ordered))
     return Scaled(inventory.Inventory(servers_, found.leaving), actions, notes, replaced)
 
 

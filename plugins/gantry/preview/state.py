@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 
 from gantry import names
-from gantry.agent import drive, jobs
+from gantry.agent import fan_out, jobs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +30,15 @@ class State:
     unreadable: Mapping[str, str] = dataclasses.field(default_factory=dict)
     stale: tuple[str, ...] = ()
 
-    def applied(self, questions: drive.Questions) -> drive.Applied:
+    def applied(self, questions: fan_out.Questions) -> fan_out.Applied:
         """The answers to a step's questions."""
-        return drive.Applied(
+        return fan_out.Applied(
             marks=self.marks,
-            healthy=questions.checked is not None and self.checks.get(questions.checked) == drive.OK,
+            healthy=questions.checked is not None and self.checks.get(questions.checked) == fan_out.OK,
             digests={path: self.digests[path] for path in questions.files if path in self.digests},
         )
 
-    def after(self, work: drive.Work) -> State:
+    def after(self, work: fan_out.Work) -> State:
         """What the server says when that has succeeded."""
         checks, digests = dict(self.checks), dict(self.digests)
         for file in work.files:
@@ -50,7 +50,7 @@ class State:
                 digests.pop(path, None)
             match job.script:
                 case "awaitService":
-                    checks[names.ServiceId(job.arguments[0])] = drive.OK
+                    checks[names.ServiceId(job.arguments[0])] = fan_out.OK
                 case "stopService":
                     checks[names.ServiceId(job.arguments[0])] = "it is stopped"
         # The handshake came before all work.

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from gantry import inventory as inventories
 from gantry import names
 from gantry.plan import AgentState, DeploymentState, Phase, Plan, ServiceState, TierServers
-from gantry.status import filled, tasks
+from gantry.state import filled_slots
+from gantry.status import tasks
 
 RAN = (DeploymentState.RUNNING, DeploymentState.MAINTENANCE)
 """States of a deployment whose servers run."""
@@ -97,7 +98,7 @@ class Scene:
     inventory: inventories.Inventory | None
     run_ended: bool
     before_run: DeploymentState
-    slots: filled.Slots
+    slots: filled_slots.Slots
     greeted: Greeted
 
     @property
@@ -155,7 +156,7 @@ class Scene:
         return wanted(tier, self.inventory, self.slots)
 
 
-def wanted(tier: TierServers, inventory: inventories.Inventory | None, known: filled.Slots) -> int:
+def wanted(tier: TierServers, inventory: inventories.Inventory | None, known: filled_slots.Slots) -> int:
     """How many servers of a tier a launch wants at least now.
 
     Args:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from gantry import inventory as inventories
 from gantry.plan import DeploymentState, Plan, StepKind
-from gantry.status import filled, launching, terminating
+from gantry.state import filled_slots
+from gantry.status import launch_states, termination_states
 from gantry.status.deployment import DeploymentStatus, Greeted, Scene
 from gantry.status.tasks import Steps, TaskView
 
@@ -19,7 +20,7 @@ def deployment_status(
     *,
     run_ended: bool,
     before: DeploymentState = DeploymentState.STOPPED,
-    slots: filled.Slots = types.MappingProxyType({}),
+    slots: filled_slots.Slots = types.MappingProxyType({}),
     greeted: Greeted = types.MappingProxyType({}),
 ) -> DeploymentStatus:
     """The states at the moment that the tasks and the inventory were read.
@@ -37,4 +38,4 @@ def deployment_status(
     """
     scene = Scene(plan, Steps(plan, tasks), inventory, run_ended, before, slots, greeted)
     is_termination = any(step.kind is StepKind.FINISH_TERMINATION for step in plan)
-    return terminating.status(scene) if is_termination else launching.status(scene)
+    return termination_states.status(scene) if is_termination else launch_states.status(scene)

@@ -13,7 +13,9 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from gantry import errors
-from gantry.web import actions, answers, api, api_calls, details, pages, task_pages
+from gantry.web.http import api_calls
+from gantry.web.queries import deployment_details
+from gantry.web.routes import actions, api, pages, responses, task_pages
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ async def _with_headers(
     request: fastapi.Request, answer: Callable[[fastapi.Request], Awaitable[fastapi.Response]]
 ) -> fastapi.Response:
     response = await answer(request)
-    is_static = answers.inner_path(request).startswith(_STATIC)
+    is_static = responses.inner_path(request).startswith(_STATIC)
     for name, value in (_HEADERS if is_static else _HEADERS | _NOT_KEPT).items():
         response.headers[name] = value
     return response
@@ -68,7 +70,7 @@ async def _refused(request: fastapi.Request, error: Exception) -> fastapi.Respon
 
 async def _failed(request: fastapi.Request, error: Exception) -> fastapi.Response:
     """Something of ours that did not work, in its own words."""
-    status = 404 if isinstance(error, details.UnknownError) else 502
+    status = 404 if isinstance(error, deployment_details.UnknownError) else 502
     return _told(request, error.status if isinstance(error, api_calls.RefusedError) else status, str(error))
 
 
@@ -88,6 +90,6 @@ async def _broken(request: fastapi.Request, error: Exception) -> fastapi.Respons
 
 
 def _told(request: fastapi.Request, status: int, detail: str) -> fastapi.Response:
-    if answers.inner_path(request).startswith("/api/"):
+    if responses.inner_path(request).startswith("/api/"):
         return JSONResponse({"detail": detail}, status)
-    return answers.page(request, "error.html.jinja", status, code=status, detail=detail)
+    return responses.page(request, "error.html.jinja", status, code=status, detail=detail)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, BaseOperatorLink
 
-from gantry.web import addresses, mount
+from gantry.web.http import addresses, mount
 
 if TYPE_CHECKING:
     from gantry.plan import StepKind
 
-_CATALOG = "gantry.operators.catalog"
+_CATALOG = "gantry.operators.registry"
 _SHOWN_IN_FRAME = "/plugin/deployments"
 
 

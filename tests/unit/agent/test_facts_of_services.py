@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gantry import names
-from gantry.agent import facts
+from gantry.agent import server_facts
 
-from .test_facts import APP, DB, GOLDEN, lines, rendered
+from .test_server_facts import APP, DB, GOLDEN, lines, rendered
 from .world import World
 
 FRONT, BACK = names.BalancerName("front"), names.BalancerName("back")
@@ -106,14 +106,14 @@ def test_a_replicated_service_without_its_master_is_not_told_of_another_one(worl
     left = found.but(
         addresses={name: address for name, address in found.addresses.items() if name != "database-1"}
     )
-    with pytest.raises(facts.MissingMasterError, match="slot 1 of tier database"):
+    with pytest.raises(server_facts.MissingMasterError, match="slot 1 of tier database"):
         left.facts().service_file(APP, left.server("application-1"))
 
 
 def test_one_account_cannot_be_for_replication_and_for_dependents(world: World) -> None:
     found = world.replicated()
     known = found.facts()
-    account = facts.ReplicationAccount("shopper", "x")
-    clash = facts.Facts(known.definition, known.servers, known.accounts, {DB: account})
-    with pytest.raises(facts.ReplicationAccountError, match="'shopper'"):
+    account = server_facts.ReplicationAccount("shopper", "x")
+    clash = server_facts.Facts(known.definition, known.servers, known.accounts, {DB: account})
+    with pytest.raises(server_facts.ReplicationAccountError, match="'shopper'"):
         clash.service_file(DB, found.server("database-1"))

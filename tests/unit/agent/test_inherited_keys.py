@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gantry import names
 
-from .test_facts import APP, CATALOG, DB
+from .test_server_facts import APP, CATALOG, DB
 from .world import World
 
 INHERITED = [

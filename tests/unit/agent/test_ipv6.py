@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from gantry import names
-from gantry.agent import addresses, balancing, updating
+from gantry.agent import addresses
 from gantry.cloud import tags
+from gantry.reconcile import load_balancer_work, rolling_update_work
 
 from .world import SERVERS, World
 
@@ -75,18 +76,18 @@ def test_enstratus_cfg_has_plain_addresses_without_brackets(world: World) -> Non
 def test_names_of_jobs_and_marks_hold_no_colons_and_scripts_get_the_address_itself(world: World) -> None:
     known, proxy = world.facts(), world.server("proxy-1")
     node = IPV6["application-1"]
-    begun = balancing.start_proxy(known, FRONT, proxy, {})
+    begun = load_balancer_work.start_proxy(known, FRONT, proxy, {})
     joins = [job for job in begun.jobs if node in job.arguments]
     assert joins
     assert joins[0].mark is not None
     # A node that is nobody's any more is let go of by the address in its mark.
     old = joins[0].mark[0].replace(addresses.word(node), addresses.word("2001:db8::dead"))
-    again = balancing.start_proxy(known, FRONT, proxy, {old: "80 x"})
+    again = load_balancer_work.start_proxy(known, FRONT, proxy, {old: "80 x"})
     leave = again.jobs[0]
     assert (leave.call, leave.unmark) == ("stopProxy 2001:db8::dead", (old,))
-    stop = balancing.stop_proxy(known.definition, FRONT, {old: "80 x"})
+    stop = load_balancer_work.stop_proxy(known.definition, FRONT, {old: "80 x"})
     assert stop.jobs[0].call == "stopProxy 2001:db8::dead"
-    out = updating.leave(known.definition, APP, proxy, [world.server("application-1")], "1")
+    out = rolling_update_work.leave(known.definition, APP, proxy, [world.server("application-1")], "1")
     for job in (*begun.jobs, *again.jobs, *stop.jobs, *out.jobs):
         assert SAFE_JOB.fullmatch(job.name), job.name
         for key in (*job.unmark, *(key for key, _ in job.notes), *([job.mark[0]] if job.mark else [])):

@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from gantry import inventory, names
-from gantry.agent import balancing, facts, work
+from gantry.agent import server_facts
+from gantry.reconcile import load_balancer_work, service_work
 
 from .world import World
 
@@ -21,7 +22,7 @@ def world() -> World:
     return World()
 
 
-def leaving(world: World) -> facts.Facts:
+def leaving(world: World) -> server_facts.Facts:
     """The deployment when application-2 has been chosen."""
     known = world.facts()
     chosen = tuple(each for each in known.servers if each.private_address == LEAVING)
@@ -39,32 +40,32 @@ def test_nobody_is_told_of_them(world: World) -> None:
 
 
 def test_a_balancer_lets_go_of_them_whatever_its_marks_say(world: World) -> None:
-    found = balancing.release_nodes(leaving(world), FRONT)
+    found = load_balancer_work.release_nodes(leaving(world), FRONT)
     assert [job.call for job in found.jobs] == [f"stopProxy {LEAVING}", f"awaitDrained a1002 {LEAVING} 30"]
     assert found.jobs[0].unmark == (f"proxy/a1002/{LEAVING}",)
-    assert balancing.release_nodes(world.facts(), FRONT).jobs == ()
+    assert load_balancer_work.release_nodes(world.facts(), FRONT).jobs == ()
 
 
 def test_access_is_taken_back_from_exactly_them_after_the_others_grant(world: World) -> None:
     known, server = leaving(world), world.server("database-1")
-    found = work.grant_access(known, DB, server, APP, {})
+    found = service_work.grant_access(known, DB, server, APP, {})
     assert [job.script for job in found.jobs] == ["grantDatabaseAccess", "revokeDatabaseAccess"]
     grant, revoke = (file.content.decode() for file in found.files)
     assert "addresses=10.0.0.21\n" in grant
     assert f"addresses={LEAVING}\n" in revoke
     assert found.jobs[1].remove == (found.files[1].path,)
     marks = dict(job.mark for job in found.jobs if job.mark)
-    assert work.grant_access(known, DB, server, APP, marks).jobs == ()
+    assert service_work.grant_access(known, DB, server, APP, marks).jobs == ()
 
 
 def test_it_is_taken_back_again_where_the_address_was_granted_in_between(world: World) -> None:
     known, server = leaving(world), world.server("database-1")
-    before = work.grant_access(known, DB, server, APP, {})
+    before = service_work.grant_access(known, DB, server, APP, {})
     marks = dict(job.mark for job in before.jobs if job.mark)
-    again = work.grant_access(world.facts(), DB, server, APP, marks)
+    again = service_work.grant_access(world.facts(), DB, server, APP, marks)
     assert [job.script for job in again.jobs] == ["grantDatabaseAccess"]
     marks |= dict(job.mark for job in again.jobs if job.mark)
-    found = work.grant_access(known, DB, server, APP, marks)
+    found = service_work.grant_access(known, DB, server, APP, marks)
     assert [job.script for job in found.jobs] == ["grantDatabaseAccess", "revokeDatabaseAccess"]
 
 
@@ -72,7 +73,7 @@ def test_an_address_that_a_server_which_stays_has_by_now_is_left_open(world: Wor
     known = leaving(world)
     heir = dataclasses.replace(world.server("application-2"), instance_id="i-heir")
     servers = inventory.Inventory((*known.servers.servers, heir), known.servers.leaving)
-    found = work.grant_access(
+    found = service_work.grant_access(
         dataclasses.replace(known, servers=servers), DB, world.server("database-1"), APP, {}
     )
     assert [job.script for job in found.jobs] == ["grantDatabaseAccess"]
@@ -83,14 +84,14 @@ def test_services_are_stopped_before_what_they_depend_on(world: World) -> None:
     known = world.but(text=text).facts().definition
     tier = names.TierName("application")
     installed = {"a1001/archive": "1", "a1002/archive": "1"}
-    found = work.stop_services(known, tier, installed)
+    found = service_work.stop_services(known, tier, installed)
     assert [job.call for job in found.jobs] == ["stopService a1002", "stopService a1001"]
-    assert [job.call for job in work.stop_services(known, tier, {"a1001/archive": "1"}).jobs] == [
+    assert [job.call for job in service_work.stop_services(known, tier, {"a1001/archive": "1"}).jobs] == [
         "stopService a1001"
     ]
 
 
 def test_a_balancer_that_was_away_lets_go_when_the_others_join(world: World) -> None:
-    found = balancing.start_proxy(leaving(world), FRONT, world.server("proxy-1"), {})
+    found = load_balancer_work.start_proxy(leaving(world), FRONT, world.server("proxy-1"), {})
     assert [job.call.split()[0] for job in found.jobs] == ["stopProxy", "startProxy"]
     assert found.jobs[0].arguments == (LEAVING,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gantry.agent import handshake
+from gantry.agent import bootstrap
 
 MOUNTS = """\
 overlay / overlay rw,relatime 0 0
@@ -28,9 +28,9 @@ tmpfs /mnt/ser\\040vices tmpfs rw,noexec 0 0
     ],
 )
 def test_the_deepest_and_newest_mount_counts(folder: str, place: str, may_run: bool) -> None:  # noqa: FBT001
-    found, options = handshake.mount_of(folder, MOUNTS)
+    found, options = bootstrap.mount_of(folder, MOUNTS)
     assert (found, "noexec" not in options) == (place, may_run)
 
 
 def test_where_nothing_is_known_everything_may_run() -> None:
-    assert handshake.mount_of("/enstratus/bin", "odd\n\n") == ("/", ())
+    assert bootstrap.mount_of("/enstratus/bin", "odd\n\n") == ("/", ())

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
-from tests.unit.agent_scripts.server import Server
 
 from gantry import names
-from gantry.agent import dialog, errors, session, ssh
+from gantry.agent import command_channel, errors, session, ssh
+from tests.unit.agent_scripts.server import Server
 
 from .processes import Process
 
@@ -53,7 +53,7 @@ def server(tmp_path: pathlib.Path) -> Iterator[Server]:
     found = Server.create(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "BIN", found.bin("").rstrip("/"))
-        patch.setattr(dialog, "SERVE", found.bin("serve"))
+        patch.setattr(command_channel, "SERVE", found.bin("serve"))
         yield found
 
 
@@ -106,7 +106,7 @@ def test_where_no_serve_is_each_command_is_one_of_its_own(server: Server) -> Non
 def test_a_login_that_is_slow_to_begin_is_followed_all_the_same(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialog, "_BEGIN_SECONDS", 0.1)
+    monkeypatch.setattr(command_channel, "_BEGIN_SECONDS", 0.1)
     server.custom("talk", "echo one; sleep 2; echo two; exit 3")
     server.call("job", "start", "step/1/work", "1", "--", "talk")
     assert followed(Connection(server, "sleep 0.5; ")) == ([], b"one\ntwo\n", session.Ended(3))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gantry import definition, inventory, names
-from gantry.agent import facts, tls
+from gantry.agent import server_facts, tls
 
 DEFINITION = """\
 deployment: bookshop
@@ -74,20 +74,20 @@ class World:
     replication_password: str = "copy=me"
     certificate: tls.Certificate = CERTIFICATE
 
-    def facts(self) -> facts.Facts:
+    def facts(self) -> server_facts.Facts:
         known = definition.loads(self.text)
         accounts = {
-            (service, datasource): facts.Account("shopper", self.password, "bookshop")
+            (service, datasource): server_facts.Account("shopper", self.password, "bookshop")
             for service, each in known.services.items()
             for datasource in each.datasources
         }
         replications = {
-            service: facts.ReplicationAccount("copier", self.replication_password)
+            service: server_facts.ReplicationAccount("copier", self.replication_password)
             for service, each in known.services.items()
             if each.replication
         }
         servers = inventory.Inventory(tuple(map(self.server, self.addresses)))
-        return facts.Facts(known, servers, accounts, replications, {TLS: self.certificate})
+        return server_facts.Facts(known, servers, accounts, replications, {TLS: self.certificate})
 
     def server(self, short: str) -> inventory.Server:
         """`application-2`"""

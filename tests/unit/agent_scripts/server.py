@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gantry.agent.bundle import bundle
+from gantry.agent.agent_bundle import bundle
 
 SERVICE = "a1000"
 CUSTOMER = "c500"

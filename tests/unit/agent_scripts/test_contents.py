@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from gantry.agent import fetching
+from gantry.agent import downloads as fetching
 
 from . import test_download_file as downloads
 from .server import Result, Server

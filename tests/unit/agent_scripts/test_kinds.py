@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from gantry.agent import kinds
-from gantry.agent.kinds import Kind
+from gantry.agent import file_kinds
+from gantry.agent.file_kinds import Kind
 
-LIBRARY = Path(kinds.__file__).parent / "scripts" / "lib" / "kinds.sh"
+LIBRARY = Path(file_kinds.__file__).parent / "scripts" / "lib" / "kinds.sh"
 OF_SCRIPTS = {
     "empty": Kind.EMPTY,
     "zeros": Kind.ZEROS,
@@ -87,4 +87,4 @@ def test_look_and_scripts_agree(content: bytes) -> None:
         capture_output=True,
         check=True,
     ).stdout.decode()
-    assert OF_SCRIPTS[said] is kinds.of(content[: kinds.HEAD])
+    assert OF_SCRIPTS[said] is file_kinds.of(content[: file_kinds.HEAD])

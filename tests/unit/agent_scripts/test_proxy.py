@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests import certificates
 
 from .server import Result, Server, is_running, until

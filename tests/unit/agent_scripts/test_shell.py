@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import gantry.agent
-from gantry.agent.bundle import ScriptBundle, bundle
+from gantry.agent.agent_bundle import ScriptBundle, bundle
 
 SCRIPTS = Path(gantry.agent.__file__).parent / "scripts"
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from gantry import inventory, names
+from gantry.cli.queries import run_follower, servers
+from gantry.cli.support import connections
 from tests import airflow_api
 from tests.airflow_api import SUCCESS, states
 from tests.unit.cli.conftest import Gantry
-
-from gantry import inventory, names
-from gantry.cli import connections, servers, watch
 
 SHOP = """\
 deployment: shop
@@ -57,7 +58,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[airflow
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GANTRY_USERNAME", "ada")
     monkeypatch.setenv("GANTRY_PASSWORD", "secret")
-    monkeypatch.setattr(watch, "_PAUSE", 0.01)
+    monkeypatch.setattr(run_follower, "_PAUSE", 0.01)
     with airflow_api.serving() as serving:
         monkeypatch.setenv("GANTRY_URL", serving.url)
         serving.deployment("shop").tasks = TASKS
@@ -216,7 +217,7 @@ def test_an_airflow_that_is_away_for_a_moment_is_waited_for(
 
     airflow.answer_instead = instead
     assert gantry_("launch", "shop").code == 0
-    monkeypatch.setattr(watch, "PATIENCE", 0.05)
+    monkeypatch.setattr(run_follower, "PATIENCE", 0.05)
     airflow.answer_instead = lambda call: (503, "text/plain", "gone") if "/dagRuns/manual" in call else None
     found = gantry_("launch", "shop")
     assert found.code == 1
@@ -231,7 +232,7 @@ def test_ctrl_c_ends_the_watching_only(
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gantry.cli.watch.time.sleep", interrupted)
+    monkeypatch.setattr("gantry.cli.queries.run_follower.time.sleep", interrupted)
     found = gantry_("launch", "shop")
     assert found.code == 130
     (run,) = shop(airflow).runs
@@ -512,7 +513,7 @@ def test_logs_that_are_not_there(
 def test_followed_logs_tell_each_line_once(
     airflow: airflow_api.Airflow, gantry_: Gantry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gantry.cli.task_logs._PAUSE", 0.01)
+    monkeypatch.setattr("gantry.cli.output.task_logs._PAUSE", 0.01)
     run = airflow_api.Run("r1", [GOING, GOING, GOING, GOOD])
     run.logs["tier-only.handshake"] = [{"event": f"line {number}"} for number in range(3)]
     shop(airflow).runs.append(run)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+
 from tests.unit.cli.conftest import Gantry
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from gantry.cli.queries import run_follower
 from tests import airflow_api
 from tests.airflow_api import states
 from tests.unit.cli.conftest import Gantry
-
-from gantry.cli import watch
 
 MADE = ("backup-catalog.back_up", "backup-catalog.keep_backup")
 RESTORED = ("confirm_restore", "backup-catalog.restore", "backup-files.restore")
@@ -28,7 +28,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[airflow
     monkeypatch.setenv("GANTRY_USERNAME", "ada")
     monkeypatch.setenv("GANTRY_PASSWORD", "secret")
     monkeypatch.setenv("GANTRY_DEFINITIONS", str(tmp_path))
-    monkeypatch.setattr(watch, "_PAUSE", 0.01)
+    monkeypatch.setattr(run_follower, "_PAUSE", 0.01)
     with airflow_api.serving() as serving:
         monkeypatch.setenv("GANTRY_URL", serving.url)
         serving.deployment("bare")

@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 import pytest
-from tests.unit.cli.conftest import Gantry
 
 from gantry.cli import app
+from tests.unit.cli.conftest import Gantry
 
 OURS = ("new", "validate", "show", "graph", "schema", "archive")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gantry import cli
-from gantry.cli import connections
+from gantry.cli.support import connections
 from gantry.rest import profiles
 
 

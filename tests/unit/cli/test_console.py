@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from gantry.cli import console
+from gantry.cli.support import console
 
 
 @pytest.mark.parametrize(

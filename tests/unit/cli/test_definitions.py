@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from gantry.cli import definitions
+from gantry.cli.support import definitions
 
 
 @pytest.fixture

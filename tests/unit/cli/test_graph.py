@@ -7,10 +7,10 @@ import pathlib
 import xml.etree.ElementTree as ET
 
 import pytest
-from tests.unit.cli.conftest import Gantry
 
 from gantry import definition, plan
-from gantry.cli import picture
+from gantry.cli.output import plan_graph
+from tests.unit.cli.conftest import Gantry
 
 SVG = "{http://www.w3.org/2000/svg}"
 TWO_DATABASES = """\
@@ -41,16 +41,16 @@ def shop(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.fixture
-def graph(shop: pathlib.Path) -> picture.Graph:
+def graph(shop: pathlib.Path) -> plan_graph.Graph:
     loaded = definition.load(shop)
-    return picture.Graph(loaded, plan.launch_plan(loaded))
+    return plan_graph.Graph(loaded, plan.launch_plan(loaded))
 
 
 def texts(svg: str) -> list[str]:
     return ["".join(each.itertext()) for each in ET.fromstring(svg).iter(f"{SVG}text")]
 
 
-def test_what_has_nothing_to_do_is_left_out_and_the_order_stays(graph: picture.Graph) -> None:
+def test_what_has_nothing_to_do_is_left_out_and_the_order_stays(graph: plan_graph.Graph) -> None:
     shown = {step.id for step in graph.steps}
     assert "tier-data.execute_configuration_management" not in shown
     assert "tier-web.execute_configuration_management" in shown
@@ -59,7 +59,7 @@ def test_what_has_nothing_to_do_is_left_out_and_the_order_stays(graph: picture.G
     assert graph.before["balancer-main.start_proxy"] == {"service-page-with-a-long-name.configure"}
 
 
-def test_an_arrow_that_says_nothing_new_is_left_out(graph: picture.Graph) -> None:
+def test_an_arrow_that_says_nothing_new_is_left_out(graph: plan_graph.Graph) -> None:
     after = "service-page-with-a-long-name.update"
     assert "service-orders.configure" in graph.plan.by_id[after].upstream
     assert graph.before[after] == {
@@ -70,21 +70,21 @@ def test_an_arrow_that_says_nothing_new_is_left_out(graph: picture.Graph) -> Non
     }
 
 
-def test_every_arrow_leads_to_the_right_and_no_box_lies_on_another(graph: picture.Graph) -> None:
-    drawn = picture.draw(graph, "Launch of shop")
+def test_every_arrow_leads_to_the_right_and_no_box_lies_on_another(graph: plan_graph.Graph) -> None:
+    drawn = plan_graph.draw(graph, "Launch of shop")
     boxes = {box.step.id: box for box in drawn.boxes}
     assert set(boxes) == {step.id for step in graph.steps}
     for edge in graph.edges:
-        assert boxes[edge.before].x + picture.BOX_WIDTH < boxes[edge.after].x
+        assert boxes[edge.before].x + plan_graph.BOX_WIDTH < boxes[edge.after].x
     for one, other in itertools.combinations(boxes.values(), 2):
-        apart = abs(one.x - other.x) >= picture.BOX_WIDTH or abs(one.y - other.y) >= one.height
+        apart = abs(one.x - other.x) >= plan_graph.BOX_WIDTH or abs(one.y - other.y) >= one.height
         assert apart, f"{one.step.id} lies on {other.step.id}"
     for box in boxes.values():
         lane = next(
             each for each in drawn.lanes if each.y < box.y and box.y + box.height < each.y + each.height
         )
         assert lane.label == graph.label(box.step.group)
-        assert box.x + picture.BOX_WIDTH < drawn.width
+        assert box.x + plan_graph.BOX_WIDTH < drawn.width
     assert len(drawn.arrows) == len(graph.edges)
 
 
@@ -116,7 +116,7 @@ def test_texts_of_the_definition_stay_texts(gantry: Gantry, shop: pathlib.Path) 
 
 
 def test_mermaid_has_every_step_and_every_arrow(
-    gantry: Gantry, shop: pathlib.Path, graph: picture.Graph
+    gantry: Gantry, shop: pathlib.Path, graph: plan_graph.Graph
 ) -> None:
     lines = [line.strip() for line in gantry("graph", shop, "--format", "mermaid").out.splitlines()]
     assert "flowchart LR" in lines
@@ -128,7 +128,9 @@ def test_mermaid_has_every_step_and_every_arrow(
     assert arrows == [f"{node[edge.before]} --> {node[edge.after]}" for edge in graph.edges]
 
 
-def test_text_says_what_each_step_waits_for(gantry: Gantry, shop: pathlib.Path, graph: picture.Graph) -> None:
+def test_text_says_what_each_step_waits_for(
+    gantry: Gantry, shop: pathlib.Path, graph: plan_graph.Graph
+) -> None:
     lines = gantry("graph", shop).out.splitlines()
     assert lines[0] == f"Launch of shop: {len(graph.steps)} steps on 4 to 6 servers"
     assert "5 configure dependencies" in lines

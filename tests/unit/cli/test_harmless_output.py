@@ -10,9 +10,9 @@ import sys
 import pydantic
 import pytest
 from rich.text import Text
-from tests.unit.cli.conftest import Gantry
 
-from gantry.cli import console
+from gantry.cli.support import console
+from tests.unit.cli.conftest import Gantry
 
 RED, TITLE, BACK = "\x1b[31m", "\x1b]0;you are root\x07", "\x1b[2J\x1b[H"
 

@@ -17,9 +17,9 @@ import urllib.request
 import jsonschema
 import pytest
 import yaml
-from tests.unit.cli.conftest import Gantry
 
 from gantry import definition, names
+from tests.unit.cli.conftest import Gantry
 
 # Runs a loader as Airflow does, without the two seconds that Airflow takes.
 LOADED = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from gantry.cli import options
+from gantry.cli.support import options
 
 
 def test_settings_are_taken_apart_at_the_first_sign() -> None:

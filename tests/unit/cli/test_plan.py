@@ -6,14 +6,16 @@ import io
 
 import pytest
 from rich.console import Console
-from tests import airflow_api
 
 from gantry import definition, names
-from gantry.cli import app, plan, plan_text
-from gantry.operators import past
+from gantry.cli import app
+from gantry.cli.commands import plan
+from gantry.cli.output import plan_text
 from gantry.plan import StepKind
 from gantry.preview import report
 from gantry.preview.report import Action, Call, Change, Server
+from gantry.reconcile import data_history
+from tests import airflow_api
 
 
 def server(name: str, action: Action = Action.KEEP, **more: object) -> Server:
@@ -126,9 +128,9 @@ def test_what_airflow_keeps_and_whether_data_was_ever_loaded_decides_about_datab
         airflow.add(airflow_api.Dag("bookshop", runs=[run]))
         assert plan._kept(known, None) == ({}, True)
         # Where the notes are complete, there is nothing to ask.
-        airflow.assets["deployment-state://bookshop"] = {past.COMPLETE: "2026"}
+        airflow.assets["deployment-state://bookshop"] = {data_history.COMPLETE: "2026"}
         airflow.asked.clear()
-        assert plan._kept(known, None) == ({past.COMPLETE: "2026"}, False)
+        assert plan._kept(known, None) == ({data_history.COMPLETE: "2026"}, False)
         assert not [each for each in airflow.asked if each.endswith("taskInstances/list")]
         # An Airflow that says nothing leaves the preview to say what it does not know.
         airflow.forbidden.add("/assets")

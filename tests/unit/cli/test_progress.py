@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from gantry import definition, inventory, names, plan, status
-from gantry.cli import live, moments
+from gantry.cli.output import run_progress
+from gantry.cli.queries import run_snapshot
 from gantry.rest import client
 
 TRIGGERED = datetime.datetime(2026, 11, 20, 4, 0, tzinfo=datetime.UTC)
@@ -24,7 +25,9 @@ PLAN = plan.launch_plan(definition.loads(SHORT, "short.yaml"))
 ORDER = [step.id for step in PLAN if step.skipped is None]
 
 
-def moment(done: int, *, working: bool, run_state: str = "running", planned: bool = True) -> moments.Moment:
+def moment(
+    done: int, *, working: bool, run_state: str = "running", planned: bool = True
+) -> run_snapshot.Moment:
     """A run in which so many steps are done, each taking two seconds, and perhaps one is being worked on."""
     tasks = []
     for number, step in enumerate(ORDER[: done + working]):
@@ -41,17 +44,17 @@ def moment(done: int, *, working: bool, run_state: str = "running", planned: boo
         )
     found = inventory.Inventory(())
     run = client.Run("short", "manual__1", run_state, TRIGGERED.isoformat(), None, None, {}, "ada")
-    seen = moments.Seen(
+    seen = run_snapshot.Seen(
         PLAN,
         status.deployment_status(PLAN, tasks, found, run_ended=run.is_over),
         status.timeline(PLAN, tasks),
     )
-    return moments.Moment("short", run, tuple(ORDER), tuple(tasks), found, seen if planned else None)
+    return run_snapshot.Moment("short", run, tuple(ORDER), tuple(tasks), found, seen if planned else None)
 
 
 def test_without_a_terminal_each_change_is_one_line() -> None:
     output = io.StringIO()
-    with live.shown(Console(file=output)) as show:
+    with run_progress.shown(Console(file=output)) as show:
         for _ in range(3):
             show(moment(1, working=True))
         show(moment(3, working=True))
@@ -65,7 +68,7 @@ def test_without_a_terminal_each_change_is_one_line() -> None:
 def test_a_terminal_gets_a_table_with_servers_and_times() -> None:
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=140)
-    with live.shown(console) as show:
+    with run_progress.shown(console) as show:
         show(moment(2, working=True))
     assert "only-1" in output.getvalue()
     assert "2 prepare configuration management" in output.getvalue()
@@ -82,14 +85,14 @@ def test_while_it_waits_for_its_turn_the_headline_says_so() -> None:
 
 def test_the_end_says_where_the_time_went() -> None:
     ended = moment(len(ORDER), working=False, run_state="success")
-    (path,) = live.where_the_time_went(ended)
+    (path,) = run_progress.where_the_time_went(ended)
     assert path.startswith("critical path: turn 2.0 s → find_lost 2.0 s → tier-only.scale_up 2.0 s")
     assert ended.seconds() == 2 * len(ORDER)
 
 
 def test_without_a_definition_each_task_has_a_row() -> None:
     output = io.StringIO()
-    with live.shown(Console(file=output)) as show:
+    with run_progress.shown(Console(file=output)) as show:
         show(moment(3, working=True, planned=False))
     lines = output.getvalue().splitlines()
     assert "short, run manual__1: running" in lines[0]
@@ -127,7 +130,7 @@ def test_a_launch_that_waits_for_a_person_says_so() -> None:
     working = moment(0, working=False)
     asking = status.TaskView("approve", -1, status.TaskState.AWAITING_INPUT, TRIGGERED)
     output = io.StringIO()
-    with live.shown(Console(file=output)) as show:
+    with run_progress.shown(Console(file=output)) as show:
         show(working)
         show(dataclasses.replace(working, tasks=(asking,)))
         answered = dataclasses.replace(asking, state=status.TaskState.SUCCESS)
@@ -138,12 +141,12 @@ def test_a_launch_that_waits_for_a_person_says_so() -> None:
 
 
 def test_tasks_stand_after_all_that_they_wait_for() -> None:
-    assert moments.in_order({"d": (), "a": ("c",), "c": ("d",), "b": ("d",)}) == ("a", "b", "c", "d")
+    assert run_snapshot.in_order({"d": (), "a": ("c",), "c": ("d",), "b": ("d",)}) == ("a", "b", "c", "d")
 
 
 def test_a_task_is_named_after_its_server_once_airflow_knows_it() -> None:
     def servers(label: str) -> tuple[str, ...]:
-        return moments.view(client.Instance("t", 0, label, "running", None, None, 1)).servers
+        return run_snapshot.view(client.Instance("t", 0, label, "running", None, None, 1)).servers
 
     assert servers("short-only-1") == ("short-only-1",)
     assert servers("0") == servers("") == ()
@@ -160,37 +163,37 @@ tiers:
 """
 
 
-def greeting(*found: tuple[str, int, str, str], run_state: str = "failed") -> moments.Moment:
+def greeting(*found: tuple[str, int, str, str], run_state: str = "failed") -> run_snapshot.Moment:
     """A run that comes as far as its handshakes: tier, map index, label and state of each."""
     launch = plan.launch_plan(definition.loads(SHOP, "shop.yaml"))
     ended = (TRIGGERED + datetime.timedelta(seconds=5)).isoformat()
     tasks = (
         *(
-            moments.view(client.Instance(f"tier-{tier}.scale_up", -1, "", "success", ended, ended, 1))
+            run_snapshot.view(client.Instance(f"tier-{tier}.scale_up", -1, "", "success", ended, ended, 1))
             for tier in ("database", "web", "proxy")
         ),
         *(
-            moments.view(client.Instance(f"tier-{tier}.handshake", index, label, state, ended, ended, 2))
+            run_snapshot.view(client.Instance(f"tier-{tier}.handshake", index, label, state, ended, ended, 2))
             for tier, index, label, state in found
         ),
     )
     run = client.Run("shop", "manual__1", run_state, TRIGGERED.isoformat(), None, None, {}, "ada")
-    seen = moments.Seen(
+    seen = run_snapshot.Seen(
         launch,
         status.deployment_status(launch, tasks, None, run_ended=run.is_over),
         status.timeline(launch, tasks),
     )
-    return moments.Moment("shop", run, (), tasks, None, seen)
+    return run_snapshot.Moment("shop", run, (), tasks, None, seen)
 
 
 DATABASE = ("database", 0, "shop-database-1", "success")
 PROXY = ("proxy", 0, "shop-proxy-1", "failed")
 
 
-def scale_up(found: moments.Moment) -> str:
+def scale_up(found: run_snapshot.Moment) -> str:
     """What the terminal says of the first phase, without its time."""
     output = io.StringIO()
-    with live.shown(Console(file=output)) as show:
+    with run_progress.shown(Console(file=output)) as show:
         show(found)
     (line,) = [each for each in output.getvalue().splitlines() if "1 scale up" in each]
     return " ".join(line.partition("1 scale up")[2].split())
@@ -226,7 +229,9 @@ def test_a_table_and_a_program_tell_apart_who_failed_who_works_and_who_is_done()
     assert isinstance(rows[1], dict)
     assert rows[1]["failed"] == ["proxy-1"]
     output = io.StringIO()
-    with live.shown(Console(file=output, force_terminal=True, color_system="standard", width=140)) as show:
+    with run_progress.shown(
+        Console(file=output, force_terminal=True, color_system="standard", width=140)
+    ) as show:
         show(found)
     assert "\N{ESCAPE}[1;31mproxy-1 " in output.getvalue()
 

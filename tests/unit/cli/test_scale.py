@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from gantry.cli.queries import run_follower
 from tests import airflow_api
 from tests.airflow_api import states
 from tests.unit.cli.conftest import Gantry
-
-from gantry.cli import watch
 
 SHOP = """\
 deployment: shop
@@ -40,7 +40,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[airflow
     (tmp_path / "shop.yaml").write_text(SHOP)
     monkeypatch.setenv("GANTRY_USERNAME", "ada")
     monkeypatch.setenv("GANTRY_PASSWORD", "secret")
-    monkeypatch.setattr(watch, "_PAUSE", 0.01)
+    monkeypatch.setattr(run_follower, "_PAUSE", 0.01)
     with airflow_api.serving() as serving:
         monkeypatch.setenv("GANTRY_URL", serving.url)
         serving.deployment("shop").tasks = ("find_lost", *LAUNCH, "finish_launch")

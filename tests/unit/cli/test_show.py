@@ -5,9 +5,9 @@ from __future__ import annotations
 import pathlib
 
 import pytest
-from tests.unit.cli.conftest import Gantry
 
 from gantry import definition
+from tests.unit.cli.conftest import Gantry
 
 SHOP = """\
 deployment: shop

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests import airflow_api
-from tests.unit.cli.conftest import Gantry
 
 from gantry import names, plan
+from tests import airflow_api
+from tests.unit.cli.conftest import Gantry
 
 LIST = "GET /gantry/api/v1/deployments"
 RUN = airflow_api.Run("r1", [airflow_api.SUCCESS], {"reason": "sale"})

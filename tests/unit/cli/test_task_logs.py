@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gantry.cli import task_logs
+from gantry.cli.output import task_logs
 from gantry.rest import logs
 
 BATCH = "shop-web-2 … shop-web-11 (10)"

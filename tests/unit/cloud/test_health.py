@@ -9,10 +9,10 @@ from typing import Any, cast
 import boto3
 import moto
 import pytest
-from tests.unit.agent.world import DEFINITION, World
 
 from gantry import definition, inventory, names
 from gantry.cloud import health, servers, tags
+from tests.unit.agent.world import DEFINITION, World
 
 KNOWN = definition.loads(DEFINITION)
 SINCE = datetime.datetime(2026, 3, 1, 12, 0, 30, tzinfo=datetime.UTC)

@@ -12,7 +12,7 @@ from botocore import awsrequest, compat
 from botocore.retries import standard
 
 from gantry import names
-from gantry.cloud import clients, errors, pace, patience
+from gantry.cloud import clients, errors, pace, transient_errors
 from gantry.definition import models
 
 AWS = names.ConnectionId("aws_shop")
@@ -130,9 +130,9 @@ def test_each_call_of_a_client_keeps_the_pace_repeated_ones_too(connect: Connect
 @pytest.mark.parametrize("code", ["RequestLimitExceeded", "Throttling"])
 def test_a_throttled_call_is_repeated_for_half_a_minute(connect: Connect, clock: Clock, code: str) -> None:
     client = connect()
-    called = refuse(client, code, 503, patience.ATTEMPTS - 1)
+    called = refuse(client, code, 503, transient_errors.ATTEMPTS - 1)
     client.describe_instances()
-    assert len(called) == patience.ATTEMPTS
+    assert len(called) == transient_errors.ATTEMPTS
     assert clock.now > 1000
 
 

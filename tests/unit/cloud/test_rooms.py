@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from gantry import definition, names
-from gantry.cloud import errors, requests, starting
+from gantry.cloud import errors, instance_start, requests
 
 WEB = names.TierName("web")
 ZONES = ("subnet-a", "subnet-b", "subnet-c")
@@ -70,14 +70,14 @@ class Ec2:
 
 
 class Memory:
-    """What a step notes of its tries, as `gantry.operators.started` does."""
+    """What a step notes of its tries, as `gantry.runtime.recent_starts` does."""
 
     def __init__(self) -> None:
         self.full: frozenset[str] = frozenset()
         self.told: list[int] = []
 
-    def order(self) -> starting.Order:
-        return starting.Order("run", "1", tell=self._tell, full=self.full, tell_full=self._tell_full)
+    def order(self) -> instance_start.Order:
+        return instance_start.Order("run", "1", tell=self._tell, full=self.full, tell_full=self._tell_full)
 
     def _tell(self, servers: Any) -> None:
         self.told += [each.slot for each in servers]
@@ -106,7 +106,7 @@ tiers:
 services: {{}}
 """
     )
-    starter = starting.Starter(cast("Any", ec2), shop, WEB, logging.getLogger("gantry"))
+    starter = instance_start.Starter(cast("Any", ec2), shop, WEB, logging.getLogger("gantry"))
     network = shop.launch_configurations["debian"].network
     found: list[int] = []
     # The cloud lists what was told of: the step waits for that.
@@ -153,7 +153,7 @@ def test_without_another_subnet_it_is_all_or_nothing_and_ec2s_own_words() -> Non
 
 def test_where_no_subnet_has_room_each_of_them_is_named_and_the_next_try_begins_anew() -> None:
     ec2, memory = Ec2(a=1), Memory()
-    with pytest.raises(starting.NoRoomError) as refused:
+    with pytest.raises(instance_start.NoRoomError) as refused:
         start(ec2, 4, memory)
     assert memory.told == [1]
     for subnet in ZONES:
@@ -167,7 +167,7 @@ def test_where_no_subnet_has_room_each_of_them_is_named_and_the_next_try_begins_
 def test_a_size_that_no_zone_offers_is_not_waited_for() -> None:
     ec2 = Ec2()
     ec2.code = "Unsupported"
-    with pytest.raises(starting.NoRoomError) as refused:
+    with pytest.raises(instance_start.NoRoomError) as refused:
         start(ec2, 1)
     assert not refused.value.passing
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gantry import definition, inventory, names
-from gantry.agent import fetching, session
-from gantry.agent.drive import Applied, Work
+from gantry.agent import downloads, session
+from gantry.agent.fan_out import Applied, Work
 from gantry.configuration_management import chef, chef_server, manager, script
 from gantry.definition import models
 
@@ -216,7 +216,7 @@ def test_a_script_is_downloaded_and_called_with_the_run_list() -> None:
     assert isinstance(settings, models.Script)
 
     def management(version: str = "one") -> script.ScriptManager:
-        program = fetching.Download("s3://shop/converge.sh", version, None)
+        program = downloads.Download("s3://shop/converge.sh", version, None)
         return script.ScriptManager(known, settings, program)
 
     assert set(put(management().prepare(SERVER, NEW))) == {script.CONFIG}

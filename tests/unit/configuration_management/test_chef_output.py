@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from gantry import names
 from gantry.agent import errors
-from gantry.configuration_management import chef_causes, chef_log, chef_output, readers
+from gantry.configuration_management import chef_causes, chef_log, chef_output
+from gantry.reconcile import output_readers
 
 URL = "https://chef.example.com/organizations/acme"
 CALL = f"runConfigurationManagement-CHEF root shop-web-1 NULL /enstratus/ws/chef/first-boot.json v {URL} _default"
@@ -509,8 +510,8 @@ def test_whatever_a_server_prints_is_read(lines: list[str]) -> None:
 
 
 def test_a_step_without_a_reader_has_nothing_to_add() -> None:
-    assert readers.named(None) is None
-    assert readers.report(None, []) == {}
+    assert output_readers.named(None) is None
+    assert output_readers.report(None, []) == {}
 
 
 def test_the_documentation_has_every_exit_code_that_is_told() -> None:

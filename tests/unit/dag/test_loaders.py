@@ -8,9 +8,9 @@ import sys
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from tests.unit.dag.definitions import HEAD, WEB
 
 from gantry.dag import expressions
+from tests.unit.dag.definitions import HEAD, WEB
 
 TEXT = HEAD + WEB
 LOADER = '''\

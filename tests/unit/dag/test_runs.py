@@ -20,7 +20,7 @@ from gantry import definition, names, plan
 from gantry.dag import compile as dag_compile
 from gantry.dag import deployment_dags
 from gantry.definition import models
-from gantry.operators import notifying
+from gantry.runtime import notifiers as notifying
 
 from .definitions import HEAD, WEB, service
 
@@ -248,7 +248,7 @@ def test_who_tells_nobody_anything_loads_nothing_for_it(tmp_path: pathlib.Path) 
     script = (
         "import sys; from gantry.dag import deployment_dags; deployment_dags(sys.argv[1]);"
         "print([name for name in sys.modules if name in"
-        " ('gantry.operators.notifying', 'gantry.operators.approval',"
+        " ('gantry.runtime.notifiers', 'gantry.operators.approval',"
         " 'airflow.providers.standard.operators.hitl')])"
     )
     run = subprocess.run(

@@ -14,7 +14,7 @@ from hypothesis import strategies
 
 from gantry import inventory, names
 from gantry.agent import template_values
-from gantry.cli import merged
+from gantry.cli.output import definition_text
 from gantry.definition import loading, models, source
 
 APP = names.ServiceName("app")
@@ -144,7 +144,7 @@ def test_the_merged_definition_is_the_same_one(tmp_path: Path) -> None:
     file = tmp_path / "shop.yaml"
     file.write_text(text(custom="1.10", port="0x50"))
     loaded = loading.read(file)
-    printed = "\n".join(line.text for line in merged.lines(loaded))
+    printed = "\n".join(line.text for line in definition_text.lines(loaded))
     assert "it: 1.10" in printed
     assert loading.loads(printed) == loaded.definition
 

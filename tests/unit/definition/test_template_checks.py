@@ -10,7 +10,7 @@ from hypothesis import strategies
 
 from gantry import definition, templates
 from gantry.agent import template_values
-from gantry.definition import shapes, template_checks, template_facts
+from gantry.definition import template_checks, template_facts, template_types
 
 SHOP = """\
 deployment: shop
@@ -44,11 +44,11 @@ FACTS = template_facts.InCustom(
 
 
 @pytest.fixture(scope="module")
-def app() -> shapes.Parts:
+def app() -> template_types.Parts:
     """What the values of the service `app` may use. It has no port, and of its two dependencies one has."""
     shop = definition.loads(SHOP)
     name = next(name for name, service in shop.services.items() if service.id == "a3")
-    return shapes.in_custom(shop, name)
+    return template_types.in_custom(shop, name)
 
 
 RIGHT = {
@@ -75,7 +75,7 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("text", RIGHT.values(), ids=RIGHT)
-def test_what_is_right_is_left_alone_and_renders(app: shapes.Parts, text: str) -> None:
+def test_what_is_right_is_left_alone_and_renders(app: template_types.Parts, text: str) -> None:
     assert template_checks.problems(text, app) == ()
     templates.render(text, FACTS.known())
 
@@ -114,11 +114,11 @@ def test_what_is_right_is_left_alone_and_renders(app: shapes.Parts, text: str) -
         ("{{ 1 }}" + " " * 20_000, "a template has at most 20,000 characters"),
     ],
 )  # fmt: skip
-def test_what_is_certainly_wrong_is_said(app: shapes.Parts, text: str, told: str) -> None:
+def test_what_is_certainly_wrong_is_said(app: template_types.Parts, text: str, told: str) -> None:
     assert template_checks.problems(text, app) == (told,)
 
 
-def test_a_template_is_read_and_not_run(app: shapes.Parts) -> None:
+def test_a_template_is_read_and_not_run(app: template_types.Parts) -> None:
     begun = time.process_time()
     assert (
         template_checks.problems("{{ 'x' | format(10**12) | wordwrap(10**12) }}{{ 10 ** 10 ** 10 }}", app)
@@ -152,7 +152,7 @@ def test_facts_are_plain_data_and_what_is_none_is_absent() -> None:
 def test_what_the_check_knows_is_what_servers_are_told() -> None:
     # One truth: whoever hands facts to templates can only hand what the types name.
     assert template_values.server_facts.__annotations__["return"] == "template_facts.Server"
-    assert set(shapes.of(template_facts.InAttributes).known) == {"deployment", "tier", "server"}
+    assert set(template_types.of(template_facts.InAttributes).known) == {"deployment", "tier", "server"}
     for model in template_facts.TemplateFacts.__subclasses__():
         for field in model.model_fields.values():
             assert field.description
@@ -168,5 +168,5 @@ WORDS = strategies.sampled_from(
 @hypothesis.given(strategies.lists(WORDS, max_size=40).map("".join))
 @hypothesis.settings(max_examples=300, deadline=None)
 def test_no_text_whatsoever_brings_the_check_down(text: str) -> None:
-    for each in template_checks.problems(text, shapes.of(template_facts.InCustom)):
+    for each in template_checks.problems(text, template_types.of(template_facts.InCustom)):
         assert len(each) < 500

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from gantry import names
 from gantry.cloud import tags
-from gantry.operators import turns
 from gantry.plan import READ_ONLY
+from gantry.state import operation_lock
 
 from . import product
 from . import world as worlds
@@ -124,7 +124,7 @@ class Model:
         for other in self._world.airflow.runs:
             if other is run or other.state != "running" or "changed" not in other.facts:
                 continue
-            if turns.excludes(run.operation, other.operation):
+            if operation_lock.excludes(run.operation, other.operation):
                 self.breaks(
                     TURNS,
                     f"{run.dag_id} {run.run_id} ({self._task.task_id}) works ({what}) while {other.dag_id} "

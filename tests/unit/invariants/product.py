@@ -20,13 +20,16 @@ from airflow.sdk import Connection
 from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from gantry import definition, names
+from gantry import definition, names, preflight
 from gantry.agent import errors, session, ssh
 from gantry.cloud import clients, pace, sources
+from gantry.credentials import connections
 from gantry.dag import compile as compiling
 from gantry.dag.operations import RECIPES
 from gantry.definition import models
-from gantry.operators import base, connections, examination, keeping, triggers
+from gantry.operators import base
+from gantry.runtime import asset_state
+from gantry.triggers import server_work
 
 from . import servers
 from .stage import Policy, Stage, Time, datetime_module
@@ -206,16 +209,16 @@ def connected(current: Callable[[], World]) -> Iterator[None]:
         patch.setattr(pace, "of", lambda *_: pace.Pace())
         patch.setattr(sources.Source, "client", property(lambda _: current().s3))
         # It only looks, and has tests of its own; what it looks at is in no danger here.
-        patch.setattr(examination, "examine", lambda *_: iter(()))
+        patch.setattr(preflight, "examine", lambda *_: iter(()))
         patch.setattr(sources.Source, "linking", lambda *_: current().s3)
         patch.setattr(connections, "_get", _connection)
         patch.setattr(connections, "mask_secret", lambda *_: None)
-        patch.setattr(keeping, "_place", lambda asset: Stored(current(), asset))
+        patch.setattr(asset_state, "_place", lambda asset: Stored(current(), asset))
         patch.setattr(ssh, "connect", connect)
         patch.setattr(session, "Session", opened)
         patch.setattr(ssh.Login, "authorized_key", lambda _: "ssh-ed25519 AAAA")
         _keep_time(patch, stage)
-        for logs in (base.StepOperator, triggers.StepTrigger):
+        for logs in (base.StepOperator, server_work.StepTrigger):
             patch.setattr(logs, "log", _Quiet(), raising=False)
         logging.disable(logging.CRITICAL)
         yield

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gantry.agent import bundle, errors, session, ssh
+from gantry.agent import agent_bundle, errors, session, ssh
 
 if TYPE_CHECKING:
     from .cloud import S3
@@ -418,8 +418,8 @@ async def connect(machine: Machine, target: ssh.Target) -> AsyncIterator[None]:
 
 
 def _digests() -> str:
-    return "".join(f"{each.sha256}  {session.HOME}/{each.path}\n" for each in bundle.bundle().files)
+    return "".join(f"{each.sha256}  {session.HOME}/{each.path}\n" for each in agent_bundle.bundle().files)
 
 
 def _modes() -> str:
-    return "".join(f"{each.mode:o}:0:0 {session.HOME}/{each.path}\n" for each in bundle.bundle().files)
+    return "".join(f"{each.mode:o}:0:0 {session.HOME}/{each.path}\n" for each in agent_bundle.bundle().files)

@@ -18,7 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from gantry import names
 from gantry.cloud import servers as cloud_servers
-from gantry.operators import data_renewal, lost, turning
+from gantry.reconcile import data_renewal, server_health
+from gantry.runtime import lock_holder
 
 from . import product
 from .drama import RULES, Drama, Step
@@ -114,8 +115,8 @@ def without_notes(patch: pytest.MonkeyPatch) -> None:
 
 def without_turns(patch: pytest.MonkeyPatch) -> None:
     """Every run thinks that it is alone."""
-    patch.setattr(turning, "take", lambda *_: None)
-    patch.setattr(turning, "keep", lambda *_: None)
+    patch.setattr(lock_holder, "take", lambda *_: None)
+    patch.setattr(lock_holder, "keep", lambda *_: None)
 
 
 def with_greed(patch: pytest.MonkeyPatch) -> None:
@@ -130,13 +131,13 @@ def with_greed(patch: pytest.MonkeyPatch) -> None:
 
 def with_haste(patch: pytest.MonkeyPatch) -> None:
     """A server that is silent for a moment is lost."""
-    judge = lost.judge
+    judge = server_health.judge
 
-    def rash(*given: Any) -> lost.Findings:
+    def rash(*given: Any) -> server_health.Findings:
         found = judge(*given)
         return dataclasses.replace(found, lost=found.troubles, ailing=())
 
-    patch.setattr(lost, "judge", rash)
+    patch.setattr(server_health, "judge", rash)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from werkzeug import serving
 
 from gantry import names
 from gantry.cloud import objects, sources
-from gantry.local import account, buckets, callers, iam, signatures
+from gantry.local.cloud import account, buckets, callers, iam, signatures
 
 AWS = names.ConnectionId("aws_shop")
 REGION = "eu-central-1"

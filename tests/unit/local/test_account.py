@@ -6,7 +6,7 @@ import boto3
 import moto
 import pytest
 
-from gantry.local import account
+from gantry.local.cloud import account
 
 REGIONS = ("us-east-1", "eu-west-1", "eu-central-1", "ap-east-1")
 

@@ -13,7 +13,9 @@ import pytest
 import typer.testing
 
 from gantry import errors, local
-from gantry.local import commands, control, machine, project, remains, resources, stage, standing
+from gantry.local import commands, resources
+from gantry.local.cloud import control
+from gantry.local.demo import background, cleanup, environment, machine, project
 from gantry.rest import profiles
 
 ROOT = Path(__file__).parents[3]
@@ -44,11 +46,11 @@ def gantry_demo(*arguments: str) -> typer.testing.Result:
     return typer.testing.CliRunner().invoke(commands.app, arguments)
 
 
-def stand(name: str, root: Path) -> standing.Standing:
+def stand(name: str, root: Path) -> background.Standing:
     """As if a demo had been begun: its record, without anything that runs."""
-    found = standing.Standing(name, root, "http://127.0.0.1:1", "admin", "a password", 0)
-    remains.folder(name).mkdir(parents=True)
-    remains.record(name).write_bytes(standing._FORMAT.dump_json(found))
+    found = background.Standing(name, root, "http://127.0.0.1:1", "admin", "a password", 0)
+    cleanup.folder(name).mkdir(parents=True)
+    cleanup.record(name).write_bytes(background._FORMAT.dump_json(found))
     return found
 
 
@@ -72,11 +74,11 @@ def test_what_is_mistyped_is_refused(arguments: list[str]) -> None:
 def test_several_demos_are_told_apart_by_name(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     asked = []
 
-    def begin(name: str, *_: object, **__: object) -> standing.Begun:
+    def begin(name: str, *_: object, **__: object) -> background.Begun:
         asked.append(name)
         raise errors.GantryError("no further")
 
-    monkeypatch.setattr(standing, "up", begin)
+    monkeypatch.setattr(background, "up", begin)
     monkeypatch.chdir(root)
     gantry_demo("up")
     gantry_demo("up", "--name", "mine")
@@ -87,7 +89,7 @@ def test_several_demos_are_told_apart_by_name(monkeypatch: pytest.MonkeyPatch, r
 
 def test_a_folder_without_dags_is_no_project(tmp_path: Path) -> None:
     with pytest.raises(project.NoProjectError, match="gantry new hello"):
-        standing.up("demo-unit", tmp_path, print)
+        background.up("demo-unit", tmp_path, print)
     assert not any(tmp_path.rglob("*.yaml"))
 
 
@@ -99,14 +101,14 @@ def test_a_project_without_definitions_gets_the_bookshop(
         (root / "include" / "shop.yaml").write_text(definition)
     begun: list[tuple[tuple[str, ...], bool]] = []
 
-    def begin(_: str, found: project.Project, *__: object, bookshop: bool, **___: object) -> standing.Begun:
+    def begin(_: str, found: project.Project, *__: object, bookshop: bool, **___: object) -> background.Begun:
         begun.append((found.deployments, bookshop))
         raise errors.GantryError("no further")
 
     monkeypatch.setattr(machine, "engine_runs", lambda: False)
-    monkeypatch.setattr(standing, "_begin", begin)
+    monkeypatch.setattr(background, "_begin", begin)
     with pytest.raises(errors.GantryError, match="no further"):
-        standing.up("demo-unit", root, print)
+        background.up("demo-unit", root, print)
     assert begun == [((brought or "shop",), bool(brought))]
     assert (root / "include" / "bookshop" / "bookshop.yaml").is_file() is bool(brought)
 
@@ -132,14 +134,14 @@ def test_a_machine_that_cannot_be_prepared_is_named(
 
 def test_a_demo_that_stands_is_for_one_project(root: Path) -> None:
     stand("demo-unit", root)
-    with pytest.raises(standing.OtherProjectError, match=str(root)):
-        standing.up("demo-unit", root.parent, print)
+    with pytest.raises(background.OtherProjectError, match=str(root)):
+        background.up("demo-unit", root.parent, print)
 
 
 def test_the_attended_demo_does_not_take_a_standing_one_away(root: Path) -> None:
     stand("demo-unit", root)
-    with pytest.raises(standing.StandingError, match="gantry demo down"):
-        standing.refuse("demo-unit")
+    with pytest.raises(background.StandingError, match="gantry demo down"):
+        background.refuse("demo-unit")
 
 
 def test_what_stands_is_nobodys_remains_but_a_dead_tests(root: Path) -> None:
@@ -147,35 +149,35 @@ def test_what_stands_is_nobodys_remains_but_a_dead_tests(root: Path) -> None:
     gone.wait()
     for name in ("demo-unit", f"newcomer-{os.getpid()}", f"newcomer-{gone.pid}"):
         stand(name, root)
-    assert remains._stands("demo-unit")
-    assert remains._stands(f"newcomer-{os.getpid()}")
-    assert not remains._stands(f"newcomer-{gone.pid}")
-    assert not remains._stands("demo")
+    assert cleanup._stands("demo-unit")
+    assert cleanup._stands(f"newcomer-{os.getpid()}")
+    assert not cleanup._stands(f"newcomer-{gone.pid}")
+    assert not cleanup._stands("demo")
 
 
 def test_down_forgets_its_own_profile_and_no_other(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     monkeypatch.setattr(machine, "engine_runs", lambda: False)
     found = stand("demo-unit", root)
-    file = standing._profile(found, {"AIRFLOW_CONN_X": "{}"})
+    file = background._profile(found, {"AIRFLOW_CONN_X": "{}"})
     profiles.write(profiles.Profile(name="production", url="https://airflow.example.com"))
     assert profiles.read()["demo-unit"].environment_file is not None
     assert file == profiles.file()
-    assert "profile demo-unit" in standing.down("demo-unit", print)
+    assert "profile demo-unit" in background.down("demo-unit", print)
     assert list(profiles.read()) == ["production"]
-    assert not remains.record("demo-unit").parent.exists()
-    assert standing.down("demo-unit", print) == []
+    assert not cleanup.record("demo-unit").parent.exists()
+    assert background.down("demo-unit", print) == []
 
 
 def test_down_leaves_a_profile_that_somebody_else_made_of_that_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "engine_runs", lambda: False)
     profiles.write(profiles.Profile(name="demo-unit", url="https://airflow.example.com"))
-    assert standing.down("demo-unit", print) == []
+    assert background.down("demo-unit", print) == []
     assert list(profiles.read()) == ["demo-unit"]
 
 
 def test_the_environment_file_is_private(root: Path) -> None:
     found = stand("demo-unit", root)
-    standing._profile(found, {"AIRFLOW_CONN_X": "secret"})
+    background._profile(found, {"AIRFLOW_CONN_X": "secret"})
     file = profiles.read()["demo-unit"].environment_file
     assert file is not None
     assert file.stat().st_mode & 0o777 == 0o600
@@ -221,8 +223,8 @@ def test_the_bookshop_is_brought_for_a_region(root: Path) -> None:
 def test_the_clouds_region_is_the_projects_unless_one_is_named(root: Path) -> None:
     (root / "include" / "shop.yaml").write_text(DEFINITION)
     found, said = project.look(root), list[str]()
-    assert (standing._region(found, None, said.append), said) == ("eu-west-1", [])
-    assert standing._region(found, "us-east-1", said.append) == "us-east-1"
+    assert (background._region(found, None, said.append), said) == ("eu-west-1", [])
+    assert background._region(found, "us-east-1", said.append) == "us-east-1"
     assert said == ["the embedded cloud is us-east-1; deployments in eu-west-1 find no images there"]
 
 
@@ -231,8 +233,8 @@ def test_a_region_that_there_is_not_is_refused_before_anything_is_started(root: 
     wrong = "eu-centrall-1"
     begun: dict[str, Callable[[], object]] = {
         "cloud": lambda: control.up("demo-unit", region=wrong),
-        "demo": lambda: standing.up("demo-unit", root, print, bookshop=True, region=wrong),
-        "attended": lambda: stage.start("demo-unit", ROOT, print, region=wrong),
+        "demo": lambda: background.up("demo-unit", root, print, bookshop=True, region=wrong),
+        "attended": lambda: environment.start("demo-unit", ROOT, print, region=wrong),
     }
     with pytest.raises(errors.GantryError, match="did you mean 'eu-central-1'"):
         begun[begin]()
@@ -240,7 +242,7 @@ def test_a_region_that_there_is_not_is_refused_before_anything_is_started(root: 
 
 
 def test_the_loader_of_the_bookshop_takes_the_demos_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(stage.REGION, "ap-east-1")
+    monkeypatch.setenv(environment.REGION, "ap-east-1")
     made = runpy.run_path(str(ROOT / "dags" / "bookshop.py"))["dags"]
     told = next(task for task in made[0].tasks if task.task_id == "turn")
     assert "ap-east-1" in str(vars(told))

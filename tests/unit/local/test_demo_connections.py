@@ -13,7 +13,8 @@ import pytest
 from cryptography import x509
 
 from gantry import definition, names
-from gantry.local import certificates, connections, state
+from gantry.local.cloud import certificates, state
+from gantry.local.demo import connections
 
 SHOP = """\
 deployment: my-shop
@@ -176,7 +177,7 @@ def test_every_key_of_the_language_that_names_a_connection_is_known() -> None:
     }
     assert {"Cloud.connection", "Ssh.jump_connection", "Datasource.connection"} <= keys
     unknown = {key for key in keys if connections.kind_of(key) is connections.Kind.UNKNOWN}
-    assert not unknown, "gantry.local.connections makes the connections of a demo: teach it these"
+    assert not unknown, "gantry.local.demo.connections makes the connections of a demo: teach it these"
 
 
 def test_a_connection_of_an_unknown_kind_would_be_left_to_the_person(

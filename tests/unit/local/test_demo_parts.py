@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gantry.local import inside, remains, shop, verify
+from gantry.local.cloud import inspect_servers
+from gantry.local.demo import cleanup, shop, verify
 
 
 class _Balancer(http.server.BaseHTTPRequestHandler):
@@ -93,9 +94,11 @@ def test_the_agents_journal_and_the_kernel_tell_what_ran(monkeypatch: pytest.Mon
     stat = (
         "7 (haproxy) S 1 " + " ".join(str(number) for number in range(5, 40)) + "\n8 (my (odd) sh) S 1 2 3\n"
     )
-    server = inside.Inside("a-1", "i-1", None)  # type: ignore[arg-type] # no container is asked
+    server = inspect_servers.Inside("a-1", "i-1", None)  # type: ignore[arg-type] # no container is asked
     monkeypatch.setattr(
-        inside.Inside, "sh", lambda _, command: journal if "journal" in command or "log" in command else stat
+        inspect_servers.Inside,
+        "sh",
+        lambda _, command: journal if "journal" in command or "log" in command else stat,
     )
     assert server.scripts() == ("startService",)
     assert server.programs() == {("haproxy", 7, 22)}
@@ -110,9 +113,9 @@ def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("state_dir")
 def test_two_demos_of_one_name_are_refused() -> None:
     with (
-        remains.only_one("demo-unit"),
-        pytest.raises(remains.AlreadyRunningError, match="running already"),
-        remains.only_one("demo-unit"),
+        cleanup.only_one("demo-unit"),
+        pytest.raises(cleanup.AlreadyRunningError, match="running already"),
+        cleanup.only_one("demo-unit"),
     ):
         pass
 
@@ -131,7 +134,7 @@ def test_an_airflow_is_found_by_its_home_and_ended_with_its_children(tmp_path: P
     while not group.read_text().split():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert len(remains.end_airflow(home)) == 1
+    assert len(cleanup.end_airflow(home)) == 1
     with pytest.raises(ProcessLookupError):
         os.killpg(airflow.pid, 0)
-    assert remains.end_airflow(home) == []
+    assert cleanup.end_airflow(home) == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gantry.local import iam, refusals
+from gantry.local.cloud import api_errors, iam
 
 INSTANCE = "arn:aws:ec2:eu-central-1:123456789012:instance/i-1"
 STAGE = "aws:ResourceTag/stage"
@@ -107,6 +107,6 @@ def test_all_conditions_of_a_statement_have_to_hold() -> None:
 
 
 def test_a_condition_that_is_not_evaluated_is_refused_aloud() -> None:
-    with pytest.raises(refusals.Refused) as refused:
+    with pytest.raises(api_errors.Refused) as refused:
         says(when("NumericLessThan", "5"), stage=("test",))
     assert "'NumericLessThan'" in refused.value.message

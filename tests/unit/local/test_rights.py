@@ -19,11 +19,10 @@ import boto3
 import httpx
 import pytest
 
-from gantry import definition, inventory, names
-from gantry.cloud import backups, clients, errors, health, objects, pace, servers, starting, tags
+from gantry import definition, inventory, names, preflight
+from gantry.cloud import backups, clients, errors, health, instance_start, objects, pace, servers, tags
 from gantry.definition import models
-from gantry.local import iam
-from gantry.operators import examination
+from gantry.local.cloud import iam
 
 from . import strict
 
@@ -111,7 +110,7 @@ class Desk:
         return health.Health(self.ec2, strict.AWS)
 
     def scale_up(self, wanted: int, deployment: str = SHOP) -> tuple[inventory.Server, ...]:
-        order = starting.Order(f"run-{wanted}", deployment)
+        order = instance_start.Order(f"run-{wanted}", deployment)
         return self.servers(deployment).scale_up(WEB, wanted, KEY, "deploy", order).servers
 
     def shelf(self) -> backups.Shelf:
@@ -124,8 +123,8 @@ class Desk:
         known = self.definition()
         return {
             each.what: each.said
-            for each in examination.examine(known, examination.of_launch(known))
-            if each.standing is not examination.Standing.WELL and not each.what.startswith(allowed)
+            for each in preflight.examine(known, preflight.of_launch(known))
+            if each.standing is not preflight.Standing.WELL and not each.what.startswith(allowed)
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gantry.local import throttling
+from gantry.local.cloud import throttling
 
 REGION = "eu-central-1"
 

@@ -14,15 +14,17 @@ import boto3
 import moto
 import pytest
 from botocore import config
-from tests.unit.agent.world import DEFINITION
-from tests.unit.operators.world import Store
 
 from gantry import definition, names, plan
 from gantry.agent import jobs
 from gantry.cloud import backups as stored
 from gantry.cloud import clients, servers, sources
 from gantry.definition import drills as throw_away
-from gantry.operators import backups, drills, run, termination, turning
+from gantry.operators import backups, drills, termination
+from gantry.reconcile import step_run
+from gantry.runtime import lock_holder
+from tests.unit.agent.world import DEFINITION
+from tests.unit.operators.world import Store
 
 KNOWN = definition.loads(
     DEFINITION
@@ -107,13 +109,13 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         found = Cloud()
         monkeypatch.setattr(clients, "ec2", lambda _: found.ec2)
         monkeypatch.setattr(sources.Source, "client", property(lambda _: found.s3))
-        monkeypatch.setattr(turning, "store", found.states.setdefault)
+        monkeypatch.setattr(lock_holder, "store", found.states.setdefault)
         yield found
 
 
-def trying(known: definition.Definition, steps: plan.Plan, step: str) -> run.Run:
+def trying(known: definition.Definition, steps: plan.Plan, step: str) -> step_run.Run:
     """A try of a step."""
-    return run.Run(
+    return step_run.Run(
         definition=known,
         plan=steps,
         step=steps.by_id[step],

@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-from tests.unit.agent.world import DEFINITION
-from tests.unit.operators.world import Store
 
 from gantry import definition, inventory, names, plan
-from gantry.agent import drive, jobs, ssh
-from gantry.operators import connections, data, decisions, server_step, task, triggers, turning
-from gantry.operators import run as runs
+from gantry.agent import fan_out, jobs, ssh
+from gantry.credentials import connections
+from gantry.operators import server_step
+from gantry.reconcile import data_placement, step_run, step_work
+from gantry.runtime import lock_holder, task_run
+from gantry.triggers import servers
+from tests.unit.agent.world import DEFINITION
+from tests.unit.operators.world import Store
 
 STEP = "service-db.configure"
 SERVER = names.ServerName("bookshop-database-1")
@@ -76,16 +79,16 @@ class Server:
 
 
 class Step(server_step.ServerStepOperator):
-    def targets(self, run: runs.Run) -> list[ssh.Target]:  # noqa: ARG002 - the operators' signature
+    def targets(self, run: step_run.Run) -> list[ssh.Target]:  # noqa: ARG002 - the operators' signature
         return [ssh.Target(SERVER, "i-1", "10.0.0.11", "key")]
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     found = Server()
-    monkeypatch.setattr(drive, "prepare", found.prepare)
-    monkeypatch.setattr(drive, "carry_out", found.carry_out)
-    monkeypatch.setattr(drive, "kill", found.kill)
+    monkeypatch.setattr(fan_out, "prepare", found.prepare)
+    monkeypatch.setattr(fan_out, "carry_out", found.carry_out)
+    monkeypatch.setattr(fan_out, "kill", found.kill)
     return found
 
 
@@ -100,7 +103,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
 def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[Step]:
     known = definition.loads(DEFINITION)
     steps = plan.launch_plan(known)
-    run = runs.Run(
+    run = step_run.Run(
         definition=known,
         plan=steps,
         step=steps.by_id[STEP],
@@ -111,12 +114,12 @@ def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[Step]:
         converge=frozenset(),
         reason="",
     )
-    monkeypatch.setattr(task, "run_of", lambda _: run)
-    monkeypatch.setattr(runs.Run, "inventory", inventory.Inventory(()))
+    monkeypatch.setattr(task_run, "run_of", lambda _: run)
+    monkeypatch.setattr(step_run.Run, "inventory", inventory.Inventory(()))
     monkeypatch.setattr(connections, "access", lambda _: ssh.Access(ssh.Login("launcher", "key")))
-    monkeypatch.setattr(decisions, "decide", lambda _: None)
-    monkeypatch.setattr(turning, "store", lambda _: Store())
-    monkeypatch.setattr(data, "settle", lambda *_: None)
+    monkeypatch.setattr(step_work, "decide", lambda _: None)
+    monkeypatch.setattr(lock_holder, "store", lambda _: Store())
+    monkeypatch.setattr(data_placement, "settle", lambda *_: None)
     found = Step(task_id="configure", servers=[SERVER])
     # As Airflow's task runner does it.
     before = signal.signal(signal.SIGTERM, lambda *_: found.on_kill())
@@ -131,7 +134,7 @@ def test_a_worker_that_is_shut_down_leaves_its_script_to_the_triggerer(
     with pytest.raises(TaskDeferred) as deferred:
         step.execute(CONTEXT)
     trigger = deferred.value.trigger
-    assert isinstance(trigger, triggers.JobsTrigger)
+    assert isinstance(trigger, servers.JobsTrigger)
     (left,) = trigger.serialize()[1]["everything"]
     assert (left["target"]["name"], left["generation"], left["offset"]) == (SERVER, "1", 7)
     assert server.kills == 0

@@ -8,12 +8,12 @@ import itertools
 import random
 
 import pytest
-from tests.unit.agent.world import DEFINITION, World
 
 from gantry import definition, inventory, names
-from gantry.agent.contact import Answer, Contact
+from gantry.agent.reachability import Answer, Contact
 from gantry.cloud import tags
-from gantry.operators import lost
+from gantry.reconcile import server_health
+from tests.unit.agent.world import DEFINITION, World
 
 BEGIN = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 OTHER, SERVER = names.ServerName("bookshop-application-1"), names.ServerName("bookshop-application-2")
@@ -58,7 +58,7 @@ class Observed:
             for short in ("application-1", "application-2")
         }
         server = dataclasses.replace(up["application-2"], ailing=self._read())
-        found = lost.judge(
+        found = server_health.judge(
             KNOWN,
             [up["application-1"], server],
             {OTHER: Answer(other, "why"), SERVER: Answer(seen, "why")},

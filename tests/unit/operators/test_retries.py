@@ -9,9 +9,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from gantry import definition, errors, plan
-from gantry.agent import drive, jobs
-from gantry.operators import base, task
-from gantry.operators import run as runs
+from gantry.agent import fan_out, jobs
+from gantry.operators import base
+from gantry.reconcile import step_run
+from gantry.runtime import task_run
 
 
 class Failing(base.StepOperator):
@@ -19,7 +20,7 @@ class Failing(base.StepOperator):
 
     error: errors.GantryError
 
-    def perform(self, context: Any, run: runs.Run) -> Any:  # noqa: ARG002 - the operators' signature
+    def perform(self, context: Any, run: step_run.Run) -> Any:  # noqa: ARG002 - the operators' signature
         raise self.error
 
 
@@ -27,8 +28,8 @@ class MistakeError(errors.GantryError):
     """Something that a person has to mend."""
 
 
-SCRIPT = drive.StepFailedError([("db-1: startService failed with exit code 7", False)])
-LOST = drive.StepFailedError([("db-1: no SSH connection", True)])
+SCRIPT = fan_out.StepFailedError([("db-1: startService failed with exit code 7", False)])
+LOST = fan_out.StepFailedError([("db-1: no SSH connection", True)])
 SAID = "steps: {configure: {retries: 1}}\n"
 
 
@@ -37,7 +38,7 @@ def outcome(
 ) -> type[Exception]:
     known = definition.loads(text)
     steps = plan.launch_plan(known)
-    run = runs.Run(
+    run = step_run.Run(
         definition=known,
         plan=steps,
         step=steps.by_id[step],
@@ -48,13 +49,13 @@ def outcome(
         converge=frozenset(),
         reason="",
     )
-    monkeypatch.setattr(task, "run_of", lambda _: run)
+    monkeypatch.setattr(task_run, "run_of", lambda _: run)
     operator = Failing(task_id="failing")
     operator.error = error
     with pytest.raises(AirflowException) as raised:
         operator.execute({"dag_run": types.SimpleNamespace(clear_number=0, run_type="manual")})
     here = type(raised.value)
-    if isinstance(error, drive.StepFailedError):
+    if isinstance(error, fan_out.StepFailedError):
         # What the triggerer met is treated alike.
         event = {"failures": [(message, error.passing) for message in error.failures]}
         with pytest.raises(AirflowException) as there:
@@ -90,7 +91,7 @@ def test_a_failure_says_first_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bookshop_text: str
 ) -> None:
     told = "\nIt said: no such file\nMend the script and clear this task."
-    error = drive.StepFailedError(
+    error = fan_out.StepFailedError(
         [
             (f"db-1: it failed{told}", False),
             (f"db-2: it failed{told}", False),

@@ -8,13 +8,15 @@ from typing import Any, cast
 
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
-from tests.unit.agent.world import DEFINITION, World
-from tests.unit.operators.world import Instance, Run, Store
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs
-from gantry.operators import configuration_management, leaving, scale_up, scaling, turning
-from gantry.status import versions
+from gantry.operators import configuration_management, scaling, server_retirement
+from gantry.reconcile import tier_size
+from gantry.runtime import lock_holder
+from gantry.state import installed_versions
+from tests.unit.agent.world import DEFINITION, World
+from tests.unit.operators.world import Instance, Run, Store
 
 KNOWN = definition.loads(DEFINITION)
 APPLICATION = names.TierName("application")
@@ -104,9 +106,9 @@ def test_a_tier_without_a_number_is_left_alone() -> None:
 
 
 def test_a_number_beyond_the_limits_is_refused_before_anything_is_noted() -> None:
-    with pytest.raises(scale_up.ServerCountError, match="7 servers are wanted, and its limits are 2 to 6"):
+    with pytest.raises(tier_size.ServerCountError, match="7 servers are wanted, and its limits are 2 to 6"):
         choose(inventory.Inventory(servers(1, 2)), {"application": 7})
-    with pytest.raises(scale_up.ServerCountError, match="1 servers are wanted"):
+    with pytest.raises(tier_size.ServerCountError, match="1 servers are wanted"):
         choose(inventory.Inventory(servers(1, 2)), {"application": 1})
 
 
@@ -122,21 +124,21 @@ def test_what_is_not_launched_is_refused_by_hand_and_skipped_by_the_clock() -> N
 )
 def test_a_launch_wants_what_the_tier_was_scaled_to(wanted: int, remembered: int | None, count: int) -> None:
     found = inventory.Inventory(servers(1, 2, wanted=remembered))
-    assert scale_up.or_remembered(KNOWN, APPLICATION, wanted, found) == count
+    assert tier_size.or_remembered(KNOWN, APPLICATION, wanted, found) == count
 
 
 def test_a_server_that_was_lost_after_a_scaling_is_missing() -> None:
     # Only some of them need remember it.
     found = inventory.Inventory((*servers(1, wanted=3), *servers(3)))
-    assert scale_up.or_remembered(KNOWN, APPLICATION, 2, found) == 3
+    assert tier_size.or_remembered(KNOWN, APPLICATION, 2, found) == 3
 
 
 def test_new_servers_remember_it_at_the_end_of_the_run() -> None:
     cloud = Cloud(inventory.Inventory((*servers(1, wanted=3), *servers(2, 3))))
-    leaving.remember(trying(cloud, plan.scale_plan(KNOWN), "finish_launch"))
+    server_retirement.remember(trying(cloud, plan.scale_plan(KNOWN), "finish_launch"))
     assert cloud.noted == [("wanted 3", ("bookshop-application-2", "bookshop-application-3"))]
     never = Cloud(inventory.Inventory(servers(1, 2)))
-    leaving.remember(trying(never, plan.scale_plan(KNOWN), "finish_launch"))
+    server_retirement.remember(trying(never, plan.scale_plan(KNOWN), "finish_launch"))
     assert never.noted == []
 
 
@@ -170,18 +172,21 @@ def released(found: inventory.Inventory) -> list[str]:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     found = Store()
-    monkeypatch.setattr(turning, "store", lambda _: found)
+    monkeypatch.setattr(lock_holder, "store", lambda _: found)
     return found
 
 
 def test_who_leaves_is_terminated_and_nobody_else(store: Store) -> None:
     app = names.ServiceName("app")
-    noted = [versions.PLACES.key(app, names.ServerName(f"bookshop-application-{slot}")) for slot in (1, 3)]
+    noted = [
+        installed_versions.PLACES.key(app, names.ServerName(f"bookshop-application-{slot}"))
+        for slot in (1, 3)
+    ]
     store.update({key: {} for key in noted})
     # Nothing can be stopped there: they have never shaken hands.
     cloud = Cloud(inventory.Inventory(servers(1, 2), servers(3)))
     at = trying(cloud, plan.scale_plan(KNOWN), "tier-application.retire_servers")
-    found = leaving.retire(
+    found = server_retirement.retire(
         cast("Any", {"ti": Instance()}), at, scaling.RetireServersOperator(task_id="retire")
     )
     assert cloud.noted == [("terminated", ("bookshop-application-3",))]
@@ -207,6 +212,8 @@ def test_chef_forgets_who_leaves_but_not_who_has_the_name_by_now(monkeypatch: py
     at = dataclasses.replace(
         trying(cloud, plan.scale_plan(known), "tier-application.retire_servers"), definition=known
     )
-    leaving.retire(cast("Any", {"ti": Instance()}), at, scaling.RetireServersOperator(task_id="retire"))
+    server_retirement.retire(
+        cast("Any", {"ti": Instance()}), at, scaling.RetireServersOperator(task_id="retire")
+    )
     assert forgotten == [("bookshop-application-4",)]
     assert cloud.noted == [("terminated", ("bookshop-application-3", "bookshop-application-4"))]

@@ -13,9 +13,12 @@ from typing import Any, cast
 import pytest
 
 from gantry import definition, inventory, names
-from gantry.agent import errors, handshake, runner, ssh
+from gantry.agent import bootstrap, errors, job_runner, ssh
 from gantry.cloud import servers
-from gantry.operators import configuration_management, greeting, run, triggers
+from gantry.operators import configuration_management
+from gantry.reconcile import step_run
+from gantry.runtime import server_bootstrap
+from gantry.triggers import server_work
 
 WEB = names.TierName("web")
 RUNNING = inventory.Server(
@@ -35,26 +38,26 @@ IN_PUBLIC = dataclasses.replace(RUNNING, reached_in_public=True)
 
 def test_a_server_is_reached_by_its_private_address_unless_the_definition_says_otherwise() -> None:
     with_both = dataclasses.replace(RUNNING, public_address="203.0.113.7")
-    assert run.target(with_both, with_both.name).address == "10.0.0.11"
+    assert step_run.target(with_both, with_both.name).address == "10.0.0.11"
     in_public = dataclasses.replace(with_both, reached_in_public=True)
-    assert run.target(in_public, in_public.name).address == "203.0.113.7"
+    assert step_run.target(in_public, in_public.name).address == "203.0.113.7"
 
 
 def test_a_server_without_the_address_that_it_is_reached_by_says_what_to_correct() -> None:
     with pytest.raises(
         servers.NoAddressError, match="shop-web-1: instance i-1 has no public address"
     ) as error:
-        run.target(IN_PUBLIC, IN_PUBLIC.name)
+        step_run.target(IN_PUBLIC, IN_PUBLIC.name)
     assert "network.public_address" in str(error.value)
 
 
 def test_a_host_key_that_the_cloud_does_not_show_yet_is_asked_for_again() -> None:
     with pytest.raises(servers.KeyNotShownError, match="does not show its host key") as error:
-        run.target(dataclasses.replace(RUNNING, host_key=None), RUNNING.name)
+        step_run.target(dataclasses.replace(RUNNING, host_key=None), RUNNING.name)
     assert error.value.passing
     # It was never lost for that.
     with pytest.raises(servers.LostServerError, match="the cloud has no such server") as lost:
-        run.target(None, RUNNING.name)
+        step_run.target(None, RUNNING.name)
     assert not lost.value.passing
 
 
@@ -66,16 +69,16 @@ def test_the_handshake_says_that_it_waits_for_an_address() -> None:
             return inventory.Inventory((IN_PUBLIC,))
 
     said: list[str] = []
-    greeter = greeting.Greeter(
+    greeter = server_bootstrap.Greeter(
         cast("servers.Servers", Cloud()), cast("ssh.Access", None), lambda _, line: said.append(line)
     )
-    (guest,) = guests = greeting.everyone([IN_PUBLIC.name])
-    asyncio.run(greeter.greet(guests, greeting.Limit(time.time() - 61, time.time() - 1)))
+    (guest,) = guests = server_bootstrap.everyone([IN_PUBLIC.name])
+    asyncio.run(greeter.greet(guests, server_bootstrap.Limit(time.time() - 61, time.time() - 1)))
     assert said == ["waiting: instance i-1 runs; the cloud has given it no public address"]
-    assert isinstance(guest.error, greeting.NoAnswerError)
+    assert isinstance(guest.error, server_bootstrap.NoAnswerError)
 
 
-def told_after(limit: greeting.Limit) -> str:
+def told_after(limit: server_bootstrap.Limit) -> str:
     """What is said when a server has not answered within a limit that is over."""
 
     class Cloud:
@@ -84,8 +87,10 @@ def told_after(limit: greeting.Limit) -> str:
         def find(self) -> inventory.Inventory:
             return inventory.Inventory((IN_PUBLIC,))
 
-    greeter = greeting.Greeter(cast("servers.Servers", Cloud()), cast("ssh.Access", None), lambda *_: None)
-    (guest,) = guests = greeting.everyone([RUNNING.name])
+    greeter = server_bootstrap.Greeter(
+        cast("servers.Servers", Cloud()), cast("ssh.Access", None), lambda *_: None
+    )
+    (guest,) = guests = server_bootstrap.everyone([RUNNING.name])
     asyncio.run(greeter.greet(guests, limit))
     return str(guest.error)
 
@@ -93,25 +98,25 @@ def told_after(limit: greeting.Limit) -> str:
 def test_the_limit_of_the_handshake_is_told_and_not_what_was_left_of_it() -> None:
     """The worker has waited for 34 seconds before the triggerer took over."""
     now = time.time()
-    told = told_after(greeting.Limit(asked=now - 60, deadline=now - 0.1))
+    told = told_after(server_bootstrap.Limit(asked=now - 60, deadline=now - 0.1))
     assert "no handshake within 60 s (timeouts.handshake). Last seen: instance i-1 runs; the cloud" in told
     assert "or raise timeouts.handshake" in told
 
 
 def test_where_the_run_leaves_less_its_key_is_told() -> None:
-    limit = greeting.Limit.of(600, time.time() - 1)
+    limit = server_bootstrap.Limit.of(600, time.time() - 1)
     told = told_after(dataclasses.replace(limit, asked=limit.deadline - 26))
     assert "no handshake within 26 s (dagrun_timeout, which leaves no more)" in told
     assert "or raise dagrun_timeout" in told
-    assert greeting.Limit.of(600, time.time() + 3600).key == "timeouts.handshake"
+    assert server_bootstrap.Limit.of(600, time.time() + 3600).key == "timeouts.handshake"
 
 
 def test_the_triggerer_is_told_since_when_servers_were_waited_for() -> None:
     given: dict[str, Any] = {"definition": {}, "login": {}, "wanted": [], "report": {}, "deadline": 160.0}
-    trigger = triggers.HandshakeTrigger(**given, asked=100.0, limit="dagrun_timeout")
+    trigger = server_work.HandshakeTrigger(**given, asked=100.0, limit="dagrun_timeout")
     _, kept = trigger.serialize()
     assert (kept["asked"], kept["deadline"], kept["limit"]) == (100.0, 160.0, "dagrun_timeout")
-    assert triggers.HandshakeTrigger(**kept).serialize()[1] == kept
+    assert server_work.HandshakeTrigger(**kept).serialize()[1] == kept
 
 
 @pytest.mark.parametrize(
@@ -143,7 +148,7 @@ def test_a_new_server_is_waited_for_while_its_ssh_server_is_not_what_it_will_be(
             noted.append(f"well {server.instance_id}")
 
     @contextlib.asynccontextmanager
-    async def open_(self: runner.Agent) -> AsyncIterator[None]:
+    async def open_(self: job_runner.Agent) -> AsyncIterator[None]:
         if not next(tries):
             name, address = self.target.name, self.target.address
             if kind is errors.ServerBusyError:
@@ -154,20 +159,20 @@ def test_a_new_server_is_waited_for_while_its_ssh_server_is_not_what_it_will_be(
     async def install(*_: object) -> list[str]:
         return []
 
-    monkeypatch.setattr(runner.Agent, "open", open_)
+    monkeypatch.setattr(job_runner.Agent, "open", open_)
 
     async def boots(_: object) -> str:
         return ""
 
-    monkeypatch.setattr(handshake, "install_agent", install)
-    monkeypatch.setattr(handshake, "still_boots", boots)
-    monkeypatch.setattr(greeting, "_PAUSE", 0)
+    monkeypatch.setattr(bootstrap, "install_agent", install)
+    monkeypatch.setattr(bootstrap, "still_boots", boots)
+    monkeypatch.setattr(server_bootstrap, "_PAUSE", 0)
     said: list[str] = []
-    greeter = greeting.Greeter(
+    greeter = server_bootstrap.Greeter(
         cast("servers.Servers", Cloud()), cast("ssh.Access", None), lambda _, line: said.append(line)
     )
-    (guest,) = guests = greeting.everyone([new.name])
-    assert asyncio.run(greeter.greet(guests, greeting.Limit.of(30, 0)))
+    (guest,) = guests = server_bootstrap.everyone([new.name])
+    assert asyncio.run(greeter.greet(guests, server_bootstrap.Limit.of(30, 0)))
     assert (guest.answered, guest.error) == (True, None)
     assert noted == ["pinned i-1 ssh-ed25519 AAAA", "well i-1"]
     assert said[0].startswith("waiting: ")
@@ -203,14 +208,16 @@ def test_what_a_new_server_may_still_become_is_waited_for_and_nothing_else(
         def console_host_key(self, _: inventory.Server) -> str:
             return "ssh-ed25519 AAAA"
 
-    def open_(_: runner.Agent) -> AsyncIterator[None]:
+    def open_(_: job_runner.Agent) -> AsyncIterator[None]:
         raise error
 
-    monkeypatch.setattr(runner.Agent, "open", open_)
-    greeter = greeting.Greeter(cast("servers.Servers", Cloud()), cast("ssh.Access", None), lambda *_: None)
-    (guest,) = guests = greeting.everyone([RUNNING.name])
-    asyncio.run(greeter.greet(guests, greeting.Limit(time.time() - 9, time.time() - 1)))
-    assert isinstance(guest.error, greeting.NoAnswerError) is (waits and not on_the_way)
+    monkeypatch.setattr(job_runner.Agent, "open", open_)
+    greeter = server_bootstrap.Greeter(
+        cast("servers.Servers", Cloud()), cast("ssh.Access", None), lambda *_: None
+    )
+    (guest,) = guests = server_bootstrap.everyone([RUNNING.name])
+    asyncio.run(greeter.greet(guests, server_bootstrap.Limit(time.time() - 9, time.time() - 1)))
+    assert isinstance(guest.error, server_bootstrap.NoAnswerError) is (waits and not on_the_way)
 
 
 def test_a_server_that_may_restart_is_no_server_yet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +232,7 @@ def test_a_server_that_may_restart_is_no_server_yet(monkeypatch: pytest.MonkeyPa
             return inventory.Inventory((RUNNING,))
 
     @contextlib.asynccontextmanager
-    async def open_(_: runner.Agent) -> AsyncIterator[None]:
+    async def open_(_: job_runner.Agent) -> AsyncIterator[None]:
         yield None
 
     async def install(*_: object) -> list[str]:
@@ -234,15 +241,17 @@ def test_a_server_that_may_restart_is_no_server_yet(monkeypatch: pytest.MonkeyPa
     async def state(_: object) -> str:
         return next(boot)
 
-    monkeypatch.setattr(runner.Agent, "open", open_)
-    monkeypatch.setattr(handshake, "install_agent", install)
-    monkeypatch.setattr(handshake, "still_boots", state)
-    monkeypatch.setattr(greeting, "_BOOT_PAUSE", 0)
+    monkeypatch.setattr(job_runner.Agent, "open", open_)
+    monkeypatch.setattr(bootstrap, "install_agent", install)
+    monkeypatch.setattr(bootstrap, "still_boots", state)
+    monkeypatch.setattr(server_bootstrap, "_BOOT_PAUSE", 0)
     said: list[str] = []
-    greeter = greeting.Greeter(
+    greeter = server_bootstrap.Greeter(
         cast("servers.Servers", Cloud()), cast("ssh.Access", None), lambda _, line: said.append(line)
     )
-    assert asyncio.run(greeter.greet(greeting.everyone([RUNNING.name]), greeting.Limit.of(30, 0)))
+    assert asyncio.run(
+        greeter.greet(server_bootstrap.everyone([RUNNING.name]), server_bootstrap.Limit.of(30, 0))
+    )
     assert said[:2] == ["waiting: cloud-init is still at work", "waiting: it is about to be restarted"]
     assert list(boot) == []
 

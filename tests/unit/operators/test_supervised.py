@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.unit.agent_scripts.server import until
 
 SUPERVISED = Path(__file__).with_name("supervised.py")

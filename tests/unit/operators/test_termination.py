@@ -9,13 +9,14 @@ from typing import Any, cast
 
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
-from tests.unit.agent.world import DEFINITION
 
 from gantry import definition, inventory, names, plan
-from gantry.cloud import listing
+from gantry.cloud import eventual_listing
 from gantry.configuration_management import chef_server
-from gantry.operators import backups, base, configuration_management, termination, turning
-from gantry.status import versions
+from gantry.operators import backups, base, configuration_management, termination
+from gantry.runtime import lock_holder
+from gantry.state import installed_versions
+from tests.unit.agent.world import DEFINITION
 
 from .test_scaling import Cloud, servers, trying
 from .world import Instance, Store
@@ -101,7 +102,7 @@ class Instances:
 
     def everything(self, started: frozenset[str] = frozenset()) -> inventory.Inventory:
         if started:
-            raise listing.NotListedYetError(names.DeploymentName("bookshop"), sorted(started))
+            raise eventual_listing.NotListedYetError(names.DeploymentName("bookshop"), sorted(started))
         return inventory.Inventory(
             tuple(each for each in self.there if each.instance_id not in self.leaving),
             tuple(each for each in self.there if each.instance_id in self.leaving),
@@ -192,7 +193,7 @@ def test_what_runs_and_cannot_be_asked_goes_only_with_force_and_is_reported(
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     found = Store()
-    monkeypatch.setattr(turning, "store", lambda _: found)
+    monkeypatch.setattr(lock_holder, "store", lambda _: found)
     return found
 
 
@@ -213,7 +214,7 @@ def test_a_tiers_instances_go_by_their_ids_and_nothing_claims_that_their_data_li
         ],
         leaving=("i-3",),
     )
-    version = versions.PLACES.key(names.ServiceName("db"), names.ServerName("bookshop-database-1"))
+    version = installed_versions.PLACES.key(names.ServiceName("db"), names.ServerName("bookshop-database-1"))
     # Of a server that had taken the place of a lost one, too.
     store.update({"data:db:1": note("i-1", renewed=True), version: {}, "history:launch": []})
     at = trying(cloud, STEPS, "tier-database.terminate_servers")  # type: ignore[arg-type]

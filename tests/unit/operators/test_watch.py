@@ -8,25 +8,31 @@ from typing import Any, cast
 
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException, DownstreamTasksSkipped
-from tests.unit.agent.world import DEFINITION, World
-from tests.unit.operators.world import Store
 
 from gantry import definition, inventory, names
-from gantry.agent import jobs, seeing, ssh
-from gantry.agent.contact import Contact
+from gantry.agent import jobs, metrics, ssh
+from gantry.agent.reachability import Contact
+from gantry.credentials import connections
 from gantry.dag import compile as dag_compile
-from gantry.operators import connections, run, trigger, turning, turns
+from gantry.operators import trigger_operation
 from gantry.operators import watch as watching
 from gantry.plan import watch_plan
+from gantry.reconcile import step_run
+from gantry.runtime import lock_holder
+from gantry.state import operation_lock
+from tests.unit.agent.world import DEFINITION, World
+from tests.unit.operators.world import Store
 
 RULE = "rule: {check: app, scale_out_above: 80, breach_period: 30s, cooldown: 1s}"
 KNOWN = definition.loads(
     DEFINITION.replace("{min: 2, max: 6}", f"{{min: 2, max: 6}}, {RULE}") + "watch: {every: 30s}\n"
 )
 PLAN = watch_plan(KNOWN)
-BUSY = turns.Busy(
+BUSY = operation_lock.Busy(
     names.Operation.LAUNCH,
-    turns.Mark(run="r1", begun="b", stage=turns.Stage.WORKS, since="2026-11-27T10:00:00+00:00"),
+    operation_lock.Mark(
+        run="r1", begun="b", stage=operation_lock.Stage.WORKS, since="2026-11-27T10:00:00+00:00"
+    ),
 )
 
 
@@ -36,7 +42,7 @@ class Instance:
 
     task_id: str = "watch"
     map_index: int = -1
-    start_date: Any = dataclasses.field(default_factory=lambda: run.NO_MOMENT)
+    start_date: Any = dataclasses.field(default_factory=lambda: step_run.NO_MOMENT)
     pushed: dict[str, Any] = dataclasses.field(default_factory=dict)
     going_on: int = 0
     is_paused: bool = False
@@ -58,7 +64,7 @@ class Instance:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Run(run.Run):
+class _Run(step_run.Run):
     found: inventory.Inventory = dataclasses.field(kw_only=True)
 
     @property
@@ -74,7 +80,7 @@ class Stage:
     instance: Instance
     load: dict[str, float]
     silent: dict[str, Contact]
-    busy: turns.Busy | None = None
+    busy: operation_lock.Busy | None = None
     ailing: inventory.Ailing | None = None
 
     def look(self) -> list[str]:
@@ -120,15 +126,15 @@ def tried(step: str, ailing: inventory.Ailing | None = None) -> _Run:
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     found = Stage(Store(), Instance(), {"bookshop-application-1": 50, "bookshop-application-2": 50}, {})
 
-    async def look(visits: Sequence[seeing.Visit]) -> list[seeing.Seen]:
+    async def look(visits: Sequence[metrics.Visit]) -> list[metrics.Seen]:
         return [one(each) for each in visits]
 
-    def one(visit: seeing.Visit) -> seeing.Seen:
+    def one(visit: metrics.Visit) -> metrics.Seen:
         name = visit.target.name
         answer = found.silent.get(name, Contact.ANSWERS)
         number = found.load.get(name) if visit.question is not None else None
         answers = answer is Contact.ANSWERS
-        return seeing.Seen(
+        return metrics.Seen(
             name,
             visit.target.instance_id,
             answer,
@@ -136,9 +142,9 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
             number=number if answers else None,
         )
 
-    monkeypatch.setattr(seeing, "look", look)
-    monkeypatch.setattr(turning, "store", lambda _: found.store)
-    monkeypatch.setattr(turning, "at_work", lambda *_: found.busy)
+    monkeypatch.setattr(metrics, "look", look)
+    monkeypatch.setattr(lock_holder, "store", lambda _: found.store)
+    monkeypatch.setattr(lock_holder, "at_work", lambda *_: found.busy)
     monkeypatch.setattr(connections, "access", lambda _: ssh.Access(ssh.Login("root", "")))
     return found
 
@@ -208,7 +214,7 @@ def test_a_good_look_ends_what_a_launch_has_noted_also_where_a_scaling_waits(
     stage.instance.going_on = 1
     stage.look()
     assert noted == []
-    stage.ailing = inventory.Ailing(run.NO_MOMENT, run.NO_MOMENT)
+    stage.ailing = inventory.Ailing(step_run.NO_MOMENT, step_run.NO_MOMENT)
     stage.look()
     assert noted == ["bookshop-application-1", "bookshop-application-2", "bookshop-proxy-1"]
 
@@ -243,7 +249,7 @@ def test_what_cannot_be_read_any_more_is_let_be(stage: Stage) -> None:
 
 
 def triggered(instance: Instance) -> DagRunTriggerException:
-    operator = trigger.TriggerOperator(task_id="trigger_scale")
+    operator = trigger_operation.TriggerOperator(task_id="trigger_scale")
     with pytest.raises(DagRunTriggerException) as raised:
         operator.perform(cast("Any", {"ti": instance}), tried("trigger_scale"))
     return raised.value
@@ -261,8 +267,10 @@ def test_the_run_that_is_triggered_says_why_and_is_the_same_at_each_try() -> Non
 
 def test_a_paused_operation_is_told_and_what_nobody_ordered_is_skipped() -> None:
     ordered = {"trigger_scale": {"conf": {}, "why": "cpu 93 % > 80 %"}}
-    operator = trigger.TriggerOperator(task_id="trigger_scale")
-    with pytest.raises(trigger.PausedOperationError, match=r"bookshop\.scale should run now \(cpu 93 %"):
+    operator = trigger_operation.TriggerOperator(task_id="trigger_scale")
+    with pytest.raises(
+        trigger_operation.PausedOperationError, match=r"bookshop\.scale should run now \(cpu 93 %"
+    ):
         operator.perform(
             cast("Any", {"ti": Instance(pushed=ordered, is_paused=True)}), tried("trigger_scale")
         )

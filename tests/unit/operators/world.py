@@ -7,7 +7,7 @@ import datetime
 from typing import Any
 
 from gantry import inventory
-from gantry.operators import run
+from gantry.reconcile import step_run
 
 
 class Store(dict[str, Any]):
@@ -21,7 +21,7 @@ class Store(dict[str, Any]):
 
 
 @dataclasses.dataclass(frozen=True)
-class Run(run.Run):
+class Run(step_run.Run):
     """A try of a step, whose cloud is a stand-in that remembers what it was told."""
 
     told: Any = dataclasses.field(kw_only=True)

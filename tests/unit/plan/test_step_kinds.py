@@ -8,10 +8,11 @@ import pytest
 
 from gantry import definition, plan
 from gantry.names import Operation, StepKind
-from gantry.operators import catalog, decisions, watch
+from gantry.operators import registry, watch
 from gantry.plan import Effect, Need
 from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Step
 from gantry.preview import explain
+from gantry.reconcile import step_work
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
 EVERYTHING = (
@@ -31,13 +32,13 @@ def test_every_kind_has_its_row() -> None:
 
 
 def test_every_kind_has_its_operator_but_the_question_that_airflow_asks() -> None:
-    assert set(catalog.OPERATORS) == set(StepKind) - {StepKind.APPROVE}
+    assert set(registry.OPERATORS) == set(StepKind) - {StepKind.APPROVE}
 
 
 def test_every_kind_that_a_plan_shows_is_decided_and_explained() -> None:
     previewed = {kind for kind, facts in plan.STEP_KINDS.items() if facts.previewed}
     assert previewed == set(explain.WORDS)
-    assert previewed <= set(decisions.DECISIONS)
+    assert previewed <= set(step_work.DECISIONS)
 
 
 def test_every_kind_that_starts_an_operation_has_who_decides_about_it() -> None:

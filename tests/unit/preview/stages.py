@@ -10,7 +10,7 @@ from typing import Any, cast
 from gantry import definition, inventory, names
 from gantry.cloud import objects
 from gantry.plan import launch_plan
-from gantry.preview import rehearsal, scaling, state, unknown, wishes
+from gantry.preview import dry_run, placeholders, request, scaling, state
 from gantry.preview.report import Action
 
 DEFINITION = """\
@@ -72,18 +72,18 @@ class Story:
 
     text: str = DEFINITION
     addresses: Mapping[str, str | None] = dataclasses.field(default_factory=lambda: ADDRESSES)
-    wishes: wishes.Wishes = dataclasses.field(default_factory=wishes.Wishes)
+    wishes: request.Wishes = dataclasses.field(default_factory=request.Wishes)
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tagged: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def but(self, **changes: Any) -> Story:
         return dataclasses.replace(self, **changes)
 
-    def walk(self, states: States | None = None) -> rehearsal.Walked:
+    def walk(self, states: States | None = None) -> dry_run.Walked:
         """Rehearse the launch; without states every server is a new one."""
         servers = [self.server(short) for short in self.addresses]
         known = definition.loads(self.text)
-        stage = rehearsal.Stage(
+        stage = dry_run.Stage(
             known,
             launch_plan(known),
             self.wishes,
@@ -97,14 +97,14 @@ class Story:
             ),
             objects.Objects(cast("Any", Storage(self.versions)), names.ConnectionId("aws_default")),
         )
-        return rehearsal.walk(
+        return dry_run.walk(
             stage, {each.name: state.State() for each in servers} if states is None else states
         )
 
     def server(self, short: str) -> inventory.Server:
         tier, _, slot = short.rpartition("-")
         name = names.ServerName(f"bookshop-{short}")
-        found = unknown.server(name, names.TierName(tier), names.Slot(int(slot)))
+        found = placeholders.server(name, names.TierName(tier), names.Slot(int(slot)))
         address = self.addresses[short]
         if address is None:
             return found
@@ -119,7 +119,7 @@ class Story:
         )
 
 
-def scripts(walked: rehearsal.Walked) -> Found:
+def scripts(walked: dry_run.Walked) -> Found:
     """What would run where: scripts by server, without the deployment's name."""
     found: Found = {}
     for change in walked.changes:
@@ -128,7 +128,7 @@ def scripts(walked: rehearsal.Walked) -> Found:
     return found
 
 
-def with_files(walked: rehearsal.Walked) -> dict[names.ServerName, state.State]:
+def with_files(walked: dry_run.Walked) -> dict[names.ServerName, state.State]:
     """The servers after that launch, with what it has told their services and balancers."""
     configs: dict[names.ServerName, dict[str, str]] = {each: {} for each in walked.states}
     for change in walked.changes:
@@ -148,6 +148,6 @@ def changed(states: States, short: str, **facts: Any) -> dict[names.ServerName, 
     return {**states, name: dataclasses.replace(states[name], **facts)}
 
 
-def restarted(walked: rehearsal.Walked) -> list[str]:
+def restarted(walked: dry_run.Walked) -> list[str]:
     """The servers on which a service would be restarted."""
     return [each.server.removeprefix("bookshop-") for each in walked.changes if each.restarts]

@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 from gantry import definition, errors, inventory, names
-from gantry.operators import scale_up
-from gantry.preview import scaling, wishes
+from gantry.preview import request, scaling
 from gantry.preview.report import Action
+from gantry.reconcile import tier_size
 
 from .stages import DEFINITION, Story
 
@@ -41,7 +41,7 @@ def server(short: str, **facts: Any) -> inventory.Server:
 
 
 def scale(cloud: Cloud, **servers: int) -> scaling.Scaled:
-    wanted = wishes.Wishes(servers=servers).wanted(KNOWN)
+    wanted = request.Wishes(servers=servers).wanted(KNOWN)
     return scaling.scale(cast("Any", cloud), KNOWN, wanted)
 
 
@@ -95,23 +95,23 @@ def test_servers_too_many_and_of_a_tier_that_is_gone_stay_and_are_noted() -> Non
 
 
 def test_the_limits_of_a_tier_hold_as_in_the_form() -> None:
-    with pytest.raises(scale_up.ServerCountError, match="7 servers are wanted, and its limits are 2 to 6"):
+    with pytest.raises(tier_size.ServerCountError, match="7 servers are wanted, and its limits are 2 to 6"):
         scale(Cloud(), application=7)
 
 
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        (wishes.Wishes(servers={"aplication": 3}), "unknown tier 'aplication', did you mean 'application'?"),
-        (wishes.Wishes(redeploy=frozenset({"xyz"})), "unknown service 'xyz'; there are app, db"),
+        (request.Wishes(servers={"aplication": 3}), "unknown tier 'aplication', did you mean 'application'?"),
+        (request.Wishes(redeploy=frozenset({"xyz"})), "unknown service 'xyz'; there are app, db"),
         (
-            wishes.Wishes(converge=frozenset({"proxy"})),
+            request.Wishes(converge=frozenset({"proxy"})),
             "unknown tier with configuration management 'proxy'; there are none",
         ),
     ],
 )
-def test_what_the_form_does_not_offer_is_refused(wanted: wishes.Wishes, said: str) -> None:
-    with pytest.raises(wishes.UnknownChoiceError) as raised:
+def test_what_the_form_does_not_offer_is_refused(wanted: request.Wishes, said: str) -> None:
+    with pytest.raises(request.UnknownChoiceError) as raised:
         wanted.check(KNOWN)
     assert str(raised.value) == said
 

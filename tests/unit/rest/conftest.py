@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests import airflow_api
 
 from gantry.rest import client, login
+from tests import airflow_api
 
 
 @pytest.fixture

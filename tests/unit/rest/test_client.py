@@ -15,9 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests import airflow_api
 
 from gantry.rest import client, errors, login, logs
+from tests import airflow_api
 
 
 def api(url: str, **more: str) -> client.Api:

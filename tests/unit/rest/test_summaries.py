@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests import airflow_api
 
 from gantry.rest import client, errors, summaries
+from tests import airflow_api
 
 CALL = f"GET {client.PAGES}/deployments"
 RUN = {

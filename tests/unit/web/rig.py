@@ -32,7 +32,7 @@ from gantry import definition, names
 from gantry.dag.compile import operation_dag
 from gantry.dag.operations import RECIPES
 from gantry.definition import models
-from gantry.status import filled, handouts, records, versions
+from gantry.state import config_history, filled_slots, installed_versions, run_records
 
 BUNDLE = "dags-folder"
 NOW = datetime.datetime(2026, 11, 27, 8, 0, tzinfo=datetime.UTC)
@@ -131,29 +131,31 @@ class Airflow:
         """A run in which everything succeeded."""
         return self.run(dag, AllOf("success"), state="success", run=run, asked=asked)
 
-    def record(self, name: str, *found: records.Record) -> None:
+    def record(self, name: str, *found: run_records.Record) -> None:
         """What is kept in the state of a deployment's asset."""
         with create_session() as session:
             asset = session.scalar(sa.select(AssetModel.id).where(AssetModel.name == names.state(name)))
             for operation in {each.operation for each in found}:
-                kept = records.dump(tuple(each for each in found if each.operation == operation))
+                kept = run_records.dump(tuple(each for each in found if each.operation == operation))
                 session.merge(
-                    AssetStateStoreModel(asset_id=asset, key=records.key(operation), value=json.dumps(kept))
+                    AssetStateStoreModel(
+                        asset_id=asset, key=run_records.key(operation), value=json.dumps(kept)
+                    )
                 )
 
-    def installed(self, name: str, service: str, server: str, found: versions.Installed) -> None:
+    def installed(self, name: str, service: str, server: str, found: installed_versions.Installed) -> None:
         """What is noted of a service on a server."""
-        key = versions.PLACES.key(names.ServiceName(service), names.ServerName(server))
-        self._note(name, key, versions.dump(found))
+        key = installed_versions.PLACES.key(names.ServiceName(service), names.ServerName(server))
+        self._note(name, key, installed_versions.dump(found))
 
-    def handed(self, name: str, service: str, server: str, *found: handouts.Handout) -> None:
+    def handed(self, name: str, service: str, server: str, *found: config_history.Handout) -> None:
         """The files that a service was handed on a server, the oldest first."""
-        key = handouts.PLACES.key(names.ServiceName(service), names.ServerName(server))
-        self._note(name, key, handouts.dump(found))
+        key = config_history.PLACES.key(names.ServiceName(service), names.ServerName(server))
+        self._note(name, key, config_history.dump(found))
 
     def arrived(self, name: str, **slots: tuple[int, ...]) -> None:
         """The slots of each tier that a launch has filled."""
-        self._note(name, filled.KEY, filled.dump(filled.load(slots)))
+        self._note(name, filled_slots.KEY, filled_slots.dump(filled_slots.load(slots)))
 
     def _note(self, name: str, key: str, value: object) -> None:
         with create_session() as session:

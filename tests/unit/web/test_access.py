@@ -9,9 +9,10 @@ import pytest
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.routing import Mount
-from tests.unit.web import rig, routes
 
-from gantry.web import access, app
+from gantry.web import app
+from gantry.web.http import access
+from tests.unit.web import rig, routes
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
 ROUTES = routes.every()
@@ -159,7 +160,7 @@ def test_a_mistake_of_ours_tells_nobody_what_it_was(
     def break_down(*_: object) -> None:
         raise RuntimeError("password=swordfish")
 
-    monkeypatch.setattr("gantry.web.pages.listing.listing", break_down)
+    monkeypatch.setattr("gantry.web.routes.pages.listing.listing", break_down)
     client = TestClient(office.client.app, raise_server_exceptions=False)
     answer = client.get("/gantry/", headers=office.headers(rig.ADMIN))
     assert answer.status_code == 500

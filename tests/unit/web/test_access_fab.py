@@ -15,10 +15,10 @@ from airflow.providers.fab.auth_manager.cli_commands.utils import get_applicatio
 from airflow.utils import db
 from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
-from tests.unit.web import rig, routes
 
-from gantry.status import records, versions
-from gantry.web import access
+from gantry.state import installed_versions, run_records
+from gantry.web.http import access
+from tests.unit.web import rig, routes
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
@@ -159,7 +159,7 @@ def test_a_run_is_for_who_may_read_its_dag_and_its_state_for_who_may_read_the_la
 
 
 def test_versions_in_records_are_for_who_may_read_assets(shop: rig.Airflow) -> None:
-    record = records.Record("launch", "manual__0", "ada", "", "2026-11-27T07:00:00+00:00")
+    record = run_records.Record("launch", "manual__0", "ada", "", "2026-11-27T07:00:00+00:00")
     shop.record("bookshop", dataclasses.replace(record, versions={"app": "feedface" * 8}))
     for name, is_shown in (("visitor", False), ("Viewer", True)):
         for path in ("/gantry/", "/gantry/deployments/bookshop", "/gantry/api/v1/deployments"):
@@ -172,7 +172,9 @@ def test_what_is_noted_is_for_who_may_read_assets(shop: rig.Airflow) -> None:
         "/api/v1/deployments/{name}/servers/{server}/facts",
     }
     server = "bookshop-application-1"
-    shop.installed("bookshop", "app", server, versions.Installed("0badc0de" * 8, "i-1", "launch", "r", ""))
+    shop.installed(
+        "bookshop", "app", server, installed_versions.Installed("0badc0de" * 8, "i-1", "launch", "r", "")
+    )
     for name, is_shown in (("visitor", False), ("Viewer", True)):
         page = shop.get("/gantry/deployments/bookshop", name).text
         assert ("0badc0de" in page) is is_shown

@@ -13,10 +13,10 @@ from airflow.models.dagrun import DagRun
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
-from tests.unit.web import rig
 
 from gantry import definition
 from gantry.dag.operations import RECIPES
+from tests.unit.web import rig
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
 SCALE = "/gantry/deployments/bookshop/operations/scale"

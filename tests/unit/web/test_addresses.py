@@ -6,7 +6,7 @@ import urllib.parse
 
 import pytest
 
-from gantry.web.addresses import Addresses
+from gantry.web.http.addresses import Addresses
 
 RUNS = ("manual__2026-11-30T00:04:54.872227+00:00", "nightly, by hand (2)", "50% & more?", "a/b", "späť")
 

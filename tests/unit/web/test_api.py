@@ -5,17 +5,18 @@ from __future__ import annotations
 import pathlib
 
 import pytest
+
+from gantry.web.queries import cloud_facts
+from gantry.web.routes import pages
 from tests.unit.web import rig
 from tests.unit.web.test_deployment import FOUND
-
-from gantry.web import cloud, pages
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
 
 
 @pytest.fixture
 def shop(office: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> rig.Airflow:
-    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud.Answer(FOUND))
+    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud_facts.Answer(FOUND))
     office.deploy(BOOKSHOP)
     office.launched("bookshop")
     return office

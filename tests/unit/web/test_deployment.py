@@ -6,11 +6,12 @@ import datetime
 import pathlib
 
 import pytest
-from tests.unit.web import rig
 
 from gantry import definition, inventory, names, plan
-from gantry.status import records
-from gantry.web import cloud, pages
+from gantry.state import run_records
+from gantry.web.queries import cloud_facts
+from gantry.web.routes import pages
+from tests.unit.web import rig
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
 FOUND = inventory.Inventory(
@@ -27,10 +28,10 @@ FOUND = inventory.Inventory(
 @pytest.fixture(autouse=True)
 def silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """No cloud answers."""
-    says(monkeypatch, cloud.NOTHING)
+    says(monkeypatch, cloud_facts.NOTHING)
 
 
-def says(monkeypatch: pytest.MonkeyPatch, answer: cloud.Answer) -> None:
+def says(monkeypatch: pytest.MonkeyPatch, answer: cloud_facts.Answer) -> None:
     monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: answer)
 
 
@@ -69,11 +70,11 @@ def test_a_running_deployment_with_what_the_cloud_says(
 ) -> None:
     office.deploy(BOOKSHOP)
     office.launched("bookshop")
-    says(monkeypatch, cloud.Answer(FOUND, console="https://console/#"))
+    says(monkeypatch, cloud_facts.Answer(FOUND, console="https://console/#"))
     office.record(
         "bookshop",
-        records.Record(
-            "launch", "manual__0", "ada", "to see it", rig.EARLIER.isoformat(), records.Result.SUCCESS,
+        run_records.Record(
+            "launch", "manual__0", "ada", "to see it", rig.EARLIER.isoformat(), run_records.Result.SUCCESS,
             (rig.EARLIER + datetime.timedelta(seconds=40)).isoformat(), versions={"app": "abcdef0123456789"},
             started={"bookshop-proxy-1": "i-proxy"},
         ),
@@ -92,7 +93,7 @@ def test_a_record_that_nobody_closed_ends_as_its_run_did(office: rig.Airflow) ->
     office.record(
         "bookshop",
         *(
-            records.Record("launch", run, "ada", f"reason of {run}", rig.NOW.isoformat())
+            run_records.Record("launch", run, "ada", f"reason of {run}", rig.NOW.isoformat())
             for run in ("manual__1", "deleted")
         ),
     )
@@ -105,7 +106,7 @@ def test_a_record_that_nobody_closed_ends_as_its_run_did(office: rig.Airflow) ->
 
 def test_a_cloud_that_refuses_is_told_of(office: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
     office.deploy(BOOKSHOP)
-    says(monkeypatch, cloud.Answer(trouble="no credentials <here>"))
+    says(monkeypatch, cloud_facts.Answer(trouble="no credentials <here>"))
     text = office.get("/gantry/deployments/bookshop").text
     assert "no credentials &lt;here&gt;" in text
 
@@ -119,7 +120,7 @@ def test_accounts_and_roles_in_a_refusal_are_for_those_who_may_run_the_deploymen
         f"the cloud answered UnauthorizedOperation: User: {arn} is not authorized to perform: ec2:DescribeInstances "
         f"in 123456789012. Encoded authorization failure message: {blob}"
     )
-    says(monkeypatch, cloud.Answer(trouble=said))
+    says(monkeypatch, cloud_facts.Answer(trouble=said))
     for path in ("/gantry/deployments/bookshop", "/gantry/api/v1/deployments/bookshop"):
         may_run, may_look = (office.get(path, role).text for role in (rig.USER, rig.VIEWER))
         for secret in (arn, "123456789012", blob):

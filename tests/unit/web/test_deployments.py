@@ -7,9 +7,9 @@ import datetime
 import pathlib
 
 import pytest
-from tests.unit.web import rig
 
 from gantry import names, plan
+from tests.unit.web import rig
 
 LATER = datetime.timedelta(minutes=1)
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gantry.dag import params
+from gantry.dag import forms as params
 from gantry.definition import models
-from gantry.web import forms
-from gantry.web.forms import Kind
+from gantry.web.views import forms
+from gantry.web.views.forms import Kind
 
 
 def described(found: dict[str, object]) -> dict[str, dict[str, object]]:

@@ -6,10 +6,10 @@ import dataclasses
 import datetime
 
 import pytest
-from tests.web import scenes
 
 from gantry import plan, status
-from gantry.web import grid, rendering, timeline
+from gantry.web.views import grid, rendering, timeline
+from tests.web import scenes
 
 SITE = rendering.Site("/gantry")
 LINKS = grid.Links(

@@ -7,10 +7,11 @@ import subprocess
 import sys
 
 import pytest
+
+from gantry.web.queries import cloud_facts
+from gantry.web.routes import pages
 from tests.unit.web import rig
 from tests.unit.web.test_deployment import FOUND
-
-from gantry.web import cloud, pages
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
 
@@ -45,10 +46,10 @@ def test_every_task_leads_to_its_deployment(shop: rig.Airflow) -> None:
 
 def test_a_task_on_a_server_leads_to_the_server(shop: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
     found = links(shop, "tier-database.handshake", 0)["Server"]
-    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud.Answer(FOUND, console="https://console/#"))
+    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud_facts.Answer(FOUND, console="https://console/#"))
     answer = shop.get(found, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (307, "https://console/#i-database")
-    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud.Answer(FOUND))
+    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud_facts.Answer(FOUND))
     assert shop.get(found, follow_redirects=False).headers["location"] == (
         "/gantry/deployments/bookshop#server-bookshop-database-1"
     )
@@ -63,7 +64,7 @@ def test_who_loads_the_plugin_loads_neither_pages_nor_operators() -> None:
     script = (
         "import sys, airflow.plugins_manager; before = set(sys.modules); import gantry.airflow_plugin;"
         "print(sorted(m for m in set(sys.modules) - before if m.startswith(('fastapi', 'jinja2', 'asyncssh',"
-        " 'gantry.operators', 'gantry.web.app', 'gantry.web.pages', 'gantry.definition', 'gantry.plan'))))"
+        " 'gantry.operators', 'gantry.web.app', 'gantry.web.routes.pages', 'gantry.definition', 'gantry.plan'))))"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "[]"

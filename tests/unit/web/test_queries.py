@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
-from tests.unit.web import crowd, rig
 
 from airflow import settings
-from gantry.status import handouts, versions
-from gantry.web import cloud, pages
+from gantry.state import config_history, installed_versions
+from gantry.web.queries import cloud_facts
+from gantry.web.routes import pages
+from tests.unit.web import crowd, rig
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
 MOST = 16
@@ -60,13 +61,15 @@ def test_the_list_asks_as_often_for_many_as_for_few(office: rig.Airflow) -> None
 def test_a_deployment_s_page_asks_as_often_among_many_as_among_few(
     office: rig.Airflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud.NOTHING)
+    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud_facts.NOTHING)
     office.deploy(BOOKSHOP)
     office.launched("bookshop")
     few = ask(office, "/gantry/deployments/bookshop")
     for place in range(1, 4):
         server = f"bookshop-application-{place}"
-        office.installed("bookshop", "app", server, versions.Installed(str(place), "i", "launch", "r", ""))
+        office.installed(
+            "bookshop", "app", server, installed_versions.Installed(str(place), "i", "launch", "r", "")
+        )
     assert len(ask(office, "/gantry/deployments/bookshop")) == len(few)
     crowd.multiply("bookshop", 30)
     assert len(ask(office, "/gantry/deployments/bookshop")) == len(few)
@@ -78,7 +81,7 @@ def test_what_a_server_was_handed_is_asked_as_often_for_many_services_as_for_non
     office.deploy(BOOKSHOP)
     path = "/gantry/deployments/bookshop/servers/bookshop-application-1/facts"
     few = ask(office, path)
-    file = handouts.Handout("launch", "manual__0", rig.NOW.isoformat(), "i-1", "51b8a2c0", ("+a=1",))
+    file = config_history.Handout("launch", "manual__0", rig.NOW.isoformat(), "i-1", "51b8a2c0", ("+a=1",))
     for place in range(8):
-        office.handed("bookshop", f"app-{place}", "bookshop-application-1", *[file] * handouts.MOST)
+        office.handed("bookshop", f"app-{place}", "bookshop-application-1", *[file] * config_history.MOST)
     assert len(ask(office, path)) == len(few)

@@ -24,15 +24,16 @@ from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow.utils.db_cleanup import run_cleanup
 from airflow.utils.session import create_session
-from tests.unit.operators.test_data import BACKED_UP, DB, STORED
-from tests.unit.web import rig
 
 from gantry import definition, inventory, names, plan
 from gantry.dag.compile import operation_dag
 from gantry.dag.operations import RECIPES
-from gantry.operators import data, data_renewal, keeping, past
-from gantry.preview.losses import Kept
+from gantry.preview.data_loss import Kept
+from gantry.reconcile import data_history, data_placement, data_renewal
 from gantry.rest import client, login
+from gantry.runtime import asset_state
+from tests.unit.reconcile.test_data_placement import BACKED_UP, DB, STORED
+from tests.unit.web import rig
 
 TEXT = BACKED_UP
 KNOWN = definition.loads(TEXT)
@@ -46,7 +47,7 @@ def take_turn(office: rig.Airflow, operation: names.Operation, task: str) -> Non
     dag = operation_dag(KNOWN, operation)
     office.run(dag.dag_id, {task: "success"})
     events = OutletEventAccessors()
-    keeping.secure(cast("Any", {"outlet_events": events}), names.state(SHOP))
+    asset_state.secure(cast("Any", {"outlet_events": events}), names.state(SHOP))
     with create_session() as session:
         instance = session.scalar(
             sa.select(TaskInstance).where(TaskInstance.dag_id == dag.dag_id, TaskInstance.task_id == task)
@@ -139,9 +140,11 @@ def renewals(found: dict[str, Any]) -> data_renewal.Renewals:
     """What a launch would do whose servers are all gone, as far as it goes by what is kept."""
     store = Kept(found)
     nobody = inventory.Inventory(())
-    answers = data_renewal.Answers(past=past.of(store, nobody, lambda: True))
+    answers = data_renewal.Answers(past=data_history.of(store, nobody, lambda: True))
     missing = {KNOWN.services[DB].tier: [FIRST]}
-    return data_renewal.renewals(KNOWN, nobody, missing, data.Memory(store, KNOWN), lambda _: STORED, answers)
+    return data_renewal.renewals(
+        KNOWN, nobody, missing, data_placement.Memory(store, KNOWN), lambda _: STORED, answers
+    )
 
 
 def is_active(asset: str) -> bool:
@@ -167,15 +170,15 @@ def test_what_is_kept_is_still_there(
     # The first reading of the file is enough to write there.
     assert is_active(names.state(SHOP))
     take_turn(office, operation, task)
-    office._note(SHOP, past.COMPLETE, "2026-11-27T08:00:00+00:00")
-    office._note(SHOP, data.key(DB, FIRST), {"instance": "i-1", "renewed": False})
+    office._note(SHOP, data_history.COMPLETE, "2026-11-27T08:00:00+00:00")
+    office._note(SHOP, data_placement.key(DB, FIRST), {"instance": "i-1", "renewed": False})
     calamity()
     schedule()
     schedule()
     # The asset of the deployment itself is none that Airflow keeps: nothing may be written there.
     assert not is_active(names.asset(SHOP))
     found = kept(names.state(SHOP))
-    assert list(found) == [past.COMPLETE, "data:db:1"]
+    assert list(found) == [data_history.COMPLETE, "data:db:1"]
     # A launch whose database is gone restores it, and asks nobody.
     (renewal,) = renewals(found)
     assert (renewal.slots, list(renewal.backups.values())) == ((1,), [STORED])
@@ -225,4 +228,4 @@ def test_airflows_api_tells_whether_data_was_ever_loaded(
         ).raise_for_status().json()
     )  # fmt: skip
     dags = [names.dag_id(SHOP, each) for each in plan.LAUNCHING]
-    assert api.has_succeeded(dags, past.telling(KNOWN)) is (state == "success")
+    assert api.has_succeeded(dags, data_history.telling(KNOWN)) is (state == "success")

@@ -12,11 +12,13 @@ import sqlalchemy as sa
 from airflow.models.dagrun import DagRun
 from airflow.utils.session import create_session
 from rich.console import Console
-from tests.unit.web import crowd, rig
 
-from gantry.cli import standing, standing_text
+from gantry.cli.output import status_text
+from gantry.cli.queries import deployment_status
 from gantry.rest import client, login, transport
-from gantry.web import listing, mount
+from gantry.web.http import mount
+from gantry.web.queries import overview
+from tests.unit.web import crowd, rig
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
 MINUTE = datetime.timedelta(minutes=1)
@@ -36,20 +38,20 @@ class Caller:
 
         monkeypatch.setattr(transport.Connection, "_request", request)
         # One at a time: all of them share a connection to one file.
-        monkeypatch.setattr(standing, "_SIDE_BY_SIDE", 1)
+        monkeypatch.setattr(deployment_status, "_SIDE_BY_SIDE", 1)
         self.api = client.Api(login.Login("http://airflow.example.com", token="of this process"))
 
     def both(self) -> list[dict[str, Any]]:
         """What is said, after a look that it is the same both ways, for programs and for people."""
-        found, without = standing.every(self.api), standing.by_runs(self.api)
+        found, without = deployment_status.every(self.api), deployment_status.by_runs(self.api)
         assert [each.as_json() for each in found] == [each.as_json() for each in without]
         assert drawn(found) == drawn(without)
         return [each.as_json() for each in found]
 
 
-def drawn(found: list[standing.Line]) -> str:
+def drawn(found: list[deployment_status.Line]) -> str:
     told = io.StringIO()
-    Console(file=told, width=300).print(standing_text.table(found))
+    Console(file=told, width=300).print(status_text.table(found))
     return told.getvalue()
 
 
@@ -73,7 +75,7 @@ def test_one_request_for_all_of_them(shop: rig.Airflow, caller: Caller) -> None:
     crowd.multiply("bookshop", 5)
     assert len(caller.both()) == 6
     caller.asked.clear()
-    (line, *_) = standing.every(caller.api)
+    (line, *_) = deployment_status.every(caller.api)
     assert caller.asked == [f"GET {client.PAGES}/deployments"]
     assert line.as_json()["run"] == {
         "dag": "bookshop",
@@ -89,9 +91,9 @@ def test_one_request_for_all_of_them(shop: rig.Airflow, caller: Caller) -> None:
 def test_pages_of_the_list_are_put_together(
     shop: rig.Airflow, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "PAGE", 2)
+    monkeypatch.setattr(overview, "PAGE", 2)
     crowd.multiply("bookshop", 4)
-    found = [each.name for each in standing.every(caller.api)]
+    found = [each.name for each in deployment_status.every(caller.api)]
     assert found == ["bookshop", *(f"bookshop-{number:04}" for number in range(4))]
     assert len(caller.asked) == 3
 
@@ -146,7 +148,7 @@ def test_one_that_waits_for_its_turn_is_listed_with_when_it_was_asked_for(
     (line,) = caller.both()
     # Both wait; which of them is told of is the same each time.
     assert (line["state"], line["run"]["id"]) == ("RUNNING", "manual__s")
-    assert "07:59:00" in drawn(standing.every(caller.api))
+    assert "07:59:00" in drawn(deployment_status.every(caller.api))
 
 
 def test_a_schedule_is_no_user(shop: rig.Airflow, caller: Caller) -> None:
@@ -173,5 +175,5 @@ def test_where_the_newest_runs_did_nothing_older_ones_are_asked_for(
 
 def test_nobody_sees_more_than_they_may(shop: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.launched("bookshop")
-    assert standing.every(Caller(shop, monkeypatch, rig.POWERLESS).api) == []
-    assert len(standing.every(Caller(shop, monkeypatch, rig.VIEWER).api)) == 1
+    assert deployment_status.every(Caller(shop, monkeypatch, rig.POWERLESS).api) == []
+    assert len(deployment_status.every(Caller(shop, monkeypatch, rig.VIEWER).api)) == 1

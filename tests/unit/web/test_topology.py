@@ -9,24 +9,31 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from tests.web import scenes
 
 from gantry import names
-from gantry.web import looks, needs, rendering, routing, standing, topology
+from gantry.web.views import (
+    arrow_routes,
+    dependency_graph,
+    rendering,
+    state_badges,
+    topology,
+    topology_labels,
+)
+from tests.web import scenes
 
 Box = tuple[float, float, float, float]
 Segment = tuple[float, float, float, float]
-LINKS = standing.Links(lambda name: f"/servers/{name}", lambda name: f"/services/{name}")
+LINKS = topology_labels.Links(lambda name: f"/servers/{name}", lambda name: f"/services/{name}")
 
 
 def drawn(scene: scenes.Scene) -> topology.Topology:
     return topology.topology(
-        standing.Facts(scene.definition, scene.plan, scene.status, scene.inventory, {}, LINKS)
+        topology_labels.Facts(scene.definition, scene.plan, scene.status, scene.inventory, {}, LINKS)
     )
 
 
 def test_tiers_stand_from_the_visitors_to_the_data() -> None:
-    found = needs.columns(scenes.bookshop(-1).definition)
+    found = dependency_graph.columns(scenes.bookshop(-1).definition)
     assert found == {"proxy": 0, "application": 1, "database": 2}
 
 
@@ -43,7 +50,7 @@ def test_a_running_bookshop_says_so_everywhere() -> None:
     assert [tier.note for tier in found.wide.tiers] == ["1/1 running", "2/2 running", "1/1 running"]
     parts = {node.part.title: node.part for tier in found.wide.tiers for node in tier.nodes}
     assert parts["app"].label == "service app: RUNNING, id a1002, port 8000, needs db.catalog"
-    assert parts["app"].look.tone is looks.Tone.GOOD
+    assert parts["app"].look.tone is state_badges.Tone.GOOD
     servers = [mark.server for tier in found.wide.tiers for mark in tier.marks]
     assert all("RUNNING" in server.label for server in servers)
     assert servers[1].href == "/servers/bookshop-application-1"
@@ -64,10 +71,10 @@ def test_a_failed_service_and_what_waits_for_it_are_told_apart() -> None:
 
 def test_before_the_first_launch_nothing_is_there_and_nothing_leads_anywhere() -> None:
     scene = scenes.bookshop(-1)
-    found = topology.topology(standing.Facts(scene.definition, scene.plan, links=LINKS))
+    found = topology.topology(topology_labels.Facts(scene.definition, scene.plan, links=LINKS))
     servers = [mark.server for tier in found.wide.tiers for mark in tier.marks]
     assert [server.short for server in servers] == ["1", "1", "2", "1"]
-    assert all(server.look is standing.NOT_THERE and server.href is None for server in servers)
+    assert all(server.look is topology_labels.NOT_THERE and server.href is None for server in servers)
     assert found.wide.tiers[1].note == "2 servers"
 
 
@@ -112,26 +119,26 @@ def test_arrows_run_through_no_box_and_not_upon_each_other(window: str) -> None:
 def test_arrows_are_apart_whoever_needs_whom(data: st.DataObject) -> None:
     """Made-up boxes in made-up columns, some of which need each other in any direction."""
     many = data.draw(st.integers(2, 8))
-    boxes = [needs.Part(needs.Kind.SERVICE, f"s{number}") for number in range(many)]
+    boxes = [dependency_graph.Part(dependency_graph.Kind.SERVICE, f"s{number}") for number in range(many)]
     columns = {box: data.draw(st.integers(0, 3)) for box in boxes}
     pairs = data.draw(
         st.sets(
             st.tuples(st.sampled_from(boxes), st.sampled_from(boxes)).filter(lambda pair: pair[0] != pair[1])
         )
     )
-    edges = tuple(needs.Need(*pair) for pair in sorted(pairs, key=str))
-    room = routing.channels(edges, columns)
+    edges = tuple(dependency_graph.Need(*pair) for pair in sorted(pairs, key=str))
+    room = arrow_routes.channels(edges, columns)
     starts, x = {-1: 0.0}, room.width(-1)
     ports, heights = {}, dict.fromkeys(range(4), 0)
     for column in range(4):
         for box in boxes:
             if columns[box] == column:
                 heights[column] += data.draw(st.integers(4, 7))
-                ports[box] = routing.Port(column, x, x + 200, heights[column] * routing.GRID)
+                ports[box] = arrow_routes.Port(column, x, x + 200, heights[column] * arrow_routes.GRID)
         starts[column] = x + 200
         x += 200 + max(room.width(column), 24)
-    bottom = (max(heights.values()) + 4) * routing.GRID
-    arrows = routing.arrows(edges, ports, room, starts, bottom)
+    bottom = (max(heights.values()) + 4) * arrow_routes.GRID
+    arrows = arrow_routes.arrows(edges, ports, room, starts, bottom)
     _not_upon_each_other(arrows)
     _not_through(arrows, [(port.left, port.middle - 21, 200, 42) for port in ports.values()])
 
@@ -148,7 +155,9 @@ def test_a_picture_is_told_to_those_who_do_not_see_it() -> None:
 def test_names_are_escaped_in_the_picture() -> None:
     scene = scenes.bookshop(-1)
     versions = {names.ServiceName("app"): "<script>alert(1)</script>"}
-    found = topology.topology(standing.Facts(scene.definition, scene.plan, scene.status, None, versions))
+    found = topology.topology(
+        topology_labels.Facts(scene.definition, scene.plan, scene.status, None, versions)
+    )
     text = rendering.render("parts/topology.html.jinja", rendering.Site("/gantry"), topology=found)
     assert "version &lt;script&gt;" in text
     assert "<script" not in text
@@ -169,7 +178,7 @@ def _hold_apart(picture: topology.Picture) -> None:
             assert 0 <= y <= picture.height
 
 
-def _not_upon_each_other(arrows: tuple[routing.Arrow, ...]) -> None:
+def _not_upon_each_other(arrows: tuple[arrow_routes.Arrow, ...]) -> None:
     for one, other in itertools.combinations(arrows, 2):
         if one.need.target == other.need.target or one.need.source == other.need.source:
             continue
@@ -177,7 +186,7 @@ def _not_upon_each_other(arrows: tuple[routing.Arrow, ...]) -> None:
             assert not _lies_upon(a, b), (one.need, other.need, a, b)
 
 
-def _not_through(arrows: tuple[routing.Arrow, ...] | list[routing.Arrow], boxes: list[Box]) -> None:
+def _not_through(arrows: tuple[arrow_routes.Arrow, ...] | list[arrow_routes.Arrow], boxes: list[Box]) -> None:
     for arrow, (x, y, width, height) in itertools.product(arrows, boxes):
         for ax, ay, bx, by in _segments(arrow):
             left, right, top, bottom = min(ax, bx), max(ax, bx), min(ay, by), max(ay, by)
@@ -185,7 +194,7 @@ def _not_through(arrows: tuple[routing.Arrow, ...] | list[routing.Arrow], boxes:
             assert outside, (arrow.need, (ax, ay, bx, by), (x, y, width, height))
 
 
-def _segments(arrow: routing.Arrow) -> Iterator[Segment]:
+def _segments(arrow: arrow_routes.Arrow) -> Iterator[Segment]:
     """The straight pieces of an arrow, its corners included."""
     numbers = [float(each) for each in re.findall(r"-?\d+(?:\.\d+)?", arrow.path)]
     points = list(zip(numbers[::2], numbers[1::2], strict=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gantry.definition.models.backups import Backups, Drill
 from gantry.definition.models.definition import SERVER_NAME, WRITTEN, Definition
-from gantry.definition.models.machines import (
+from gantry.definition.models.instances import (
     IMAGE_PARAMETER,
     LARGEST_USER_DATA,
     LONGEST_TAG_KEY,
@@ -18,7 +18,7 @@ from gantry.definition.models.machines import (
     Network,
     Volume,
 )
-from gantry.definition.models.notices import Approval, AssignedUser, Deadline, Notifier
+from gantry.definition.models.notifications import Approval, AssignedUser, Deadline, Notifier
 from gantry.definition.models.runs import LARGEST_FAN_OUT, SMALLEST_FAN_OUT, StepSettings, Timeouts
 from gantry.definition.models.scaling import ScalingTime
 from gantry.definition.models.servers import (
@@ -44,7 +44,7 @@ from gantry.definition.models.services import (
 )
 from gantry.definition.models.updates import Update
 from gantry.definition.models.variables import Variable
-from gantry.definition.models.watching import Rule, Watch
+from gantry.definition.models.watch import Rule, Watch
 
 __all__ = [
     "IMAGE_PARAMETER",

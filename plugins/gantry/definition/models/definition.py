@@ -23,14 +23,14 @@ from gantry.definition.fields import (
     UserId,
     VariableName,
 )
-from gantry.definition.models import notices, runs
+from gantry.definition.models import notifications, runs
 from gantry.definition.models import scaling as clock
 from gantry.definition.models.backups import Backups
 from gantry.definition.models.servers import Cloud, LaunchConfiguration, Tier
 from gantry.definition.models.services import LoadBalancer, Service, ServicePort
 from gantry.definition.models.updates import Update
 from gantry.definition.models.variables import Variable
-from gantry.definition.models.watching import Watch
+from gantry.definition.models.watch import Watch
 
 SERVER_NAME = "{{ deployment.name }}-{{ tier.name }}-{{ server.slot }}"
 LONGEST_NAME_TEMPLATE = 200
@@ -142,7 +142,7 @@ class Definition(Model):
         description="How Airflow runs the tasks of a kind of step, by its name.",
         examples=[{"configure": {"retries": 3, "retry_delay": "30s"}}],
     )
-    approval: notices.Approval | None = Field(
+    approval: notifications.Approval | None = Field(
         default=None,
         description="A person has to agree before anything is started. Left out: nobody is asked.",
         examples=[{"response_timeout": "8h"}],
@@ -156,7 +156,7 @@ class Definition(Model):
         ),
         examples=["remove_new"],
     )
-    deadline: notices.Deadline | None = Field(
+    deadline: notifications.Deadline | None = Field(
         default=None,
         description="When a launch should be over, and who is told when it is not. Left out: nobody.",
         examples=[
@@ -166,12 +166,12 @@ class Definition(Model):
             }
         ],
     )
-    on_success_callback: tuple[notices.Notifier, ...] = Field(
+    on_success_callback: tuple[notifications.Notifier, ...] = Field(
         default=(),
         description="Who is told that the deployment is RUNNING.",
         examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
     )
-    on_failure_callback: tuple[notices.Notifier, ...] = Field(
+    on_failure_callback: tuple[notifications.Notifier, ...] = Field(
         default=(),
         description="Who is told that a launch, a scaling or a termination has failed.",
         examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],

@@ -29,8 +29,8 @@ from gantry.definition.fields import (
     Sha256,
     Size,
 )
-from gantry.definition.models import machines
-from gantry.definition.models.watching import Rule
+from gantry.definition.models import instances
+from gantry.definition.models.watch import Rule
 
 MOST_SERVERS = 1000
 
@@ -44,7 +44,7 @@ class Cloud(Model):
         examples=["aws_default"],
     )
     region: Region = Field(description="Region of the servers and of the objects.", examples=["eu-central-1"])
-    tags: machines.Tags = Field(
+    tags: instances.Tags = Field(
         default_factory=dict,
         description="Tags on every instance and volume of the deployment.",
         examples=[{"cost-center": "4711"}],
@@ -180,7 +180,7 @@ class Script(Model):
 class LaunchConfiguration(Model):
     """How each server of a tier is made: image, size, network, volumes, SSH access."""
 
-    image: Annotated[str, Field(min_length=1, max_length=machines.LONGEST_IMAGE)] = Field(
+    image: Annotated[str, Field(min_length=1, max_length=instances.LONGEST_IMAGE)] = Field(
         description=(
             "An AMI's id; the name of an image that the account owns (the newest of that name); or "
             "`resolve:ssm:NAME`, a parameter of Systems Manager that holds an id, with `:VERSION` or `:LABEL` behind "
@@ -189,8 +189,8 @@ class LaunchConfiguration(Model):
         examples=["ami-0123456789abcdef0"],
     )
     size: Size = Field(default="t3.small", description="Instance type.", examples=["m7g.large"])
-    network: machines.Network = Field(
-        default=machines.Network(),
+    network: instances.Network = Field(
+        default=instances.Network(),
         description="Subnets, security groups, public address. Left out: the default VPC's.",
         examples=[{"subnets": ["subnet-0a1b2c3d"], "security_groups": ["sg-0a1b2c3d"]}],
     )
@@ -199,22 +199,22 @@ class LaunchConfiguration(Model):
         description="Name or ARN of the IAM instance profile that the servers act as.",
         examples=["bookshop-servers"],
     )
-    volumes: tuple[machines.Volume, ...] = Field(
+    volumes: tuple[instances.Volume, ...] = Field(
         default=(),
         description="EBS volumes that each server gets besides its root device. Nothing formats or mounts them.",
         examples=[[{"device": "/dev/xvdb", "size": 100}]],
     )
-    metadata: machines.Metadata = Field(
-        default=machines.Metadata(),
+    metadata: instances.Metadata = Field(
+        default=instances.Metadata(),
         description="Access to the instance metadata service. Left out: with session tokens only (IMDSv2).",
         examples=[{"hop_limit": 2}],
     )
-    tags: machines.Tags = Field(
+    tags: instances.Tags = Field(
         default_factory=dict,
         description="More tags on instances and volumes; of equal keys this one wins over `cloud.tags`.",
         examples=[{"role": "database"}],
     )
-    volume_tags: machines.Tags = Field(
+    volume_tags: instances.Tags = Field(
         default_factory=dict,
         description="Tags on volumes only; of equal keys this one wins over `tags`.",
         examples=[{"backup": "daily"}],
@@ -242,17 +242,17 @@ class LaunchConfiguration(Model):
     @pydantic.field_validator("image")
     @classmethod
     def _image(cls, value: str) -> str:
-        return machines.image(value)
+        return instances.image(value)
 
     @pydantic.field_validator("volumes")
     @classmethod
-    def _devices(cls, value: tuple[machines.Volume, ...]) -> tuple[machines.Volume, ...]:
-        return machines.devices_once(value)
+    def _devices(cls, value: tuple[instances.Volume, ...]) -> tuple[instances.Volume, ...]:
+        return instances.devices_once(value)
 
     @pydantic.field_validator("user_data")
     @classmethod
     def _first_boot(cls, value: str | None) -> str | None:
-        return machines.user_data(value)
+        return instances.user_data(value)
 
     @pydantic.model_validator(mode="after")
     def _one_kind(self) -> LaunchConfiguration:

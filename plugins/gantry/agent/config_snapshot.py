@@ -1,0 +1,71 @@
+"""What is handed to a server: a service's new `enstratus.cfg`, and what stands in its place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from gantry import names
+from gantry.agent import errors, fan_out, layout, session
+
+UNREADABLE = "is a link"
+"""Why a file that is there is not read."""
+
+_SCRIPT = "putConfig"
+
+
+@dataclasses.dataclass(frozen=True)
+class Handed:
+    """One service's file, before and after. Both hold secrets.
+
+    Attributes:
+        before: None where there was none.
+        readable: whether what is there could be read.
+    """
+
+    service: names.ServiceId
+    before: str | None = dataclasses.field(repr=False)
+    after: str = dataclasses.field(repr=False)
+    readable: bool = True
+
+
+async def handed(server: session.Session, wanted: fan_out.Work) -> list[Handed]:
+    """What some work is about to replace on a server. Asks the server nothing where it replaces nothing.
+
+    Raises:
+        ConnectionLostError: the connection broke.
+    """
+    return [await _replaced(server, service, after) for service, after in _sent(wanted)]
+
+
+async def content(server: session.Session, path: str) -> str | None:
+    """A configuration file that is there; None if it is a link.
+
+    Its folder may be the service user's still; root must not show what a link of theirs points to.
+
+    Raises:
+        CommandError, ConnectionLostError: as `Session.run`.
+    """
+    if (await server.run("readlink", "-f", path)).strip() != path:
+        return None
+    return await server.run("dd", f"if={path}", "iflag=nofollow", "bs=64k", "count=16", "status=none")
+
+
+def _sent(wanted: fan_out.Work) -> Iterator[tuple[names.ServiceId, str]]:
+    files = {file.path: file.content.decode() for file in wanted.files if file.path.endswith(".cfg")}
+    for job in wanted.jobs:
+        if job.script == _SCRIPT:
+            service, path = job.arguments
+            yield names.ServiceId(service), files[path]
+
+
+async def _replaced(server: session.Session, service: names.ServiceId, after: str) -> Handed:
+    path = layout.service_config(service)
+    try:
+        if path not in await fan_out.digests(server, (path,)):
+            return Handed(service, None, after)
+        before = await content(server, path)
+    except errors.CommandError:
+        # Nothing that is only looked at holds up what is to be done.
+        before = None
+    return Handed(service, before, after, readable=before is not None)

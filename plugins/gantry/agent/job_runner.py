@@ -1,0 +1,345 @@
+"""Runs jobs on a server and follows them, over connections that are opened again when they break.
+
+The server keeps the truth (`/enstratus/bin/job`): whether a job was started, its log, its exit code. Everything
+here can therefore be repeated: a lost connection is opened again, a retried task finds the same jobs, and the
+triggerer goes on where the worker stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+
+from gantry import errors as root
+from gantry.agent import connection_pool, errors, session, ssh
+from gantry.agent.jobs import MOST_REBOOTS, Links, Output, Progress, Reader, StepKey
+
+_TAIL_LINES = 20
+_TAIL_BYTES = 16384
+_LONGEST_LINE = 65536
+"""Bytes after which a line is given out in parts: some programs never end theirs."""
+
+_KILL_GRACE = "3"
+_MARGIN = 120.0
+"""Seconds past a job's timeout after which the server ends it by itself, if nobody who follows it has done so."""
+
+_CONCLUDED = "concluded"
+"""Nobody's epoch. After it also a retry gets the step's jobs anew, and not only who clears the task."""
+
+_RENEWED = "renewed"
+"""What the attempt of a job is called whose first link was refused."""
+
+_HOLDS = 10.0
+"""Seconds after which a connection counts as one that held."""
+
+_MOST_KEPT = 2000
+"""Lines of a log that are kept for its reader at most: they travel with a step."""
+
+_CONCLUSIONS = (
+    errors.ScriptFailedError,
+    errors.ScriptTimeoutError,
+    errors.RunOverError,
+    errors.NoLinkError,
+    errors.LinkEndedError,
+)
+"""What ends a job for good. Behind a connection that was lost it may go on."""
+
+
+class Agent:
+    """A server's agent: commands and jobs over a connection that is opened again when it breaks."""
+
+    def __init__(
+        self,
+        target: ssh.Target,
+        access: ssh.Access,
+        reader: Reader | None = None,
+        links: Links | None = None,
+        kept: connection_pool.Lines | None = None,
+    ) -> None:
+        self.target = target
+        self._access = access
+        self._reader = reader
+        self._links = links
+        self._kept = kept
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[session.Session]:
+        """One connection, for commands that belong together; one that is there already, if those are kept."""
+        if self._kept is not None:
+            async with self._kept.to(self.target, self._access) as server:
+                yield server
+            return
+        async with ssh.connect(self.target, self._access) as connection:
+            yield session.Session(connection, self.target, self._access.login)
+
+    async def carry_out(self, progress: Progress, key: StepKey, output: Output) -> None:
+        """Run the jobs that are left, one after the other, and note that the step has its result.
+
+        May be cancelled at any point and called again with the same progress.
+
+        Raises:
+            ScriptFailedError, ScriptTimeoutError: a job did not succeed.
+            ServerError: the server could not be worked with.
+        """
+        lost_since: float | None = None
+        said = ""
+        while True:
+            connected: float | None = None
+            try:
+                async with self.open() as server:
+                    connected = time.monotonic()
+                    await self._carry_out(server, progress, key, output)
+                    return
+            except errors.ConnectionLostError as error:
+                now = time.monotonic()
+                if lost_since is None or (connected is not None and now - connected > _HOLDS):
+                    lost_since, said = now, ""
+                if now - lost_since > self._access.patience:
+                    raise
+                if error.reason != said:
+                    output(self.target.name, f"{error.reason}; connecting again")
+                    said = error.reason
+                await asyncio.sleep(1)
+
+    async def kill(self, progress: Progress, key: StepKey) -> None:
+        """End the job that is running, with all its children, unless another try has taken it over since."""
+        if progress.generation and not progress.done:
+            async with self.open() as server:
+                mine = f"GANTRY_JOB_ATTEMPT={_attempt(progress, key)}"
+                ended = await self._kill(server, progress, key, mine)
+                if ended.startswith("killed") and progress.jobs[progress.index].kept:
+                    # What it needs is gone with it, and is made again by the jobs before it.
+                    await self._close(server, progress, key, _CONCLUDED)
+
+    async def _carry_out(
+        self, server: session.Session, progress: Progress, key: StepKey, output: Output
+    ) -> None:
+        if not progress.generation:
+            progress.generation = (
+                await server.run(f"{session.BIN}/job", "open", key.step, key.epoch)
+            ).strip()
+        while progress.index < len(progress.jobs):
+            job = progress.jobs[progress.index]
+            try:
+                await self._one(server, progress, key, output)
+            except _CONCLUSIONS:
+                if job.conclusive:
+                    await self._close(server, progress, key, _CONCLUDED)
+                raise
+            if job.notes:
+                progress.found |= await marks(server, job.notes[0][0].partition("/")[0])
+            # Before it counts as done: what is done is not looked at again.
+            if job is progress.jobs[-1]:
+                await self._close(server, progress, key, key.epoch)
+            progress.index, progress.offset = progress.index + 1, 0
+            progress.asked, progress.started, progress.renewed = False, 0.0, False
+
+    async def _close(self, server: session.Session, progress: Progress, key: StepKey, epoch: str) -> None:
+        """Note that the step has its result: whoever comes with another epoch begins a new generation."""
+        await server.run(f"{session.BIN}/job", "close", f"{key.step}/{progress.generation}", epoch)
+
+    async def _one(self, server: session.Session, progress: Progress, key: StepKey, output: Output) -> None:
+        job = progress.jobs[progress.index]
+        is_of_another_try = False
+        if not progress.started:
+            if _limit(progress) <= 0:
+                raise errors.RunOverError(self.target.name, job.call)
+            await self._put_link(server, progress)
+            asked, progress.asked = progress.asked, True
+            said = await self._start(server, progress, key)
+            # What ended since it was first asked for in this try has told nobody yet.
+            if said == "succeeded" and not asked:
+                output(self.target.name, f"{job.call}: done before, not run again")
+                if self._reader is not None:
+                    # Whoever ran it may have died before it read all of it.
+                    await self._follow(server, progress, _identity(progress, key), output)
+                return
+            is_of_another_try = said == "running" and not asked
+            progress.started = time.time()
+            output(self.target.name, f"$ {job.call}")
+        ended, overdue = await self._await_end(server, progress, key, output)
+        # A person has cleared the task, and the try before this one ended the script only now: it runs again.
+        if is_of_another_try and ended.killed:
+            # What it had was removed when it ended.
+            await self._put_link(server, progress)
+            if await self._start(server, progress, key) == "started":
+                progress.offset, progress.started = 0, time.time()
+                ended, overdue = await self._await_end(server, progress, key, output)
+        if ended.code is None and not overdue and job.outlives_reboots and progress.reboots < MOST_REBOOTS:
+            progress.asked, progress.started, progress.offset = False, 0.0, 0
+            progress.reboots += 1
+            output(self.target.name, "the server was restarted under it: once more")
+            await self._one(server, progress, key, output)
+            return
+        if overdue or ended.killed or ended.code != 0:
+            tail = await self._tail(server, progress, _identity(progress, key))
+            if not overdue and self._renew(progress, ended, tail):
+                output(self.target.name, "its link has ended: once more, with another one")
+                await self._one(server, progress, key, output)
+                return
+            raise self._failure(progress, ended, tail, overdue=overdue)
+
+    async def _await_end(
+        self, server: session.Session, progress: Progress, key: StepKey, output: Output
+    ) -> tuple[session.Ended, bool]:
+        """Follow a job to its end, or end it when its time is up; say which."""
+        identity = _identity(progress, key)
+        try:
+            async with asyncio.timeout(max(progress.started + _limit(progress) - time.time(), 0)):
+                return await self._follow(server, progress, identity, output), False
+        except TimeoutError:
+            # It may have ended by itself while nobody was looking (the triggerer was down, say): then killing
+            # does nothing, and its own result counts.
+            overdue = (await self._kill(server, progress, key)).startswith("killed")
+            return await self._follow(server, progress, identity, output), overdue
+
+    def _failure(
+        self, progress: Progress, ended: session.Ended, tail: str, *, overdue: bool
+    ) -> root.GantryError:
+        job, name = progress.jobs[progress.index], self.target.name
+        if overdue and _limit(progress) < job.timeout:
+            return errors.RunOverError(name, job.call, tail)
+        if overdue:
+            return errors.ScriptTimeoutError(name, job.call, job.timeout, tail)
+        if (
+            job.link is not None
+            and self._links is not None
+            and progress.renewed
+            and _is_link_ended(ended, tail)
+        ):
+            return errors.LinkEndedError(name, job.link.url, self._links.whose, tail)
+        failure = errors.ScriptFailedError(name, job.call, ended.code, tail, killed=ended.killed)
+        if self._reader is None or ended.killed or ended.code is None:
+            return failure
+        worded = self._reader.failure(failure, progress.kept)
+        worded.__cause__ = failure
+        return worded
+
+    async def _put_link(self, server: session.Session, progress: Progress) -> None:
+        """Put the job's link on the server. It has not begun, so this may be repeated."""
+        job = progress.jobs[progress.index]
+        if job.link is None:
+            return
+        if self._links is None:
+            raise LookupError(f"{job.name} needs a link, and there are none")
+        try:
+            link = await asyncio.to_thread(
+                self._links.link, job.link.url, upload=job.link.upload, renewed=progress.renewed
+            )
+        except root.GantryError as error:
+            raise errors.NoLinkError(self.target.name, error) from error
+        await server.put((session.RemoteFile(job.link.path, f"{link}\n".encode()),))
+
+    def _renew(self, progress: Progress, ended: session.Ended, tail: str) -> bool:
+        """Have a job whose first link was refused, as one that has ended, run once more; whether it does."""
+        job = progress.jobs[progress.index]
+        if job.link is None or self._links is None or progress.renewed or not _is_link_ended(ended, tail):
+            return False
+        progress.asked, progress.started, progress.offset, progress.renewed = False, 0.0, 0, True
+        return True
+
+    async def _follow(
+        self, server: session.Session, progress: Progress, identity: str, output: Output
+    ) -> session.Ended:
+        """Give out the job's log from where the last reader stopped, line by line, until it has ended."""
+
+        def on_line(line: str) -> None:
+            if self._reader is not None and self._reader.keeps(line, progress.kept):
+                progress.kept.append(line)
+                # The end is what tells how it went.
+                del progress.kept[:-_MOST_KEPT]
+            output(self.target.name, line)
+
+        lines = _Lines(on_line)
+
+        def on_output(chunk: bytes) -> None:
+            progress.offset += lines.feed(chunk)
+
+        ended = await server.follow(identity, progress.offset, on_output)
+        progress.offset += lines.end()
+        return ended
+
+    async def _start(self, server: session.Session, progress: Progress, key: StepKey) -> str:
+        """Have a job run, once; what `job start` says."""
+        job = progress.jobs[progress.index]
+        # As an environment, which the agent of an older Gantry ignores.
+        deadline = ("env", f"GANTRY_JOB_SECONDS={math.ceil(_limit(progress) + _MARGIN)}")
+        start = (f"{session.BIN}/job", "start", _identity(progress, key), _attempt(progress, key))
+        options = job.options(last=progress.renewed)
+        said = await server.run(*deadline, *start, *options, "--", job.script, *job.arguments)
+        return said.strip()
+
+    async def _kill(
+        self, server: session.Session, progress: Progress, key: StepKey, *environment: str
+    ) -> str:
+        """End a job with all its children; how it ended, as `job status` says it."""
+        kill = (f"{session.BIN}/job", "kill", _identity(progress, key), _KILL_GRACE)
+        return await server.run(*(("env", *environment) if environment else ()), *kill)
+
+    async def _tail(self, server: session.Session, progress: Progress, identity: str) -> str:
+        """The end of an ended job's log, read anew: this connection may have seen only a part of it."""
+        begin = max(0, progress.offset - _TAIL_BYTES)
+        log = bytearray()
+        with contextlib.suppress(errors.ConnectionLostError):
+            await server.follow(identity, begin, log.extend)
+        lines = log.decode(errors="replace").splitlines()
+        # Where it does not begin with the log, the first line is only the end of one.
+        return "\n".join((lines[1:] or lines if begin else lines)[-_TAIL_LINES:])
+
+
+class _Lines:
+    """Cuts a stream of bytes into lines; a last line without an end comes out at the end.
+
+    `feed` and `end` tell how many bytes they gave out, so that a reader who takes over begins with a whole line.
+    """
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> int:
+        before = len(self._rest) + len(chunk)
+        *whole, self._rest = (self._rest + chunk).split(b"\n")
+        for line in whole:
+            self._on_line(line.decode(errors="replace").rstrip("\r"))
+        while len(self._rest) >= _LONGEST_LINE:
+            self._on_line(self._rest[:_LONGEST_LINE].decode(errors="replace"))
+            self._rest = self._rest[_LONGEST_LINE:]
+        return before - len(self._rest)
+
+    def end(self) -> int:
+        given = len(self._rest)
+        if self._rest:
+            self._on_line(self._rest.decode(errors="replace"))
+            self._rest = b""
+        return given
+
+
+async def marks(server: session.Session, prefix: str = "") -> dict[str, str]:
+    """What the server has noted at or below a prefix: keys to values."""
+    listing = await server.run(f"{session.BIN}/marks", *((prefix,) if prefix else ()))
+    return dict(session.pairs(listing))
+
+
+def _identity(progress: Progress, key: StepKey) -> str:
+    return f"{key.step}/{progress.generation}/{progress.jobs[progress.index].name}"
+
+
+def _attempt(progress: Progress, key: StepKey) -> str:
+    """What the server knows the try as. A job that has failed begins again under another attempt only."""
+    renewed = f".{_RENEWED}" if progress.renewed else ""
+    rebooted = f".reboot{progress.reboots}" if progress.reboots else ""
+    return f"{key.attempt}{renewed}{rebooted}"
+
+
+def _is_link_ended(ended: session.Ended, tail: str) -> bool:
+    return not ended.killed and ended.code == session.LINK_ENDED and session.is_link_ended(tail)
+
+
+def _limit(progress: Progress) -> float:
+    """Seconds that the job may take from its start on: its own, or until the run's time is up."""
+    own = progress.jobs[progress.index].timeout
+    return min(own, progress.until - (progress.started or time.time())) if progress.until else own

@@ -1,0 +1,52 @@
+"""`gantry backup`: makes backups of a deployment now."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gantry import names
+from gantry.cli import run_operation
+from gantry.cli.support import option_groups, options, target
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@app.command(
+    epilog="""[bold]Examples[/]
+
+[cyan]gantry backup shop[/]  all backups of the definition, now
+
+[cyan]gantry backup shop --only catalog --reason "before the sale"[/]  one of them"""
+)
+@option_groups.expanded
+def backup(
+    name: options.Name,
+    waiting: run_operation.Waiting,
+    definition: target.Definition,
+    airflow: target.Airflow,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BACKUP",
+            help="This backup, by its name in the definition. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    reason: options.Reason = "",
+) -> int:
+    """Back a deployment up: what its definition's [bold]backups[/] names, or some of it.
+
+    Ends with 0 when each backup is uploaded and complete, with 1 and each failed task's error otherwise.
+    """
+    from gantry.rest import operation_conf  # noqa: PLC0415 - pydantic and httpx, which help need not load
+
+    name, _ = definition.at_hand(name)
+    return run_operation.operate(
+        airflow.api(),
+        name,
+        names.Operation.BACKUP,
+        lambda params: operation_conf.backup_conf(params, only or (), reason),
+        waiting,
+    )

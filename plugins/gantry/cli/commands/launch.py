@@ -1,0 +1,92 @@
+"""`gantry launch`: triggers a deployment's launch in Airflow and shows it until the deployment is RUNNING."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from gantry import names
+from gantry.cli import run_operation
+from gantry.cli.support import option_groups, options, target
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What a person would fill in in the UI."""
+
+    servers: options.Servers = None
+    redeploy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SERVICE",
+            help="Install, configure and restart this service even if nothing about it has changed. Repeatable.",
+            show_default=False,
+            rich_help_panel=options.FORM,
+        ),
+    ] = None
+    converge: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TIER",
+            help="Run configuration management on this tier again. Repeatable.",
+            show_default=False,
+            rich_help_panel=options.FORM,
+        ),
+    ] = None
+    from_dump: options.FromDump = None
+    from_backup: options.FromBackup = None
+    reload_dump: options.ReloadDump = None
+    reason: options.Reason = ""
+
+
+@app.command(
+    epilog="""[bold]Examples[/]
+
+[cyan]gantry launch shop[/]  what is missing is started, what has changed is applied, the rest is left alone
+
+[cyan]gantry launch shop --servers web=4 --reason "sale on Friday"[/]  more servers
+
+[cyan]gantry launch shop --redeploy app --timeout 30m[/]  install a service again; wait half an hour at most
+
+[cyan]gantry launch shop --profile production --no-wait[/]  trigger it in another Airflow, and look later
+
+[cyan]gantry launch shop --json | jq -r .state[/]  for programs"""
+)
+@option_groups.expanded
+def launch(
+    name: options.Name,
+    form: Form,
+    waiting: run_operation.Waiting,
+    definition: target.Definition,
+    airflow: target.Airflow,
+) -> int:
+    """Launch a deployment, or bring it up to date, and show each phase as it goes.
+
+    Airflow does the work; this triggers it over its API and watches. Ctrl-C ends the watching, not the launch.
+    Ends with 0 when the deployment is RUNNING, with 1 and each failed task's error when it is not.
+    """
+    from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry.rest import operation_conf  # noqa: PLC0415
+
+    servers = options.counts(form.servers)
+    name, known = definition.at_hand(name)
+    api = airflow.api()
+    dag = names.dag_id(name, names.Operation.LAUNCH)
+    operation_conf.ready(api, name, dag, unpause=waiting.unpause)
+    conf = operation_conf.conf(
+        api.params(dag),
+        servers=servers,
+        redeploy=form.redeploy or (),
+        converge=form.converge or (),
+        from_dump=form.from_dump or (),
+        from_backup=form.from_backup or (),
+        reload_dump=form.reload_dump or (),
+        reason=form.reason,
+    )
+    return run_operation.carry_out(
+        api, name, dag, conf, None if known is None else plan.launch_plan(known), waiting
+    )

@@ -1,0 +1,112 @@
+"""`gantry plan`: what a launch would do now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gantry import errors, names
+from gantry.cli.support import connections, console, definitions, options, target
+
+if TYPE_CHECKING:
+    from gantry.definition import models
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+_REDEPLOY_HELP = "As if this service were to be redeployed: installed, configured and restarted in any case."
+_CONVERGE_HELP = "As if this tier were to be converged: configuration management runs in any case."
+
+
+@app.command(
+    epilog="""[bold]Examples[/]
+
+[cyan]gantry plan bookshop[/]
+
+[cyan]gantry plan bookshop -e staging --set greeting=Hi[/]
+
+[cyan]gantry plan bookshop --servers application=3 --redeploy app[/]
+
+[cyan]gantry plan bookshop --json | jq '.changes\\[] | select(.restarts) | .server'[/]"""
+)
+def plan(  # noqa: PLR0913 - one parameter an option
+    *,
+    name: options.Name,
+    folder: options.Folder = definitions.FOLDER,
+    environment: options.Environment = None,
+    settings: options.Set = None,
+    servers: options.Servers = None,
+    redeploy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SERVICE", help=_REDEPLOY_HELP, show_default=False, rich_help_panel=options.FORM
+        ),
+    ] = None,
+    converge: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TIER", help=_CONVERGE_HELP, show_default=False, rich_help_panel=options.FORM),
+    ] = None,
+    from_dump: options.FromDump = None,
+    from_backup: options.FromBackup = None,
+    reload_dump: options.ReloadDump = None,
+    diff: Annotated[bool, typer.Option(help="Show how configuration files change.")] = True,
+    profile: options.Profile = None,
+    json_: options.Json = False,
+) -> int:
+    """Say what a launch would do now, and do nothing.
+
+    Asks the cloud and every server (over SSH, reading only) with the Airflow connections that the definition names:
+    from AIRFLOW_CONN_… variables, the profile's environment file, the secrets backend or Airflow's database, as Airflow
+    is configured here.
+
+    Ends with 2 if there is something to do or something cannot be known, 0 if a launch would change nothing,
+    1 on errors.
+    """
+    found = definitions.find(name, folder, environment=environment, variables=options.variables(settings))
+
+    connections.prepare(profile)
+    # Airflow and all that speaks to clouds and servers take a second or two to load.
+    from gantry.cli.output import plan_text  # noqa: PLC0415
+    from gantry.preview import dry_run, request  # noqa: PLC0415
+
+    wanted = request.Wishes(
+        servers=options.counts(servers),
+        redeploy=frozenset(redeploy or ()),
+        converge=frozenset(converge or ()),
+        from_dump=frozenset(from_dump or ()),
+        from_backup=frozenset(from_backup or ()),
+        reload_dump=frozenset(reload_dump or ()),
+    )
+    kept_, ran = _kept(found.definition, profile)
+    report = dry_run.rehearse(found.definition, wanted, kept_, ran=ran, read=found.source)
+    if json_:
+        console.as_json(report.as_json())
+    else:
+        plan_text.show(report, console.out, diffs=diff)
+    return console.SUCCESS if report.nothing_to_do else console.CHANGES
+
+
+def _kept(definition: models.Definition, profile: str | None) -> tuple[dict[str, Any] | None, bool]:
+    """What Airflow keeps about the deployment, and where that is not complete, whether runs of it have loaded data.
+
+    None if nobody says which Airflow, or it does not say it.
+    """
+    from gantry.cli.queries import asset_state  # noqa: PLC0415 - as above
+    from gantry.plan import LAUNCHING  # noqa: PLC0415
+    from gantry.preview import data_loss  # noqa: PLC0415
+    from gantry.reconcile import data_history  # noqa: PLC0415
+
+    airflow = target.Airflow(profile=profile)
+    try:
+        if not airflow.is_configured():
+            return None, False
+        api = airflow.api()
+        found = asset_state.kept(api, definition.deployment)
+        dags = [names.dag_id(definition.deployment, each) for each in LAUNCHING]
+        ran = not data_history.is_complete(data_loss.Kept(found)) and api.has_succeeded(
+            dags, data_history.telling(definition)
+        )
+    except errors.GantryError:
+        # A preview needs no Airflow; it says then what it does not know.
+        return None, False
+    return found, ran

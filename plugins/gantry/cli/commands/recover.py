@@ -1,0 +1,85 @@
+"""`gantry recover`: replaces lost servers of a deployment, and shows it until that is done."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from gantry import names
+from gantry.cli import run_operation
+from gantry.cli.support import option_groups, options, target
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+Servers = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SERVER]...",
+        help="By name, or TIER-SLOT: only these, and at once. Left out: every server that is found lost.",
+        show_default=False,
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What a person would fill in in the UI, besides the servers."""
+
+    anyway: Annotated[
+        bool,
+        typer.Option(
+            "--anyway",
+            help="Replace the servers that are named even if they are well.",
+            rich_help_panel=options.FORM,
+        ),
+    ] = False
+    from_dump: options.FromDump = None
+    from_backup: options.FromBackup = None
+    reason: options.Reason = ""
+
+
+@app.command(
+    epilog="""[bold]Examples[/]
+
+[cyan]gantry recover shop[/]  replace every server that is found lost
+
+[cyan]gantry recover shop web-2[/]  this one, without waiting until its recovery delay is over
+
+[cyan]gantry recover shop web-2 --anyway --reason "a disk that creaks"[/]  even if it is well
+
+[cyan]gantry recover shop --from-dump db.main[/]  a lost database that nobody has backed up begins anew"""
+)
+@option_groups.expanded
+def recover(
+    name: options.Name,
+    form: Form,
+    waiting: run_operation.Waiting,
+    definition: target.Definition,
+    airflow: target.Airflow,
+    servers: Servers = None,
+) -> int:
+    """Replace lost servers in their slots: balancers let go of them, new ones go through all phases of a launch.
+
+    Airflow does the work; this triggers it over its API and watches. Ctrl-C ends the watching, not the recovery.
+    Ends with 0 when every lost server is replaced, with 1 when not, and when none is lost.
+    """
+    from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry.rest import operation_conf  # noqa: PLC0415
+
+    name, known = definition.at_hand(name)
+    api = airflow.api()
+    dag = names.dag_id(name, names.Operation.RECOVER)
+    operation_conf.operable(api, name, dag, unpause=waiting.unpause)
+    conf = operation_conf.recover_conf(
+        api.params(dag),
+        servers or (),
+        anyway=form.anyway,
+        from_dump=form.from_dump or (),
+        from_backup=form.from_backup or (),
+        reason=form.reason,
+    )
+    return run_operation.carry_out(
+        api, name, dag, conf, None if known is None else plan.recover_plan(known), waiting
+    )

@@ -1,0 +1,73 @@
+"""`gantry restore`: replaces data of a deployment with a backup's, once its name has been typed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from gantry import names
+from gantry.cli import run_operation
+from gantry.cli.support import confirm as confirming
+from gantry.cli.support import option_groups, options, target
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What a person would fill in in the UI, beside the backup."""
+
+    object_: Annotated[
+        str,
+        typer.Option(
+            "--object",
+            metavar="OBJECT",
+            help="The object's name, or its address s3://… in a folder that the definition allows. Left out: the "
+            "newest.",
+            show_default=False,
+            rich_help_panel=options.FORM,
+        ),
+    ] = ""
+    confirm: options.Confirm = None
+    reason: options.Reason = ""
+
+
+@app.command(
+    epilog="""[bold]Examples[/]
+
+[cyan]gantry restore shop catalog[/]  the newest backup; asks for the deployment's name first
+
+[cyan]gantry restore shop catalog --object 20260301T020000Z-1a2b3c.sql --confirm shop[/]  another one, for scripts"""
+)
+@option_groups.expanded
+def restore(
+    name: options.Name,
+    backup: Annotated[
+        str, typer.Argument(metavar="BACKUP", help="The backup's name in the definition.", show_default=False)
+    ],
+    form: Form,
+    waiting: run_operation.Waiting,
+    definition: target.Definition,
+    airflow: target.Airflow,
+) -> int:
+    """Restore a backup. What has changed in the deployment's data since it was made is lost.
+
+    The object is checked on the server before anything is touched. Ends with 0 when the service's check says OK
+    again, with 1 and each failed task's error otherwise.
+    """
+    from gantry.rest import operation_conf  # noqa: PLC0415 - pydantic and httpx, which help need not load
+
+    name, _ = definition.at_hand(name)
+    api = airflow.api()
+    operation_conf.find(api, name)
+    warning = f"Data of {name} will be replaced with the backup's: what has changed since is lost."
+    typed = confirming.typed(name, warning, form.confirm, "nothing is restored")
+    return run_operation.operate(
+        api,
+        name,
+        names.Operation.RESTORE,
+        lambda params: operation_conf.restore_conf(params, backup, form.object_, typed, form.reason),
+        waiting,
+    )

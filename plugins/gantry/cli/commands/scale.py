@@ -1,0 +1,61 @@
+"""`gantry scale`: makes tiers of a running deployment larger or smaller, and shows it until that is done."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gantry import names
+from gantry.cli import run_operation
+from gantry.cli.support import option_groups, options, target
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+Sizes = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TIER=N...",
+        help="So many servers of a tier, within the definition's limits. Tiers that are not named stay as they are.",
+        callback=options.each_is_a_count,
+        show_default=False,
+    ),
+]
+
+
+@app.command(
+    epilog="""[bold]Examples[/]
+
+[cyan]gantry scale shop web=4[/]  more servers: they go through all phases of a launch, and join the balancers
+
+[cyan]gantry scale shop web=2[/]  fewer: the highest slots leave, once the balancers have let go of them
+
+[cyan]gantry scale shop web=4 worker=2 --reason "sale on Friday" --no-wait[/]  trigger it, and look later"""
+)
+@option_groups.expanded
+def scale(
+    name: options.Name,
+    sizes: Sizes,
+    waiting: run_operation.Waiting,
+    definition: target.Definition,
+    airflow: target.Airflow,
+    reason: options.Reason = "",
+) -> int:
+    """Make tiers of a deployment larger or smaller, and show each phase as it goes.
+
+    Airflow does the work; this triggers it over its API and watches. Ctrl-C ends the watching, not the scaling.
+    Ends with 0 when every tier has its number, with 1 and each failed task's error when not.
+    """
+    from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry.rest import operation_conf  # noqa: PLC0415
+
+    counts = options.counts(sizes)
+    name, known = definition.at_hand(name)
+    api = airflow.api()
+    dag = names.dag_id(name, names.Operation.SCALE)
+    operation_conf.scalable(api, name, dag)
+    conf = operation_conf.conf(api.params(dag), servers=counts, reason=reason, option="TIER=N")
+    operation_conf.ready(api, name, dag, unpause=waiting.unpause)
+    return run_operation.carry_out(
+        api, name, dag, conf, None if known is None else plan.scale_plan(known), waiting
+    )

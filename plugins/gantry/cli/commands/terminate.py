@@ -1,0 +1,87 @@
+"""`gantry terminate`: takes a deployment down, once its name has been typed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from gantry import names
+from gantry.cli import run_operation
+from gantry.cli.support import confirm as confirming
+from gantry.cli.support import option_groups, options, target
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What a person would fill in in the UI."""
+
+    confirm: options.Confirm = None
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Skip what does not answer or does not stop: it is terminated all the same, and reported.",
+            rich_help_panel=options.FORM,
+        ),
+    ] = False
+    final_backup: Annotated[
+        bool | None,
+        typer.Option(
+            "--final-backup/--no-final-backup",
+            help="Make all backups first; if one fails, nothing is terminated. Left out: as the definition says.",
+            show_default=False,
+            rich_help_panel=options.FORM,
+        ),
+    ] = None
+    reason: options.Reason = ""
+
+
+@app.command(
+    epilog="""[bold]Examples[/]
+
+[cyan]gantry terminate shop[/]  asks for the deployment's name first
+
+[cyan]gantry terminate shop --final-backup[/]  back everything up first, and go on only if that succeeds
+
+[cyan]gantry terminate shop --force[/]  also with a server that does not answer any more
+
+[cyan]gantry terminate shop --confirm shop --reason "end of the test"[/]  for scripts"""
+)
+@option_groups.expanded
+def terminate(
+    name: options.Name,
+    waiting: run_operation.Waiting,
+    definition: target.Definition,
+    airflow: target.Airflow,
+    form: Form,
+) -> int:
+    """Terminate all servers of a deployment, balancers and services first. Their data is lost with them.
+
+    Works on a half-launched deployment too. If a server does not answer, or a service does not stop, nothing is
+    terminated, unless [bold]--force[/] says that they are skipped. Ends with 0 when nothing is left, with 1 and each
+    failed task's error otherwise.
+    """
+    from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry.rest import operation_conf  # noqa: PLC0415
+
+    name, known = definition.at_hand(name)
+    api = airflow.api()
+    dag = names.dag_id(name, names.Operation.TERMINATE)
+    operation_conf.find(api, name, dag)
+    warning = f"All servers of {name} will be terminated, and their data is lost with them."
+    typed = confirming.typed(name, warning, form.confirm, "nothing is terminated")
+    operation_conf.ready(api, name, dag, unpause=waiting.unpause)
+    steps = None if known is None else plan.termination_plan(known)
+    conf = operation_conf.termination_conf(
+        api.params(dag),
+        name,
+        confirm=typed,
+        force=form.force,
+        final_backup=form.final_backup,
+        reason=form.reason,
+    )
+    return run_operation.carry_out(api, name, dag, conf, steps, waiting)

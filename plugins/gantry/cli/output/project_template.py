@@ -1,0 +1,205 @@
+"""The files of a new deployment: definition, loader, service, schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import math
+import os
+import pathlib
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import abc
+from typing import Any
+
+import jinja2
+import pydantic
+import yaml
+
+from gantry import errors
+from gantry.cli.support import schema_text
+from gantry.definition import models, validation_errors
+
+SERVICE = "app"
+SCHEMA = "definition.schema.json"
+_TEMPLATES = importlib.resources.files("gantry.cli") / "templates" / "new"
+_SMALLEST_BUCKET_NAME = 3
+
+
+class FilesInTheWayError(errors.GantryError):
+    """Files that would be overwritten. Nothing was written."""
+
+    def __init__(self, files: Sequence[pathlib.Path]) -> None:
+        self.files = tuple(files)
+        several = "these are" if len(files) > 1 else "this file is"
+        super().__init__(
+            f"{several} in the way, nothing was written:\n"
+            + "\n".join(f"  {each}" for each in files)
+            + "\nChoose another name, or move what is there away."
+        )
+
+
+class UnusableAnswerError(errors.GantryError):
+    """An answer with which the definition would be wrong."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key, self.reason = key, reason
+        super().__init__(f"{key}: {reason}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What there is to know about a new deployment."""
+
+    name: str
+    connection: str
+    region: str
+    image: str
+    size: str
+    ssh_connection: str
+    bucket: str
+    servers: int
+    port: int
+    host_name: str
+
+    @property
+    def archive(self) -> str:
+        """Where the service's archive goes."""
+        return f"s3://{self.bucket}/{SERVICE}.tar.gz"
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file to write."""
+
+    path: pathlib.Path
+    text: str
+    executable: bool = False
+
+
+_KEYS: Mapping[str, tuple[type[pydantic.BaseModel], str]] = {
+    "name": (models.Definition, "deployment"),
+    "connection": (models.Cloud, "connection"),
+    "region": (models.Cloud, "region"),
+    "image": (models.LaunchConfiguration, "image"),
+    "size": (models.LaunchConfiguration, "size"),
+    "ssh_connection": (models.Ssh, "connection"),
+    "bucket": (models.Service, "archive"),
+    "servers": (models.ServerCount, "min"),
+    "port": (models.Service, "port"),
+    "host_name": (models.LoadBalancer, "name"),
+}
+"""Where each answer goes, and so what it may be."""
+
+
+def check(answer: str, value: str | int) -> None:
+    """Raise an UnusableAnswerError if a definition could not say this."""
+    model, key = _KEYS[answer]
+    if answer == "bucket":
+        value = f"s3://{value}/{SERVICE}.tar.gz"
+    try:
+        model.model_validate({key: value})
+    except pydantic.ValidationError as error:
+        # The model's other keys are missing, which is nothing to complain about.
+        wrong = [each for each in error.errors(include_url=False) if each["loc"][:1] == (key,)]
+        if wrong:
+            raise UnusableAnswerError(answer, validation_errors.words(wrong[0])) from None
+
+
+def bucket_for(name: str) -> str:
+    """The bucket that a deployment's archives go to unless somebody says otherwise."""
+    return name if len(name) >= _SMALLEST_BUCKET_NAME else f"{name}-archives"
+
+
+def files(answers: Answers, dags: pathlib.Path, include: pathlib.Path) -> list[File]:
+    """What a new deployment consists of.
+
+    Raises:
+        UnusableAnswerError: a definition cannot say this.
+    """
+    for answer in _KEYS:
+        check(answer, getattr(answers, answer))
+    here = include / answers.name
+    known = {
+        **dataclasses.asdict(answers),
+        "archive": answers.archive,
+        "archive_command": archive_command(answers, include),
+        "schema": f"../{SCHEMA}",
+        "most": min(2 * answers.servers, models.MOST_SERVERS),
+        "folder": _seen_from(dags, include),
+    }
+    return [
+        File(here / f"{answers.name}.yaml", _filled("definition.yaml.jinja", known)),
+        File(dags / f"{answers.name}.py", _filled("loader.py.jinja", known)),
+        *_service(here / "services" / SERVICE),
+    ]
+
+
+def write(wanted: Sequence[File]) -> None:
+    """Write files that are not there yet.
+
+    Raises:
+        FilesInTheWayError: one of them is there. Then none is written.
+    """
+    in_the_way = [each.path for each in wanted if os.path.lexists(each.path)]
+    if in_the_way:
+        raise FilesInTheWayError(in_the_way)
+    for each in wanted:
+        each.path.parent.mkdir(parents=True, exist_ok=True)
+        with each.path.open("x", encoding="utf-8") as file:
+            file.write(each.text)
+        if each.executable:
+            each.path.chmod(each.path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+
+
+def schema_file(include: pathlib.Path) -> File:
+    """What editors check definitions with; all deployments of a folder share it."""
+    return File(include / SCHEMA, schema_text.current())
+
+
+def archive_command(answers: Answers, include: pathlib.Path) -> str:
+    """What packs the service and puts it where the definition says."""
+    source = include / answers.name / "services" / SERVICE
+    return f"gantry archive {source} {answers.archive} -d {answers.name}"
+
+
+def _service(target: pathlib.Path) -> Iterator[File]:
+    for path, entry in _entries(_TEMPLATES / "service", pathlib.PurePath()):
+        # A wheel need not keep modes, and what lies in bin/ is there to be run.
+        yield File(target / path, entry.read_text(encoding="utf-8"), executable=path.parts[0] == "bin")
+
+
+def _entries(
+    folder: abc.Traversable, path: pathlib.PurePath
+) -> Iterator[tuple[pathlib.PurePath, abc.Traversable]]:
+    for entry in sorted(folder.iterdir(), key=lambda each: each.name):
+        if entry.is_dir():
+            yield from _entries(entry, path / entry.name)
+        else:
+            yield path / entry.name, entry
+
+
+def _filled(template: str, known: Mapping[str, Any]) -> str:
+    # YAML and Python, not HTML: what is inserted is quoted as YAML, and the name is a plain word.
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701
+    environment.filters["yaml"] = _yaml
+    environment.filters["yaml_in_braces"] = _yaml_in_braces
+    return environment.from_string((_TEMPLATES / template).read_text(encoding="utf-8")).render(known)
+
+
+def _yaml(value: str | int) -> str:
+    """A value as it stands on a line of its own: in quotes only if it needs them."""
+    return str(yaml.safe_dump(value, width=math.inf)).removesuffix("\n").removesuffix("\n...")
+
+
+def _yaml_in_braces(value: str | int) -> str:
+    """A value as it stands between braces, where more signs have a meaning."""
+    return str(yaml.safe_dump([value], default_flow_style=True, width=math.inf)).strip()[1:-1]
+
+
+def _seen_from(dags: pathlib.Path, include: pathlib.Path) -> str:
+    """The Python expression by which a loader finds the folder of definitions, wherever the project lies."""
+    way = pathlib.PurePath(os.path.relpath(include, dags))
+    up = sum(part == ".." for part in way.parts)
+    down = "".join(f' / "{part}"' for part in way.parts if part not in ("..", "."))
+    return f"pathlib.Path(__file__).parents[{up}]{down}"

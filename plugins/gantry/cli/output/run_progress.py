@@ -1,0 +1,138 @@
+"""A run in the terminal: a table that lives where there is a terminal, else a line for each change."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from gantry import status
+from gantry.cli.queries import run_follower, run_snapshot
+
+_MOST_NAMES = 8
+_WORDS = {
+    status.Progress.NOT_APPLICABLE: ("nothing to do", "dim"),
+    status.Progress.WAITING: ("waiting", "dim"),
+    status.Progress.IN_PROGRESS: ("working", "yellow"),
+    status.Progress.SUCCEEDED: ("done", "green"),
+    status.Progress.FAILED: ("failed", "bold red"),
+    status.Progress.LEFT_OUT: ("left out", "magenta"),
+}
+
+
+@contextmanager
+def shown(console: Console) -> Iterator[run_follower.Show]:
+    """A function that shows each moment of a run."""
+    if not console.is_terminal:
+        yield _Lines(console).show
+        return
+    with Live(console=console, refresh_per_second=4, transient=False) as live:
+        yield lambda moment: live.update(table(moment))
+
+
+def where_the_time_went(moment: run_snapshot.Moment) -> Iterator[str]:
+    """The lines after a run."""
+    total = moment.seconds()
+    if total is None:
+        return
+    event = moment.scaling_event()
+    if event is not None:
+        yield f"scaling event {event:.1f} s after the trigger"
+    if moment.seen is not None:
+        times_ = moment.seen.times
+        path = " → ".join(f"{link.step.id} {_seconds(link.span.duration)}" for link in times_.critical_path)
+        yield f"critical path: {path}; between these steps {_seconds(times_.waited)}"
+
+
+def times(moment: run_snapshot.Moment) -> Iterator[str]:
+    """The rows' times as plain lines: when each began after the trigger, and how long it took."""
+    for row in moment.rows():
+        if row.span.started is None:
+            yield f"  {row.title:<36} {_WORDS[row.progress][0]}"
+        else:
+            yield f"  {row.title:<36} at {_since(moment, row.span):>7}   took {_seconds(row.span.duration):>7}"
+
+
+class _Lines:
+    """Says what has changed since the last moment."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said: dict[str, str] = {}
+
+    def show(self, moment: run_snapshot.Moment) -> None:
+        at = (datetime.datetime.now(tz=datetime.UTC) - moment.triggered).total_seconds()
+        state = moment.seen.status.state if moment.seen else moment.run.state
+        fact = f"{state} {moment.awaits_approval} {moment.awaits_turn}"
+        self._say("deployment", f"{at:5.1f} s  deployment {moment.headline()}", fact)
+        for row in moment.rows():
+            if row.progress is status.Progress.WAITING:
+                continue
+            word = _WORDS[row.progress][0]
+            servers = " ".join(_concerned(row))
+            line = f"{at:5.1f} s  {row.title:<36} {word:<13} {servers}".rstrip()
+            self._say(row.title, line, word)
+
+    def _say(self, about: str, line: str, fact: str) -> None:
+        if self._said.get(about) != fact:
+            self._said[about] = fact
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def table(moment: run_snapshot.Moment) -> Group:
+    """A run at one moment: a row for each phase, step or task."""
+    drawn = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("phase" if moment.seen else "task", "state", "servers"):
+        drawn.add_column(title)
+    for title in ("began", "took"):
+        drawn.add_column(title, justify="right", no_wrap=True)
+    for row in moment.rows():
+        word, style = _WORDS[row.progress]
+        drawn.add_row(
+            Text(row.title, "dim" if style == "dim" else ""),
+            Text(word, style),
+            _servers(row),
+            _since(moment, row.span),
+            _duration(row.span),
+        )
+    return Group(Text(moment.headline(), "bold"), drawn)
+
+
+def _servers(row: run_snapshot.Row) -> Text:
+    text = Text()
+    names = [
+        *((name, "bold red") for name in row.failed),
+        *((name, "green") for name in row.done),
+        *((name, "yellow") for name in row.working),
+    ]
+    for name, style in names[:_MOST_NAMES]:
+        text.append(f"{name} ", style)
+    if len(names) > _MOST_NAMES:
+        text.append(f"and {len(names) - _MOST_NAMES} more", "dim")
+    return text
+
+
+def _concerned(row: run_snapshot.Row) -> tuple[str, ...]:
+    """The servers that a row's state is about: never those that are done where others have failed."""
+    if row.progress is status.Progress.FAILED:
+        return row.failed
+    return row.working if row.progress is status.Progress.IN_PROGRESS else row.done
+
+
+def _since(moment: run_snapshot.Moment, span: status.Span) -> str:
+    return _seconds(span.started - moment.triggered) if span.started else ""
+
+
+def _duration(span: status.Span) -> str:
+    if span.started is None:
+        return ""
+    return _seconds((span.ended or datetime.datetime.now(tz=datetime.UTC)) - span.started)
+
+
+def _seconds(length: datetime.timedelta | None) -> str:
+    return f"{length.total_seconds():.1f} s" if length is not None else "-"

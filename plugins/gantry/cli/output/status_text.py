@@ -1,0 +1,150 @@
+"""What deployments are doing, as a person reads it."""
+
+from __future__ import annotations
+
+import datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gantry import names, plan
+from gantry.cli.output import history_text
+from gantry.cli.queries import deployment_status
+from gantry.cli.support import console as consoles
+from gantry.rest import client
+
+_STYLES = {
+    "RUNNING": "green",
+    "LAUNCHING": "yellow",
+    "MAINTENANCE": "yellow",
+    "STOPPING": "yellow",
+    "STARTING": "yellow",
+    "PAUSED": "yellow",
+    "IMPAIRED": "bold red",
+    "UNREACHABLE": "bold red",
+    "STOPPED": "dim",
+}
+
+
+def show(found: deployment_status.Standing, console: Console) -> None:
+    """Tell a person."""
+    head = Text(found.name, "bold")
+    head.append(" is ", "")
+    if found.state is None:
+        running = sum(each.running for each in found.tiers)
+        head = Text(f"{found.name} has {running} running {'server' if running == 1 else 'servers'}", "bold")
+    else:
+        head.append(found.state, _STYLES.get(found.state, ""))
+    if found.phase is not None:
+        head.append(
+            f" (failed at {found.phase})" if found.failed else f" ({found.phase})",
+            "bold red" if found.failed else "",
+        )
+    elif found.failed:
+        head.append(" (failed)", "bold red")
+    console.print(head)
+    if found.run is not None:
+        console.print(_run_text(found.run), highlight=False)
+        console.print(f"  {found.link}", style="dim", markup=False, highlight=False)
+    if found.record is not None:
+        console.print(f"  on record: {history_text.line(found.record)}", markup=False, highlight=False)
+    if found.tiers:
+        told = ", ".join(f"{each.name} {each.running} of {each.wanted}" for each in found.tiers)
+        console.print(f"  tiers: {told}", markup=False, highlight=False)
+    if found.servers:
+        consoles.show(_server_table(found.servers), console)
+    for note in found.notes:
+        console.print(f"  {note}", style="yellow", markup=False, highlight=False)
+
+
+def table(found: list[deployment_status.Line]) -> Table:
+    """A list of deployments."""
+    drawn = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("deployment", "state", "last run", "began", "", "notes"):
+        drawn.add_column(title, no_wrap=True)
+    for each in found:
+        state, failed = each.standing.state.value, each.standing.failed
+        notes = [*(["paused"] if each.is_paused else []), *(["import error"] if each.is_broken else [])]
+        run = each.run
+        drawn.add_row(
+            each.name,
+            Text(f"{state} (failed)", "bold red") if failed else Text(state, _STYLES[state]),
+            f"{_noun(run)} {run.state}" if run else "never launched",
+            _clock(run.started or run.asked) if run else "",
+            _took(run) if run else "",
+            ", ".join(notes),
+        )
+    return drawn
+
+
+def _server_table(servers: tuple[deployment_status.ServerLine, ...]) -> Table:
+    drawn = Table(box=None, header_style="dim", padding=(0, 1, 0, 1))
+    with_agents = any(each.agent for each in servers)
+    with_instances = any(each.instance for each in servers)
+    titles = ["server", *(["instance", "state", "address"] if with_instances else [])]
+    with_services = with_agents or any(each.versions for each in servers)
+    titles += ["agent"] if with_agents else []
+    for title in [*titles, *(["services"] if with_services else [])]:
+        drawn.add_column(title, no_wrap=True)
+    for each in servers:
+        row: list[Text] = [Text(each.name)]
+        if with_instances:
+            instance = each.instance
+            row += [
+                Text(instance.instance_id if instance else "gone", "" if instance else "bold red"),
+                Text(
+                    instance.state.value if instance else "",
+                    "" if instance and deployment_status.runs(instance) else "yellow",
+                ),
+                Text((instance.private_address or "") if instance else ""),
+            ]
+        if with_agents:
+            row.append(Text(each.agent or "", _STYLES.get(each.agent or "", "")))
+        if with_services:
+            row.append(_services_text(each))
+        drawn.add_row(*row)
+    return drawn
+
+
+def _services_text(server: deployment_status.ServerLine) -> Text:
+    """Each service with its state, and the version that is installed."""
+    text = Text()
+    for service in dict.fromkeys((*server.services, *server.versions)):
+        text.append(service)
+        if state := server.services.get(service):
+            text.append(" ").append(state, _STYLES.get(state, ""))
+        if found := server.versions.get(service):
+            text.append(f" {found.short}", "dim" if found.version else "bold red")
+        text.append("  ")
+    return text
+
+
+def _noun(run: client.Run) -> str:
+    """What people call a run of its operation; `run` for one that only a newer Gantry knows."""
+    operation = names.operation_of(run.dag)
+    return "run" if operation is None else plan.OPERATIONS[operation].noun
+
+
+def _run_text(run: client.Run) -> Text:
+    text = Text(f"  last {_noun(run)}: {run.state}", "")
+    if run.started:
+        text.append(f", began {_clock(run.started)}")
+    if took := _took(run):
+        text.append(f", {took}")
+    if run.user:
+        text.append(f", by {run.user}")
+    if reason := run.conf.get("reason"):
+        text.append(f": {reason}")
+    return text
+
+
+def _clock(text: str) -> str:
+    return datetime.datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _took(run: client.Run) -> str:
+    if not run.started or not run.ended:
+        return ""
+    length = datetime.datetime.fromisoformat(run.ended) - datetime.datetime.fromisoformat(run.started)
+    return f"took {length.total_seconds():.0f} s"

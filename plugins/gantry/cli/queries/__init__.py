@@ -1,0 +1,1 @@
+"""What commands ask Airflow's API and the cloud."""

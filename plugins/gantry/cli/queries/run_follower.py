@@ -1,0 +1,190 @@
+"""One run of a deployment, followed from outside until it is over."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from gantry import errors, inventory, plan
+from gantry import status as states
+from gantry.cli.queries import run_snapshot
+from gantry.rest import client, logs
+
+T = TypeVar("T")
+Show = Callable[[run_snapshot.Moment], None]
+
+PATIENCE = 90.0
+"""Seconds that an Airflow may be away before nobody waits for it any more."""
+
+_PAUSE = 0.8
+_LAST_LINES_PAUSE = 0.2
+_LOG_TAIL = 15
+
+
+class RunFailedError(errors.GantryError):
+    """A run that did not succeed, with the failed tasks' own words."""
+
+    def __init__(self, dag: str, failures: tuple[Failure, ...], link: str = "") -> None:
+        self.dag = dag
+        self.failures = failures
+        told = "\n".join(each.told() for each in failures) or "no task says why"
+        super().__init__(f"the run of {dag} failed\n{told}{f'{chr(10)}see {link}' if link else ''}")
+
+
+class RunTooLongError(errors.GantryError):
+    """A run that does not come to an end."""
+
+    def __init__(self, dag: str, seconds: float, waiting: list[str], link: str = "") -> None:
+        self.dag = dag
+        super().__init__(
+            f"the run of {dag} did not end within {seconds:g} s, and goes on; unfinished: {', '.join(waiting)}"
+            + (f"\nsee {link}" if link else "")
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A failed task instance: its error, and the end of its log before that."""
+
+    task: str
+    server: str
+    error: str
+    tail: tuple[str, ...] = ()
+
+    def told(self) -> str:
+        """As a person reads it."""
+        where = f"{self.task} {self.server}".strip()
+        before = "\n".join(f"  {line}" for line in self.tail)
+        return f"task {where}: {self.error or 'it did not say why'}" + (
+            f"\nthe end of its log before that:\n{before}" if before else ""
+        )
+
+
+class Watch:
+    """Looks at the runs of one DAG of a deployment again and again.
+
+    Args:
+        deployment: its name.
+        steps: the plan of what the DAG does, where the definition is at hand.
+        servers: asks the cloud, where somebody can.
+        before: what the deployment was before the run.
+        lives: whether it makes sense to go on asking an Airflow that does not answer.
+    """
+
+    def __init__(
+        self,
+        api: client.Api,
+        deployment: str,
+        steps: plan.Plan | None,
+        servers: Callable[[], inventory.Inventory | None] = lambda: None,
+        *,
+        before: states.Before,
+        lives: Callable[[], object] = lambda: True,
+    ) -> None:
+        self._api = api
+        self._deployment = deployment
+        self._plan = steps
+        self._servers = servers
+        self._before = before
+        self._lives = lives
+        self._order: tuple[str, ...] = ()
+
+    def trigger(self, dag: str, conf: client.Json) -> client.Run:
+        """Start a run."""
+        return self._api.start(dag, conf)
+
+    def follow(self, run: client.Run, show: Show, *, seconds: float | None = None) -> run_snapshot.Moment:
+        """Show a run until it has succeeded; the last moment of it.
+
+        Args:
+            run: what to follow.
+            show: is handed each moment.
+            seconds: how long at most.
+
+        Raises:
+            RunFailedError: it failed.
+            RunTooLongError: it did not end in time.
+            RestError: nobody can say; an Airflow that is only away for a while is waited for.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while True:
+            moment = self.look(run)
+            show(moment)
+            if moment.run.state == "failed":
+                raise RunFailedError(run.dag, tuple(self.failures(moment)), self._api.link(run.dag, run.id))
+            if moment.ended:
+                return moment
+            if deadline is not None and time.monotonic() > deadline:
+                link = self._api.link(run.dag, run.id)
+                raise RunTooLongError(run.dag, seconds or 0, moment.unfinished(), link)
+            time.sleep(_PAUSE)
+
+    def look(self, run: client.Run) -> run_snapshot.Moment:
+        """A run as it is now."""
+        return self._patiently(lambda: self._look(run))
+
+    def failures(self, moment: run_snapshot.Moment) -> Iterator[Failure]:
+        """Each failed task's error, and the end of its log."""
+        run = moment.run
+        for each in self._api.instances(run.dag, run.id):
+            if each.state == "failed":
+                error, before = logs.failure(self._log(run, each))
+                where = "" if each.label.isdecimal() else each.label
+                yield Failure(each.task_id, where, error, before[-_LOG_TAIL:])
+
+    def _log(self, run: client.Run, instance: client.Instance) -> tuple[logs.Line, ...]:
+        """The log of a task that has ended, with its last lines."""
+        while True:
+            lines = self._api.log_chunk(run.dag, run.id, instance).lines
+            now = datetime.datetime.now(tz=datetime.UTC)
+            if not logs.may_grow(lines, instance.state, instance.ended, now):
+                return lines
+            time.sleep(_LAST_LINES_PAUSE)
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """A busy machine's Airflow may be slow to answer; an Airflow that is gone is not waited for."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return call()
+            except errors.GantryError as error:
+                if not error.passing or time.monotonic() > deadline or not self._lives():
+                    raise
+                time.sleep(_PAUSE)
+
+    def _look(self, run: client.Run) -> run_snapshot.Moment:
+        # The state first: what the tasks say afterwards is then at least as new.
+        now = self._api.run(run.dag, run.id)
+        found = self._servers()
+        tasks = tuple(run_snapshot.view(each) for each in self._api.instances(run.dag, run.id))
+        moment = run_snapshot.Moment(self._deployment, now, (), tasks, found)
+        seen = self._seen(moment)
+        return dataclasses.replace(moment, seen=seen, order=self._in_order(moment, seen))
+
+    def _seen(self, moment: run_snapshot.Moment) -> run_snapshot.Seen | None:
+        steps = self._plan
+        if steps is None or not set(steps.by_id) <= {each.task_id for each in moment.tasks}:
+            # The definition at hand is not the one that Airflow runs.
+            return None
+        # A run that has arrived tells of all servers itself, and some that were there before may have left with it.
+        has_arrived = run_snapshot.run_view(moment.run, self._deployment, moment.tasks).decides
+        status = states.deployment_status(
+            steps,
+            moment.tasks,
+            moment.found,
+            run_ended=moment.ended,
+            before=self._before.state,
+            greeted={} if has_arrived else self._before.greeted,
+        )
+        return run_snapshot.Seen(steps, status, states.timeline(steps, moment.tasks))
+
+    def _in_order(self, moment: run_snapshot.Moment, seen: run_snapshot.Seen | None) -> tuple[str, ...]:
+        if seen is not None:
+            return tuple(step.id for step in seen.plan)
+        if not self._order:
+            self._order = run_snapshot.in_order(self._api.downstream(moment.run.dag))
+        known = {each.task_id for each in moment.tasks}
+        return (*(each for each in self._order if each in known), *sorted(known - set(self._order)))

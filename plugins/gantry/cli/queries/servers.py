@@ -1,0 +1,45 @@
+"""A deployment's servers, looked at without Airflow's API: by the cloud's tags, and over SSH."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from gantry import inventory
+from gantry.cli.support import console
+from gantry.cloud import clients, servers
+from gantry.cloud import errors as cloud_errors
+from gantry.definition import models
+from gantry.runtime import agent_log as agent_logs
+
+_log = logging.getLogger(__name__)
+
+
+def find(definition: models.Definition) -> inventory.Inventory:
+    """All servers of a deployment that are not gone, as the cloud's tags tell.
+
+    Raises:
+        CloudError, CloudUnreachableError: the cloud refused, or did not answer.
+    """
+    cloud = definition.cloud
+    try:
+        ec2 = clients.ec2(cloud)
+    except cloud_errors.UnknownConnectionError:
+        console.complain(
+            f"The Airflow connection {cloud.connection!r} is not known here; asking with this machine's own AWS "
+            f"credentials."
+        )
+        ec2 = clients.ec2_of_this_machine(cloud)
+    return servers.Servers(ec2, definition, _log).find()
+
+
+def agent_log(
+    definition: models.Definition,
+    wanted: str,
+    show: Callable[[bytes], None],
+    *,
+    lines: int | None,
+    follow: bool,
+) -> None:
+    """Hand on the agent's log on a server; see `gantry.runtime.agent_log`."""
+    agent_logs.read(definition, find(definition), wanted, show, lines=lines, follow=follow)

@@ -1,0 +1,179 @@
+"""Carrying out: a run is triggered, shown, and answered for with an exit code."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gantry import errors, names
+from gantry.cli.support import console, options
+
+if TYPE_CHECKING:
+    import pydantic
+
+    from gantry.cli.queries import run_follower, run_snapshot
+    from gantry.plan import Plan
+    from gantry.rest import client
+    from gantry.status import Before
+
+
+class RefusedError(errors.GantryError):
+    """A run that ended well without doing what it is for."""
+
+    def __init__(self, dag: str, link: str) -> None:
+        super().__init__(
+            f"the run of {dag} ended without having done its work: a person refused it, or its tasks were skipped\n"
+            f"see {link}"
+        )
+
+
+def duration(text: str) -> float:
+    """A length of time as definitions have it, in seconds.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    import pydantic  # noqa: PLC0415 - which help need not load
+
+    from gantry.definition import fields  # noqa: PLC0415
+
+    length: pydantic.TypeAdapter[datetime.timedelta] = pydantic.TypeAdapter(fields.Duration)
+    try:
+        return length.validate_python(int(text) if text.isdecimal() else text).total_seconds()
+    except pydantic.ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise typer.BadParameter(reason) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Waiting:
+    """How the end is waited for."""
+
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="End as soon as the run is triggered.")] = False
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            metavar="TIME",
+            parser=duration,
+            help="Wait no longer than this, such as 30m; the run goes on.",
+            show_default=False,
+        ),
+    ] = None
+    unpause: Annotated[
+        bool, typer.Option("--unpause", help="Unpause the DAG if it is paused, instead of refusing.")
+    ] = False
+    json_: options.Json = False
+
+
+def operate(
+    api: client.Api,
+    name: str,
+    operation: names.Operation,
+    conf: Callable[[client.Json], client.Json],
+    waiting: Waiting,
+) -> int:
+    """Carry out an operation that not every deployment has; `conf` makes what is triggered from the DAG's params.
+
+    Raises:
+        NoOperationError, PausedError: there is no such DAG, or it is paused. Else as `carry_out`.
+    """
+    from gantry.rest import operation_conf  # noqa: PLC0415 - as above
+
+    dag = names.dag_id(name, operation)
+    operation_conf.operable(api, name, dag, unpause=waiting.unpause)
+    return carry_out(api, name, dag, conf(api.params(dag)), None, waiting)
+
+
+def carry_out(
+    api: client.Api, name: str, dag: str, conf: client.Json, steps: Plan | None, waiting: Waiting
+) -> int:
+    """Trigger a run and follow it; the exit code.
+
+    Raises:
+        RunFailedError, RunTooLongError, RefusedError: it did not end well; to a person. A program gets it as JSON.
+    """
+    from gantry.cli.queries import runs  # noqa: PLC0415 - httpx and pydantic, which help need not load
+
+    before = runs.before(api, name)
+    ahead = [each.id for each in api.runs(dag) if not each.is_over]
+    run = api.start(dag, conf)
+    if waiting.no_wait:
+        _triggered(api, run, waiting)
+        return console.SUCCESS
+    if not waiting.json_:
+        console.say(f"run {run.id} of {dag}: {api.link(dag, run.id)}")
+        if ahead:
+            console.say(f"it begins when the one before it is over: {', '.join(ahead)}")
+    return follow(api, name, run, steps, waiting, before=before)
+
+
+def follow(
+    api: client.Api,
+    name: str,
+    run: client.Run,
+    steps: Plan | None,
+    waiting: Waiting,
+    *,
+    before: Before,
+) -> int:
+    """Show a run to its end; the exit code. Raises as `carry_out`."""
+    from gantry.cli.output import run_progress  # noqa: PLC0415 - as above
+    from gantry.cli.queries import run_follower  # noqa: PLC0415 - as above
+
+    watched = run_follower.Watch(api, name, steps, before=before)
+    try:
+        if waiting.json_:
+            return _for_a_program(watched, run, waiting.timeout)
+        with run_progress.shown(console.out) as show:
+            moment = watched.follow(run, show, seconds=waiting.timeout)
+    except KeyboardInterrupt:
+        console.complain(
+            f"No longer watching. The run goes on; to see it again:\n  gantry status {name} --watch\n"
+            f"  gantry logs {name} --run '{run.id}' --follow"
+        )
+        return console.INTERRUPTED
+    if not moment.arrived:
+        raise RefusedError(run.dag, api.link(run.dag, run.id))
+    for line in run_progress.where_the_time_went(moment):
+        console.say(line)
+    if moment.keeps_state:
+        console.say(f"{run.dag} is done: {moment.seconds() or 0:.1f} s from trigger to end")
+        return console.SUCCESS
+    state = moment.seen.status.state if moment.seen else ("STOPPED" if moment.is_termination else "RUNNING")
+    console.say(f"{name} is {state}: {moment.seconds() or 0:.1f} s from trigger to end")
+    return console.SUCCESS
+
+
+def _triggered(api: client.Api, run: client.Run, waiting: Waiting) -> None:
+    if waiting.json_:
+        console.as_json(
+            {"dag": run.dag, "run": run.id, "run_state": run.state, "url": api.link(run.dag, run.id)}
+        )
+        return
+    name, _, _ = run.dag.partition(".")
+    console.say(f"triggered run {run.id} of {run.dag}: {api.link(run.dag, run.id)}")
+    console.say(f"to see it: gantry status {name} --watch")
+
+
+def _for_a_program(watched: run_follower.Watch, run: client.Run, seconds: float | None) -> int:
+    from gantry.cli.queries import run_follower  # noqa: PLC0415 - as above
+
+    seen: list[run_snapshot.Moment] = []
+    failures: list[pydantic.JsonValue] = []
+    code = console.FAILURE
+    try:
+        moment = watched.follow(run, lambda moment: seen.__setitem__(slice(None), [moment]), seconds=seconds)
+        code = console.SUCCESS if moment.arrived else console.FAILURE
+    except run_follower.RunFailedError as error:
+        failures += [
+            {"task": each.task, "server": each.server, "error": each.error, "log": list(each.tail)}
+            for each in error.failures
+        ]
+    except run_follower.RunTooLongError as error:
+        console.complain(str(error))
+    console.as_json({**seen[0].as_json(), "failures": failures})
+    return code

@@ -1,0 +1,1 @@
+"""What commands share: options, the project's definitions, connections, the console."""

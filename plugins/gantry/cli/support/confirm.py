@@ -1,0 +1,47 @@
+"""What cannot be undone is done once the deployment's name has been typed."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from gantry import errors
+from gantry.cli.support import console
+
+
+class NotConfirmedError(errors.GantryError):
+    """The name was not typed, so nothing is done."""
+
+    def __init__(self, name: str, typed: str, nothing: str) -> None:
+        self.typed = typed
+        super().__init__(f"the confirmation reads {typed!r}, not {name!r}; {nothing}")
+
+
+def typed(name: str, warning: str, given: str | None, nothing: str) -> str:
+    """The deployment's name, as a person typed it or as `--confirm` gave it.
+
+    Args:
+        name: what has to be typed.
+        warning: what is said before it is asked for.
+        given: by `--confirm`, or None.
+        nothing: what is not done without it, for the error.
+
+    Raises:
+        NotConfirmedError: it is another one.
+        typer.BadParameter: nobody is here to be asked.
+    """
+    answer = _asked(name, warning) if given is None else given
+    if answer != name:
+        raise NotConfirmedError(name, answer, nothing)
+    return answer
+
+
+def _asked(name: str, warning: str) -> str:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(
+            f"there is no terminal to type the name in; give --confirm {name}", param_hint="--confirm"
+        )
+    console.say(warning)
+    answer: str = typer.prompt(f"Type {name} to confirm", default="", show_default=False)
+    return answer.strip()

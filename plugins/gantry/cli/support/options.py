@@ -1,0 +1,195 @@
+"""Arguments and options that several commands share, so that they are called, explained and completed alike."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from gantry.cli.support import definitions
+
+FORM = "What the trigger form asks for"
+AIRFLOW = "Which Airflow"
+"""Titles below which `--help` puts options together."""
+
+
+def _each_is_set(values: list[str] | None) -> list[str] | None:
+    """Refuse `--set` without `=`; as a usage error, so that nothing is tried."""
+    variables(values)
+    return values
+
+
+def each_is_a_count(values: list[str] | None) -> list[str] | None:
+    """Refuse a tier without a number, as above."""
+    counts(values)
+    return values
+
+
+def deployments(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of deployments, for the shell."""
+    return definitions.completions(incomplete, ctx.params.get("folder"))
+
+
+def _environments(ctx: typer.Context, incomplete: str) -> list[str]:
+    return definitions.environments(incomplete, ctx.params.get("name"), ctx.params.get("folder"))
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A deployment's name, or the path of its definition.",
+        show_default=False,
+        autocompletion=deployments,
+    ),
+]
+"""`name`: what to work on; `definitions.find` turns it into a definition."""
+
+Folder = Annotated[
+    pathlib.Path,
+    typer.Option(
+        "--definitions",
+        metavar="DIR",
+        envvar=definitions.VARIABLE,
+        help="Where definitions are looked for, in folders below it too.",
+        file_okay=False,
+    ),
+]
+"""`folder`, default `definitions.FOLDER`."""
+
+Environment = Annotated[
+    str | None,
+    typer.Option(
+        "--environment",
+        "-e",
+        metavar="ENV",
+        help="Lay [bold]NAME.ENV.yaml[/], which stands beside the definition, over it.",
+        show_default=False,
+        autocompletion=_environments,
+    ),
+]
+"""`environment`, default None."""
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Give a variable of the definition a value, before what the file and the environment say. Repeatable.",
+        show_default=False,
+        callback=_each_is_set,
+    ),
+]
+"""`settings`, default None; `variables` takes them apart."""
+
+Servers = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TIER=N",
+        help="So many servers of a tier at least, within the definition's limits. Repeatable.",
+        callback=each_is_a_count,
+        show_default=False,
+        rich_help_panel=FORM,
+    ),
+]
+"""`servers`, default None; `counts` takes them apart."""
+
+FromDump = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SERVICE.DATASOURCE",
+        help="If the server of this datasource is lost, let its data begin anew from the dump instead of its newest "
+        "backup. Repeatable.",
+        show_default=False,
+        rich_help_panel=FORM,
+    ),
+]
+"""`from_dump`, default None."""
+
+FromBackup = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SERVICE.DATASOURCE",
+        help="If nothing is noted of this datasource's data, and it may have been there: restore its newest backup. "
+        "Repeatable.",
+        show_default=False,
+        rich_help_panel=FORM,
+    ),
+]
+"""`from_backup`, default None."""
+
+ReloadDump = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SERVICE.DATASOURCE",
+        help="Load this datasource from its dump although it holds data, which is lost. Repeatable.",
+        show_default=False,
+        rich_help_panel=FORM,
+    ),
+]
+"""`reload_dump`, default None."""
+
+Confirm = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The deployment's name, instead of typing it.",
+        show_default=False,
+        rich_help_panel=FORM,
+    ),
+]
+"""`confirm`, default None."""
+
+Reason = Annotated[
+    str,
+    typer.Option(metavar="TEXT", help="Kept in the run's record.", show_default=False, rich_help_panel=FORM),
+]
+"""`reason`, default empty."""
+
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A profile of [bold]~/.config/gantry/profiles.toml[/] (GANTRY_PROFILES names another file). Or "
+        "GANTRY_PROFILE. Left out: the only one, or the one called default.",
+        show_default=False,
+        rich_help_panel=AIRFLOW,
+    ),
+]
+"""`profile`, default None."""
+
+Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
+"""`json_`, default False."""
+
+
+def variables(settings: Iterable[str] | None) -> dict[str, str]:
+    """What `--set` said, by name. The last of a name counts.
+
+    Raises:
+        typer.BadParameter: a setting is not `NAME=VALUE`.
+    """
+    found = {}
+    for each in settings or ():
+        name, sign, value = each.partition("=")
+        if not sign or not name:
+            message = f"{each!r} is not NAME=VALUE, such as region=eu-central-1"
+            raise typer.BadParameter(message, param_hint="--set")
+        found[name] = value
+    return found
+
+
+def counts(servers: Iterable[str] | None) -> dict[str, int]:
+    """What `TIER=N` said, by tier. The last of a tier counts.
+
+    Raises:
+        typer.BadParameter: one is not `TIER=N`.
+    """
+    found = {}
+    for each in servers or ():
+        tier, _, count = each.partition("=")
+        if not tier or not count.isdecimal():
+            raise typer.BadParameter(f"{each!r} is not TIER=N, such as web=3", param_hint="TIER=N")
+        found[tier] = int(count)
+    return found

@@ -1,0 +1,124 @@
+"""Which Airflow and which definition a command is about: the options, and what comes of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gantry import errors
+from gantry.cli.support import console, definitions, options
+
+if TYPE_CHECKING:
+    from gantry.definition import models
+    from gantry.rest import client, login
+
+
+@dataclasses.dataclass(frozen=True)
+class Airflow:
+    """Where Airflow is, and who asks. Options go before the environment, and that before a profile."""
+
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The address of Airflow's UI. Or GANTRY_URL, or a profile's.",
+            show_default=False,
+            rich_help_panel=options.AIRFLOW,
+        ),
+    ] = None
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN",
+            help="A token for its API; GANTRY_TOKEN is better, since any user of this machine sees arguments.",
+            show_default=False,
+            rich_help_panel=options.AIRFLOW,
+        ),
+    ] = None
+    username: Annotated[
+        str | None,
+        typer.Option(
+            metavar="USER",
+            help="Instead of a token: who logs in. Or GANTRY_USERNAME.",
+            show_default=False,
+            rich_help_panel=options.AIRFLOW,
+        ),
+    ] = None
+    password_file: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Holds the user's password. Or GANTRY_PASSWORD.",
+            show_default=False,
+            rich_help_panel=options.AIRFLOW,
+        ),
+    ] = None
+    ca_file: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Certificates (PEM) of your own authority, if it signed Airflow's. Or GANTRY_CA_FILE.",
+            show_default=False,
+            rich_help_panel=options.AIRFLOW,
+        ),
+    ] = None
+    profile: options.Profile = None
+
+    def api(self) -> client.Api:
+        """Its API. Raises RestError, ProfileError."""
+        from gantry.rest import client, login  # noqa: PLC0415 - httpx, which help need not load
+
+        return client.Api(login.find(self._options()))
+
+    def is_configured(self) -> bool:
+        """Whether anybody said which Airflow is meant."""
+        from gantry.rest import login  # noqa: PLC0415 - as above
+
+        return login.is_configured(self._options())
+
+    def use_connections(self) -> None:
+        """Let this process read connections: from the profile's environment file, and where Airflow finds them."""
+        from gantry.cli.support import connections  # noqa: PLC0415 - as above
+
+        connections.prepare(self.profile)
+
+    def _options(self) -> login.Options:
+        from gantry.rest import login  # noqa: PLC0415 - as above
+
+        return login.Options(**{each.name: getattr(self, each.name) for each in dataclasses.fields(self)})
+
+
+@dataclasses.dataclass(frozen=True)
+class Definition:
+    """Where the definition of what Airflow runs is, for those who have it at hand."""
+
+    folder: options.Folder = definitions.FOLDER
+    environment: options.Environment = None
+    settings: options.Set = None
+
+    def find(self, name: str) -> models.Definition:
+        """The definition. Raises UnknownDeploymentError, DefinitionError."""
+        found = definitions.find(
+            name, self.folder, environment=self.environment, variables=options.variables(self.settings)
+        )
+        return found.definition
+
+    def at_hand(self, name: str) -> tuple[str, models.Definition | None]:
+        """The deployment's name, and its definition if it is here: Airflow's is what counts, ours only draws phases.
+
+        Raises:
+            GantryError: a path was given, and what is there cannot be used.
+        """
+        try:
+            found = self.find(name)
+        except definitions.UnknownDeploymentError:
+            return name, None
+        except errors.GantryError as error:
+            if definitions.is_path(name):
+                raise
+            console.complain(f"{error}\nThe progress is shown by tasks, without the definition's phases.")
+            return name, None
+        return found.deployment, found

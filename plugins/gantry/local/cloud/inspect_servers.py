@@ -1,0 +1,141 @@
+"""A look into the embedded cloud's servers, past every API: journals and processes, by `docker exec`."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import re
+import uuid
+from collections.abc import Iterable
+
+from docker.models.containers import Container
+
+from gantry import inventory
+from gantry.local import errors
+from gantry.local.cloud import docker_engine, state
+
+CHANGING = frozenset(
+    {
+        "installService", "installDataSource", "configureService", "startService", "stopService",
+        "grantDatabaseAccess", "revokeDatabaseAccess", "stopProxy", "runConfigurationManagement-CHEF",
+    }
+)  # fmt: skip
+"""Agent scripts that change something on a server; the others only look. A known node joins its balancer at
+every launch (`startProxy`), which changes nothing where the balancer runs. Chef may change anything, and runs again
+only where what a node is told has changed."""
+
+PROGRAMS = frozenset({"mariadbd", "python3", "haproxy"})
+"""What runs on the example's servers, by the kernel's name for it."""
+
+_BEGIN = re.compile(r"^\S+ begin (\S+)")
+_STAT = re.compile(r"^(\d+) \((.*)\) (.*)$")
+_START_TIME = 19  # field 22 of /proc/PID/stat, counted from the one after the name
+
+
+_RUN = """
+rm -rf -- $2
+mkdir -p -m 700 "$1"
+sh -c "$3" >"$1/out" 2>"$1/err"
+echo $? >"$1/code"
+"""
+_TELL = """
+read -r code <"$1/code"
+echo "$code $(wc -c <"$1/out") $(wc -c <"$1/err")"
+cat "$1/out" "$1/err"
+"""
+_TIMES = 10
+_done: collections.defaultdict[str, list[str]] = collections.defaultdict(list)
+"""What commands have printed and nobody needs any more, by container; the next command there takes it away."""
+
+
+class LookError(errors.LocalCloudError):
+    """A command inside a server failed."""
+
+    def __init__(self, server: str, command: str, code: int | None, output: str) -> None:
+        self.server = server
+        self.code = code
+        super().__init__(f"{server}: {command!r} ended with exit code {code}: {output.strip()}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """A command that ran in a container; `code` is None where the container went away beneath it."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+def run(container: Container, command: str) -> Ended:
+    """Run a shell command as root in a container, and wait for its end.
+
+    Docker 20.10 loses what a command prints now and then, all of it and without a word, when the machine is busy
+    (about 1 of 1,600 here). So it is kept in the container until it has arrived here as a whole.
+    """
+    folder, where = f"/run/gantry-looks/{uuid.uuid4().hex}", str(container.id)
+    arguments = ["sh", folder, " ".join(_done.pop(where, ())), command]
+    try:
+        return _run(container, command, arguments)
+    finally:
+        _done[where].append(folder)
+
+
+def _run(container: Container, command: str, arguments: list[str]) -> Ended:
+    ended = container.exec_run(["sh", "-c", f"{_RUN}{_TELL}", *arguments])
+    for _ in range(_TIMES):
+        output = _bytes(ended.output)
+        if ended.exit_code != 0:
+            return Ended(ended.exit_code, output.decode(), "")
+        head, _, rest = output.partition(b"\n")
+        numbers = [int(each) for each in head.split()]
+        if numbers and len(rest) == numbers[1] + numbers[2]:
+            return Ended(numbers[0], rest[: numbers[1]].decode(), rest[numbers[1] :].decode())
+        ended = container.exec_run(["sh", "-c", _TELL, *arguments])
+    raise LookError(str(container.name), command, None, "what it has printed is lost")
+
+
+def _bytes(output: object) -> bytes:
+    # The stubs know of streams too, and nothing was asked to be streamed.
+    return output if isinstance(output, bytes) else b""
+
+
+@dataclasses.dataclass(frozen=True)
+class Inside:
+    """One server from its inside."""
+
+    name: str
+    instance_id: str
+    container: Container
+
+    def sh(self, command: str) -> str:
+        """What a shell command prints, run as root. Raises LookError."""
+        ended = run(self.container, command)
+        if ended.code != 0:
+            raise LookError(self.name, command, ended.code, ended.out + ended.err)
+        return ended.out
+
+    def scripts(self) -> tuple[str, ...]:
+        """The changing agent scripts that began here, in their order, as the agent's journal has them."""
+        lines = self.sh("cat /enstratus/ws/log/agent.log 2>/dev/null || :").splitlines()
+        begun = (found[1] for line in lines if (found := _BEGIN.match(line)))
+        return tuple(script for script in begun if script in CHANGING)
+
+    def programs(self) -> frozenset[tuple[str, int, int]]:
+        """The services' processes: (name, process id, start time in clock ticks since boot)."""
+        # A process may end while it is being read.
+        lines = self.sh("cat /proc/[0-9]*/stat 2>/dev/null || :").splitlines()
+        stats = (found for line in lines if (found := _STAT.match(line)))
+        return frozenset(
+            (found[2], int(found[1]), int(found[3].split()[_START_TIME]))
+            for found in stats
+            if found[2] in PROGRAMS
+        )
+
+
+def look(cloud: state.EmbeddedCloud, servers: Iterable[inventory.Server]) -> list[Inside]:
+    """The containers that the servers are."""
+    client = docker_engine.connect()
+    return [
+        Inside(each.name, each.instance_id, client.containers.get(f"{cloud.name}-{each.instance_id}"))
+        for each in servers
+    ]

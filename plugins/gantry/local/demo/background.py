@@ -1,0 +1,357 @@
+"""The demo that stands in the background: begun by `gantry demo up`, ended by `gantry demo down`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import pydantic
+
+from gantry import names
+from gantry.local import errors
+from gantry.local.cloud import behavior, control, docker_engine, regions, server, state
+from gantry.local.demo import airflow_process, cleanup, connections, example, machine, project
+from gantry.local.demo import environment as stage
+from gantry.rest import client, profiles
+
+Say = Callable[[str], None]
+_PARSED_SECONDS = 60.0
+_SETTINGS = {
+    # Who plays with a definition wants to see its new shape in the graph.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+}
+
+
+class OtherProjectError(errors.LocalCloudError):
+    """The demo stands for another project."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.name = name
+        self.root = root
+        super().__init__(
+            f"the demo {name!r} stands for {root}: end it with `gantry demo down`, or begin another with --name"
+        )
+
+
+class StandingError(errors.LocalCloudError):
+    """A demo of that name stands in the background."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.name = name
+        super().__init__(
+            f"the demo {name!r} stands in the background, for {root}: end it with `gantry demo down`, or use --name"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """A demo in the background.
+
+    Attributes:
+        root: the project that it is for.
+        pid: of Airflow's session.
+    """
+
+    name: str
+    root: Path
+    url: str
+    user: str
+    password: str = dataclasses.field(repr=False)
+    pid: int
+
+    @property
+    def airflow(self) -> airflow_process.Airflow:
+        """Its Airflow."""
+        return airflow_process.Airflow(
+            cleanup.airflow_home(self.name), self.url, self.password, self.pid, self.user
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """What `up` did.
+
+    Attributes:
+        profile: the file that tells other commands of it.
+    """
+
+    standing: Standing
+    project: project.Project
+    profile: Path
+
+
+_FORMAT = pydantic.TypeAdapter(Standing)
+
+
+def find(name: str) -> Standing | None:
+    """The demo of that name, if one was begun and not ended. Perhaps parts of it are gone meanwhile."""
+    try:
+        return _FORMAT.validate_json(cleanup.record(name).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def refuse(name: str) -> None:
+    """Raise StandingError if a demo of that name stands."""
+    found = find(name)
+    if found is not None:
+        raise StandingError(name, found.root)
+
+
+def up(
+    name: str,
+    root: Path,
+    say: Say,
+    *,
+    port: int | None = None,
+    bookshop: bool = False,
+    wanted: behavior.Manners = behavior.BRISK,
+    region: str | None = None,
+) -> Begun:
+    """Begin a demo for a project, or bring one that stands up to date. It outlives this process.
+
+    Args:
+        name: of the demo, its cloud and its profile.
+        root: an Airflow project with `dags/`.
+        say: is told what has been done, and how long it took.
+        port: for Airflow; without it 8080, or another where that is taken.
+        bookshop: bring the example too. A project without definitions gets it in any case.
+        wanted: how much like EC2 the cloud behaves from now on.
+        region: of the embedded cloud, and of an example that is brought; without it the definitions'.
+
+    Raises:
+        LocalCloudError: something is missing, or does not start; then nothing of it stays.
+    """
+    machine.require_libraries()
+    if region is not None:
+        regions.require(region)
+    with cleanup.only_one(name):
+        former = find(name)
+        if former is not None and former.root != root:
+            raise OtherProjectError(name, former.root)
+        if bookshop:
+            (root / "dags").mkdir(exist_ok=True)
+        found = project.look(root)
+        if bookshop or not found.files:
+            project.add_bookshop(root, say, region)
+            found, bookshop = project.look(root), True
+        for problem in found.broken:
+            say(f"left out, as it cannot be read: {problem}")
+        start = functools.partial(control.up, name, region=_region(found, region, say), wanted=wanted)
+        try:
+            return _begin(name, found, former, say, port=port, bookshop=bookshop, start=start)
+        except BaseException:
+            if former is None:
+                say("that did not work; taking away what had been begun")
+                _end(name)
+            raise
+
+
+def down(name: str, say: Say) -> list[str]:
+    """End a demo and remove everything of it; fine when there is nothing, or only remains.
+
+    Returns:
+        What was there.
+
+    Raises:
+        StillThereError: something could not be removed.
+    """
+    machine.require_libraries()
+    with cleanup.only_one(name):
+        return _end(name, say)
+
+
+def _begin(
+    name: str,
+    found: project.Project,
+    former: Standing | None,
+    say: Say,
+    *,
+    port: int | None,
+    bookshop: bool,
+    start: Callable[[], state.EmbeddedCloud],
+) -> Begun:
+    clock = stage.Clock(say)
+    _prepare_machine(name, say)
+    clock.took("machine: ready")
+    if former is None or not control.processes(name):
+        former = None
+        for thing in cleanup.remove(name):
+            say(f"removed what an earlier demo left: {thing}")
+    cloud = start()
+    clock.took(
+        f"embedded cloud: EC2 and S3 of {cloud.region} answer on {cloud.endpoint_url}, Chef on {cloud.chef_server_url}"
+    )
+    folder = cleanup.folder(name)
+    if bookshop:
+        example.upload(cloud, found.root / "include", folder / "example")
+        clock.took("bookshop: archives, dump and cookbooks uploaded")
+    made, new = _connections(cloud, found, folder)
+    for each in made.left:
+        say(f"connection {each.name} ({each.kind.value}) is left to you: only you know what belongs in it")
+    if former is not None and answers(former):
+        airflow = former.airflow
+        _add(airflow.api(), new)
+    else:
+        cleanup.end_airflow(cleanup.airflow_home(name))
+        airflow = stage.start_airflow(name, found.dags, {**made.environment, **_SETTINGS}, port)
+    standing = Standing(name, found.root, airflow.url, airflow.user, airflow.password, airflow.pid)
+    _keep(cleanup.record(name), _FORMAT.dump_json(standing))
+    clock.took(f"Airflow: {airflow.url}, with the connections {', '.join(sorted(made.connections))}")
+    profile = _profile(standing, made.environment)
+    for line in _parsed(airflow.api(), found):
+        say(line)
+    clock.took(f"DAGs of {', '.join(found.deployments) or 'no deployment yet'}: looked at")
+    return Begun(standing, found, profile)
+
+
+def answers(standing: Standing) -> bool:
+    """Whether its Airflow does."""
+    if not standing.airflow.parts():
+        return False
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"{standing.url}/api/v2/monitor/health", timeout=30).is_success
+    return False
+
+
+def _prepare_machine(name: str, say: Say) -> None:
+    ran = machine.engine_runs()
+    machine.prepare(say)
+    if not ran:
+        # Said before anything else is begun: whoever ends the demo, ends the engine.
+        marker = _engine_marker(name)
+        marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        marker.touch()
+
+
+def _region(found: project.Project, wanted: str | None, say: Say) -> str:
+    chosen = wanted or next(iter(found.regions), server.DEFAULT_REGION)
+    others = [each for each in found.regions if each != chosen]
+    if others:
+        say(f"the embedded cloud is {chosen}; deployments in {', '.join(others)} find no images there")
+    return chosen
+
+
+def _connections(
+    cloud: state.EmbeddedCloud, found: project.Project, folder: Path
+) -> tuple[connections.Made, dict[str, connections.Connection]]:
+    """All connections of the project, and those that were not there before."""
+    file = folder / "connections.json"
+    known: dict[str, connections.Connection] = json.loads(file.read_text()) if file.exists() else {}
+    made = connections.make(cloud, found.definitions, connections.private_key(folder / "ssh-key"), known)
+    _keep(file, json.dumps(made.connections).encode())
+    return made, {name: each for name, each in made.connections.items() if name not in known}
+
+
+def _add(api: client.Api, new: Mapping[str, connections.Connection]) -> None:
+    """Tell a running Airflow of more connections."""
+    for name, each in new.items():
+        extra = json.dumps(each.get("extra", {}))
+        api.call("POST", "/connections", json={**each, "connection_id": name, "extra": extra})
+
+
+def _profile(standing: Standing, environment: Mapping[str, str]) -> Path:
+    file = _environment_file(standing.name)
+    profiles.write_environment(file, environment)
+    return profiles.write(
+        profiles.Profile(
+            name=standing.name,
+            url=standing.url,
+            username=standing.user,
+            password=standing.password,
+            environment_file=file,
+        )
+    )
+
+
+def _parsed(api: client.Api, found: project.Project) -> Iterator[str]:
+    """Wait until Airflow has looked at the project's loaders; what to say about them.
+
+    A file that makes no DAG is told from one that has not been looked at yet by nothing but time.
+    """
+    wanted = set(found.deployments)
+    deadline = time.monotonic() + _PARSED_SECONDS
+    while True:
+        dags = {each.id: Path(each.file).name for each in api.dags() if not each.is_stale}
+        failed = {Path(each.file).name: each.message for each in api.broken_files()}
+        seen = {*dags.values(), *failed}
+        waiting = {path for path in found.loaders() if path.name not in seen}
+        if wanted <= dags.keys() or not waiting or time.monotonic() > deadline:
+            break
+        time.sleep(0.3)
+    yield from (f"import error: {text.strip()}" for text in failed.values())
+    if not failed:
+        yield from (f"{name} has a definition, and no DAG in dags/" for name in sorted(wanted - dags.keys()))
+    yield from _let_run(api, found, dags.keys())
+
+
+def _let_run(api: client.Api, found: project.Project, dags: Collection[str]) -> Iterator[str]:
+    """Unpause what runs only when it is asked to: a new DAG is paused, and nobody would launch anything by surprise."""
+    scheduled = {each.deployment for each in found.definitions if each.schedule is not None}
+    by_clock = {
+        *(names.dag_id(each.deployment, names.Operation.SCALE) for each in found.definitions if each.scaling),
+        *(names.dag_id(each.deployment, names.Operation.WATCH) for each in found.definitions if each.watch),
+    }
+    for name in found.deployments:
+        for operation in names.Operation:
+            dag = names.dag_id(name, operation)
+            if dag in dags and dag not in scheduled | by_clock:
+                api.unpause(dag)
+        if name in dags and name in scheduled:
+            yield f"{name} has a schedule, so it stays as it is in Airflow: paused, if it is new"
+
+
+def _end(name: str, say: Say = lambda _: None) -> list[str]:
+    removed = _remove(name, say)
+    file = _environment_file(name)
+    if any(each.name == name and each.environment_file == file for each in profiles.read().values()):
+        profiles.remove(name)
+        removed.append(f"profile {name}")
+    if _engine_marker(name).exists() and _engine_is_idle() and control.stop_engine():
+        removed.append("the Docker Engine, which was started for it")
+    # With the lock that we hold: nothing is left.
+    shutil.rmtree(state.directory(name), ignore_errors=True)
+    return removed
+
+
+def _remove(name: str, say: Say) -> list[str]:
+    if not machine.engine_runs():
+        # Then it runs no containers; what it remembers of them goes at the next `up`.
+        if cleanup.folder(name).exists():
+            say("no Docker Engine answers; what it remembers of the demo is removed when it is next begun")
+        return [*cleanup.end_airflow(cleanup.airflow_home(name)), *control.end_processes(name)]
+    found = cleanup.remove(name)
+    left = cleanup.left(name)
+    if left:
+        raise cleanup.StillThereError(name, left)
+    return found
+
+
+def _engine_is_idle() -> bool:
+    with contextlib.closing(docker_engine.connect()) as client:
+        clouds = client.networks.list(filters={"label": docker_engine.LABEL})
+        return not clouds and not client.containers.list()
+
+
+def _engine_marker(name: str) -> Path:
+    return state.directory(name) / "engine-started"
+
+
+def _environment_file(name: str) -> Path:
+    return cleanup.folder(name) / "connections.env"
+
+
+def _keep(file: Path, content: bytes) -> None:
+    """Write a file with secrets, complete or not at all."""
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
+        stream.write(content)
+    draft.replace(file)

@@ -1,0 +1,171 @@
+"""The stage of the demo: the embedded cloud with the example's archives in it, and an Airflow that knows both."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import socket
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import gantry.definition
+from gantry import inventory, plan
+from gantry.cloud import servers
+from gantry.definition import models
+from gantry.local import errors
+from gantry.local.cloud import behavior, control, regions, state
+from gantry.local.demo import airflow_process, cleanup, example, shop
+from gantry.rest import client
+
+PORT = 8080
+DAG = "bookshop"
+SCALE = f"{DAG}.scale"
+TERMINATE = f"{DAG}.terminate"
+REGION = "BOOKSHOP_REGION"
+"""Environment variable that tells the bookshop's loader another region than its definition has."""
+Say = Callable[[str], None]
+_PATIENCE = {
+    # Who kills a worker to see what happens does not want to wait for five minutes.
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+}
+_log = logging.getLogger(__name__)
+
+
+class NoProjectError(errors.LocalCloudError):
+    """The demo was started somewhere else than in the project."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        super().__init__(f"{project} holds no include/bookshop; start the demo in the root of the project")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Everything that a launch of the bookshop needs, running."""
+
+    cloud: state.EmbeddedCloud
+    example: example.Example
+    airflow: airflow_process.Airflow
+    api: client.Api
+    definition: gantry.definition.Definition
+
+    @property
+    def launch(self) -> plan.Plan:
+        """What the DAG `bookshop` does."""
+        return plan.launch_plan(self.definition)
+
+    @property
+    def termination(self) -> plan.Plan:
+        """What the DAG `bookshop.terminate` does."""
+        return plan.termination_plan(self.definition)
+
+    @property
+    def balancer(self) -> models.LoadBalancer:
+        """What is in front of the shop."""
+        return next(iter(self.definition.load_balancers.values()))
+
+    @property
+    def application(self) -> models.Service:
+        """The service behind the load balancer."""
+        return self.definition.services[self.balancer.service]
+
+    def applications(self) -> tuple[inventory.Server, ...]:
+        """The servers that the shop's pages come from."""
+        return self.servers().of_tier(self.application.tier)
+
+    def servers(self) -> inventory.Inventory:
+        """The bookshop's servers, as the cloud's tags tell."""
+        return servers.Servers(self.cloud.client("ec2"), self.definition, _log).find()
+
+    def shop(self) -> shop.Shop:
+        """The shop through its load balancer, by the name that the definition gives it."""
+        balancer = self.balancer
+        server = next(iter(self.servers().of_tier(balancer.tier)), None)
+        if server is None or server.private_address is None:
+            raise errors.LocalCloudError(f"tier {balancer.tier} has no server with an address")
+        return shop.Shop(f"http://{server.private_address}:{balancer.port}", balancer.name)
+
+
+def start(
+    name: str,
+    project: Path,
+    say: Say,
+    port: int | None = None,
+    *,
+    region: str | None = None,
+    wanted: behavior.Manners = behavior.BRISK,
+) -> Stage:
+    """Remove what the last stage of that name left, and start anew.
+
+    Args:
+        name: of the embedded cloud.
+        project: the folder with `include/` and `dags/`.
+        say: is told what has been done, and how long it took.
+        port: for Airflow; without it 8080, or another where that is taken.
+        wanted: how much like EC2 the cloud behaves.
+        region: of cloud and deployment; without it the definition's.
+
+    Raises:
+        LocalCloudError: something does not start.
+        DefinitionError: the definition is wrong, or does not take the region.
+    """
+    include, dags = project / "include", project / "dags"
+    definition_file = include / DAG / f"{DAG}.yaml"
+    if not definition_file.is_file():
+        raise NoProjectError(project)
+    if region is not None:
+        regions.require(region)
+    definition = gantry.definition.load(definition_file, variables={"region": region} if region else None)
+    for thing in cleanup.remove(name):
+        say(f"removed what an earlier run left: {thing}")
+    clock = Clock(say)
+    cloud = control.up(name, region=definition.cloud.region, wanted=wanted)
+    clock.took(
+        f"embedded cloud: EC2 and S3 of {cloud.region} answer on {cloud.endpoint_url}, Chef on {cloud.chef_server_url}"
+    )
+    folder = cleanup.folder(name)
+    prepared = example.prepare(cloud, include, folder / "example")
+    clock.took("bookshop: archives and cookbooks uploaded, keys made")
+    airflow = start_airflow(name, dags, {**prepared.environment, REGION: cloud.region}, port)
+    api = airflow.api()
+    clock.took(f"Airflow: {airflow.url}")
+    for dag in (DAG, SCALE, TERMINATE):
+        api.await_dag(dag)
+    clock.took("DAGs: parsed")
+    return Stage(cloud, prepared, airflow, api, definition)
+
+
+def start_airflow(
+    name: str, dags: Path, environment: Mapping[str, str], port: int | None
+) -> airflow_process.Airflow:
+    """The demo's Airflow, on 8080 unless that is taken. Raises AirflowStartError."""
+    return airflow_process.start(
+        cleanup.airflow_home(name), dags, {**environment, **_PATIENCE}, port or _preferred_port()
+    )
+
+
+class Clock:
+    """Tells how long each thing took."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._since = time.monotonic()
+
+    def took(self, what: str) -> None:
+        """Say what has been done, and how long it took since the last thing."""
+        now = time.monotonic()
+        self._say(f"{now - self._since:5.1f} s  {what}")
+        self._since = now
+
+
+def _preferred_port() -> int:
+    with socket.socket() as probe:
+        # As servers do: a connection that has just ended must not count as taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError:
+            return airflow_process.free_port()
+    return PORT

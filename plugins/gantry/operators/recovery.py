@@ -1,0 +1,185 @@
+"""Lost servers give their slots free: found, said, checked against what goes with them, and noted as leaving."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import time
+from collections.abc import Collection, Iterator, Mapping
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from gantry import names
+from gantry.operators import base
+from gantry.reconcile import (
+    data_history,
+    data_loss_check,
+    data_placement,
+    data_renewal,
+    replacement,
+    server_health,
+    step_run,
+)
+from gantry.runtime import lock_holder, lost_server_report, run_history, xcom
+from gantry.state import filled_slots
+
+_PAUSE = 10.0
+"""Seconds between looks at a server that is waited for."""
+
+_LONGEST_WAIT = datetime.timedelta(minutes=10)
+"""The longest `recovery_delay` that a run waits for by itself: it keeps a worker busy."""
+
+_SLACK = datetime.timedelta(minutes=1)
+"""A look takes a while, and comes a while after the moment that it waits for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outlook:
+    """What a run is going to do about lost servers.
+
+    Attributes:
+        missing: the slots that it fills, by tier.
+        renewals: what it restores on them.
+    """
+
+    choice: replacement.Choice
+    missing: Mapping[names.TierName, Collection[names.Slot]]
+    renewals: data_renewal.Renewals
+
+
+def outlook(
+    run: step_run.Run,
+    findings: server_health.Findings,
+    memory: data_placement.Memory,
+    before: replacement.Slots,
+    known: data_renewal.Past,
+) -> Outlook:
+    """What follows for a run. Changes nothing but the memory of data.
+
+    Raises:
+        UnknownServerError, WellError, NobodyAnswersError: as `replacing.choose`.
+        DataLostError, UnknownDataError, ContradictionError, ReplicantsLeftError: as `data_renewal.renewals`.
+    """
+    choice = replacement.choose(run.definition, run.inventory, findings, run.lost, before)
+    # A number that is asked for counts as it is.
+    choice = dataclasses.replace(
+        choice, slots={tier: slots for tier, slots in choice.slots.items() if tier not in run.scaled_to}
+    )
+    staying = choice.staying(run.inventory)
+    for service in data_placement.databases(run.definition):
+        for each in run.inventory.of_tier(run.definition.services[service].tier):
+            if each.name in choice.servers and each.host_key is not None:
+                # An earlier Gantry, or another Airflow, may have filled it, or its note is lost.
+                memory.begin(service, each)
+    missing = replacement.missing(run.definition, staying, run.wanted, choice.slots)
+    renewals = data_renewal.renewals(
+        run.definition,
+        staying,
+        missing,
+        memory,
+        lambda name: run.shelf(name).find(""),
+        data_renewal.Answers(run.from_dump, run.from_backup, known),
+    )
+    for service in data_placement.databases(run.definition):
+        for each in staying.of_tier(run.definition.services[service].tier):
+            if not known.is_complete and each.host_key is not None:
+                memory.begin(service, each)
+    for renewal in renewals:
+        for slot in renewal.slots:
+            # What a person has said of one without a note holds for the runs that come, should this one fail.
+            memory.expect(renewal.service, slot, renewal.from_dump(run.definition))
+    return Outlook(choice, missing, renewals)
+
+
+class FindLostOperator(base.StepOperator):
+    """Looks at every server, and notes those that are lost as leaving: what comes after fills their slots anew."""
+
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+        """Refuse before anything is noted; a repeated call finds what it has noted."""
+        lock_holder.secure(context, run)
+        memory = lost_server_report.memory(run)
+        data_loss_check.before_beginning(run.definition, run.inventory, (run.cloud, run.health), memory)
+        run, findings = self._look(run)
+        for line in lost_server_report.said(findings):
+            self.log.warning("%s", line)
+        store = lock_holder.store(run.definition.deployment)
+        known = data_history.of(store, run.inventory, functools.partial(lock_holder.ran, run.definition))
+        before = filled_slots.load(store.get(filled_slots.KEY))
+        found = outlook(run, findings, memory, before, known)
+        data_history.note_complete(store, lock_holder.now())
+        if run.lost is not None:
+            self._end_if_needless(context, run, findings, found)
+        data_loss_check.before_giving_up(run, found.choice)
+        for server in run.inventory:
+            why = found.choice.servers.get(server.name)
+            if why is not None:
+                self.log.info("%s (%s) is replaced: %s", server.name, server.instance_id, why)
+                run.cloud.give_up(server, why, anyway=server.name in found.choice.anyway)
+        for renewal in found.renewals:
+            for line in told(run, renewal):
+                self.log.info("%s", line)
+        return xcom.result(
+            context,
+            sorted(found.choice.servers),
+            slots={tier: list(slots) for tier, slots in found.choice.slots.items()},
+        )
+
+    def _look(self, run: step_run.Run) -> tuple[step_run.Run, server_health.Findings]:
+        """Look at the servers; the run, as it finds them, and how they are.
+
+        Without a watch, runs may be days apart, and so are their looks. A server that one of them has found not well
+        is looked at again and again here, until it is well or lost: otherwise none of them would ever replace it.
+        """
+        findings = self._once(run)
+        if run.lost is not None and run.lost.servers:
+            return run, findings
+        waited = {
+            each.server.instance_id: each
+            for each in findings.ailing
+            if each.was_so_before and run.definition.tiers[each.server.tier].recovery_delay <= _LONGEST_WAIT
+        }
+        for each in waited.values():
+            self.log.warning(
+                "%s: %s. It was so before, too long ago to count. It is looked at until %s, or until it is well",
+                each.server.name, each.what, server_health.told(each.due),
+            )  # fmt: skip
+        end = time.monotonic() + (_LONGEST_WAIT + _SLACK).total_seconds()
+        while any(each.server.instance_id in waited for each in findings.ailing) and time.monotonic() < end:
+            time.sleep(_PAUSE)
+            # Its servers as they are by then.
+            run = dataclasses.replace(run)
+            findings = self._once(run)
+        return run, findings
+
+    def _once(self, run: step_run.Run) -> server_health.Findings:
+        findings = server_health.examine(run.definition, run.inventory, run.cloud, run.health)
+        lost_server_report.remember(run, findings)
+        return findings
+
+    def _end_if_needless(
+        self, context: Context, run: step_run.Run, findings: server_health.Findings, found: Outlook
+    ) -> None:
+        """Skip a run that would replace nothing. Raises NotYetLostError, NotAskedError."""
+        staying = found.choice.staying(run.inventory)
+        stopped = replacement.resumed(run.definition, staying, run.wanted, found.choice.slots)
+        if staying.leaving or stopped or any(found.missing.values()):
+            return
+        if findings.ailing:
+            raise replacement.NotYetLostError(findings.ailing)
+        if findings.unreached:
+            raise replacement.NotAskedError(findings.unreached)
+        # Its last step is skipped too, and would have done that.
+        run_history.close_record(context, run)
+        raise AirflowSkipException(f"no server of {run.definition.deployment} is lost: nothing to replace")
+
+
+def told(run: step_run.Run, renewal: data_renewal.Renewal) -> Iterator[str]:
+    """What a lost database begins from."""
+    for slot in renewal.slots:
+        name = run.definition.name_of(run.definition.services[renewal.service].tier, slot)
+        for datasource in run.definition.services[renewal.service].datasources:
+            stored = renewal.backups.get(datasource)
+            source = "its dump, as was asked for" if stored is None else stored.url
+            yield f"{name}: {renewal.service}.{datasource} was lost with its server and begins from {source}"

@@ -1,0 +1,266 @@
+"""The rolling update of a balanced service: batch after batch leaves its load balancers, is updated, joins again."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from airflow.sdk import Context
+
+from gantry import errors, names
+from gantry.agent import fan_out, jobs, ssh
+from gantry.credentials import connections
+from gantry.inventory import Server
+from gantry.operators import stoppable
+from gantry.reconcile import rolling_update_plan, rolling_update_work, step_run, step_work, update_batches
+from gantry.runtime import server_notes, task_log, xcom
+
+_NOTHING = fan_out.Questions()
+
+
+class RolloutStoppedError(fan_out.StepFailedError):
+    """A batch did not get through; no other server was touched after it."""
+
+    def __init__(
+        self,
+        service: names.ServiceName,
+        failures: Sequence[tuple[str, bool]],
+        standing: Sequence[str],
+        *,
+        rolled_back: bool = False,
+    ) -> None:
+        self.service = service
+        self.standing = tuple(standing)
+        (first, passing), *others = failures
+        also = ", and its batch has the version back that it had" if rolled_back else ""
+        lines = "\n".join(
+            (
+                "What runs where:",
+                *standing,
+                "Mend the cause and launch again, or clear this task: who has the new version is left alone.",
+            )
+        )
+        super().__init__(
+            [
+                (f"service {service}: the update was stopped{also}. {first}", passing),
+                *others,
+                (lines, all(each for _, each in failures)),
+            ]
+        )
+
+
+class UpdateOperator(stoppable.StoppableOperator):
+    """Updates the servers on which a balanced service runs already, a few at a time; the others serve meanwhile.
+
+    One task, in the worker: what it does on servers are jobs, so whoever clears it, or tries it again, goes on.
+    """
+
+    _crew: _Crew | None = None
+
+    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+        """Ask every server what is to be done, and do it batch by batch."""
+        self._crew = crew = _Crew(
+            run, task_log.printer(self.log, several=True), server_notes.Ledger(context, run, self.log)
+        )
+        found = rolling_update_plan.of(run)
+        if not self.follow(lambda: self._roll(found, crew)):
+            raise stoppable.StoppedError
+        return xcom.result(context, [node.name for node in found.nodes])
+
+    async def end(self, unconfirmed: set[names.ServerName]) -> None:
+        """Take the remote processes along."""
+        if self._crew is not None:
+            await self._crew.kill(unconfirmed)
+
+    async def _roll(self, found: rolling_update_plan.Rollout, crew: _Crew) -> None:
+        nodes = await crew.ask(found.nodes, step_work.questions(found.run))
+        if not found.outdated(nodes):
+            self.log.info("nothing to do: no server that serves already has anything to be updated")
+            return
+        order = found.order(nodes, await crew.ask(found.balancers))
+        if order.stray:
+            self.log.info("back into the load balancers: %s", ", ".join(order.stray))
+            await self._join(found, crew, order.stray, nodes)
+        for number, batch in enumerate(order.batches, start=1):
+            self.log.info("batch %d of %d: %s", number, len(order.batches), ", ".join(batch))
+            await self._one(found, crew, batch, nodes)
+            if number < len(order.batches):
+                await self._watch(found, crew, batch)
+
+    async def _one(
+        self,
+        found: rolling_update_plan.Rollout,
+        crew: _Crew,
+        batch: update_batches.Batch,
+        nodes: rolling_update_plan.Said,
+    ) -> None:
+        """Update a batch, out of the load balancers."""
+        left = await crew.work(found.balancers, lambda target, _: found.leave(target.name, batch))
+        fan_out.verdict(left)
+        servers = [node for node in found.nodes if node.name in batch]
+        done = await crew.work(servers, found.decide, step_work.questions(found.run))
+        failures = [(each.error, each.passing) for each in done if each.error]
+        failed = [each for each in done if each.error]
+        unchanged = await self._unchanged(found, crew, failed, nodes) if failed else ()
+        good = (*(each.target.name for each in done if not each.error), *unchanged)
+        rolled_back = False
+        if failures and found.settings.on_failure == "roll_back" and not all(each[1] for each in failures):
+            replaced = {each.target.name for each in done if rolling_update_work.replaces(each.jobs)} - {
+                *unchanged
+            }
+            back = await crew.work(
+                [node for node in servers if node.name in replaced],
+                found.roll_back,
+                # The step has another result now: whoever tries it again begins anew on these servers.
+                key=dataclasses.replace(found.run.key, epoch=f"{found.run.key.epoch}.back"),
+                ends_with_run=False,
+            )
+            rolled_back = bool(back) and all(each.jobs and not each.error for each in back)
+            failures += [(f"rolling back: {each.error}", each.passing) for each in back if each.error]
+            unmoved = tuple(name for name in good if name not in replaced)
+            good = (*unmoved, *(each.target.name for each in back if each.jobs and not each.error))
+        if good:
+            await self._join(found, crew, good, nodes)
+        if failures:
+            standing = await self._standing(found, crew)
+            raise RolloutStoppedError(found.run.service, failures, standing, rolled_back=rolled_back)
+
+    async def _unchanged(
+        self,
+        found: rolling_update_plan.Rollout,
+        crew: _Crew,
+        failed: Sequence[jobs.Progress],
+        nodes: rolling_update_plan.Said,
+    ) -> update_batches.Batch:
+        """The servers whose failure has changed nothing: they go on serving with what they have."""
+        failing = {each.target.name for each in failed}
+        servers = [node for node in found.nodes if node.name in failing]
+        now = await crew.ask(servers, step_work.questions(found.run), strict=False)
+        unchanged = found.unchanged(failed, nodes, now)
+        if unchanged:
+            self.log.info("nothing was changed on %s: back into the load balancers", ", ".join(unchanged))
+        return unchanged
+
+    async def _watch(
+        self, found: rolling_update_plan.Rollout, crew: _Crew, batch: update_batches.Batch
+    ) -> None:
+        """Let a batch serve for a while; it has to be healthy still before the next one leaves."""
+        pause = found.settings.pause.total_seconds()
+        self.log.info("%s serve again; the next batch leaves in %g s", ", ".join(batch), pause)
+        await asyncio.sleep(pause)
+        servers = [node for node in found.nodes if node.name in batch]
+        said = await crew.ask(servers, step_work.questions(found.run))
+        failures = [
+            (f"{name}: its check said OK, and does not any more after {pause:g} s", False)
+            for name, applied in said.items()
+            if not applied.healthy
+        ]
+        if failures:
+            raise RolloutStoppedError(found.run.service, failures, await self._standing(found, crew))
+
+    async def _join(
+        self,
+        found: rolling_update_plan.Rollout,
+        crew: _Crew,
+        batch: update_batches.Batch,
+        nodes: rolling_update_plan.Said,
+    ) -> None:
+        joined = await crew.work(
+            found.balancers, lambda target, _: found.join(target.name, batch, nodes), ends_with_run=False
+        )
+        fan_out.verdict(joined)
+
+    async def _standing(self, found: rolling_update_plan.Rollout, crew: _Crew) -> list[str]:
+        """Which version runs where, as far as servers tell: nothing of it may hide the error that it goes with."""
+        try:
+            nodes = await crew.ask(found.nodes, step_work.questions(found.run), strict=False)
+            balancers = await crew.ask(found.balancers, strict=False)
+        except errors.GantryError as error:
+            return [f"  it cannot be told: {error}"]
+        return [
+            f"  {node.name}: {_shown(found, node, nodes[node.name], balancers)}"
+            if node.name in nodes
+            else f"  {node.name}: it does not answer"
+            for node in found.nodes
+        ]
+
+
+def _shown(
+    found: rolling_update_plan.Rollout,
+    node: Server,
+    said: fan_out.Applied,
+    balancers: rolling_update_plan.Said,
+) -> str:
+    key = f"{found.run.definition.services[found.run.service].id}/archive"
+    health = "healthy" if said.healthy else "not healthy"
+    where = "in" if balancers and found.is_joined(node, said, balancers) else "out of"
+    return f"archive version {said.marks.get(key, 'unknown')}, {health}, {where} the load balancers"
+
+
+class _Crew:
+    """Servers of several tiers, each reached by its tier's login, and what is running on them."""
+
+    def __init__(self, run: step_run.Run, output: jobs.Output, notes: server_notes.Ledger) -> None:
+        self._run = run
+        self._output = output
+        self._notes = notes
+        self._driven: list[tuple[Sequence[jobs.Progress], ssh.Access, jobs.StepKey]] = []
+
+    async def ask(
+        self,
+        servers: Sequence[Server],
+        questions: fan_out.Questions = _NOTHING,
+        *,
+        strict: bool = True,
+    ) -> Mapping[names.ServerName, fan_out.Applied]:
+        """What servers say of themselves. Raises StepFailedError if one does not, and `strict` holds."""
+        said: dict[names.ServerName, fan_out.Applied] = {}
+
+        def listen(target: ssh.Target, applied: fan_out.Applied) -> fan_out.Work:
+            said[target.name] = applied
+            return fan_out.Work()
+
+        asked = await self.work(servers, listen, questions)
+        if strict:
+            fan_out.verdict(asked)
+        return said
+
+    async def work(
+        self,
+        servers: Sequence[Server],
+        decide: fan_out.Decide,
+        questions: fan_out.Questions = _NOTHING,
+        *,
+        key: jobs.StepKey | None = None,
+        ends_with_run: bool = True,
+    ) -> Sequence[jobs.Progress]:
+        """Decide on every server, and carry it out, all of them side by side; how far each has come.
+
+        What puts things right again is done even if the run's time is up (`ends_with_run`).
+        """
+        self._driven = []
+        for tier in dict.fromkeys(server.tier for server in servers):
+            wanted = [server.name for server in servers if server.tier == tier]
+            access = connections.access(self._run.definition.launch_configuration_of(tier).ssh)
+            until = self._run.until if ends_with_run else 0.0
+            everything = fan_out.begin(step_run.targets(self._run.inventory, wanted), until)
+            self._driven.append((everything, access, key or self._run.key))
+
+        async def one(everything: Sequence[jobs.Progress], access: ssh.Access, step: jobs.StepKey) -> None:
+            async with fan_out.Lines() as kept:
+                witness = self._notes.witness
+                await fan_out.prepare(everything, access, decide, self._output, questions, witness, kept)
+                self._notes.keep_facts()
+                await fan_out.carry_out(
+                    everything, access, step, self._output, links=self._run.links, kept=kept
+                )
+
+        await asyncio.gather(*(one(*each) for each in self._driven))
+        done = [progress for everything, _, _ in self._driven for progress in everything]
+        self._notes.keep_versions(done)
+        return done
+
+    async def kill(self, unconfirmed: set[names.ServerName]) -> None:
+        """End what is running on every server."""
+        await asyncio.gather(*(fan_out.kill(*each, unconfirmed) for each in self._driven))

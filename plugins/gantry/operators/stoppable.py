@@ -1,0 +1,147 @@
+"""What ends a task's process, and what that means for the scripts that it follows on servers.
+
+Airflow calls `on_kill` in the same way for a person who has marked or cleared the task, for a worker that is shut down,
+and for an API server that did not answer three heartbeats. Only the first is a verdict. So Airflow is asked what has
+become of the task instance; whatever cannot be found out is no verdict, and the scripts go on: the next try finds them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowTaskTimeout
+
+from gantry import errors, names
+from gantry.operators import base
+from gantry.runtime import task_verdict
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
+
+_ANSWER = 2.5
+"""Seconds to wait for Airflow's answer. What comes later still counts, as long as the process lives."""
+
+_UNTIL_KILLED = 4.0
+"""Seconds after which it is said what is not done. After five, Airflow ends the process."""
+
+
+class StoppedError(errors.GantryError):
+    """A process that had to end although its task was to go on."""
+
+    passing = True
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this worker's process was told to end (a shutdown, or Airflow's API server did not answer)\n"
+            "The scripts on the servers go on, and the next try of this task follows them."
+        )
+
+
+class EndedError(errors.GantryError):
+    """A task that a person has ended, or whose run is over."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"{why}: what it had running on servers was ended\nClear the task to go on.")
+
+
+class StoppableOperator(base.StepOperator):
+    """A step that follows scripts on servers in the worker, and knows what to do when its process has to end."""
+
+    _instance: task_verdict.Instance | None = None
+    _out_of_time = False
+    _loop: asyncio.AbstractEventLoop | None = None
+    _work: asyncio.Task[Any] | None = None
+    _stopped = False
+    _why: str | None = None
+    _killer: threading.Thread | None = None
+
+    def execute(self, context: Context) -> Any:  # noqa: ANN401 - XComs are JSON
+        """Carry the step out, and remember who it is carried out for."""
+        self._instance = context["ti"]
+        try:
+            return super().execute(context)
+        except AirflowTaskTimeout:
+            # Airflow calls `on_kill` next.
+            self._out_of_time = True
+            raise
+
+    async def end(self, unconfirmed: set[names.ServerName]) -> None:
+        """End what runs on servers. `unconfirmed` has those on which it may still run."""
+        raise NotImplementedError
+
+    def follow(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
+        """Run a coroutine; False if the process had to end before it was done. Raises EndedError."""
+
+        async def stoppable() -> None:
+            self._loop, self._work = asyncio.get_running_loop(), asyncio.current_task()
+            if self._stopped:
+                raise asyncio.CancelledError
+            await work()
+
+        try:
+            asyncio.run(stoppable())
+        except asyncio.CancelledError:
+            if not self._stopped:
+                raise
+            if self._killer is not None:
+                # Airflow's answer may have come late, or be on its way.
+                self._killer.join(_UNTIL_KILLED)
+            if self._why is not None:
+                raise EndedError(self._why) from None
+            return False
+        finally:
+            self._work = None
+        return True
+
+    def on_kill(self) -> None:
+        """Begin nothing new; end the remote processes only if a person, or the time that is up, wants that."""
+        # Airflow calls this from a signal handler, in the middle of this thread's own event loop.
+        self._stopped = True
+        began = time.monotonic()
+        answered = threading.Event()
+        unconfirmed: set[names.ServerName] = set()
+        killer = threading.Thread(target=self._judge, args=(answered, unconfirmed, self.log), daemon=True)
+        self._killer = killer
+        killer.start()
+        answered.wait(_ANSWER)
+        if self._why is None:
+            self.log.warning("this process has to end; what runs on the servers goes on")
+        else:
+            self.log.warning("%s: ending what runs on the servers", self._why)
+            killer.join(max(_UNTIL_KILLED - (time.monotonic() - began), 0))
+            if killer.is_alive():
+                self.log.warning(
+                    "not confirmed yet: %s. What was not reached ends by itself when its time is up, and a new "
+                    "try of this task finds it",
+                    ", ".join(sorted(unconfirmed)) or "none",
+                )
+                killer.join()
+        if self._loop is not None and self._work is not None:
+            self._loop.call_soon_threadsafe(self._work.cancel)
+
+    def _judge(self, answered: threading.Event, unconfirmed: set[names.ServerName], log: Logger) -> None:
+        try:
+            self._why = self._verdict()
+        except Exception as error:  # noqa: BLE001 - whatever it is: Airflow cannot be asked
+            log.warning("Airflow does not say what has become of this task: %s", error)
+        try:
+            if self._why is not None:
+                if answered.is_set():
+                    log.warning("%s: ending what runs on the servers", self._why)
+                answered.set()
+                asyncio.run(self.end(unconfirmed))
+        finally:
+            answered.set()
+
+    def _verdict(self) -> str | None:
+        if self._out_of_time:
+            return "the task's execution_timeout has passed"
+        return (
+            None if self._instance is None else task_verdict.verdict(self._instance, task_verdict.IN_WORKER)
+        )

@@ -1,0 +1,61 @@
+"""Having another operation of the deployment run, because a look at its servers calls for it."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import pydantic
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
+
+from gantry import errors, names
+from gantry.operators import base
+from gantry.plan import TRIGGERED, StepKind
+from gantry.reconcile import step_run
+from gantry.runtime import trigger_request
+
+_REQUEST = pydantic.TypeAdapter(trigger_request.TriggerRequest)
+_LONGEST_REASON = 500
+"""Characters, as the forms of all operations have it."""
+
+
+class PausedOperationError(errors.GantryError):
+    """An operation that has to run, and whose DAG is paused."""
+
+    def __init__(self, dag: str, why: str) -> None:
+        self.dag = dag
+        super().__init__(
+            f"{dag} should run now ({why}), but it is paused\n"
+            f"Unpause {dag}; or pause the DAG that watches the deployment, if nothing shall be done by itself."
+        )
+
+
+class TriggerOperator(base.StepOperator):
+    """Triggers the operation that its step names."""
+
+    def perform(self, context: Context, run: step_run.Run) -> NoReturn:
+        """Trigger it."""
+        dag = names.dag_id(run.definition.deployment, TRIGGERED[run.step.kind])
+        found = context["ti"].xcom_pull(task_ids=StepKind.WATCH.value, key=run.step.id)
+        if found is None:
+            raise AirflowSkipException("the look at the servers calls for nothing")
+        request = _REQUEST.validate_python(found)
+        if context["ti"].get_dag(dag).is_paused:
+            raise PausedOperationError(dag, request.why)
+        self.log.info("%s is triggered with %s: %s", dag, request.conf, request.why)
+        # What Airflow's own TriggerDagRunOperator raises. That one would load Airflow's database models at each
+        # start of a task.
+        raise DagRunTriggerException(
+            trigger_dag_id=dag,
+            # The same at each try: a lost worker's next one triggers nothing twice.
+            dag_run_id=f"watch__{run.id}",
+            conf={**request.conf, "reason": request.why[:_LONGEST_REASON]},
+            note=request.why,
+            reset_dag_run=False,
+            skip_when_already_exists=True,
+            wait_for_completion=False,
+            allowed_states=["success"],
+            failed_states=["failed"],
+            poke_interval=60,
+            deferrable=False,
+        )

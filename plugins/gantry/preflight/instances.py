@@ -1,0 +1,82 @@
+"""What new servers are made from: the image of each tier, its subnets, and one server as a dry run.
+
+EC2 checks rights and parameters of a dry run, and starts nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from gantry import names
+from gantry.cloud import requests, servers
+from gantry.cloud.errors import CloudError, worded
+from gantry.definition import models
+from gantry.preflight.findings import Finding, Look, may_look
+
+if TYPE_CHECKING:
+    from types_boto3_ec2 import EC2Client
+
+_BOOT = "#cloud-config\n"
+_WOULD_WORK = "DryRunOperation"
+
+
+def looks(
+    definition: models.Definition, tier: names.TierName, known: servers.Servers, ec2: EC2Client
+) -> Iterator[Callable[[], list[Finding]]]:
+    """What is to be looked at for the new servers of a tier."""
+    name = definition.tiers[tier].launch_configuration
+    launch = definition.launch_configurations[name]
+    place = ("launch_configurations", name)
+    for index, subnet in enumerate(launch.network.subnets):
+        # A launch itself does not look at them.
+        look = Look(f"tier {tier}: subnet {subnet}", (*place, "network", "subnets", index), may_look)
+        yield functools.partial(_one, look, functools.partial(_subnet, definition, ec2, subnet))
+    yield functools.partial(_started, definition, tier, known, ec2)
+
+
+def _one(look: Look, ask: Callable[[], str]) -> list[Finding]:
+    return [look.of(ask)]
+
+
+def _started(
+    definition: models.Definition, tier: names.TierName, known: servers.Servers, ec2: EC2Client
+) -> list[Finding]:
+    """The image, and one server in each subnet: the second needs the first."""
+    name = definition.tiers[tier].launch_configuration
+    launch = definition.launch_configurations[name]
+    place = ("launch_configurations", name)
+    look = Look(f"tier {tier}: image {launch.image}", (*place, "image"))
+    image = look.of(functools.partial(known.image_id, launch.image))
+    found = [image]
+    if image.standing is not image.standing.WELL:
+        return found
+    for index, subnet in enumerate(launch.network.subnets or ("of the default VPC",)):
+        ask = functools.partial(_dry_run, definition, ec2, tier, names.Slot(1 + index), image.said)
+        found.append(Look(f"tier {tier}: a server in subnet {subnet}", place).of(ask))
+    return found
+
+
+def _subnet(definition: models.Definition, ec2: EC2Client, subnet: str) -> str:
+    # A dry run may end before it looks for the subnet.
+    with worded(f"looking for the subnet {subnet}", definition.cloud.connection):
+        (found,) = ec2.describe_subnets(SubnetIds=[subnet])["Subnets"]
+    return f"is in {found['AvailabilityZone']}, with {found['AvailableIpAddressCount']} free addresses"
+
+
+def _dry_run(
+    definition: models.Definition, ec2: EC2Client, tier: names.TierName, slot: names.Slot, image: str
+) -> str:
+    request: Any = requests.run_instances(
+        definition, tier, [slot], image_id=image, boot=_BOOT, token="", run="examination"
+    )
+    # There is nothing that must not happen twice.
+    del request["ClientToken"]
+    try:
+        with worded(f"trying to start a server of tier {tier}", definition.cloud.connection):
+            ec2.run_instances(DryRun=True, **request)
+    except CloudError as error:
+        if error.code != _WOULD_WORK:
+            raise
+    return "would be started"

@@ -1,0 +1,381 @@
+"""A launch without the launch: the plan's steps decide, one after the other, and nothing is done.
+
+Servers are asked once what is applied there; from then on each step's work is taken for done before the next one
+decides, as it would be in a launch that succeeds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gantry import errors, inventory, names, preflight
+from gantry.agent import fan_out, jobs, layout, ssh
+from gantry.cloud import clients, health, servers, sources
+from gantry.cloud.objects import Objects
+from gantry.credentials import connections
+from gantry.definition import models, source
+from gantry.plan import Plan, Step, StepKind, launch_plan
+from gantry.preview import data_loss, explain, probe, report, scaling
+from gantry.preview.report import Action
+from gantry.preview.request import Wishes
+from gantry.preview.state import State
+from gantry.reconcile import (
+    data_loss_check,
+    data_placement,
+    data_renewal,
+    load_balancer_work,
+    rolling_update_plan,
+    server_health,
+    step_run,
+    step_work,
+    update_batches,
+)
+from gantry.state import filled_slots
+
+LOG = logging.getLogger("gantry")
+_NEW = (Action.START, Action.REPLACE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What a rehearsal goes by.
+
+    Attributes:
+        scaled: the deployment as it will be when it is scaled up.
+        objects: archives and dumps as they are now.
+        renewals: what databases that take the place of lost ones are filled with.
+        secrets: those that have been read so far, so that none is shown. Grows with each step that reads some.
+    """
+
+    definition: models.Definition
+    plan: Plan
+    wishes: Wishes
+    scaled: scaling.Scaled
+    objects: Objects
+    renewals: data_renewal.Renewals = ()
+    secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
+
+    def run(self, step: Step) -> step_run.Run:
+        """One step's run, as its operator would have it."""
+        return _Run(
+            definition=self.definition,
+            plan=self.plan,
+            step=step,
+            id="plan",
+            # No launch has this one: what a step of an earlier launch did is not taken for this one's own.
+            key=jobs.StepKey(step=f"plan.{step.id}", epoch="0", attempt="1"),
+            wanted=self.wishes.wanted(self.definition),
+            redeploy=self.wishes.redeploy,
+            converge=self.wishes.converge,
+            reason="",
+            reload_dump=self.wishes.reload_dump,
+            renewals=self.renewals,
+            secrets=self.secrets,
+            stage=self,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run(step_run.Run):
+    """A step's run that finds the servers as they will be, and shares what all steps look at."""
+
+    stage: Stage = dataclasses.field(kw_only=True)
+
+    @functools.cached_property
+    def inventory(self) -> inventory.Inventory:
+        """The deployment's servers once every tier is scaled up."""
+        return self.stage.scaled.inventory
+
+    @functools.cached_property
+    def objects(self) -> Objects:
+        """Archives and dumps in the cloud."""
+        return self.stage.objects
+
+
+def rehearse(
+    definition: models.Definition,
+    wishes: Wishes,
+    kept: Mapping[str, Any] | None = None,
+    *,
+    ran: bool = False,
+    read: source.Source | None = None,
+) -> report.Report:
+    """What a launch would do now.
+
+    Args:
+        definition: the deployment's.
+        wishes: its trigger form, filled in.
+        kept: what Airflow keeps of the deployment; None where it cannot be asked for it.
+        ran: whether a run has ever loaded data, as far as Airflow knows.
+        read: the files that the definition comes from, so that errors say where something stands.
+
+    Raises:
+        NotReadyError: what the look before a launch has found wrong, all of it.
+        GantryError: what a launch would fail at before it changes anything: a connection, an image, an archive, a
+            template, data that is lost or may be; or a wish that the deployment's form does not offer.
+    """
+    wishes.check(definition)
+    needs = preflight.of_definition(definition, launch_plan(definition))
+    looked = list(preflight.examine(definition, needs, wishes.wanted(definition)))
+    preflight.refuse(looked, read)
+    cloud = servers.Servers(clients.ec2(definition.cloud), definition, LOG)
+    checks = health.Health(clients.ec2(definition.cloud), definition.cloud.connection)
+    memory, there = data_loss.Kept(kept, ran=ran), cloud.find()
+    data_loss_check.before_beginning(
+        definition, there, (cloud, checks), data_placement.Memory(memory, definition)
+    )
+    findings = server_health.examine(definition, there, cloud, checks)
+    scaled = scaling.scale(
+        cloud,
+        definition,
+        wishes.wanted(definition),
+        findings,
+        filled_slots.load(memory.get(filled_slots.KEY)),
+    )
+    objects = Objects.of(sources.Source(definition.cloud.connection, definition.cloud.region))
+    scaled, renewals = data_loss.foresee(definition, scaled, findings, objects, wishes, memory)
+    stage = Stage(definition, launch_plan(definition), wishes, scaled, objects, renewals)
+    states, unknowns = _ask(stage, cloud)
+    walked = walk(stage, states)
+    return report.Report(
+        deployment=definition.deployment,
+        servers=tuple(stage.scaled.report(definition, unknowns)),
+        objects=walked.objects,
+        changes=walked.changes,
+        repeated=walked.repeated,
+        remarks=tuple(str(each) for each in looked if each.standing is preflight.Standing.UNKNOWN),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Walked:
+    """What the plan's steps would do, and what servers would say then. See `report.Report`."""
+
+    changes: tuple[report.Change, ...]
+    repeated: tuple[report.Change, ...]
+    objects: tuple[report.ChangedObject, ...]
+    states: Mapping[names.ServerName, State]
+
+
+def walk(stage: Stage, states: Mapping[names.ServerName, State]) -> Walked:
+    """Go through the plan's steps, each deciding after the ones before it have been taken for done.
+
+    Args:
+        stage: what the steps go by.
+        states: what is applied on each server now. On those that are missing here nothing is decided.
+    """
+    now = dict(states)
+    everywhere = [each for each in stage.scaled.inventory if each.tier in stage.definition.tiers]
+    changes = [change for each in everywhere for change in _rename(stage, each)]
+    changes += [change for each in everywhere for change in _handshake(stage, each, now)]
+    walking = _Walking(stage, now, changes)
+    for step in decided(stage.plan):
+        run = stage.run(step)
+        if step.kind is StepKind.UPDATE:
+            walking.roll(run)
+            continue
+        decide, questions = step_work.decide(run), step_work.questions(run)
+        for server in run.inventory.of_tier(run.tier):
+            walking.decide(step, server, decide, questions)
+    return Walked(
+        changes=tuple(walking.changes),
+        repeated=tuple(walking.repeated),
+        objects=tuple(
+            report.ChangedObject(kind, of, url, tuple(on), held=held)
+            for (kind, of, url, held), on in walking.objects.items()
+        ),
+        states=now,
+    )
+
+
+@dataclasses.dataclass
+class _Walking:
+    """How far a rehearsal is. `now` is what servers would say by then."""
+
+    stage: Stage
+    now: dict[names.ServerName, State]
+    changes: list[report.Change]
+    repeated: list[report.Change] = dataclasses.field(default_factory=list)
+    objects: dict[tuple[report.ObjectKind, str, str, bool], list[names.ServerName]] = dataclasses.field(
+        default_factory=dict
+    )
+
+    def decide(
+        self, step: Step, server: inventory.Server, decide: fan_out.Decide, questions: fan_out.Questions
+    ) -> None:
+        """Have a step decide about a server of which is known what is applied there."""
+        state = self.now.get(server.name)
+        if state is not None:
+            self._take(
+                step, server, state, decide(rolling_update_plan.target(server), state.applied(questions))
+            )
+
+    def roll(self, run: step_run.Run) -> None:
+        """Go through the batches of an update."""
+        found, questions = rolling_update_plan.of(run), step_work.questions(run)
+        nodes = self._said(found.nodes, questions)
+        if not found.outdated(nodes):
+            return
+        order = found.order(nodes, self._said(found.balancers, fan_out.Questions()))
+        if order.stray:
+            self._on_balancers(found, lambda target, _: found.join(target.name, order.stray, nodes))
+        for batch in order.batches:
+            self._batch(found, batch, nodes, questions)
+
+    def _batch(
+        self,
+        found: rolling_update_plan.Rollout,
+        batch: update_batches.Batch,
+        nodes: rolling_update_plan.Said,
+        questions: fan_out.Questions,
+    ) -> None:
+        self._on_balancers(found, lambda target, _: found.leave(target.name, batch))
+        for node in found.nodes:
+            if node.name in batch:
+                self.decide(found.run.step, node, found.decide, questions)
+        self._on_balancers(found, lambda target, _: found.join(target.name, batch, nodes))
+
+    def _on_balancers(self, found: rolling_update_plan.Rollout, decide: fan_out.Decide) -> None:
+        for balancer in found.balancers:
+            self.decide(found.run.step, balancer, decide, fan_out.Questions())
+
+    def _said(
+        self, servers: Iterable[inventory.Server], questions: fan_out.Questions
+    ) -> rolling_update_plan.Said:
+        known = (each.name for each in servers if each.name in self.now)
+        return {name: self.now[name].applied(questions) for name in known}
+
+    def _take(self, step: Step, server: inventory.Server, state: State, found: fan_out.Work) -> None:
+        """Note what work changes, and take it for done."""
+        scene = explain.Scene(
+            definition=self.stage.definition,
+            step=step,
+            server=server,
+            state=state,
+            work=found,
+            redeploy=self.stage.wishes.redeploy,
+            converge=self.stage.wishes.converge,
+            secrets=frozenset(self.stage.secrets),
+            servers={
+                each.private_address or "": each.name for each in self.stage.scaled.inventory.everything
+            },
+            earlier=tuple(each for each in self.changes if each.server == server.name),
+            renewal=next(
+                (
+                    each
+                    for each in self.stage.renewals
+                    if each.service == step.service and server.slot in each.slots
+                ),
+                None,
+            ),
+        )
+        self.changes += explain.explain(scene)
+        self.repeated += explain.repeated(scene)
+        for held, found_ in ((False, explain.other_objects(scene)), (True, explain.held_objects(scene))):
+            for what in found_:
+                self.objects.setdefault((*what, held), []).append(server.name)
+        self.now[server.name] = state.after(found)
+
+
+def decided(plan: Plan) -> Iterable[Step]:
+    """The steps that decide on each server what is left to do there."""
+    return (step for step in plan if step.facts.previewed and step.skipped is None)
+
+
+def _rename(stage: Stage, server: inventory.Server) -> Iterable[report.Change]:
+    """The name that the cloud shows, where the definition has been given another one since."""
+    if servers.is_misnamed(server):
+        step = _of_tier(stage, StepKind.SCALE_UP, server.tier)
+        yield report.Change(
+            step=step.id,
+            kind=step.kind,
+            server=server.name,
+            reasons=("the definition names it so now",),
+            details=(f"the cloud shows this name, and no longer {server.tagged_name or 'none'}",),
+        )
+
+
+def _of_tier(stage: Stage, kind: StepKind, tier: names.TierName) -> Step:
+    return next(each for each in stage.plan if each.kind is kind and each.tier == tier)
+
+
+def _handshake(
+    stage: Stage, server: inventory.Server, states: Mapping[names.ServerName, State]
+) -> Iterable[report.Change]:
+    """The agent's scripts, where a server that runs has others than a launch sends."""
+    state = states.get(server.name)
+    if state is None or not state.stale or stage.scaled.actions[server.name] in _NEW:
+        return
+    step = _of_tier(stage, StepKind.HANDSHAKE, server.tier)
+    yield report.Change(
+        step=step.id,
+        kind=step.kind,
+        server=server.name,
+        reasons=("the agent's scripts are not there, or others than this Gantry brings",),
+        files=tuple(f"/enstratus/{each}" for each in state.stale),
+    )
+
+
+def _ask(
+    stage: Stage, cloud: servers.Servers
+) -> tuple[dict[names.ServerName, State], dict[names.ServerName, str]]:
+    """What is applied on each server, and why it is not known of the others."""
+    states: dict[names.ServerName, State] = {}
+    unknowns: dict[names.ServerName, str] = {}
+    visits: list[probe.Visit] = []
+    for tier in stage.definition.tiers:
+        interest = _interest(stage, tier)
+        access = connections.access(stage.definition.launch_configuration_of(tier).ssh)
+        for server in stage.scaled.inventory.of_tier(tier):
+            match stage.scaled.actions[server.name]:
+                case Action.START | Action.REPLACE:
+                    states[server.name] = State()
+                case Action.RESUME:
+                    unknowns[server.name] = "it is stopped; what is applied there, it tells when it runs"
+                case _:
+                    try:
+                        target = _reached(server, cloud)
+                    except errors.GantryError as error:
+                        unknowns[server.name] = _reason(server, error)
+                    else:
+                        visits.append(probe.Visit(target, access, interest))
+    for name, said in probe.look(visits).items():
+        if isinstance(said, State):
+            states[name] = said
+        else:
+            unknowns[name] = str(said).splitlines()[0].removeprefix(f"{name}: ")
+    return states, unknowns
+
+
+def _interest(stage: Stage, tier: names.TierName) -> probe.Interest:
+    """Everything that the steps on a tier's servers will ask."""
+    asked = [step_work.questions(stage.run(step)) for step in decided(stage.plan) if step.tier == tier]
+    definition = stage.definition
+    balanced = (each for each in definition.load_balancers.values() if each.tier == tier)
+    return probe.Interest(
+        checked=tuple(dict.fromkeys(each.checked for each in asked if each.checked is not None)),
+        files=tuple(dict.fromkeys(path for each in asked for path in each.files)),
+        configs=(
+            *(layout.service_config(each.id) for each in definition.services_of(tier).values()),
+            *(load_balancer_work.balancer_config(definition, each) for each in balanced),
+        ),
+    )
+
+
+def _reached(server: inventory.Server, cloud: servers.Servers) -> ssh.Target:
+    """How to reach a server; one that has never shaken hands shows its host key on its console."""
+    if server.host_key is None and server.state is inventory.InstanceState.RUNNING:
+        server = dataclasses.replace(server, host_key=cloud.console_host_key(server))
+    return step_run.target(server, server.name)
+
+
+def _reason(server: inventory.Server, error: errors.GantryError) -> str:
+    if server.state is not inventory.InstanceState.RUNNING:
+        return f"its instance is {server.state}"
+    if server.host_key is None and isinstance(error, servers.LostServerError):
+        return "it has not shown its host key on its console yet"
+    return str(error).splitlines()[0].removeprefix(f"{server.name}: ")

@@ -1,0 +1,303 @@
+"""Databases that are lost: what a server that replaces one is filled with.
+
+A slot with a note (see `data`) and another server (or none) is a loss. A slot without one has never had data, unless
+something says that notes are missing (see `past`): then a person has to say what it begins from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+from gantry import errors, inventory, names
+from gantry.cloud import backups
+from gantry.cloud.objects import MissingBucketError
+from gantry.definition import models
+from gantry.reconcile.data_placement import Memory, Note, databases, holds_data
+
+Missing = Mapping[names.TierName, Collection[names.Slot]]
+"""The slots that are about to be filled with new servers."""
+
+
+class DataLostError(errors.GantryError):
+    """A database server is lost, and nothing is there to fill a new one with."""
+
+    def __init__(self, lost: Mapping[models.Dependency, str]) -> None:
+        self.lost = dict(lost)
+        told = "\n".join(f"{each}: {why}" for each, why in lost.items())
+        words = " ".join(f"--from-dump {each}" for each in lost)
+        super().__init__(
+            f"the server that held this data is lost, and there is no backup of it:\n{told}\n"
+            f"Nothing was started. Bring the server back, or a backup; or, if the data may begin anew from the "
+            f"definition's dump, say so: `from_dump` in the form, {words} on the command line."
+        )
+
+
+class UnknownDataError(errors.GantryError):
+    """A database is to be started of which nothing is noted, and it may have had data."""
+
+    def __init__(self, unknown: Mapping[models.Dependency, str]) -> None:
+        self.unknown = dict(unknown)
+        told = "\n".join(f"{each}: {why}" for each, why in unknown.items())
+        backup, dump = (
+            " ".join(f"--{option} {each}" for each in unknown) for option in ("from-backup", "from-dump")
+        )
+        super().__init__(
+            f"no note says which server held this data, and there is reason to think that one did:\n{told}\n"
+            f"Nothing was started. Say what it begins from: its newest backup (`from_backup` in the form of a launch "
+            f"or a recovery, {backup} on the command line) or the definition's dump (`from_dump`, {dump})."
+        )
+
+
+class ContradictionError(errors.GantryError):
+    """Data that is to begin from its backup, and from its dump."""
+
+    def __init__(self, part: models.Dependency) -> None:
+        self.part = part
+        super().__init__(
+            f"{part} is to begin from its newest backup and from its dump\nNothing was started. Name it in one of "
+            f"`from_backup` and `from_dump`."
+        )
+
+
+class ReplicantsLeftError(errors.GantryError):
+    """A master is lost whose replicants hold data that is newer than any backup."""
+
+    def __init__(self, service: names.ServiceName, replicants: Collection[names.ServerName]) -> None:
+        self.service = service
+        self.replicants = tuple(replicants)
+        told = ", ".join(replicants)
+        super().__init__(
+            f"service {service}: its master is lost, and its replicants ({told}) hold what it held\n"
+            f"Nothing was started: a new master would begin from the newest backup, and what came since would be lost "
+            f"with the replicants. Save their data first; then have all of them replaced together, by naming them and "
+            f"the master: NAME.recover with `anyway`."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Renewal:
+    """What new servers of a service that take the place of lost ones are filled with.
+
+    Attributes:
+        slots: those of lost servers, and those of which nothing is noted and a person has said what they begin from.
+        backups: by datasource; one that is absent begins anew from its dump.
+    """
+
+    service: names.ServiceName
+    slots: tuple[names.Slot, ...]
+    backups: Mapping[names.DatasourceName, backups.Stored]
+
+    def from_dump(self, definition: models.Definition) -> tuple[names.DatasourceName, ...]:
+        """The datasources that begin anew from their dump."""
+        return tuple(
+            each for each in definition.services[self.service].datasources if each not in self.backups
+        )
+
+
+Renewals = tuple[Renewal, ...]
+
+Newest = Callable[[names.BackupName], backups.Stored]
+"""The newest backup of a name. Raises NoBackupError."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Past:
+    """A deployment's past, as far as it is known.
+
+    Attributes:
+        is_complete: whether the notes are: what has none has never had data, or has given it up.
+        given_up: when a termination has taken the deployment down last, and with it all that it held.
+        signs: where the notes are not complete, what says that there was data.
+    """
+
+    is_complete: bool = True
+    given_up: datetime.datetime | None = None
+    signs: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What decides about data that is not there, besides the notes. Datasources are named `SERVICE.DATASOURCE`.
+
+    Attributes:
+        from_dump: those that begin from their dump if they are lost or unknown, whatever backups there are.
+        from_backup: those that begin from their newest backup if nothing is noted of them, also if it was said before
+            that they begin from their dump.
+        past: whether notes may be missing; None where that is not asked, as everything is noted by then.
+    """
+
+    from_dump: Collection[str] = ()
+    from_backup: Collection[str] = ()
+    past: Past | None = None
+
+    def __contains__(self, part: models.Dependency) -> bool:
+        """Whether a person has said what a datasource begins from."""
+        return str(part) in self.from_dump or str(part) in self.from_backup
+
+    def drops(self, part: models.Dependency) -> bool:
+        """Whether a datasource begins from its dump. Raises ContradictionError."""
+        if str(part) in self.from_dump and str(part) in self.from_backup:
+            raise ContradictionError(part)
+        return str(part) in self.from_dump
+
+
+def renewals(
+    definition: models.Definition,
+    staying: inventory.Inventory,
+    missing: Missing,
+    memory: Memory,
+    newest: Newest,
+    answers: Answers,
+) -> Renewals:
+    """What is restored on servers that replace lost ones.
+
+    Args:
+        definition: the deployment's.
+        staying: its servers without those that leave.
+        missing: the slots that will be filled.
+        memory: which slots have had data.
+        newest: finds backups.
+        answers: what a person has said, and what is known of the past.
+
+    Raises:
+        DataLostError: there is no backup of one.
+        UnknownDataError: nothing is noted of one that may have had data, and nobody has said what it begins from.
+        ContradictionError: one is to begin from both.
+        ReplicantsLeftError: a master is lost whose replicants are there.
+    """
+    found: list[Renewal] = []
+    hopeless: dict[models.Dependency, str] = {}
+    unknown: dict[models.Dependency, str] = {}
+    for name in databases(definition):
+        service = definition.services[name]
+        new = tuple(missing.get(service.tier, ()))
+        lost = tuple(_lost(definition, name, staying, new, memory))
+        past = answers.past
+        unnoted = () if past is None else _unnoted(definition, name, staying, new, memory, past)
+        reasons = _reasons(definition, name, past, newest) if past is not None and unnoted else {}
+        unanswered = {part: why for part, why in reasons.items() if part not in answers}
+        unknown |= unanswered
+        slots = (*lost, *(unnoted if reasons else ()))
+        if unanswered or not slots:
+            continue
+        if service.replication is not None and set(slots) & set(new):
+            replicants = [each.name for each in staying.of_tier(service.tier) if each.host_key is not None]
+            if replicants:
+                raise ReplicantsLeftError(name, replicants)
+        stored: dict[names.DatasourceName, backups.Stored] = {}
+        for part in _restored(definition, name, [memory.of(name, slot) for slot in slots], answers):
+            backup = _newest(definition, part, newest)
+            if isinstance(backup, str):
+                hopeless[part] = backup
+            elif part.datasource is not None:
+                stored[part.datasource] = backup
+        found.append(Renewal(name, slots, stored))
+    if hopeless:
+        raise DataLostError(hopeless)
+    if unknown:
+        raise UnknownDataError(unknown)
+    return tuple(found)
+
+
+def _restored(
+    definition: models.Definition,
+    service: names.ServiceName,
+    notes: Collection[Note | None],
+    answers: Answers,
+) -> Iterator[models.Dependency]:
+    """The datasources of a service that do not begin from their dump. Raises ContradictionError."""
+    for part in _parts(definition, service):
+        # A person may have said so in an earlier run, which has not come so far.
+        was_dropped = all(note is not None and part.datasource in note.from_dump for note in notes)
+        if not answers.drops(part) and (not was_dropped or str(part) in answers.from_backup):
+            yield part
+
+
+def _parts(definition: models.Definition, service: names.ServiceName) -> list[models.Dependency]:
+    """A service's datasources, as definitions name them."""
+    return [
+        models.Dependency.model_validate(f"{service}.{each}")
+        for each in definition.services[service].datasources
+    ]
+
+
+def _lost(
+    definition: models.Definition,
+    service: names.ServiceName,
+    staying: inventory.Inventory,
+    new: Iterable[names.Slot],
+    memory: Memory,
+) -> Iterator[names.Slot]:
+    """The slots whose data is gone with a server."""
+    there = {each.slot: each.instance_id for each in staying.of_tier(definition.services[service].tier)}
+    for slot in sorted({*there, *new}):
+        if not holds_data(definition, service, slot):
+            continue
+        note = memory.of(service, slot)
+        # Also a new server that was started by a run which then failed: whether it has been given the data, it tells.
+        if note is not None and note.instance != there.get(slot):
+            yield slot
+
+
+def _unnoted(
+    definition: models.Definition,
+    service: names.ServiceName,
+    staying: inventory.Inventory,
+    new: Collection[names.Slot],
+    memory: Memory,
+    past: Past,
+) -> tuple[names.Slot, ...]:
+    """The slots that would be filled from the dump because nothing is noted of them."""
+    if past.is_complete and memory.is_noted(service):
+        # One of several that was never filled, beside others that were.
+        return ()
+    # Who has never been greeted has never been given anything.
+    empty = {
+        each.slot for each in staying.of_tier(definition.services[service].tier) if each.host_key is None
+    }
+    return tuple(
+        slot
+        for slot in sorted({*new, *empty})
+        if holds_data(definition, service, slot) and memory.of(service, slot) is None
+    )
+
+
+def _reasons(
+    definition: models.Definition, service: names.ServiceName, past: Past, newest: Newest
+) -> dict[models.Dependency, str]:
+    """Why a service of which nothing is noted may have had data, by datasource; empty if nothing says so."""
+    parts = _parts(definition, service)
+    found = {part: why for part in parts if (why := _on_the_shelf(definition, part, past, newest))}
+    if not found and not past.signs:
+        return {}
+    told = "; ".join(past.signs) or "other data of its service has a backup"
+    return {part: found.get(part, f"{told}. No backup of it is found") for part in parts}
+
+
+def _on_the_shelf(
+    definition: models.Definition, part: models.Dependency, past: Past, newest: Newest
+) -> str | None:
+    """What the backups say about a datasource; nothing where a termination has given up what is on the shelf."""
+    try:
+        backup = _newest(definition, part, newest)
+    except MissingBucketError:
+        return None
+    except backups.ManifestError as error:
+        return str(error).partition("\n")[0]
+    if isinstance(backup, str) or (past.given_up is not None and backup.manifest.time <= past.given_up):
+        return None
+    return f"there is a backup, {backup.url}"
+
+
+def _newest(definition: models.Definition, part: models.Dependency, newest: Newest) -> backups.Stored | str:
+    """The newest backup of a datasource, or why there is none."""
+    of = {} if definition.backups is None else definition.backups.of
+    for name, each in of.items():
+        if each == part:
+            try:
+                return newest(name)
+            except backups.NoBackupError as error:
+                return str(error).partition("\n")[0]
+    return "the definition's `backups` do not name it"

@@ -1,0 +1,45 @@
+"""Which archives a step's jobs leave on a server. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from gantry import names
+from gantry.agent import jobs
+from gantry.reconcile import service_work
+
+Archives = Mapping[names.ServiceId, str | None]
+"""Versions by service; None where an installation has begun and not finished."""
+
+
+def in_marks(marks: service_work.Marks) -> Archives:
+    """What a server says."""
+    return {_service(key): value for key, value in marks.items() if _is_archive(key)}
+
+
+def changed(progress: jobs.Progress) -> Archives:
+    """What the jobs have changed so far, as the server has noted it."""
+    found: dict[names.ServiceId, str | None] = {}
+    for number, job in enumerate(_begun(progress)):
+        found.update({_service(key): None for key in (*job.unmark, *job.forgets) if _is_archive(key)})
+        if number < progress.index:
+            # What a script notes itself is known from the server only: the digest of what it has fetched.
+            noted = {key: progress.found.get(key, value) for key, value in job.notes} | dict(
+                job.noted[len(job.notes) :]
+            )
+            found.update({_service(key): value for key, value in noted.items() if _is_archive(key)})
+    return found
+
+
+def _begun(progress: jobs.Progress) -> Iterator[jobs.Job]:
+    yield from progress.jobs[: progress.index]
+    if progress.asked or progress.started:
+        yield from progress.jobs[progress.index : progress.index + 1]
+
+
+def _is_archive(key: str) -> bool:
+    return key.endswith("/archive")
+
+
+def _service(key: str) -> names.ServiceId:
+    return names.ServiceId(key.partition("/")[0])

@@ -1,0 +1,267 @@
+"""Who is replaced: from what is known of a deployment's servers, and from what a person wants, to slots to be filled.
+
+Pure decisions, which `find_lost` carries out and `gantry plan` tells.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from gantry import errors, inventory, names
+from gantry.cloud import servers
+from gantry.definition import models
+from gantry.reconcile import server_health, step_run, tier_size
+
+Slots = Mapping[names.TierName, Collection[names.Slot]]
+
+
+class UnknownServerError(errors.GantryError):
+    """A name that no server of the deployment has or could have."""
+
+    def __init__(self, name: str, known: Collection[str]) -> None:
+        self.name = name
+        near = difflib.get_close_matches(name, sorted(known), n=1)
+        hint = f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known)) or 'none'}"
+        super().__init__(f"there is no server {name!r} to be replaced{hint}\nNothing was changed.")
+
+
+class WellError(errors.GantryError):
+    """Servers that are to be replaced, and of which nothing shows that they are not well.
+
+    Attributes:
+        unclear: why it is not known how one of them is, where it is not.
+    """
+
+    def __init__(
+        self,
+        servers_: Sequence[names.ServerName],
+        unclear: Mapping[names.ServerName, str] = types.MappingProxyType({}),
+    ) -> None:
+        self.servers = tuple(servers_)
+        self.unclear = dict(unclear)
+        well = ", ".join(each for each in servers_ if each not in unclear)
+        told = [
+            *(
+                [f"{well}: answers, and no check reports a problem with it; nothing was changed"]
+                if well
+                else []
+            ),
+            *(
+                f"{name}: that does not mean that it is lost: {why}; nothing was changed"
+                for name, why in unclear.items()
+            ),
+        ]
+        super().__init__(
+            "\n".join(told)
+            + "\nTo have it replaced all the same, and what is on it thrown away, say `anyway` (a field of "
+            "NAME.recover, --anyway on the command line)."
+        )
+
+
+class NobodyAnswersError(errors.GantryError):
+    """Servers are silent, and not one shows that the way to them works: none is taken for lost."""
+
+    passing = True
+
+    def __init__(self, deployment: names.DeploymentName, troubles: Sequence[server_health.Trouble]) -> None:
+        self.deployment = deployment
+        told = "\n".join(f"{each.server.name}: {each}" for each in troubles)
+        if len(troubles) == 1:
+            cause = (
+                f"one server of {deployment} does not answer, and no other one shows whether the way to it works; its "
+                f"instance runs, and EC2's status checks say nothing bad of it"
+            )
+        else:
+            cause = (
+                f"not one server of {deployment} answers, so it is more likely the way to them that is broken than "
+                f"they are"
+            )
+        words = " ".join(f"{each.server.tier}-{each.server.slot}" for each in troubles)
+        super().__init__(
+            f"{cause}; nothing was changed\n{told}\nLook at the network between Airflow's workers and the servers, and "
+            f"at the instance's console output. What is lost indeed is replaced when a person names it: in the field "
+            f"`servers` of NAME.recover, or `gantry recover {deployment} {words}`."
+        )
+
+
+class NotAskedError(errors.GantryError):
+    """Servers of which nothing is known, in a run that would replace what is lost."""
+
+    passing = True
+
+    def __init__(self, unreached: Mapping[names.ServerName, str]) -> None:
+        self.unreached = dict(unreached)
+        told = "\n".join(f"{name}: {why}" for name, why in unreached.items())
+        super().__init__(
+            f"something is in the way to servers, so it is not known how they are; nothing was changed:\n{told}\n"
+            f"Mend that and run this again; or name the servers and say `anyway` to have them replaced."
+        )
+
+
+class NotYetLostError(errors.GantryError):
+    """Servers that are not well, and that have time left to come back."""
+
+    passing = True
+
+    def __init__(self, troubles: Sequence[server_health.Trouble]) -> None:
+        self.troubles = tuple(troubles)
+        told = "\n".join(f"{each.server.name}: {each}; {each.outlook}" for each in troubles)
+        super().__init__(
+            f"nothing is lost yet, and nothing was changed:\n{told}\n"
+            f"Run this again then, or name the servers to have them replaced at once."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What is to be replaced.
+
+    Attributes:
+        servers: those that leave, with the reason.
+        anyway: those of them that a person wants replaced even if they are well.
+        slots: those that are filled in any case, by tier: of lost servers, also of such that are gone already.
+    """
+
+    servers: Mapping[names.ServerName, str]
+    slots: Slots
+    anyway: frozenset[names.ServerName] = frozenset()
+
+    def staying(self, found: inventory.Inventory) -> inventory.Inventory:
+        """The inventory once those servers leave."""
+        return inventory.Inventory(
+            tuple(each for each in found if each.name not in self.servers),
+            (
+                *found.leaving,
+                *(
+                    dataclasses.replace(each, lost=self.servers[each.name], given_up=each.name in self.anyway)
+                    for each in found
+                    if each.name in self.servers
+                ),
+            ),
+        )
+
+
+def choose(
+    definition: models.Definition,
+    found: inventory.Inventory,
+    findings: server_health.Findings,
+    named: step_run.Named | None,
+    before: Slots,
+) -> Choice:
+    """Who is replaced.
+
+    Args:
+        definition: the deployment's.
+        found: its servers.
+        findings: how they are.
+        named: whom a person names; None in a run that is for something else than replacing.
+        before: the slots that were filled when the last run had arrived.
+
+    Raises:
+        UnknownServerError, WellError: somebody is named who cannot be, or need not be, replaced.
+        NobodyAnswersError: servers have been silent for so long that they would be lost, and it may be the way to them.
+    """
+    anyway: frozenset[names.ServerName] = frozenset()
+    if named is not None and named.servers:
+        chosen, slots = _by_name(definition, found, findings, named)
+        anyway = frozenset(chosen if named.anyway else ())
+    else:
+        if findings.cut_off and findings.is_overdue and not findings.lost:
+            silent = [each for each in findings.troubles if not each.is_proven]
+            raise NobodyAnswersError(definition.deployment, silent)
+        chosen, slots = {each.server.name: str(each) for each in findings.lost}, {}
+    return Choice(chosen, _slots(definition, found, chosen, slots, before), anyway)
+
+
+def _by_name(
+    definition: models.Definition,
+    found: inventory.Inventory,
+    findings: server_health.Findings,
+    named: step_run.Named,
+) -> tuple[dict[names.ServerName, str], dict[names.TierName, set[names.Slot]]]:
+    there = {each.name: each for each in found if each.tier in definition.tiers}
+    short = {f"{each.tier}-{each.slot}": each.name for each in there.values()}
+    chosen: dict[names.ServerName, str] = {}
+    gone: dict[names.TierName, set[names.Slot]] = {}
+    for word in dict.fromkeys(named.servers):
+        name = short.get(word, names.ServerName(word))
+        if name not in there:
+            tier, slot = _place(definition, word, [*there, *short])
+            gone.setdefault(tier, set()).add(slot)
+            continue
+        wrong = findings.of(name)
+        if wrong is None and there[name].state is not inventory.InstanceState.RUNNING:
+            wrong = f"its instance is {there[name].state}"
+        chosen[name] = wrong or ""
+    well = [name for name, wrong in chosen.items() if not wrong]
+    if well and not named.anyway:
+        unclear = {**findings.busy, **findings.unreached}
+        raise WellError(well, {name: unclear[name] for name in well if name in unclear})
+    return {name: wrong or "a person wants it replaced" for name, wrong in chosen.items()}, gone
+
+
+def _place(
+    definition: models.Definition, word: str, known: Collection[str]
+) -> tuple[names.TierName, names.Slot]:
+    """The slot of a server that is not there."""
+    for tier in definition.tiers:
+        for slot, name in enumerate(definition.names_of(tier), start=1):
+            if word in (name, f"{tier}-{slot}"):
+                return tier, names.Slot(slot)
+    raise UnknownServerError(word, known)
+
+
+def _slots(
+    definition: models.Definition,
+    found: inventory.Inventory,
+    chosen: Collection[names.ServerName],
+    named: Mapping[names.TierName, Collection[names.Slot]],
+    before: Slots,
+) -> dict[names.TierName, tuple[names.Slot, ...]]:
+    slots = {}
+    for tier, settings in definition.tiers.items():
+        known = found.of_tier(tier)
+        leaving = found.leaving_of_tier(tier)
+        wanted = {each.slot for each in known if each.name in chosen}
+        wanted |= {each.slot for each in leaving if each.lost is not None}
+        wanted |= set(named.get(tier, ()))
+        if inventory.scaled_to((*known, *leaving)) is None:
+            # What a tier was scaled to is remembered by its servers; otherwise only the last run tells who is gone.
+            shrunk = {each.slot for each in leaving if each.lost is None}
+            wanted |= set(before.get(tier, ())) - shrunk
+        wanted -= {each.slot for each in known if each.name not in chosen}
+        if wanted:
+            slots[tier] = tuple(sorted(each for each in wanted if each <= settings.servers.max))
+    return slots
+
+
+def missing(
+    definition: models.Definition, staying: inventory.Inventory, wanted: Mapping[str, int], slots: Slots
+) -> dict[names.TierName, tuple[names.Slot, ...]]:
+    """The slots that a launch fills then, by tier.
+
+    Raises:
+        ServerCountError: a tier is to have more or fewer servers than its limits allow.
+    """
+    return {tier: intended.missing for tier, intended in _intended(definition, staying, wanted, slots)}
+
+
+def resumed(
+    definition: models.Definition, staying: inventory.Inventory, wanted: Mapping[str, int], slots: Slots
+) -> tuple[inventory.Server, ...]:
+    """The stopped servers that a launch starts again then. Raises as `missing`."""
+    return tuple(
+        each for _, intended in _intended(definition, staying, wanted, slots) for each in intended.resumed
+    )
+
+
+def _intended(
+    definition: models.Definition, staying: inventory.Inventory, wanted: Mapping[str, int], slots: Slots
+) -> Iterator[tuple[names.TierName, servers.Intention]]:
+    for tier in definition.tiers:
+        count = tier_size.wanted_servers(definition, tier, wanted[tier])
+        count = tier_size.or_remembered(definition, tier, count, staying)
+        yield tier, servers.intend(staying.of_tier(tier), count, slots.get(tier, ()))

@@ -1,0 +1,263 @@
+"""What a task knows about itself: its step, its run, its deployment."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import logging
+from collections.abc import Callable, Mapping
+
+from gantry import inventory, names
+from gantry.agent import downloads, jobs, server_facts, ssh
+from gantry.cloud import backups as stored
+from gantry.cloud import clients, download_links, health, servers
+from gantry.cloud.objects import Objects
+from gantry.credentials import connections
+from gantry.definition import models, source
+from gantry.inventory import Server
+from gantry.plan import Plan, Step, StepKind
+from gantry.reconcile import data_renewal
+
+LOG = logging.getLogger("gantry")
+
+NO_MOMENT = datetime.datetime.fromtimestamp(0, datetime.UTC)
+"""For a run that never takes place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What a DAG was compiled from; `source` tells where everything in the definition stands, if that is known."""
+
+    definition: models.Definition
+    plan: Plan
+    source: source.Source | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """Servers that a person wants replaced.
+
+    Attributes:
+        servers: their names, or `TIER-SLOT`; none: all that are found lost.
+        anyway: whether even one that is well.
+    """
+
+    servers: tuple[str, ...] = ()
+    anyway: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One try of one task of one run.
+
+    Attributes:
+        id: the run's id in Airflow; runs of two operations can have the same.
+        key: what the names of its jobs begin with.
+        scaled_to: the sizes that tiers are scaled to, where the run scales; tiers that are left alone are absent.
+        by_clock: whether the run is a scheduled one.
+        moment: when the run was due.
+        backups: those that were asked for; none: all.
+        restored: the backup that the run restores, once it is chosen.
+        lost: which servers a person wants replaced; None where the run is for something else.
+        from_dump: datasources (`SERVICE.DATASOURCE`) that may begin anew from their dump if they are lost.
+        from_backup: datasources that begin from their newest backup if nothing is noted of them.
+        reload_dump: datasources (`SERVICE.DATASOURCE`) that are loaded from their dump although they hold data.
+        renewals: what databases that take the place of lost ones are filled with, once it is known.
+        force: whether a termination goes on where a server does not answer.
+        final_backup: whether a termination makes all backups first.
+        started: asks for the instances (by ids) that were started so lately that the cloud may not list them yet.
+        until: when the run's time is up (seconds since 1970), or 0 where Airflow alone sees to that.
+        secrets: those that have been read so far, so that none is shown.
+        source: where everything in the definition stands, if that is known.
+    """
+
+    definition: models.Definition
+    plan: Plan
+    step: Step
+    id: str
+    key: jobs.StepKey
+    wanted: dict[str, int]
+    redeploy: frozenset[str]
+    converge: frozenset[str]
+    reason: str
+    scaled_to: Mapping[names.TierName, int] = dataclasses.field(default_factory=dict)
+    by_clock: bool = False
+    moment: datetime.datetime = NO_MOMENT
+    backups: frozenset[str] = frozenset()
+    restored: stored.Stored | None = None
+    lost: Named | None = None
+    from_dump: frozenset[str] = frozenset()
+    from_backup: frozenset[str] = frozenset()
+    reload_dump: frozenset[str] = frozenset()
+    renewals: data_renewal.Renewals = ()
+    force: bool = False
+    final_backup: bool = False
+    started: Callable[[], frozenset[str]] = frozenset
+    until: float = 0.0
+    secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
+    source: source.Source | None = None
+
+    @functools.cached_property
+    def cloud(self) -> servers.Servers:
+        """The deployment's servers in the cloud."""
+        return servers.Servers(clients.ec2(self.definition.cloud), self.definition, LOG)
+
+    @functools.cached_property
+    def health(self) -> health.Health:
+        """How the deployment's servers are, as the cloud says and remembers it."""
+        return health.Health(clients.ec2(self.definition.cloud), self.definition.cloud.connection)
+
+    @functools.cached_property
+    def objects(self) -> Objects:
+        """Archives and dumps in the cloud."""
+        return self.links.objects
+
+    @functools.cached_property
+    def links(self) -> download_links.CloudLinks:
+        """Makes links to them for servers."""
+        return download_links.CloudLinks(self.definition.cloud)
+
+    @functools.cached_property
+    def inventory(self) -> inventory.Inventory:
+        """The deployment's servers, as they were when first asked for in this task.
+
+        Those that were `started` lately are among them, or it is too soon to tell: then it raises NotListedYetError.
+        """
+        return self.cloud.find_with(self.started())
+
+    def at(self, step: Step) -> Run:
+        """The same try, doing the work of another step on the way."""
+        prefix = self.key.step.removesuffix(self.step.id)
+        return dataclasses.replace(
+            self, step=step, key=dataclasses.replace(self.key, step=f"{prefix}{step.id}")
+        )
+
+    @property
+    def deployment(self) -> names.DeploymentName:
+        """The deployment's own name, also in a drill: what it launches has another one."""
+        return names.deployment_of(self.definition.deployment)
+
+    @property
+    def digest(self) -> str:
+        """What tells the run apart from every other, also from one of the same id that was deleted."""
+        return self.key.step.partition(".")[0]
+
+    @property
+    def tier(self) -> names.TierName:
+        """The tier that the step works on."""
+        if self.step.tier is None:
+            raise LookupError(f"{self.step.id} works on no tier")
+        return self.step.tier
+
+    @property
+    def service(self) -> names.ServiceName:
+        """The service that the step is about."""
+        if self.step.service is None:
+            raise LookupError(f"{self.step.id} is about no service")
+        return self.step.service
+
+    @property
+    def ssh_settings(self) -> models.Ssh:
+        """How the step's servers are reached."""
+        return self.definition.launch_configuration_of(self.tier).ssh
+
+    @property
+    def is_termination(self) -> bool:
+        """Whether the run takes the deployment down."""
+        return any(step.kind is StepKind.FINISH_TERMINATION for step in self.plan)
+
+    @property
+    def backup(self) -> names.BackupName:
+        """The backup that the step makes or restores."""
+        if self.step.backup is None:
+            raise LookupError(f"{self.step.id} is about no backup")
+        return self.step.backup
+
+    @property
+    def backup_settings(self) -> models.Backups:
+        """What the definition says about backups."""
+        if self.definition.backups is None:
+            raise LookupError(f"{self.definition.deployment} has no backups")
+        return self.definition.backups
+
+    @property
+    def backed_up(self) -> models.Dependency:
+        """What the step's backup is of."""
+        return self.backup_settings.of[self.backup]
+
+    def shelf(self, backup: names.BackupName) -> stored.Shelf:
+        """The backups of that name."""
+        return stored.Shelf(self.objects, self.backup_settings, self.deployment, backup)
+
+    @property
+    def backup_object(self) -> str:
+        """The name of the object that this run's backup becomes."""
+        datasource = self.backed_up.datasource
+        suffix = ".tar.gz"
+        if datasource is not None:
+            # It is loaded as the dump is loaded.
+            suffix = downloads.suffix_of(self.definition.services[self.service].datasources[datasource].dump)
+        return stored.object_name(self.moment, self.id, suffix)
+
+    def access(self) -> ssh.Access:
+        """The login for the step's servers."""
+        return connections.access(self.ssh_settings)
+
+    def server(self, name: names.ServerName) -> Server:
+        """One of the deployment's servers, which has to be there."""
+        found = self.inventory.named(name)
+        if found is None:
+            raise LookupError(f"{name} is not in the inventory it came from")
+        return found
+
+    def download(self, url: str, sha256: str | None, wanted_by: str) -> downloads.Download:
+        """An object as it is now. `wanted_by` is what names it, for errors. Raises MissingObjectError, CloudError."""
+        found = self.objects.facts(url, f"{wanted_by}, deployment {self.definition.deployment}")
+        return downloads.Download(url, found.version, sha256, found.obstacle)
+
+    def facts(self, *services: names.ServiceName) -> server_facts.Facts:
+        """What the files of these services, and of the step's load balancers, are made from.
+
+        Reads only the secrets that they need, and notes them. Raises as `connections.facts_of`.
+        """
+        balancers: tuple[names.BalancerName, ...] = ()
+        if self.step.balancer is not None:
+            balancers = (self.step.balancer,)
+        elif self.step.kind is StepKind.UPDATE:
+            balancers = tuple(self.definition.balancers_before(self.service))
+        found = connections.facts_of(self.definition, self.inventory, services, balancers)
+        self.secrets.update(account.password for account in found.accounts.values())
+        self.secrets.update(account.password for account in found.replications.values())
+        return found
+
+
+def any_scaling(plan: Plan) -> bool:
+    """Whether a plan makes tiers larger or smaller."""
+    return any(step.kind is StepKind.CHOOSE_SERVERS for step in plan)
+
+
+def targets(found: inventory.Inventory, wanted: list[names.ServerName]) -> list[ssh.Target]:
+    """The SSH side of servers that have shaken hands.
+
+    Raises:
+        LostServerError: one of them is not there any more, or (KeyNotShownError) its host key is not known yet.
+        NoAddressError: one of them lacks the address that it is reached by.
+    """
+    return [target(found.named(name), name) for name in wanted]
+
+
+def target(server: inventory.Server | None, name: names.ServerName) -> ssh.Target:
+    """The SSH side of one server. Raises as `targets` does."""
+    if server is None or server.state is not inventory.InstanceState.RUNNING:
+        raise servers.LostServerError(name, None if server is None else server.state)
+    if server.host_key is None:
+        raise servers.KeyNotShownError(name)
+    if server.ssh_address is None:
+        raise servers.NoAddressError(server)
+    return ssh.Target(
+        name=server.name,
+        instance_id=server.instance_id,
+        address=server.ssh_address,
+        host_key=server.host_key,
+    )

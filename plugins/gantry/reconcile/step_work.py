@@ -1,0 +1,315 @@
+"""What each kind of step finds left to do on a server.
+
+The operators do what is decided here, and `gantry plan` tells it: what it says is therefore what the next run does.
+Nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from gantry import errors, names
+from gantry.agent import downloads, fan_out, server_facts, ssh
+from gantry.cloud import backups as stored
+from gantry.configuration_management import chef, manager, script
+from gantry.credentials import connections
+from gantry.definition import models
+from gantry.plan import StepKind
+from gantry.reconcile import (
+    backup_work,
+    datasource_work,
+    load_balancer_work,
+    rolling_update_work,
+    service_work,
+    step_run,
+)
+
+
+class NoManagementError(errors.GantryError):
+    """A step of configuration management where the launch configuration has none."""
+
+    def __init__(self, tier: names.TierName) -> None:
+        super().__init__(f"tier {tier}: its launch configuration names no configuration management")
+
+
+def decide(run: step_run.Run) -> fan_out.Decide:
+    """What is left to do on a server, for the run's step.
+
+    Called once a task: what all servers share (connections, archives) is looked at here. What it returns is called
+    once a server.
+
+    Raises:
+        GantryError: a connection, an archive or a dump that the step needs cannot be had.
+    """
+    return DECISIONS[run.step.kind].decide(run)
+
+
+def questions(run: step_run.Run) -> fan_out.Questions:
+    """What else than its marks a server is asked before that: a service's check, files."""
+    return DECISIONS[run.step.kind].questions(run)
+
+
+def management(run: step_run.Run) -> manager.Manager:
+    """The configuration management of the step's tier, with its credentials."""
+    settings = run.definition.launch_configuration_of(run.tier).configuration_management
+    match settings:
+        case models.Chef():
+            return chef.ChefManager(run.definition, settings, connections.chef_credentials(settings))
+        case models.Script():
+            wanted_by = f"the configuration management of tier {run.tier!r}"
+            found = run.download(settings.program, settings.sha256, wanted_by)
+            return script.ScriptManager(run.definition, settings, found)
+        case None:
+            raise NoManagementError(run.tier)
+
+
+def _nothing(run: step_run.Run) -> fan_out.Questions:  # noqa: ARG001 - as those that ask
+    return fan_out.Questions()
+
+
+def _check(run: step_run.Run) -> fan_out.Questions:
+    """A service that should run and does not is started again, even if no fact has changed."""
+    return fan_out.Questions(checked=run.definition.services[run.service].id)
+
+
+def _management_files(run: step_run.Run) -> fan_out.Questions:
+    is_chef = run.definition.launch_configuration_of(run.tier).chef is not None
+    return fan_out.Questions(files=chef.ChefManager.files if is_chef else script.ScriptManager.files)
+
+
+def _prepare_management(run: step_run.Run) -> fan_out.Decide:
+    """The files that are not there yet, or not as they should be."""
+    found = management(run)
+    return lambda target, applied: found.prepare(run.server(target.name), applied)
+
+
+def _execute_management(run: step_run.Run) -> fan_out.Decide:
+    """The run, where something has changed since it last succeeded."""
+    found = management(run)
+    occasion = manager.Occasion(run.key.step, forced=run.tier in run.converge)
+    return lambda target, applied: found.run(run.server(target.name), applied, occasion)
+
+
+def _install_services(run: step_run.Run) -> fan_out.Decide:
+    """Every server downloads and installs all services of its tier that it lacks.
+
+    Where a balanced service has run before, its update does that, so that not all servers change at once; here it is
+    only found out whether there is something to update.
+    """
+    definition = run.definition
+    wanted = [_install(run, name) for name in definition.services_of(run.tier)]
+    rolled = {definition.services[name].id for name in definition.services if definition.update_of(name)}
+
+    def left(_: ssh.Target, applied: fan_out.Applied) -> fan_out.Work:
+        later = [
+            each
+            for each in wanted
+            if each.service.id in rolled and rolling_update_work.ran_before(each.service, applied.marks)
+        ]
+        here = [each for each in wanted if each not in later]
+        compares = service_work.compare_archives(definition, later, applied.marks)
+        installs = service_work.install_services(definition, here, applied.marks)
+        return fan_out.Work((*compares.files, *installs.files), (*compares.jobs, *installs.jobs))
+
+    return left
+
+
+def _install(run: step_run.Run, name: names.ServiceName) -> service_work.Install:
+    service = run.definition.services[name]
+    archive = run.download(service.archive, service.sha256, f"the archive of service {name!r}")
+    return service_work.Install(service, archive, forced=name in run.redeploy)
+
+
+def _update(run: step_run.Run) -> fan_out.Decide:
+    """On a server where a balanced service has run before: all that has changed since."""
+    known = run.facts(run.service)
+    wanted = _install(run, run.service)
+    return lambda target, applied: rolling_update_work.update(
+        known, run.service, run.server(target.name), applied, wanted
+    )
+
+
+def _install_datasources(run: step_run.Run) -> fan_out.Decide:
+    """The dumps that are not loaded yet; on a server that replaces a lost one, the backups."""
+    known = run.facts(run.service)
+    dumps: Mapping[names.DatasourceName, downloads.Download] = {
+        name: run.download(
+            datasource.dump, datasource.sha256, f"datasource {name!r} of service {run.service!r}"
+        )
+        for name, datasource in run.definition.services[run.service].datasources.items()
+    }
+    renewals = {each.service: each for each in run.renewals}
+    renewal = renewals.get(run.service)
+    backups_: Mapping[names.DatasourceName, downloads.Download] = {}
+    if renewal is not None:
+        backups_ = {name: _stored(each) for name, each in renewal.backups.items()}
+
+    reload = datasource_work.Reload(
+        frozenset(name for name in dumps if f"{run.service}.{name}" in run.reload_dump), run.digest
+    )
+
+    def left(target: ssh.Target, applied: fan_out.Applied) -> fan_out.Work:
+        server = run.server(target.name)
+        found = backups_ if renewal is not None and server.slot in renewal.slots else {}
+        return datasource_work.install_datasources(
+            known, run.service, server, dumps, applied.marks, found, reload
+        )
+
+    return left
+
+
+def _configure(run: step_run.Run) -> fan_out.Decide:
+    """Facts are made once, from the whole deployment."""
+    known = run.facts(run.service)
+    # What is updated in batches has been redeployed then.
+    forced = run.service in run.redeploy and run.definition.update_of(run.service) is None
+    return lambda target, applied: service_work.configure(
+        known, run.service, run.server(target.name), applied, forced=forced
+    )
+
+
+def _restart(run: step_run.Run) -> fan_out.Decide:
+    """The second half of the configuration where the datasource comes in between."""
+    known = run.facts(run.service)
+    return lambda target, applied: service_work.restart(known, run.service, run.server(target.name), applied)
+
+
+def _configure_replicants(run: step_run.Run) -> fan_out.Decide:
+    """As `_configure`, on the servers that it leaves out."""
+    known = run.facts(run.service)
+    forced = run.service in run.redeploy
+    return lambda target, applied: service_work.configure_replicant(
+        known, run.service, run.server(target.name), applied, forced=forced
+    )
+
+
+def _grant_access(run: step_run.Run) -> fan_out.Decide:
+    """On the database's servers: the access for exactly the dependent's addresses."""
+    known = run.facts(run.service)
+    dependent = run.step.peer
+    if dependent is None:
+        raise LookupError(f"{run.step.id} has no peer")
+    return lambda target, applied: service_work.grant_access(
+        known, run.service, run.server(target.name), dependent, applied.marks
+    )
+
+
+def _start_proxy(run: step_run.Run) -> fan_out.Decide:
+    """On a balancer: every node of its service."""
+    known = run.facts()
+    balancer = _balancer(run)
+    return lambda target, applied: load_balancer_work.start_proxy(
+        known, balancer, run.server(target.name), applied.marks
+    )
+
+
+def _stop_proxy(run: step_run.Run) -> fan_out.Decide:
+    """Whatever nodes the balancer knows."""
+    balancer = _balancer(run)
+    return lambda _, applied: load_balancer_work.stop_proxy(run.definition, balancer, applied.marks)
+
+
+def _balancer(run: step_run.Run) -> names.BalancerName:
+    if run.step.balancer is None:
+        raise LookupError(f"{run.step.id} is about no load balancer")
+    return run.step.balancer
+
+
+def _release_nodes(run: step_run.Run) -> fan_out.Decide:
+    """On a balancer: the nodes that leave, whether it says that it knows them or not."""
+    # Addresses alone: no secret is read for that.
+    known = server_facts.Facts(run.definition, run.inventory, {})
+    balancer = _balancer(run)
+    return lambda _, __: load_balancer_work.release_nodes(known, balancer)
+
+
+def _retire_servers(run: step_run.Run) -> fan_out.Decide:
+    """Whatever is installed there is stopped."""
+    return lambda _, applied: service_work.stop_services(run.definition, run.tier, applied.marks)
+
+
+def _stop_service(run: step_run.Run) -> fan_out.Decide:
+    """Where it is installed."""
+    service = run.definition.services[run.service]
+    return lambda _, applied: service_work.stop_service(run.definition, service, applied.marks)
+
+
+def _back_up(run: step_run.Run) -> fan_out.Decide:
+    """The file, and its upload to where this run's backup belongs."""
+    known = run.facts(run.service)
+    url = run.shelf(run.backup).url(run.backup_object)
+
+    def left(target: ssh.Target, applied: fan_out.Applied) -> fan_out.Work:
+        try:
+            return backup_work.back_up(known, run.backed_up, run.server(target.name), url, applied.marks)
+        except backup_work.NotInstalledError:
+            if not run.is_termination:
+                raise
+            # What was never there is no reason to keep a deployment.
+            return fan_out.Work()
+
+    return left
+
+
+def _restore(run: step_run.Run) -> fan_out.Decide:
+    """What the chosen backup is loaded or installed with."""
+    if run.restored is None:
+        raise LookupError(f"{run.step.id}: no backup is chosen")
+    found, known, datasource = run.restored, run.facts(run.service), run.backed_up.datasource
+    backup = _stored(found)
+    if datasource is None:
+        return lambda target, applied: backup_work.restore_service(
+            known, run.service, run.server(target.name), backup, found.manifest.archive, applied
+        )
+    return lambda target, applied: backup_work.restore_datasource(
+        known, run.service, datasource, run.server(target.name), backup, applied.marks
+    )
+
+
+def _stored(found: stored.Stored) -> downloads.Download:
+    """A backup, to be fetched by a server."""
+    return downloads.Download(found.url, found.manifest.sha256, found.manifest.sha256)
+
+
+def _check_backup(run: step_run.Run) -> fan_out.Decide:
+    """What the definition checks a restored backup with."""
+    drill = run.backup_settings.drill
+    if drill is None or run.backup not in drill.check:
+        raise LookupError(f"{run.step.id}: nothing is to be checked")
+    # Names and addresses alone: no secret is read for that.
+    known = server_facts.Facts(run.definition, run.inventory, {})
+    script, seconds = drill.check[run.backup], drill.timeout.total_seconds()
+    return lambda target, applied: backup_work.check_backup(
+        known, run.service, run.server(target.name), script, seconds, applied.marks
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """How a kind of step decides."""
+
+    decide: Callable[[step_run.Run], fan_out.Decide]
+    questions: Callable[[step_run.Run], fan_out.Questions] = _nothing
+
+
+DECISIONS: dict[StepKind, Decision] = {
+    StepKind.PREPARE_CONFIGURATION_MANAGEMENT: Decision(_prepare_management, _management_files),
+    StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: Decision(_execute_management, _management_files),
+    StepKind.INSTALL_SERVICES: Decision(_install_services),
+    StepKind.INSTALL_DATASOURCES: Decision(_install_datasources),
+    StepKind.UPDATE: Decision(_update, _check),
+    StepKind.CONFIGURE: Decision(_configure, _check),
+    StepKind.RESTART: Decision(_restart, _check),
+    StepKind.CONFIGURE_REPLICANTS: Decision(_configure_replicants, _check),
+    StepKind.GRANT_ACCESS: Decision(_grant_access),
+    StepKind.START_PROXY: Decision(_start_proxy),
+    StepKind.RELEASE_NODES: Decision(_release_nodes),
+    StepKind.RETIRE_SERVERS: Decision(_retire_servers),
+    StepKind.STOP_PROXY: Decision(_stop_proxy),
+    StepKind.STOP_SERVICE: Decision(_stop_service),
+    StepKind.BACK_UP: Decision(_back_up),
+    StepKind.RESTORE: Decision(_restore),
+    StepKind.CHECK_BACKUP: Decision(_check_backup),
+}
+"""Each kind of step that decides on every server what is left to do there."""

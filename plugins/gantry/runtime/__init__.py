@@ -1,0 +1,1 @@
+"""What a task gets from Airflow, and what it keeps there."""

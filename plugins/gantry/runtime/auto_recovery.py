@@ -1,0 +1,120 @@
+"""The watch over lost servers: what a look at them says, and whether it calls for a recovery."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gantry import names
+from gantry.agent import reachability
+from gantry.plan import StepKind
+from gantry.reconcile import replacement, server_health, step_run
+from gantry.reconcile.watch_report import Look
+from gantry.runtime import lock_holder, lost_server_report
+from gantry.runtime.trigger_request import TriggerRequest
+from gantry.state import filled_slots
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
+
+_KEY = "watch:recover"
+"""Among the states of the deployment's asset: what a recovery was asked for last, and when."""
+
+_AGAIN = datetime.timedelta(hours=1)
+"""A recovery that did not help is asked for again after that. It has failed for a cause that wants a person."""
+
+
+def remember(run: step_run.Run, look: Look) -> Look:
+    """Note what a look says of servers that are not well, or are well again; the look, with that.
+
+    Where the watch replaces nothing, that costs nothing as long as no look before (a launch's, say) has noted anything.
+    """
+    replaces = any(step.kind is StepKind.TRIGGER_RECOVER for step in run.plan)
+    if not replaces and all(each.server.ailing is None for each in look.sights):
+        return look
+    findings = _findings(run, look)
+    lost_server_report.remember(run, findings)
+    return dataclasses.replace(look, findings=findings)
+
+
+def decide(run: step_run.Run, look: Look, log: Logger) -> TriggerRequest | None:
+    """Ask for a recovery where servers are lost.
+
+    The recovery is asked for all that it finds lost, not for these by name: it looks again when it has its turn, and
+    who has come back by then is left alone.
+    """
+    store = lock_holder.store(run.definition.deployment)
+    before = filled_slots.load(store.get(filled_slots.KEY))
+    if not before:
+        # Never launched, terminated, or a launch has not arrived yet: that is for the launch to go on with.
+        return None
+    findings = look.findings
+    for line in lost_server_report.said(findings):
+        log.warning("%s", line)
+    try:
+        choice = replacement.choose(run.definition, run.inventory, findings, None, before)
+    except replacement.NobodyAnswersError as error:
+        log.warning("%s", error)
+        return None
+    reasons = dict(_reasons(run, choice))
+    if not reasons:
+        store.delete(_KEY)
+        return None
+    digest = hashlib.sha256("\n".join(f"{name} {why}" for name, why in sorted(_who(run, reasons))).encode())
+    asked = store.get(_KEY)
+    if isinstance(asked, dict) and asked.get("what") == digest.hexdigest():
+        since = datetime.datetime.fromisoformat(str(asked["when"]))
+        if look.now - since < _AGAIN:
+            log.error(
+                "still lost: %s. A recovery was asked for at %s; see why it has not helped. It is asked for again "
+                "from %s on",
+                ", ".join(reasons), server_health.told(since), server_health.told(since + _AGAIN),
+            )  # fmt: skip
+            return None
+    store.set(_KEY, {"what": digest.hexdigest(), "when": look.now.isoformat()})
+    return TriggerRequest({}, "; ".join(f"{name}: {why}" for name, why in reasons.items()))
+
+
+def _findings(run: step_run.Run, look: Look) -> server_health.Findings:
+    """How the servers are, from what the look has seen; services' checks are asked where they count."""
+    running = server_health.running_of(run.definition, (each.server for each in look.sights))
+    answers = {each.server.name: reachability.Answer(each.seen.answer, each.seen.why) for each in look.sights}
+    # One that has never been greeted may have shown its key on its console since, and one without an address is not
+    # silent.
+    again = [
+        each
+        for each in running
+        if each.host_key is None
+        or each.ssh_address is None
+        or (
+            run.definition.tiers[each.tier].replace_impaired
+            and answers[each.name].contact is reachability.Contact.ANSWERS
+        )
+    ]
+    if again:
+        answers |= server_health.meet(run.definition, again, run.cloud)
+    impaired = run.health.impaired(running) if running else {}
+    return server_health.judge(run.definition, running, answers, impaired, look.now)
+
+
+def _reasons(run: step_run.Run, choice: replacement.Choice) -> Iterator[tuple[names.ServerName, str]]:
+    """Why a recovery is called for, by server."""
+    yield from choice.servers.items()
+    staying = choice.staying(run.inventory)
+    for each in replacement.resumed(run.definition, staying, run.wanted, choice.slots):
+        yield each.name, f"its instance is {each.state}"
+    for tier, slots in replacement.missing(run.definition, staying, run.wanted, choice.slots).items():
+        for slot in slots:
+            name = run.definition.name_of(tier, slot)
+            if name not in choice.servers:
+                yield name, "its instance is gone"
+
+
+def _who(run: step_run.Run, reasons: dict[names.ServerName, str]) -> Iterator[tuple[str, str]]:
+    """The lost servers, and which of their instances: a new one that is lost too is another loss."""
+    for name in reasons:
+        server = run.inventory.named(name)
+        yield name, "" if server is None else server.instance_id

@@ -1,0 +1,249 @@
+"""Scaling by rule: what a look says about the tiers that have one, and what follows from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pydantic
+
+from gantry import inventory, names
+from gantry.agent import metrics
+from gantry.definition import models
+from gantry.plan import rules
+from gantry.reconcile import step_run
+from gantry.reconcile.watch_report import Look, Sight
+from gantry.runtime import lock_holder
+from gantry.runtime.trigger_request import TriggerRequest
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import Logger
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kept:
+    """What is kept of a tier from one look to the next; times in ISO 8601.
+
+    Attributes:
+        looked: when the look was. Not every one judges a tier: the next one must know whether it was the one before.
+        servers: a digest of who they are and how many are wanted. Another one means that somebody has scaled the tier.
+        changed: when that was seen first, or when a rule has asked for it.
+        beyond, since: the breach, if there is one.
+        cpu: the counters of each instance.
+    """
+
+    looked: str
+    servers: str
+    changed: str
+    beyond: rules.Direction | None = None
+    since: str = ""
+    cpu: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def breach(self) -> rules.Breach | None:
+        """The breach, if there is one."""
+        if self.beyond is None:
+            return None
+        return rules.Breach(self.beyond, datetime.datetime.fromisoformat(self.since))
+
+
+_KEPT = pydantic.TypeAdapter(_Kept)
+_CPU = "cpu"
+"""What people read for the measure of a rule without a check."""
+
+_KEY = "watch:tier:{}"
+"""A tier's among the states of the deployment's asset."""
+
+
+def decide(run: step_run.Run, look: Look, log: Logger) -> TriggerRequest | None:
+    """Judge every tier that has a rule, keep what the next look needs, and say what is wanted."""
+    conf: dict[str, int] = {}
+    reasons = []
+    store = lock_holder.store(run.definition.deployment)
+    for name, tier in run.definition.tiers.items():
+        if tier.rule is None:
+            continue
+        sights = tuple(each for each in look.sights if each.server.tier == name)
+        if not sights:
+            # Launched, it begins anew.
+            store.delete(_KEY.format(name))
+            continue
+        judged = judge(name, tier, tier.rule, look, sights, load(store.get(_KEY.format(name))))
+        store.set(_KEY.format(name), _KEPT.dump_python(judged.kept, mode="json", exclude_defaults=True))
+        judged.tell(log)
+        if judged.decision.wanted is not None:
+            conf[f"servers_{name}"] = judged.decision.wanted
+            reasons.append(judged.why)
+    return TriggerRequest(conf, "; ".join(reasons)) if conf else None
+
+
+def question(definition: models.Definition, tier: names.TierName) -> metrics.Question | None:
+    """What the servers of a tier are asked at each look."""
+    rule = definition.tiers[tier].rule if tier in definition.tiers else None
+    if rule is None:
+        return None
+    return metrics.Question(None if rule.check is None else definition.services[rule.check].id)
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What a look says about a tier, and what is kept for the next one."""
+
+    tier: names.TierName
+    rule: models.Rule
+    now: datetime.datetime
+    sights: Sequence[Sight]
+    found: rules.Sample
+    base: int
+    decision: rules.Decision
+    kept: _Kept
+
+    @property
+    def why(self) -> str:
+        """Why the tier is scaled, for the record."""
+        breach = self.kept.breach
+        since = self.now if breach is None else breach.since
+        return (
+            f"{self.tier}: {self._what} {self._threshold(breach)} for {_long(self.now - since)}, "
+            f"{self.base} → {self.decision.wanted} servers"
+        )
+
+    def tell(self, log: Logger) -> None:
+        """Say what was measured, against what, since when, and what follows."""
+        for each in self.sights:
+            if each.seen.unmeasured:
+                log.warning("%s is not measured: %s", each.server.name, each.seen.unmeasured)
+        log.info(
+            "tier %s: %s, the mean of %d of %d servers; out above %s, in below %s",
+            self.tier, self._what, self.found.measured, self.found.servers,
+            _threshold(self.rule.scale_out_above), _threshold(self.rule.scale_in_below),
+        )  # fmt: skip
+        breach = self.kept.breach
+        if breach is not None:
+            log.info(
+                "tier %s: %s %s since %s, for %s of %s",
+                self.tier, self.rule.check or _CPU, self._threshold(breach), _clock(breach.since),
+                _long(self.now - breach.since), _long(self.rule.breach_period),
+            )  # fmt: skip
+        if self.decision.verdict is rules.Verdict.SCALE:
+            log.info("tier %s: %d servers are wanted, and not %d", self.tier, self.decision.wanted, self.base)
+        else:
+            log.info(
+                "tier %s keeps its %d servers: %s%s",
+                self.tier, self.base, self.decision.verdict, self._until,
+            )  # fmt: skip
+
+    @property
+    def _what(self) -> str:
+        unit = " %" if self.rule.check is None else ""
+        value = "unknown" if self.found.value is None else f"{_number(self.found.value)}{unit}"
+        return f"{self.rule.check or _CPU} {value}"
+
+    def _threshold(self, breach: rules.Breach | None) -> str:
+        unit = " %" if self.rule.check is None else ""
+        if breach is not None and breach.direction is rules.Direction.IN:
+            return f"< {self.rule.below:g}{unit}"
+        return f"> {self.rule.above:g}{unit}"
+
+    @property
+    def _until(self) -> str:
+        cool = datetime.datetime.fromisoformat(self.kept.changed) + self.rule.cooldown
+        return f" (the cooldown ends at {_clock(cool)})" if self.now < cool else ""
+
+
+def judge(
+    name: names.TierName,
+    tier: models.Tier,
+    rule: models.Rule,
+    look: Look,
+    sights: Sequence[Sight],
+    kept: _Kept | None,
+) -> Judged:
+    """What a look says about one tier. `kept` is what the look before has left, if anything."""
+    last = kept if kept is not None and look.before == datetime.datetime.fromisoformat(kept.looked) else None
+    found = rules.sample(numbers(rule, sights, {} if last is None else last.cpu))
+    digest = _digest(sights)
+    # Nobody knows how long they have been as they are, so it counts as if they had just become so.
+    is_other = kept is None or kept.servers != digest
+    changed = look.now if kept is None or is_other else datetime.datetime.fromisoformat(kept.changed)
+    before = None if last is None or is_other else last.breach
+    breach = rules.breach(before, rule, found, look.now)
+    remembered = inventory.scaled_to(each.server for each in sights) or 0
+    base = max(len(sights), min(remembered, tier.servers.max), tier.servers.min)
+    decision = rules.decide(rule, tier.servers, found, breach, base=base, changed=changed, now=look.now)
+    # From the request on: one that fails is not made again at each look.
+    since = look.now if decision.verdict is rules.Verdict.SCALE else changed
+    return Judged(
+        tier=name,
+        rule=rule,
+        now=look.now,
+        sights=sights,
+        found=found,
+        base=base,
+        decision=decision,
+        kept=_Kept(
+            looked=look.now.isoformat(),
+            servers=digest,
+            changed=since.isoformat(),
+            beyond=None if breach is None else breach.direction,
+            since="" if breach is None else breach.since.isoformat(),
+            cpu={
+                each.server.instance_id: (each.seen.cpu.busy, each.seen.cpu.possible)
+                for each in sights
+                if each.seen.cpu is not None
+            },
+        ),
+    )
+
+
+def numbers(
+    rule: models.Rule, sights: Sequence[Sight], cpu: Mapping[str, tuple[int, int]]
+) -> list[float | None]:
+    """What each server has said, or what its counters say against those of the look before."""
+    if rule.check is not None:
+        return [each.seen.number for each in sights]
+    found: list[float | None] = []
+    for each in sights:
+        before = cpu.get(each.server.instance_id)
+        found.append(
+            None
+            if before is None or each.seen.cpu is None
+            else each.seen.cpu.percent(metrics.Counters(*before))
+        )
+    return found
+
+
+def load(kept: object) -> _Kept | None:
+    """What the look before has left; nothing if it cannot be read, as another Gantry may have written it."""
+    try:
+        return None if kept is None else _KEPT.validate_python(kept)
+    except pydantic.ValidationError:
+        return None
+
+
+def _digest(sights: Sequence[Sight]) -> str:
+    facts = sorted(f"{each.server.instance_id} {each.server.wanted}" for each in sights)
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _threshold(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:g}"
+
+
+def _clock(moment: datetime.datetime) -> str:
+    return f"{moment:%H:%M:%S} UTC"
+
+
+_MINUTES_FROM = 120
+
+
+def _long(duration: datetime.timedelta) -> str:
+    seconds = duration.total_seconds()
+    return f"{seconds / 60:.0f} min" if seconds >= _MINUTES_FROM else f"{seconds:.0f} s"

@@ -1,0 +1,61 @@
+"""Lost servers: noted for the looks that come after, said to people, and handed to the steps behind `find_lost`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from airflow.sdk import Context
+
+from gantry import inventory, names
+from gantry.plan import StepKind
+from gantry.plan.steps import DEPLOYMENT, step_id
+from gantry.reconcile import data_placement, server_health, step_run
+from gantry.runtime import lock_holder, xcom
+
+FIND_LOST = step_id(DEPLOYMENT, StepKind.FIND_LOST)
+
+
+def slots(context: Context, tier: names.TierName) -> tuple[names.Slot, ...]:
+    """The slots of a tier that this run fills in any case: those of lost servers."""
+    return tuple(
+        names.Slot(slot)
+        for report in xcom.reports(context, FIND_LOST)
+        for slot in report.get("slots", {}).get(tier, ())
+    )
+
+
+def memory(run: step_run.Run) -> data_placement.Memory:
+    """Where the deployment's data is."""
+    return data_placement.Memory(lock_holder.store(run.definition.deployment), run.definition)
+
+
+def remember(run: step_run.Run, findings: server_health.Findings) -> None:
+    """Note the looks that have found servers not well, and forget those at servers that have shown to be there."""
+    noted: dict[inventory.Ailing, list[inventory.Server]] = {}
+    for each in findings.troubles:
+        if each.looks != each.server.ailing:
+            noted.setdefault(each.looks, []).append(each.server)
+    for looks, servers in noted.items():
+        run.health.note_ailing(servers, looks)
+    # An instance that does not run, and will, begins anew.
+    down = [each for each in run.inventory if each.state is not inventory.InstanceState.RUNNING]
+    again = [each for each in (*findings.well, *down) if each.ailing is not None]
+    if again:
+        run.health.note_well(again)
+
+
+def said(findings: server_health.Findings) -> Iterator[str]:
+    """What a person has to know of servers that are not lost, and not well either."""
+    for each in findings.ailing:
+        yield f"{each.server.name}: {each}; {each.outlook}"
+    for name, what in findings.strangers.items():
+        yield (
+            f"{name}: {what}. It is neither taken for the server nor replaced: find out who answers there; to have it "
+            f"replaced, name it in NAME.recover"
+        )
+    for name, what in findings.refusing.items():
+        yield f"{name}: {what}. It is there, so it is not replaced"
+    for name, what in findings.busy.items():
+        yield f"{name}: {what}. Too many connections at once, or it is starting; that does not mean that it is lost"
+    for name, what in findings.unreached.items():
+        yield f"{name}: it was not asked, so nothing is known of it: {what}"

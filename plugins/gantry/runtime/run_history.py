@@ -1,0 +1,163 @@
+"""A run's record among what is kept of the deployment: opened with its turn, closed by its last step."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import types
+from collections.abc import Callable, Iterable, Mapping
+
+from airflow.sdk import Context
+
+from gantry import errors, names, status
+from gantry.plan import KEEPS_STATE, Group, GroupKind, StepKind
+from gantry.plan.steps import step_id
+from gantry.reconcile import step_run
+from gantry.runtime import lock_holder, xcom
+from gantry.state import installed_versions, run_records
+
+_BY = {"scheduled": "schedule", "operator_triggered": "watch"}
+"""Who asked for a run that no person has asked for, by Airflow's type of the run."""
+
+
+def open_record(context: Context, run: step_run.Run) -> None:
+    """Note that a run has begun. Until its last step says otherwise, it counts as one that failed."""
+    record = _record(context, run)
+    _change(run, record.operation, lambda kept: run_records.opened(kept, record))
+
+
+def close_record(
+    context: Context,
+    run: step_run.Run,
+    times: status.Timeline | None = None,
+    *,
+    ended: Iterable[str] = (),
+    objects: Mapping[str, run_records.Object] = types.MappingProxyType({}),
+    skipped: Iterable[str] = (),
+) -> None:
+    """Note that a run has done what it is for.
+
+    Args:
+        context: of its last step.
+        run: the run.
+        times: where its time went.
+        ended: the servers that it terminated.
+        objects: the backups that it made or restored, by their names.
+        skipped: what it could not do on the way.
+    """
+    now = lock_holder.now()
+    record = _record(context, run)
+    launches = run.step.kind is StepKind.FINISH_LAUNCH
+    record = dataclasses.replace(
+        record,
+        result=run_records.Result.SUCCESS,
+        over=now,
+        versions=_versions(run) if launches else {},
+        versions_before=_before(run) if launches else {},
+        started=_started(run, record) if launches else {},
+        ended=tuple(sorted(ended)),
+        objects=dict(objects),
+        skipped=tuple(skipped),
+        phases={} if times is None else _phases(times),
+        critical_path={} if times is None else _critical_path(times),
+    )
+    _change(run, record.operation, lambda kept: run_records.closed(kept, record))
+
+
+def made(context: Context, run: step_run.Run) -> dict[str, run_records.Object]:
+    """The backups that a run has made and noted, by their names."""
+    return {
+        str(step.backup): run_records.Object(
+            url=report["object"],
+            size=report["size"],
+            seconds=seconds(context, Group(GroupKind.BACKUP, str(step.backup)), StepKind.BACK_UP),
+        )
+        for step in run.plan
+        if step.kind is StepKind.KEEP_BACKUP
+        for report in xcom.reports(context, step.id)
+    }
+
+
+def seconds(context: Context, group: Group, kind: StepKind) -> float:
+    """How long a step has worked."""
+    spans = (
+        datetime.datetime.fromisoformat(report["ended"]) - datetime.datetime.fromisoformat(report["started"])
+        for report in xcom.reports(context, step_id(group, kind))
+    )
+    return round(sum(each.total_seconds() for each in spans), 1)
+
+
+def _change(
+    run: step_run.Run, operation: str, change: Callable[[run_records.Records], run_records.Records]
+) -> None:
+    store = lock_holder.store(run.deployment)
+    key = run_records.key(operation)
+    # One run of an operation at a time, so nobody else writes here.
+    store.set(key, run_records.dump(change(run_records.load(store.get(key)))))
+
+
+def _record(context: Context, run: step_run.Run) -> run_records.Record:
+    dag_run = context["dag_run"]
+    who = lock_holder.asker(context, run)
+    by = dag_run.triggering_user_name or _BY.get(dag_run.run_type, "")
+    return run_records.Record(
+        operation=who.operation.value, run=run.id, by=by, reason=run.reason, began=who.begun
+    )
+
+
+def _versions(run: step_run.Run) -> dict[str, str]:
+    """What is installed now. A launch is not failed by a record that lacks something."""
+    found = {}
+    store = lock_holder.store(run.deployment)
+    for name, service in run.definition.services.items():
+        # All servers have the same by now. The digest of an archive is known to them, and not to the store.
+        for server in run.inventory.of_tier(service.tier)[:1]:
+            noted = installed_versions.load(store.get(installed_versions.PLACES.key(name, server.name)))
+            if noted is not None and noted.version and noted.instance == server.instance_id:
+                found[str(name)] = noted.version
+        if str(name) in found:
+            continue
+        try:
+            found[str(name)] = run.download(service.archive, service.sha256, f"service {name!r}").version
+        except errors.GantryError:
+            continue
+    return found
+
+
+def _before(run: step_run.Run) -> dict[str, str]:
+    """What the archives were when the last run had ended."""
+    store = lock_holder.store(run.definition.deployment)
+    changing = (each for each in names.Operation if each not in KEEPS_STATE)
+    found = (
+        each
+        for operation in changing
+        for each in run_records.load(store.get(run_records.key(operation.value)))
+    )
+    return run_records.versions_after(tuple(each for each in found if each.run != run.id))
+
+
+def _started(run: step_run.Run, record: run_records.Record) -> dict[str, str]:
+    """The servers whose instances are younger than the run."""
+    # The cloud's times have whole seconds.
+    began = record.began[: len("2026-11-20T05:00:00")]
+    return {
+        server.name: server.instance_id
+        for server in run.inventory
+        if server.launched_at.isoformat()[: len(began)] >= began
+    }
+
+
+def _phases(times: status.Timeline) -> dict[str, float]:
+    return {
+        each.phase.title: round(each.span.duration.total_seconds(), 1)
+        for each in times.phases
+        if each.span.duration is not None
+    }
+
+
+def _critical_path(times: status.Timeline) -> dict[str, float]:
+    return {
+        link.step.id: round(link.span.duration.total_seconds(), 1)
+        for link in times.critical_path
+        if link.span.duration is not None
+    }

@@ -1,0 +1,135 @@
+"""A task of a run as the steps' decisions see it: made from what Airflow says of the task."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk import Context
+
+from gantry import errors, names
+from gantry.agent import jobs
+from gantry.plan import BEFORE_WORK, Step, StepKind
+from gantry.reconcile import step_run
+
+CLEAN_UP_TIME = datetime.timedelta(minutes=30)
+"""After a run's `dagrun_timeout`, for the task that cleans up behind it. Airflow itself would skip that one."""
+
+_MARK = "life"
+"""The key of what tells a run apart from an earlier one of the same id, in the state and the XComs of its turn."""
+
+MACRO = "gantry"
+"""The name under which a DAG carries its deployment (a user-defined macro: Airflow does not serialize it)."""
+
+
+class RunTimeUpError(errors.GantryError):
+    """A task that would begin when its run should be over."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        super().__init__(
+            f"nothing was begun: the dagrun_timeout of {run} has passed\n"
+            f"Raise dagrun_timeout in the definition, or see what took so long, and launch again."
+        )
+
+
+def run_of(context: Context) -> step_run.Run:
+    """The facts of the task that is running."""
+    compiled = (context["dag"].user_defined_macros or {})[MACRO]
+    instance = context["ti"]
+    dag_run = context["dag_run"]
+    params = context["params"]
+    step = compiled.plan.by_id[instance.task_id]
+    scaled_to = _scaled_to(compiled, context) if step_run.any_scaling(compiled.plan) else {}
+    told_apart = (instance.dag_id, instance.run_id, *_life(context, step))
+    run_key = hashlib.sha256(" ".join(told_apart).encode()).hexdigest()[:12]
+    return step_run.Run(
+        definition=compiled.definition,
+        plan=compiled.plan,
+        step=step,
+        id=dag_run.run_id,
+        key=jobs.StepKey(
+            step=f"{run_key}.{step.id}",
+            # Airflow raises max_tries exactly when a person clears the task: tries begin anew from there.
+            epoch=str(instance.max_tries),
+            attempt=str(instance.try_number),
+        ),
+        wanted={
+            # Where a scaling leaves a tier alone, nobody says a number.
+            tier: scaled_to.get(tier) or int(params.get(f"servers_{tier}") or found.servers.min)
+            for tier, found in compiled.definition.tiers.items()
+        },
+        redeploy=frozenset(params.get("redeploy") or ()),
+        converge=frozenset(params.get("converge") or ()),
+        reason=str(params.get("reason") or ""),
+        scaled_to=scaled_to,
+        by_clock=dag_run.run_type == _SCHEDULED,
+        moment=dag_run.run_after,
+        backups=frozenset(params.get("backups") or ()),
+        lost=_named(params) if names.operation_of(instance.dag_id) is names.Operation.RECOVER else None,
+        from_dump=frozenset(params.get("from_dump") or ()),
+        from_backup=frozenset(params.get("from_backup") or ()),
+        reload_dump=frozenset(params.get("reload_dump") or ()),
+        force=bool(params.get("force")),
+        final_backup=bool(params.get("final_backup")),
+        until=_until(context, compiled, step),
+        source=compiled.source,
+    )
+
+
+def begin_life(context: Context) -> None:
+    """Tell the run's tasks what tells it apart from an earlier run of the same id. For the task that takes the turn.
+
+    It lasts as long as Airflow's row of the run: clears and retries find it again, a run that is made anew does not. A
+    run that an older Gantry has begun has none, and keeps its jobs' names.
+    """
+    from airflow.sdk.execution_time.context import NEVER_EXPIRE  # noqa: PLC0415 - not for DAG files
+
+    store = context["task_state_store"]
+    life = store.get(_MARK)
+    if life is None:
+        if context["dag_run"].clear_number:
+            return
+        life = uuid.uuid4().hex
+        store.set(_MARK, life, retention=NEVER_EXPIRE)
+    context["ti"].xcom_push(key=_MARK, value=life)
+
+
+def _life(context: Context, step: Step) -> tuple[str, ...]:
+    if step.kind in BEFORE_WORK:
+        # These have no jobs, and start no servers.
+        return ()
+    found = context["ti"].xcom_pull(task_ids=StepKind.TURN.value, key=_MARK)
+    return (str(found),) if found else ()
+
+
+def _until(context: Context, compiled: step_run.Compiled, step: Step) -> float:
+    """Only a run that is cleaned up behind ends by itself: Airflow would skip the task that does it."""
+    limit, began = compiled.definition.dagrun_timeout, context["dag_run"].start_date
+    aftermath = compiled.plan.aftermath
+    if limit is None or began is None or aftermath is None or step.id == aftermath.id:
+        return 0.0
+    if names.operation_of(context["ti"].dag_id) is not names.Operation.LAUNCH:
+        return 0.0
+    return float((began + limit).timestamp())
+
+
+def _named(params: Mapping[str, Any]) -> step_run.Named:
+    return step_run.Named(tuple(params.get("servers") or ()), bool(params.get("anyway")))
+
+
+_SCHEDULED = "scheduled"
+
+
+def _scaled_to(compiled: step_run.Compiled, context: Context) -> dict[names.TierName, int]:
+    """What the clock says, and over it what the form says."""
+    definition, dag_run = compiled.definition, context["dag_run"]
+    found: dict[names.TierName, int] = {}
+    if dag_run.run_type == _SCHEDULED and dag_run.logical_date is not None:
+        found |= definition.scaled_at(dag_run.logical_date)
+    params = context["params"]
+    asked = {tier: params.get(f"servers_{tier}") for tier in definition.tiers}
+    return found | {tier: int(count) for tier, count in asked.items() if count is not None}

@@ -1,0 +1,1 @@
+"""What goes on in Airflow's triggerer, without a worker."""

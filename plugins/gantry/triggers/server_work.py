@@ -1,0 +1,241 @@
+"""What goes on without a worker: following jobs to their end, waiting for servers to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pydantic
+from airflow.sdk._shared.secrets_masker import redact  # the one that logs go through
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+
+from gantry import errors, names
+from gantry.agent import fan_out, jobs, ssh
+from gantry.cloud import clients, download_links, servers
+from gantry.credentials import connections
+from gantry.definition import models
+from gantry.reconcile import data_placement, installed_archives, output_readers
+from gantry.runtime import lock_holder, server_bootstrap, server_notes, task_log, task_verdict
+
+LOG = logging.getLogger("gantry")
+_PROGRESS = pydantic.TypeAdapter(list[jobs.Progress])
+
+
+def dump(everything: Sequence[jobs.Progress]) -> list[dict[str, Any]]:
+    """Progress as plain JSON. It holds no secrets: they are in files on the server by now."""
+    dumped: list[dict[str, Any]] = _PROGRESS.dump_python(list(everything), mode="json")
+    return dumped
+
+
+class StepTrigger(BaseTrigger):
+    """Finishes what a worker began, and ends the task.
+
+    Yields TaskSuccessEvent when every server got through; otherwise one TriggerEvent with the failures, so that
+    a worker can fail the task in the usual way, retries included.
+    """
+
+    def __init__(self, report: dict[str, Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Airflow's own signature
+        self._report = report
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Go on to the end."""
+        try:
+            failures = await self._failures()
+        except errors.GantryError as error:
+            failures = [(str(error), error.passing)]
+        if failures:
+            # An event is kept in Airflow's database, and a failure ends with what a script has printed.
+            failures = [(str(redact(message)), passing) for message, passing in failures]
+            yield TriggerEvent({"failures": failures})  # type: ignore[no-untyped-call] # Airflow's own signature
+        else:
+            ended = datetime.datetime.now(tz=datetime.UTC).isoformat()
+            yield TaskSuccessEvent(xcoms={"return_value": {**self._report, "ended": ended}})
+
+    async def _failures(self) -> list[tuple[str, bool]]:
+        """Do the work; what went wrong, as (message, whether it may pass by itself)."""
+        raise NotImplementedError
+
+
+class JobsTrigger(StepTrigger):
+    """Follows the jobs of a step to their end.
+
+    `secrets` are the connections whose secrets the scripts were told, and may print; `author` is who notes what they
+    have installed, `holding` what is noted about data when all is done, `cloud` what links are made with.
+    """
+
+    def __init__(  # noqa: PLR0913 - its state, each part by its name
+        self,
+        *,
+        everything: list[dict[str, Any]],
+        login: dict[str, Any],
+        step: str,
+        epoch: str,
+        attempt: str,
+        report: dict[str, Any],
+        author: dict[str, Any] | None = None,
+        holding: dict[str, str] | None = None,
+        reader: output_readers.Name | None = None,
+        secrets: Sequence[str] = (),
+        cloud: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(report)
+        self._author = author
+        self._holding = holding or {}
+        self._reader = reader
+        self._secrets = list(secrets)
+        self._cloud = cloud
+        self._everything = everything
+        self._login = login
+        self._key = jobs.StepKey(step, epoch, attempt)
+        self._driven: tuple[Sequence[jobs.Progress], ssh.Access] | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The trigger's class and keywords."""
+        return (
+            "gantry.triggers.server_work.JobsTrigger",
+            {
+                "everything": self._everything,
+                "login": self._login,
+                "step": self._key.step,
+                "epoch": self._key.epoch,
+                "attempt": self._key.attempt,
+                "report": self._report,
+                "author": self._author,
+                "holding": self._holding,
+                "reader": self._reader,
+                "secrets": self._secrets,
+                "cloud": self._cloud,
+            },
+        )
+
+    async def _failures(self) -> list[tuple[str, bool]]:
+        # Airflow (3.3.2) builds the API that triggers speak to at a process's first question, for many seconds on a
+        # busy machine. In `on_kill` there is no time for that.
+        self._first_question = asyncio.create_task(self._ask_once())
+        everything, access = self._driven = await self._reach()
+        await asyncio.to_thread(connections.mask, self._secrets)
+        output = task_log.printer(self.log, several=len(everything) > 1)
+        # A worker of an earlier Gantry has put all links in place itself.
+        cloud = (
+            None
+            if self._cloud is None
+            else download_links.CloudLinks(models.Cloud.model_validate(self._cloud))
+        )
+        await fan_out.carry_out(
+            everything, access, self._key, output, reader=output_readers.named(self._reader), links=cloud
+        )
+        self._report |= output_readers.report(self._reader, everything)
+        # A worker of an earlier Gantry may have begun it.
+        if self._author is not None:
+            who = server_notes.load(self._author)
+            for each in everything:
+                await asyncio.to_thread(
+                    server_notes.keep_versions, who, each.target, installed_archives.changed(each)
+                )
+            if not any(each.error for each in everything):
+                await asyncio.to_thread(
+                    data_placement.settle, lock_holder.store(who.deployment), self._holding
+                )
+        return [(each.error, each.passing) for each in everything if each.error]
+
+    async def _ask_once(self) -> None:
+        if self.task_instance is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(task_verdict.verdict, self.task_instance, task_verdict.IN_TRIGGERER)
+
+    async def _reach(self) -> tuple[list[jobs.Progress], ssh.Access]:
+        """How far the servers are, and how they are reached. Raises GantryError."""
+        access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
+        return _PROGRESS.validate_python(self._everything), access
+
+    async def on_kill(self) -> None:
+        """End the remote processes if a person marked or cleared the task, or its run has ended.
+
+        Airflow also calls this when this triggerer was frozen for a while and another one has the trigger now.
+        """
+        if self.task_instance is None:
+            return
+        try:
+            why = await asyncio.to_thread(task_verdict.verdict, self.task_instance, task_verdict.IN_TRIGGERER)
+        except Exception as error:  # noqa: BLE001 - whatever it is: Airflow cannot be asked
+            self.log.warning("Airflow does not say what has become of this task: %s", error)
+            return
+        if why is None:
+            self.log.info("the task goes on elsewhere; what runs on the servers goes on")
+            return
+        self.log.warning("%s: ending what runs on the servers", why)
+        everything, access = self._driven or await self._reach()
+        unconfirmed: set[names.ServerName] = set()
+        try:
+            await fan_out.kill(everything, access, self._key, unconfirmed)
+        finally:
+            if unconfirmed:
+                self.log.warning(
+                    "not confirmed: %s. What was not reached ends by itself when its time is up, and a new try of "
+                    "this task finds it",
+                    ", ".join(sorted(unconfirmed)),
+                )
+
+
+class HandshakeTrigger(StepTrigger):
+    """Waits for servers to answer, gives them the agent, and ends the task. See `gantry.runtime.server_bootstrap`.
+
+    `deployment` is the name that the servers are tagged with; a drill's is none that may stand in a definition.
+    """
+
+    def __init__(  # noqa: PLR0913 - its state, each part by its name
+        self,
+        *,
+        definition: dict[str, Any],
+        deployment: str | None = None,
+        login: dict[str, Any],
+        wanted: list[str],
+        deadline: float,
+        report: dict[str, Any],
+        asked: float | None = None,
+        limit: str = "timeouts.handshake",
+    ) -> None:
+        super().__init__(report)
+        self._definition = definition
+        self._deployment = deployment
+        self._login = login
+        self._wanted = wanted
+        self._deadline = deadline
+        # A worker of an earlier Gantry did not say since when it had waited.
+        self._asked = time.time() if asked is None else asked
+        self._limit = limit
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The trigger's class and keywords."""
+        return (
+            "gantry.triggers.server_work.HandshakeTrigger",
+            {
+                "definition": self._definition,
+                "deployment": self._deployment,
+                "login": self._login,
+                "wanted": self._wanted,
+                "deadline": self._deadline,
+                "asked": self._asked,
+                "limit": self._limit,
+                "report": self._report,
+            },
+        )
+
+    async def _failures(self) -> list[tuple[str, bool]]:
+        written = models.Definition.model_validate(self._definition)
+        # A worker of an earlier Gantry, which has begun it, knew of no drills.
+        definition = written.model_copy(update={"deployment": self._deployment or written.deployment})
+        access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
+        cloud = servers.Servers(await asyncio.to_thread(clients.ec2, definition.cloud), definition, LOG)
+        greeter = server_bootstrap.Greeter(
+            cloud, access, task_log.printer(self.log, several=len(self._wanted) > 1)
+        )
+        everyone = server_bootstrap.everyone(self._wanted)
+        await greeter.greet(everyone, server_bootstrap.Limit(self._asked, self._deadline, self._limit))
+        return server_bootstrap.failures(everyone)

@@ -1,0 +1,105 @@
+"""The wait for the turn without a worker: the triggerer only reads."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import TriggerEvent
+
+from gantry import errors, names
+from gantry.runtime import lock_holder, task_run
+from gantry.state import operation_lock
+from gantry.triggers import servers
+
+_PAUSE = 1.0
+"""Seconds between two looks."""
+
+_PATIENCE = 30.0
+"""Seconds that a run waits at least for another run of its operation that has not taken the turn either."""
+
+
+class SecondRunError(errors.GantryError):
+    """Two runs of one operation, of which none can be told to be the first."""
+
+    def __init__(self, dag: str) -> None:
+        self.dag = dag
+        super().__init__(
+            f"another run of {dag} is running too, and neither has the turn: this one ends, and has touched nothing\n"
+            f"Trigger {dag} again when the other run is over."
+        )
+
+
+class TurnTrigger(servers.StepTrigger):
+    """Waits until a run can try again to take its turn. `waits_for` is what the log says already."""
+
+    def __init__(
+        self,
+        *,
+        deployment: str,
+        operation: str,
+        run: str,
+        begun: str,
+        waits_for: str,
+        report: dict[str, Any],
+        until: float = 0.0,
+    ) -> None:
+        super().__init__(report)
+        self._until = until
+        self._deployment = deployment
+        self._asker = operation_lock.Asker(names.Operation(operation), run, begun)
+        self._waits_for = waits_for
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The trigger's class and keywords."""
+        return (
+            "gantry.triggers.turn.TurnTrigger",
+            {
+                "deployment": self._deployment,
+                "operation": self._asker.operation.value,
+                "run": self._asker.run,
+                "begun": self._asker.begun,
+                "waits_for": self._waits_for,
+                "report": self._report,
+                # A triggerer of an older Gantry knows nothing of it.
+                **({"until": self._until} if self._until else {}),
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait; the worker that comes next takes the turn, or waits on."""
+        try:
+            failures = await self._failures()
+        except errors.GantryError as error:
+            failures = [(str(error), error.passing)]
+        yield TriggerEvent({"failures": failures})  # type: ignore[no-untyped-call] # Airflow's own signature
+
+    async def _failures(self) -> list[tuple[str, bool]]:
+        told = self._waits_for
+        undecided_since: float | None = None
+        while True:
+            # Also before the first look: Airflow shall have heard by then that the worker's process has ended.
+            await asyncio.sleep(_PAUSE)
+            busy = await asyncio.to_thread(lock_holder.look_again, self._deployment, self._asker)
+            if busy is None:
+                return []
+            if self._until and time.time() > self._until:
+                raise task_run.RunTimeUpError(self._asker.run)
+            waits_for = lock_holder.told(self._deployment, busy)
+            if waits_for != told:
+                self.log.info("waiting: %s", waits_for)
+                told = waits_for
+            if busy.mark is not None:
+                undecided_since = None
+                continue
+            undecided_since = undecided_since or time.monotonic()
+            if time.monotonic() - undecided_since > patience(self._asker.run):
+                raise SecondRunError(names.dag_id(self._deployment, busy.operation))
+
+
+def patience(run: str) -> float:
+    """Seconds, of another length for each run: then one gives way, and the other sees that it is alone."""
+    return _PATIENCE + zlib.crc32(run.encode()) % 61

@@ -1,0 +1,1 @@
+"""What pages ask Airflow's database, the cloud and the servers."""

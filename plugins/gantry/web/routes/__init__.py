@@ -1,0 +1,1 @@
+"""The routes: pages, forms, JSON."""

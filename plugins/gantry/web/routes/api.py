@@ -1,0 +1,75 @@
+"""The routes for programs: the facts of the pages as JSON, with the same rights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fastapi
+from airflow.api_fastapi.common.db.common import SessionDep
+from fastapi.openapi.utils import get_openapi
+
+import gantry
+from gantry.web.http import access
+from gantry.web.queries import deployment_details, deployment_queries, overview, run_states
+from gantry.web.routes import pages
+from gantry.web.views import api_models
+
+router = fastapi.APIRouter(prefix="/api/v1", tags=["deployments"])
+
+
+@router.get("/deployments")
+def deployments(visitor: access.VisitorDep, session: SessionDep, what: pages.WantedDep) -> api_models.Listing:
+    """A page of the deployments that the user may see."""
+    found = overview.listing(visitor, what, session, pages.KNOWN)
+    worked = [each.line.worked.key for each in found.summaries if each.line.worked is not None]
+    return api_models.Listing.of(found, deployment_queries.requests(session, worked))
+
+
+@router.get("/deployments/{name}")
+def deployment(
+    name: str,
+    visitor: access.DeploymentReaderDep,
+    session: SessionDep,
+) -> api_models.Deployment:
+    """A deployment as it is now."""
+    found = deployment_details.deployment(
+        name,
+        session,
+        pages.KNOWN,
+        pages.CLOUD,
+        visitor,
+        patience=deployment_details.LONG_PATIENCE,
+    )
+    is_busy = found.scene is not None and not found.scene.run.is_over
+    progress = run_states.progress(found.scene) if found.scene is not None and is_busy else None
+    return api_models.Deployment.of(found, progress)
+
+
+@router.get("/deployments/{name}/servers/{server}/facts")
+def server_facts(
+    name: str,
+    server: str,
+    visitor: access.FactsReaderDep,  # noqa: ARG001 - asks for the right
+    session: SessionDep,
+) -> api_models.ServerFacts:
+    """What a server was handed."""
+    return api_models.ServerFacts.of(server, deployment_details.told(name, server, session))
+
+
+@router.get("/dags/{dag_id}/runs/{run_id}")
+def run(
+    dag_id: str,
+    run_id: str,
+    visitor: access.DagReaderDep,  # noqa: ARG001 - asks for the right
+    session: SessionDep,
+) -> api_models.RunDetail:
+    """A run as it is now, or was when it ended."""
+    found = deployment_details.run(dag_id, run_id, session, pages.KNOWN, pages.CLOUD)
+    services = () if found.states is None else run_states.services(found.known, found.states, {})
+    return api_models.RunDetail.of(found, run_states.progress(found), services)
+
+
+@router.get("/openapi.json", include_in_schema=False)
+def description(visitor: access.VisitorDep) -> dict[str, Any]:  # noqa: ARG001 - as above
+    """This API in OpenAPI's words."""
+    return get_openapi(title="Gantry", version=gantry.__version__, routes=router.routes)

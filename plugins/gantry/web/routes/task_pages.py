@@ -1,0 +1,113 @@
+"""The log of a task instance, beside the run that it belongs to."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import fastapi
+from airflow.utils.session import create_session
+from fastapi.responses import HTMLResponse
+
+from gantry import status
+from gantry.web.http import access, addresses, api_calls
+from gantry.web.queries import deployment_details, log_reader, model
+from gantry.web.routes import pages, responses
+from gantry.web.views import log_lines, step_titles
+
+router = fastapi.APIRouter()
+
+
+@router.get(
+    "/dags/{dag_id}/runs/{run_id}/log",
+    response_class=HTMLResponse,
+    dependencies=[fastapi.Depends(access.log_reader)],
+)
+async def log(
+    dag_id: str,
+    run_id: str,
+    task: str,
+    request: fastapi.Request,
+    map_index: int = -1,
+    try_number: Annotated[int | None, fastapi.Query(ge=1)] = None,
+    after: Annotated[str, fastapi.Query(max_length=20_000)] = "",
+) -> HTMLResponse:
+    """A task instance's log: the end of its latest try, or of one; or what has come after a place in it."""
+    known, instance = await fastapi.concurrency.run_in_threadpool(_instance, dag_id, run_id, task, map_index)
+    number = try_number or instance.try_number
+    view = instance.view
+    # When it has ended, all that is shown is read once more: lines of several files come in another order then.
+    place = log_lines.Place.load(after) if after and view.state in _WORKING else None
+    began = time.monotonic()
+    part, is_more = await _part(request, dag_id, run_id, instance, number, place)
+    scripts = dict(place.scripts) if place is not None and is_more else {}
+    events, lines = await fastapi.concurrency.run_in_threadpool(_read, part.messages, scripts)
+    shown = lines[-log_lines.MOST_LINES :]
+    step = known.plan.by_id.get(task)
+    where = addresses.Addresses.of(request)
+    now = datetime.datetime.now(datetime.UTC)
+    is_over = log_lines.is_over(view, now) or number != instance.try_number
+    took = None if view.started is None else (view.ended or now) - view.started
+    here = log_lines.Place(part.token, scripts).dump()
+    found = log_lines.TaskLog(
+        title=step_titles.whole(step) if step is not None else task,
+        servers=", ".join(view.servers) or instance.label,
+        state=view.state,
+        try_number=number,
+        took=took,
+        href=where.task(dag_id, run_id, task, map_index),
+        again=None if is_over else where.log_since(dag_id, run_id, task, map_index, here),
+        lines=shown,
+        left_out=part.left_out + len(lines) - len(shown),
+        failure=log_lines.failure(events),
+        pause=log_lines.pause(time.monotonic() - began),
+    )
+    if is_more:
+        return responses.page(request, "parts/task_log_more.html.jinja", log=found, most=log_lines.MOST_LINES)
+    answer = responses.page(request, "parts/task_log.html.jinja", log=found, most=log_lines.MOST_LINES)
+    if after:
+        # Asked for what is new, and answered with all: it takes the place of the whole panel.
+        answer.headers["HX-Retarget"] = "#log-of-task"
+        answer.headers["HX-Reswap"] = "morph:outerHTML"
+    return answer
+
+
+_WORKING = (status.TaskState.RUNNING, status.TaskState.DEFERRED)
+
+
+def _instance(dag: str, run: str, task: str, map_index: int) -> tuple[model.Known, model.Instance]:
+    with create_session() as session:
+        return deployment_details.instance(dag, run, task, map_index, session, pages.KNOWN)
+
+
+def _read(
+    messages: Sequence[Any], scripts: dict[str, str]
+) -> tuple[list[log_lines.Event], tuple[log_lines.Line, ...]]:
+    events = [
+        log_lines.event(each) if isinstance(each, dict) else log_lines.Event(str(each)) for each in messages
+    ]
+    return events, log_lines.lines(events, scripts)
+
+
+async def _part(
+    request: fastapi.Request,
+    dag: str,
+    run: str,
+    instance: model.Instance,
+    number: int,
+    place: log_lines.Place | None,
+) -> tuple[log_reader.Part, bool]:
+    """What is to be shown of a log, and whether it only comes after what is shown already."""
+    if not number:
+        return log_reader.Part(()), False
+    api = api_calls.Api(request)
+    path = api_calls.path_of(
+        "dags", dag, "dagRuns", run, "taskInstances", instance.view.task_id, "logs", str(number)
+    )
+    if place is not None and place.token and number == instance.try_number:
+        found = await log_reader.since(api, path, instance.view.map_index, place.token)
+        if found is not None:
+            return found, True
+    return await log_reader.end(api, path, instance.view.map_index), False

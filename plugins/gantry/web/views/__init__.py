@@ -1,0 +1,1 @@
+"""What pages show, drawn from what was asked: tables, pictures, words."""

@@ -1,0 +1,380 @@
+"""The JSON of the API: what it answers, typed. Each model is made of the facts that the pages are drawn from."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Annotated
+
+import pydantic
+from pydantic import Field
+
+from gantry import inventory as inventories
+from gantry import plan, status
+from gantry.state import config_history, installed_versions, run_records
+from gantry.web.queries import deployment_queries, model, overview, run_states
+
+
+class Model(pydantic.BaseModel):
+    """What every part of an answer is."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+
+class Run(Model):
+    """A run of an operation."""
+
+    dag: str
+    id: str
+    operation: str
+    state: Annotated[
+        str, Field(description="In Airflow's own words: `queued`, `running`, `success`, `failed`.")
+    ]
+    asked: Annotated[datetime.datetime, Field(description="When it was asked for, or was due.")]
+    started: datetime.datetime | None
+    ended: datetime.datetime | None
+    by: Annotated[
+        str, Field(description="Who asked for it: a user, `schedule`, or empty where that is not known.")
+    ]
+
+    @classmethod
+    def of(cls, found: model.Run) -> Run:
+        """From the facts."""
+        return cls(
+            dag=found.dag,
+            id=found.id,
+            operation=found.operation.value,
+            state=found.state,
+            asked=found.asked,
+            started=found.started,
+            ended=found.ended,
+            by=found.by,
+        )
+
+
+class Requested(Run):
+    """A run, with what it was asked with."""
+
+    queued: Annotated[datetime.datetime | None, Field(description="When Airflow took it.")]
+    user: Annotated[str | None, Field(description="Null where no user asked for it.")]
+    reason: str
+
+    @classmethod
+    def made_of(cls, found: model.Run, request: deployment_queries.Request) -> Requested:
+        """From the facts."""
+        more = {"queued": request.queued, "user": request.user, "reason": request.reason}
+        return cls.model_validate({**Run.of(found).model_dump(), **more})
+
+
+class Tier(Model):
+    """How many servers of a tier run, and how many a launch wants at least: after a scaling, what that said."""
+
+    name: str
+    running: int
+    wanted: int
+
+    @classmethod
+    def of(cls, found: model.Tier) -> Tier:
+        """From the facts."""
+        return cls(name=found.name, running=found.running, wanted=found.wanted)
+
+
+class Service(Model):
+    """A service on all its servers."""
+
+    name: str
+    id: str
+    tier: str
+    state: plan.ServiceState | None
+    version: Annotated[
+        str, Field(description="Of the archive that is installed; empty where that is not known.")
+    ]
+    servers: Annotated[dict[str, plan.ServiceState], Field(description="Its state by server.")]
+
+    @classmethod
+    def of(cls, found: model.Service) -> Service:
+        """From the facts."""
+        return cls(
+            name=found.name,
+            id=found.id,
+            tier=found.tier,
+            state=found.state,
+            version=found.version,
+            servers={str(server): state for server, state in found.states.items()},
+        )
+
+
+class ServiceDetail(Service):
+    """A service, with what was noted of it."""
+
+    installed: Annotated[
+        dict[str, installed_versions.Installed] | None,
+        Field(
+            description="What is installed by server, and by which run; a version of null is unfinished. "
+            "Null for who may not read assets."
+        ),
+    ]
+    differs: Annotated[bool, Field(description="Its servers have several versions, as far as that is shown.")]
+
+    @classmethod
+    def made_of(cls, found: model.Service, *, is_shown: bool) -> ServiceDetail:
+        """From the facts."""
+        installed = {str(server): each for server, each in found.installed.items()}
+        return cls(
+            **dict(Service.of(found)), installed=installed if is_shown else None, differs=found.differs
+        )
+
+
+class Progress(Model):
+    """How far a run has come."""
+
+    phase: str | None
+    done: Annotated[int, Field(description="Phases that are done.")]
+    of: Annotated[int, Field(description="Phases that it has work in.")]
+
+    @classmethod
+    def made_of(cls, found: model.Progress) -> Progress:
+        """From the facts."""
+        return cls(phase=None if found.phase is None else found.phase.title, done=found.done, of=found.of)
+
+
+Requests = Mapping[tuple[str, str], deployment_queries.Request]
+"""What runs were asked with, by DAG and run."""
+
+
+class Summary(Model):
+    """A deployment in the list."""
+
+    name: str
+    description: str
+    tags: tuple[str, ...]
+    state: plan.DeploymentState
+    failed: Annotated[bool, Field(description="The run that made the state what it is did not get further.")]
+    paused: Annotated[bool, Field(description="Its launch DAG is paused.")]
+    import_error: Annotated[bool, Field(description="Airflow cannot read its definition now.")]
+    last_run: Annotated[Run | None, Field(description="The one that was asked for last.")]
+    worked: Annotated[
+        Requested | None,
+        Field(description="Of the runs that change it, the one that worked last or waits for its turn."),
+    ]
+    settled: Annotated[
+        bool,
+        Field(description="Older runs than were looked at cannot matter to `state`, `failed` and `worked`."),
+    ]
+    next_redeploy: datetime.datetime | None
+    tiers: tuple[Tier, ...]
+    services: tuple[Service, ...]
+    progress: Annotated[Progress | None, Field(description="Of the run that goes on.")]
+    awaits_answer: Annotated[bool, Field(description="The run waits for a person.")]
+
+    @classmethod
+    def of(cls, found: model.Summary, requests: Requests) -> Summary:
+        """From the facts."""
+        line = found.line
+        worked = line.worked
+        return cls(
+            name=line.name,
+            description=line.description,
+            tags=line.tags,
+            state=line.standing.state,
+            failed=line.standing.failed,
+            paused=line.is_paused,
+            import_error=line.is_broken,
+            last_run=None if line.run is None else Run.of(line.run),
+            worked=None
+            if worked is None
+            else Requested.made_of(worked, requests.get(worked.key, deployment_queries.Request())),
+            settled=line.is_settled,
+            next_redeploy=line.due,
+            tiers=tuple(map(Tier.of, found.tiers)),
+            services=tuple(map(Service.of, found.services)),
+            progress=None if found.progress is None else Progress.made_of(found.progress),
+            awaits_answer=found.awaits_answer,
+        )
+
+
+class Listing(Model):
+    """A page of the list."""
+
+    deployments: tuple[Summary, ...]
+    found: Annotated[int, Field(description="How many are as wanted, on all pages.")]
+    total: Annotated[int, Field(description="How many the user may see.")]
+    page: int
+    pages: int
+
+    @classmethod
+    def of(cls, made: overview.Listing, requests: Requests) -> Listing:
+        """From the facts."""
+        return cls(
+            deployments=tuple(Summary.of(each, requests) for each in made.summaries),
+            found=made.found,
+            total=made.total,
+            page=made.wanted.page,
+            pages=made.pages,
+        )
+
+
+class Instance(Model):
+    """What the cloud says about a server."""
+
+    id: str
+    state: inventories.InstanceState
+    private_address: str | None
+    public_address: str | None
+    image: str
+    size: str
+    launched_at: datetime.datetime
+    console: Annotated[str | None, Field(description="Its page in the cloud's console, where there is one.")]
+
+
+class Server(Model):
+    """A server."""
+
+    name: str
+    tier: str
+    agent: plan.AgentState | None
+    services: dict[str, plan.ServiceState]
+    installed: Annotated[
+        dict[str, installed_versions.Installed] | None,
+        Field(description="What is installed, by service; null for who may not read assets."),
+    ]
+    instance: Annotated[Instance | None, Field(description="None where the cloud did not say.")]
+
+    @classmethod
+    def of(cls, found: model.Server, *, is_shown: bool) -> Server:
+        """From the facts."""
+        each = found.instance
+        return cls(
+            name=found.name,
+            tier=found.tier,
+            agent=found.agent,
+            services={str(name): state for name, state in found.services.items()},
+            installed={str(name): each for name, each in found.installed.items()} if is_shown else None,
+            instance=None
+            if each is None
+            else Instance(
+                id=each.instance_id,
+                state=each.state,
+                private_address=each.private_address,
+                public_address=each.public_address,
+                image=each.image,
+                size=each.size,
+                launched_at=each.launched_at,
+                console=found.link,
+            ),
+        )
+
+
+class Deployment(Model):
+    """A deployment as it is now."""
+
+    name: str
+    description: str
+    tags: tuple[str, ...]
+    state: plan.DeploymentState
+    failed_at: Annotated[str | None, Field(description="The phase that the last run failed at.")]
+    run: Annotated[Run | None, Field(description="The one that goes on, or that made the state what it is.")]
+    next_redeploy: datetime.datetime | None
+    progress: Progress | None
+    tiers: tuple[Tier, ...]
+    servers: tuple[Server, ...]
+    services: tuple[ServiceDetail, ...]
+    addresses: Annotated[dict[str, str], Field(description="Where people reach it, by load balancer.")]
+    cloud_trouble: Annotated[str, Field(description="Why the cloud does not say which servers there are.")]
+    history: Annotated[
+        tuple[run_records.Record, ...] | None,
+        Field(description="Records of its runs, the newest first; null for who may not read assets."),
+    ]
+
+    @classmethod
+    def of(cls, found: model.Deployment, progress: model.Progress | None) -> Deployment:
+        """From the facts."""
+        scene, line = found.scene, found.line
+        states = found.states
+        is_shown = found.history is not None
+        return cls(
+            name=line.name,
+            description=line.description,
+            tags=line.tags,
+            state=line.standing.state if states is None else states.state,
+            failed_at=None if states is None or states.failed is None else states.failed.title,
+            run=None if scene is None else Run.of(scene.run),
+            next_redeploy=line.due,
+            progress=None if progress is None else Progress.made_of(progress),
+            tiers=tuple(map(Tier.of, found.tiers)),
+            servers=tuple(Server.of(each, is_shown=is_shown) for each in found.servers),
+            services=tuple(ServiceDetail.made_of(each, is_shown=is_shown) for each in found.services),
+            addresses={str(name): address for name, address in found.addresses.items()},
+            cloud_trouble=found.trouble,
+            history=found.history,
+        )
+
+
+class ServerFacts(Model):
+    """What a server was handed. Servers that are gone have theirs still."""
+
+    server: str
+    services: Annotated[
+        dict[str, tuple[config_history.Handout, ...]],
+        Field(description="The last files by service, the newest first, without their secrets."),
+    ]
+
+    @classmethod
+    def of(cls, server: str, found: tuple[model.Told, ...]) -> ServerFacts:
+        """From the facts."""
+        return cls(server=server, services={str(each.service): each.handed for each in found})
+
+
+class Step(Model):
+    """A step of a run."""
+
+    id: str
+    phase: str
+    progress: status.Progress
+    started: datetime.datetime | None
+    ended: datetime.datetime | None
+    critical: Annotated[bool, Field(description="It is one of those that decided how long the run took.")]
+
+
+class RunDetail(Model):
+    """A run as it is now, or was when it ended."""
+
+    run: Run
+    reason: str
+    state: Annotated[
+        plan.DeploymentState | None, Field(description="Of the deployment; None for what leaves it alone.")
+    ]
+    failed_at: str | None
+    progress: Progress
+    tiers: tuple[Tier, ...]
+    services: tuple[Service, ...]
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(
+        cls, found: model.Scene, progress: model.Progress, services: tuple[model.Service, ...]
+    ) -> RunDetail:
+        """From the facts."""
+        states = found.states
+        critical = {link.step.id for link in found.timeline.critical_path}
+        return cls(
+            run=Run.of(found.run),
+            reason=found.run.reason,
+            state=None if states is None else states.state,
+            failed_at=None if states is None or states.failed is None else states.failed.title,
+            progress=Progress.made_of(progress),
+            tiers=() if states is None else tuple(map(Tier.of, run_states.tiers(found.known, states))),
+            services=tuple(map(Service.of, services)),
+            steps=tuple(
+                Step(
+                    id=each.step.id,
+                    phase=phase.phase.title,
+                    progress=each.progress,
+                    started=each.span.started,
+                    ended=each.span.ended,
+                    critical=each.step.id in critical,
+                )
+                for phase in found.timeline.phases
+                for each in phase.steps
+            ),
+        )

@@ -1,0 +1,207 @@
+"""Facts → the pictures of a page, with where their parts lead to."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+
+from gantry import names, plan
+from gantry.state import config_history
+from gantry.web.http import access, addresses
+from gantry.web.queries import deployment_queries, model, run_states
+from gantry.web.views import grid, timeline, topology, topology_labels
+
+_RUN_SECONDS, _REST_SECONDS = 2, 10
+"""How often a page asks anew: while a run goes on, and while nothing does."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """An operation that the visitor may ask for, and where its form is."""
+
+    operation: names.Operation
+    title: str
+    href: str
+    is_dangerous: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class DeploymentView:
+    """A deployment's page.
+
+    Attributes:
+        seconds: after how many it is asked for anew.
+        may_read_agents: whether the visitor may read the agents' logs, which is done over SSH.
+    """
+
+    found: model.Deployment
+    topology: topology.Topology
+    actions: tuple[Action, ...]
+    again: str
+    seconds: int
+    may_read_agents: bool
+    progress: model.Progress | None
+    questions: tuple[model.Instance, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class RunView:
+    """A run's page.
+
+    Attributes:
+        again: where it is asked for anew, or None when it is over.
+        questions: the tasks that wait for the visitor's answer.
+    """
+
+    name: str
+    scene: model.Scene
+    progress: model.Progress
+    grid: grid.Grid
+    gantt: timeline.Gantt | None
+    again: str | None
+    questions: tuple[model.Instance, ...]
+    services: tuple[model.Service, ...] = ()
+
+
+class Sign(enum.StrEnum):
+    """What a line of a diff is; the stylesheet has a colour for each."""
+
+    HEAD = "head"
+    ADDED = "added"
+    REMOVED = "removed"
+    SAME = "same"
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffLine:
+    """A line of a diff, its sign included."""
+
+    sign: Sign
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Handed:
+    """A file that was handed over.
+
+    Attributes:
+        href: to the run's page; None for an operation that this Gantry does not have.
+    """
+
+    file: config_history.Handout
+    lines: tuple[DiffLine, ...]
+    href: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerFactsView:
+    """What a server was handed, by service, the newest first."""
+
+    name: str
+    server: str
+    services: tuple[tuple[names.ServiceName, tuple[Handed, ...]], ...]
+
+
+_SIGNS = {"+": Sign.ADDED, "-": Sign.REMOVED, "@": Sign.HEAD, "…": Sign.HEAD}
+_HEAD = 2
+"""Lines of a diff's head: the files' names."""
+
+
+def deployment(
+    found: model.Deployment, visitor: access.Visitor, where: addresses.Addresses
+) -> DeploymentView:
+    """A deployment's page."""
+    name = found.line.name
+    may_read_agents = visitor.may_run(names.dag_id(name, names.Operation.LAUNCH))
+    drawn = topology.topology(
+        topology_labels.Facts(
+            found.known.definition,
+            found.known.plan,
+            found.states,
+            found.inventory,
+            {each.name: each.version for each in found.services if each.version},
+            topology_labels.Links(
+                server=lambda each: f"#server-{each}", service=lambda each: f"#service-{each}"
+            ),
+        )
+    )
+    is_busy = found.scene is not None and not found.scene.run.is_over
+    return DeploymentView(
+        found,
+        drawn,
+        tuple(actions(found, visitor, where)),
+        where.deployment(name),
+        _RUN_SECONDS if is_busy else _REST_SECONDS,
+        may_read_agents,
+        run_states.progress(found.scene) if found.scene is not None and is_busy else None,
+        () if found.scene is None else _questions(found.scene, visitor),
+    )
+
+
+def _questions(scene: model.Scene, visitor: access.Visitor) -> tuple[model.Instance, ...]:
+    """The tasks of a run that wait for an answer which the visitor may give."""
+    asking = tuple(each for each in scene.instances if each.awaits_answer)
+    return asking if asking and visitor.may_answer(scene.run.dag) else ()
+
+
+def actions(found: model.Deployment, visitor: access.Visitor, where: addresses.Addresses) -> list[Action]:
+    """What the visitor may do with a deployment."""
+    name = found.line.name
+    return [
+        Action(each, row.title, where.form(name, each.value), row.dangerous)
+        for each, row in plan.OPERATIONS.items()
+        # A look comes by itself, and does nothing that a person would wait for.
+        if each in found.operations and not row.read_only and visitor.may_run(names.dag_id(name, each))
+    ]
+
+
+def told(
+    name: str, server: str, found: tuple[model.Told, ...], where: addresses.Addresses
+) -> ServerFactsView:
+    """The page of what a server was handed."""
+    return ServerFactsView(
+        name,
+        server,
+        tuple((each.service, tuple(_handed(name, file, where) for file in each.handed)) for each in found),
+    )
+
+
+def _handed(name: str, file: config_history.Handout, where: addresses.Addresses) -> Handed:
+    is_ours = file.operation in set(names.Operation)
+    return Handed(
+        file,
+        tuple(_diff_line(place, text) for place, text in enumerate(file.lines)),
+        where.run_of(name, file.operation, file.run) if is_ours else None,
+    )
+
+
+def _diff_line(place: int, text: str) -> DiffLine:
+    # A fact that is called "--" makes a line that looks like the head, and is none.
+    is_head = place < _HEAD and text.startswith(("--- ", "+++ "))
+    return DiffLine(Sign.HEAD if is_head else _SIGNS.get(text[:1], Sign.SAME), text)
+
+
+def run(
+    scene: model.Scene, visitor: access.Visitor, where: addresses.Addresses, now: datetime.datetime
+) -> RunView:
+    """A run's page."""
+    dag, run_id = scene.run.key
+    name = deployment_queries.deployment(dag)
+    may_read_logs = visitor.may_read_logs(dag)
+    views = [each.view for each in scene.instances]
+    links = grid.Links(
+        task=lambda task, index: where.task(dag, run_id, task, index),
+        log=lambda task, index: where.log(dag, run_id, task, index) if may_read_logs else "",
+        server=lambda each: f"{where.deployment(name)}#server-{each}",
+    )
+    return RunView(
+        name,
+        scene,
+        run_states.progress(scene),
+        grid.grid(scene.known.plan, views, now, links),
+        timeline.gantt(scene.timeline, now),
+        None if scene.run.is_over else where.run(dag, run_id),
+        _questions(scene, visitor),
+        () if scene.states is None else run_states.services(scene.known, scene.states, {}),
+    )

@@ -1,0 +1,175 @@
+"""What stands in a deployment's tiers, and how each of it is: what its picture shows, before anything has a place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+
+from gantry import inventory as inventories
+from gantry import names, plan, status
+from gantry.definition import models
+from gantry.web.views import dependency_graph, formatting, state_badges
+
+NOT_THERE = state_badges.Look(state_badges.Tone.QUIET, state_badges.Shape.DASH, "not there")
+"""A server that nobody has asked for, and a service that nobody has installed."""
+
+_VERSION = 8
+"""Letters of a checksum that tell it from others."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Links:
+    """Where the parts of the picture lead to; None where they lead nowhere."""
+
+    server: Callable[[names.ServerName], str | None] = lambda _: None
+    service: Callable[[names.ServiceName], str | None] = lambda _: None
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What the picture is made of.
+
+    Attributes:
+        status: None where the deployment has never been launched.
+        inventory: None where the cloud was not asked, or did not answer.
+        versions: of the services, where they are known.
+    """
+
+    definition: models.Definition
+    plan: plan.Plan
+    status: status.DeploymentStatus | None = None
+    inventory: inventories.Inventory | None = None
+    versions: Mapping[names.ServiceName, str] = dataclasses.field(default_factory=dict)
+    links: Links = dataclasses.field(default_factory=Links)
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A server. `label` tells all about it, `short` is its number in its tier."""
+
+    short: str
+    label: str
+    look: state_badges.Look
+    href: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A service or a load balancer. `label` tells all about it, `title` and `note` what matters most."""
+
+    title: str
+    note: str
+    label: str
+    look: state_badges.Look
+    href: str | None
+    is_balancer: bool
+
+
+def tier_note(facts: Facts, tier: names.TierName) -> str:
+    """How many servers of a tier run, of how many."""
+    found = next((each for each in facts.status.tiers if each.tier == tier), None) if facts.status else None
+    if found is None:
+        return formatting.count(facts.definition.tiers[tier].servers.min, "server")
+    return f"{found.running}/{found.wanted} running"
+
+
+def part(facts: Facts, of: dependency_graph.Part) -> Part:
+    """A service or a load balancer, and how it is."""
+    if of.kind is dependency_graph.Kind.BALANCER:
+        return _balancer(facts, names.BalancerName(of.name))
+    return _service(facts, names.ServiceName(of.name))
+
+
+def servers(facts: Facts, tier: names.TierName) -> list[Server]:
+    """A tier's servers by slot: those that the plan counts on, and all others that there are."""
+    slots = dict(
+        zip(
+            facts.definition.names_of(tier),
+            range(1, facts.definition.tiers[tier].servers.max + 1),
+            strict=True,
+        )
+    )
+    instances = {each.name: each for each in facts.inventory.of_tier(tier)} if facts.inventory else {}
+    numbers = {**slots, **{name: int(each.slot) for name, each in instances.items()}}
+    known = dict.fromkeys(next((each.names for each in facts.plan.tiers if each.tier == tier), ()))
+    known |= dict.fromkeys(instances)
+    if facts.status is not None:
+        known |= dict.fromkeys(name for name in facts.status.agents if name in numbers)
+    return [
+        _server(facts, name, numbers.get(name), instances.get(name))
+        for name in sorted(known, key=lambda each: (numbers.get(each, 0), each))
+    ]
+
+
+def sentences(facts: Facts) -> Iterable[str]:
+    """All of it in words, for those who do not see the picture."""
+    definition = facts.definition
+    for tier in definition.tiers:
+        yield f"Tier {tier} has {formatting.count(len(servers(facts, tier)), 'server')}"
+    for service, needing in definition.services.items():
+        if needing.depends_on:
+            yield f"Service {service} needs {', '.join(map(str, needing.depends_on))}"
+    for name, balancer in definition.load_balancers.items():
+        yield f"Load balancer {name} sends to service {balancer.service}"
+
+
+def _service(facts: Facts, name: names.ServiceName) -> Part:
+    service = facts.definition.services[name]
+    state = facts.status.service(name) if facts.status else None
+    look = NOT_THERE if state is None else state_badges.look(state)
+    version = facts.versions.get(name, "")
+    port = service.main_port
+    told = (
+        f"service {name}: {look.word}",
+        version and f"version {version}",
+        f"id {service.id}",
+        f"port {port}" if port else "",
+        f"needs {', '.join(map(str, service.depends_on))}" if service.depends_on else "",
+    )
+    return Part(
+        title=name,
+        note=" · ".join(each for each in (look.word, version[:_VERSION], f":{port}" if port else "") if each),
+        label=", ".join(each for each in told if each),
+        look=look,
+        href=facts.links.service(name),
+        is_balancer=False,
+    )
+
+
+def _balancer(facts: Facts, name: names.BalancerName) -> Part:
+    """Its state is how far the step is that tells it of its nodes."""
+    balancer = facts.definition.load_balancers[name]
+    progress = [
+        facts.status.steps[step.id]
+        for step in facts.plan
+        if facts.status is not None
+        and step.id in facts.status.steps
+        and step.balancer == name
+        and step.kind is plan.StepKind.START_PROXY
+    ]
+    look = state_badges.look(progress[0]) if progress else NOT_THERE
+    at = f"{balancer.name}:{balancer.port}"
+    return Part(
+        title=name,
+        note=at,
+        label=f"load balancer {name}: {look.word}, answers for {at}, sends to {balancer.service}",
+        look=look,
+        href=None,
+        is_balancer=True,
+    )
+
+
+def _server(
+    facts: Facts, name: names.ServerName, slot: int | None, instance: inventories.Server | None
+) -> Server:
+    agent = facts.status.agents.get(name) if facts.status else None
+    state = agent if agent is not None or instance is None else instance.state
+    look = NOT_THERE if state is None else state_badges.look(state)
+    address = instance.ssh_address if instance else None
+    return Server(
+        short=str(slot) if slot is not None else "?",
+        label=", ".join(each for each in (f"server {name}: {look.word}", address) if each),
+        look=look,
+        # One that nobody has asked for yet has no page.
+        href=None if look is NOT_THERE else facts.links.server(name),
+    )

@@ -1,0 +1,97 @@
+"""Deployments as Airflow knows them: found, ready or not, and what their form allows."""
+
+from __future__ import annotations
+
+import pytest
+
+from gantry.rest import client, operation_conf
+from tests import airflow_api
+
+
+def test_deployments_are_the_launch_dags_whose_loader_is_there(
+    airflow: airflow_api.Airflow, ada: client.Api
+) -> None:
+    airflow.deployment("shop")
+    airflow.deployment("gone").is_stale = True
+    airflow.add(airflow_api.Dag("something-else", tags=()))
+    assert [each.id for each in operation_conf.every(ada)] == ["shop"]
+
+
+def test_an_unknown_one_is_answered_with_a_near_name_or_all(
+    airflow: airflow_api.Airflow, ada: client.Api
+) -> None:
+    with pytest.raises(operation_conf.UnknownDeploymentError, match="no deployment 'shop'; there is none"):
+        operation_conf.find(ada, "shop")
+    airflow.deployment("bookshop")
+    airflow.deployment("wiki")
+    with pytest.raises(operation_conf.UnknownDeploymentError, match="did you mean 'bookshop'"):
+        operation_conf.find(ada, "bokshop")
+    with pytest.raises(operation_conf.UnknownDeploymentError, match="there are bookshop, wiki"):
+        operation_conf.find(ada, "q")
+
+
+def test_an_unknown_one_whose_loader_is_broken_says_why(
+    airflow: airflow_api.Airflow, ada: client.Api
+) -> None:
+    airflow.import_errors += [
+        ("other.py", "not this"),
+        ("team/shop.py", "shop.yaml:3:1: unknown key 'tires'"),
+    ]
+    with pytest.raises(operation_conf.UnknownDeploymentError, match=r"shop.yaml:3:1: unknown key") as found:
+        operation_conf.find(ada, "shop")
+    assert "not this" not in str(found.value)
+    airflow.forbidden.add("importErrors")
+    with pytest.raises(operation_conf.UnknownDeploymentError, match="A new loader is seen"):
+        operation_conf.find(ada, "shop")
+
+
+def test_somebody_elses_dag_is_no_deployment(airflow: airflow_api.Airflow, ada: client.Api) -> None:
+    airflow.add(airflow_api.Dag("report", tags=("finance",)))
+    with pytest.raises(operation_conf.UnknownDeploymentError, match="not Gantry's"):
+        operation_conf.ready(ada, "report", "report", unpause=True)
+
+
+def test_what_is_broken_gone_or_paused_is_not_triggered(
+    airflow: airflow_api.Airflow, ada: client.Api
+) -> None:
+    dag = airflow.deployment("shop")
+    assert operation_conf.ready(ada, "shop", "shop", unpause=False).id == "shop"
+    dag.is_paused = True
+    with pytest.raises(operation_conf.PausedError, match=r"--unpause.*schedule"):
+        operation_conf.ready(ada, "shop", "shop", unpause=False)
+    dag.is_stale = True
+    with pytest.raises(operation_conf.GoneError, match=r"its loader shop.py is gone"):
+        operation_conf.ready(ada, "shop", "shop", unpause=True)
+    dag.has_import_errors = True
+    airflow.import_errors.append(("shop.py", "shop.yaml:2:1: unknown key 'tires'"))
+    with pytest.raises(operation_conf.BrokenDefinitionError, match=r"'shop':\nshop.yaml:2:1"):
+        operation_conf.ready(ada, "shop", "shop", unpause=True)
+    # Nothing was unpaused for nothing.
+    assert dag.is_paused
+
+
+def test_a_paused_one_is_unpaused_on_request(airflow: airflow_api.Airflow, ada: client.Api) -> None:
+    dag = airflow.deployment("shop")
+    dag.is_paused = True
+    operation_conf.ready(ada, "shop", "shop", unpause=True)
+    assert not dag.is_paused
+
+
+def test_the_form_takes_its_own_choices_only() -> None:
+    params = airflow_api.PARAMS
+    assert operation_conf.conf(params, servers={"only": 2}, redeploy=["probe", "probe"], reason="why") == {
+        "servers_only": 2,
+        "redeploy": ["probe"],
+        "reason": "why",
+    }
+    assert operation_conf.conf(params, servers={}) == {}
+    with pytest.raises(
+        operation_conf.ParameterError, match="--servers: unknown tier 'olny', did you mean 'only'"
+    ):
+        operation_conf.conf(params, servers={"olny": 2})
+    with pytest.raises(
+        operation_conf.ParameterError, match="--redeploy: unknown service 'x'; there is probe"
+    ):
+        operation_conf.conf(params, servers={}, redeploy=["x"])
+    with pytest.raises(operation_conf.ParameterError, match="--converge: unknown tier 'only'; there is none"):
+        operation_conf.conf(params, servers={}, converge=["only"])
