@@ -62,12 +62,18 @@ def test_the_reference_is_what_the_models_say() -> None:
 
 def test_the_drawing_of_the_rooms_is_what_the_imports_say() -> None:
     made = generator("generate_rooms").page()
-    assert (ROOT / "docs" / "architecture.md").read_text() == made, "run .venv/bin/python docs/generate_rooms.py"
+    assert (ROOT / "docs" / "architecture.md").read_text() == made, (
+        "run .venv/bin/python docs/generate_rooms.py"
+    )
 
 
 def test_each_room_has_its_line_in_the_table() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
-    told = {name for line in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)/`", line)}
+    told = {
+        name
+        for line in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+        for name in re.findall(r"`(\w+)/`", line)
+    }
     assert told == set(generator("generate_rooms").rooms())
 
 

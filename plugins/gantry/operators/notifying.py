@@ -1,4 +1,4 @@
-"""Where an earlier Gantry had the deadline's callback: a run that it has begun names it by this path, in Airflow's database."""
+"""The callback of an earlier Gantry: Airflow's database has its path for deadlines that were set by then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an earlier Gantry had its triggers: a task that it has deferred names its class by this path, in Airflow's database."""
+"""Triggers of an earlier Gantry: Airflow's database has their paths for tasks that were deferred by then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an earlier Gantry had the wait for the turn: a run that waits names its trigger by this path, in Airflow's database."""
+"""The trigger of an earlier Gantry: Airflow's database has its path for runs that waited by then."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from airflow.triggers.base import TriggerEvent
 from gantry import errors, names
 from gantry.runtime import lock_holder, task_run
 from gantry.state import operation_lock
-from gantry.triggers import servers
+from gantry.triggers import server_work
 
 _PAUSE = 1.0
 """Seconds between two looks."""
@@ -33,7 +33,7 @@ class SecondRunError(errors.GantryError):
         )
 
 
-class TurnTrigger(servers.StepTrigger):
+class TurnTrigger(server_work.StepTrigger):
     """Waits until a run can try again to take its turn. `waits_for` is what the log says already."""
 
     def __init__(

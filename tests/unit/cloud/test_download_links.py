@@ -12,7 +12,7 @@ from gantry import definition, names
 from gantry.agent import fan_out, jobs, ssh
 from gantry.cloud import download_links, errors
 from gantry.credentials import connections
-from gantry.triggers import servers
+from gantry.triggers import server_work
 from tests.unit.agent.world import World
 
 TARGET = ssh.Target(names.ServerName("bookshop-database-1"), "i-1", "10.0.0.1", "ssh-ed25519 AAAA")
@@ -31,8 +31,8 @@ def test_the_triggerer_is_told_what_to_make_links_with_and_of_what(monkeypatch: 
     monkeypatch.setattr(fan_out, "carry_out", carry_out)
     monkeypatch.setattr(connections, "access", lambda _: None)
     job = jobs.Job("upload", "uploadBackup", (LINK.path,), 60, link=LINK, kept=("/enstratus/ws/tmp/x",))
-    trigger = servers.JobsTrigger(
-        everything=servers.dump([jobs.Progress(TARGET, (job,), renewed=True)]),
+    trigger = server_work.JobsTrigger(
+        everything=server_work.dump([jobs.Progress(TARGET, (job,), renewed=True)]),
         login=next(iter(known.launch_configurations.values())).ssh.model_dump(mode="json"),
         step="s",
         epoch="1",
@@ -42,7 +42,7 @@ def test_the_triggerer_is_told_what_to_make_links_with_and_of_what(monkeypatch: 
     )
     _, keywords = trigger.serialize()
     # Into Airflow's database, and out of it.
-    again = servers.JobsTrigger(**json.loads(json.dumps(keywords)))
+    again = server_work.JobsTrigger(**json.loads(json.dumps(keywords)))
     assert asyncio.run(again._failures()) == []
     assert seen == [(LINK, download_links.CloudLinks(known.cloud))]
 

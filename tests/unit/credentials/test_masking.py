@@ -19,7 +19,7 @@ from gantry import definition, plan
 from gantry.credentials import connections
 from gantry.operators import base
 from gantry.runtime import task_run
-from gantry.triggers import servers
+from gantry.triggers import server_work
 from tests import certificates
 from tests.unit.agent.world import World
 
@@ -61,7 +61,7 @@ def test_the_triggerer_masks_what_the_worker_has_read(monkeypatch: pytest.Monkey
     }.items():
         monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps({"conn_type": "generic", **fields}))
     known = definition.loads(World().replicated().with_tls().text)
-    trigger = servers.JobsTrigger(
+    trigger = server_work.JobsTrigger(
         everything=[],
         login=known.launch_configurations[next(iter(known.launch_configurations))].ssh.model_dump(
             mode="json"
@@ -74,7 +74,7 @@ def test_the_triggerer_masks_what_the_worker_has_read(monkeypatch: pytest.Monkey
     )
     path, keywords = trigger.serialize()
     assert "hunter2" not in json.dumps(keywords)
-    again = servers.JobsTrigger(**keywords)
+    again = server_work.JobsTrigger(**keywords)
     assert path.endswith(type(again).__name__)
     assert asyncio.run(again._failures()) == []
     assert printed("hunter2hunter2\nc0py-that-again") == ["cat: ***", "cat: ***"]
@@ -97,7 +97,7 @@ def test_the_worker_that_tells_of_a_failure_in_the_triggerer_masks_its_end(
 
 
 def test_what_the_triggerer_hands_back_to_the_database_is_masked_too() -> None:
-    class Failing(servers.StepTrigger):
+    class Failing(server_work.StepTrigger):
         def serialize(self) -> tuple[str, dict[str, Any]]:
             return "", {}
 

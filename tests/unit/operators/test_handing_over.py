@@ -21,7 +21,7 @@ from gantry.credentials import connections
 from gantry.operators import server_step
 from gantry.reconcile import data_placement, step_run, step_work
 from gantry.runtime import lock_holder, task_run
-from gantry.triggers import servers
+from gantry.triggers import server_work
 from tests.unit.agent.world import DEFINITION
 from tests.unit.operators.world import Store
 
@@ -134,7 +134,7 @@ def test_a_worker_that_is_shut_down_leaves_its_script_to_the_triggerer(
     with pytest.raises(TaskDeferred) as deferred:
         step.execute(CONTEXT)
     trigger = deferred.value.trigger
-    assert isinstance(trigger, servers.JobsTrigger)
+    assert isinstance(trigger, server_work.JobsTrigger)
     (left,) = trigger.serialize()[1]["everything"]
     assert (left["target"]["name"], left["generation"], left["offset"]) == (SERVER, "1", 7)
     assert server.kills == 0

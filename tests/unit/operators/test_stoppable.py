@@ -21,7 +21,7 @@ from gantry.agent import fan_out, jobs, ssh
 from gantry.credentials import connections
 from gantry.operators import stoppable
 from gantry.runtime import lock_holder, recent_starts, task_run
-from gantry.triggers import servers
+from gantry.triggers import server_work
 
 INSTANCE = types.SimpleNamespace(dag_id="shop", run_id="r", task_id="configure", map_index=2)
 SERVER = names.ServerName("shop-web-1")
@@ -217,8 +217,8 @@ def test_a_triggerer_that_wakes_up_leaves_the_scripts_to_the_one_that_follows_th
     monkeypatch.setattr(fan_out, "kill", kill)
     monkeypatch.setattr(connections, "access", lambda _: "access")
     target = ssh.Target(SERVER, "i-1", "10.0.0.1", "key")
-    trigger = servers.JobsTrigger(
-        everything=servers.dump([jobs.Progress(target, ())]),
+    trigger = server_work.JobsTrigger(
+        everything=server_work.dump([jobs.Progress(target, ())]),
         login={"connection": "ssh"},
         step="abc.configure",
         epoch="2",

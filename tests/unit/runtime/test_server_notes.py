@@ -13,7 +13,7 @@ from gantry.agent import fan_out, jobs, session, ssh
 from gantry.credentials import connections
 from gantry.runtime import lock_holder, server_notes
 from gantry.state import config_history, installed_versions, operation_lock
-from gantry.triggers import servers
+from gantry.triggers import server_work
 from tests.unit.agent.world import DEFINITION
 from tests.unit.operators.test_scaling import Cloud, trying
 from tests.unit.operators.world import Store
@@ -114,8 +114,8 @@ def test_the_triggerer_notes_what_it_has_seen_the_end_of(
     monkeypatch.setattr(fan_out, "carry_out", carry_out)
     monkeypatch.setattr(connections, "access", lambda _: None)
     known = definition.loads(DEFINITION)
-    trigger = servers.JobsTrigger(
-        everything=servers.dump([jobs.Progress(TARGET, (INSTALL,))]),
+    trigger = server_work.JobsTrigger(
+        everything=server_work.dump([jobs.Progress(TARGET, (INSTALL,))]),
         login=next(iter(known.launch_configurations.values())).ssh.model_dump(mode="json"),
         step="s",
         epoch="1",
@@ -125,7 +125,7 @@ def test_the_triggerer_notes_what_it_has_seen_the_end_of(
         holding={"data:db:1": TARGET.instance_id},
     )
     _, keywords = trigger.serialize()
-    assert asyncio.run(servers.JobsTrigger(**keywords)._failures()) == []
+    assert asyncio.run(server_work.JobsTrigger(**keywords)._failures()) == []
     assert _version(store[installed_versions.PLACES.key(DB, SERVER)]) == "v2"
     assert store["data:db:1"]["instance"] == TARGET.instance_id
 

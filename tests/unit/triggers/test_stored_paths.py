@@ -1,4 +1,4 @@
-"""What a running Airflow has stored of an earlier Gantry goes on after an upgrade: triggers and callbacks, by their path."""
+"""What Airflow has stored of an earlier Gantry goes on after an upgrade: triggers and callbacks, by their path."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from airflow.sdk.module_loading import import_string
+from airflow._shared.module_loading import import_string
 from airflow.triggers.base import BaseTrigger
 
 from gantry.runtime import lock_holder
@@ -45,7 +45,7 @@ def test_a_run_that_waited_before_the_upgrade_goes_on(monkeypatch: pytest.Monkey
     trigger: BaseTrigger = import_string(path)(**STORED[path])
     monkeypatch.setattr(lock_holder, "look_again", lambda *_: None)
 
-    async def first() -> Any:  # noqa: ANN401 - Airflow's event
+    async def first() -> Any:
         async for event in trigger.run():
             return event.payload
         return None
@@ -56,4 +56,6 @@ def test_a_run_that_waited_before_the_upgrade_goes_on(monkeypatch: pytest.Monkey
 def test_the_callback_of_a_deadline_that_was_set_before_is_found() -> None:
     from gantry.runtime import notifiers  # noqa: PLC0415 - Airflow's notifiers, which the others need not load
 
-    assert import_string("gantry.operators.notifying.deadline_passed") is import_string(notifiers.DEADLINE_PASSED)
+    assert import_string("gantry.operators.notifying.deadline_passed") is import_string(
+        notifiers.DEADLINE_PASSED
+    )
