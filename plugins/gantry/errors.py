@@ -11,7 +11,7 @@ class GantryError(Exception):
     never holds a secret.
     """
 
-    passing: bool = False
+    transient: bool = False
     """Whether the cause may go away by itself (a throttled call, a lost connection), so a retry is worth it."""
 
 

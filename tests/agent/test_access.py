@@ -51,7 +51,7 @@ def test_another_host_key_is_refused_before_a_login_is_even_tried() -> None:
         asyncio.run(meet())
     assert "shop-db-1: the host key at 127.0.0.1" in str(refused.value)
     assert "gantry:host-key" in str(refused.value)
-    assert not refused.value.passing
+    assert not refused.value.transient
     assert logins == []
 
 
@@ -137,4 +137,4 @@ def test_nobody_listening_may_pass(machine: Machine) -> None:
     closed = ssh.Access(dataclasses.replace(machine.access.login, port=2222))
     with pytest.raises(errors.ConnectionLostError, match="shop-server-1: no SSH connection") as lost:
         whoami(machine.target, closed)
-    assert lost.value.passing
+    assert lost.value.transient

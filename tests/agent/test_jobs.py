@@ -214,7 +214,7 @@ def test_a_second_link_that_has_ended_says_whose_it_was(machine: Machine) -> Non
     (error,) = errors_of(everything)
     assert LINK.url in error
     assert "signed with the session of a test" in error
-    assert everything[0].passing
+    assert everything[0].transient
     assert machine.begun(script) == 2
 
 
@@ -323,7 +323,7 @@ def test_a_failure_names_server_script_and_code_and_shows_the_end_of_the_output(
     assert error.startswith("shop-server-1: fail a1 failed with exit code 3.")
     assert "\n50\nno licence found\n" in error
     assert "\n30\n" not in error
-    assert not everything[0].passing
+    assert not everything[0].transient
     assert machine.begun(later) == 0
     with pytest.raises(fan_out.StepFailedError, match="no licence found"):
         fan_out.verdict(everything)
@@ -628,7 +628,7 @@ def test_a_server_that_cannot_be_reached_does_not_keep_the_others_from_being_pre
     everything = fan_out.begin([nowhere, machine.target])
     asyncio.run(fan_out.prepare(everything, access, lambda *_: fan_out.Work(), said))
     assert everything[0].error.startswith("shop-gone-1: no SSH connection to 127.255.255.254")
-    assert everything[0].passing
+    assert everything[0].transient
     assert everything[1].error == ""
     # Said once, not every second.
     assert len([line for server, line in said.lines if server == "shop-gone-1"]) == 1

@@ -176,7 +176,7 @@ def test_an_account_that_runs_no_command_is_refused_with_what_it_said(
     assert said in str(refused.value)
     assert "the SSH user 'deploy' does not get a shell" in str(refused.value)
     assert "'bookshop_ssh'" in str(refused.value)
-    assert not refused.value.passing
+    assert not refused.value.transient
     # It is there: no reason to replace it.
     assert answer.contact is reachability.Contact.REFUSES
     shake(machine)

@@ -59,7 +59,7 @@ def test_a_wrong_key_and_an_unknown_name_are_refused(chef: Goiardi, name: str, k
     with pytest.raises(chef_server.ChefServerRefusedError, match=rf"'{name}' \(401") as refused:
         stranger.check()
     assert "Check name and key" in str(refused.value)
-    assert not refused.value.passing
+    assert not refused.value.transient
 
 
 def test_a_wrong_clock_is_named(chef: Goiardi, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_a_certificate_that_nobody_vouches_for_is_asked_for(chef: Goiardi) -> No
     with pytest.raises(chef_server.ChefServerUnreachableError, match="trusted_certificate") as unreachable:
         server.nodes()
     assert "certificate verify failed" in str(unreachable.value)
-    assert not unreachable.value.passing
+    assert not unreachable.value.transient
 
 
 def test_a_certificate_for_another_name_is_not_cured_by_trusting_it(chef: Goiardi) -> None:
@@ -115,7 +115,7 @@ def test_nobody_there(chef: Goiardi) -> None:
     server = chef_server.ChefServer(f"https://127.0.0.1:{port}", chef.actor())
     with pytest.raises(chef_server.ChefServerUnreachableError, match="Connection refused") as unreachable:
         server.nodes()
-    assert unreachable.value.passing
+    assert unreachable.value.transient
 
 
 def test_somebody_who_does_not_answer(chef: Goiardi) -> None:
@@ -169,7 +169,7 @@ def test_a_missing_organization_is_no_accepted_key(chef: Goiardi, recorder: Reco
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "passing", "words"),
+    ("status", "answer", "transient", "words"),
     [
         (503, b"<html>busy</html>", True, "answered 503: <html>busy"),
         (500, b'{"error": ["broken"]}', True, "answered 500: broken"),
@@ -180,12 +180,12 @@ def test_a_missing_organization_is_no_accepted_key(chef: Goiardi, recorder: Reco
     ],
 )
 def test_other_answers_say_what_came(
-    chef: Goiardi, recorder: Recorder, status: int, answer: bytes, passing: object, words: str
+    chef: Goiardi, recorder: Recorder, status: int, answer: bytes, transient: object, words: str
 ) -> None:
     recorder.answers = [(status, answer)]
     with pytest.raises(chef_server.ChefServerError, match=words) as error:
         chef_server.ChefServer(recorder.url, chef.actor()).nodes()
-    assert error.value.passing is passing
+    assert error.value.transient is transient
     assert f"GET {recorder.url}/nodes" in str(error.value)
 
 

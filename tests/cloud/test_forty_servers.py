@@ -76,12 +76,14 @@ def test_forty_servers_arrive_within_ec2s_own_limits(shop: Shop, monkeypatch: py
 
 async def greet(
     cloud: servers.Servers,
-    parties: list[list[server_bootstrap.Guest]],
+    parties: list[list[server_bootstrap.PendingServer]],
     meanwhile: Coroutine[None, None, None],
 ) -> None:
     """The handshakes of a tier, as its triggers do them in one triggerer."""
     limit = server_bootstrap.Limit.of(300, 0)
-    greeters = [server_bootstrap.Greeter(cloud, cast("ssh.Access", None), lambda *_: None) for _ in parties]
+    greeters = [
+        server_bootstrap.Bootstrapper(cloud, cast("ssh.Access", None), lambda *_: None) for _ in parties
+    ]
     waiting = [one.greet(guests, limit) for one, guests in zip(greeters, parties, strict=True)]
     await asyncio.gather(meanwhile, *waiting)
 

@@ -97,7 +97,7 @@ def test_a_profile_or_a_group_that_does_not_exist_is_named_and_nothing_is_starte
         shop.more = more
         with pytest.raises(errors.CloudError, match=words) as refused:
             shop.scale_up(1)
-        assert not refused.value.passing
+        assert not refused.value.transient
     assert shop.servers().find().servers == ()
 
 

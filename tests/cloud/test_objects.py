@@ -44,7 +44,7 @@ def test_a_missing_object_or_bucket_is_named_with_what_wants_it(bucket: objects.
     with pytest.raises(objects.MissingObjectError) as missing:
         bucket.facts(url, WANTED_BY)
     assert str(missing.value).startswith(f"{url} does not exist ({WANTED_BY})\n")
-    assert not missing.value.passing
+    assert not missing.value.transient
 
 
 def test_a_link_works_without_credentials_and_only_for_its_object(bucket: objects.Objects) -> None:
@@ -59,4 +59,4 @@ def test_refused_credentials_name_the_connection(cloud: local.EmbeddedCloud) -> 
     stranger = dataclasses.replace(cloud, secret_access_key="guessed").client("s3")
     with pytest.raises(errors.CloudError, match="Airflow connection 'aws_shop'") as refused:
         objects.Objects(stranger, AWS).facts(URL, WANTED_BY)
-    assert not refused.value.passing
+    assert not refused.value.transient

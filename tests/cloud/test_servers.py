@@ -160,7 +160,7 @@ def test_an_unknown_image_is_named_with_what_to_check(shop: Shop) -> None:
     )
     assert "Check the image of the launch configuration" in said
     assert "'aws_shop'" in said
-    assert not refused.value.passing
+    assert not refused.value.transient
 
 
 def test_an_image_is_found_by_its_name_among_the_accounts_own_only(shop: Shop) -> None:
@@ -181,14 +181,14 @@ def test_refused_credentials_name_the_connection(shop: Shop) -> None:
             shop.servers(shop.client(**wrong)).find()
         assert f"listing the servers of {shop.name}: the cloud answered AuthFailure" in str(refused.value)
         assert "Check the credentials and rights of the Airflow connection 'aws_shop'" in str(refused.value)
-        assert not refused.value.passing
+        assert not refused.value.transient
 
 
 def test_an_endpoint_that_does_not_answer_names_the_connection_and_may_pass(shop: Shop) -> None:
     with pytest.raises(errors.CloudUnreachableError, match="Check the Airflow connection 'aws_shop'") as lost:
         shop.servers(shop.client(endpoint_url="http://127.0.0.1:9")).find()
     assert "127.0.0.1:9" in str(lost.value)
-    assert lost.value.passing
+    assert lost.value.transient
 
 
 def test_a_connection_that_does_not_exist_is_not_replaced_by_the_workers_own_credentials(

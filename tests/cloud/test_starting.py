@@ -146,7 +146,7 @@ def test_a_server_of_a_retry_that_nothing_shows_is_waited_for(shop: Shop) -> Non
     shop.more = "tags: {team: red}"
     with pytest.raises(instance_start.HiddenServersError, match="started them with other settings") as raised:
         shop.scale_up(1)
-    assert raised.value.passing
+    assert raised.value.transient
 
 
 # --- a server that is not listed yet ---------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def test_a_list_that_stays_too_short_is_never_taken_for_the_whole(
     (server,) = shop.scale_up(1).started
     with pytest.raises(eventual_listing.NotListedYetError, match=server.instance_id) as raised:
         shop.servers(late(shop, server.instance_id, 1000)).find_with([server.instance_id])
-    assert raised.value.passing
+    assert raised.value.transient
 
 
 def test_a_server_that_has_ended_is_not_waited_for(shop: Shop) -> None:

@@ -57,10 +57,10 @@ def subnets(shop: Shop) -> list[str]:
     return [each["SubnetId"] for each in sorted(found, key=lambda each: each["AvailabilityZone"])]
 
 
-def greeted(shop: Shop, server: inventory.Server) -> server_bootstrap.Guest:
+def greeted(shop: Shop, server: inventory.Server) -> server_bootstrap.PendingServer:
     """What becomes of a server that is waited for."""
     started = frozenset({server.instance_id})
-    greeter = server_bootstrap.Greeter(
+    greeter = server_bootstrap.Bootstrapper(
         shop.servers(), cast("ssh.Access", None), lambda _name, _line: None, started
     )
     (guest,) = guests = server_bootstrap.everyone([server.name])

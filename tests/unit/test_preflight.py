@@ -177,7 +177,7 @@ def test_everything_that_is_wrong_is_told_at_once_and_each_in_its_place(
     ):
         told = [each for each in said.split("shop.yaml:") if f"shop.yaml:{each}".startswith(world.at(place))]
         assert any(words in each for each in told), (place, told)
-    assert not refused.value.passing
+    assert not refused.value.transient
 
 
 @pytest.mark.parametrize(
@@ -385,7 +385,7 @@ def test_a_jump_host_that_does_not_answer_is_named_and_tried_again(
     loaded = world.loaded()
     with pytest.raises(preflight.NotReadyError, match=world.at("bastion").strip()) as refused:
         preflight.refuse(found, loaded.source)
-    assert refused.value.passing
+    assert refused.value.transient
 
 
 @pytest.mark.parametrize(

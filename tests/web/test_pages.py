@@ -127,10 +127,12 @@ def _note(office: rig.Airflow, scene: scenes.Scene) -> None:
     )  # fmt: skip
     office.handed(
         "bookshop", "app", "bookshop-application-1",
-        config_history.Handout(
+        config_history.ConfigDelivery(
             "launch", RUN, rig.EARLIER.isoformat(), "i-0123456789abcdef0", "51b8a2c0" * 8, lines[:5]
         ),
-        config_history.Handout("launch", RUN, rig.NOW.isoformat(), "i-0123456789abcdef0", "0badc0de" * 8, lines, 12),
+        config_history.ConfigDelivery(
+            "launch", RUN, rig.NOW.isoformat(), "i-0123456789abcdef0", "0badc0de" * 8, lines, 12
+        ),
     )  # fmt: skip
 
 

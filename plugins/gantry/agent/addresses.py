@@ -9,7 +9,7 @@ from gantry.definition import models
 class MissingAddressError(errors.GantryError):
     """A server that others must know has no address yet."""
 
-    passing = True
+    transient = True
 
     def __init__(self, server: names.ServerName) -> None:
         self.server = server

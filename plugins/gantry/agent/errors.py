@@ -105,7 +105,7 @@ class AccessRefusedError(ServerError):
 class ConnectionLostError(ServerError):
     """The server cannot be reached, or stopped answering."""
 
-    passing = True
+    transient = True
 
     def __init__(self, server: names.ServerName, address: str, reason: str) -> None:
         self.address = address
@@ -211,14 +211,14 @@ class NoLinkError(ServerError):
 
     def __init__(self, server: names.ServerName, cause: errors.GantryError) -> None:
         self.cause = cause
-        self.passing = cause.passing
+        self.transient = cause.transient
         super().__init__(server, str(cause))
 
 
 class LinkEndedError(ServerError):
     """The store has refused a link as one that has ended, and the one after it too."""
 
-    passing = True
+    transient = True
 
     def __init__(self, server: names.ServerName, url: str, whose: str, tail: str) -> None:
         self.url = url

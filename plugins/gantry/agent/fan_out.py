@@ -78,7 +78,7 @@ class StepFailedError(errors.GantryError):
 
     def __init__(self, failures: Sequence[tuple[str, bool]]) -> None:
         self.failures = tuple(message for message, _ in failures)
-        self.passing = all(passing for _, passing in failures)
+        self.transient = all(transient for _, transient in failures)
         super().__init__("\n".join(self.failures))
 
 
@@ -112,9 +112,9 @@ async def prepare(
             progress.error = (
                 f"{progress.target.name}: no answer within {access.patience:g} s (ssh.reconnect_for)"
             )
-            progress.passing = True
+            progress.transient = True
         except errors.GantryError as error:
-            progress.error, progress.passing = str(error), error.passing
+            progress.error, progress.transient = str(error), error.transient
             await _forget_secrets(agent, progress)
         if kept is not None and progress.done:
             await kept.close(progress.target.name)
@@ -143,7 +143,7 @@ async def carry_out(  # noqa: PLR0913 - what a step has, each by its name
         try:
             await agent.carry_out(progress, key, output)
         except errors.GantryError as error:
-            progress.error, progress.passing = str(error), error.passing
+            progress.error, progress.transient = str(error), error.transient
             await _forget_secrets(agent, progress)
         if kept is not None:
             await kept.close(progress.target.name)
@@ -174,7 +174,7 @@ async def side_by_side(work: Sequence[Coroutine[None, None, None]], seconds: flo
 
 def verdict(everything: Sequence[jobs.Progress]) -> None:
     """Raise StepFailedError if a server did not get through."""
-    failures = [(each.error, each.passing) for each in everything if each.error]
+    failures = [(each.error, each.transient) for each in everything if each.error]
     if failures:
         raise StepFailedError(failures)
 

@@ -151,7 +151,7 @@ class Progress:
         renewed: whether its link was refused once, as one that has ended, and it has got another one.
         reboots: how often the server was restarted under a job that outlives it.
         until: when the run's time is up (seconds since 1970), or 0: no job works longer than that.
-        error, passing: what stopped it for good, and whether that may go away by itself.
+        error, transient: what stopped it for good, and whether that may go away by itself.
         kept: the lines that the step's reader wanted.
         held: whether something that has changed is left as it is.
         found: what the server has really noted for jobs whose scripts note something themselves.
@@ -168,7 +168,7 @@ class Progress:
     reboots: int = 0
     until: float = 0.0
     error: str = ""
-    passing: bool = False
+    transient: bool = False
     kept: list[str] = dataclasses.field(default_factory=list)
     held: bool = False
     found: dict[str, str] = dataclasses.field(default_factory=dict)

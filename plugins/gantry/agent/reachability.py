@@ -54,7 +54,7 @@ class Contact(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Met(Generic[T]):
+class ProbeResult(Generic[T]):
     """How a server was met.
 
     Attributes:
@@ -69,7 +69,7 @@ class Met(Generic[T]):
 
 async def meet(
     target: ssh.Target, access: ssh.Access, ask: Callable[[session.Session], Awaitable[T]], patience: float
-) -> Met[T]:
+) -> ProbeResult[T]:
     """Ask a server something that changes nothing there. That it does not answer is a finding, and no failure.
 
     Args:
@@ -86,10 +86,10 @@ async def meet(
         if attempts.busy is not None:
             return attempts.busy
         if not attempts.progress.tried:
-            return Met(
+            return ProbeResult(
                 Contact.UNREACHED, f"its turn has not come within {patience:g} s: the way to it is slow"
             )
-        return Met(Contact.SILENT, f"no answer within {patience:g} s")
+        return ProbeResult(Contact.SILENT, f"no answer within {patience:g} s")
 
 
 class _Attempts(Generic[T]):
@@ -106,10 +106,10 @@ class _Attempts(Generic[T]):
         self._target = target
         self._access = access
         self._ask = ask
-        self.busy: Met[T] | None = None
+        self.busy: ProbeResult[T] | None = None
         self.progress = ssh.Progress()
 
-    async def make(self) -> Met[T]:
+    async def make(self) -> ProbeResult[T]:
         """Try until the server has been met, or has stayed silent for some attempts. A busy one is asked on."""
         pauses, failures = iter(_PAUSES), 0
         while True:
@@ -126,14 +126,14 @@ class _Attempts(Generic[T]):
                 continue
             return self.busy if met.contact is Contact.SILENT and self.busy is not None else met
 
-    async def _once(self) -> Met[T]:
+    async def _once(self) -> ProbeResult[T]:
         self.progress.logged_in = False
         try:
             async with ssh.connect(self._target, self._access, self.progress) as connection:
                 server = session.Session(connection, self._target, self._access.login)
-                return Met(Contact.ANSWERS, found=await self._ask(server))
+                return ProbeResult(Contact.ANSWERS, found=await self._ask(server))
         except root.GantryError as error:
-            return Met(self._contact(error), _line(self._target, error))
+            return ProbeResult(self._contact(error), _line(self._target, error))
 
     def _contact(self, error: root.GantryError) -> Contact:
         if isinstance(error, ssh.UnusableKeyError) or (

@@ -46,7 +46,7 @@ Certificates = Mapping[names.ConnectionId, tls.Certificate]
 class MissingMasterError(errors.GantryError):
     """A replicated service without a server for its master."""
 
-    passing = True
+    transient = True
 
     def __init__(self, service: names.ServiceName, tier: names.TierName) -> None:
         self.service = service

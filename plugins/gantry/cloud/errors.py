@@ -35,7 +35,7 @@ LATE = frozenset({"InvalidInstanceID.NotFound"})
 
 _DOWN = frozenset({"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "500", "503"})
 
-_PASSING = frozenset(
+_TRANSIENT = frozenset(
     {
         *ENDED,
         *THROTTLED,
@@ -98,7 +98,7 @@ class CloudError(errors.GantryError):
         self.denial = denials.read(reason) if code in _DENIED else None
         self.reason = self.denial.reason if self.denial else reason
         self.connection = connection
-        self.passing = code in _PASSING
+        self.transient = code in _TRANSIENT
         self.waits = code in THROTTLED | LATE | _DOWN
         advice = self._advice() if self.denial is None else self.denial.advice(connection)
         super().__init__(f"{doing}: the cloud answered {code}: {self.reason}\n{advice}")
@@ -121,7 +121,7 @@ class CloudError(errors.GantryError):
                 f"Check network and volumes of the launch configuration: ids belong to one region of one account, and "
                 f"the Airflow connection {self.connection!r} sees those of its own."
             )
-        if self.passing:
+        if self.transient:
             why = "The account makes too many calls, whoever makes them. " if self.code in THROTTLED else ""
             return f"{why}This often passes by itself; the task is tried again."
         return f"Asked with the Airflow connection {self.connection!r}. Mend the cause and clear this task."
@@ -154,11 +154,11 @@ class UnknownConnectionError(errors.GantryError):
 class CloudUnreachableError(errors.GantryError):
     """The cloud's endpoint did not answer, or there were no credentials to ask it with."""
 
-    def __init__(self, doing: str, reason: str, connection: names.ConnectionId, *, passing: bool) -> None:
+    def __init__(self, doing: str, reason: str, connection: names.ConnectionId, *, transient: bool) -> None:
         self.doing = doing
         self.reason = reason
         self.connection = connection
-        self.passing = self.waits = passing
+        self.transient = self.waits = transient
         super().__init__(f"{doing}: {reason}\nCheck the Airflow connection {connection!r}.")
 
 
@@ -212,6 +212,6 @@ def worded(
         botocore.exceptions.NoCredentialsError,
         botocore.exceptions.PartialCredentialsError,
     ) as error:
-        raise CloudUnreachableError(doing, str(error), connection, passing=False) from error
+        raise CloudUnreachableError(doing, str(error), connection, transient=False) from error
     except botocore.exceptions.BotoCoreError as error:
-        raise CloudUnreachableError(doing, str(error), connection, passing=True) from error
+        raise CloudUnreachableError(doing, str(error), connection, transient=True) from error

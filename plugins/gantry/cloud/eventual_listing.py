@@ -18,7 +18,7 @@ _LISTED_WITHIN = 30.0
 class NotListedYetError(errors.GantryError):
     """Servers that were started just now, and that the cloud does not list."""
 
-    passing = True
+    transient = True
 
     def __init__(self, deployment: names.DeploymentName, instances: Sequence[str]) -> None:
         self.deployment = deployment

@@ -67,7 +67,7 @@ class DeadServersError(errors.GantryError):
 class HiddenServersError(errors.GantryError):
     """An earlier try has started servers in another way, and the cloud does not show them."""
 
-    passing = True
+    transient = True
 
     def __init__(self, server_names: Sequence[names.ServerName]) -> None:
         self.servers = tuple(server_names)
@@ -87,11 +87,11 @@ class NoRoomError(errors.GantryError):
         self.servers = tuple(server_names)
         self.size = size
         self.refusals = dict(refusals)
-        self.passing = any(each.passing for each in refusals.values())
+        self.transient = any(each.transient for each in refusals.values())
         said = "; ".join(f"{subnet}: {each.code}: {each.reason}" for subnet, each in refusals.items())
         super().__init__(
             f"{', '.join(server_names)}: no subnet has room for a {size}: {said}\n"
-            f"{'This may pass; the task is tried again. ' if self.passing else ''}"
+            f"{'This may pass; the task is tried again. ' if self.transient else ''}"
             f"Name subnets of other zones (network.subnets), or another size."
         )
 

@@ -56,7 +56,7 @@ class LostServerError(errors.GantryError):
 class KeyNotShownError(LostServerError):
     """A running server whose host key the cloud does not show: the tag was written moments ago, or never."""
 
-    passing = True
+    transient = True
 
     def __init__(self, name: names.ServerName) -> None:
         self.name = name

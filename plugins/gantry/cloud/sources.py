@@ -100,7 +100,7 @@ class Source:
             host = urllib.parse.urlsplit(link).netloc
             # Not in its own words, which quote the link.
             raise errors.CloudUnreachableError(
-                f"trying a link at {host}", type(error).__name__, self.connection, passing=True
+                f"trying a link at {host}", type(error).__name__, self.connection, transient=True
             ) from None
         return answer.status_code, answer.text
 

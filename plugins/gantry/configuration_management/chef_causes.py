@@ -56,13 +56,13 @@ class Cause:
     Attributes:
         headline: Chef's own last word, with what it leaves out; or ours, where it had none.
         advice: what to do.
-        passing: whether another try may help.
+        transient: whether another try may help.
         is_chefs: whether the headline is a FATAL line's.
     """
 
     headline: str
     advice: str
-    passing: bool = False
+    transient: bool = False
     is_chefs: bool = True
 
 
@@ -138,14 +138,14 @@ def _of_a_resource(fatal: str, block: chef_log.Block | None, asked: Asked) -> Ca
             fatal,
             f"{who} on the server holds the lock of its packages ({lock['file'] or 'dpkg'}), as happens after the "
             f"first boot. It goes away by itself.",
-            passing=True,
+            transient=True,
         )
     inner = fatal.partition(" had an error: ")[2]
     if not inner and block is not None:
         # The resource's name has a line break, and the last word ends there.
         fatal = f"{fatal} … {_gist(block)}"
     if _NETWORK.match(inner) and _is_ours(inner, asked.url):
-        return Cause(fatal, _UNREACHABLE, passing=True)
+        return Cause(fatal, _UNREACHABLE, transient=True)
     return Cause(fatal, _MEND)
 
 
@@ -153,7 +153,7 @@ def _of_a_recipe(fatal: str, block: chef_log.Block, told: chef_log.Told, asked: 
     missing = next((each for each in reversed(told.errors) if _ASKED_FOR.match(each)), None)
     where = block.title.removeprefix("Recipe Compile Error").strip()
     if _NETWORK.match(fatal) and (missing or _is_ours(fatal, asked.url)):
-        return Cause(fatal, _UNREACHABLE, passing=True)
+        return Cause(fatal, _UNREACHABLE, transient=True)
     if missing is not None:
         return Cause(
             f"{fatal}: {missing}", "upload the data bag item, or correct the recipe; then clear this task."
@@ -183,7 +183,7 @@ def _of_the_server(fatal: str, block: chef_log.Block | None, asked: Asked) -> Ca
     """A failure before the recipes: of a request to the Chef server, or of what it has."""
     said = "\n".join([fatal, *(text for _, text in (block.sections if block else ()))])
     if _NETWORK.match(fatal):
-        return Cause(fatal, _UNREACHABLE, passing=True)
+        return Cause(fatal, _UNREACHABLE, transient=True)
     for pattern, advice in _BEFORE_RECIPES:
         if pattern.search(said):
             return Cause(f"{fatal}{_missing(block)}", advice)

@@ -35,7 +35,7 @@ class ChefRunFailedError(errors.ServerError):
 
     def __init__(self, failed: errors.ScriptFailedError, cause: chef_causes.Cause, said: str) -> None:
         self.cause = cause
-        self.passing = cause.passing
+        self.transient = cause.transient
         advice = cause.advice
         super().__init__(
             failed.server,

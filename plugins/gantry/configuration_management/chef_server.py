@@ -54,7 +54,7 @@ class ChefServerError(errors.GantryError):
 
     def __init__(self, what: str, status: int, said: str) -> None:
         self.status = status
-        self.passing = status >= _SERVER_ERROR
+        self.transient = status >= _SERVER_ERROR
         super().__init__(f"{what}: the Chef server answered {status}: {said or '(nothing)'}")
 
 
@@ -83,7 +83,7 @@ class ChefServerUnreachableError(errors.GantryError):
     def __init__(self, what: str, reason: str, *, untrusted: bool) -> None:
         self.reason = reason
         self.untrusted = untrusted
-        self.passing = not untrusted
+        self.transient = not untrusted
         advice = "Check the URL in the connection, and the way from here to there."
         if untrusted and _UNKNOWN_ISSUER.search(reason):
             advice = "Put the Chef server's certificate into the connection's field trusted_certificate."

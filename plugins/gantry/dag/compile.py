@@ -103,7 +103,7 @@ def operation_dag(
     form = recipe.form(definition)
     launches = operation is names.Operation.LAUNCH
     dag = _dag(
-        step_run.Compiled(subject, plan, read),
+        step_run.DagPayload(subject, plan, read),
         dag_id=dag_id,
         description=(launches and definition.description) or purpose,
         schedule=recipe.schedule(definition),
@@ -144,7 +144,7 @@ def _keeping(deployment: names.DeploymentName) -> dict[str, Any]:
     }
 
 
-def _dag(compiled: step_run.Compiled, **settings: Any) -> DAG:  # noqa: ANN401 - Airflow's keywords
+def _dag(compiled: step_run.DagPayload, **settings: Any) -> DAG:  # noqa: ANN401 - Airflow's keywords
     definition = compiled.definition
     tasks: dict[str, Any] = {
         "retries": definition.retries,

@@ -47,7 +47,7 @@ def raise_for_airflow(error: errors.GantryError, *, retry: bool = False) -> NoRe
         AirflowFailException: a retry would meet the same cause.
         AirflowException: a retry may succeed.
     """
-    if error.passing or retry:
+    if error.transient or retry:
         raise AirflowException(str(error)) from None
     raise AirflowFailException(str(error)) from None
 
@@ -72,7 +72,7 @@ class StepOperator(BaseOperator):
 
     def resume(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ANN401 - XComs are JSON
         """Fail with what the triggerer met. Success never comes here: the triggerer ends the task itself."""
-        failures = [(str(message), bool(passing)) for message, passing in event["failures"]]
+        failures = [(str(message), bool(transient)) for message, transient in event["failures"]]
         error = fan_out.StepFailedError(failures)
         run = task_run.run_of(context)
         # This process has read no secret yet, and a failure ends with what a script has printed.

@@ -110,7 +110,7 @@ def forget(
         found = chef.forget(credentials, gone)
     except errors.GantryError as error:
         # The servers are gone; a Chef server or a connection in trouble must not keep the run from its end.
-        if error.passing and not last_try:
+        if error.transient and not last_try:
             raise
         return [f"{nodes} may still be on the Chef server: {str(error).splitlines()[0]}"]
     operator.log.info("removed from the Chef server: %s", ", ".join(found.removed) or "nothing was there")

@@ -62,7 +62,9 @@ class RemoveNewServersOperator(base.StepOperator):
         return skipped
 
 
-def kept(run: step_run.Run, everything: inventory.Inventory, memory: data_placement.Memory) -> dict[str, str]:
+def kept(
+    run: step_run.Run, everything: inventory.Inventory, memory: data_placement.DataLocations
+) -> dict[str, str]:
     """Why servers are not taken away, by their instances; those that are new and go are absent.
 
     New is what the run itself has started, as long as the deployment was never RUNNING with it. A database goes only

@@ -51,8 +51,8 @@ class Outlook:
 
 def outlook(
     run: step_run.Run,
-    findings: server_health.Findings,
-    memory: data_placement.Memory,
+    findings: server_health.HealthReport,
+    memory: data_placement.DataLocations,
     before: replacement.Slots,
     known: data_renewal.Past,
 ) -> Outlook:
@@ -126,7 +126,7 @@ class FindLostOperator(base.StepOperator):
             slots={tier: list(slots) for tier, slots in found.choice.slots.items()},
         )
 
-    def _look(self, run: step_run.Run) -> tuple[step_run.Run, server_health.Findings]:
+    def _look(self, run: step_run.Run) -> tuple[step_run.Run, server_health.HealthReport]:
         """Look at the servers; the run, as it finds them, and how they are.
 
         Without a watch, runs may be days apart, and so are their looks. A server that one of them has found not well
@@ -153,13 +153,13 @@ class FindLostOperator(base.StepOperator):
             findings = self._once(run)
         return run, findings
 
-    def _once(self, run: step_run.Run) -> server_health.Findings:
+    def _once(self, run: step_run.Run) -> server_health.HealthReport:
         findings = server_health.examine(run.definition, run.inventory, run.cloud, run.health)
         lost_server_report.remember(run, findings)
         return findings
 
     def _end_if_needless(
-        self, context: Context, run: step_run.Run, findings: server_health.Findings, found: Outlook
+        self, context: Context, run: step_run.Run, findings: server_health.HealthReport, found: Outlook
     ) -> None:
         """Skip a run that would replace nothing. Raises NotYetLostError, NotAskedError."""
         staying = found.choice.staying(run.inventory)

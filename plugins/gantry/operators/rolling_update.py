@@ -32,7 +32,7 @@ class RolloutStoppedError(fan_out.StepFailedError):
     ) -> None:
         self.service = service
         self.standing = tuple(standing)
-        (first, passing), *others = failures
+        (first, transient), *others = failures
         also = ", and its batch has the version back that it had" if rolled_back else ""
         lines = "\n".join(
             (
@@ -43,7 +43,7 @@ class RolloutStoppedError(fan_out.StepFailedError):
         )
         super().__init__(
             [
-                (f"service {service}: the update was stopped{also}. {first}", passing),
+                (f"service {service}: the update was stopped{also}. {first}", transient),
                 *others,
                 (lines, all(each for _, each in failures)),
             ]
@@ -61,7 +61,7 @@ class UpdateOperator(stoppable.StoppableOperator):
     def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Ask every server what is to be done, and do it batch by batch."""
         self._crew = crew = _Crew(
-            run, task_log.printer(self.log, several=True), server_notes.Ledger(context, run, self.log)
+            run, task_log.printer(self.log, several=True), server_notes.ServerNotes(context, run, self.log)
         )
         found = rolling_update_plan.of(run)
         if not self.follow(lambda: self._roll(found, crew)):
@@ -100,7 +100,7 @@ class UpdateOperator(stoppable.StoppableOperator):
         fan_out.verdict(left)
         servers = [node for node in found.nodes if node.name in batch]
         done = await crew.work(servers, found.decide, step_work.questions(found.run))
-        failures = [(each.error, each.passing) for each in done if each.error]
+        failures = [(each.error, each.transient) for each in done if each.error]
         failed = [each for each in done if each.error]
         unchanged = await self._unchanged(found, crew, failed, nodes) if failed else ()
         good = (*(each.target.name for each in done if not each.error), *unchanged)
@@ -117,7 +117,7 @@ class UpdateOperator(stoppable.StoppableOperator):
                 ends_with_run=False,
             )
             rolled_back = bool(back) and all(each.jobs and not each.error for each in back)
-            failures += [(f"rolling back: {each.error}", each.passing) for each in back if each.error]
+            failures += [(f"rolling back: {each.error}", each.transient) for each in back if each.error]
             unmoved = tuple(name for name in good if name not in replaced)
             good = (*unmoved, *(each.target.name for each in back if each.jobs and not each.error))
         if good:
@@ -201,7 +201,7 @@ def _shown(
 class _Crew:
     """Servers of several tiers, each reached by its tier's login, and what is running on them."""
 
-    def __init__(self, run: step_run.Run, output: jobs.Output, notes: server_notes.Ledger) -> None:
+    def __init__(self, run: step_run.Run, output: jobs.Output, notes: server_notes.ServerNotes) -> None:
         self._run = run
         self._output = output
         self._notes = notes

@@ -89,7 +89,7 @@ class HandshakeOperator(base.StepOperator):
         guests = server_bootstrap.everyone(self.servers)
         limit = server_bootstrap.Limit.of(run.definition.timeouts.handshake.total_seconds(), run.until)
         output = task_log.printer(self.log, several=len(guests) > 1)
-        greeter = server_bootstrap.Greeter(run.cloud, run.access(), output, run.started())
+        greeter = server_bootstrap.Bootstrapper(run.cloud, run.access(), output, run.started())
         attend = run.definition.attend_time.total_seconds()
         with pace.shared(hands(run)):
             is_done = asyncio.run(greeter.greet(guests, limit, attend))

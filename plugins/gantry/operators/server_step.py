@@ -46,7 +46,7 @@ class ServerStepOperator(stoppable.StoppableOperator):
         return None
 
     def holding(self, run: step_run.Run) -> dict[str, str]:  # noqa: ARG002 - for those that load data
-        """What is noted about data when the step is done; see `data.Memory.holding`."""
+        """What is noted about data when the step is done; see `data.DataLocations.holding`."""
         return {}
 
     def targets(self, run: step_run.Run) -> list[ssh.Target]:
@@ -61,7 +61,7 @@ class ServerStepOperator(stoppable.StoppableOperator):
         attend = run.definition.attend_time.total_seconds()
         decide, questions, reader = self.decide(run), step_work.questions(run), self.reader(run)
 
-        notes = server_notes.Ledger(context, run, self.log)
+        notes = server_notes.ServerNotes(context, run, self.log)
         everything = fan_out.begin(found, run.until)
         self._driven = (everything, access, run.key)
         is_prepared = False
@@ -116,7 +116,7 @@ class ServerStepOperator(stoppable.StoppableOperator):
         run: step_run.Run,
         everything: list[jobs.Progress],
         reader: output_readers.Name | None,
-        author: server_notes.Author,
+        author: server_notes.ChangedBy,
     ) -> None:
         self.log.info("the scripts are still running; the triggerer goes on following")
         self.defer(

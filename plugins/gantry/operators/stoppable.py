@@ -33,7 +33,7 @@ _UNTIL_KILLED = 4.0
 class StoppedError(errors.GantryError):
     """A process that had to end although its task was to go on."""
 
-    passing = True
+    transient = True
 
     def __init__(self) -> None:
         super().__init__(

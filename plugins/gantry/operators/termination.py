@@ -75,7 +75,7 @@ class NotStoppedError(errors.GantryError):
 class StillThereError(errors.GantryError):
     """Instances that did not go in time."""
 
-    passing = True
+    transient = True
 
     def __init__(self, tier: names.TierName | None, left: tuple[str, ...], seconds: float) -> None:
         self.tier = tier

@@ -20,7 +20,7 @@ from gantry.operators import base
 from gantry.plan import TRIGGERED, StepKind
 from gantry.plan.steps import DEPLOYMENT, step_id
 from gantry.reconcile import step_run
-from gantry.reconcile.watch_report import Look, Sight
+from gantry.reconcile.watch_report import ServerObservation, WatchReport
 from gantry.runtime import auto_recovery, autoscaling, lock_holder, xcom
 from gantry.runtime.trigger_request import TriggerRequest
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
 
-Decider = Callable[[step_run.Run, Look, "Logger"], TriggerRequest | None]
+Decider = Callable[[step_run.Run, WatchReport, "Logger"], TriggerRequest | None]
 """Says whether a look calls for an operation, and logs why, or why not."""
 
 DECIDERS: dict[StepKind, Decider] = {
@@ -106,17 +106,17 @@ class WatchOperator(base.StepOperator, SkipMixin):
                 return kind, order
         return None
 
-    def _look(self, run: step_run.Run, kept: object) -> Look:
+    def _look(self, run: step_run.Run, kept: object) -> WatchReport:
         now = datetime.datetime.now(tz=datetime.UTC)
         earlier = load(kept)
         last = before(earlier, now, run)
         silent = earlier.silent if earlier is not None and last is not None else {}
         seen = asyncio.run(_everybody(run))
-        return Look(
+        return WatchReport(
             now,
             last,
             tuple(
-                Sight(server, each, _silent_since(each, silent, now))
+                ServerObservation(server, each, _silent_since(each, silent, now))
                 for server, each in zip(run.inventory, seen, strict=True)
             ),
         )
@@ -131,7 +131,7 @@ _TOLD = {
 }
 
 
-def tell(look: Look, log: Logger) -> None:
+def tell(look: WatchReport, log: Logger) -> None:
     """Say who answers, and since when somebody does not."""
     answering = [each for each in look.sights if each.silent_since is None]
     log.info("%d of %d servers answer", len(answering), len(look.sights))
@@ -187,7 +187,7 @@ def _silent_since(
     return now if since is None else datetime.datetime.fromisoformat(since)
 
 
-def _kept(look: Look) -> _Kept:
+def _kept(look: WatchReport) -> _Kept:
     return _Kept(
         looked=look.now.isoformat(),
         silent={

@@ -35,14 +35,14 @@ class Finding:
         what: what was looked at.
         said: what is known of it now, or what is wrong and what to do.
         path: what in the definition names it.
-        passing: whether what is wrong may pass by itself.
+        transient: whether what is wrong may pass by itself.
     """
 
     what: str
     said: str
     standing: Standing
     path: source.Path = ()
-    passing: bool = False
+    transient: bool = False
 
     @property
     def is_wrong(self) -> bool:
@@ -75,7 +75,7 @@ class NotReadyError(errors.GantryError):
 
     def __init__(self, findings: Iterable[Finding], read: source.Source | None = None) -> None:
         self.findings = tuple(findings)
-        self.passing = all(each.passing for each in self.findings)
+        self.transient = all(each.transient for each in self.findings)
         count = "one thing is" if len(self.findings) == 1 else f"{len(self.findings)} things are"
         parts = [f"nothing was begun: {count} not as the definition needs it"]
         for each in self.findings:
@@ -123,7 +123,7 @@ class Look:
     def failed(self, error: errors.GantryError) -> Finding:
         """What it means that this was raised."""
         # What may pass by itself need not be there any more when an operation comes to it, which tries several times.
-        wrong = not error.passing and self.is_certain(error)
+        wrong = not error.transient and self.is_certain(error)
         return Finding(self.what, str(error), Standing.WRONG if wrong else Standing.UNKNOWN, self.path)
 
 

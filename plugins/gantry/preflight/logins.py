@@ -63,7 +63,7 @@ def _greet(look: Look, access: ssh.Access) -> Finding:
         asyncio.run(ssh.greet_jump_host(access))
     except errors.GantryError as error:
         # No server can be reached without it, and several minutes are over until a handshake says so.
-        found = Finding(look.what, str(error), Standing.WRONG, look.path, passing=error.passing)
+        found = Finding(look.what, str(error), Standing.WRONG, look.path, transient=error.transient)
         return dataclasses.replace(found, said=found.said.removeprefix(f"{ssh.JUMP_HOST}: "))
     return look.well("lets us in, with the host key that it should have")
 

@@ -42,7 +42,7 @@ class Kept:
 def foresee(
     definition: models.Definition,
     scaled: Scaled,
-    findings: server_health.Findings,
+    findings: server_health.HealthReport,
     objects: Objects,
     wishes: Wishes,
     kept: Kept,
@@ -54,7 +54,7 @@ def foresee(
     """
     new = [each for each in scaled.inventory if scaled.actions[each.name] in _NEW]
     staying = tuple(each for each in scaled.inventory if each not in new)
-    memory = data_placement.Memory(kept, definition)
+    memory = data_placement.DataLocations(kept, definition)
     known = None
     if kept.is_known:
         there = inventory.Inventory(staying, scaled.inventory.leaving)
@@ -89,7 +89,7 @@ def foresee(
     return dataclasses.replace(scaled, notes=notes), found
 
 
-def _ailing(findings: server_health.Findings) -> Iterator[tuple[names.ServerName, str]]:
+def _ailing(findings: server_health.HealthReport) -> Iterator[tuple[names.ServerName, str]]:
     for each in findings.ailing:
         yield (
             each.server.name,

@@ -126,7 +126,7 @@ def rehearse(
     checks = health.Health(clients.ec2(definition.cloud), definition.cloud.connection)
     memory, there = data_loss.Kept(kept, ran=ran), cloud.find()
     data_loss_check.before_beginning(
-        definition, there, (cloud, checks), data_placement.Memory(memory, definition)
+        definition, there, (cloud, checks), data_placement.DataLocations(memory, definition)
     )
     findings = server_health.examine(definition, there, cloud, checks)
     scaled = scaling.scale(

@@ -56,7 +56,7 @@ def look(visits: Sequence[Visit]) -> Mapping[names.ServerName, State | errors.Ga
 class NoAnswerError(errors.GantryError):
     """A server that let us in and then did not answer in time."""
 
-    passing = True
+    transient = True
 
     def __init__(self, server: names.ServerName) -> None:
         self.server = server

@@ -71,7 +71,7 @@ def scale(
     cloud: servers.Servers,
     definition: models.Definition,
     wanted: dict[str, int],
-    findings: server_health.Findings = server_health.NOTHING,
+    findings: server_health.HealthReport = server_health.NOTHING,
     before: replacement.Slots = types.MappingProxyType({}),
 ) -> Scaled:
     """What replacing lost servers, and scaling every tier up, would do.

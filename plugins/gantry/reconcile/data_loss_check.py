@@ -41,7 +41,7 @@ class NotLostError(errors.GantryError):
     """Servers with data that were about to be replaced, and that are not lost after all."""
 
     # The next try finds them well, and goes on without replacing them.
-    passing = True
+    transient = True
 
     def __init__(self, doubts: Sequence[Doubt]) -> None:
         self.doubts = tuple(doubts)
@@ -58,7 +58,7 @@ class AnswersAgainError(errors.GantryError):
 
     def __init__(self, doubts: Sequence[Doubt], replaced: Iterable[names.ServerName]) -> None:
         self.doubts = tuple(doubts)
-        self.passing = not any(each.is_there for each in doubts)
+        self.transient = not any(each.is_there for each in doubts)
         told = "\n".join(map(str, doubts))
         instances = ", ".join(each.server.instance_id for each in doubts)
         filled = sorted(set(replaced))
@@ -113,7 +113,7 @@ def before_beginning(
     definition: models.Definition,
     found: inventory.Inventory,
     at: tuple[servers.Servers, health.Health],
-    memory: data_placement.Memory,
+    memory: data_placement.DataLocations,
 ) -> None:
     """Look once more at servers with data that an earlier run has found lost, and has not come to terminate.
 
@@ -132,7 +132,9 @@ def before_beginning(
         raise AnswersAgainError(doubts, _replaced(definition, doubts, memory))
 
 
-def before_terminating(run: step_run.Run, leaving: Iterable[Server], memory: data_placement.Memory) -> None:
+def before_terminating(
+    run: step_run.Run, leaving: Iterable[Server], memory: data_placement.DataLocations
+) -> None:
     """Look once more at lost servers with data that are about to be terminated.
 
     Raises:
@@ -167,7 +169,7 @@ def _holding_data(definition: models.Definition, found: Iterable[Server]) -> Ite
 
 
 def _replaced(
-    definition: models.Definition, doubts: Iterable[Doubt], memory: data_placement.Memory
+    definition: models.Definition, doubts: Iterable[Doubt], memory: data_placement.DataLocations
 ) -> Iterator[names.ServerName]:
     """Those whose slots others have been given data for."""
     for server in (each.server for each in doubts):

@@ -31,7 +31,7 @@ class Store(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Note:
+class DataLocation:
     """Which instance holds the data of a slot.
 
     Attributes:
@@ -46,19 +46,19 @@ class Note:
     from_dump: tuple[names.DatasourceName, ...] = ()
 
 
-_NOTE = pydantic.TypeAdapter(Note)
+_NOTE = pydantic.TypeAdapter(DataLocation)
 _UNKNOWN = "unknown"
 """Stands for the id of the instance that held data before notes were lost."""
 
 
-class Memory:
+class DataLocations:
     """Where each service's data is, or was."""
 
     def __init__(self, store: Store, definition: models.Definition) -> None:
         self._store = store
         self._definition = definition
 
-    def of(self, service: names.ServiceName, slot: names.Slot) -> Note | None:
+    def of(self, service: names.ServiceName, slot: names.Slot) -> DataLocation | None:
         """The note of a slot."""
         kept = self._store.get(key(service, slot))
         return None if kept is None else _NOTE.validate_python(kept)
@@ -74,14 +74,14 @@ class Memory:
 
         Until then it is remembered which datasources a person has said begin from their dump.
         """
-        known, expected = self.of(service, slot), Note(_UNKNOWN, from_dump=tuple(from_dump))
+        known, expected = self.of(service, slot), DataLocation(_UNKNOWN, from_dump=tuple(from_dump))
         if known is None or (known.instance == _UNKNOWN and known != expected):
             self._write(service, slot, expected)
 
     def begin(self, service: names.ServiceName, server: inventory.Server) -> None:
         """A server is about to be given data. One that replaces another is noted when it has got them."""
         if holds_data(self._definition, service, server.slot) and self.of(service, server.slot) is None:
-            self._write(service, server.slot, Note(server.instance_id))
+            self._write(service, server.slot, DataLocation(server.instance_id))
 
     def end(self, service: names.ServiceName, server: inventory.Server) -> None:
         """A server has its data."""
@@ -130,7 +130,7 @@ class Memory:
                 if holds_data(self._definition, service, slot):
                     yield service, slot
 
-    def _write(self, service: names.ServiceName, slot: names.Slot, note: Note) -> None:
+    def _write(self, service: names.ServiceName, slot: names.Slot, note: DataLocation) -> None:
         self._store.set(key(service, slot), _dumped(note))
 
 
@@ -141,10 +141,10 @@ def settle(store: Store, holding: Mapping[str, str]) -> None:
         if known is None or _NOTE.validate_python(known).instance != instance:
             # A run that takes back what began from a dump leaves the question open that a person has answered.
             renewed = known is not None and not _NOTE.validate_python(known).from_dump
-            store.set(key, _dumped(Note(instance, renewed)))
+            store.set(key, _dumped(DataLocation(instance, renewed)))
 
 
-def _dumped(note: Note) -> Any:  # noqa: ANN401 - JSON
+def _dumped(note: DataLocation) -> Any:  # noqa: ANN401 - JSON
     return _NOTE.dump_python(note, mode="json", exclude={"from_dump"} if not note.from_dump else None)
 
 

@@ -14,7 +14,7 @@ from gantry import errors, inventory, names
 from gantry.cloud import backups
 from gantry.cloud.objects import MissingBucketError
 from gantry.definition import models
-from gantry.reconcile.data_placement import Memory, Note, databases, holds_data
+from gantry.reconcile.data_placement import DataLocation, DataLocations, databases, holds_data
 
 Missing = Mapping[names.TierName, Collection[names.Slot]]
 """The slots that are about to be filled with new servers."""
@@ -147,7 +147,7 @@ def renewals(
     definition: models.Definition,
     staying: inventory.Inventory,
     missing: Missing,
-    memory: Memory,
+    memory: DataLocations,
     newest: Newest,
     answers: Answers,
 ) -> Renewals:
@@ -204,7 +204,7 @@ def renewals(
 def _restored(
     definition: models.Definition,
     service: names.ServiceName,
-    notes: Collection[Note | None],
+    notes: Collection[DataLocation | None],
     answers: Answers,
 ) -> Iterator[models.Dependency]:
     """The datasources of a service that do not begin from their dump. Raises ContradictionError."""
@@ -228,7 +228,7 @@ def _lost(
     service: names.ServiceName,
     staying: inventory.Inventory,
     new: Iterable[names.Slot],
-    memory: Memory,
+    memory: DataLocations,
 ) -> Iterator[names.Slot]:
     """The slots whose data is gone with a server."""
     there = {each.slot: each.instance_id for each in staying.of_tier(definition.services[service].tier)}
@@ -246,7 +246,7 @@ def _unnoted(
     service: names.ServiceName,
     staying: inventory.Inventory,
     new: Collection[names.Slot],
-    memory: Memory,
+    memory: DataLocations,
     past: Past,
 ) -> tuple[names.Slot, ...]:
     """The slots that would be filled from the dump because nothing is noted of them."""

@@ -64,9 +64,11 @@ class WellError(errors.GantryError):
 class NobodyAnswersError(errors.GantryError):
     """Servers are silent, and not one shows that the way to them works: none is taken for lost."""
 
-    passing = True
+    transient = True
 
-    def __init__(self, deployment: names.DeploymentName, troubles: Sequence[server_health.Trouble]) -> None:
+    def __init__(
+        self, deployment: names.DeploymentName, troubles: Sequence[server_health.UnhealthyServer]
+    ) -> None:
         self.deployment = deployment
         told = "\n".join(f"{each.server.name}: {each}" for each in troubles)
         if len(troubles) == 1:
@@ -90,7 +92,7 @@ class NobodyAnswersError(errors.GantryError):
 class NotAskedError(errors.GantryError):
     """Servers of which nothing is known, in a run that would replace what is lost."""
 
-    passing = True
+    transient = True
 
     def __init__(self, unreached: Mapping[names.ServerName, str]) -> None:
         self.unreached = dict(unreached)
@@ -104,9 +106,9 @@ class NotAskedError(errors.GantryError):
 class NotYetLostError(errors.GantryError):
     """Servers that are not well, and that have time left to come back."""
 
-    passing = True
+    transient = True
 
-    def __init__(self, troubles: Sequence[server_health.Trouble]) -> None:
+    def __init__(self, troubles: Sequence[server_health.UnhealthyServer]) -> None:
         self.troubles = tuple(troubles)
         told = "\n".join(f"{each.server.name}: {each}; {each.outlook}" for each in troubles)
         super().__init__(
@@ -147,7 +149,7 @@ class Choice:
 def choose(
     definition: models.Definition,
     found: inventory.Inventory,
-    findings: server_health.Findings,
+    findings: server_health.HealthReport,
     named: step_run.Named | None,
     before: Slots,
 ) -> Choice:
@@ -179,7 +181,7 @@ def choose(
 def _by_name(
     definition: models.Definition,
     found: inventory.Inventory,
-    findings: server_health.Findings,
+    findings: server_health.HealthReport,
     named: step_run.Named,
 ) -> tuple[dict[names.ServerName, str], dict[names.TierName, set[names.Slot]]]:
     there = {each.name: each for each in found if each.tier in definition.tiers}

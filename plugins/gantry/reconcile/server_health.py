@@ -32,7 +32,7 @@ _SLACK = datetime.timedelta(minutes=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Trouble:
+class UnhealthyServer:
     """A server that is not well.
 
     Attributes:
@@ -62,7 +62,7 @@ class Trouble:
 
 
 @dataclasses.dataclass(frozen=True)
-class Findings:
+class HealthReport:
     """How a deployment's servers are.
 
     Attributes:
@@ -78,8 +78,8 @@ class Findings:
         is_overdue: whether any of those has been silent for its `recovery_delay`.
     """
 
-    lost: tuple[Trouble, ...] = ()
-    ailing: tuple[Trouble, ...] = ()
+    lost: tuple[UnhealthyServer, ...] = ()
+    ailing: tuple[UnhealthyServer, ...] = ()
     well: tuple[Server, ...] = ()
     strangers: Mapping[names.ServerName, str] = dataclasses.field(default_factory=dict)
     refusing: Mapping[names.ServerName, str] = dataclasses.field(default_factory=dict)
@@ -89,7 +89,7 @@ class Findings:
     is_overdue: bool = False
 
     @property
-    def troubles(self) -> tuple[Trouble, ...]:
+    def troubles(self) -> tuple[UnhealthyServer, ...]:
         """All servers that are not well."""
         return (*self.lost, *self.ailing)
 
@@ -101,7 +101,7 @@ class Findings:
         return self.strangers.get(name) or self.refusing.get(name)
 
 
-NOTHING = Findings()
+NOTHING = HealthReport()
 """Of servers that nobody has looked at."""
 
 
@@ -112,7 +112,7 @@ def told(moment: datetime.datetime) -> str:
 
 def examine(
     definition: models.Definition, found: inventory.Inventory, cloud: servers.Servers, checks: health.Health
-) -> Findings:
+) -> HealthReport:
     """How the servers are now, all of them asked side by side.
 
     Those that are stopped or just being started are not asked: a launch resumes the ones and waits for the others.
@@ -123,7 +123,7 @@ def examine(
     """
     running = running_of(definition, found)
     if not running:
-        return Findings()
+        return HealthReport()
     impaired = checks.impaired(running)
     answers = meet(definition, running, cloud)
     return judge(definition, running, answers, impaired, datetime.datetime.now(tz=datetime.UTC))
@@ -171,7 +171,7 @@ def judge(
     answers: Mapping[names.ServerName, reachability.Answer],
     impaired: Mapping[str, str],
     now: datetime.datetime,
-) -> Findings:
+) -> HealthReport:
     """What follows from what was seen, and from what looks before have noted.
 
     A server is lost if this look has found it not well, and the looks in a row that have, began at least its tier's
@@ -202,11 +202,11 @@ def judge(
             due = looks.since + definition.tiers[server.tier].recovery_delay
             begins = is_proven and looks.since == now
             was_so_before = begins and server.ailing is not None and not server.ailing.unproven
-            troubles.append(Trouble(server, "; ".join(wrong), looks, due, is_proven, was_so_before))
+            troubles.append(UnhealthyServer(server, "; ".join(wrong), looks, due, is_proven, was_so_before))
         elif answer.contact is not reachability.Contact.UNREACHED and not answer.impaired:
             well.append(server)
     lost = tuple(each for each in troubles if each.is_proven and each.due <= now)
-    return Findings(
+    return HealthReport(
         lost=lost,
         ailing=tuple(each for each in troubles if each not in lost),
         well=tuple(well),

@@ -26,7 +26,7 @@ NO_MOMENT = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
 @dataclasses.dataclass(frozen=True)
-class Compiled:
+class DagPayload:
     """What a DAG was compiled from; `source` tells where everything in the definition stands, if that is known."""
 
     definition: models.Definition

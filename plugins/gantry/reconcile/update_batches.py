@@ -27,7 +27,7 @@ class Node:
 class TooFewHealthyError(errors.GantryError):
     """Not one server may leave, since too few serve already."""
 
-    passing = True
+    transient = True
 
     def __init__(self, service: names.ServiceName, serving: int, wanted: int) -> None:
         self.service = service

@@ -11,7 +11,7 @@ from gantry.reconcile import server_health
 
 
 @dataclasses.dataclass(frozen=True)
-class Sight:
+class ServerObservation:
     """A server as a look has found it.
 
     Attributes:
@@ -24,7 +24,7 @@ class Sight:
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class WatchReport:
     """All that a look has found.
 
     Attributes:
@@ -36,5 +36,5 @@ class Look:
 
     now: datetime.datetime
     before: datetime.datetime | None
-    sights: tuple[Sight, ...]
-    findings: server_health.Findings = server_health.NOTHING
+    sights: tuple[ServerObservation, ...]
+    findings: server_health.HealthReport = server_health.NOTHING

@@ -51,7 +51,7 @@ class SecretFileError(RestError):
 class UnreachableError(RestError):
     """No answer from Airflow."""
 
-    passing = True
+    transient = True
 
     def __init__(self, call: str, url: str, said_by: str, reason: str) -> None:
         self.url = url
@@ -164,7 +164,7 @@ class RefusedError(RestError):
 class BrokenError(RestError):
     """Airflow itself is in trouble."""
 
-    passing = True
+    transient = True
 
     def __init__(self, call: str, code: int, reason: str) -> None:
         super().__init__(

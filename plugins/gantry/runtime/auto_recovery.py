@@ -12,7 +12,7 @@ from gantry import names
 from gantry.agent import reachability
 from gantry.plan import StepKind
 from gantry.reconcile import replacement, server_health, step_run
-from gantry.reconcile.watch_report import Look
+from gantry.reconcile.watch_report import WatchReport
 from gantry.runtime import lock_holder, lost_server_report
 from gantry.runtime.trigger_request import TriggerRequest
 from gantry.state import filled_slots
@@ -27,7 +27,7 @@ _AGAIN = datetime.timedelta(hours=1)
 """A recovery that did not help is asked for again after that. It has failed for a cause that wants a person."""
 
 
-def remember(run: step_run.Run, look: Look) -> Look:
+def remember(run: step_run.Run, look: WatchReport) -> WatchReport:
     """Note what a look says of servers that are not well, or are well again; the look, with that.
 
     Where the watch replaces nothing, that costs nothing as long as no look before (a launch's, say) has noted anything.
@@ -40,7 +40,7 @@ def remember(run: step_run.Run, look: Look) -> Look:
     return dataclasses.replace(look, findings=findings)
 
 
-def decide(run: step_run.Run, look: Look, log: Logger) -> TriggerRequest | None:
+def decide(run: step_run.Run, look: WatchReport, log: Logger) -> TriggerRequest | None:
     """Ask for a recovery where servers are lost.
 
     The recovery is asked for all that it finds lost, not for these by name: it looks again when it has its turn, and
@@ -78,7 +78,7 @@ def decide(run: step_run.Run, look: Look, log: Logger) -> TriggerRequest | None:
     return TriggerRequest({}, "; ".join(f"{name}: {why}" for name, why in reasons.items()))
 
 
-def _findings(run: step_run.Run, look: Look) -> server_health.Findings:
+def _findings(run: step_run.Run, look: WatchReport) -> server_health.HealthReport:
     """How the servers are, from what the look has seen; services' checks are asked where they count."""
     running = server_health.running_of(run.definition, (each.server for each in look.sights))
     answers = {each.server.name: reachability.Answer(each.seen.answer, each.seen.why) for each in look.sights}

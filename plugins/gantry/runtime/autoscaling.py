@@ -15,7 +15,7 @@ from gantry.agent import metrics
 from gantry.definition import models
 from gantry.plan import rules
 from gantry.reconcile import step_run
-from gantry.reconcile.watch_report import Look, Sight
+from gantry.reconcile.watch_report import ServerObservation, WatchReport
 from gantry.runtime import lock_holder
 from gantry.runtime.trigger_request import TriggerRequest
 
@@ -58,7 +58,7 @@ _KEY = "watch:tier:{}"
 """A tier's among the states of the deployment's asset."""
 
 
-def decide(run: step_run.Run, look: Look, log: Logger) -> TriggerRequest | None:
+def decide(run: step_run.Run, look: WatchReport, log: Logger) -> TriggerRequest | None:
     """Judge every tier that has a rule, keep what the next look needs, and say what is wanted."""
     conf: dict[str, int] = {}
     reasons = []
@@ -95,7 +95,7 @@ class Judged:
     tier: names.TierName
     rule: models.Rule
     now: datetime.datetime
-    sights: Sequence[Sight]
+    sights: Sequence[ServerObservation]
     found: rules.Sample
     base: int
     decision: rules.Decision
@@ -158,8 +158,8 @@ def judge(
     name: names.TierName,
     tier: models.Tier,
     rule: models.Rule,
-    look: Look,
-    sights: Sequence[Sight],
+    look: WatchReport,
+    sights: Sequence[ServerObservation],
     kept: _Kept | None,
 ) -> Judged:
     """What a look says about one tier. `kept` is what the look before has left, if anything."""
@@ -200,7 +200,7 @@ def judge(
 
 
 def numbers(
-    rule: models.Rule, sights: Sequence[Sight], cpu: Mapping[str, tuple[int, int]]
+    rule: models.Rule, sights: Sequence[ServerObservation], cpu: Mapping[str, tuple[int, int]]
 ) -> list[float | None]:
     """What each server has said, or what its counters say against those of the look before."""
     if rule.check is not None:
@@ -224,7 +224,7 @@ def load(kept: object) -> _Kept | None:
         return None
 
 
-def _digest(sights: Sequence[Sight]) -> str:
+def _digest(sights: Sequence[ServerObservation]) -> str:
     facts = sorted(f"{each.server.instance_id} {each.server.wanted}" for each in sights)
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 

@@ -20,7 +20,7 @@ from gantry.state import operation_lock
 class NotItsTurnError(errors.GantryError):
     """A step of a run that was over and begins anew while another operation is at work."""
 
-    def __init__(self, deployment: str, busy: operation_lock.Busy) -> None:
+    def __init__(self, deployment: str, busy: operation_lock.LockedBy) -> None:
         self.deployment = deployment
         self.busy = busy
         super().__init__(
@@ -33,7 +33,7 @@ class NotItsTurnError(errors.GantryError):
 class TurnTooSlowError(errors.GantryError):
     """A process that stood still while it asked for the turn: what it has seen may be long past."""
 
-    passing = True
+    transient = True
 
     def __init__(self, deployment: str, seconds: float) -> None:
         self.deployment = deployment
@@ -60,12 +60,12 @@ def asker(context: Context, run: step_run.Run) -> operation_lock.Asker:
     )
 
 
-def take(deployment: str, who: operation_lock.Asker) -> operation_lock.Busy | None:
+def take(deployment: str, who: operation_lock.Asker) -> operation_lock.LockedBy | None:
     """Try once to take the turn; whom to wait for, or None. Blocks for some requests to Airflow."""
     return _answered(deployment, who, operation_lock.ask(who, now()))
 
 
-def look_again(deployment: str, who: operation_lock.Asker) -> operation_lock.Busy | None:
+def look_again(deployment: str, who: operation_lock.Asker) -> operation_lock.LockedBy | None:
     """Whom a run still has to wait for, or None if it is time to try again. Writes nothing.
 
     So two triggerers may follow the same run, one of which was frozen, and neither takes down what the other wrote.
@@ -88,12 +88,12 @@ def keep(context: Context, run: step_run.Run) -> None:
         raise NotItsTurnError(run.deployment, busy)
 
 
-def at_work(context: Context, run: step_run.Run) -> operation_lock.Busy | None:
+def at_work(context: Context, run: step_run.Run) -> operation_lock.LockedBy | None:
     """The run of the deployment that is at work, if any. For one that takes no turn itself."""
     return _answered(run.definition.deployment, asker(context, run), operation_lock.look())
 
 
-def told(deployment: str, busy: operation_lock.Busy) -> str:
+def told(deployment: str, busy: operation_lock.LockedBy) -> str:
     """Who is in the way, for a log."""
     dag = names.dag_id(deployment, busy.operation)
     if busy.mark is None:
@@ -112,7 +112,7 @@ def now() -> str:
 
 def _answered(
     deployment: str, who: operation_lock.Asker, asking: operation_lock.Asking, *, writes: bool = True
-) -> operation_lock.Busy | None:
+) -> operation_lock.LockedBy | None:
     """Answer all its requests, or, where it must not write, those before it wants to. Raises TurnTooSlowError."""
     marks = store(deployment)
     began = time.monotonic()
@@ -121,7 +121,7 @@ def _answered(
         try:
             request = asking.send(answer)
         except StopIteration as end:
-            found: operation_lock.Busy | None = end.value
+            found: operation_lock.LockedBy | None = end.value
             return found
         if isinstance(request, operation_lock.Write):
             if not writes:

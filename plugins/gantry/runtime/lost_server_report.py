@@ -24,12 +24,12 @@ def slots(context: Context, tier: names.TierName) -> tuple[names.Slot, ...]:
     )
 
 
-def memory(run: step_run.Run) -> data_placement.Memory:
+def memory(run: step_run.Run) -> data_placement.DataLocations:
     """Where the deployment's data is."""
-    return data_placement.Memory(lock_holder.store(run.definition.deployment), run.definition)
+    return data_placement.DataLocations(lock_holder.store(run.definition.deployment), run.definition)
 
 
-def remember(run: step_run.Run, findings: server_health.Findings) -> None:
+def remember(run: step_run.Run, findings: server_health.HealthReport) -> None:
     """Note the looks that have found servers not well, and forget those at servers that have shown to be there."""
     noted: dict[inventory.Ailing, list[inventory.Server]] = {}
     for each in findings.troubles:
@@ -44,7 +44,7 @@ def remember(run: step_run.Run, findings: server_health.Findings) -> None:
         run.health.note_well(again)
 
 
-def said(findings: server_health.Findings) -> Iterator[str]:
+def said(findings: server_health.HealthReport) -> Iterator[str]:
     """What a person has to know of servers that are not lost, and not well either."""
     for each in findings.ailing:
         yield f"{each.server.name}: {each}; {each.outlook}"

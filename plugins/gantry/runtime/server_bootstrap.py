@@ -68,7 +68,7 @@ class NoAnswerError(errors.GantryError):
 
 
 @dataclasses.dataclass
-class Guest:
+class PendingServer:
     """One awaited server: what was last seen of it, and how it ended.
 
     Attributes:
@@ -92,17 +92,17 @@ class Guest:
         return self.answered or self.error is not None
 
 
-def everyone(wanted: Sequence[str]) -> list[Guest]:
+def everyone(wanted: Sequence[str]) -> list[PendingServer]:
     """Guests to wait for."""
-    return [Guest(names.ServerName(name)) for name in wanted]
+    return [PendingServer(names.ServerName(name)) for name in wanted]
 
 
-def failures(guests: Sequence[Guest]) -> list[tuple[str, bool]]:
+def failures(guests: Sequence[PendingServer]) -> list[tuple[str, bool]]:
     """What went wrong, as (message, whether it may pass)."""
-    return [(str(guest.error), guest.error.passing) for guest in guests if guest.error is not None]
+    return [(str(guest.error), guest.error.transient) for guest in guests if guest.error is not None]
 
 
-class Greeter:
+class Bootstrapper:
     """Greets servers side by side.
 
     `started` are the instances (by ids) that were started lately, as far as that is known: once each of them is listed
@@ -121,7 +121,9 @@ class Greeter:
         self._access = access
         self._output = output
 
-    async def greet(self, guests: Sequence[Guest], limit: Limit, seconds: float | None = None) -> bool:
+    async def greet(
+        self, guests: Sequence[PendingServer], limit: Limit, seconds: float | None = None
+    ) -> bool:
         """Wait until each guest has answered or the limit is over; say whether all are done.
 
         With `seconds`, return then at the latest; what is not done can be greeted again.
@@ -130,7 +132,7 @@ class Greeter:
         await fan_out.side_by_side(waiting, seconds)
         return all(guest.done for guest in guests)
 
-    async def _greet(self, guest: Guest, limit: Limit) -> None:
+    async def _greet(self, guest: PendingServer, limit: Limit) -> None:
         try:
             while not await self._patiently(guest, limit.deadline):
                 if time.time() > limit.deadline:
@@ -139,7 +141,7 @@ class Greeter:
         except errors.GantryError as error:
             guest.error = error
 
-    async def _patiently(self, guest: Guest, deadline: float) -> bool:
+    async def _patiently(self, guest: PendingServer, deadline: float) -> bool:
         """Try once. A cloud that is asked too often, or does not know an instance yet, costs time and nothing else."""
         try:
             return await self._try(guest, deadline)
@@ -153,7 +155,7 @@ class Greeter:
             self._see(guest, f"the cloud does not answer ({error.reason}); it is asked again")
         return False
 
-    async def _try(self, guest: Guest, deadline: float) -> bool:
+    async def _try(self, guest: PendingServer, deadline: float) -> bool:
         server = (await self._asker.servers()).named(guest.name)
         if server is None:
             # A new instance may not be listed for some seconds; one that is gone for good is not either.
@@ -190,7 +192,7 @@ class Greeter:
         return True
 
     async def _install(
-        self, guest: Guest, server: inventory.Server, target: ssh.Target, deadline: float
+        self, guest: PendingServer, server: inventory.Server, target: ssh.Target, deadline: float
     ) -> tuple[str, ...] | None:
         """Give a server the agent; which scripts were sent, or None where it is not ready yet."""
         try:
@@ -210,7 +212,7 @@ class Greeter:
             self._see(guest, str(error).partition("\n")[0].removeprefix(f"{guest.name}: "))
             return None
 
-    async def _booted(self, guest: Guest, server: session.Session, deadline: float) -> bool:
+    async def _booted(self, guest: PendingServer, server: session.Session, deadline: float) -> bool:
         """Wait for the end of the first boot, whose user data may reboot the server under the first job."""
         while busy := await bootstrap.still_boots(server):
             self._see(guest, busy)
@@ -219,7 +221,9 @@ class Greeter:
             await asyncio.sleep(_BOOT_PAUSE)
         return True
 
-    def _may_pass(self, guest: Guest, server: inventory.Server, error: agent_errors.ServerError) -> bool:
+    def _may_pass(
+        self, guest: PendingServer, server: inventory.Server, error: agent_errors.ServerError
+    ) -> bool:
         """Whether a server that is not worked with now may be later.
 
         sshd may be up before the account is, and before all host keys are made: refused now is not refused for good.
@@ -232,7 +236,7 @@ class Greeter:
         guest.without_shell = guest.without_shell or time.time()
         return server.host_key is None and time.time() - guest.without_shell < _SHELL_PATIENCE
 
-    async def _refuse_ended(self, guest: Guest) -> None:
+    async def _refuse_ended(self, guest: PendingServer) -> None:
         """Raise EndedServerError if the instance that was started for a guest has ended."""
         is_sure = _is_down_for_sure(guest)
         ended = await self._asker.ended()
@@ -245,13 +249,13 @@ class Greeter:
         listed = (await self._asker.servers()).everything
         return bool(self._started) and self._started <= {each.instance_id for each in (*listed, *ended)}
 
-    def _see(self, guest: Guest, what: str) -> None:
+    def _see(self, guest: PendingServer, what: str) -> None:
         if what != guest.seen:
             guest.seen = what
             self._output(guest.name, f"waiting: {what}")
 
 
-def _is_down_for_sure(guest: Guest) -> bool:
+def _is_down_for_sure(guest: PendingServer) -> bool:
     """Whether a guest is down, or not listed, longer than the cloud takes to show what is true."""
     now = time.monotonic()
     guest.down_since = guest.down_since or now

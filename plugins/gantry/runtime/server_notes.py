@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Author:
+class ChangedBy:
     """Who writes. Plain JSON, so that the triggerer can go on where a worker stopped.
 
     Attributes:
@@ -36,13 +36,13 @@ class Author:
     services: Mapping[names.ServiceId, names.ServiceName]
 
 
-_AUTHOR = pydantic.TypeAdapter(Author)
+_AUTHOR = pydantic.TypeAdapter(ChangedBy)
 
 
-def author(context: Context, run: step_run.Run) -> Author:
+def author(context: Context, run: step_run.Run) -> ChangedBy:
     """The run that is at work."""
     definition = run.definition
-    return Author(
+    return ChangedBy(
         definition.deployment,
         lock_holder.asker(context, run).operation.value,
         run.id,
@@ -50,18 +50,18 @@ def author(context: Context, run: step_run.Run) -> Author:
     )
 
 
-def dump(who: Author) -> dict[str, pydantic.JsonValue]:
+def dump(who: ChangedBy) -> dict[str, pydantic.JsonValue]:
     """As JSON."""
     dumped: dict[str, pydantic.JsonValue] = _AUTHOR.dump_python(who, mode="json")
     return dumped
 
 
-def load(dumped: object) -> Author:
+def load(dumped: object) -> ChangedBy:
     """From JSON."""
     return _AUTHOR.validate_python(dumped)
 
 
-class Ledger:
+class ServerNotes:
     """One task's notes. `witness` is for `drive.prepare`; the others write down what has come together."""
 
     def __init__(self, context: Context, run: step_run.Run, log: Logger) -> None:
@@ -73,7 +73,7 @@ class Ledger:
         self._handed: dict[tuple[names.ServerName, names.ServiceId], config_snapshot.Handed] = {}
 
     @property
-    def who(self) -> Author:
+    def who(self) -> ChangedBy:
         """Who writes here."""
         return self._who
 
@@ -111,13 +111,13 @@ class Ledger:
             found = {**self._marks.pop(each.target.name, {}), **installed_archives.changed(each)}
             keep_versions(self._who, each.target, found)
 
-    def _handout(self, target: ssh.Target, each: config_snapshot.Handed) -> config_history.Handout:
+    def _handout(self, target: ssh.Target, each: config_snapshot.Handed) -> config_history.ConfigDelivery:
         secrets = self._run.secrets
         path = layout.service_config(each.service)
         diff: tuple[str, ...] = (f"no diff: {path} {config_snapshot.UNREADABLE}",)
         if each.readable:
             diff = config_diff.unified(path, each.before, each.after, secrets)
-        return config_history.Handout(
+        return config_history.ConfigDelivery(
             operation=self._who.operation,
             run=self._who.run,
             at=lock_holder.now(),
@@ -127,7 +127,7 @@ class Ledger:
         )
 
 
-def keep_versions(who: Author, target: ssh.Target, found: installed_archives.Archives) -> None:
+def keep_versions(who: ChangedBy, target: ssh.Target, found: installed_archives.Archives) -> None:
     """Write down which archives are on a server, where that is news. Blocks for some requests to Airflow."""
     store = lock_holder.store(who.deployment)
     for service, version in found.items():

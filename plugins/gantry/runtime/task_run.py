@@ -106,7 +106,7 @@ def _life(context: Context, step: Step) -> tuple[str, ...]:
     return (str(found),) if found else ()
 
 
-def _until(context: Context, compiled: step_run.Compiled, step: Step) -> float:
+def _until(context: Context, compiled: step_run.DagPayload, step: Step) -> float:
     """Only a run that is cleaned up behind ends by itself: Airflow would skip the task that does it."""
     limit, began = compiled.definition.dagrun_timeout, context["dag_run"].start_date
     aftermath = compiled.plan.aftermath
@@ -124,7 +124,7 @@ def _named(params: Mapping[str, Any]) -> step_run.Named:
 _SCHEDULED = "scheduled"
 
 
-def _scaled_to(compiled: step_run.Compiled, context: Context) -> dict[names.TierName, int]:
+def _scaled_to(compiled: step_run.DagPayload, context: Context) -> dict[names.TierName, int]:
     """What the clock says, and over it what the form says."""
     definition, dag_run = compiled.definition, context["dag_run"]
     found: dict[names.TierName, int] = {}

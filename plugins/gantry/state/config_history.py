@@ -20,7 +20,7 @@ PLACES = keys.Places("facts:")
 
 
 @dataclasses.dataclass(frozen=True)
-class Handout:
+class ConfigDelivery:
     """One file that was handed over.
 
     Attributes:
@@ -45,10 +45,10 @@ class Handout:
         return (*self.diff, cut) if self.left_out else self.diff
 
 
-Handouts = tuple[Handout, ...]
+Handouts = tuple[ConfigDelivery, ...]
 """Of one service on one server, the oldest first."""
 
-_HANDOUT = pydantic.TypeAdapter(Handout)
+_HANDOUT = pydantic.TypeAdapter(ConfigDelivery)
 _HANDOUTS = pydantic.TypeAdapter(Handouts)
 
 
@@ -66,13 +66,13 @@ def dump(kept: Handouts) -> list[pydantic.JsonValue]:
     return found
 
 
-def as_json(handout: Handout) -> dict[str, pydantic.JsonValue]:
+def as_json(handout: ConfigDelivery) -> dict[str, pydantic.JsonValue]:
     """One of them, for programs."""
     found: dict[str, pydantic.JsonValue] = _HANDOUT.dump_python(handout, mode="json")
     return found
 
 
-def added(kept: Handouts, new: Handout) -> Handouts:
+def added(kept: Handouts, new: ConfigDelivery) -> Handouts:
     """With one more, as much of each as there is room for.
 
     A file that a second try hands over again is no other one.

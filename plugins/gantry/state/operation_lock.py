@@ -70,7 +70,7 @@ class Asker:
 
 
 @dataclasses.dataclass(frozen=True)
-class Busy:
+class LockedBy:
     """The run that another one has to wait for. Without a mark: one of the same operation, which has none yet."""
 
     operation: names.Operation
@@ -109,7 +109,7 @@ class IsAlone:
 
 Request = Read | Write | IsRunning | IsAlone
 Answer = Mark | bool | None
-Asking = Generator[Request, Answer, Busy | None]
+Asking = Generator[Request, Answer, LockedBy | None]
 
 
 def order() -> tuple[names.Operation, ...]:
@@ -207,8 +207,8 @@ def _owned(asker: Asker, own: Answer) -> Asking:
     if (yield IsAlone(asker.operation, asker.run)):
         return None
     if isinstance(own, Mark) and own.run != asker.run and (yield IsRunning(asker.operation, own.run)):
-        return Busy(asker.operation, own)
-    return Busy(asker.operation, None)
+        return LockedBy(asker.operation, own)
+    return LockedBy(asker.operation, None)
 
 
 def _busy(operations: Iterable[names.Operation]) -> Asking:
@@ -221,5 +221,5 @@ def _busy(operations: Iterable[names.Operation]) -> Asking:
         if not isinstance(mark, Mark) or mark.stage is Stage.WAITS:
             continue
         if (yield IsRunning(operation, mark.run)):
-            return Busy(operation, mark)
+            return LockedBy(operation, mark)
     return None

@@ -7,7 +7,7 @@ import contextlib
 import datetime
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import pydantic
@@ -32,6 +32,13 @@ def dump(everything: Sequence[jobs.Progress]) -> list[dict[str, Any]]:
     return dumped
 
 
+def load(dumped: Sequence[Mapping[str, Any]]) -> list[jobs.Progress]:
+    """Progress as it was dumped, by an earlier Gantry too: that one said `passing`."""
+    return _PROGRESS.validate_python(
+        [{"transient" if key == "passing" else key: each[key] for key in each} for each in dumped]
+    )
+
+
 class StepTrigger(BaseTrigger):
     """Finishes what a worker began, and ends the task.
 
@@ -48,10 +55,10 @@ class StepTrigger(BaseTrigger):
         try:
             failures = await self._failures()
         except errors.GantryError as error:
-            failures = [(str(error), error.passing)]
+            failures = [(str(error), error.transient)]
         if failures:
             # An event is kept in Airflow's database, and a failure ends with what a script has printed.
-            failures = [(str(redact(message)), passing) for message, passing in failures]
+            failures = [(str(redact(message)), transient) for message, transient in failures]
             yield TriggerEvent({"failures": failures})  # type: ignore[no-untyped-call] # Airflow's own signature
         else:
             ended = datetime.datetime.now(tz=datetime.UTC).isoformat()
@@ -142,7 +149,7 @@ class JobsTrigger(StepTrigger):
                 await asyncio.to_thread(
                     data_placement.settle, lock_holder.store(who.deployment), self._holding
                 )
-        return [(each.error, each.passing) for each in everything if each.error]
+        return [(each.error, each.transient) for each in everything if each.error]
 
     async def _ask_once(self) -> None:
         if self.task_instance is not None:
@@ -152,7 +159,7 @@ class JobsTrigger(StepTrigger):
     async def _reach(self) -> tuple[list[jobs.Progress], ssh.Access]:
         """How far the servers are, and how they are reached. Raises GantryError."""
         access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
-        return _PROGRESS.validate_python(self._everything), access
+        return load(self._everything), access
 
     async def on_kill(self) -> None:
         """End the remote processes if a person marked or cleared the task, or its run has ended.
@@ -233,7 +240,7 @@ class HandshakeTrigger(StepTrigger):
         definition = written.model_copy(update={"deployment": self._deployment or written.deployment})
         access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
         cloud = servers.Servers(await asyncio.to_thread(clients.ec2, definition.cloud), definition, LOG)
-        greeter = server_bootstrap.Greeter(
+        greeter = server_bootstrap.Bootstrapper(
             cloud, access, task_log.printer(self.log, several=len(self._wanted) > 1)
         )
         everyone = server_bootstrap.everyone(self._wanted)

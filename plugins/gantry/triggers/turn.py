@@ -74,7 +74,7 @@ class TurnTrigger(server_work.StepTrigger):
         try:
             failures = await self._failures()
         except errors.GantryError as error:
-            failures = [(str(error), error.passing)]
+            failures = [(str(error), error.transient)]
         yield TriggerEvent({"failures": failures})  # type: ignore[no-untyped-call] # Airflow's own signature
 
     async def _failures(self) -> list[tuple[str, bool]]:

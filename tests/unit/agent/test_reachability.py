@@ -146,7 +146,7 @@ def met(
     key: asyncssh.SSHKey = USER,
     jump: ssh.JumpHost | None = None,
     patience: float = 20,
-) -> reachability.Met[str]:
+) -> reachability.ProbeResult[str]:
     target = ssh.Target(SERVER, "i-1", "127.0.0.1", public(pinned))
 
     async def ask(server: session.Session) -> str:
@@ -213,7 +213,7 @@ def test_a_step_is_told_so_at_once_and_what_to_do(machines: Machines) -> None:
 
     with pytest.raises(errors.HostKeyKindError, match="Have it offer ssh-ed25519 again") as refused:
         asyncio.run(step())
-    assert not refused.value.passing
+    assert not refused.value.transient
     assert refused.value.offered == ("ssh-rsa",)
 
 
@@ -246,7 +246,7 @@ def test_a_busy_server_is_asked_again_until_it_has_time(machines: Machines, port
 
 def test_one_that_takes_a_connection_and_says_nothing_is_silent(machines: Machines) -> None:
     found = met(machines.tcp(b"", closes=False), patience=0.5)
-    assert found == reachability.Met(Contact.SILENT, "no answer within 0.5 s")
+    assert found == reachability.ProbeResult(Contact.SILENT, "no answer within 0.5 s")
 
 
 # --- what lies between ---------------------------------------------------------------------------------------

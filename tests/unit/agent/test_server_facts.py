@@ -82,7 +82,7 @@ def test_two_datasources_of_one_name_are_told_apart_and_the_older_block_knows_th
 def test_a_server_without_an_address_is_waited_for(world: World) -> None:
     with pytest.raises(addresses.MissingAddressError, match="bookshop-application-2") as waiting:
         files(world.but(addresses={**world.addresses, "application-2": None}))
-    assert waiting.value.passing
+    assert waiting.value.transient
 
 
 @pytest.mark.parametrize("value", ["a\nrole=master", "a\r", "a\x00", "a\u2028b", "a\x1b[0m"])

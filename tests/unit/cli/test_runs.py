@@ -9,7 +9,7 @@ import pytest
 
 from gantry import names
 from gantry.state import config_history, installed_versions, keys, run_records
-from gantry.state.config_history import Handout
+from gantry.state.config_history import ConfigDelivery
 from gantry.state.run_records import Record, Result
 from tests import airflow_api
 from tests.airflow_api import SUCCESS
@@ -31,8 +31,10 @@ BACKUP = Record(
     objects={"rows": run_records.Object("s3://b/shop/rows/x.sql", 1_234_567, 3.5)},
 )  # fmt: skip
 FACTS = (
-    Handout("launch", "r1", "2026-11-20T05:00:30+00:00", "i-1", "51b8a2c0ffee", ("--- /dev/null", "+a=1")),
-    Handout("launch", "r3", "2026-11-20T07:00:30+00:00", "i-1", "9f86d0819f86", ("-a=1", "+a=2"), 7),
+    ConfigDelivery(
+        "launch", "r1", "2026-11-20T05:00:30+00:00", "i-1", "51b8a2c0ffee", ("--- /dev/null", "+a=1")
+    ),
+    ConfigDelivery("launch", "r3", "2026-11-20T07:00:30+00:00", "i-1", "9f86d0819f86", ("-a=1", "+a=2"), 7),
 )
 OPEN = Record("launch", "r3", "schedule", "", "2026-11-20T07:00:00+00:00")
 

@@ -49,7 +49,7 @@ def test_a_policy_that_forbids_is_told_from_rights_that_are_missing(policy: str,
     assert " forbids ec2:RunInstances" in advice
     assert whose in advice
     assert "more rights change nothing" in advice
-    assert not error.passing
+    assert not error.transient
 
 
 def test_a_right_that_is_missing_is_named() -> None:

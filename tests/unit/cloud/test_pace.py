@@ -171,7 +171,7 @@ def test_an_instance_that_stays_unknown_is_told_of_and_the_task_is_tried_again(c
     ):
         client.get_console_output(InstanceId="i-1")
     assert len(called) == 5
-    assert (refused.value.code, refused.value.passing) == ("InvalidInstanceID.NotFound", True)
+    assert (refused.value.code, refused.value.transient) == ("InvalidInstanceID.NotFound", True)
 
 
 def test_what_botocore_takes_for_throttling_passes() -> None:
@@ -187,5 +187,5 @@ def test_what_botocore_takes_for_throttling_passes() -> None:
 @pytest.mark.parametrize("code", ["InsufficientFreeAddressesInSubnet", "InstanceLimitExceeded"])
 def test_what_is_short_for_a_while_is_tried_again(code: str) -> None:
     error = errors.CloudError("starting web-1", code, "-", AWS)
-    assert error.passing
+    assert error.transient
     assert not error.waits

@@ -69,7 +69,7 @@ class Ec2:
         raise ClientError(error, "RunInstances")  # type: ignore[arg-type]
 
 
-class Memory:
+class DataLocations:
     """What a step notes of its tries, as `gantry.runtime.recent_starts` does."""
 
     def __init__(self) -> None:
@@ -89,12 +89,12 @@ class Memory:
 def start(
     ec2: Ec2,
     slots: int,
-    memory: Memory | None = None,
+    memory: DataLocations | None = None,
     subnets: tuple[str, ...] = ZONES,
     more: str = "",
 ) -> list[int]:
     """Start the first slots as a scaling event does, those that are noted already left out; which have servers now."""
-    memory = memory or Memory()
+    memory = memory or DataLocations()
     shop = definition.loads(
         f"""\
 deployment: shop
@@ -147,18 +147,18 @@ def test_without_another_subnet_it_is_all_or_nothing_and_ec2s_own_words() -> Non
     ec2 = Ec2(a=2)
     with pytest.raises(errors.CloudError, match=f"the cloud answered {NO_ROOM}") as refused:
         start(ec2, 3, subnets=("subnet-a",))
-    assert refused.value.passing
+    assert refused.value.transient
     assert ec2.started == []
 
 
 def test_where_no_subnet_has_room_each_of_them_is_named_and_the_next_try_begins_anew() -> None:
-    ec2, memory = Ec2(a=1), Memory()
+    ec2, memory = Ec2(a=1), DataLocations()
     with pytest.raises(instance_start.NoRoomError) as refused:
         start(ec2, 4, memory)
     assert memory.told == [1]
     for subnet in ZONES:
         assert f"{subnet}: {NO_ROOM}" in str(refused.value)
-    assert refused.value.passing
+    assert refused.value.transient
     ec2.room["subnet-a"] = 9
     assert start(ec2, 4, memory) == [1, 2, 3, 4]
     assert len(ec2.started) == 4
@@ -169,7 +169,7 @@ def test_a_size_that_no_zone_offers_is_not_waited_for() -> None:
     ec2.code = "Unsupported"
     with pytest.raises(instance_start.NoRoomError) as refused:
         start(ec2, 1)
-    assert not refused.value.passing
+    assert not refused.value.transient
 
 
 def test_what_has_nothing_to_do_with_room_is_no_reason_to_go_elsewhere() -> None:
@@ -183,7 +183,7 @@ def test_what_has_nothing_to_do_with_room_is_no_reason_to_go_elsewhere() -> None
 @pytest.mark.parametrize("room", [0, 1])
 def test_a_worker_that_dies_in_the_second_subnet_leaves_no_second_server_behind(room: int) -> None:
     """Also if the first subnet has room again by the next try, and the cloud does not list the new server yet."""
-    ec2, memory = Ec2(a=room, b=9), Memory()
+    ec2, memory = Ec2(a=room, b=9), DataLocations()
     ec2.dies_in = "subnet-b"
     with pytest.raises(Died):
         start(ec2, 4, memory)

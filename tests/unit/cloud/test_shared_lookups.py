@@ -115,17 +115,17 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     asyncio.set_event_loop_policy(before)
 
 
-def launch(account: Account) -> list[server_bootstrap.Guest]:
+def launch(account: Account) -> list[server_bootstrap.PendingServer]:
     """The handshakes of a launch in one triggerer, to their end."""
     wanted = [str(each.name) for each in account.servers.values()]
     said: list[str] = []
 
-    def greeter() -> server_bootstrap.Greeter:
-        return server_bootstrap.Greeter(
+    def greeter() -> server_bootstrap.Bootstrapper:
+        return server_bootstrap.Bootstrapper(
             cast("servers.Servers", account), cast("ssh.Access", None), lambda _, line: said.append(line)
         )
 
-    async def everybody() -> list[server_bootstrap.Guest]:
+    async def everybody() -> list[server_bootstrap.PendingServer]:
         parties = [server_bootstrap.everyone(each) for each in scale_up.deal(wanted, HANDS)]
         now = account.stage.clock
         limit = server_bootstrap.Limit(now, now + 600)
@@ -167,21 +167,21 @@ def test_an_answer_that_passes_by_itself_costs_time_and_no_server(
     assert most_in_a_second(account.made("GetConsoleOutput")) <= 2
 
 
-@pytest.mark.parametrize("passing", [True, False], ids=["silent", "no credentials"])
+@pytest.mark.parametrize("transient", [True, False], ids=["silent", "no credentials"])
 def test_a_cloud_that_is_silent_for_a_while_is_asked_again(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, *, passing: bool
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, *, transient: bool
 ) -> None:
     account, find = Account(stage, 3), Account.find
 
     def silent(asked: Account) -> inventory.Inventory:
         if asked.age < 100:
-            raise errors.CloudUnreachableError("asking", "connect timeout", AWS, passing=passing)
+            raise errors.CloudUnreachableError("asking", "connect timeout", AWS, transient=transient)
         return find(asked)
 
     monkeypatch.setattr(Account, "find", silent)
     guests = launch(account)
-    assert [guest.answered for guest in guests] == [passing] * 3
-    assert (account.age > 100) is passing
+    assert [guest.answered for guest in guests] == [transient] * 3
+    assert (account.age > 100) is transient
 
 
 def test_what_does_not_pass_is_told_at_once(stage: Stage) -> None:

@@ -182,7 +182,7 @@ def test_refused_credentials_name_the_connection_and_are_not_tried_again(code: s
     error = worded(code)
     assert "starting bookshop-database-1: the cloud answered" in str(error)
     assert "Check the credentials and rights of the Airflow connection 'aws_default'" in str(error)
-    assert not error.passing
+    assert not error.transient
 
 
 @pytest.mark.parametrize(
@@ -192,21 +192,21 @@ def test_an_id_that_is_not_there_says_where_it_is_written(code: str) -> None:
     error = worded(code)
     assert "Check network and volumes of the launch configuration" in str(error)
     assert "'aws_default'" in str(error)
-    assert not error.passing
+    assert not error.transient
 
 
 @pytest.mark.parametrize(
     "code", ["RequestLimitExceeded", "InsufficientInstanceCapacity", "InternalError", "SlowDown"]
 )
 def test_what_may_pass_is_tried_again(code: str) -> None:
-    assert worded(code).passing
+    assert worded(code).transient
 
 
 def test_anything_else_says_what_was_done_and_with_which_connection() -> None:
     error = worded("VcpuLimitExceeded")
     assert "VcpuLimitExceeded: said the cloud" in str(error)
     assert "'aws_default'" in str(error)
-    assert not error.passing
+    assert not error.transient
 
 
 def test_an_endpoint_that_does_not_answer_may_pass_and_missing_credentials_do_not() -> None:
@@ -215,10 +215,10 @@ def test_an_endpoint_that_does_not_answer_may_pass_and_missing_credentials_do_no
         errors.worded("listing", AWS),
     ):
         raise botocore.exceptions.EndpointConnectionError(endpoint_url="http://x")
-    assert lost.value.passing
+    assert lost.value.transient
     with (
         pytest.raises(errors.CloudUnreachableError, match="'aws_default'") as none,
         errors.worded("listing", AWS),
     ):
         raise botocore.exceptions.NoCredentialsError
-    assert not none.value.passing
+    assert not none.value.transient

@@ -231,7 +231,7 @@ class Case:
     log: str
     headline: str
     advice: str
-    passing: bool = False
+    transient: bool = False
     call: str = CALL
 
 
@@ -271,7 +271,7 @@ CASES = {
     },
     "a cookbook's file from the Chef server": Case(
         resource("Errno::ECONNREFUSED", "cookbook_file[/x]", f"Error connecting to {URL}/bookshelf/x - refused"),
-        "FATAL: Errno::ECONNREFUSED: cookbook_file[/x]", UNREACHABLE, passing=True,
+        "FATAL: Errno::ECONNREFUSED: cookbook_file[/x]", UNREACHABLE, transient=True,
     ),
     "another port of the Chef server's host is not the Chef server": Case(
         resource("Errno::ECONNREFUSED", "remote_file[/x]", "Error connecting to https://chef.example.com:8443/x"),
@@ -297,7 +297,7 @@ CASES = {
         ),
         f"FATAL: {SHELL}: apt_package[haproxy]",
         "process 712 (unattended-upgr) on the server holds the lock of its packages (/var/lib/dpkg/lock-frontend)",
-        passing=True,
+        transient=True,
     ),
     "the lock of apt's lists": Case(
         resource(
@@ -306,7 +306,7 @@ CASES = {
         ),
         f"FATAL: {SHELL}: apt_update[x]",
         "another program on the server holds the lock of its packages (/var/lib/apt/lists/)",
-        passing=True,
+        transient=True,
     ),
     # --- recipes
     "a word that nobody knows": Case(
@@ -326,7 +326,7 @@ CASES = {
             'Net::HTTPFatalError: 503 "Service Unavailable"', '503 "Service Unavailable"', "data_bag_item('a', 'b')",
             f'{AT} ERROR: Failed to load data bag item: "a" "b"',
         ),
-        "FATAL: Net::HTTPFatalError: 503", UNREACHABLE, passing=True,
+        "FATAL: Net::HTTPFatalError: 503", UNREACHABLE, transient=True,
     ),
     "a recipe that asks another server": Case(
         compiled("Errno::ECONNREFUSED: " + REFUSED, REFUSED, "Net::HTTP.get(mirror)"),
@@ -404,7 +404,7 @@ CASES = {
         "FATAL: Chef::Exceptions::ConfigurationError", "policy_name and policy_group",
     ),
     **{
-        f"unreachable: {fatal.partition(' ')[0]}": Case(end(fatal), f"FATAL: {fatal}", UNREACHABLE, passing=True)
+        f"unreachable: {fatal.partition(' ')[0]}": Case(end(fatal), f"FATAL: {fatal}", UNREACHABLE, transient=True)
         for fatal in (
             'Net::HTTPFatalError: 503 "Service Unavailable"',
             f"Errno::ECONNREFUSED: Error connecting to {URL}/nodes/x - Connection refused",
@@ -465,7 +465,7 @@ def test_a_failure_is_told_as_it_is(name: str) -> None:
     first, *_ = str(found).splitlines()
     assert first.startswith(f"shop-web-1: {case.headline}")
     assert case.advice in first
-    assert found.passing == case.passing
+    assert found.transient == case.transient
 
 
 def test_an_explanation_is_shown_and_not_what_happens_to_stand_last() -> None:

@@ -155,7 +155,7 @@ def test_what_cannot_be_mended_is_said_with_the_connection_and_what_to_do(
     message = str(refused.value)
     assert message.startswith("Airflow connection 'bookshop_ssh': ")
     assert told in message
-    assert not refused.value.passing, "nobody tries that again"
+    assert not refused.value.transient, "nobody tries that again"
     assert all(line not in message for line in OPENSSH.splitlines()[1:-1])
 
 

@@ -133,7 +133,7 @@ def with_haste(patch: pytest.MonkeyPatch) -> None:
     """A server that is silent for a moment is lost."""
     judge = server_health.judge
 
-    def rash(*given: Any) -> server_health.Findings:
+    def rash(*given: Any) -> server_health.HealthReport:
         found = judge(*given)
         return dataclasses.replace(found, lost=found.troubles, ailing=())
 

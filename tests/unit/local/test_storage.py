@@ -213,7 +213,7 @@ def test_an_archived_object_is_told_from_one_that_is_missing_or_forbidden(
         with pytest.raises(archived.ArchivedObjectError, match="from where S3 gives nothing back") as refused:
             ask()
         assert "aws s3api restore-object --bucket 'shelf' --key 'app.tar.gz'" in str(refused.value)
-        assert not refused.value.passing
+        assert not refused.value.transient
     with pytest.raises(archived.ArchivedObjectError, match=storage_class):
         found.facts(URL, WANTED_BY).fetchable()
 

@@ -69,10 +69,10 @@ def server(short: str, **facts: Any) -> inventory.Server:
     )
 
 
-def trouble(short: str, due: float, **facts: Any) -> server_health.Trouble:
+def trouble(short: str, due: float, **facts: Any) -> server_health.UnhealthyServer:
     """Counts as lost in so many minutes."""
     when = NOW + datetime.timedelta(minutes=due)
-    return server_health.Trouble(server(short, **facts), "it does not answer (no route)", LOOKS, when)
+    return server_health.UnhealthyServer(server(short, **facts), "it does not answer (no route)", LOOKS, when)
 
 
 @dataclasses.dataclass
@@ -86,7 +86,7 @@ class Stage:
     newest: backups.Stored | None = None
 
     answers: dict[str, Answer] = dataclasses.field(default_factory=dict)
-    later: tuple[server_health.Findings, ...] = ()
+    later: tuple[server_health.HealthReport, ...] = ()
     slept: list[float] = dataclasses.field(default_factory=list)
 
     def _meet(self, _: Any, servers: Iterable[inventory.Server], __: Any) -> dict[names.ServerName, Answer]:
@@ -95,7 +95,7 @@ class Stage:
 
     def find(
         self,
-        findings: server_health.Findings,
+        findings: server_health.HealthReport,
         *present: str,
         named: step_run.Named | None = None,
         from_dump: tuple[str, ...] = (),
@@ -153,7 +153,7 @@ def test_a_first_launch_finds_nothing_lost_and_nothing_to_restore(stage: Stage) 
 
 
 def test_what_is_lost_is_noted_as_leaving_and_what_ails_is_noted_too(stage: Stage) -> None:
-    findings = server_health.Findings(
+    findings = server_health.HealthReport(
         lost=(trouble("application-2", 0, ailing=LOOKS),), ailing=(trouble("proxy-1", 5),)
     )
     cloud, report = stage.find(findings, *SERVERS)
@@ -167,21 +167,21 @@ def test_what_is_lost_is_noted_as_leaving_and_what_ails_is_noted_too(stage: Stag
 
 def test_what_is_well_again_is_forgotten_and_so_is_what_was_down(stage: Stage) -> None:
     well = (server("application-1"), server("application-2", ailing=LOOKS))
-    cloud, _ = stage.find(server_health.Findings(well=well), *SERVERS)
+    cloud, _ = stage.find(server_health.HealthReport(well=well), *SERVERS)
     assert cloud.told == [("well", "bookshop-application-2")]
 
 
 def test_each_look_is_noted_also_where_one_was_noted_before(stage: Stage) -> None:
     before, now = inventory.Ailing(NOW, NOW), inventory.Ailing(NOW, NOW + datetime.timedelta(minutes=3))
     up = server("proxy-1", ailing=before)
-    found = server_health.Trouble(
+    found = server_health.UnhealthyServer(
         up, "it does not answer (no route)", now, NOW + datetime.timedelta(minutes=5)
     )
     same = dataclasses.replace(found, looks=before)
-    cloud, _ = stage.find(server_health.Findings(ailing=(found,)), *SERVERS)
+    cloud, _ = stage.find(server_health.HealthReport(ailing=(found,)), *SERVERS)
     assert cloud.told == [("ailing", "bookshop-proxy-1", now.since.isoformat())]
     # A look that may have seen the way alone says nothing new.
-    cloud, _ = stage.find(server_health.Findings(ailing=(same,)), *SERVERS)
+    cloud, _ = stage.find(server_health.HealthReport(ailing=(same,)), *SERVERS)
     assert cloud.told == []
 
 
@@ -190,23 +190,23 @@ def test_one_that_an_earlier_launch_has_found_silent_is_looked_at_until_it_is_lo
     last_night = inventory.Ailing(NOW - datetime.timedelta(days=1), NOW - datetime.timedelta(days=1))
     again = dataclasses.replace(trouble("application-2", 5, ailing=last_night), was_so_before=True)
     since = trouble("application-2", 5, ailing=LOOKS)
-    stage.later = (server_health.Findings(ailing=(since,)), server_health.Findings(lost=(since,)))
-    _, report = stage.find(server_health.Findings(ailing=(again,)), *SERVERS)
+    stage.later = (server_health.HealthReport(ailing=(since,)), server_health.HealthReport(lost=(since,)))
+    _, report = stage.find(server_health.HealthReport(ailing=(again,)), *SERVERS)
     assert stage.slept == [10, 10]
     assert report["servers"] == ["bookshop-application-2"]
     # Or until it is back.
     stage.later, stage.slept[:] = (server_health.NOTHING,), []
-    _, report = stage.find(server_health.Findings(ailing=(again,)), *SERVERS)
+    _, report = stage.find(server_health.HealthReport(ailing=(again,)), *SERVERS)
     assert (stage.slept, report["servers"]) == ([10], [])
 
 
 def test_the_first_launch_that_finds_one_silent_leaves_it_to_the_handshake(stage: Stage) -> None:
-    _, report = stage.find(server_health.Findings(ailing=(trouble("application-2", 5),)), *SERVERS)
+    _, report = stage.find(server_health.HealthReport(ailing=(trouble("application-2", 5),)), *SERVERS)
     assert (stage.slept, report["servers"]) == ([], [])
 
 
 def test_a_lost_database_without_a_backup_is_refused_before_anything_is_noted_as_lost(stage: Stage) -> None:
-    findings = server_health.Findings(
+    findings = server_health.HealthReport(
         lost=(
             trouble("application-2", 0, ailing=LOOKS),
             trouble("database-1", 0, ailing=LOOKS),
@@ -244,7 +244,9 @@ def test_a_recovery_of_what_has_time_left_says_until_when(stage: Stage) -> None:
     with pytest.raises(
         replacement.NotYetLostError, match="counts as lost if a look from 2026-03-01 12:05:00 UTC on"
     ):
-        stage.find(server_health.Findings(ailing=(trouble("proxy-1", 5),)), *SERVERS, named=step_run.Named())
+        stage.find(
+            server_health.HealthReport(ailing=(trouble("proxy-1", 5),)), *SERVERS, named=step_run.Named()
+        )
     # It is remembered for the next one.
     assert stage.cloud.told == [("ailing", "bookshop-proxy-1", NOW.isoformat())]
 
@@ -252,7 +254,7 @@ def test_a_recovery_of_what_has_time_left_says_until_when(stage: Stage) -> None:
 def test_a_recovery_that_could_not_ask_does_not_say_that_nothing_is_lost(stage: Stage) -> None:
     unreached = {names.ServerName("bookshop-proxy-1"): "no SSH connection to jump"}
     with pytest.raises(replacement.NotAskedError, match="bookshop-proxy-1: no SSH connection to jump"):
-        stage.find(server_health.Findings(unreached=unreached), *SERVERS, named=step_run.Named())
+        stage.find(server_health.HealthReport(unreached=unreached), *SERVERS, named=step_run.Named())
 
 
 def test_a_recovery_goes_on_for_what_is_gone(stage: Stage) -> None:
@@ -264,7 +266,7 @@ def test_a_recovery_goes_on_for_what_is_gone(stage: Stage) -> None:
 
 def test_a_person_is_told_of_strangers() -> None:
     (line,) = lost_server_report.said(
-        server_health.Findings(strangers={names.ServerName("bookshop-proxy-1"): "another host key"})
+        server_health.HealthReport(strangers={names.ServerName("bookshop-proxy-1"): "another host key"})
     )
     assert line.startswith(
         "bookshop-proxy-1: another host key. It is neither taken for the server nor replaced"
@@ -322,7 +324,7 @@ def test_a_person_may_say_that_it_begins_from_its_backup_and_that_holds_if_the_r
     stage.newest = STORED
     stage.find(server_health.NOTHING, *OTHERS, text=BACKED_UP, from_backup=("db.catalog",))
     # A server was started and not filled; the next run has not to be told again.
-    memory = data_placement.Memory(stage.store, definition.loads(BACKED_UP))
+    memory = data_placement.DataLocations(stage.store, definition.loads(BACKED_UP))
     there = inventory.Inventory((server("database-1"),))
     (renewal,) = data_renewal.renewals(
         definition.loads(BACKED_UP),
@@ -348,7 +350,7 @@ def test_or_from_its_dump_and_that_holds_as_well_until_it_says_otherwise(stage: 
     stage.newest = STORED
     known = definition.loads(BACKED_UP)
     there = inventory.Inventory((server("database-1"),))
-    memory = data_placement.Memory(stage.store, known)
+    memory = data_placement.DataLocations(stage.store, known)
 
     def restored(*from_backup: str) -> list[str]:
         answers = data_renewal.Answers((), from_backup, data_renewal.Past())
@@ -413,17 +415,23 @@ def test_a_person_is_told_of_what_is_neither_lost_nor_well() -> None:
     name = names.ServerName("bookshop-proxy-1")
     for findings, words in (
         (
-            server_health.Findings(strangers={name: "another host key"}),
+            server_health.HealthReport(strangers={name: "another host key"}),
             "It is neither taken for the server nor replaced",
         ),
-        (server_health.Findings(refusing={name: "refuses the user"}), "It is there, so it is not replaced"),
         (
-            server_health.Findings(busy={name: "closes it before the login"}),
+            server_health.HealthReport(refusing={name: "refuses the user"}),
+            "It is there, so it is not replaced",
+        ),
+        (
+            server_health.HealthReport(busy={name: "closes it before the login"}),
             "that does not mean that it is lost",
         ),
-        (server_health.Findings(unreached={name: "jump is down"}), "nothing is known of it: jump is down"),
         (
-            server_health.Findings(ailing=(dataclasses.replace(trouble("proxy-1", 5), is_proven=False),)),
+            server_health.HealthReport(unreached={name: "jump is down"}),
+            "nothing is known of it: jump is down",
+        ),
+        (
+            server_health.HealthReport(ailing=(dataclasses.replace(trouble("proxy-1", 5), is_proven=False),)),
             "it is not taken for lost: no other server shows that the way to it works",
         ),
     ):

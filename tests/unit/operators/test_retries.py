@@ -57,7 +57,7 @@ def outcome(
     here = type(raised.value)
     if isinstance(error, fan_out.StepFailedError):
         # What the triggerer met is treated alike.
-        event = {"failures": [(message, error.passing) for message in error.failures]}
+        event = {"failures": [(message, error.transient) for message in error.failures]}
         with pytest.raises(AirflowException) as there:
             operator.resume({}, event)
         assert type(there.value) is here

@@ -54,11 +54,11 @@ def test_a_server_without_the_address_that_it_is_reached_by_says_what_to_correct
 def test_a_host_key_that_the_cloud_does_not_show_yet_is_asked_for_again() -> None:
     with pytest.raises(servers.KeyNotShownError, match="does not show its host key") as error:
         step_run.target(dataclasses.replace(RUNNING, host_key=None), RUNNING.name)
-    assert error.value.passing
+    assert error.value.transient
     # It was never lost for that.
     with pytest.raises(servers.LostServerError, match="the cloud has no such server") as lost:
         step_run.target(None, RUNNING.name)
-    assert not lost.value.passing
+    assert not lost.value.transient
 
 
 def test_the_handshake_says_that_it_waits_for_an_address() -> None:
@@ -69,7 +69,7 @@ def test_the_handshake_says_that_it_waits_for_an_address() -> None:
             return inventory.Inventory((IN_PUBLIC,))
 
     said: list[str] = []
-    greeter = server_bootstrap.Greeter(
+    greeter = server_bootstrap.Bootstrapper(
         cast("servers.Servers", Cloud()), cast("ssh.Access", None), lambda _, line: said.append(line)
     )
     (guest,) = guests = server_bootstrap.everyone([IN_PUBLIC.name])
@@ -87,7 +87,7 @@ def told_after(limit: server_bootstrap.Limit) -> str:
         def find(self) -> inventory.Inventory:
             return inventory.Inventory((IN_PUBLIC,))
 
-    greeter = server_bootstrap.Greeter(
+    greeter = server_bootstrap.Bootstrapper(
         cast("servers.Servers", Cloud()), cast("ssh.Access", None), lambda *_: None
     )
     (guest,) = guests = server_bootstrap.everyone([RUNNING.name])
@@ -168,7 +168,7 @@ def test_a_new_server_is_waited_for_while_its_ssh_server_is_not_what_it_will_be(
     monkeypatch.setattr(bootstrap, "still_boots", boots)
     monkeypatch.setattr(server_bootstrap, "_PAUSE", 0)
     said: list[str] = []
-    greeter = server_bootstrap.Greeter(
+    greeter = server_bootstrap.Bootstrapper(
         cast("servers.Servers", Cloud()), cast("ssh.Access", None), lambda _, line: said.append(line)
     )
     (guest,) = guests = server_bootstrap.everyone([new.name])
@@ -212,7 +212,7 @@ def test_what_a_new_server_may_still_become_is_waited_for_and_nothing_else(
         raise error
 
     monkeypatch.setattr(job_runner.Agent, "open", open_)
-    greeter = server_bootstrap.Greeter(
+    greeter = server_bootstrap.Bootstrapper(
         cast("servers.Servers", Cloud()), cast("ssh.Access", None), lambda *_: None
     )
     (guest,) = guests = server_bootstrap.everyone([RUNNING.name])
@@ -246,7 +246,7 @@ def test_a_server_that_may_restart_is_no_server_yet(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(bootstrap, "still_boots", state)
     monkeypatch.setattr(server_bootstrap, "_BOOT_PAUSE", 0)
     said: list[str] = []
-    greeter = server_bootstrap.Greeter(
+    greeter = server_bootstrap.Bootstrapper(
         cast("servers.Servers", Cloud()), cast("ssh.Access", None), lambda _, line: said.append(line)
     )
     assert asyncio.run(

@@ -28,7 +28,7 @@ KNOWN = definition.loads(
     DEFINITION.replace("{min: 2, max: 6}", f"{{min: 2, max: 6}}, {RULE}") + "watch: {every: 30s}\n"
 )
 PLAN = watch_plan(KNOWN)
-BUSY = operation_lock.Busy(
+BUSY = operation_lock.LockedBy(
     names.Operation.LAUNCH,
     operation_lock.Mark(
         run="r1", begun="b", stage=operation_lock.Stage.WORKS, since="2026-11-27T10:00:00+00:00"
@@ -80,7 +80,7 @@ class Stage:
     instance: Instance
     load: dict[str, float]
     silent: dict[str, Contact]
-    busy: operation_lock.Busy | None = None
+    busy: operation_lock.LockedBy | None = None
     ailing: inventory.Ailing | None = None
 
     def look(self) -> list[str]:

@@ -64,16 +64,16 @@ def server(short: str) -> inventory.Server:
     return dataclasses.replace(Story().server(short), image="ami-1", size="t3.small")
 
 
-def trouble(short: str, minutes: float) -> server_health.Trouble:
+def trouble(short: str, minutes: float) -> server_health.UnhealthyServer:
     due = SINCE + datetime.timedelta(minutes=minutes)
-    return server_health.Trouble(
+    return server_health.UnhealthyServer(
         server(short), "it does not answer (no route)", inventory.Ailing(SINCE, SINCE), due
     )
 
 
 def foreseen(
     present: tuple[str, ...] = SHORT,
-    findings: server_health.Findings = server_health.NOTHING,
+    findings: server_health.HealthReport = server_health.NOTHING,
     kept: Mapping[str, Any] | None = None,
     *,
     vault: Vault | None = None,
@@ -93,7 +93,7 @@ def reported(scaled: scaling.Scaled, name: str) -> list[report.Server]:
 
 
 def test_a_lost_server_is_replaced_once_and_says_why() -> None:
-    scaled, _ = foreseen(findings=server_health.Findings(lost=(trouble("application-2", 5),)))
+    scaled, _ = foreseen(findings=server_health.HealthReport(lost=(trouble("application-2", 5),)))
     (found,) = reported(scaled, "bookshop-application-2")
     assert (found.action, found.instance) == (Action.REPLACE, "i-application-2")
     assert found.notes == (
@@ -103,14 +103,14 @@ def test_a_lost_server_is_replaced_once_and_says_why() -> None:
 
 
 def test_one_that_has_time_left_is_kept_and_told_until_when() -> None:
-    scaled, _ = foreseen(findings=server_health.Findings(ailing=(trouble("application-2", 5),)))
+    scaled, _ = foreseen(findings=server_health.HealthReport(ailing=(trouble("application-2", 5),)))
     (found,) = reported(scaled, "bookshop-application-2")
     assert found.action is Action.KEEP
     assert "it counts as lost if a look from 2026-03-01 12:05:00 UTC on finds it so too" in found.notes[-1]
 
 
 def test_a_lost_database_is_restored_in_the_preview_as_in_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
-    scaled, renewals = foreseen(findings=server_health.Findings(lost=(trouble("database-1", 5),)))
+    scaled, renewals = foreseen(findings=server_health.HealthReport(lost=(trouble("database-1", 5),)))
     assert [(each.slots, list(each.backups)) for each in renewals] == [((1,), ["catalog"])]
     stage = dry_run.Stage(KNOWN, launch_plan(KNOWN), request.Wishes(), scaled, cast("Any", Vault()), renewals)
     walked = dry_run.walk(stage, {DATABASE: state.State()})
@@ -119,7 +119,7 @@ def test_a_lost_database_is_restored_in_the_preview_as_in_the_launch(monkeypatch
 
 
 def test_without_a_backup_the_preview_is_refused_as_the_launch_is() -> None:
-    findings = server_health.Findings(lost=(trouble("database-1", 5),))
+    findings = server_health.HealthReport(lost=(trouble("database-1", 5),))
     with pytest.raises(data_renewal.DataLostError):
         foreseen(findings=findings, vault=Vault(empty=True))
     _, (renewal,) = foreseen(findings=findings, vault=Vault(empty=True), from_dump=("db.catalog",))

@@ -126,7 +126,7 @@ def test_a_database_that_answers_at_the_second_look_is_not_replaced(stage: Stage
         refused.value
     )
     # The next try finds it well, and no look before counts.
-    assert refused.value.passing
+    assert refused.value.transient
     assert cloud.told == [("well", "i-database-1")]
 
 
@@ -220,7 +220,7 @@ def test_a_database_that_comes_back_while_it_is_replaced_is_not_terminated(
     with pytest.raises(data_loss_check.AnswersAgainError, match="neither stopped nor terminated") as refused:
         retire(cloud, monkeypatch, Store(RENEWED))
     assert cloud.told == []
-    assert not refused.value.passing
+    assert not refused.value.transient
     assert "has begun from a backup or a dump. Save from i-database-1 what it lacks" in str(refused.value)
 
 
@@ -243,7 +243,7 @@ def test_a_cut_network_terminates_no_database(stage: Stage, monkeypatch: pytest.
     with pytest.raises(data_loss_check.AnswersAgainError, match="it may be the network") as refused:
         retire(cloud, monkeypatch, Store(RENEWED))
     # That may be over at the next try.
-    assert refused.value.passing
+    assert refused.value.transient
     assert cloud.told == []
 
 
@@ -254,7 +254,7 @@ def begin(cloud: Cloud, store: Store) -> None:
     """Begin a run that finds a server which an earlier one has given up."""
     at = trying(cloud, plan.launch_plan(KNOWN), "find_lost")
     data_loss_check.before_beginning(
-        KNOWN, cloud.found, (at.cloud, at.health), data_placement.Memory(store, KNOWN)
+        KNOWN, cloud.found, (at.cloud, at.health), data_placement.DataLocations(store, KNOWN)
     )
 
 
@@ -266,7 +266,7 @@ def test_a_run_that_finds_one_back_is_refused_before_it_begins(stage: Stage) -> 
         data_loss_check.AnswersAgainError, match="take the tag gantry:leaving away from i-database-1"
     ) as refused:
         begin(Cloud(inventory.Inventory((APPLICATION,), (old,))), Store(NOTED))
-    assert not refused.value.passing
+    assert not refused.value.transient
 
 
 def test_a_run_begins_where_it_is_not_known_how_one_is(stage: Stage) -> None:

@@ -50,8 +50,8 @@ def database(slot: int = 1, instance: str = "i-1") -> inventory.Server:
     )
 
 
-def memory(text: str = BACKED_UP, *noted: inventory.Server) -> data_placement.Memory:
-    found = data_placement.Memory(Store(), definition.loads(text))
+def memory(text: str = BACKED_UP, *noted: inventory.Server) -> data_placement.DataLocations:
+    found = data_placement.DataLocations(Store(), definition.loads(text))
     for each in noted:
         found.begin(DB, each)
     return found
@@ -67,7 +67,7 @@ def none_there(_: names.BackupName) -> backups.Stored:
 
 
 def renewals(
-    known: data_placement.Memory,
+    known: data_placement.DataLocations,
     *staying: inventory.Server,
     missing: tuple[int, ...] = (),
     text: str = BACKED_UP,
@@ -106,7 +106,7 @@ def test_what_the_triggerer_has_seen_to_its_end_is_noted_by_its_keys() -> None:
     holding = known.holding(DB, [database(instance="i-2"), database(2, "i-3")])
     assert holding == {"data:db:1": "i-2", "data:db:2": "i-3"}
     data_placement.settle(known._store, holding)
-    assert known.of(DB, FIRST) == data_placement.Note("i-2", renewed=True)
+    assert known.of(DB, FIRST) == data_placement.DataLocation("i-2", renewed=True)
     # Only the master of copies is filled from a dump.
     assert list(memory(COPIED).holding(DB, [database(), database(2, "i-2")])) == ["data:db:1"]
 

@@ -155,11 +155,11 @@ def test_the_version_that_never_ran_is_not_kept_in_the_place_of_the_one_that_did
     assert launched.marks["a1002/archive"] == "one"
 
 
-def failing(machine: Machine, found: Work, script: str, *, passing: bool = False) -> jobs.Progress:
+def failing(machine: Machine, found: Work, script: str, *, transient: bool = False) -> jobs.Progress:
     """How far a server is whose job fails that calls `script`."""
     target = ssh.Target(names.ServerName("application-1"), "i-1", "10.0.0.1", "")
     at = machine.scripts(found).index(script)
-    return jobs.Progress(target, found.jobs, index=at, error="it says why", passing=passing)
+    return jobs.Progress(target, found.jobs, index=at, error="it says why", transient=transient)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_whose_update_fails_before_the_old_version_makes_way_goes_on_serving(
     stopped = failing(launched, found, script)
     assert rolling_update_work.has_changed_nothing(service, stopped, before, launched.applied()) is unchanged
     # What it was about may go on behind a connection that was lost.
-    lost = failing(launched, found, script, passing=True)
+    lost = failing(launched, found, script, transient=True)
     assert not rolling_update_work.has_changed_nothing(service, lost, before, launched.applied())
     # The archive was good, and something failed when it was put in place.
     launched.carry_out(found, until="installService")

@@ -45,7 +45,7 @@ def judged(
     since: Mapping[str, float | inventory.Ailing] | None = None,
     impaired: Mapping[str, str] | None = None,
     known: definition.models.Definition = KNOWN,
-) -> server_health.Findings:
+) -> server_health.HealthReport:
     """What follows where each server was met like that, and looks have found it not well for so many minutes."""
     before = {
         short: each if isinstance(each, inventory.Ailing) else looks(each)
@@ -56,7 +56,7 @@ def judged(
     return server_health.judge(known, running, met, impaired or {}, NOW)
 
 
-def short(troubles: tuple[server_health.Trouble, ...]) -> list[str]:
+def short(troubles: tuple[server_health.UnhealthyServer, ...]) -> list[str]:
     return [each.server.name.removeprefix("bookshop-") for each in troubles]
 
 
@@ -229,7 +229,7 @@ def test_an_instance_that_was_started_since_begins_anew() -> None:
 
 
 def choose(
-    findings: server_health.Findings,
+    findings: server_health.HealthReport,
     *present: inventory.Server,
     named: Named | None = None,
     leaving: tuple[inventory.Server, ...] = (),

@@ -95,7 +95,7 @@ def test_what_a_refusal_means(airflow: airflow_api.Airflow, ada: client.Api) -> 
     airflow.answer_instead = lambda _: (503, "text/plain", "in maintenance")
     with pytest.raises(errors.BrokenError, match="in maintenance") as broken:
         ada.dag("shop")
-    assert broken.value.passing
+    assert broken.value.transient
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_nobody_answers_there() -> None:
         errors.UnreachableError, match=r"http://127.0.0.1:9 cannot be reached: .*\n.*\(GANTRY_URL\)"
     ) as found:
         api("http://127.0.0.1:9", token="t", url_from="GANTRY_URL").dag("shop")
-    assert found.value.passing
+    assert found.value.transient
 
 
 def test_everything_of_a_collection_is_read(airflow: airflow_api.Airflow, ada: client.Api) -> None:

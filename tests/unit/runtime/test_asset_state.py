@@ -42,7 +42,7 @@ def test_what_was_moved_and_is_forgotten_stays_forgotten() -> None:
     new, old = Store(), Store(OLD)
     asset_state.Kept(new, old).move(KNOWN)
     kept = asset_state.Kept(new, old)
-    memory = data_placement.Memory(kept, KNOWN)
+    memory = data_placement.DataLocations(kept, KNOWN)
     memory.forget_all()
     assert memory.of(names.ServiceName("db"), names.Slot(1)) is None
     assert asset_state.Kept(new, old).get("data:db:1") is None

@@ -14,7 +14,7 @@ from gantry.agent import jobs, metrics
 from gantry.agent.reachability import Contact
 from gantry.plan import StepKind
 from gantry.reconcile import step_run
-from gantry.reconcile.watch_report import Look, Sight
+from gantry.reconcile.watch_report import ServerObservation, WatchReport
 from gantry.runtime import auto_recovery, lock_holder
 from gantry.runtime.trigger_request import TriggerRequest
 from gantry.state import filled_slots
@@ -90,10 +90,12 @@ class Watching:
             told=self.cloud,
         )
         sights = tuple(
-            Sight(each, metrics.Seen(each.name, each.instance_id, _answer(short, each, silent), "no route"))
+            ServerObservation(
+                each, metrics.Seen(each.name, each.instance_id, _answer(short, each, silent), "no route")
+            )
             for short, each in self.cloud.servers.items()
         )
-        look = auto_recovery.remember(at, Look(moment(minute), None, sights))
+        look = auto_recovery.remember(at, WatchReport(moment(minute), None, sights))
         return auto_recovery.decide(at, look, cast("Any", LOG))
 
 

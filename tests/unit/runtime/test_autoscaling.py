@@ -71,9 +71,9 @@ class Tier:
                 seen = dataclasses.replace(seen, cpu=counters)
             else:
                 seen = dataclasses.replace(seen, unmeasured="its agent has no measureCpu yet")
-            sights.append(watch_report.Sight(server, seen))
+            sights.append(watch_report.ServerObservation(server, seen))
         before = None if self.minute == 1 or late else now - MINUTE
-        looked = watch_report.Look(now, before, tuple(sights))
+        looked = watch_report.WatchReport(now, before, tuple(sights))
         judged = autoscaling.judge(WEB, tier, tier.rule, looked, sights, autoscaling.load(self.kept))
         # As JSON, as Airflow keeps it.
         self.kept = pydantic.TypeAdapter(object).validate_json(

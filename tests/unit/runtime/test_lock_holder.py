@@ -115,10 +115,10 @@ def test_of_two_runs_without_a_turn_one_gives_way(airflow: Airflow, monkeypatch:
     monkeypatch.setattr(turn, "patience", lambda _: 0.02)
     airflow.running[NAME].append("run-2")
     busy = lock_holder.take(NAME, WHO)
-    assert busy == operation_lock.Busy(names.Operation.LAUNCH, None)
-    ((message, passing),) = event_of(trigger())["failures"]
+    assert busy == operation_lock.LockedBy(names.Operation.LAUNCH, None)
+    ((message, transient),) = event_of(trigger())["failures"]
     assert "another run of shop is running too" in message
-    assert not passing
+    assert not transient
 
 
 def test_a_process_that_stood_still_writes_nothing(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_a_process_that_stood_still_writes_nothing(airflow: Airflow, monkeypatch
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     with pytest.raises(lock_holder.TurnTooSlowError) as raised:
         lock_holder.take(NAME, WHO)
-    assert raised.value.passing
+    assert raised.value.transient
     assert airflow.writes == []
 
 

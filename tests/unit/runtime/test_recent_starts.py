@@ -56,7 +56,7 @@ class Try(Instance):
 
 def at(step: str, steps: plan.Plan | None = None) -> tuple[step_run.Run, Any]:
     """A try of a step, as Airflow runs it; and its context."""
-    compiled = step_run.Compiled(KNOWN, steps or plan.launch_plan(KNOWN))
+    compiled = step_run.DagPayload(KNOWN, steps or plan.launch_plan(KNOWN))
     context: Any = {
         "dag": types.SimpleNamespace(user_defined_macros={task_run.MACRO: compiled}),
         "ti": Try(step),
@@ -103,7 +103,7 @@ def test_no_step_tells_of_fewer_servers_than_were_started(step: str, store: Stor
     run.__dict__["cloud"] = Late(*servers(1))
     with pytest.raises(eventual_listing.NotListedYetError, match="i-application-2") as raised:
         step_work.decide(run)
-    assert raised.value.passing
+    assert raised.value.transient
 
 
 def test_a_server_of_last_week_is_not_waited_for(store: Store) -> None:

@@ -89,8 +89,8 @@ class _Clock:
 
 def greet(
     cloud: Cloud, seconds: float = 0.3, started: frozenset[str] = frozenset()
-) -> server_bootstrap.Guest:
-    greeter = server_bootstrap.Greeter(
+) -> server_bootstrap.PendingServer:
+    greeter = server_bootstrap.Bootstrapper(
         cast("servers.Servers", cloud), cast("ssh.Access", None), lambda _name, _line: None, started
     )
     (guest,) = guests = server_bootstrap.everyone([PENDING.name])
@@ -112,7 +112,7 @@ def greet(
 def test_an_instance_that_ends_is_told_of_at_once_with_its_reason_and_advice(code: str, advice: str) -> None:
     guest = greet(Cloud(PENDING, None, gone=(ended(code), YESTERDAYS)), seconds=20)
     assert isinstance(guest.error, end_reasons.EndedServerError)
-    assert (guest.error.code, guest.error.instance_id, guest.error.passing) == (code, "i-new", False)
+    assert (guest.error.code, guest.error.instance_id, guest.error.transient) == (code, "i-new", False)
     first, _, rest = str(guest.error).partition("\n")
     assert first == (
         f"shop-web-1: instance i-new is terminated before it has answered: {code}: Words of EC2's"

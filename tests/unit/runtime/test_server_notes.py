@@ -50,10 +50,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     return found
 
 
-def notes(step: str = "service-db.configure") -> server_notes.Ledger:
+def notes(step: str = "service-db.configure") -> server_notes.ServerNotes:
     at = trying(Cloud(inventory.Inventory(())), plan.launch_plan(definition.loads(DEFINITION)), step)
     at = dataclasses.replace(at, secrets={"hunter2hunter2"})
-    return server_notes.Ledger(cast("Any", {}), at, cast("Any", _Log()))
+    return server_notes.ServerNotes(cast("Any", {}), at, cast("Any", _Log()))
 
 
 class _Log:

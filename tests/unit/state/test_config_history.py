@@ -6,13 +6,15 @@ import json
 
 from gantry import names
 from gantry.state import config_history, installed_versions
-from gantry.state.config_history import Handout
+from gantry.state.config_history import ConfigDelivery
 
 DB, ONE = names.ServiceName("db"), names.ServerName("shop-data-1")
 
 
-def handout(number: int, *diff: str, instance: str = "i-1") -> Handout:
-    return Handout("launch", f"run-{number}", f"2026-11-20T05:00:{number:02}+00:00", instance, "abc", diff)
+def handout(number: int, *diff: str, instance: str = "i-1") -> ConfigDelivery:
+    return ConfigDelivery(
+        "launch", f"run-{number}", f"2026-11-20T05:00:{number:02}+00:00", instance, "abc", diff
+    )
 
 
 def test_the_last_files_are_kept_and_read_again() -> None:

@@ -160,12 +160,12 @@ def steps(world: World, runs: int, clears: Operation | Beside | None) -> Iterato
                 )
 
 
-def looks(world: World, actor: Actor) -> operation_lock.Busy | None:
+def looks(world: World, actor: Actor) -> operation_lock.LockedBy | None:
     """What the triggerer finds, which only reads: whom the run waits for, or that there is something to do."""
     answers: tuple[operation_lock.Answer, ...] = ()
     while True:
         match heard(operation_lock.ask, actor.asker, answers):
-            case operation_lock.Busy() as busy:
+            case operation_lock.LockedBy() as busy:
                 return busy
             case operation_lock.Write() | None:
                 return None
@@ -195,7 +195,7 @@ def goes_on(world: World, place: int, actor: Actor) -> World:
             return world.with_actor(place, heard=(*actor.heard, None))
         case None:
             return world.with_actor(place, life=Life.WORKS, heard=())
-        case operation_lock.Busy():
+        case operation_lock.LockedBy():
             # Whoever asks waits in the triggerer; a step that was cleared fails, and its run with it.
             after = Life.WAITS if actor.life is Life.ASKS else Life.OVER
             return world.with_actor(place, life=after, heard=())
@@ -285,14 +285,14 @@ def test_a_termination_goes_first_and_the_others_as_they_are_listed() -> None:
 def test_a_drill_is_nobody_a_look_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "Operation", Beside)
 
-    def looking(*works: str) -> operation_lock.Busy | None:
+    def looking(*works: str) -> operation_lock.LockedBy | None:
         asking = operation_lock.look()
         answer: operation_lock.Answer = None
         while True:
             try:
                 request = asking.send(answer)
             except StopIteration as end:
-                found: operation_lock.Busy | None = end.value
+                found: operation_lock.LockedBy | None = end.value
                 return found
             answer = None
             match request:

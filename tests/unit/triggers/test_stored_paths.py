@@ -9,7 +9,10 @@ import pytest
 from airflow._shared.module_loading import import_string
 from airflow.triggers.base import BaseTrigger
 
+from gantry import names
+from gantry.agent import jobs, ssh
 from gantry.runtime import lock_holder
+from gantry.triggers import server_work
 
 REPORT = {"servers": ["shop-web-1"], "started": "2026-11-30T00:00:00+00:00"}
 LOGIN = {"connection": "shop_ssh"}
@@ -38,6 +41,15 @@ def test_a_stored_trigger_is_found_and_is_stored_by_its_new_path_from_then_on(pa
     again: BaseTrigger = import_string(now)(**keywords)
     assert type(again) is type(trigger)
     assert again.serialize() == (now, keywords)
+
+
+def test_the_progress_of_servers_is_read_as_it_was_stored() -> None:
+    target = ssh.Target(names.ServerName("shop-web-1"), "i-1", "10.0.0.1", "ssh-ed25519 AAAA")
+    (now,) = server_work.dump([jobs.Progress(target, (), error="no answer", transient=True)])
+    stored = {"passing" if key == "transient" else key: value for key, value in now.items()}
+    assert "passing" in stored
+    assert server_work.load([stored]) == server_work.load([now])
+    assert server_work.load([stored])[0].transient
 
 
 def test_a_run_that_waited_before_the_upgrade_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,7 +148,7 @@ class Airflow:
         key = installed_versions.PLACES.key(names.ServiceName(service), names.ServerName(server))
         self._note(name, key, installed_versions.dump(found))
 
-    def handed(self, name: str, service: str, server: str, *found: config_history.Handout) -> None:
+    def handed(self, name: str, service: str, server: str, *found: config_history.ConfigDelivery) -> None:
         """The files that a service was handed on a server, the oldest first."""
         key = config_history.PLACES.key(names.ServiceName(service), names.ServerName(server))
         self._note(name, key, config_history.dump(found))

@@ -28,7 +28,9 @@ HEAD = (
     "+++ /mnt/services/a1002/cfg/enstratus.cfg",
     "@@ -1 +1 @@",
 )
-FILE = config_history.Handout("launch", "manual__0", rig.EARLIER.isoformat(), "i-application", "ab" * 32)
+FILE = config_history.ConfigDelivery(
+    "launch", "manual__0", rig.EARLIER.isoformat(), "i-application", "ab" * 32
+)
 
 
 def version(found: str | None, instance: str = "i-application") -> installed_versions.Installed:
@@ -154,7 +156,7 @@ def test_another_deployment_s_and_what_only_looks_alike_are_not_shown(shop: rig.
 
 def test_a_diff_is_escaped(shop: rig.Airflow) -> None:
     markup = '<script>alert("x")</script><img src=x onerror=alert(1)>'
-    bad = config_history.Handout(
+    bad = config_history.ConfigDelivery(
         markup, markup, rig.NOW.isoformat(), markup, markup, (f"+a={markup}", markup)
     )
     shop.handed("bookshop", "app", ONE, bad)

@@ -81,7 +81,9 @@ def test_what_a_server_was_handed_is_asked_as_often_for_many_services_as_for_non
     office.deploy(BOOKSHOP)
     path = "/gantry/deployments/bookshop/servers/bookshop-application-1/facts"
     few = ask(office, path)
-    file = config_history.Handout("launch", "manual__0", rig.NOW.isoformat(), "i-1", "51b8a2c0", ("+a=1",))
+    file = config_history.ConfigDelivery(
+        "launch", "manual__0", rig.NOW.isoformat(), "i-1", "51b8a2c0", ("+a=1",)
+    )
     for place in range(8):
         office.handed("bookshop", f"app-{place}", "bookshop-application-1", *[file] * config_history.MOST)
     assert len(ask(office, path)) == len(few)

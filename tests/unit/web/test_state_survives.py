@@ -143,7 +143,7 @@ def renewals(found: dict[str, Any]) -> data_renewal.Renewals:
     answers = data_renewal.Answers(past=data_history.of(store, nobody, lambda: True))
     missing = {KNOWN.services[DB].tier: [FIRST]}
     return data_renewal.renewals(
-        KNOWN, nobody, missing, data_placement.Memory(store, KNOWN), lambda _: STORED, answers
+        KNOWN, nobody, missing, data_placement.DataLocations(store, KNOWN), lambda _: STORED, answers
     )
 
 

@@ -25,7 +25,7 @@ class Told:
 
     service: str
     server: str
-    handout: config_history.Handout
+    handout: config_history.ConfigDelivery
 
     def as_json(self) -> dict[str, pydantic.JsonValue]:
         """For programs."""

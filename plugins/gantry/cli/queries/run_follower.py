@@ -151,7 +151,7 @@ class Watch:
             try:
                 return call()
             except errors.GantryError as error:
-                if not error.passing or time.monotonic() > deadline or not self._lives():
+                if not error.transient or time.monotonic() > deadline or not self._lives():
                     raise
                 time.sleep(_PAUSE)
 

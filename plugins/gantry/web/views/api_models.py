@@ -315,7 +315,7 @@ class ServerFacts(Model):
 
     server: str
     services: Annotated[
-        dict[str, tuple[config_history.Handout, ...]],
+        dict[str, tuple[config_history.ConfigDelivery, ...]],
         Field(description="The last files by service, the newest first, without their secrets."),
     ]
 

@@ -89,7 +89,7 @@ class Handed:
         href: to the run's page; None for an operation that this Gantry does not have.
     """
 
-    file: config_history.Handout
+    file: config_history.ConfigDelivery
     lines: tuple[DiffLine, ...]
     href: str | None
 
@@ -167,7 +167,7 @@ def told(
     )
 
 
-def _handed(name: str, file: config_history.Handout, where: addresses.Addresses) -> Handed:
+def _handed(name: str, file: config_history.ConfigDelivery, where: addresses.Addresses) -> Handed:
     is_ours = file.operation in set(names.Operation)
     return Handed(
         file,

@@ -35,7 +35,7 @@ def sshd(machine: Machine, port: int, options: str) -> Iterator[ssh.Access]:
         machine.sh(f"kill $(cat {pid})")
 
 
-async def met(machine: Machine, access: ssh.Access, patience: float = 20) -> reachability.Met[str]:
+async def met(machine: Machine, access: ssh.Access, patience: float = 20) -> reachability.ProbeResult[str]:
     async def ask(server: session.Session) -> str:
         return await server.run("id", "-un")
 
@@ -84,7 +84,7 @@ async def _open(machine: Machine, access: ssh.Access) -> None:
 
 def test_a_server_that_offers_the_pinned_kind_behind_others_is_itself(keyed: Machine) -> None:
     with sshd(keyed, 2202, "-h /tmp/host_rsa -h /tmp/host_ecdsa -h /etc/ssh/ssh_host_ed25519_key") as access:
-        assert asyncio.run(met(keyed, access)) == reachability.Met(Contact.ANSWERS, found="root\n")
+        assert asyncio.run(met(keyed, access)) == reachability.ProbeResult(Contact.ANSWERS, found="root\n")
 
 
 def test_a_server_with_too_many_connections_is_busy_and_answers_when_it_has_fewer(machine: Machine) -> None:
@@ -98,7 +98,7 @@ def test_a_server_with_too_many_connections_is_busy_and_answers_when_it_has_fewe
 
 
 def test_looks_that_come_all_at_once_are_answered_one_after_the_other(machine: Machine) -> None:
-    async def crowd(access: ssh.Access) -> list[reachability.Met[str]]:
+    async def crowd(access: ssh.Access) -> list[reachability.ProbeResult[str]]:
         return await asyncio.gather(*(met(machine, access, 30) for _ in range(8)))
 
     with sshd(machine, 2204, "-o MaxStartups=2:100:2") as access:
