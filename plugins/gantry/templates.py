@@ -18,7 +18,7 @@ from gantry import errors, template_costs
 
 
 class TemplateError(errors.GantryError):
-    """A text that cannot be rendered. Whoever knows where it stands words it anew from `reason`."""
+    """A text that cannot be rendered. Whoever knows where it stands words it again from `reason`."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

@@ -42,5 +42,5 @@ def on_starting(component: object) -> None:
         importlib.import_module(module)
     # An asset has Airflow ask every provider how it writes its URIs, once in a process.
     importlib.import_module("gantry.dag.compile").deployment_asset("any")
-    # Each client would read EC2's model anew: in a fork, before its first call.
+    # Each client would read EC2's model again: in a fork, before its first call.
     importlib.import_module("gantry.cloud.service_models").load()

@@ -44,7 +44,7 @@ class HostKeyMismatchError(ServerError):
     def _told(self) -> str:
         return (
             f"the host key at {self.address} is not the one pinned in {self.kept_in} ({self.pinned})\n"
-            f"Somebody may be in between, or the key was replaced. Nothing was sent. If the new key is right, "
+            f"The connection may be intercepted, or the key was replaced. Nothing was sent. If the new key is right, "
             f"put it there; otherwise terminate the instance."
         )
 

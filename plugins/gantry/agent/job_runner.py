@@ -27,7 +27,7 @@ _MARGIN = 120.0
 """Seconds past a job's timeout after which the server ends it by itself, if nobody who follows it has done so."""
 
 _CONCLUDED = "concluded"
-"""Nobody's epoch. After it also a retry gets the step's jobs anew, and not only who clears the task."""
+"""Nobody's epoch. After it also a retry gets the step's jobs again, and not only who clears the task."""
 
 _RENEWED = "renewed"
 """What the attempt of a job is called whose first link was refused."""
@@ -280,7 +280,7 @@ class Agent:
         return await server.run(*(("env", *environment) if environment else ()), *kill)
 
     async def _tail(self, server: session.Session, progress: Progress, identity: str) -> str:
-        """The end of an ended job's log, read anew: this connection may have seen only a part of it."""
+        """The end of an ended job's log, read again: this connection may have seen only a part of it."""
         begin = max(0, progress.offset - _TAIL_BYTES)
         log = bytearray()
         with contextlib.suppress(errors.ConnectionLostError):

@@ -71,7 +71,7 @@ class Job:
             known beforehand.
         forgets: keys of notes that the script itself removes before it changes anything.
         conclusive: its failure is the step's result (the service was started and is not healthy). Whoever
-            clears or retries the task then gets the step's jobs anew, those that succeeded too.
+            clears or retries the task then gets the step's jobs again, those that succeeded too.
         link: what it fetches or puts, if anything.
         kept: files that it needs once more if its link has ended. Otherwise its script removes them.
         outlives_reboots: whether it is run again when the server was restarted under it. It must do no harm by that.
@@ -127,7 +127,7 @@ class StepKey:
 
     Attributes:
         step: from the run and the step: the jobs of another run are other jobs.
-        epoch: changes when a person clears the task. A step that had reported its result then runs anew;
+        epoch: changes when a person clears the task. A step that had reported its result then runs again;
             one that had not goes on where it stopped.
         attempt: changes with every try. A job that failed in an earlier try runs again.
     """

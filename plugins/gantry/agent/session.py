@@ -163,7 +163,7 @@ class Session:
     async def put(self, files: Sequence[RemoteFile]) -> None:
         """Put files on the server in one go, whatever their number.
 
-        Each is created anew with its final mode, as root's: a file or link of the same name is replaced, not
+        Each is created again with its final mode, as root's: a file or link of the same name is replaced, not
         written through.
 
         Raises:

@@ -19,8 +19,8 @@ _LACKS = re.compile(r"because no (?P<policy>[\w -]+?policy|permissions boundary)
 """The phrases of https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html"""
 
 _WHOSE = {
-    "service control policy": "the organization's: its administrators can change it, and nobody within the account",
-    "resource control policy": "the organization's: its administrators can change it, and nobody within the account",
+    "service control policy": "the organization's: its administrators can change it, no user of the account can",
+    "resource control policy": "the organization's: its administrators can change it, no user of the account can",
     "permissions boundary": "set on the user or role itself: it limits what any of its policies can allow",
     "session policy": "given when the role was assumed: look at assume_role_kwargs of the connection",
     "identity-based policy": "attached to the user or role, or to one of its groups",

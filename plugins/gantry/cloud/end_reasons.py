@@ -16,14 +16,14 @@ _ADVICE = {
         "kms:GenerateDataKeyWithoutPlaintext, kms:DescribeKey)."
     ),
     "Client.VolumeLimitExceeded": (
-        "The account's quota of EBS storage is used up in this region: remove volumes that nobody needs, or ask for "
+        "The account's quota of EBS storage is used up in this region: remove volumes that are not needed, or ask for "
         "a larger quota (Service Quotas, Amazon EBS)."
     ),
     "Client.InvalidSnapshot.NotFound": (
         "The image or a volume of the launch configuration is made from a snapshot that is gone, or that this account "
         "may not use: name another image or snapshot."
     ),
-    "Client.UserInitiatedShutdown": "Somebody terminated it: the account's CloudTrail tells who.",
+    "Client.UserInitiatedShutdown": "It was terminated by a user: the account's CloudTrail says by which.",
     "Client.InstanceInitiatedShutdown": "It was shut down from within: look at its user data, and at its console.",
     "Server.InsufficientInstanceCapacity": (
         "The zone has no room for this size at the moment: name subnets in several zones (network.subnets), or another "

@@ -122,7 +122,11 @@ class CloudError(errors.GantryError):
                 f"the Airflow connection {self.connection!r} sees those of its own."
             )
         if self.transient:
-            why = "The account makes too many calls, whoever makes them. " if self.code in THROTTLED else ""
+            why = (
+                "The account makes too many calls, those of other programs included. "
+                if self.code in THROTTLED
+                else ""
+            )
             return f"{why}This often passes by itself; the task is tried again."
         return f"Asked with the Airflow connection {self.connection!r}. Mend the cause and clear this task."
 
@@ -164,7 +168,7 @@ class CloudUnreachableError(errors.GantryError):
 
 _KEYS = " kms:"
 _KEY_ADVICE = (
-    "The object is encrypted with a key of KMS: grant that on the key to whoever signs the links, the credentials of "
+    "The object is encrypted with a key of KMS: grant that on the key to what signs the links, the credentials of "
     "the Airflow connection."
 )
 _LINK_ADVICE = (

@@ -205,7 +205,7 @@ class Starter:
         self._full[subnet] = error
         wanted = self._names(slots)
         if set(network.subnets) <= set(self._full):
-            # Nothing is under way anywhere, so the next try may begin anew.
+            # Nothing is under way anywhere, so the next try may start over.
             order.tell_full(frozenset())
             refusals = {each: known for each, known in self._full.items() if known is not None}
             raise NoRoomError(

@@ -1,6 +1,6 @@
 """What botocore knows of AWS's services, read once in a process.
 
-botocore reads a service's model from a file for each session anew, and the amazon provider makes a session for each
+botocore reads a service's model from a file for each session again, and the amazon provider makes a session for each
 client. EC2's model is some megabytes of JSON, which is most of the processor time of a short task.
 """
 

@@ -102,7 +102,7 @@ def _reload_dump(definition: models.Definition) -> dict[str, Any]:
             title="Data to replace by its dump",
             description=(
                 "These are loaded from the definition's dump although they hold data, which is lost. Leave empty to "
-                "load only what was never loaded; a dump that has changed is told of in the log."
+                "load only what was never loaded; a dump that has changed is mentioned in the log."
             ),
             section="Data",
         )
@@ -116,9 +116,9 @@ def _from_dump(definition: models.Definition) -> dict[str, Any]:
     return {
         "from_dump": _choice(
             datasources,
-            title="Lost data that may begin anew",
+            title="Lost data that may start from its dump",
             description=(
-                "If the server of one of these is lost, or nothing is noted of it, its data begins anew from the "
+                "If the server of one of these is lost, or nothing is noted of it, its data starts over from the "
                 "definition's dump. Otherwise lost data is restored from its newest backup, and without one the run "
                 "is refused."
             ),

@@ -1,7 +1,7 @@
 """What a DAG tells people and asks them: the approval, callbacks, the deadline.
 
 `gantry.runtime.notifiers` and `gantry.operators.approval` are loaded only where a definition has need of them: every
-task start builds its DAG anew.
+task start builds its DAG again.
 """
 
 from __future__ import annotations

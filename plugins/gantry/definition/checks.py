@@ -183,7 +183,7 @@ def _update(
     elif definition.update_of(name) is None:
         yield (
             ("services", name, "update"),
-            f"no load balancer stands in front of service {name!r}: there is nothing to leave and to join again",
+            f"no load balancer is in front of service {name!r}: there is nothing to leave and to join again",
         )
     fewest = definition.tiers[service.tier].servers.min
     if service.update.min_healthy is not None and service.update.healthy_of(fewest) >= fewest:

@@ -164,7 +164,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, document: source.Document) -> s
     place = source.Place(mark.line + 1, mark.column + 1)
     line = document.lines[mark.line] if mark.line < len(document.lines) else ""
     if line[mark.column : mark.column + 1] == "\t":
-        return document.problem(place, "a tab stands here; YAML is indented with spaces")
+        return document.problem(place, "this is a tab; YAML is indented with spaces")
     context = error.context or ""
     if error.context_mark is not None and error.context_mark.line != mark.line:
         context += f" that begins in line {error.context_mark.line + 1}"
@@ -223,7 +223,7 @@ class _Walk:
             here = (*path, key)
             if key in found:
                 first = self.keys[here].place.line
-                message = f"the key {source.shown(key)} stands here twice (first in line {first})"
+                message = f"the key {source.shown(key)} is here twice (first in line {first})"
                 self._refuse(key_node, message)
                 continue
             self.keys[here] = source.Spot(self._document, key_node)

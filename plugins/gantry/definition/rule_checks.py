@@ -21,7 +21,7 @@ def findings(definition: models.Definition) -> Iterator[references.Finding]:
                 f"servers: {{min: {tier.servers.min}, max: {tier.servers.min + 1}}}",
             )
         if definition.watch is None:
-            yield here, "nobody looks at the servers; write watch: {every: 1m} beside tiers"
+            yield here, "the servers are not watched; write watch: {every: 1m} beside tiers"
         elif rule.breach_period < definition.watch.every:
             yield (
                 (*here, "breach_period") if "breach_period" in rule.model_fields_set else here,

@@ -2,7 +2,7 @@
 
     python -m gantry.definition.schema
 
-writes the two files of this package anew; a test notices when they are not current. What a schema cannot say (that a
+writes the two files of this package again; a test notices when they are not current. What a schema cannot say (that a
 tier exists, that no two services have one port) `gantry validate` says.
 """
 

@@ -75,7 +75,7 @@ class _Reading:
 
     def _node(self, node: nodes.Node, scope: Scope) -> Shape:
         if isinstance(node, _ALONE):
-            self.found.append("a template stands alone: it includes, imports and extends nothing")
+            self.found.append("a template is complete in itself: it includes, imports and extends nothing")
             return None
         return self._read(node, scope)
 
@@ -181,7 +181,7 @@ class _Reading:
             return _each(whole) if isinstance(whole, Items) else None
         where = ".".join(path[:-1]) or "it"
         if isinstance(whole, Items):
-            self.found.append(f"{where} is a list, and only what stands in it has {source.shown(key)}")
+            self.found.append(f"{where} is a list, and only its entries have {source.shown(key)}")
         else:
             self.found.append(
                 f"{where} is a plain value without {source.shown(key)}; filters change values, as in | upper"

@@ -20,7 +20,7 @@ def form() -> dict[str, Param]:
         type="string",
         maxLength=500,
         title="Note",
-        description="Kept in the log, with the name of whoever answers.",
+        description="Kept in the log, with the name of the person who answers.",
         section="Your answer",
         source="task",
     )

@@ -94,7 +94,7 @@ def outlook(
 
 
 class FindLostOperator(base.StepOperator):
-    """Looks at every server, and notes those that are lost as leaving: what comes after fills their slots anew."""
+    """Looks at every server, and notes those that are lost as leaving: what comes after fills their slots again."""
 
     def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
         """Refuse before anything is noted; a repeated call finds what it has noted."""

@@ -112,7 +112,7 @@ class UpdateOperator(stoppable.StoppableOperator):
             back = await crew.work(
                 [node for node in servers if node.name in replaced],
                 found.roll_back,
-                # The step has another result now: whoever tries it again begins anew on these servers.
+                # The step has another result now: whoever tries it again starts over on these servers.
                 key=dataclasses.replace(found.run.key, epoch=f"{found.run.key.epoch}.back"),
                 ends_with_run=False,
             )

@@ -79,7 +79,7 @@ def retire(context: Context, run: step_run.Run, operator: base.StepOperator) -> 
     data_loss_check.before_terminating(run, leaving, lost_server_report.memory(run))
     skipped = termination.stop(run, leaving, operator.log).skipped
     chef = run.definition.launch_configuration_of(run.tier).chef
-    # A slot may have been filled anew under the same name, which is then not theirs any more.
+    # A slot may have been filled again under the same name, which is then not theirs any more.
     gone = {each.name for each in leaving} - {each.name for each in run.inventory}
     if chef is not None and gone:
         skipped += configuration_management.forget(operator, context, chef, sorted(gone))

@@ -28,7 +28,7 @@ class InstallDatasourcesOperator(server_step.ServerStepOperator):
         servers = [run.server(names.ServerName(each)) for each in self.servers]
         for server in servers:
             memory.begin(run.service, server)
-        # Asked anew: a server may have been lost, and its slot filled, since the run has looked for lost ones.
+        # Asked again: a server may have been lost, and its slot filled, since the run has looked for lost ones.
         answers = data_renewal.Answers(run.from_dump)
         renewals = data_renewal.renewals(
             run.definition, run.inventory, {}, memory, lambda name: run.shelf(name).find(""), answers

@@ -162,7 +162,7 @@ def _not_loaded(scene: Scene, datasource: str) -> str:
         return "not loaded yet"
     stored = scene.renewal.backups.get(names.DatasourceName(datasource))
     if stored is None:
-        return "lost with its server; begins anew from its dump, as is asked for"
+        return "lost with its server; starts from its dump, as is asked for"
     return f"lost with its server; restored from {stored.url}"
 
 
@@ -295,9 +295,9 @@ def _start_proxy(scene: Scene) -> Iterator[report.Change]:
     if details or lines:
         reasons = []
         if lines and told:
-            reasons.append("what it is told changes")
+            reasons.append("its configuration changes")
         elif any(_renews(job, scene) for job in scene.work.jobs):
-            reasons.append("its certificate, or what it is told, has changed")
+            reasons.append("its certificate or its configuration has changed")
         yield scene.change(scene.work.jobs, *reasons, details=tuple(details), diff=lines)
 
 

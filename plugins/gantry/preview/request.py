@@ -31,7 +31,7 @@ class Wishes:
         servers: how many servers tiers have at least after the launch; for the others, their `min`.
         redeploy: services that are installed, configured and restarted in any case.
         converge: tiers whose configuration management runs in any case.
-        from_dump: datasources that begin anew from their dump if they are lost.
+        from_dump: datasources that start over from their dump if they are lost.
         from_backup: datasources that begin from their newest backup if nothing is noted of them.
         reload_dump: datasources that are loaded from their dump although they hold data.
     """

@@ -24,7 +24,7 @@ class Scaled:
         inventory: all of them; those that are to be started have stand-ins for addresses.
         actions: what becomes of each.
         notes: what a person should know of servers that stay as they are, and why others are replaced.
-        replaced: the lost servers whose slots are filled anew.
+        replaced: the lost servers whose slots are filled again.
     """
 
     inventory: inventory.Inventory

@@ -128,7 +128,7 @@ def back_up(
         (link, file),
         seconds,
         remove=(link,),
-        # Without the file there is nothing to upload again: it has to be written anew.
+        # Without the file there is nothing to upload again: it has to be written again.
         conclusive=True,
         link=jobs.Link(link, url, upload=True),
         kept=(file,),
@@ -193,7 +193,7 @@ def restore_service(
     service = known.definition.services[name]
     key, forgets = layout.archive_mark(service), service_work.installed_marks(service)
     target = f"{session.TEMPORARY}/{service.id}{downloads.suffix_of(backup.url)}"
-    # One job: whoever tries again after a failure needs the object anew.
+    # One job: whoever tries again after a failure needs the object again.
     job = downloads.fetched(
         f"install-{service.id}-{downloads.short(backup.version)}",
         backup,

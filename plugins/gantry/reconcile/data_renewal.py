@@ -29,7 +29,7 @@ class DataLostError(errors.GantryError):
         words = " ".join(f"--from-dump {each}" for each in lost)
         super().__init__(
             f"the server that held this data is lost, and there is no backup of it:\n{told}\n"
-            f"Nothing was started. Bring the server back, or a backup; or, if the data may begin anew from the "
+            f"Nothing was started. Bring the server back, or a backup; or, if the data may start over from the "
             f"definition's dump, say so: `from_dump` in the form, {words} on the command line."
         )
 
@@ -82,7 +82,7 @@ class Renewal:
 
     Attributes:
         slots: those of lost servers, and those of which nothing is noted and a person has said what they begin from.
-        backups: by datasource; one that is absent begins anew from its dump.
+        backups: by datasource; one that is absent starts over from its dump.
     """
 
     service: names.ServiceName
@@ -90,7 +90,7 @@ class Renewal:
     backups: Mapping[names.DatasourceName, backups.Stored]
 
     def from_dump(self, definition: models.Definition) -> tuple[names.DatasourceName, ...]:
-        """The datasources that begin anew from their dump."""
+        """The datasources that start over from their dump."""
         return tuple(
             each for each in definition.services[self.service].datasources if each not in self.backups
         )

@@ -108,7 +108,7 @@ def stop_proxy(
 def release_nodes(known: server_facts.Facts, name: names.BalancerName) -> fan_out.Work:
     """Let go of the servers that leave, and wait until what is under way there is finished.
 
-    Each time anew, whatever marks say: a balancer that failed in the middle of it has forgotten its mark already, and
+    Each time again, whatever marks say: a balancer that failed in the middle of it has forgotten its mark already, and
     may send to the node all the same.
     """
     definition = known.definition

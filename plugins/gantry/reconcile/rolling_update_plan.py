@@ -132,7 +132,7 @@ def of(run: step_run.Run) -> Rollout:
     """The rollout that a run's step is about. Raises as `decisions.decide`."""
     settings = run.definition.update_of(run.service)
     if settings is None:
-        raise LookupError(f"{run.step.id}: service {run.service} stands behind no load balancer")
+        raise LookupError(f"{run.step.id}: service {run.service} is behind no load balancer")
     return Rollout(run, settings, run.facts(run.service), step_work.decide(run))
 
 

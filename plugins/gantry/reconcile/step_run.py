@@ -60,7 +60,7 @@ class Run:
         backups: those that were asked for; none: all.
         restored: the backup that the run restores, once it is chosen.
         lost: which servers a person wants replaced; None where the run is for something else.
-        from_dump: datasources (`SERVICE.DATASOURCE`) that may begin anew from their dump if they are lost.
+        from_dump: datasources (`SERVICE.DATASOURCE`) that may start over from their dump if they are lost.
         from_backup: datasources that begin from their newest backup if nothing is noted of them.
         reload_dump: datasources (`SERVICE.DATASOURCE`) that are loaded from their dump although they hold data.
         renewals: what databases that take the place of lost ones are filled with, once it is known.

@@ -239,9 +239,9 @@ def conf(  # noqa: PLR0913 - one parameter a field of the form
     Args:
         params: the DAG's, as `client.Api.params` gives them.
         servers: how many at least, by tier.
-        redeploy: services to install anew.
+        redeploy: services to install again.
         converge: tiers whose configuration management runs again.
-        from_dump: datasources that begin anew from their dump if they are lost.
+        from_dump: datasources that start over from their dump if they are lost.
         from_backup: datasources that begin from their newest backup if nothing is noted of them.
         reload_dump: datasources that are loaded from their dump although they hold data.
         reason: kept with the run.

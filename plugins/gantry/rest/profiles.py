@@ -232,7 +232,7 @@ def _parsed(path: Path, text: str) -> dict[str, Profile]:
 
 def _profile(path: Path, name: str, table: Any) -> Profile:  # noqa: ANN401 - whatever TOML can say
     if not isinstance(table, dict):
-        raise ProfileError(path, f"{name!r} stands outside of a profile; begin one with [NAME]")
+        raise ProfileError(path, f"{name!r} is outside of a profile; begin one with [NAME]")
     known = [field.name for field in dataclasses.fields(Profile)[1:]]
     for key, value in table.items():
         if key not in known:

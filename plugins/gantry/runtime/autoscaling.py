@@ -68,7 +68,7 @@ def decide(run: step_run.Run, look: WatchReport, log: Logger) -> TriggerRequest 
             continue
         sights = tuple(each for each in look.sights if each.server.tier == name)
         if not sights:
-            # Launched, it begins anew.
+            # Launched, it starts over.
             store.delete(_KEY.format(name))
             continue
         judged = judge(name, tier, tier.rule, look, sights, load(store.get(_KEY.format(name))))

@@ -18,7 +18,7 @@ from gantry.state import operation_lock
 
 
 class NotItsTurnError(errors.GantryError):
-    """A step of a run that was over and begins anew while another operation is at work."""
+    """A step of a run that was over and starts over while another operation is at work."""
 
     def __init__(self, deployment: str, busy: operation_lock.LockedBy) -> None:
         self.deployment = deployment

@@ -37,7 +37,7 @@ def remember(run: step_run.Run, findings: server_health.HealthReport) -> None:
             noted.setdefault(each.looks, []).append(each.server)
     for looks, servers in noted.items():
         run.health.note_ailing(servers, looks)
-    # An instance that does not run, and will, begins anew.
+    # An instance that does not run, and will, starts over.
     down = [each for each in run.inventory if each.state is not inventory.InstanceState.RUNNING]
     again = [each for each in (*findings.well, *down) if each.ailing is not None]
     if again:

@@ -53,7 +53,7 @@ def run_of(context: Context) -> step_run.Run:
         id=dag_run.run_id,
         key=jobs.StepKey(
             step=f"{run_key}.{step.id}",
-            # Airflow raises max_tries exactly when a person clears the task: tries begin anew from there.
+            # Airflow raises max_tries exactly when a person clears the task: tries start over from there.
             epoch=str(instance.max_tries),
             attempt=str(instance.try_number),
         ),
@@ -83,7 +83,7 @@ def run_of(context: Context) -> step_run.Run:
 def begin_life(context: Context) -> None:
     """Tell the run's tasks what tells it apart from an earlier run of the same id. For the task that takes the turn.
 
-    It lasts as long as Airflow's row of the run: clears and retries find it again, a run that is made anew does not. A
+    It lasts as long as Airflow's row of the run: clears and retries find it again, a run that is made again does not. A
     run that an older Gantry has begun has none, and keeps its jobs' names.
     """
     from airflow.sdk.execution_time.context import NEVER_EXPIRE  # noqa: PLC0415 - not for DAG files

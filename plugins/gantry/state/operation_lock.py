@@ -42,7 +42,7 @@ class Mark:
 
     Attributes:
         run: the id of the run that wrote it.
-        begun: when Airflow began this run. A run that was over and of which a person clears a step begins anew.
+        begun: when Airflow began this run. A run that was over and of which a person clears a step starts over.
         since: when the run reached this stage, in ISO 8601.
     """
 
@@ -160,7 +160,7 @@ def ask(asker: Asker, now: str) -> Asking:
 
 
 def keep(asker: Asker, now: str) -> Asking:
-    """Make sure that it is still the run's turn, after the run has begun anew behind its wait for the turn.
+    """Make sure that it is still the run's turn, after the run has begun again behind its wait for the turn.
 
     Returns None, or who is in the way; then nothing may be done. It does not take the mark down: other tasks of the
     run may be at work under it.

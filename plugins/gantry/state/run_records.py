@@ -106,7 +106,7 @@ def dump(records: Records) -> list[pydantic.JsonValue]:
 def opened(records: Records, record: Record) -> Records:
     """With the record of a run that begins. Earlier ones that nobody closed are those of runs that failed.
 
-    A run of which a person clears the first task begins anew; its record too.
+    A run of which a person clears the first task starts over; its record too.
     """
     earlier = (each for each in records if each.run != record.run)
     closed = (

@@ -224,10 +224,10 @@ def test_a_cross_check_points_into_the_file_that_says_it(written: Written) -> No
     [
         ("", "1:1: the file holds no overlay"),
         ("- tiers\n", "1:1: an overlay is a mapping (key: value)"),
-        ("fan_out: 1\nfan_out: 2\n", "2:1: the key 'fan_out' stands here twice (first in line 1)"),
+        ("fan_out: 1\nfan_out: 2\n", "2:1: the key 'fan_out' is here twice (first in line 1)"),
         ("fan_out: !!int 2\n", "1:10: tags are not part of the language, and here is '!!int'"),
         ("fan_out: 2\n---\nfan_out: 3\n", "2:1: a second document begins here; a file holds one overlay"),
-        ("tiers:\n\tweb: {}\n", "2:1: a tab stands here; YAML is indented with spaces"),
+        ("tiers:\n\tweb: {}\n", "2:1: this is a tab; YAML is indented with spaces"),
         (
             "a: &a [x, x, x, x, x, x, x, x, x]\n"
             + "".join(

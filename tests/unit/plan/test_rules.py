@@ -168,7 +168,7 @@ def test_nothing_is_left_undone_that_the_rule_calls_for(samples: list[rules.Samp
         window = samples[max(0, number - 3) : number + 1]
         full = len(window) == 4 and all(each.value is not None and each.value > 80 for each in window)
         is_cool = step.changed is None or step.now - step.changed >= RULE.cooldown
-        # After a scaling a breach begins anew.
+        # After a scaling a breach starts over.
         lasts = step.changed is None or step.now - step.changed > RULE.breach_period
         if full and is_cool and lasts and step.base < LIMITS.max:
             assert step.decision.verdict is Verdict.SCALE

@@ -93,7 +93,7 @@ def test_a_balancer_that_answers_for_one_more_name_is_told() -> None:
     )
     walked = Story().but(text=text).walk(states)
     (joins,) = [each for each in walked.changes if each.kind is StepKind.START_PROXY]
-    assert joins.reasons == ("what it is told changes",)
+    assert joins.reasons == ("its configuration changes",)
     assert "+port.1.dnsNames=shop.example.com,www.example.com" in joins.diff
     assert [call.script for call in joins.calls] == ["startProxy", "startProxy"]
     assert restarted(walked) == ["application-1", "application-2"], "the application is told of its names too"

@@ -160,7 +160,7 @@ def lost_after(before: inventory.Ailing, known: definition.models.Definition = K
     found = judged({**WELL, "application-2": SILENT}, {"application-2": before}, known=known, **facts)
     (trouble,) = found.troubles
     assert trouble.looks.seen == NOW
-    # Either they are continued, or they begin anew.
+    # Either they are continued, or they start over.
     assert trouble.looks.since in (before.since, NOW)
     assert bool(found.lost) == (trouble.looks.since == before.since)
     return bool(found.lost)
@@ -206,7 +206,7 @@ def test_how_near_looks_have_to_be_follows_from_how_often_there_are_any() -> Non
 def test_looks_that_may_have_seen_the_way_alone_do_not_count() -> None:
     assert not lost_after(looks(60, unproven=True))
     # While the way is broken, nothing is said of a server that was not well before: neither that it is, nor that it is
-    # not. When that has taken too long, the looks begin anew.
+    # not. When that has taken too long, the looks start over.
     before = looks(4, seen=2)
     cut = {"application-1": SILENT, "application-2": SILENT}
     found: dict[str, inventory.Ailing] = {

@@ -1,7 +1,7 @@
 """All interleavings of small numbers of operations: never two at work, and nobody waits for ever.
 
 The protocol's own generators are played, request by request; the world around them is a model of Airflow: which runs
-of each operation are running, and what the marks say. A run may end at any moment, and begin anew where a person clears
+of each operation are running, and what the marks say. A run may end at any moment, and start over where a person clears
 it. Two runs of one operation may be running at once, as those of backfills are.
 """
 

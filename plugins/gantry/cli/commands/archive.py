@@ -91,7 +91,7 @@ def archive_(  # noqa: PLR0913 - one parameter an option
     """Pack the folder of a service for a launch to install.
 
     The same folder gives the same bytes, and what is in S3 already is not uploaded again: so a launch installs a
-    service anew only if something in its folder has changed.
+    service again only if something in its folder has changed.
     """
     if not target.endswith(archive.SUFFIXES):
         raise NoArchiveNameError(target)

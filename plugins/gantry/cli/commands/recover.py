@@ -49,7 +49,7 @@ class Form:
 
 [cyan]gantry recover shop web-2 --anyway --reason "a disk that creaks"[/]  even if it is well
 
-[cyan]gantry recover shop --from-dump db.main[/]  a lost database that nobody has backed up begins anew"""
+[cyan]gantry recover shop --from-dump db.main[/]  a lost database that nobody has backed up starts over"""
 )
 @option_groups.expanded
 def recover(

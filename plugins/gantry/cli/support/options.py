@@ -65,7 +65,7 @@ Environment = Annotated[
         "--environment",
         "-e",
         metavar="ENV",
-        help="Lay [bold]NAME.ENV.yaml[/], which stands beside the definition, over it.",
+        help="Lay [bold]NAME.ENV.yaml[/], found beside the definition, over it.",
         show_default=False,
         autocompletion=_environments,
     ),
@@ -100,7 +100,7 @@ FromDump = Annotated[
     list[str] | None,
     typer.Option(
         metavar="SERVICE.DATASOURCE",
-        help="If the server of this datasource is lost, let its data begin anew from the dump instead of its newest "
+        help="If the server of this datasource is lost, let its data start over from the dump instead of its newest "
         "backup. Repeatable.",
         show_default=False,
         rich_help_panel=FORM,

@@ -43,7 +43,7 @@ class Drill(Model):
         default_factory=dict,
         description=(
             "By the backup's name: a shell script that is run as root in the service's folder once the service's own "
-            "check has said `OK`, and has to end with 0. Its last line stands in the drill's report. Left out: the "
+            "check has said `OK`, and has to end with 0. Its last line is in the drill's report. Left out: the "
             "service's own check is enough."
         ),
         examples=[{"catalog": "bin/count-books --at-least 100"}],

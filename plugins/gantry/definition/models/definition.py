@@ -144,7 +144,7 @@ class Definition(Model):
     )
     approval: notifications.Approval | None = Field(
         default=None,
-        description="A person has to agree before anything is started. Left out: nobody is asked.",
+        description="A person has to agree before anything is started. Left out: no approval is needed.",
         examples=[{"response_timeout": "8h"}],
     )
     on_failure: Literal["keep", "remove_new"] = Field(
@@ -158,7 +158,7 @@ class Definition(Model):
     )
     deadline: notifications.Deadline | None = Field(
         default=None,
-        description="When a launch should be over, and who is told when it is not. Left out: nobody.",
+        description="When a launch should be over, and who is notified when it is not. Left out: no one.",
         examples=[
             {
                 "interval": "30m",
@@ -168,12 +168,12 @@ class Definition(Model):
     )
     on_success_callback: tuple[notifications.Notifier, ...] = Field(
         default=(),
-        description="Who is told that the deployment is RUNNING.",
+        description="Who is notified that the deployment is RUNNING.",
         examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
     )
     on_failure_callback: tuple[notifications.Notifier, ...] = Field(
         default=(),
-        description="Who is told that a launch, a scaling or a termination has failed.",
+        description="Who is notified that a launch, a scaling or a termination has failed.",
         examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
     )
     cloud: Cloud = Field(description="Which cloud the servers run in.", examples=[{"region": "eu-central-1"}])
@@ -229,7 +229,7 @@ class Definition(Model):
     def _written_out(cls, value: object, info: pydantic.ValidationInfo) -> object:
         if value is None and info.context == WRITTEN:
             # Whoever writes `approval:` does not mean that nobody is asked. (What was dumped says None, and means it.)
-            raise ValueError("write approval: {} to have somebody asked, or leave the key out")
+            raise ValueError("write approval: {} to ask for one, or leave the key out")
         return value
 
     @pydantic.field_validator("timezone")

@@ -92,7 +92,7 @@ class Metadata(Model):
     tokens: Literal["required", "optional"] = Field(
         default="required",
         description=(
-            "`required`: only with a session token (IMDSv2), which a request that somebody has forged through a proxy "
+            "`required`: only with a session token (IMDSv2), which a request forged through a proxy "
             "or a web application cannot get. `optional` is for images whose software knows IMDSv1 only."
         ),
         examples=["optional"],

@@ -71,7 +71,7 @@ class Approval(Model):
     )
     notifiers: tuple[Notifier, ...] = Field(
         default=(),
-        description="Who is told that an answer is wanted.",
+        description="Who is notified that an answer is wanted.",
         examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
     )
 
@@ -84,6 +84,6 @@ class Deadline(Model):
         examples=["30m"],
     )
     callback: Notifiers = Field(
-        description="Who is told when it has passed.",
+        description="Who is notified when it has passed.",
         examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
     )

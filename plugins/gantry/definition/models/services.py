@@ -182,7 +182,7 @@ class Service(Model):
     update: Update | None = Field(
         default=None,
         description=(
-            "How its servers are updated when it stands behind a load balancer. Left out: one after the other, while "
+            "How its servers are updated when it is behind a load balancer. Left out: one after the other, while "
             "the others serve."
         ),
         examples=[{"batch": "25%", "on_failure": "roll_back"}],

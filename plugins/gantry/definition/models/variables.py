@@ -39,7 +39,7 @@ class Variable(Model):
     )
     default: Scalar | None = Field(
         default=None,
-        description="Its value where neither an overlay nor whoever loads the definition gives another one.",
+        description="Its value where neither an overlay nor the caller that loads the definition gives another one.",
         examples=[2],
     )
     description: str = Field(

@@ -64,7 +64,7 @@ class Rule(Model):
     )
     cooldown: Duration = Field(
         default=datetime.timedelta(minutes=10),
-        description="How long the rule waits after the tier's servers have changed, whoever has changed them.",
+        description="How long the rule waits after the tier's servers have changed, by whatever means.",
         examples=["10m"],
     )
     increment: Annotated[int, Field(strict=True, ge=1, le=100)] = Field(

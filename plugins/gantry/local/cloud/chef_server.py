@@ -71,7 +71,7 @@ def running(address: str, folder: Path) -> Iterator[Running]:
 
     Args:
         address: that it listens on, and that its certificate is for.
-        folder: is made anew.
+        folder: is made again.
 
     Raises:
         ChefServerStartError: there is none to run.

@@ -173,7 +173,7 @@ def _environment(home: Path, dags: Path, port: int, passwords: Path) -> dict[str
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
-        # A definition is read anew when a task starts; parsing every file every few seconds would only warm the room.
+        # A definition is read again when a task starts; parsing every file every few seconds would only warm the room.
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
         # The default second between two looks is most of what a chain of short tasks takes.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",

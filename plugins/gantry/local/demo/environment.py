@@ -97,7 +97,7 @@ def start(
     region: str | None = None,
     wanted: behavior.Manners = behavior.BRISK,
 ) -> Stage:
-    """Remove what the last stage of that name left, and start anew.
+    """Remove what the last stage of that name left, and start again.
 
     Args:
         name: of the embedded cloud.

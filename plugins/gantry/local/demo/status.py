@@ -111,7 +111,7 @@ def _servers(cloud: state.EmbeddedCloud) -> list[Server]:
 def lines(found: Report, stands: background.Standing | None) -> list[str]:
     """The same for people; with Airflow's password, which is nobody's but the demo's."""
     if not found.left and stands is None:
-        return [f"no demo {found.name!r} stands here; `gantry demo up` begins one"]
+        return [f"no demo {found.name!r} is running here; `gantry demo up` starts one"]
     told = []
     if stands is not None:
         told.append(f"project   {stands.root}")

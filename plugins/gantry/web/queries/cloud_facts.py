@@ -1,4 +1,4 @@
-"""What the cloud and the servers themselves say, for a page: within a time limit, and not for each reader anew."""
+"""What the cloud and the servers themselves say, for a page: within a time limit, and not for each reader again."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from gantry.web.queries import (
 )
 
 PATIENCE = 1.5
-"""Seconds that a page waits for the cloud. What comes later is there when the page asks anew."""
+"""Seconds that a page waits for the cloud. What comes later is there when the page asks again."""
 
 LONG_PATIENCE = 15.0
 """Seconds that those wait who ask once."""

@@ -13,7 +13,7 @@ from gantry.web.queries import deployment_queries, model, run_states
 from gantry.web.views import grid, timeline, topology, topology_labels
 
 _RUN_SECONDS, _REST_SECONDS = 2, 10
-"""How often a page asks anew: while a run goes on, and while nothing does."""
+"""How often a page asks again: while a run goes on, and while nothing does."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class DeploymentView:
     """A deployment's page.
 
     Attributes:
-        seconds: after how many it is asked for anew.
+        seconds: after how many it is asked for again.
         may_read_agents: whether the visitor may read the agents' logs, which is done over SSH.
     """
 
@@ -50,7 +50,7 @@ class RunView:
     """A run's page.
 
     Attributes:
-        again: where it is asked for anew, or None when it is over.
+        again: where it is asked for again, or None when it is over.
         questions: the tasks that wait for the visitor's answer.
     """
 

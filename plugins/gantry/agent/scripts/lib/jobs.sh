@@ -570,7 +570,7 @@ end_job() {
             signal=KILL
             polls=50
         fi
-        # Each time anew: they may have forked meanwhile.
+        # Each time again: they may have forked meanwhile.
         [ "$signal" = TERM ] || send KILL "$targets"
         polls=$((polls - 1))
         sleep 0.2
