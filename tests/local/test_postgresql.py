@@ -50,7 +50,7 @@ def test_it_lets_in_by_its_password_and_is_gone_when_it_is_stopped(folder: Path)
 def test_a_server_that_outlives_a_killed_test_is_found_and_ended(folder: Path) -> None:
     script = textwrap.dedent(f"""\
         import pathlib, time
-        from gantry.local import postgresql
+        from gantry.local.demo import postgresql
         print(postgresql.start(pathlib.Path({str(folder)!r}), "open-sesame").port, flush=True)
         time.sleep(600)
         """)

@@ -232,16 +232,6 @@ def test_the_picture_of_a_plan_is_what_the_command_draws(tmp_path: Path) -> None
     )
 
 
-@pytest.mark.parametrize("page", ["architecture.md", "contributing.md"])
-def test_every_room_of_the_house_is_in_the_table_of_rooms(page: str) -> None:
-    package = ROOT / "plugins" / "gantry"
-    rooms = {each.parent.name for each in package.glob("*/__init__.py")}
-    named = re.findall(r"^\|([^|]+)\|", (ROOT / "docs" / page).read_text(), re.MULTILINE)
-    shown = [each for first in named for each in re.findall(r"`(\w+)/`", first)]
-    assert set(shown) >= rooms
-    assert len(shown) == len(set(shown))
-
-
 def test_every_operation_s_button_is_on_the_page_about_pages() -> None:
     text = (ROOT / "docs" / "pages.md").read_text()
     buttons = [each.title for each in plan.OPERATIONS.values() if not each.read_only]

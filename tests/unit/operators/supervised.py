@@ -26,12 +26,12 @@ from pathlib import Path
 from airflow.sdk import DAG
 
 from gantry import errors
-from gantry.operators import base, stopping
+from gantry.operators import base, stoppable
 
 HERE = Path({folder!r})
 
 
-class Follow(stopping.StoppableOperator):
+class Follow(stoppable.StoppableOperator):
     def execute(self, context):
         self._instance = context["ti"]
 
@@ -41,7 +41,7 @@ class Follow(stopping.StoppableOperator):
 
         try:
             if not self.follow(work):
-                raise stopping.StoppedError
+                raise stoppable.StoppedError
         except errors.GantryError as error:
             base.raise_for_airflow(error)
 
