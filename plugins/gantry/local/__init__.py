@@ -20,12 +20,12 @@ DEMO = "demo"
 """The name of the demo, its cloud and its profile, if none is given."""
 
 _HOMES = {
-    "down": "control",
-    "leftovers": "control",
-    "up": "control",
+    "down": "cloud.control",
+    "leftovers": "cloud.control",
+    "up": "cloud.control",
     "LocalCloudError": "errors",
-    "EmbeddedCloud": "state",
-    "load": "state",
+    "EmbeddedCloud": "cloud.state",
+    "load": "cloud.state",
 }
 
 

@@ -138,3 +138,8 @@ def test_an_airflow_is_found_by_its_home_and_ended_with_its_children(tmp_path: P
     with pytest.raises(ProcessLookupError):
         os.killpg(airflow.pid, 0)
     assert cleanup.end_airflow(home) == []
+
+
+def test_everything_that_the_package_offers_is_there() -> None:
+    """What `gantry.local` loads only when it is asked for stands elsewhere, under a name that nothing else checks."""
+    assert [name for name in local.__all__ if getattr(local, name, None) is None] == []
