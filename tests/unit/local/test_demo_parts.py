@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gantry import local
 from gantry.local.cloud import inspect_servers
 from gantry.local.demo import cleanup, shop, verify
 
