@@ -33,8 +33,8 @@ _NAMES = {
 def written(dag: DAG) -> Callable[[], DAG]:
     """A function that makes the same DAG, compiled from its text."""
     # Airflow adds some of the edges by itself: those are not written.
-    by_itself = set(_edges(_compiled(dag, ())()))
-    return _compiled(dag, [edge for edge in _edges(dag) if edge not in by_itself])
+    by_itself = set(_edges(made(dag, ())()))
+    return made(dag, [edge for edge in _edges(dag) if edge not in by_itself])
 
 
 def text(dag: DAG, edges: Sequence[tuple[str, str]]) -> str:
@@ -50,11 +50,12 @@ def text(dag: DAG, edges: Sequence[tuple[str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _compiled(dag: DAG, edges: Sequence[tuple[str, str]]) -> Callable[[], DAG]:
+def made(dag: DAG, edges: Sequence[tuple[str, str]]) -> Callable[[], DAG]:
+    """A function that makes the DAG with these edges and those that Airflow adds."""
     known: dict[str, Any] = {**_NAMES, **{type(task).__name__: type(task) for task in dag.tasks}}
     exec(compile(text(dag, edges), "by_hand", "exec"), known)
-    made: Callable[[], DAG] = known["by_hand"]
-    return made
+    by_hand: Callable[[], DAG] = known["by_hand"]
+    return by_hand
 
 
 def _edges(dag: DAG) -> list[tuple[str, str]]:
