@@ -1,6 +1,6 @@
 """pyinfra, ansible-core and Gantry's steps roll out the same service on the same servers, in turns.
 
-    PYTHONPATH=plugins .venv/bin/python benchmarks/fleet.py --servers 20 --peers .work/peers
+    PYTHONPATH=.:plugins .venv/bin/python benchmarks/fleet.py --servers 20 --peers .work/peers
 
 The service: download an archive, unpack it, put a configuration file, configure, stop, start, wait for the check. Each
 tool first rolls out a first release, which is not measured; then a new one (redeploy), then the same one again (nothing
@@ -25,8 +25,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 
-import fleet_peers
-import fleet_servers
+from benchmarks import fleet_peers, fleet_servers
 
 _HERE = pathlib.Path(__file__).parent
 _FIRST, _REDEPLOY, _SAME = "first release", "redeploy", "nothing changed"

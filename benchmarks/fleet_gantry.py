@@ -58,6 +58,7 @@ class Order:
         run: no other run has this name.
         handshake: install the agent first; that is not measured.
         log: the file that what servers say goes to.
+        jump: the server that the way to the others goes through, or None.
         own_users: each process logs in as a user of its own, by which simulated servers tell them apart.
     """
 
@@ -71,6 +72,7 @@ class Order:
     run: str
     handshake: bool
     log: str
+    jump: tuple[str, str, str, int] | None = None
     own_users: bool = False
 
 
@@ -93,6 +95,10 @@ class Steps:
         self._known = definition.loads(text)
         login = ssh.Login(order.user, pathlib.Path(order.key).read_text(), port=order.servers[0][3])
         self.access = ssh.Access(login, patience=_PATIENCE)
+        if order.jump is not None:
+            _, address, host_key, port = order.jump
+            way = ssh.JumpHost(address, host_key, dataclasses.replace(login, port=port))
+            self.access = dataclasses.replace(self.access, jump=way)
         self.targets = [
             ssh.Target(names.ServerName(name), f"i-{number}", address, host_key)
             for number, (name, address, host_key, _) in enumerate(order.servers, start=1)
@@ -112,9 +118,12 @@ class Steps:
         }
 
     def be(self, user: str) -> None:
-        """Log in as another user."""
-        login = dataclasses.replace(self.access.login, user=user)
-        self.access = dataclasses.replace(self.access, login=login)
+        """Log in as another user, at the jump host too."""
+        access = self.access
+        if access.jump is not None:
+            login = dataclasses.replace(access.jump.login, user=f"{user}-on-the-way")
+            access = dataclasses.replace(access, jump=dataclasses.replace(access.jump, login=login))
+        self.access = dataclasses.replace(access, login=dataclasses.replace(access.login, user=user))
 
     def install(self) -> tuple[drive.Decide, drive.Questions]:
         service = self._known.services[SERVICE]

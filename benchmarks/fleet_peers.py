@@ -10,7 +10,7 @@ import sys
 import venv
 from collections.abc import Sequence
 
-import fleet_servers
+from benchmarks import fleet_servers
 
 PYINFRA, ANSIBLE = "3.10.0", "2.19.14"
 """The last version of ansible-core for Python 3.11."""

@@ -1,6 +1,6 @@
 """Gantry's steps on a hundred and on a thousand simulated servers: how time, CPU and memory grow.
 
-    PYTHONPATH=plugins .venv/bin/python benchmarks/simulated.py --servers 100 1000 --fan-out 8
+    PYTHONPATH=.:plugins .venv/bin/python benchmarks/simulated.py --servers 100 1000 --fan-out 8
 
 The servers are one process (`simulated_servers.py`) that answers at once. Its half of each connection costs as much CPU
 as Gantry's, so on few cores much of the wall time is its own. Gantry's processes are those of `benchmarks/fleet.py`.
@@ -75,8 +75,15 @@ def servers(count: int, lines: int) -> Iterator[tuple[list[Address], Callable[[]
         into.close()
 
 
-def simulate(count: int, fan_out: int, lines: int = 0) -> list[Run]:
-    """A first release on so many servers, and the same once more. `lines`: that each service prints when it starts."""
+def simulate(count: int, fan_out: int, lines: int = 0, *, jump: bool = False) -> list[Run]:
+    """A first release on so many servers, and the same once more.
+
+    Args:
+        count: how many servers.
+        fan_out: how many processes for each step.
+        lines: that each service prints when it starts.
+        jump: whether the way to them goes through a host in front of them.
+    """
     found: list[Run] = []
     with (
         tempfile.TemporaryDirectory(prefix="gantry-simulated-") as folder,
@@ -89,6 +96,7 @@ def simulate(count: int, fan_out: int, lines: int = 0) -> list[Run]:
                 "servers": known, "user": "deploy", "key": str(key), "url": "http://127.0.0.1/shop.tar.gz",
                 "sha256": "0" * 64, "greeting": "hello", "fan_out": fan_out, "run": what.replace(" ", "-"),
                 "handshake": False, "log": f"{folder}/{what}", "own_users": True,
+                "jump": ("jump", "127.0.0.1", *known[0][2:]) if jump else None,
             }  # fmt: skip
             ended = subprocess.run(
                 [sys.executable, str(_HERE / "fleet_gantry.py")],
@@ -129,6 +137,7 @@ def main() -> int:
     parser.add_argument("--servers", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--fan-out", type=int, default=8)
     parser.add_argument("--lines", type=int, default=0, help="lines that each service prints when it starts")
+    parser.add_argument("--jump", action="store_true", help="all connections go through a jump host")
     asked = parser.parse_args()
     print(
         f"{'servers':>8} {'':16} {'wall s':>8} {'CPU s':>8} {'ms a server':>12} {'largest MiB':>12} "
@@ -136,7 +145,7 @@ def main() -> int:
     )
     runs = []
     for count in asked.servers:
-        for each in simulate(count, asked.fan_out, asked.lines):
+        for each in simulate(count, asked.fan_out, asked.lines, jump=asked.jump):
             runs.append(each)
             print(
                 f"{each.servers:8} {each.what:16} {each.seconds:8.2f} {each.cpu:8.2f} "

@@ -190,6 +190,11 @@ class Connection(asyncssh.SSHServer):
         _ = username, key
         return True
 
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        """As a jump host."""
+        _ = dest_host, dest_port, orig_host, orig_port
+        return True
+
     def auth_completed(self) -> None:
         if self._machine is not None:
             self._user = self._asked_as

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from benchmarks import dag_build, fleet, hand_written, run_all, simulated, simulated_servers, validate
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -26,12 +25,6 @@ PARTS = {
 """What benchmarks are made of."""
 
 
-@pytest.fixture(autouse=True)
-def benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They find each other as scripts do."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-
-
 def script(*words: str) -> subprocess.CompletedProcess[str]:
     """One as a process, as its own head says that it is run."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
@@ -41,14 +34,13 @@ def script(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_each_benchmark_is_run_by_make_and_told_of() -> None:
     there = {each.stem for each in FOLDER.glob("*.py")} - PARTS
-    run = {each.split(".py")[0] for each in importlib.import_module("run_all").ALL}
+    run = {each.split(".py")[0] for each in run_all.ALL}
     assert run == there
     page = (FOLDER / "README.md").read_text()
     assert {each for each in there if f"benchmarks/{each}.py" not in page} == set()
 
 
 def test_the_dag_by_hand_is_the_one_that_the_definition_makes() -> None:
-    dag_build, hand_written = map(importlib.import_module, ("dag_build", "hand_written"))
     ours = dag_build.from_definition()
     by_hand = hand_written.written(ours)()
     assert dag_build.shape(by_hand) == dag_build.shape(ours)
@@ -57,7 +49,7 @@ def test_the_dag_by_hand_is_the_one_that_the_definition_makes() -> None:
 
 
 def test_building_a_dag_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    assert importlib.import_module("dag_build").main(rounds=1) in (0, 1)
+    assert dag_build.main(rounds=1) in (0, 1)
     said = capsys.readouterr().out
     assert said.startswith("both: ")
     assert [line.partition(":")[0] for line in said.splitlines()][1:] == [
@@ -69,7 +61,6 @@ def test_building_a_dag_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_validating_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    validate = importlib.import_module("validate")
     monkeypatch.setattr(validate, "ROUNDS", 1)
     assert validate.main() in (0, 1)
     lines = capsys.readouterr().out.splitlines()
@@ -85,7 +76,6 @@ def test_the_page_of_deployments_is_measured() -> None:
 
 
 def test_simulated_servers_are_worked_on_once_and_then_left_alone() -> None:
-    simulated = importlib.import_module("simulated")
     first, again = simulated.simulate(3, fan_out=2, lines=7)
     assert [first.what, again.what] == ["redeploy", "nothing changed"]
     for each in (first, again):
@@ -103,9 +93,8 @@ def test_simulated_servers_are_worked_on_once_and_then_left_alone() -> None:
 
 
 def test_what_simulated_servers_have_seen_amiss_is_told() -> None:
-    simulated = importlib.import_module("simulated")
 
-    def run(servers: int, cpu: float, **seen: int) -> Any:
+    def run(servers: int, cpu: float, **seen: int) -> simulated.Run:
         counts = {"dropped": 0, "open_by_user": 1, **seen}
         return simulated.Run(servers, 8, "redeploy", 1.0, cpu, 100.0, 0, counts)
 
@@ -119,8 +108,7 @@ def test_what_simulated_servers_have_seen_amiss_is_told() -> None:
 
 
 def test_a_simulated_server_drops_whom_sshd_would_drop() -> None:
-    simulated = importlib.import_module("simulated_servers")
-    servers = simulated.Servers(0)
+    servers = simulated_servers.Servers(0)
     machine = servers.machine("127.1.0.1")
     assert all(servers.came(machine) for _ in range(10))
     assert servers.seen.dropped == 0
@@ -140,13 +128,18 @@ def test_what_a_command_leaves_behind_is_ended() -> None:
 
 
 def test_the_table_of_a_fleet_tells_multiples_of_pyinfra() -> None:
-    fleet = importlib.import_module("fleet")
     found = {
         "redeploy": {"pyinfra": fleet.Used(4.0, 2.0, 1.0, 50.0), "Gantry": fleet.Used(2.0, 3.0, 0.5, 100.0)}
     }
     heads, what, pyinfra, gantry = fleet.table(found, 20)
     assert heads.startswith("20 servers")
     assert what == "redeploy"
-    assert pyinfra.split() == ["pyinfra", *["4.00", "(1.00)", "2.00", "(1.00)", "1.00", "(1.00)", "50.00", "(1.00)"]]
-    assert gantry.split() == ["Gantry", *["2.00", "(0.50)", "3.00", "(1.50)", "0.50", "(0.50)", "100.00", "(2.00)"]]
+    assert pyinfra.split() == [
+        "pyinfra",
+        *["4.00", "(1.00)", "2.00", "(1.00)", "1.00", "(1.00)", "50.00", "(1.00)"],
+    ]
+    assert gantry.split() == [
+        "Gantry",
+        *["2.00", "(0.50)", "3.00", "(1.50)", "0.50", "(0.50)", "100.00", "(2.00)"],
+    ]
     assert fleet.best([fleet.Used(4, 1, 1, 5), fleet.Used(3, 2, 1, 9)]) == fleet.Used(3, 1, 1, 5)
