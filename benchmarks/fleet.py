@@ -105,7 +105,13 @@ class Tools:
             "log": str(self._folder / "gantry.lines"),
         }
         self._is_greeted = True
-        return self._used("gantry", [str(_HERE / "fleet_gantry.py")], stdin=json.dumps(order))
+        lines = self._folder / "gantry.lines"
+        before = lines.stat().st_size if lines.exists() else 0
+        used = self._used("gantry", [str(_HERE / "fleet_gantry.py")], stdin=json.dumps(order))
+        said = lines.stat().st_size - before
+        if bool(said) == run.endswith(_SAME.replace(" ", "-")):
+            raise FailedError(f"Gantry, {run}: what scripts have printed are {said} bytes")
+        return used
 
     def _used(
         self, name: str, command: Sequence[str], *, stdin: str = "", env: Mapping[str, str] | None = None
@@ -142,12 +148,12 @@ def measured(
     """
     found: dict[str, dict[str, list[Used]]] = {_REDEPLOY: {}, _SAME: {}}
     for number in range(rounds + 1):
-        # Each its own: two of Gantry's have the same folder.
-        releases = {name: store.release() for name in tools}
-        for what in (_REDEPLOY, _SAME) if number else (_FIRST,):
-            for name, (tool, home) in tools.items():
-                release = releases[name]
+        # One tool after the other: two of Gantry's have the same folder.
+        for name, (tool, home) in tools.items():
+            release = store.release()
+            for what in (_REDEPLOY, _SAME) if number else (_FIRST,):
                 used = tool(release, f"{release.number}-{what.replace(' ', '-')}")
+                print(f"{name}, {what}: {used}", file=sys.stderr, flush=True)
                 if not running(fleet, home, release):
                     raise FailedError(
                         f"{name}, {what}: the service does not run on every server as configured"

@@ -75,7 +75,7 @@ def servers(count: int, lines: int) -> Iterator[tuple[list[Address], Callable[[]
         into.close()
 
 
-def simulate(count: int, fan_out: int, lines: int = 0, *, jump: bool = False) -> list[Run]:
+def simulate(count: int, fan_out: int, lines: int = 0, *, jump: bool = False) -> Iterator[Run]:
     """A first release on so many servers, and the same once more.
 
     Args:
@@ -84,7 +84,6 @@ def simulate(count: int, fan_out: int, lines: int = 0, *, jump: bool = False) ->
         lines: that each service prints when it starts.
         jump: whether the way to them goes through a host in front of them.
     """
-    found: list[Run] = []
     with (
         tempfile.TemporaryDirectory(prefix="gantry-simulated-") as folder,
         servers(count, lines) as (known, seen),
@@ -104,10 +103,7 @@ def simulate(count: int, fan_out: int, lines: int = 0, *, jump: bool = False) ->
             )  # fmt: skip
             used = json.loads(ended.stdout)
             printed = len(pathlib.Path(folder, what).read_text().splitlines())
-            found.append(
-                Run(count, fan_out, what, used["seconds"], used["cpu"], used["memory"], printed, seen())
-            )
-    return found
+            yield Run(count, fan_out, what, used["seconds"], used["cpu"], used["memory"], printed, seen())
 
 
 def findings(runs: Sequence[Run]) -> list[str]:
