@@ -9,7 +9,7 @@ PYTEST := env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest --dist loadgroup --no-
 WORKERS := 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test coverage lint docs screenshots clean
+.PHONY: help setup demo check test coverage benchmark lint docs screenshots clean
 # Each target cleans up behind itself; two at a time would be in each other's way.
 .NOTPARALLEL:
 
@@ -37,6 +37,10 @@ coverage: ## all tests with coverage, for the figure; takes about twice as long
 	@docker/setup-python.sh
 	@docker/setup-chromium.sh
 	@$(ON_MACHINE) $(PYTEST) -n $(WORKERS) --cov --cov-report=term tests
+
+benchmark: ## all benchmarks, beside pyinfra and ansible-core (from PyPI); half an hour
+	@docker/setup-python.sh
+	@$(ON_MACHINE) $(PYTHON) benchmarks/run_all.py
 
 lint: ## ruff and mypy
 	@docker/setup-python.sh
