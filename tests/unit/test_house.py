@@ -61,6 +61,7 @@ ROOMS = {
     "web": Room({*BELOW_OPERATORS, "operators", "dag"}, {"airflow"}),
     # Loads modules by name, so that a fork has them; a listener has no other base than this.
     "warm_up": Room(set(), {"airflow.listeners"}),
+    "warm_worker": Room({"warm_up"}),
     "airflow_plugin": Room(
         {"web", "operators", "dag", "warm_up"}, {*PUBLIC_AIRFLOW, "airflow.plugins_manager"}
     ),
