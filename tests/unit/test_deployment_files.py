@@ -43,7 +43,8 @@ def known() -> dict[str, dict[str, bool]]:
     """Every option by section, and whether a command may tell it (Airflow allows that for secrets only)."""
     found: dict[str, dict[str, bool]] = {name: dict(options) for name, options in NOT_HERE.items()}
     described = dict(configuration.retrieve_configuration_description())
-    for _, section in providers_manager.ProvidersManager().provider_configs:
+    manager: Any = providers_manager.ProvidersManager
+    for _, section in manager().provider_configs:
         described |= section
     for name, section in described.items():
         options = {
@@ -138,9 +139,11 @@ def test_made_secrets_fit_each_other_and_stay(tmp_path: pathlib.Path) -> None:
     made = []
     for _ in range(2):
         subprocess.run(["sh", str(DOCKER / "airflow" / "make-secrets.sh"), str(tmp_path)], check=True)
-        made.append({path.name: path.read_text().strip() for path in tmp_path.iterdir()})
+        made.append({path.name: path.read_text() for path in tmp_path.iterdir()})
 
     assert made[0] == made[1]
+    # Airflow takes all that a command prints, a newline too.
+    assert [name for name, text in made[0].items() if text.endswith("\n")] == ["connections.json"]
     assert f":{made[0]['postgres_password']}@postgres:" in made[0]["sql_alchemy_conn"]
     assert f":{made[0]['redis_password']}@redis:" in made[0]["celery_broker_url"]
     fernet.Fernet(made[0]["fernet_key"])
