@@ -1,4 +1,4 @@
-"""The cluster's network: a bridge, and a network namespace with an address and a hosts file for each machine (Linux, root)."""
+"""The cluster's network: a bridge, and a namespace with an address and a hosts file for each machine (Linux, root)."""
 
 from __future__ import annotations
 

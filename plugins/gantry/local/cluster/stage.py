@@ -1,7 +1,8 @@
-"""The cluster as a stage: network, files of each machine, PostgreSQL, Redis, and all parts of Airflow, ready to launch."""
+"""The cluster as a stage: network, files of each machine, PostgreSQL, Redis, all parts of Airflow, ready to launch."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -72,12 +73,6 @@ class Cluster:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(content)
 
-    def end(self) -> None:
-        """End all of it, and remove its files."""
-        self.supervisor.end()
-        network.remove()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 @dataclasses.dataclass(frozen=True)
 class Place:
@@ -115,12 +110,15 @@ def start(
     Raises:
         ClusterStartError: a part of it does not get ready.
     """
+    remove(name)
     folder = state.directory(name) / "cluster"
-    shutil.rmtree(folder, ignore_errors=True)
     roles = tuple(composition.read())
     first = {role.service: role.name for role in reversed(roles)}
     net = network.make(
-        {role.name: [role.service] if first[role.service] == role.name != role.service else [] for role in roles}
+        {
+            role.name: [role.service] if first[role.service] == role.name != role.service else []
+            for role in roles
+        }
     )
     secrets = folder / "secrets"
     subprocess.run(["sh", str(_SECRETS), str(secrets)], check=True)  # noqa: S603, S607 - our own script
@@ -143,15 +141,43 @@ def start(
     _prepare(cluster)
     say(f"{time.monotonic() - began:5.1f} s  PostgreSQL, Redis, Airflow's tables")
     began = time.monotonic()
-    cluster.supervisor.do("start", *(each for each in programs if each not in (composition.DATABASE, composition.BROKER)))
+    cluster.supervisor.do(
+        "start", *(each for each in programs if each not in (composition.DATABASE, composition.BROKER))
+    )
     _await_health(cluster)
     say(f"{time.monotonic() - began:5.1f} s  Airflow on {len(roles) - 3} machines: {cluster.url}")
     return cluster
 
 
+@contextlib.contextmanager
+def running(
+    name: str,
+    connections: Mapping[str, Any],
+    sources: Path,
+    say: Say,
+    more: Mapping[str, str] | None = None,
+) -> Iterator[Cluster]:
+    """The same inside; ended and removed afterwards, however far it came."""
+    try:
+        yield start(name, connections, sources, say, more)
+    finally:
+        remove(name)
+
+
+def remove(name: str) -> None:
+    """End a cluster, and remove its network and files; fine when there is none."""
+    folder = state.directory(name) / "cluster"
+    if folder.exists():
+        supervisor.Supervisor(folder / "supervisor").end()
+    network.remove()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def places(cluster: Cluster, dag: str, run: str) -> Iterator[Place]:
     """Where each step of a run ran, as Airflow has noted it."""
-    for found in cluster.api().call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances?limit=1000")["task_instances"]:
+    for found in cluster.api().call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances?limit=1000")[
+        "task_instances"
+    ]:
         job = found.get("triggerer_job") or {}
         yield Place(
             task=found["task_id"],
