@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import json
 import os
 import shlex
@@ -11,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,40 @@ _SECRETS = resources.ROOT / "docker" / "airflow" / "make-secrets.sh"
 _READY_SECONDS = 240.0
 _PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 _USER = "admin"
+_PACKAGES = (
+    "celery",
+    "airflow.providers.celery",
+    "airflow.providers.fab",
+    "psycopg2",
+    "asyncpg",
+    "redis",
+    "supervisor",
+)
+_PROGRAMS = ("redis-server", "psql", "ip", "iptables", "unshare", "setpriv")
 Say = Callable[[str], None]
 
 
 class ClusterStartError(errors.LocalCloudError):
     """The cluster did not become ready."""
+
+
+class MissingError(errors.LocalCloudError):
+    """The machine or the environment lacks something that the cluster is made of."""
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        self.missing = tuple(missing)
+        super().__init__(
+            f"the cluster needs {', '.join(missing)}. Python packages: pip install 'airflow-provider-gantry[cluster]'; "
+            "programs, on Debian as root: apt-get install redis-server postgresql iproute2 iptables"
+        )
+
+
+def require() -> None:
+    """Raise MissingError unless all that a cluster is made of is installed."""
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    missing += [name for name in _PROGRAMS if shutil.which(name) is None]
+    if missing:
+        raise MissingError(missing)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,8 +138,10 @@ def start(
         more: settings that differ from those of the compose file.
 
     Raises:
+        MissingError: something that it is made of is not installed.
         ClusterStartError: a part of it does not get ready.
     """
+    require()
     remove(name)
     folder = state.directory(name) / "cluster"
     roles = tuple(composition.read())
