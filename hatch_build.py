@@ -7,7 +7,15 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FILES = ("docker/setup-machine.sh", "docker/server", "include/bookshop", "include/chef", "dags/bookshop.py")
+FILES = (
+    "docker/setup-machine.sh",
+    "docker/server",
+    "docker/compose.yaml",
+    "docker/airflow/make-secrets.sh",
+    "include/bookshop",
+    "include/chef",
+    "dags/bookshop.py",
+)
 
 
 class Files(BuildHookInterface[Any]):

@@ -36,8 +36,12 @@ def on_starting(component: object) -> None:
         component: a job, which forks, or what stands for a task, which would only wait for what it may not need.
     """
     # Airflow calls while it still makes the job: there is a `job_type`, but it does not say yet which.
-    if not hasattr(component, "job_type"):
-        return
+    if hasattr(component, "job_type"):
+        load()
+
+
+def load() -> None:
+    """Load what every task needs."""
     for module in _NEEDED_BY_TASKS:
         importlib.import_module(module)
     # An asset has Airflow ask every provider how it writes its URIs, once in a process.

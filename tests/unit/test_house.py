@@ -77,6 +77,7 @@ ROOMS = {
     "dag": Room({*TASKS, "operators"}, {*PUBLIC_AIRFLOW, "airflow.utils.file"}),
     # Loads modules by name, so that a fork has them; a listener has no other base than this.
     "warm_up": Room(set(), {"airflow.listeners"}),
+    "warm_worker": Room({"warm_up"}),
     # Pages decide nothing. They need the API server's own classes.
     "web.http": Room(LOOKS, {"airflow"}),
     "web.queries": Room({*TASKS, "web.http"}, {"airflow"}),
@@ -100,6 +101,9 @@ ROOMS = {
     "local.cloud": Room({"local.errors", "local.resources", "definition", "configuration_management"}),
     "local.demo": Room(
         {"local.errors", "local.resources", "local.cloud", "local", *LOOKS, "archive", "cloud", "rest", *CLI}
+    ),
+    "local.cluster": Room(
+        {"local", "local.errors", "local.resources", "local.cloud", "local.demo", *LOOKS, "rest", *CLI}
     ),
     "local": Room({"local.errors", "local.resources", "local.cloud", *CLI}),
     "local.commands": Room({"local", "local.errors", "local.resources", "local.cloud", "local.demo", *CLI}),

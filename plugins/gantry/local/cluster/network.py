@@ -1,0 +1,137 @@
+"""The cluster's network: a bridge, and a namespace with an address and a hosts file for each machine (Linux, root)."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import ipaddress
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from gantry.local import errors
+
+BRIDGE = "gantry-cluster"
+# RFC 2544's addresses for test networks, which no network of a company has.
+NETWORK = ipaddress.ip_network("198.18.7.0/24")
+_PREFIX = "gantry-cluster."
+_ETC = Path("/etc/netns")
+_ACCEPT = (("-i", BRIDGE), ("-o", BRIDGE))
+"""Docker lets nothing pass but its own networks'; machines and instances have to reach each other."""
+
+
+class NetworkError(errors.LocalCloudError):
+    """The network could not be made."""
+
+    def __init__(self, command: str, said: str) -> None:
+        super().__init__(
+            f"`{command}` failed: {said.strip()}. The cluster needs root, iproute2, iptables, and a kernel that allows "
+            "network namespaces"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network that is there.
+
+    Attributes:
+        addresses: of machines, by name.
+    """
+
+    addresses: Mapping[str, str]
+
+    def within(self, machine: str) -> tuple[str, ...]:
+        """What to put before a command so that it runs on that machine, with a host name of its own."""
+        return ("ip", "netns", "exec", _PREFIX + machine, "unshare", "--uts")
+
+    def name_of(self, address: str) -> str:
+        """The machine with an address; the address itself where there is none."""
+        return next((name for name, each in self.addresses.items() if each == address), address)
+
+    def cut(self, machine: str) -> None:
+        """Take a machine's cable out."""
+        _ip("link", "set", _cable(self, machine), "down")
+
+    def mend(self, machine: str) -> None:
+        """Put it in again."""
+        _ip("link", "set", _cable(self, machine), "up")
+
+
+def make(machines: Mapping[str, Iterable[str]]) -> Network:
+    """Make the network anew.
+
+    Args:
+        machines: by name, with the names that the others know each by besides.
+
+    Raises:
+        NetworkError: this machine cannot.
+    """
+    remove()
+    hosts = NETWORK.hosts()
+    gateway = next(hosts)
+    network = Network({name: str(next(hosts)) for name in machines})
+    _ip("link", "add", BRIDGE, "type", "bridge")
+    _ip("addr", "add", f"{gateway}/{NETWORK.prefixlen}", "dev", BRIDGE)
+    _ip("link", "set", BRIDGE, "up")
+    for rule in _ACCEPT:
+        _run("iptables", "-I", "DOCKER-USER", *rule, "-j", "ACCEPT")
+    lines = ["127.0.0.1 localhost"]
+    lines += [f"{network.addresses[name]} {' '.join([name, *more])}" for name, more in machines.items()]
+    for name in machines:
+        _attach(network, name, str(gateway))
+        etc = _ETC / (_PREFIX + name)
+        etc.mkdir(parents=True, exist_ok=True)
+        (etc / "hosts").write_text("\n".join(lines) + "\n")
+        # Refuses at once. One that never answers would hold up whoever looks for a name.
+        (etc / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    return network
+
+
+def remove() -> None:
+    """Remove it, whoever made it; fine when there is none."""
+    for rule in _ACCEPT:
+        with contextlib.suppress(NetworkError):
+            _run("iptables", "-D", "DOCKER-USER", *rule, "-j", "ACCEPT")
+    for name in _namespaces():
+        with contextlib.suppress(NetworkError):
+            _ip("netns", "del", name)
+        shutil.rmtree(_ETC / name, ignore_errors=True)
+    with contextlib.suppress(NetworkError):
+        _ip("link", "del", BRIDGE)
+
+
+def _attach(network: Network, machine: str, gateway: str) -> None:
+    space, cable = _PREFIX + machine, _cable(network, machine)
+    _ip("netns", "add", space)
+    _ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", space)
+    _ip("link", "set", cable, "master", BRIDGE, "up")
+    inside = ("-netns", space)
+    _ip(*inside, "addr", "add", f"{network.addresses[machine]}/{NETWORK.prefixlen}", "dev", "eth0")
+    for device in ("lo", "eth0"):
+        _ip(*inside, "link", "set", device, "up")
+    _ip(*inside, "route", "add", "default", "via", gateway)
+
+
+def _cable(network: Network, machine: str) -> str:
+    """The outer end: names of interfaces are short."""
+    return f"gc-{network.addresses[machine].rpartition('.')[2]}"
+
+
+def _namespaces() -> list[str]:
+    listed = _run("ip", "netns", "list").split("\n")
+    return [line.split()[0] for line in listed if line.startswith(_PREFIX)]
+
+
+def _ip(*arguments: str) -> str:
+    return _run("ip", *arguments)
+
+
+def _run(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    except FileNotFoundError as error:
+        raise NetworkError(" ".join(command), str(error)) from error
+    if done.returncode:
+        raise NetworkError(" ".join(command), done.stderr)
+    return done.stdout
