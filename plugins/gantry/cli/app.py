@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -70,9 +69,9 @@ class _Commands(typer.core.TyperGroup):
         try:
             return super().resolve_command(ctx, args)
         except _USAGE as error:
-            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            near = errors.near(args[0], self.list_commands(ctx))
             if near:
-                cast("Any", error).message = f"No such command {args[0]!r}, did you mean {near[0]!r}?"
+                cast("Any", error).message = f"No such command {args[0]!r}, did you mean {near!r}?"
             raise
 
 

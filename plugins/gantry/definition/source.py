@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import enum
 import functools
 from collections.abc import Iterable, Mapping, Sequence
@@ -252,8 +251,7 @@ def near(word: str, known: Iterable[str]) -> str | None:
     """The one of the known words that was probably meant."""
     if len(word) > LONGEST_ECHO:
         return None
-    found = difflib.get_close_matches(word, sorted(known)[:_MOST_COMPARED], n=1)
-    return found[0] if found else None
+    return errors.near(word, sorted(known)[:_MOST_COMPARED])
 
 
 def or_rather(word: str, known: Iterable[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Collection, Mapping
 
 from gantry import errors, names
@@ -15,12 +14,7 @@ class UnknownChoiceError(errors.GantryError):
 
     def __init__(self, what: str, name: str, known: Collection[str]) -> None:
         self.name = name
-        near = difflib.get_close_matches(name, sorted(known), n=1)
-        if near:
-            hint = f", did you mean {near[0]!r}?"
-        else:
-            hint = f"; there are {', '.join(sorted(known))}" if known else "; there are none"
-        super().__init__(f"unknown {what} {name!r}{hint}")
+        super().__init__(f"unknown {what} {name!r}{errors.suggestion(name, sorted(known))}")
 
 
 @dataclasses.dataclass(frozen=True)

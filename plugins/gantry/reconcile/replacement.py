@@ -6,7 +6,6 @@ Pure decisions, which `find_lost` carries out and `gantry plan` tells.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -23,8 +22,7 @@ class UnknownServerError(errors.GantryError):
 
     def __init__(self, name: str, known: Collection[str]) -> None:
         self.name = name
-        near = difflib.get_close_matches(name, sorted(known), n=1)
-        hint = f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(known)) or 'none'}"
+        hint = errors.suggestion(name, sorted(known))
         super().__init__(f"there is no server {name!r} to be replaced{hint}\nNothing was changed.")
 
 

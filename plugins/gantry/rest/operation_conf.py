@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -309,10 +308,9 @@ def _choices(params: Mapping[str, Any], key: str) -> list[str]:
 
 
 def _hint(value: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(value, known, n=1)
-    if near:
-        return f", did you mean {near[0]!r}?"
-    return f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known)}" if known else "; there is none"
+    if len(known) == 1 and not root.near(value, known):
+        return f"; there is {known[0]}"
+    return root.suggestion(value, known)
 
 
 def _broken(api: client.Api, loader: str) -> list[client.BrokenFile]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import fcntl
 import os
 import re
@@ -71,8 +70,8 @@ class UnknownProfileError(errors.GantryError):
             several = f"{_COUNTS.get(len(known), len(known))} profiles, {', '.join(others)} and {last}"
             text = f"which one? There are {several} ({file}): choose with --profile or {CHOICE}"
         else:
-            near = difflib.get_close_matches(wanted, known, n=1)
-            text = f"unknown profile {wanted!r}{f', did you mean {near[0]!r}?' if near else ''} ({kept})"
+            near = errors.near(wanted, known)
+            text = f"unknown profile {wanted!r}{f', did you mean {near!r}?' if near else ''} ({kept})"
         super().__init__(text)
 
 
@@ -236,9 +235,7 @@ def _profile(path: Path, name: str, table: Any) -> Profile:  # noqa: ANN401 - wh
     known = [field.name for field in dataclasses.fields(Profile)[1:]]
     for key, value in table.items():
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
-            raise ProfileError(path, f"profile {name!r}: unknown key {key!r}{hint}")
+            raise ProfileError(path, f"profile {name!r}: unknown key {key!r}{errors.suggestion(key, known)}")
         if not isinstance(value, str) or not value:
             raise ProfileError(path, f"profile {name!r}: {key} has to be a text that is not empty")
     if "url" not in table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from collections.abc import Callable
 
 from gantry import errors, inventory, names
@@ -61,8 +60,8 @@ def read(
     server = known.get(name)
     if server is None:
         # Short or whole, it is near to the same names.
-        near = difflib.get_close_matches(name, known, n=1)
-        raise NoServerError(wanted, near or list(known), is_near=bool(near))
+        near = errors.near(name, known)
+        raise NoServerError(wanted, [near] if near else list(known), is_near=bool(near))
     if server.state is not inventory.InstanceState.RUNNING:
         raise NotReadyError(name, f"its instance {server.instance_id} is {server.state}")
     if server.host_key is None:

@@ -416,7 +416,7 @@ def test_load_balancers_that_share_a_port_of_a_machine_are_told_one_after_the_ot
         name: {"tier": "proxy", "service": name, "port": port, "name": f"{name}.example.com"}
         for name, port in (("one", 80), ("two", 80), ("three", 8080))
     }
-    # On TCP nobody says which name is meant.
+    # On TCP nobody says which name it wants.
     for service in written["services"].values():
         service["protocol"] = "http"
     steps = launch(yaml.safe_dump(written, sort_keys=False)).by_id

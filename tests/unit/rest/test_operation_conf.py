@@ -20,7 +20,7 @@ def test_deployments_are_the_launch_dags_whose_loader_is_there(
 def test_an_unknown_one_is_answered_with_a_near_name_or_all(
     airflow: airflow_api.Airflow, ada: client.Api
 ) -> None:
-    with pytest.raises(operation_conf.UnknownDeploymentError, match="no deployment 'shop'; there is none"):
+    with pytest.raises(operation_conf.UnknownDeploymentError, match="no deployment 'shop'; there are none"):
         operation_conf.find(ada, "shop")
     airflow.deployment("bookshop")
     airflow.deployment("wiki")
@@ -93,5 +93,5 @@ def test_the_form_takes_its_own_choices_only() -> None:
         operation_conf.ParameterError, match="--redeploy: unknown service 'x'; there is probe"
     ):
         operation_conf.conf(params, servers={}, redeploy=["x"])
-    with pytest.raises(operation_conf.ParameterError, match="--converge: unknown tier 'only'; there is none"):
+    with pytest.raises(operation_conf.ParameterError, match="--converge: unknown tier 'only'; there are none"):
         operation_conf.conf(params, servers={}, converge=["only"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import difflib
 import re
 import sys
 import time
@@ -47,8 +46,7 @@ class NoStepError(errors.GantryError):
 
     def __init__(self, what: str, wanted: str, known: Sequence[str], *more: str) -> None:
         self.wanted = wanted
-        near = difflib.get_close_matches(wanted, [*more, *known], n=1)
-        hint = f", did you mean {near[0]!r}?" if near else f"; there are {', '.join(known) or 'none'}"
+        hint = errors.suggestion(wanted, [*more, *known] if errors.near(wanted, more) else known)
         super().__init__(f"the run has no {what} {wanted!r}{hint}")
 
 

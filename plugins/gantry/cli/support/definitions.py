@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import pathlib
 import re
@@ -38,9 +37,9 @@ class UnknownDeploymentError(errors.GantryError):
 
     def __init__(self, name: str, folder: pathlib.Path, known: tuple[str, ...]) -> None:
         self.name, self.folder, self.known = name, folder, known
-        near = difflib.get_close_matches(name, known, n=1)
+        near = errors.near(name, known)
         if near:
-            hint = f", did you mean {near[0]!r}?"
+            hint = f", did you mean {near!r}?"
         elif known:
             hint = f"; there are {', '.join(known)}"
         elif folder.is_dir():

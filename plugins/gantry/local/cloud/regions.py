@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-
 import boto3
 
+from gantry import errors as root
 from gantry.local import errors
 
 
@@ -14,8 +13,8 @@ class UnknownRegionError(errors.LocalCloudError):
 
     def __init__(self, region: str, known: list[str]) -> None:
         self.region = region
-        near = difflib.get_close_matches(region, known, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ": one of AWS's is, for example, 'eu-central-1'"
+        near = root.near(region, known)
+        hint = f", did you mean {near!r}?" if near else ": one of AWS's is, for example, 'eu-central-1'"
         super().__init__(f"unknown region {region!r}{hint}")
 
 
