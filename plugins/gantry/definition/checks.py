@@ -313,6 +313,6 @@ def _balanced(
     elif kind == "TCP" and other != name:
         yield (
             ("load_balancers", name, "port"),
-            f"port {balancer.port} of tier {balancer.tier!r} belongs to {other!r}: over TCP nobody says "
-            f"which name is meant",
+            f"port {balancer.port} of tier {balancer.tier!r} belongs to {other!r}: over TCP a client does not say "
+            f"which name it wants",
         )

@@ -93,5 +93,7 @@ def test_the_form_takes_its_own_choices_only() -> None:
         operation_conf.ParameterError, match="--redeploy: unknown service 'x'; there is probe"
     ):
         operation_conf.conf(params, servers={}, redeploy=["x"])
-    with pytest.raises(operation_conf.ParameterError, match="--converge: unknown tier 'only'; there are none"):
+    with pytest.raises(
+        operation_conf.ParameterError, match="--converge: unknown tier 'only'; there are none"
+    ):
         operation_conf.conf(params, servers={}, converge=["only"])
