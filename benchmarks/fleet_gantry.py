@@ -60,6 +60,7 @@ class Order:
         run: no other run has this name.
         handshake: install the agent first; that is not measured.
         log: the file that what servers say goes to.
+        connect_seconds: for one attempt to log in.
         jump: the server that the way to the others goes through, or None.
         own_users: each process logs in as a user of its own, by which simulated servers tell them apart.
     """
@@ -74,6 +75,7 @@ class Order:
     run: str
     handshake: bool
     log: str
+    connect_seconds: float = ssh.CONNECT_TIMEOUT
     jump: tuple[str, str, str, int] | None = None
     own_users: bool = False
 
@@ -96,7 +98,7 @@ class Steps:
         text = _DEFINITION.format(count=len(order.servers), greeting=json.dumps(order.greeting))
         self._known = definition.loads(text)
         login = ssh.Login(order.user, pathlib.Path(order.key).read_text(), port=order.servers[0][3])
-        self.access = ssh.Access(login, patience=_PATIENCE)
+        self.access = ssh.Access(login, patience=max(_PATIENCE, 2 * order.connect_seconds))
         if order.jump is not None:
             _, address, host_key, port = order.jump
             way = ssh.JumpHost(address, host_key, dataclasses.replace(login, port=port))
@@ -215,6 +217,7 @@ def _fork(work: Callable[[], None]) -> int:
 
 def main() -> int:
     order = Order(**json.load(sys.stdin))
+    ssh.CONNECT_TIMEOUT = order.connect_seconds
     warm_up.on_starting(type("Job", (), {"job_type": ""})())
     if order.handshake:
         hands([Steps(order).greet])

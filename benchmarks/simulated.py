@@ -26,6 +26,9 @@ import asyncssh
 
 _HERE = pathlib.Path(__file__).parent
 _MOST_GROWTH = 1.5
+_CONNECT_SECONDS = 300.0
+"""Each of a thousand servers has a processor of its own; these have one together, and log a thousand in one by one."""
+
 Address = tuple[str, str, str, int]
 """A server, as orders name it."""
 
@@ -75,7 +78,9 @@ def servers(count: int, lines: int) -> Iterator[tuple[list[Address], Callable[[]
         into.close()
 
 
-def simulate(count: int, fan_out: int, lines: int = 0, *, jump: bool = False) -> Iterator[Run]:
+def simulate(
+    count: int, fan_out: int, lines: int = 0, *, jump: bool = False, connect_seconds: float = _CONNECT_SECONDS
+) -> Iterator[Run]:
     """A first release on so many servers, and the same once more.
 
     Args:
@@ -83,6 +88,7 @@ def simulate(count: int, fan_out: int, lines: int = 0, *, jump: bool = False) ->
         fan_out: how many processes for each step.
         lines: that each service prints when it starts.
         jump: whether the way to them goes through a host in front of them.
+        connect_seconds: for one attempt to log in.
     """
     with (
         tempfile.TemporaryDirectory(prefix="gantry-simulated-") as folder,
@@ -95,6 +101,7 @@ def simulate(count: int, fan_out: int, lines: int = 0, *, jump: bool = False) ->
                 "servers": known, "user": "deploy", "key": str(key), "url": "http://127.0.0.1/shop.tar.gz",
                 "sha256": "0" * 64, "greeting": "hello", "fan_out": fan_out, "run": what.replace(" ", "-"),
                 "handshake": False, "log": f"{folder}/{what}", "own_users": True,
+                "connect_seconds": connect_seconds,
                 "jump": ("jump", "127.0.0.1", *known[0][2:]) if jump else None,
             }  # fmt: skip
             ended = subprocess.run(
