@@ -28,7 +28,7 @@ import docker
 
 from gantry.local.cloud import control, inspect_servers, state
 from gantry.local.cluster import stage
-from gantry.local.demo.run import cleanup, example
+from gantry.local.demo import cleanup, example
 from gantry.rest import client, errors
 
 NAME = "demo-cluster"

@@ -28,7 +28,7 @@ os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
 
 from tests.unit.web import crowd, rig
 
-from gantry.local.demo.run import postgresql
+from gantry.local.demo import postgresql
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "tests/unit/bookshop.yaml"
 COUNT = 1000

@@ -14,6 +14,8 @@ from benchmarks import dag_build, fleet, hand_written, run_all, simulated, simul
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
 PARTS = {
+    # Faults are looked at, and not timed: docs/distributed.md.
+    "cluster_faults",
     "fleet_gantry",
     "fleet_peers",
     "fleet_servers",
