@@ -38,7 +38,7 @@ coverage: ## all tests with coverage, for the figure; takes about twice as long
 	@docker/setup-chromium.sh
 	@$(ON_MACHINE) $(PYTEST) -n $(WORKERS) --cov --cov-report=term tests
 
-benchmark: ## all benchmarks, beside pyinfra and ansible-core (from PyPI); half an hour
+benchmark: ## all benchmarks, beside pyinfra and ansible-core (from PyPI)
 	@docker/setup-python.sh
 	@$(ON_MACHINE) $(PYTHON) benchmarks/run_all.py
 
