@@ -179,7 +179,6 @@ def _environment(home: Path, dags: Path, port: int, passwords: Path) -> dict[str
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "AIRFLOW__SCHEDULER__ENABLE_TRACEMALLOC": "False",
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         # Task logs are read back over this; the machine's own name need not resolve.
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "airflow.utils.net.get_host_ip_address",
     }
