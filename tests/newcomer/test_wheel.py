@@ -13,7 +13,16 @@ import pytest
 from tests.newcomer.conftest import ROOT
 
 FILES = "gantry/local/files"
-NEEDED = ("docker/setup-machine.sh", "docker/server", "include/bookshop", "include/chef", "dags/bookshop.py")
+NEEDED = (
+    "docker/setup-machine.sh",
+    "docker/server",
+    # What the cluster on one machine is made from.
+    "docker/compose.yaml",
+    "docker/airflow/make-secrets.sh",
+    "include/bookshop",
+    "include/chef",
+    "dags/bookshop.py",
+)
 
 
 def tracked(*below: str) -> set[str]:
