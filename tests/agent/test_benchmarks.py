@@ -26,7 +26,9 @@ def script(*words: str) -> list[str]:
 
 def test_the_tools_bring_the_same_service_to_the_same_servers() -> None:
     # It fails by itself where a service does not run as configured.
-    heads, *lines = script("fleet.py", "--servers", "1", "--rounds", "1", "--fan-out", "2", "--without-ansible")
+    heads, *lines = script(
+        "fleet.py", "--servers", "1", "--rounds", "1", "--fan-out", "2", "--without-ansible"
+    )
     assert heads.startswith("1 servers")
     # ansible-core takes longer than all else of this: `make benchmark` has it.
     tools = ["pyinfra", "Gantry's"]
