@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from gantry import local
 from gantry.local.cloud import behavior
 
-from .conftest import Account
+from .conftest import Account, eventually
 
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
@@ -67,7 +67,8 @@ def test_a_new_instance_is_missing_in_lists_and_unknown_by_its_id_at_first(
             with pytest.raises(ClientError) as refused:
                 call()
             assert refused.value.response["Error"]["Code"] == "InvalidInstanceID.NotFound"
-    # It was there all the time, and nothing has happened to it.
+    # It was there all the time, and nothing has happened to it. Here too a list is late, by a little.
+    eventually(lambda: ec2.describe_instances(Filters=by_id)["Reservations"] or None)
     account.await_state(instance_id, "running")
     assert ec2.describe_instances(Filters=by_id)["Reservations"][0]["Instances"][0].get("Tags", []) == []
     ec2.terminate_instances(InstanceIds=new)
