@@ -62,5 +62,5 @@ screenshots: ## the pictures of the documentation, taken from a running demo
 
 clean: ## what killed runs left, and what tools made; .venv stays
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m gantry.local.demo.run --clean; fi
-	@if [ -x $(PYTHON) ]; then $(PYTHON) -c 'from gantry.local import control; control.stop_engine() and print("stopped dockerd")'; fi
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -c 'from gantry.local.cloud import control; control.stop_engine() and print("stopped dockerd")'; fi
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov dist build test-results

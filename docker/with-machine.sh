@@ -23,7 +23,7 @@ pass_on() {
 restore() {
     trap '' INT TERM HUP
     if [ "$was_running" = no ]; then
-        "$PYTHON" -c 'from gantry.local import control; control.stop_engine() and print("stopped dockerd")' || :
+        "$PYTHON" -c 'from gantry.local.cloud import control; control.stop_engine() and print("stopped dockerd")' || :
     fi
 }
 
