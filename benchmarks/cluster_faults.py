@@ -65,7 +65,7 @@ class Field:
 
     cloud: state.EmbeddedCloud
     cluster: stage.Cluster
-    api: client.Api
+    api: client.AirflowApi
 
     def sh(self, deployment: str, command: str) -> str:
         """A shell command on a deployment's server; its output."""
@@ -92,7 +92,7 @@ class Field:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def place(self, deployment: str, run: str) -> stage.Place:
+    def place(self, deployment: str, run: str) -> stage.TaskPlace:
         """Where the step with the long script is."""
         return next(each for each in stage.places(self.cluster, deployment, run) if each.task == STEP)
 

@@ -46,7 +46,7 @@ def browser(*flags: str) -> Iterator[Browser]:
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
 
 
-def graph(chromium: Browser, on: environment.Stage) -> Page:
+def graph(chromium: Browser, on: environment.DemoStage) -> Page:
     """The graph of the bookshop's last run, all groups open, from top to bottom."""
     page = new_page(chromium, {"width": 1600, "height": 1000})
     log_in(page, on, f"/dags/{environment.DAG}")
@@ -72,7 +72,7 @@ def graph(chromium: Browser, on: environment.Stage) -> Page:
     return page
 
 
-def deployment(chromium: Browser, on: environment.Stage, theme: Literal["light", "dark"]) -> Page:
+def deployment(chromium: Browser, on: environment.DemoStage, theme: Literal["light", "dark"]) -> Page:
     """The bookshop's own page, in Airflow's frame."""
     page = new_page(chromium, {"width": 1280, "height": 960}, theme)
     log_in(page, on, "/plugin/deployments")
@@ -83,7 +83,7 @@ def deployment(chromium: Browser, on: environment.Stage, theme: Literal["light",
     return page
 
 
-def launch(chromium: Browser, on: environment.Stage) -> Page:
+def launch(chromium: Browser, on: environment.DemoStage) -> Page:
     """The bookshop's last launch: its grid, and the log of one of its steps beside it."""
     page = deployment(chromium, on, "light")
     page.set_viewport_size({"width": 2040, "height": 1080})
@@ -95,7 +95,7 @@ def launch(chromium: Browser, on: environment.Stage) -> Page:
     return page
 
 
-def log_in(page: Page, on: environment.Stage, path: str) -> None:
+def log_in(page: Page, on: environment.DemoStage, path: str) -> None:
     """Go to a page of Airflow's, as a person who has to log in first."""
     page.goto(f"{on.airflow.url}{path}")
     page.locator("input[name=username]").fill(on.airflow.user)

@@ -149,7 +149,7 @@ def step(machine: Machine, name: str, work: fan_out.Work, cost: Cost) -> None:
     """Have a server asked, decided about and worked on, as a task does it."""
     questions = fan_out.Questions(checked=SERVICE, files=("/etc/hostname", "/etc/os-release"))
 
-    async def go() -> list[jobs.Progress]:
+    async def go() -> list[jobs.ServerProgress]:
         everything = fan_out.begin([machine.target])
         async with fan_out.Lines() as kept:
             await fan_out.prepare(everything, machine.access, lambda *_: work, Said(), questions, kept=kept)

@@ -81,8 +81,8 @@ def job(script: str, *arguments: str, name: str = "", timeout: float = 30, **mor
     return dataclasses.replace(jobs.Job(name or script, script, arguments, timeout), **more)  # type: ignore[arg-type]
 
 
-def progress(machine: Machine, *work: jobs.Job) -> jobs.Progress:
-    return jobs.Progress(machine.target, work)
+def progress(machine: Machine, *work: jobs.Job) -> jobs.ServerProgress:
+    return jobs.ServerProgress(machine.target, work)
 
 
 async def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
@@ -105,5 +105,5 @@ def public(key: asyncssh.SSHKey) -> str:
     return key.export_public_key().decode().strip()
 
 
-def errors_of(everything: Sequence[jobs.Progress]) -> list[str]:
+def errors_of(everything: Sequence[jobs.ServerProgress]) -> list[str]:
     return [each.error for each in everything]

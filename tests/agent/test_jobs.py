@@ -19,14 +19,16 @@ from .machines import Machine, Said, errors_of, job, key, progress, until
 
 pytestmark = pytest.mark.docker
 
-ADAPTER = pydantic.TypeAdapter(list[jobs.Progress])
+ADAPTER = pydantic.TypeAdapter(list[jobs.ServerProgress])
 
 
-def carry_out(everything: list[jobs.Progress], machine: Machine, step: jobs.StepKey, said: Said) -> bool:
+def carry_out(
+    everything: list[jobs.ServerProgress], machine: Machine, step: jobs.StepKey, said: Said
+) -> bool:
     return asyncio.run(fan_out.carry_out(everything, machine.access, step, said))
 
 
-def moved_to_the_triggerer(everything: list[jobs.Progress]) -> list[jobs.Progress]:
+def moved_to_the_triggerer(everything: list[jobs.ServerProgress]) -> list[jobs.ServerProgress]:
     """What the triggerer gets: the progress as JSON."""
     return ADAPTER.validate_json(ADAPTER.dump_json(everything))
 
@@ -167,10 +169,10 @@ class Links:
         return f"https://s3.example.com/{len(self.asked)}"
 
 
-LINK = jobs.Link("/enstratus/ws/tmp/linked.url", "s3://shop/app.tar.gz", upload=True)
+LINK = jobs.PresignedLink("/enstratus/ws/tmp/linked.url", "s3://shop/app.tar.gz", upload=True)
 
 
-def linked(machine: Machine, script: str, *more: jobs.Job) -> list[jobs.Progress]:
+def linked(machine: Machine, script: str, *more: jobs.Job) -> list[jobs.ServerProgress]:
     last = job(script, LINK.path, remove=(LINK.path,), link=LINK, kept=("/enstratus/ws/tmp/linked.file",))
     return [progress(machine, *more, last)]
 
@@ -283,7 +285,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def test_a_backup_whose_link_has_ended_is_uploaded_by_another_one_and_written_once(machine: Machine) -> None:
     machine.sh("mkdir -p /mnt/services/a99/bin && echo books >/mnt/services/a99/books")
     file, said = "/enstratus/ws/tmp/backup.file", Said()
-    link = jobs.Link("/enstratus/ws/tmp/backup.url", "s3://shop/backup.tar.gz", upload=True)
+    link = jobs.PresignedLink("/enstratus/ws/tmp/backup.url", "s3://shop/backup.tar.gz", upload=True)
     upload = job(
         "uploadBackup", link.path, file, remove=(link.path,), kept=(file,), link=link, conclusive=True
     )

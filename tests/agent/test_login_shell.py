@@ -59,7 +59,9 @@ def everything_works(machine: Machine, step: str) -> None:
 
     asyncio.run(ask())
     machine.sh("rm /enstratus/custom/bin/checkService")
-    answer = reachability.call([reachability.Call(machine.target, machine.access)])[machine.target.name]
+    answer = reachability.call([reachability.ServerProbe(machine.target, machine.access)])[
+        machine.target.name
+    ]
     assert (answer.contact, answer.said) == (reachability.Contact.ANSWERS, "")
 
 
@@ -169,7 +171,9 @@ def test_an_account_that_runs_no_command_is_refused_with_what_it_said(
     try:
         with pytest.raises(errors.LoginShellError) as refused:
             shake(machine)
-        answer = reachability.call([reachability.Call(machine.target, machine.access)])[machine.target.name]
+        answer = reachability.call([reachability.ServerProbe(machine.target, machine.access)])[
+            machine.target.name
+        ]
     finally:
         machine.sh("usermod --shell /bin/bash deploy; rm -f /etc/sudoers.d/zz-asks")
         machine.sh(f"cp -p /root/bashrc.kept {BASHRC}; cp -p /root/keys.kept {KEYS}")

@@ -19,14 +19,14 @@ CONFIG = f"/mnt/services/{SERVICE}/cfg/enstratus.cfg"
 INTEREST = probe.Interest(checked=(SERVICE,), files=("/etc/hostname", "/etc/nothing"), configs=(CONFIG,))
 
 
-def ask(machine: Machine, **access: object) -> state.State | errors.GantryError:
+def ask(machine: Machine, **access: object) -> state.ServerState | errors.GantryError:
     target, login = machine.target, dataclasses.replace(machine.access, **access)  # type: ignore[arg-type]
-    return probe.look([probe.Visit(target, login, INTEREST)])[target.name]
+    return probe.look([probe.ProbeRequest(target, login, INTEREST)])[target.name]
 
 
-def answer(machine: Machine) -> state.State:
+def answer(machine: Machine) -> state.ServerState:
     found = ask(machine)
-    assert isinstance(found, state.State), found
+    assert isinstance(found, state.ServerState), found
     return found
 
 
@@ -77,7 +77,7 @@ def test_a_server_nobody_has_shaken_hands_with_has_nothing_and_gets_everything(s
         assert not served.exists("/enstratus")
     finally:
         served.sh("mv /elsewhere /enstratus")
-    assert found == state.State(stale=tuple(file.path for file in agent_bundle.bundle().files))
+    assert found == state.ServerState(stale=tuple(file.path for file in agent_bundle.bundle().files))
 
 
 def test_an_older_agent_is_asked_and_its_stale_scripts_are_said(served: Machine) -> None:
@@ -105,9 +105,9 @@ def test_one_that_does_not_answer_leaves_the_others_their_say(served: Machine, n
     login = dataclasses.replace(neighbour.access.login, port=1)
     found = probe.look(
         [
-            probe.Visit(lost, ssh.Access(login), INTEREST),
-            probe.Visit(served.target, served.access, INTEREST),
+            probe.ProbeRequest(lost, ssh.Access(login), INTEREST),
+            probe.ProbeRequest(served.target, served.access, INTEREST),
         ]
     )
     assert "no SSH connection to 127.0.0.1" in str(found[lost.name])
-    assert isinstance(found[served.target.name], state.State)
+    assert isinstance(found[served.target.name], state.ServerState)

@@ -19,9 +19,11 @@ SERVICE = names.ServiceId("a4009")
 MEASURE = f"/mnt/services/{SERVICE}/bin/enstratus-measure"
 
 
-def look(machine: Machine, question: metrics.Question | None = None, **access: object) -> metrics.Seen:
+def look(
+    machine: Machine, question: metrics.Question | None = None, **access: object
+) -> metrics.MetricsResult:
     reached = dataclasses.replace(machine.access, **access)  # type: ignore[arg-type]
-    (seen,) = asyncio.run(metrics.look([metrics.Visit(machine.target, reached, question)]))
+    (seen,) = asyncio.run(metrics.look([metrics.MetricsRequest(machine.target, reached, question)]))
     return seen
 
 

@@ -30,7 +30,7 @@ class Shared:
 
     cloud: local.EmbeddedCloud
     shop: example.Example
-    airflow: airflow_process.Airflow
+    airflow: airflow_process.AirflowProcess
     database: postgresql.PostgreSQL
     definitions: Path
     dags: Path

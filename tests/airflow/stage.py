@@ -124,7 +124,7 @@ class Machine:
 class Launch:
     """One run of a deployment's DAG, as a person follows it in the UI."""
 
-    def __init__(self, api: client.Api, dag: str, run: str) -> None:
+    def __init__(self, api: client.AirflowApi, dag: str, run: str) -> None:
         self.api = api
         self.dag = dag
         self.run = run
@@ -160,14 +160,14 @@ class Launch:
         assert len({each.task_id for each in failed}) == len(failed), failed
         return {each.task_id: self._error(each) for each in failed}
 
-    def _failed(self) -> list[client.Instance]:
+    def _failed(self) -> list[client.ApiTaskInstance]:
         return [each for each in self.api.instances(self.dag, self.run) if each.state == "failed"]
 
-    def _error(self, instance: client.Instance) -> str:
+    def _error(self, instance: client.ApiTaskInstance) -> str:
         log = self.log(instance).partition("Task failed with exception\n")[2]
         return log.partition("info ::group::")[0]
 
-    def instance(self, task: str, map_index: int | None = None) -> client.Instance:
+    def instance(self, task: str, map_index: int | None = None) -> client.ApiTaskInstance:
         """One task instance."""
         found = [
             each
@@ -177,7 +177,7 @@ class Launch:
         assert found, f"{task} has no instance"
         return found[0]
 
-    def log(self, instance: client.Instance) -> str:
+    def log(self, instance: client.ApiTaskInstance) -> str:
         """The log of an instance's last try.
 
         Airflow knows how a task ended a moment before the last lines of its log are written: whoever asks for
@@ -217,10 +217,10 @@ class Launch:
         """Clear tasks and what comes after them."""
         self.api.clear(self.dag, self.run, *tasks)
 
-    def await_state(self, task: str, *states: str, seconds: float = 180) -> client.Instance:
+    def await_state(self, task: str, *states: str, seconds: float = 180) -> client.ApiTaskInstance:
         """Wait until a task's instance is in one of these states."""
 
-        def look() -> client.Instance | None:
+        def look() -> client.ApiTaskInstance | None:
             every = self.api.instances(self.dag, self.run)
             return next((each for each in every if each.task_id == task and each.state in states), None)
 

@@ -114,7 +114,7 @@ def test_all_deployments_are_listed(gantry: Gantry, launched: subprocess.Complet
 def test_gantrys_own_api_lists_them_as_their_runs_do(
     launched: subprocess.CompletedProcess[str], stage: Stage
 ) -> None:
-    def of_typed(lines: list[deployment_status.Line]) -> list[object]:
+    def of_typed(lines: list[deployment_status.DeploymentLine]) -> list[object]:
         # Other tests' deployments may be at work meanwhile.
         return [each.as_json() for each in lines if each.name == NAME]
 

@@ -114,7 +114,7 @@ def test_nothing_is_started_before_a_person_agrees_and_then_everything_is(
     assert "| Reason | the spring sale |" in found["body"]
     assert mail.of("boss@example.com") == [f"launch {name}?"]
     now = states(stage, launch, text, run_ended=False)
-    assert (now.approval, now.state) == (status.Approval.AWAITED, plan.DeploymentState.STOPPED)
+    assert (now.approval, now.state) == (status.ApprovalState.AWAITED, plan.DeploymentState.STOPPED)
     assert now.phase is plan.Phase.PRE_LAUNCH
     assert not list(stage.instances(name))
 
@@ -125,7 +125,7 @@ def test_nothing_is_started_before_a_person_agrees_and_then_everything_is(
     assert "note: after the rehearsal" in log
     assert f"deployment {name} is RUNNING" in launch.task_log("finish_launch")
     now = states(stage, launch, text, run_ended=True)
-    assert (now.approval, now.state) == (status.Approval.GIVEN, plan.DeploymentState.RUNNING)
+    assert (now.approval, now.state) == (status.ApprovalState.GIVEN, plan.DeploymentState.RUNNING)
 
 
 def test_after_a_refusal_nothing_was_started_and_nobody_hears_of_running(
@@ -144,7 +144,7 @@ def test_after_a_refusal_nothing_was_started_and_nobody_hears_of_running(
     assert others == {"skipped"}
     assert not list(stage.instances(name))
     now = states(stage, launch, text, run_ended=True)
-    assert (now.approval, now.state) == (status.Approval.REFUSED, plan.DeploymentState.STOPPED)
+    assert (now.approval, now.state) == (status.ApprovalState.REFUSED, plan.DeploymentState.STOPPED)
     assert now.failed is None
     assert name not in mail.of("everybody@example.com")
     assert stage.api.call("GET", "/assets/events", params={"source_dag_id": name})["total_entries"] == 0

@@ -59,7 +59,7 @@ def let_go(stage: Stage, name: str) -> None:
     stage.machine(name).sh("rm -f /tmp/hold")
 
 
-def waits_for(launch: Launch, other: Launch) -> client.Instance:
+def waits_for(launch: Launch, other: Launch) -> client.ApiTaskInstance:
     """The wait of a launch is deferred, and says for whom."""
     found = launch.await_state(TURN, "deferred")
     line = eventually(

@@ -11,7 +11,7 @@ import yaml
 from gantry import definition, names
 from gantry.configuration_management import chef_server
 from gantry.local.cloud import chef_server as goiardi
-from gantry.preflight import Finding, Standing, chef, of_launch
+from gantry.preflight import CheckOutcome, PreflightFinding, chef, of_launch
 
 from .conftest import Goiardi, Recorder
 
@@ -29,7 +29,7 @@ TEXT: dict[str, Any] = {
 }
 
 
-def looked(run_list: list[str], environment: str | None = None) -> dict[str, Finding]:
+def looked(run_list: list[str], environment: str | None = None) -> dict[str, PreflightFinding]:
     text = json.loads(json.dumps(TEXT))
     text["tiers"]["web"]["run_list"] = run_list
     if environment is None:
@@ -71,12 +71,12 @@ def test_what_run_lists_name_has_to_be_there_and_roles_are_followed(
     found = looked(["role[web]", "role[late]", "recipe[missing@1.2.3]"], "production")
     by_standing = {
         standing: {what.rpartition(": ")[2] for what, each in found.items() if each.standing is standing}
-        for standing in Standing
+        for standing in CheckOutcome
     }
-    assert by_standing[Standing.WRONG] == {
+    assert by_standing[CheckOutcome.WRONG] == {
         "environment production", "role late", "cookbook missing", "cookbook nowhere",
     }  # fmt: skip
-    assert {"role web", "role inner"} <= by_standing[Standing.WELL]
+    assert {"role web", "role inner"} <= by_standing[CheckOutcome.WELL]
     late = found["role late"]
     assert late.path == ("tiers", "web", "run_list", 1)
     assert "is not on the Chef server" in late.said
@@ -94,7 +94,7 @@ def test_what_a_validator_may_not_see_is_a_remark_and_no_refusal(
 ) -> None:
     connect(admin=False)
     server.post("/roles", {"json_class": "Chef::Role", "name": "web", "run_list": []})
-    assert looked(["role[web]"])["role web"].standing is Standing.UNKNOWN
+    assert looked(["role[web]"])["role web"].standing is CheckOutcome.UNKNOWN
     # What is not there it is told.
     assert looked(["role[late]"])["role late"].is_wrong
 
@@ -102,7 +102,7 @@ def test_what_a_validator_may_not_see_is_a_remark_and_no_refusal(
 def test_a_chef_server_that_does_not_answer_here_may_answer_to_servers(connect: Any) -> None:
     connect(host="https://127.0.0.1:1")
     (found,) = looked(["role[late]"]).values()
-    assert found.standing is Standing.UNKNOWN
+    assert found.standing is CheckOutcome.UNKNOWN
     assert "Servers may reach it all the same" in found.said
 
 

@@ -90,7 +90,7 @@ class Shop:
     def scale_up(
         self, wanted: int, run: str = "run-1", generation: str = "0", client: EC2Client | None = None
     ) -> cloud_servers.Scaling:
-        order = instance_start.Order(run, generation)
+        order = instance_start.StartOrder(run, generation)
         scaling = self.servers(client).scale_up(WEB, wanted, KEY, "deploy", order)
         self.await_listed(each.instance_id for each in scaling.started)
         return scaling

@@ -70,7 +70,7 @@ class Booted:
     def boot(self) -> inventory.Server:
         cloud = cloud_servers.Servers(self.shop.client(), self.definition(), logging.getLogger("gantry"))
         key = self.key.export_public_key().decode().strip()
-        (server,) = cloud.scale_up(WEB, 1, key, "deploy", instance_start.Order("run-1")).servers
+        (server,) = cloud.scale_up(WEB, 1, key, "deploy", instance_start.StartOrder("run-1")).servers
         self.shop.await_listed([server.instance_id])
         deadline = time.monotonic() + 120
         while (host_key := cloud.console_host_key(server)) is None:

@@ -57,7 +57,7 @@ def test_forty_servers_arrive_within_ec2s_own_limits(shop: Shop, monkeypatch: py
     realistic = dataclasses.replace(behavior.REALISTIC, console_after=BOOT)
     with shop.cloud.behaving(realistic):
         begun = time.monotonic()
-        started = cloud.scale_up(WEB, COUNT, KEY, "deploy", instance_start.Order("run-1")).started
+        started = cloud.scale_up(WEB, COUNT, KEY, "deploy", instance_start.StartOrder("run-1")).started
         assert len(started) == COUNT
         dealt = scale_up.deal([str(each.name) for each in started], FAN_OUT)
         parties = [server_bootstrap.everyone(each) for each in dealt]

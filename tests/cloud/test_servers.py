@@ -15,7 +15,7 @@ from .conftest import KEY, WEB, Shop
 
 pytestmark = pytest.mark.docker
 
-RUN = instance_start.Order("run-1", "0")
+RUN = instance_start.StartOrder("run-1", "0")
 
 
 def slots(found: tuple[inventory.Server, ...]) -> list[int]:
@@ -74,7 +74,7 @@ def test_a_call_that_is_repeated_before_the_cloud_shows_its_servers_returns_the_
     assert [each.instance_id for each in first.started] == [each.instance_id for each in again.started]
     shop.await_listed(each.instance_id for each in first.started)
     assert len(shop.servers().find().servers) == 1
-    other_run = blind.scale_up(WEB, 1, KEY, "deploy", instance_start.Order("run-2"))
+    other_run = blind.scale_up(WEB, 1, KEY, "deploy", instance_start.StartOrder("run-2"))
     assert not {each.instance_id for each in other_run.started} & {each.instance_id for each in first.started}
 
 
@@ -196,7 +196,7 @@ def test_a_connection_that_does_not_exist_is_not_replaced_by_the_workers_own_cre
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAOFTHEWORKER00000")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the worker")
-    with pytest.raises(errors.UnknownConnectionError, match="'aws_shop'"):
+    with pytest.raises(errors.CloudConnectionError, match="'aws_shop'"):
         clients.ec2(shop.definition().cloud)
     monkeypatch.setenv("AIRFLOW_CONN_AWS_SHOP", shop.cloud.aws_connection_json())
     assert shop.servers(clients.ec2(shop.definition().cloud)).find() == inventory.Inventory(())

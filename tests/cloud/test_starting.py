@@ -41,7 +41,7 @@ def blind(shop: Shop, wanted: int, generation: str = "0") -> servers.Scaling:
     """Scale up while EC2 lists nothing: what was started some moments ago may be missing there."""
     found = shop.servers()
     found.find = lambda: inventory.Inventory(())  # type: ignore[method-assign]
-    return found.scale_up(WEB, wanted, KEY, "deploy", instance_start.Order("run-1", generation))
+    return found.scale_up(WEB, wanted, KEY, "deploy", instance_start.StartOrder("run-1", generation))
 
 
 def calls(shop: Shop) -> int:
@@ -205,7 +205,7 @@ def test_a_server_that_has_ended_is_not_waited_for(shop: Shop) -> None:
 def test_new_servers_are_told_of_as_soon_as_the_cloud_has_named_them(shop: Shop) -> None:
     shop.more = f"network: {{subnets: [{shop.cloud.subnet_id}, subnet-00000000]}}"
     told: list[list[str]] = []
-    order = instance_start.Order("run-1", tell=lambda found: told.append(ids(found)))
+    order = instance_start.StartOrder("run-1", tell=lambda found: told.append(ids(found)))
     with pytest.raises(Exception, match="InvalidSubnetID"):
         shop.servers().scale_up(WEB, 2, KEY, "deploy", order)
     # The call for the other subnet failed; the aftermath has to know of this one all the same.
@@ -218,7 +218,7 @@ def test_a_clear_waits_for_the_server_that_the_try_before_has_just_started(
 ) -> None:
     monkeypatch.setattr(eventual_listing, "_SHORTEST", 0.05)
     (server,) = shop.scale_up(1).started
-    order = instance_start.Order("run-1", "1", before=frozenset({server.instance_id}))
+    order = instance_start.StartOrder("run-1", "1", before=frozenset({server.instance_id}))
     cloud = shop.servers(late(shop, server.instance_id, 5))
     assert ids(cloud.scale_up(WEB, 1, KEY, "deploy", order).kept) == [server.instance_id]
 
@@ -240,7 +240,9 @@ def test_a_server_is_new_until_the_deployment_has_been_running_with_it(shop: Sho
 def test_a_listing_of_everything_refuses_nothing(shop: Shop) -> None:
     first, second = shop.scale_up(2).started
     (third,) = (
-        shop.servers().scale_up(names.TierName("db"), 1, KEY, "deploy", instance_start.Order("run-1")).started
+        shop.servers()
+        .scale_up(names.TierName("db"), 1, KEY, "deploy", instance_start.StartOrder("run-1"))
+        .started
     )
     shop.await_listed([third.instance_id])
     client = shop.client()

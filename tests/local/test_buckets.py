@@ -42,7 +42,7 @@ def shelves(cloud: local.EmbeddedCloud) -> dict[str, str]:
     return {region: f"shelf-{region}" for region in REGIONS}
 
 
-def connect(cloud: local.EmbeddedCloud, monkeypatch: pytest.MonkeyPatch, **more: Any) -> sources.Source:
+def connect(cloud: local.EmbeddedCloud, monkeypatch: pytest.MonkeyPatch, **more: Any) -> sources.S3Access:
     """What an Airflow connection to the cloud opens."""
     given: dict[str, Any] = {
         "conn_type": "aws",
@@ -52,7 +52,7 @@ def connect(cloud: local.EmbeddedCloud, monkeypatch: pytest.MonkeyPatch, **more:
     }
     given["extra"] |= more.pop("extra", {})
     monkeypatch.setenv("AIRFLOW_CONN_AWS_SHOP", json.dumps(given | more))
-    return sources.Source(AWS, cloud.region)
+    return sources.S3Access(AWS, cloud.region)
 
 
 def client(cloud: local.EmbeddedCloud, service: str, region: str | None = None, **settings: Any) -> Any:

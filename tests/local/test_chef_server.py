@@ -69,7 +69,7 @@ def test_the_demo_notices_what_chef_has_not_done_and_what_it_still_knows(cloud: 
     on = types.SimpleNamespace(
         cloud=cloud, definition=gantry.definition.load(BOOKSHOP), servers=lambda: servers
     )
-    stage = cast("demo_stage.Stage", on)
+    stage = cast("demo_stage.DemoStage", on)
     with pytest.raises(verify.CheckFailedError, match=r"'bookshop-proxy-1': None"):
         verify.configured(stage)
     cloud.chef_server().post("/nodes", {"name": "bookshop-proxy-1", "run_list": ["role[loadBalancer]"]})

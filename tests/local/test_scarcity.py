@@ -213,4 +213,4 @@ def test_an_image_that_is_a_parameter_is_resolved_by_ec2_and_by_whoever_compares
 def test_a_parameter_that_is_not_there_is_named_when_servers_are_started(shop: Shop) -> None:
     shop.image = "resolve:ssm:/nowhere"
     with pytest.raises(errors.CloudError, match="'/nowhere' does not exist"):
-        shop.servers().scale_up(WEB, 1, KEY, "deploy", instance_start.Order("run-1"))
+        shop.servers().scale_up(WEB, 1, KEY, "deploy", instance_start.StartOrder("run-1"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import collections
 import dataclasses
 import graphlib
 import pathlib
@@ -220,3 +221,14 @@ def test_definition_plan_and_status_load_without_airflow_or_a_network() -> None:
     )
     run = subprocess.run([sys.executable, "-c", script, *names], capture_output=True, text=True, check=False)
     assert (run.stdout.strip(), run.returncode) == ("[]", 0), run.stderr
+
+
+def test_the_name_of_a_public_class_is_that_of_no_other() -> None:
+    # A name that a search finds once needs no module in front of it to be understood.
+    found: collections.defaultdict[str, list[str]] = collections.defaultdict(list)
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].append(str(path.relative_to(PACKAGE)))
+    assert len(found) > 500
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}

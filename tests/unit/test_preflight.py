@@ -25,7 +25,7 @@ from gantry.cloud.errors import CloudError
 from gantry.operators import wait_for_turn
 from gantry.plan import StepKind, plan_of
 from gantry.preflight import storage
-from gantry.preflight.findings import Look, may_look
+from gantry.preflight.findings import PreflightCheck, may_look
 from gantry.reconcile import step_run
 from tests.certificates import sign
 
@@ -85,7 +85,7 @@ class World:
         path.write_text(self.text)
         return definition.read(path)
 
-    def found(self) -> list[preflight.Finding]:
+    def found(self) -> list[preflight.PreflightFinding]:
         known = self.loaded().definition
         self.calls.clear()
         return list(preflight.examine(known, preflight.of_launch(known)))
@@ -137,13 +137,13 @@ def world(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[W
 
         monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", counted)
         # Links are tried with the embedded cloud, which has a host of its own.
-        monkeypatch.setattr(sources.Source, "first_byte", lambda *_: (206, ""))
+        monkeypatch.setattr(sources.S3Access, "first_byte", lambda *_: (206, ""))
         yield found
 
 
 def test_what_is_in_order_is_well_nothing_is_started_and_each_object_is_asked_for_once(world: World) -> None:
     found = world.found()
-    assert {each.what: each.said for each in found if each.standing is not preflight.Standing.WELL} == {}
+    assert {each.what: each.said for each in found if each.standing is not preflight.CheckOutcome.WELL} == {}
     assert not world.ec2.describe_instances()["Reservations"]
     assert [each.what for each in found].count("connection shop_catalog") == 1
     assert world.calls.count("GetObject") == 3
@@ -201,7 +201,7 @@ def test_what_is_no_archive_at_all_is_refused(name: str, content: bytes, really:
         assert judged is None
     else:
         assert judged is not None
-        assert judged[0] is preflight.Standing.WRONG
+        assert judged[0] is preflight.CheckOutcome.WRONG
         assert f"and no archive: its first bytes are {really}" in judged[1]
 
 
@@ -215,7 +215,7 @@ def test_a_dump_of_another_kind_is_a_remark_since_the_services_script_may_know_i
 ) -> None:
     judged = storage.of_dump("s3://shop/catalog.sql", content)
     assert judged is not None
-    assert judged[0] is preflight.Standing.UNKNOWN
+    assert judged[0] is preflight.CheckOutcome.UNKNOWN
     assert said in judged[1]
     assert storage.of_dump("s3://shop/catalog.sql", b"CREATE TABLE") is None
     assert storage.of_dump("s3://shop/catalog.SQL.gz", b"\x1f\x8b\x08") is None
@@ -268,19 +268,19 @@ def test_no_right_to_look_and_what_may_pass_are_remarks() -> None:
 
         return ask
 
-    look = Look("subnet", (), may_look)
-    assert look.of(asks("UnauthorizedOperation")).standing is preflight.Standing.UNKNOWN
-    assert look.of(asks("RequestLimitExceeded")).standing is preflight.Standing.UNKNOWN
+    look = PreflightCheck("subnet", (), may_look)
+    assert look.of(asks("UnauthorizedOperation")).standing is preflight.CheckOutcome.UNKNOWN
+    assert look.of(asks("RequestLimitExceeded")).standing is preflight.CheckOutcome.UNKNOWN
     assert look.of(asks("InvalidSubnetID.NotFound")).is_wrong
     # A launch needs this right itself.
-    assert Look("a server", ()).of(asks("UnauthorizedOperation")).is_wrong
+    assert PreflightCheck("a server", ()).of(asks("UnauthorizedOperation")).is_wrong
 
 
-def run(world: World, operation: names.Operation) -> step_run.Run:
+def run(world: World, operation: names.Operation) -> step_run.StepRun:
     loaded = world.loaded()
     known = loaded.definition
     plan = plan_of(known, operation)
-    return step_run.Run(
+    return step_run.StepRun(
         definition=known,
         plan=plan,
         step=next(step for step in plan if step.kind is StepKind.TURN),
@@ -391,20 +391,20 @@ def test_a_jump_host_that_does_not_answer_is_named_and_tried_again(
 @pytest.mark.parametrize(
     ("head", "kind"),
     [
-        (b"", file_kinds.Kind.EMPTY),
-        (b"\x1f\x8b\x08", file_kinds.Kind.GZIP),
-        (b"\xfd7zXZ\x00", file_kinds.Kind.XZ),
-        (b"\x28\xb5\x2f\xfd", file_kinds.Kind.ZSTD),
-        (bytes(257) + b"ustar  ", file_kinds.Kind.TAR),
-        ("å".encode("utf-16"), file_kinds.Kind.UTF_16),
-        ("CREATE".encode("utf-16-be"), file_kinds.Kind.UTF_16),
-        (b"\xef\xbb\xbfCREATE", file_kinds.Kind.TEXT),
-        (b"\xef\xbb\xbf<?xml", file_kinds.Kind.HTML),
-        (b"\x00\x01\x02\x03", file_kinds.Kind.BINARY),
-        (bytes(8), file_kinds.Kind.ZEROS),
-        (b"\x5a\x2a\x4d\x18", file_kinds.Kind.ZSTD),
+        (b"", file_kinds.FileKind.EMPTY),
+        (b"\x1f\x8b\x08", file_kinds.FileKind.GZIP),
+        (b"\xfd7zXZ\x00", file_kinds.FileKind.XZ),
+        (b"\x28\xb5\x2f\xfd", file_kinds.FileKind.ZSTD),
+        (bytes(257) + b"ustar  ", file_kinds.FileKind.TAR),
+        ("å".encode("utf-16"), file_kinds.FileKind.UTF_16),
+        ("CREATE".encode("utf-16-be"), file_kinds.FileKind.UTF_16),
+        (b"\xef\xbb\xbfCREATE", file_kinds.FileKind.TEXT),
+        (b"\xef\xbb\xbf<?xml", file_kinds.FileKind.HTML),
+        (b"\x00\x01\x02\x03", file_kinds.FileKind.BINARY),
+        (bytes(8), file_kinds.FileKind.ZEROS),
+        (b"\x5a\x2a\x4d\x18", file_kinds.FileKind.ZSTD),
     ],
     ids=str,
 )
-def test_first_bytes_tell_a_kind(head: bytes, kind: file_kinds.Kind) -> None:
+def test_first_bytes_tell_a_kind(head: bytes, kind: file_kinds.FileKind) -> None:
     assert file_kinds.of(head) is kind

@@ -25,7 +25,7 @@ ROOMS = ("agent", "cloud", "configuration_management", "operators", "rest")
 NEVER_ALONE = {
     # Their messages are another one's, or a part of it.
     "ServerError", "CommandError", "StepFailedError", "RestError", "UnusableCertificateError", "NoManagementError",
-    "NoLinkError", "UnusableError",
+    "NoLinkError", "HostKeyFormatError", "PrivateKeyFormatError", "UnusableChefCertificateError",
     # One that says itself what to do, and that nobody has to look up.
     "AuthorizationError", "ConflictError", "NotFoundError", "ParameterError", "UrlError", "ProfileError",
     "SecretFileError", "GoneError", "RefusedError", "BrokenError", "UnknownProfileError", "NoCredentialsError",

@@ -12,12 +12,12 @@ from gantry.web.views import grid, log_lines, rendering, timeline, topology, top
 from tests.web import scenes
 
 SITE = rendering.Site("/gantry")
-GRID_LINKS = grid.Links(
+GRID_LINKS = grid.GridLinks(
     task=lambda task, index: f"/dags/bookshop/runs/r/tasks/{task}/mapped/{index}",
     log=lambda *_: "/log",
     server=lambda name: f"/gantry/bookshop/servers/{name}",
 )
-LINKS = topology_labels.Links(
+LINKS = topology_labels.TopologyLinks(
     server=lambda name: f"/gantry/bookshop/servers/{name}",
     service=lambda name: f"/gantry/bookshop/services/{name}",
 )
@@ -79,7 +79,9 @@ def of_topology(scene: scenes.Scene) -> str:
     """The picture of a deployment."""
     versions = {names.ServiceName("app"): "3f9a2c1", names.ServiceName("db"): "77e01bd"}
     found = topology.topology(
-        topology_labels.Facts(scene.definition, scene.plan, scene.status, scene.inventory, versions, LINKS)
+        topology_labels.TopologyFacts(
+            scene.definition, scene.plan, scene.status, scene.inventory, versions, LINKS
+        )
     )
     return page(
         scene,
@@ -101,7 +103,7 @@ def of_run_live(scene: scenes.Scene, again: str | None) -> str:
 def of_parts() -> str:
     """Everything that pages are made of."""
     scene = scenes.bookshop(-1)
-    states = [*status.TaskState, *status.Approval, *type(scene.status.state)]
+    states = [*status.TaskState, *status.ApprovalState, *type(scene.status.state)]
     return page(scene, PARTS, states=states, moment=scenes.START)
 
 

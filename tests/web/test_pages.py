@@ -71,14 +71,14 @@ def open_to_browsers(office: rig.Airflow) -> Iterator[str]:
         thread.join(30)
 
 
-def _asked(definition: object, *_: object) -> cloud_facts.Answer:
+def _asked(definition: object, *_: object) -> cloud_facts.CloudAnswer:
     name = getattr(definition, "deployment", "")
     if name == "bookshop":
-        return cloud_facts.Answer(
+        return cloud_facts.CloudAnswer(
             scenes.bookshop(-1).inventory, console="https://console.example.com/#InstanceDetails:instanceId="
         )
     if name == "dark":
-        return cloud_facts.Answer(trouble="EC2 in eu-central-1: RequestLimitExceeded")
+        return cloud_facts.CloudAnswer(trouble="EC2 in eu-central-1: RequestLimitExceeded")
     return cloud_facts.NOTHING
 
 

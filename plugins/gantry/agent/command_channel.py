@@ -37,7 +37,7 @@ class NotServedError(Exception):
     """No `serve` runs on the server: it has no agent, a damaged one, or one of an earlier Gantry."""
 
 
-class EndedError(Exception):
+class ChannelEndedError(Exception):
     """The dialog has ended before the command.
 
     Attributes:
@@ -127,7 +127,7 @@ class Dialog:
             return NotServedError()
         code = ended.exit_status if ended.exit_signal is None else None
         out, err = self._streams
-        return EndedError(code, out.before, err.before or said, begun=begun)
+        return ChannelEndedError(code, out.before, err.before or said, begun=begun)
 
 
 class _Side:

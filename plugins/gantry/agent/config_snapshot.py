@@ -15,7 +15,7 @@ _SCRIPT = "putConfig"
 
 
 @dataclasses.dataclass(frozen=True)
-class Handed:
+class ConfigChange:
     """One service's file, before and after. Both hold secrets.
 
     Attributes:
@@ -29,7 +29,7 @@ class Handed:
     readable: bool = True
 
 
-async def handed(server: session.Session, wanted: fan_out.Work) -> list[Handed]:
+async def handed(server: session.Session, wanted: fan_out.Work) -> list[ConfigChange]:
     """What some work is about to replace on a server. Asks the server nothing where it replaces nothing.
 
     Raises:
@@ -59,13 +59,13 @@ def _sent(wanted: fan_out.Work) -> Iterator[tuple[names.ServiceId, str]]:
             yield names.ServiceId(service), files[path]
 
 
-async def _replaced(server: session.Session, service: names.ServiceId, after: str) -> Handed:
+async def _replaced(server: session.Session, service: names.ServiceId, after: str) -> ConfigChange:
     path = layout.service_config(service)
     try:
         if path not in await fan_out.digests(server, (path,)):
-            return Handed(service, None, after)
+            return ConfigChange(service, None, after)
         before = await content(server, path)
     except errors.CommandError:
         # Nothing that is only looked at holds up what is to be done.
         before = None
-    return Handed(service, before, after, readable=before is not None)
+    return ConfigChange(service, before, after, readable=before is not None)

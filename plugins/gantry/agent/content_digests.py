@@ -33,7 +33,7 @@ UNKNOWN_DIGEST = "SUM"
 """What `applyObject` is told where nobody knows the digest yet: the server notes what it finds."""
 
 
-class Standing(enum.Enum):
+class ContentState(enum.Enum):
     """What an object is, compared with what a server has been given."""
 
     ABSENT = enum.auto()
@@ -71,21 +71,21 @@ def was_looked_at(marks: Marks, key: str, version: str) -> bool:
     return marks.get(keys(key)[2], "").rpartition(" ")[0] == version
 
 
-def standing(marks: Marks, key: str, version: str, sha256: str | None) -> Standing:
+def standing(marks: Marks, key: str, version: str, sha256: str | None) -> ContentState:
     """Compare an object with what the server has been given. Arguments as of `offered`."""
     noted = marks.get(key)
     if noted is None:
-        return Standing.ABSENT
+        return ContentState.ABSENT
     is_now = offered(marks, key, version, sha256)
     # An older Gantry has noted the ETag alone: the very same object is the same content.
     if noted in (version, is_now):
-        return Standing.SAME
+        return ContentState.SAME
     given = marks.get(keys(key)[1]) or (noted if _DIGEST.fullmatch(noted) else None)
     if given is None:
-        return Standing.CHANGED
+        return ContentState.CHANGED
     if is_now is None:
-        return Standing.UNKNOWN
-    return Standing.SAME if given == is_now else Standing.CHANGED
+        return ContentState.UNKNOWN
+    return ContentState.SAME if given == is_now else ContentState.CHANGED
 
 
 def expected(key: str, version: str, digest: str | None) -> tuple[tuple[str, str], ...]:

@@ -49,7 +49,7 @@ def fetched(
         remove=(link, target),
         mark=mark,
         unmark=() if mark is None else (mark[0],),
-        link=jobs.Link(link, download.url),
+        link=jobs.PresignedLink(link, download.url),
     )
 
 

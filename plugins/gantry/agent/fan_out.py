@@ -82,13 +82,13 @@ class StepFailedError(errors.GantryError):
         super().__init__("\n".join(self.failures))
 
 
-def begin(targets: Sequence[ssh.Target], until: float = 0.0) -> list[jobs.Progress]:
-    """How far servers are of which nothing is known yet. `until`: see `jobs.Progress`."""
-    return [jobs.Progress(target, (), until=until) for target in targets]
+def begin(targets: Sequence[ssh.Target], until: float = 0.0) -> list[jobs.ServerProgress]:
+    """How far servers are of which nothing is known yet. `until`: see `jobs.ServerProgress`."""
+    return [jobs.ServerProgress(target, (), until=until) for target in targets]
 
 
 async def prepare(
-    everything: Sequence[jobs.Progress],
+    everything: Sequence[jobs.ServerProgress],
     access: ssh.Access,
     decide: Decide,
     output: jobs.Output,
@@ -103,7 +103,7 @@ async def prepare(
     something is left to do are kept open for `carry_out`, if there is something to keep them in.
     """
 
-    async def one(progress: jobs.Progress) -> None:
+    async def one(progress: jobs.ServerProgress) -> None:
         agent = job_runner.Agent(progress.target, access, kept=kept)
         try:
             async with asyncio.timeout(access.patience):
@@ -123,14 +123,14 @@ async def prepare(
 
 
 async def carry_out(  # noqa: PLR0913 - what a step has, each by its name
-    everything: Sequence[jobs.Progress],
+    everything: Sequence[jobs.ServerProgress],
     access: ssh.Access,
     key: jobs.StepKey,
     output: jobs.Output,
     *,
     seconds: float | None = None,
     reader: jobs.Reader | None = None,
-    links: jobs.Links | None = None,
+    links: jobs.LinkMaker | None = None,
     kept: connection_pool.Lines | None = None,
 ) -> bool:
     """Drive the servers' jobs, for so many seconds at most; say whether all are done.
@@ -138,7 +138,7 @@ async def carry_out(  # noqa: PLR0913 - what a step has, each by its name
     What is not done then goes on on the servers; call again with the same progress to go on following.
     """
 
-    async def one(progress: jobs.Progress) -> None:
+    async def one(progress: jobs.ServerProgress) -> None:
         agent = job_runner.Agent(progress.target, access, reader, links, kept)
         try:
             await agent.carry_out(progress, key, output)
@@ -172,7 +172,7 @@ async def side_by_side(work: Sequence[Coroutine[None, None, None]], seconds: flo
         task.result()
 
 
-def verdict(everything: Sequence[jobs.Progress]) -> None:
+def verdict(everything: Sequence[jobs.ServerProgress]) -> None:
     """Raise StepFailedError if a server did not get through."""
     failures = [(each.error, each.transient) for each in everything if each.error]
     if failures:
@@ -180,7 +180,7 @@ def verdict(everything: Sequence[jobs.Progress]) -> None:
 
 
 async def kill(
-    everything: Sequence[jobs.Progress],
+    everything: Sequence[jobs.ServerProgress],
     access: ssh.Access,
     key: jobs.StepKey,
     unconfirmed: set[names.ServerName] | None = None,
@@ -196,7 +196,7 @@ async def kill(
     unconfirmed = set() if unconfirmed is None else unconfirmed
     unconfirmed.update(each.target.name for each in everything if each.generation and not each.done)
 
-    async def one(progress: jobs.Progress) -> None:
+    async def one(progress: jobs.ServerProgress) -> None:
         agent = job_runner.Agent(progress.target, access)
         with contextlib.suppress(errors.GantryError):
             await agent.kill(progress, key)
@@ -208,7 +208,7 @@ async def kill(
 
 async def _prepare(
     agent: job_runner.Agent,
-    progress: jobs.Progress,
+    progress: jobs.ServerProgress,
     decide: Decide,
     output: jobs.Output,
     questions: Questions,
@@ -280,7 +280,7 @@ async def check(server: session.Session, service: names.ServiceId, *, quiet: boo
     return answer.strip()
 
 
-async def _forget_secrets(agent: job_runner.Agent, progress: jobs.Progress) -> None:
+async def _forget_secrets(agent: job_runner.Agent, progress: jobs.ServerProgress) -> None:
     """Remove the files of jobs that will not run now.
 
     A job that was started removes its own when it ends; behind a lost connection it may still need them.

@@ -13,7 +13,7 @@ _LENGTH = 4
 _FINGERPRINT = re.compile(r"(SHA256:\S+|(MD5:)?([0-9a-fA-F]{2}:){15}[0-9a-fA-F]{2})$")
 
 
-class UnusableError(errors.GantryError):
+class HostKeyFormatError(errors.GantryError):
     """What should be a host key is none. `reason` repeats nothing of it: it may be another field's secret."""
 
     def __init__(self, reason: str) -> None:
@@ -32,15 +32,15 @@ def usable(text: str) -> str:
     lines = [line.strip() for line in text.replace("\\n", "\n").splitlines()]
     found = [_line(line) for line in lines if line and not line.startswith("#")]
     if not found:
-        raise UnusableError("it is empty")
+        raise HostKeyFormatError("it is empty")
     return "\n".join(dict.fromkeys(found))
 
 
 def _line(line: str) -> str:
     if "PRIVATE KEY" in line:
-        raise UnusableError("it is a private key: the host's public one belongs there")
+        raise HostKeyFormatError("it is a private key: the host's public one belongs there")
     if line.startswith("@"):
-        raise UnusableError(
+        raise HostKeyFormatError(
             "certificate authorities and revoked keys are not supported: give the host's own key"
         )
     for word in line.split():
@@ -48,8 +48,8 @@ def _line(line: str) -> str:
             _import(f"{kind} {word}")
             return f"{kind} {word}"
     if any(_FINGERPRINT.match(word) for word in line.split()):
-        raise UnusableError("it is a fingerprint: `ssh-keyscan HOST` prints the whole key")
-    raise UnusableError("it is not a public host key, such as the line that `ssh-keyscan HOST` prints")
+        raise HostKeyFormatError("it is a fingerprint: `ssh-keyscan HOST` prints the whole key")
+    raise HostKeyFormatError("it is not a public host key, such as the line that `ssh-keyscan HOST` prints")
 
 
 def _kind(word: str) -> str | None:
@@ -71,6 +71,6 @@ def _import(line: str) -> None:
         asyncssh.import_public_key(line)
     except (asyncssh.KeyImportError, ValueError):
         kind = line.partition(" ")[0]
-        raise UnusableError(
+        raise HostKeyFormatError(
             f"the key of the kind {kind} in it is damaged, or of a kind that is not known"
         ) from None

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 
 from gantry import errors as root
 from gantry.agent import connection_pool, errors, session, ssh
-from gantry.agent.jobs import MOST_REBOOTS, Links, Output, Progress, Reader, StepKey
+from gantry.agent.jobs import MOST_REBOOTS, LinkMaker, Output, Reader, ServerProgress, StepKey
 
 _TAIL_LINES = 20
 _TAIL_BYTES = 16384
@@ -56,7 +56,7 @@ class Agent:
         target: ssh.Target,
         access: ssh.Access,
         reader: Reader | None = None,
-        links: Links | None = None,
+        links: LinkMaker | None = None,
         kept: connection_pool.Lines | None = None,
     ) -> None:
         self.target = target
@@ -75,7 +75,7 @@ class Agent:
         async with ssh.connect(self.target, self._access) as connection:
             yield session.Session(connection, self.target, self._access.login)
 
-    async def carry_out(self, progress: Progress, key: StepKey, output: Output) -> None:
+    async def carry_out(self, progress: ServerProgress, key: StepKey, output: Output) -> None:
         """Run the jobs that are left, one after the other, and note that the step has its result.
 
         May be cancelled at any point and called again with the same progress.
@@ -104,7 +104,7 @@ class Agent:
                     said = error.reason
                 await asyncio.sleep(1)
 
-    async def kill(self, progress: Progress, key: StepKey) -> None:
+    async def kill(self, progress: ServerProgress, key: StepKey) -> None:
         """End the job that is running, with all its children, unless another try has taken it over since."""
         if progress.generation and not progress.done:
             async with self.open() as server:
@@ -115,7 +115,7 @@ class Agent:
                     await self._close(server, progress, key, _CONCLUDED)
 
     async def _carry_out(
-        self, server: session.Session, progress: Progress, key: StepKey, output: Output
+        self, server: session.Session, progress: ServerProgress, key: StepKey, output: Output
     ) -> None:
         if not progress.generation:
             progress.generation = (
@@ -137,11 +137,15 @@ class Agent:
             progress.index, progress.offset = progress.index + 1, 0
             progress.asked, progress.started, progress.renewed = False, 0.0, False
 
-    async def _close(self, server: session.Session, progress: Progress, key: StepKey, epoch: str) -> None:
+    async def _close(
+        self, server: session.Session, progress: ServerProgress, key: StepKey, epoch: str
+    ) -> None:
         """Note that the step has its result: whoever comes with another epoch begins a new generation."""
         await server.run(f"{session.BIN}/job", "close", f"{key.step}/{progress.generation}", epoch)
 
-    async def _one(self, server: session.Session, progress: Progress, key: StepKey, output: Output) -> None:
+    async def _one(
+        self, server: session.Session, progress: ServerProgress, key: StepKey, output: Output
+    ) -> None:
         job = progress.jobs[progress.index]
         is_of_another_try = False
         if not progress.started:
@@ -183,8 +187,8 @@ class Agent:
             raise self._failure(progress, ended, tail, overdue=overdue)
 
     async def _await_end(
-        self, server: session.Session, progress: Progress, key: StepKey, output: Output
-    ) -> tuple[session.Ended, bool]:
+        self, server: session.Session, progress: ServerProgress, key: StepKey, output: Output
+    ) -> tuple[session.JobEnd, bool]:
         """Follow a job to its end, or end it when its time is up; say which."""
         identity = _identity(progress, key)
         try:
@@ -197,7 +201,7 @@ class Agent:
             return await self._follow(server, progress, identity, output), overdue
 
     def _failure(
-        self, progress: Progress, ended: session.Ended, tail: str, *, overdue: bool
+        self, progress: ServerProgress, ended: session.JobEnd, tail: str, *, overdue: bool
     ) -> root.GantryError:
         job, name = progress.jobs[progress.index], self.target.name
         if overdue and _limit(progress) < job.timeout:
@@ -218,7 +222,7 @@ class Agent:
         worded.__cause__ = failure
         return worded
 
-    async def _put_link(self, server: session.Session, progress: Progress) -> None:
+    async def _put_link(self, server: session.Session, progress: ServerProgress) -> None:
         """Put the job's link on the server. It has not begun, so this may be repeated."""
         job = progress.jobs[progress.index]
         if job.link is None:
@@ -233,7 +237,7 @@ class Agent:
             raise errors.NoLinkError(self.target.name, error) from error
         await server.put((session.RemoteFile(job.link.path, f"{link}\n".encode()),))
 
-    def _renew(self, progress: Progress, ended: session.Ended, tail: str) -> bool:
+    def _renew(self, progress: ServerProgress, ended: session.JobEnd, tail: str) -> bool:
         """Have a job whose first link was refused, as one that has ended, run once more; whether it does."""
         job = progress.jobs[progress.index]
         if job.link is None or self._links is None or progress.renewed or not _is_link_ended(ended, tail):
@@ -242,8 +246,8 @@ class Agent:
         return True
 
     async def _follow(
-        self, server: session.Session, progress: Progress, identity: str, output: Output
-    ) -> session.Ended:
+        self, server: session.Session, progress: ServerProgress, identity: str, output: Output
+    ) -> session.JobEnd:
         """Give out the job's log from where the last reader stopped, line by line, until it has ended."""
 
         def on_line(line: str) -> None:
@@ -262,7 +266,7 @@ class Agent:
         progress.offset += lines.end()
         return ended
 
-    async def _start(self, server: session.Session, progress: Progress, key: StepKey) -> str:
+    async def _start(self, server: session.Session, progress: ServerProgress, key: StepKey) -> str:
         """Have a job run, once; what `job start` says."""
         job = progress.jobs[progress.index]
         # As an environment, which the agent of an older Gantry ignores.
@@ -273,13 +277,13 @@ class Agent:
         return said.strip()
 
     async def _kill(
-        self, server: session.Session, progress: Progress, key: StepKey, *environment: str
+        self, server: session.Session, progress: ServerProgress, key: StepKey, *environment: str
     ) -> str:
         """End a job with all its children; how it ended, as `job status` says it."""
         kill = (f"{session.BIN}/job", "kill", _identity(progress, key), _KILL_GRACE)
         return await server.run(*(("env", *environment) if environment else ()), *kill)
 
-    async def _tail(self, server: session.Session, progress: Progress, identity: str) -> str:
+    async def _tail(self, server: session.Session, progress: ServerProgress, identity: str) -> str:
         """The end of an ended job's log, read again: this connection may have seen only a part of it."""
         begin = max(0, progress.offset - _TAIL_BYTES)
         log = bytearray()
@@ -324,22 +328,22 @@ async def marks(server: session.Session, prefix: str = "") -> dict[str, str]:
     return dict(session.pairs(listing))
 
 
-def _identity(progress: Progress, key: StepKey) -> str:
+def _identity(progress: ServerProgress, key: StepKey) -> str:
     return f"{key.step}/{progress.generation}/{progress.jobs[progress.index].name}"
 
 
-def _attempt(progress: Progress, key: StepKey) -> str:
+def _attempt(progress: ServerProgress, key: StepKey) -> str:
     """What the server knows the try as. A job that has failed begins again under another attempt only."""
     renewed = f".{_RENEWED}" if progress.renewed else ""
     rebooted = f".reboot{progress.reboots}" if progress.reboots else ""
     return f"{key.attempt}{renewed}{rebooted}"
 
 
-def _is_link_ended(ended: session.Ended, tail: str) -> bool:
+def _is_link_ended(ended: session.JobEnd, tail: str) -> bool:
     return not ended.killed and ended.code == session.LINK_ENDED and session.is_link_ended(tail)
 
 
-def _limit(progress: Progress) -> float:
+def _limit(progress: ServerProgress) -> float:
     """Seconds that the job may take from its start on: its own, or until the run's time is up."""
     own = progress.jobs[progress.index].timeout
     return min(own, progress.until - (progress.started or time.time())) if progress.until else own

@@ -30,7 +30,7 @@ class Reader(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Link:
+class PresignedLink:
     """A presigned URL that a job works with. It is a secret, and made when the job's turn has come.
 
     Attributes:
@@ -44,7 +44,7 @@ class Link:
     upload: bool = False
 
 
-class Links(Protocol):
+class LinkMaker(Protocol):
     """Makes presigned URLs."""
 
     @property
@@ -87,7 +87,7 @@ class Job:
     notes: tuple[tuple[str, str], ...] = ()
     forgets: tuple[str, ...] = ()
     conclusive: bool = False
-    link: Link | None = None
+    link: PresignedLink | None = None
     kept: tuple[str, ...] = ()
     outlives_reboots: bool = False
 
@@ -138,7 +138,7 @@ class StepKey:
 
 
 @dataclasses.dataclass
-class Progress:
+class ServerProgress:
     """How far one server is: the one thing here that changes.
 
     Attributes:

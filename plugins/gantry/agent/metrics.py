@@ -38,7 +38,7 @@ class Counters:
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class MetricsResult:
     """What a look has found out about a server.
 
     Attributes:
@@ -58,7 +58,7 @@ class Seen:
 
 
 @dataclasses.dataclass(frozen=True)
-class Visit:
+class MetricsRequest:
     """A server to be looked at, with the login for it, and what it is asked."""
 
     target: ssh.Target
@@ -66,15 +66,15 @@ class Visit:
     question: Question | None = None
 
 
-async def look(visits: Sequence[Visit]) -> list[Seen]:
+async def look(visits: Sequence[MetricsRequest]) -> list[MetricsResult]:
     """Look at servers, in their order. One that does not answer is a finding, and no failure."""
     return await reachability.side_by_side(map(_look, visits))
 
 
-async def _look(visit: Visit) -> Seen:
-    seen = Seen(visit.target.name, visit.target.instance_id, Contact.ANSWERS)
+async def _look(visit: MetricsRequest) -> MetricsResult:
+    seen = MetricsResult(visit.target.name, visit.target.instance_id, Contact.ANSWERS)
 
-    async def ask(server: session.Session) -> Seen:
+    async def ask(server: session.Session) -> MetricsResult:
         if visit.question is None:
             await server.run("true")
             return seen
@@ -84,7 +84,7 @@ async def _look(visit: Visit) -> Seen:
     return met.found or dataclasses.replace(seen, answer=met.contact, why=met.said)
 
 
-async def _measured(server: session.Session, seen: Seen, question: Question) -> Seen:
+async def _measured(server: session.Session, seen: MetricsResult, question: Question) -> MetricsResult:
     """Ask an answering server. Its agent's journal gets no line: it would be one for each look."""
     script = ("measureCpu",) if question.service is None else ("measureService", question.service)
     limit = ("timeout", "--kill-after=5", _MEASURING_SECONDS)

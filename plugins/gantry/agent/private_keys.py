@@ -54,7 +54,7 @@ _NONE = (
 _UNKNOWN = "it cannot be read: it is damaged, or of a kind that SSH does not have; try ssh-keygen -y -f KEY"
 
 
-class UnusableError(errors.GantryError):
+class PrivateKeyFormatError(errors.GantryError):
     """A private key that cannot be used. `reason` holds nothing of the key."""
 
     def __init__(self, reason: str) -> None:
@@ -78,10 +78,10 @@ def text_of(content: str | bytes) -> str:
         return found
     for beginning, reason in _OTHERS:
         if re.match(beginning, content.strip()):
-            raise UnusableError(reason)
+            raise PrivateKeyFormatError(reason)
     inner = _unpacked(content)
     if inner is None:
-        raise UnusableError(_NONE)
+        raise PrivateKeyFormatError(_NONE)
     return text_of(inner)
 
 
@@ -98,15 +98,15 @@ def loaded(text: str, passphrase: str | None) -> asyncssh.SSHKey:
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError, TypeError) as error:
         said = str(error)
     if "must be specified" in said:
-        raise UnusableError("it is encrypted, and there is no private_key_passphrase")
+        raise PrivateKeyFormatError("it is encrypted, and there is no private_key_passphrase")
     if "decrypt" not in said and "passphrase" not in said:
-        raise UnusableError(_UNKNOWN)
+        raise PrivateKeyFormatError(_UNKNOWN)
     if passphrase is not None and (plain := _decrypted(text, passphrase)) is not None:
         try:
             return asyncssh.import_private_key(plain)
         except asyncssh.KeyImportError:
-            raise UnusableError(_UNKNOWN) from None
-    raise UnusableError("private_key_passphrase does not open it")
+            raise PrivateKeyFormatError(_UNKNOWN) from None
+    raise PrivateKeyFormatError("private_key_passphrase does not open it")
 
 
 def _decrypted(text: str, passphrase: str) -> bytes | None:
@@ -160,10 +160,10 @@ def _armoured(content: bytes) -> str:
     try:
         found = asn1.der_decode(content)
     except (asn1.ASN1DecodeError, ValueError, IndexError):
-        raise UnusableError(_NONE) from None
+        raise PrivateKeyFormatError(_NONE) from None
     match found:
         case (3, tuple(), *_):
-            raise UnusableError(_PKCS12)
+            raise PrivateKeyFormatError(_PKCS12)
         case (tuple(), bytes()):
             return _pem("ENCRYPTED PRIVATE KEY", content)
         case (int(), tuple(), bytes(), *_):
@@ -174,7 +174,7 @@ def _armoured(content: bytes) -> str:
             return _pem("DSA PRIVATE KEY", content)
         case (int(), int(), int(), *_):
             return _pem("RSA PRIVATE KEY", content)
-    raise UnusableError(_NONE)
+    raise PrivateKeyFormatError(_NONE)
 
 
 def _pem(kind: str, content: bytes) -> str:

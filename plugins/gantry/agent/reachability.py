@@ -107,7 +107,7 @@ class _Attempts(Generic[T]):
         self._access = access
         self._ask = ask
         self.busy: ProbeResult[T] | None = None
-        self.progress = ssh.Progress()
+        self.progress = ssh.LoginProgress()
 
     async def make(self) -> ProbeResult[T]:
         """Try until the server has been met, or has stayed silent for some attempts. A busy one is asked on."""
@@ -171,7 +171,7 @@ Impaired = Mapping[names.ServiceName, str]
 
 
 @dataclasses.dataclass(frozen=True)
-class Call:
+class ServerProbe:
     """A server to be looked at, the login for it, and the services whose checks are asked for."""
 
     target: ssh.Target
@@ -180,7 +180,7 @@ class Call:
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class ServerAnswer:
     """How a server was met, and which of the services that were asked for are not well there.
 
     Attributes:
@@ -193,18 +193,18 @@ class Answer:
     by_cloud: bool = False
 
 
-def call(calls: Sequence[Call]) -> dict[names.ServerName, Answer]:
+def call(calls: Sequence[ServerProbe]) -> dict[names.ServerName, ServerAnswer]:
     """How each server is met, all of them side by side."""
     met = asyncio.run(
         side_by_side(meet(each.target, each.access, _checks(each), _PATIENCE) for each in calls)
     )
     return {
-        each.target.name: Answer(found.contact, found.said, found.found or {})
+        each.target.name: ServerAnswer(found.contact, found.said, found.found or {})
         for each, found in zip(calls, met, strict=True)
     }
 
 
-def _checks(wanted: Call) -> Callable[[session.Session], Awaitable[Impaired]]:
+def _checks(wanted: ServerProbe) -> Callable[[session.Session], Awaitable[Impaired]]:
     async def ask(server: session.Session) -> Impaired:
         if not wanted.checked:
             await server.run("true")

@@ -66,7 +66,7 @@ _HELD = b"a program that the login's start-up files leave running in the backgro
 
 
 @dataclasses.dataclass(frozen=True)
-class Ended:
+class JobEnd:
     """How a followed job ended: its exit code, or None where the server knows none; whether it was killed."""
 
     code: int | None
@@ -176,7 +176,7 @@ class Session:
                 stdin=_archive(files),
             )  # fmt: skip
 
-    async def follow(self, job: str, offset: int, on_output: Callable[[bytes], None]) -> Ended:
+    async def follow(self, job: str, offset: int, on_output: Callable[[bytes], None]) -> JobEnd:
         """Read a job's log from a byte offset as it grows, until the job has ended.
 
         Raises:
@@ -212,7 +212,7 @@ class Session:
             except command_channel.NotServedError:
                 self._is_served = False
                 return None
-            except command_channel.EndedError as ended:
+            except command_channel.ChannelEndedError as ended:
                 if ended.code is not None and not ended.begun:
                     raise self._no_shell(ended.code, ended.stdout, ended.stderr) from None
                 raise errors.ConnectionLostError(
@@ -255,14 +255,14 @@ class Session:
             raise self._no_shell(ended.exit_status, stream.before if not stream.begun else b"", stderr)
         return _text(said), ended.exit_status
 
-    def _ended(self, job: str, verdict: str) -> Ended:
+    def _ended(self, job: str, verdict: str) -> JobEnd:
         """Read the last word of `job follow`: the ssh exit status alone cannot tell a lost job from a code."""
         match verdict.strip().rpartition("\n")[2].split():
             case ["job:", "exit" | "killed" as how, code]:
-                return Ended(int(code), killed=how == "killed")
+                return JobEnd(int(code), killed=how == "killed")
             # Unknown: it had been started, and its folder is gone.
             case ["job:", "lost" | "unknown"]:
-                return Ended(None)
+                return JobEnd(None)
         # No verdict: the follower itself was cut off.
         raise errors.ConnectionLostError(
             self._target.name, self._target.address, f"following {job} broke off: {verdict.strip()}"

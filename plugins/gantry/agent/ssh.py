@@ -95,7 +95,7 @@ class Login:
         """
         try:
             return _imported(self.private_key, self.passphrase)
-        except private_keys.UnusableError as error:
+        except private_keys.PrivateKeyFormatError as error:
             raise UnusableKeyError(self.connection, error.reason, self.key_field) from None
 
     def authorized_key(self) -> str:
@@ -156,7 +156,7 @@ class _Hop:
 
 
 @dataclasses.dataclass
-class Progress:
+class LoginProgress:
     """How far an attempt to reach a server has come.
 
     Attributes:
@@ -170,7 +170,7 @@ class Progress:
 
 @contextlib.asynccontextmanager
 async def connect(
-    target: Target, access: Access, progress: Progress | None = None
+    target: Target, access: Access, progress: LoginProgress | None = None
 ) -> AsyncIterator[asyncssh.SSHClientConnection]:
     """A connection to a server, closed at the end.
 
@@ -185,7 +185,7 @@ async def connect(
         UnusableHostKeyError, UnusableKeyError: a key is no key.
         ConnectionLostError: it cannot be reached; or it is busy (ServerBusyError).
     """
-    progress = progress or Progress()
+    progress = progress or LoginProgress()
     async with contextlib.AsyncExitStack() as stack:
         tunnel = None
         if access.jump is not None:

@@ -43,14 +43,14 @@ def custom(
     return rendered
 
 
-def deployment_facts(definition: models.Definition) -> template_facts.Deployment:
+def deployment_facts(definition: models.Definition) -> template_facts.TemplateDeployment:
     """What templates may know of the deployment."""
-    return template_facts.Deployment(name=definition.deployment, description=definition.description)
+    return template_facts.TemplateDeployment(name=definition.deployment, description=definition.description)
 
 
-def server_facts(server: inventory.Server) -> template_facts.Server:
+def server_facts(server: inventory.Server) -> template_facts.TemplateServer:
     """What templates may know of a server. Raises MissingAddressError."""
-    return template_facts.Server(
+    return template_facts.TemplateServer(
         name=server.name, slot=server.slot, address=addresses.of(server), id=server.instance_id
     )
 
@@ -64,14 +64,14 @@ def _in_custom(
     service = definition.services[name]
     return template_facts.InCustom(
         deployment=deployment_facts(definition),
-        tier=template_facts.Tier(name=service.tier),
-        service=template_facts.Service(
+        tier=template_facts.TemplateTier(name=service.tier),
+        service=template_facts.TemplateService(
             name=name, id=service.id, port=service.main_port, ports=_ports_of(service)
         ),
         server=server_facts(server),
         peers=tuple(server_facts(each) for each in servers.of_tier(service.tier)),
         dependencies={
-            each.service: template_facts.Dependency(
+            each.service: template_facts.TemplateDependency(
                 addresses=addresses.of_service(definition, servers, each.service),
                 port=definition.services[each.service].main_port,
                 ports=_ports_of(definition.services[each.service]),

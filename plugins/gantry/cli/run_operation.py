@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gantry.status import Before
 
 
-class RefusedError(errors.GantryError):
+class NothingDoneError(errors.GantryError):
     """A run that ended well without doing what it is for."""
 
     def __init__(self, dag: str, link: str) -> None:
@@ -70,7 +70,7 @@ class Waiting:
 
 
 def operate(
-    api: client.Api,
+    api: client.AirflowApi,
     name: str,
     operation: names.Operation,
     conf: Callable[[client.Json], client.Json],
@@ -89,7 +89,7 @@ def operate(
 
 
 def carry_out(
-    api: client.Api, name: str, dag: str, conf: client.Json, steps: Plan | None, waiting: Waiting
+    api: client.AirflowApi, name: str, dag: str, conf: client.Json, steps: Plan | None, waiting: Waiting
 ) -> int:
     """Trigger a run and follow it; the exit code.
 
@@ -112,9 +112,9 @@ def carry_out(
 
 
 def follow(
-    api: client.Api,
+    api: client.AirflowApi,
     name: str,
-    run: client.Run,
+    run: client.ApiDagRun,
     steps: Plan | None,
     waiting: Waiting,
     *,
@@ -124,7 +124,7 @@ def follow(
     from gantry.cli.output import run_progress  # noqa: PLC0415 - as above
     from gantry.cli.queries import run_follower  # noqa: PLC0415 - as above
 
-    watched = run_follower.Watch(api, name, steps, before=before)
+    watched = run_follower.RunFollower(api, name, steps, before=before)
     try:
         if waiting.json_:
             return _for_a_program(watched, run, waiting.timeout)
@@ -137,7 +137,7 @@ def follow(
         )
         return console.INTERRUPTED
     if not moment.arrived:
-        raise RefusedError(run.dag, api.link(run.dag, run.id))
+        raise NothingDoneError(run.dag, api.link(run.dag, run.id))
     for line in run_progress.where_the_time_went(moment):
         console.say(line)
     if moment.keeps_state:
@@ -148,7 +148,7 @@ def follow(
     return console.SUCCESS
 
 
-def _triggered(api: client.Api, run: client.Run, waiting: Waiting) -> None:
+def _triggered(api: client.AirflowApi, run: client.ApiDagRun, waiting: Waiting) -> None:
     if waiting.json_:
         console.as_json(
             {"dag": run.dag, "run": run.id, "run_state": run.state, "url": api.link(run.dag, run.id)}
@@ -159,7 +159,7 @@ def _triggered(api: client.Api, run: client.Run, waiting: Waiting) -> None:
     console.say(f"to see it: gantry status {name} --watch")
 
 
-def _for_a_program(watched: run_follower.Watch, run: client.Run, seconds: float | None) -> int:
+def _for_a_program(watched: run_follower.RunFollower, run: client.ApiDagRun, seconds: float | None) -> int:
     from gantry.cli.queries import run_follower  # noqa: PLC0415 - as above
 
     seen: list[run_snapshot.Moment] = []

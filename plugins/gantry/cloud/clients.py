@@ -81,13 +81,13 @@ def hook(connection: names.ConnectionId, region: str | None, kind: Literal["ec2"
         read = found.get_connection(connection)
     except (ValueError, TypeError, AttributeError):
         # What cannot be taken apart is quoted, and may be a part of a secret.
-        raise errors.UnknownConnectionError(connection, _NEITHER) from None
+        raise errors.CloudConnectionError(connection, _NEITHER) from None
     except Exception as error:
         if str(error).startswith("Invalid connection string"):
             # Airflow quotes all of it.
-            raise errors.UnknownConnectionError(connection, _NEITHER) from None
+            raise errors.CloudConnectionError(connection, _NEITHER) from None
         # Every secrets backend raises its own.
-        raise errors.UnknownConnectionError(connection, str(error)) from error
+        raise errors.CloudConnectionError(connection, str(error)) from error
     if problem := _misfit(read.extra):
         raise errors.UnusableConnectionError(connection, problem)
     return found

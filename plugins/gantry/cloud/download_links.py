@@ -12,7 +12,7 @@ from gantry.definition import models
 
 @dataclasses.dataclass(frozen=True)
 class CloudLinks:
-    """Makes presigned URLs; the connection is read when the first one is wanted. See `gantry.agent.jobs.Links`."""
+    """Makes presigned URLs; the connection is read when the first one is wanted. See `gantry.agent.jobs.LinkMaker`."""
 
     cloud: models.Cloud
 
@@ -28,4 +28,4 @@ class CloudLinks:
     @functools.cached_property
     def objects(self) -> Objects:
         """Archives, dumps and backups in the cloud."""
-        return Objects.of(sources.Source(self.cloud.connection, self.cloud.region))
+        return Objects.of(sources.S3Access(self.cloud.connection, self.cloud.region))

@@ -140,7 +140,7 @@ class UnusableConnectionError(errors.GantryError):
         super().__init__(f"Airflow connection {connection!r}: {problem}")
 
 
-class UnknownConnectionError(errors.GantryError):
+class CloudConnectionError(errors.GantryError):
     """The definition's cloud connection cannot be read.
 
     The provider itself would go on with whatever credentials the worker happens to have.

@@ -101,7 +101,7 @@ def _nobody(_: Collection[object]) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Order:
+class StartOrder:
     """Who has servers started.
 
     Attributes:
@@ -136,7 +136,7 @@ class Starter:
         self._full: dict[str, CloudError | None] = {}
 
     def start(
-        self, slots: Sequence[names.Slot], image_id: str, boot: str, order: Order
+        self, slots: Sequence[names.Slot], image_id: str, boot: str, order: StartOrder
     ) -> tuple[inventory.Server, ...]:
         """Start the servers of some slots: by one call, and by further ones for what comes back dead or finds no room.
 
@@ -199,7 +199,7 @@ class Starter:
         slots: Sequence[names.Slot],
         subnet: str,
         error: CloudError,
-        order: Order,
+        order: StartOrder,
     ) -> None:
         """Note that a subnet is full. Raises NoRoomError if all of them are."""
         self._full[subnet] = error
@@ -268,7 +268,7 @@ class Starter:
                 for reservation in page["Reservations"]:
                     yield from reservation["Instances"]
 
-    def _token(self, slots: Sequence[names.Slot], order: Order, place: int, ended: int) -> str:
+    def _token(self, slots: Sequence[names.Slot], order: StartOrder, place: int, ended: int) -> str:
         """EC2's idempotency token: the same slots, in the same generation of the same run, are one call.
 
         `place` says how many subnets before have no room, and `ended` how often what was started for them has ended.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_s3.literals import BucketLocationConstraintType
 
-    from gantry.cloud.sources import Source
+    from gantry.cloud.sources import S3Access
 
 T = TypeVar("T")
 
@@ -121,14 +121,14 @@ class Objects:
         source: makes further clients: for links, and with renewed credentials. Without one there is only `s3`.
     """
 
-    def __init__(self, s3: S3Client, connection: names.ConnectionId, source: Source | None = None) -> None:
+    def __init__(self, s3: S3Client, connection: names.ConnectionId, source: S3Access | None = None) -> None:
         self._s3 = s3
         self._connection = connection
         self._source = source
         self._regions: dict[str, str] = {}
 
     @classmethod
-    def of(cls, source: Source) -> Objects:
+    def of(cls, source: S3Access) -> Objects:
         """What a connection opens. Raises UnknownConnectionError, CloudUnreachableError."""
         return cls(source.client, source.connection, source)
 

@@ -140,7 +140,7 @@ def is_misnamed(server: inventory.Server) -> bool:
     return server.host_key is not None and server.tagged_name != server.name
 
 
-class Place(NamedTuple):
+class ServerScope(NamedTuple):
     """Where a deployment's servers are: whoever looks there sees the same."""
 
     connection: names.ConnectionId
@@ -162,7 +162,7 @@ class Servers:
         self._deployment = definition.deployment
         self._connection = definition.cloud.connection
         self._log = log
-        self.place = Place(self._connection, definition.cloud.region, self._deployment)
+        self.place = ServerScope(self._connection, definition.cloud.region, self._deployment)
 
     def find(self) -> inventory.Inventory:
         """All servers that are not gone.
@@ -208,7 +208,7 @@ class Servers:
         wanted: int,
         authorized_key: str,
         user: str,
-        order: instance_start.Order,
+        order: instance_start.StartOrder,
         lost: Iterable[names.Slot] = (),
     ) -> Scaling:
         """Make a tier have at least `wanted` running servers and its `lost` slots filled; start only what is missing.

@@ -75,12 +75,12 @@ class _Look:
 
 
 _looks: weakref.WeakKeyDictionary[
-    asyncio.AbstractEventLoop, weakref.WeakValueDictionary[servers.Place, _Look]
+    asyncio.AbstractEventLoop, weakref.WeakValueDictionary[servers.ServerScope, _Look]
 ] = weakref.WeakKeyDictionary()
 """The looks that somebody in an event loop waits with; a process has one loop, unless it simulates others."""
 
 
-def _look(place: servers.Place) -> _Look:
+def _look(place: servers.ServerScope) -> _Look:
     shared = _looks.setdefault(asyncio.get_running_loop(), weakref.WeakValueDictionary())
     found = shared.get(place)
     if found is None:
@@ -108,7 +108,7 @@ class _Console:
         self._next = time.monotonic() + self._pause * random.uniform(0.75, 1.25)  # noqa: S311
 
 
-class Asker:
+class SharedLookup:
     """Asks the cloud for those who wait. What it raises may be shared with others."""
 
     def __init__(self, cloud: servers.Servers) -> None:

@@ -23,7 +23,7 @@ _PATIENCE = 10
 """Seconds for the first byte of an object."""
 
 
-class Source:
+class S3Access:
     """S3 with an Airflow connection. Each client is made once; they share one session, and so its credentials."""
 
     def __init__(self, connection: names.ConnectionId, region: str | None) -> None:
@@ -53,9 +53,9 @@ class Source:
                     self._linking[region] = self._linking_client(region)
             return self._linking[region]
 
-    def renewed(self) -> Source:
+    def renewed(self) -> S3Access:
         """The same with credentials that are read and asked for again."""
-        return Source(self.connection, self._region)
+        return S3Access(self.connection, self._region)
 
     @property
     def whose(self) -> str:

@@ -74,7 +74,7 @@ class Asked:
     environment: str
 
 
-def cause_of(told: chef_log.Told, asked: Asked) -> Cause | None:
+def cause_of(told: chef_log.ChefReport, asked: Asked) -> Cause | None:
     """The cause of a failed run; None where chef-client did not get to speak."""
     if told.code in _LICENSES:
         return Cause(_by_code(told.code), _LICENSES[told.code], is_chefs=False)
@@ -83,7 +83,7 @@ def cause_of(told: chef_log.Told, asked: Asked) -> Cause | None:
     return _of_the_last_word(told.fatal[-1], told, asked) if told.fatal else _unspoken(told)
 
 
-def _of_the_last_word(fatal: str, told: chef_log.Told, asked: Asked) -> Cause:
+def _of_the_last_word(fatal: str, told: chef_log.ChefReport, asked: Asked) -> Cause:
     if _REBOOT.match(fatal):
         return Cause(fatal, _AFTER_REBOOT)
     block = told.blocks[-1] if told.blocks else None
@@ -107,7 +107,7 @@ def meaning(code: int | None) -> str | None:
     return (REBOOTS | _OTHER_CODES).get(code or 0)
 
 
-def _unspoken(told: chef_log.Told) -> Cause | None:
+def _unspoken(told: chef_log.ChefReport) -> Cause | None:
     """No FATAL line but those about the stack trace: `exit` in a recipe, a kill, or no chef-client at all."""
     if told.code is None:
         return None
@@ -149,7 +149,7 @@ def _of_a_resource(fatal: str, block: chef_log.Block | None, asked: Asked) -> Ca
     return Cause(fatal, _MEND)
 
 
-def _of_a_recipe(fatal: str, block: chef_log.Block, told: chef_log.Told, asked: Asked) -> Cause:
+def _of_a_recipe(fatal: str, block: chef_log.Block, told: chef_log.ChefReport, asked: Asked) -> Cause:
     missing = next((each for each in reversed(told.errors) if _ASKED_FOR.match(each)), None)
     where = block.title.removeprefix("Recipe Compile Error").strip()
     if _NETWORK.match(fatal) and (missing or _is_ours(fatal, asked.url)):

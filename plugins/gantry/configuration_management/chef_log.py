@@ -65,7 +65,7 @@ class Counts:
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
+class ChefReport:
     """What a run has said.
 
     Attributes:
@@ -139,7 +139,7 @@ def _ends_a_block(line: str) -> bool:
     return bool(_AFTER_BLOCKS.match(line) or _BEGINS.match(line) or _LOGGED.search(line))
 
 
-def read(kept: Sequence[str]) -> Told:
+def read(kept: Sequence[str]) -> ChefReport:
     """Understand the lines that were kept."""
     lines = [part for line in kept for part in _apart(line)]
     tree, blocks, rest = _Tree(), [], iter(_Lines(lines))
@@ -154,7 +154,7 @@ def read(kept: Sequence[str]) -> Told:
     fatal = [each["text"].strip() for each in logged if each["level"] == "FATAL"]
     complete = next((found for line in reversed(lines) if (found := _COMPLETE.search(line))), None)
     ended = next((found for line in reversed(lines) if (found := _ENDED.search(line))), None)
-    return Told(
+    return ChefReport(
         updated=tuple(each.label for each in tree.everything if each.is_updated),
         blocks=tuple(blocks),
         fatal=tuple(text for text in fatal if text and not _NOTICE.match(text)),

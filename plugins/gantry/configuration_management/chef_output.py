@@ -17,7 +17,7 @@ _LESS_OF_USE = ("System Info:", "Expanded Run List:", "Compiled Resource:")
 
 
 @dataclasses.dataclass(frozen=True)
-class Summary:
+class ChefSummary:
     """How a run went. `seconds` is chef-client's own count; `resources` were updated."""
 
     updated: int
@@ -65,13 +65,13 @@ class ChefReader:
         )
         return ChefRunFailedError(error, cause, said)
 
-    def summary(self, kept: Sequence[str]) -> Summary | None:
+    def summary(self, kept: Sequence[str]) -> ChefSummary | None:
         """The counts, and which resources were updated; None where the run did not get to its end."""
         told = chef_log.read(kept)
         if told.counts is None:
             return None
         counts = told.counts
-        return Summary(counts.updated, counts.total, counts.seconds, told.updated[:_MOST_RESOURCES])
+        return ChefSummary(counts.updated, counts.total, counts.seconds, told.updated[:_MOST_RESOURCES])
 
 
 def _asked(call: str) -> chef_causes.Asked:

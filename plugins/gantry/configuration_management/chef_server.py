@@ -42,7 +42,7 @@ class UnusableChefKeyError(errors.GantryError):
         super().__init__(f"no usable private key: {reason}; a Chef client's key is an RSA key in PEM")
 
 
-class UnusableCertificateError(errors.GantryError):
+class UnusableChefCertificateError(errors.GantryError):
     """What should be a certificate to trust is none."""
 
     def __init__(self) -> None:
@@ -301,7 +301,7 @@ def usable_certificate(text: str) -> str:
     """
     certificate = "".join(pem.certificates(text))
     if not certificate:
-        raise UnusableCertificateError
+        raise UnusableChefCertificateError
     return certificate
 
 

@@ -59,7 +59,7 @@ def first_boot(definition: models.Definition, server: inventory.Server) -> bytes
     tier = definition.tiers[server.tier]
     known = template_facts.InAttributes(
         deployment=template_values.deployment_facts(definition),
-        tier=template_facts.Tier(name=server.tier),
+        tier=template_facts.TemplateTier(name=server.tier),
         server=template_values.server_facts(server),
     ).known()
 

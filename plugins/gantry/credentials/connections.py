@@ -74,7 +74,7 @@ def access(settings: models.Ssh) -> ssh.Access:
             )
         try:
             host_key = host_keys.usable(host_key)
-        except host_keys.UnusableError as error:
+        except host_keys.HostKeyFormatError as error:
             raise ConnectionFactError(
                 settings.jump_connection, f"the extra field host_key: {error.reason}"
             ) from None
@@ -274,7 +274,7 @@ def _chef_key(connection: Connection, key: str, field: str) -> str:
 def _chef_certificate(connection: Connection, text: str) -> str | None:
     try:
         return chef_server.usable_certificate(text) if text.strip() else None
-    except chef_server.UnusableCertificateError as error:
+    except chef_server.UnusableChefCertificateError as error:
         raise ConnectionFactError(connection.conn_id, f"the field trusted_certificate: {error}") from None
 
 
@@ -344,7 +344,7 @@ def _login(connection: Connection) -> ssh.Login:
         _mask(content)
     try:
         private_key = private_keys.text_of(content)
-    except private_keys.UnusableError as error:
+    except private_keys.PrivateKeyFormatError as error:
         raise ssh.UnusableKeyError(connection.conn_id, error.reason, field) from None
     # As it is used: what a form has made of it looks different.
     _mask(private_key)

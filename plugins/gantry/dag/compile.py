@@ -85,7 +85,7 @@ def deployment_dags(
 
 
 def operation_dag(
-    definition: models.Definition, operation: names.Operation, read: source.Source | None = None
+    definition: models.Definition, operation: names.Operation, read: source.DefinitionData | None = None
 ) -> DAG:
     """The DAG of one operation of the deployment. The launch's id is the deployment's name.
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from gantry.definition.loaded import Loaded, Value
 from gantry.definition.loading import environments, load, loads, overlaid, read
 from gantry.definition.models import Definition
-from gantry.definition.source import DefinitionError, Kind, Origin, Place, Problem, Scalar
+from gantry.definition.source import DefinitionError, Origin, OriginKind, Position, Problem, Scalar
 
 __all__ = [
     "Definition",
     "DefinitionError",
-    "Kind",
     "Loaded",
     "Origin",
-    "Place",
+    "OriginKind",
+    "Position",
     "Problem",
     "Scalar",
     "Value",

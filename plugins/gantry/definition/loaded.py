@@ -29,7 +29,7 @@ class Loaded:
     """
 
     definition: models.Definition
-    source: source.Source
+    source: source.DefinitionData
     files: tuple[pathlib.Path, ...]
     environment: str | None
     variables: Mapping[str, Setting]

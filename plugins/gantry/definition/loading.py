@@ -51,8 +51,8 @@ def read(
 ) -> loaded.Loaded:
     """As `load`, with the origin of every value. Raises DefinitionError."""
     files = [path] if environment is None else [path, _overlay(path, environment)]
-    kinds = (source.Kind.FILE, source.Kind.OVERLAY)
-    sources: list[source.Source] = []
+    kinds = (source.OriginKind.FILE, source.OriginKind.OVERLAY)
+    sources: list[source.DefinitionData] = []
     problems: list[source.Problem] = []
     for file, kind in zip(files, kinds, strict=False):
         try:
@@ -116,7 +116,7 @@ def _exists(path: pathlib.Path) -> bool:
 
 
 def _loaded(
-    sources: list[source.Source],
+    sources: list[source.DefinitionData],
     files: tuple[pathlib.Path, ...],
     environment: str | None,
     arguments: Mapping[str, source.Scalar],

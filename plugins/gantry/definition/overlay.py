@@ -5,7 +5,9 @@ from __future__ import annotations
 from gantry.definition import key_suggestions, source
 
 
-def merged(base: source.Source, overlay: source.Source) -> tuple[source.Source, list[source.Problem]]:
+def merged(
+    base: source.DefinitionData, overlay: source.DefinitionData
+) -> tuple[source.DefinitionData, list[source.Problem]]:
     """A definition's data with an overlay over it, and what is wrong with the overlay.
 
     The data of both is used up: it becomes the data of the result.
@@ -17,7 +19,7 @@ def merged(base: source.Source, overlay: source.Source) -> tuple[source.Source, 
 
 
 class _Merge:
-    def __init__(self, base: source.Source, overlay: source.Source) -> None:
+    def __init__(self, base: source.DefinitionData, overlay: source.DefinitionData) -> None:
         self._base = base
         self._overlay = overlay
         self._values = dict(base.values)
@@ -25,9 +27,9 @@ class _Merge:
         self._removed: dict[source.Path, source.Spot] = {}
         self.problems: list[source.Problem] = []
 
-    def result(self) -> source.Source:
+    def result(self) -> source.DefinitionData:
         paths = dict.fromkeys((*self._base.open, *self._overlay.open))
-        return source.Source(
+        return source.DefinitionData(
             documents=(*self._base.documents, *self._overlay.documents),
             data=self._base.data,
             values=self._values,

@@ -43,7 +43,7 @@ _WRITTEN_TAGS = {
 _VARIABLE_IN_BRACES = re.compile(r"[\[{,:]\s*\$\{")
 
 
-def read_file(path: pathlib.Path, kind: source.Kind = source.Kind.FILE) -> source.Source:
+def read_file(path: pathlib.Path, kind: source.OriginKind = source.OriginKind.FILE) -> source.DefinitionData:
     """Read the YAML document in a file.
 
     Raises:
@@ -68,7 +68,7 @@ def read_file(path: pathlib.Path, kind: source.Kind = source.Kind.FILE) -> sourc
     return read(source.Document(name, text, kind))
 
 
-def read(document: source.Document) -> source.Source:
+def read(document: source.Document) -> source.DefinitionData:
     """Read one YAML document, which holds a mapping.
 
     Raises:
@@ -95,16 +95,16 @@ def read(document: source.Document) -> source.Source:
     data = walk.data(node, ())
     if walk.problems:
         raise source.DefinitionError(walk.problems)
-    read_ = source.Source((document,), data, walk.values, walk.keys, walk.open)
+    read_ = source.DefinitionData((document,), data, walk.values, walk.keys, walk.open)
     if not isinstance(data, dict):
-        article = "an" if document.kind is source.Kind.OVERLAY else "a"
+        article = "an" if document.kind is source.OriginKind.OVERLAY else "a"
         message = f"{article} {_what(document)} is a mapping (key: value)"
         raise source.DefinitionError((read_.problem((), message),))
     return read_
 
 
 def _what(document: source.Document) -> str:
-    return "overlay" if document.kind is source.Kind.OVERLAY else "definition"
+    return "overlay" if document.kind is source.OriginKind.OVERLAY else "definition"
 
 
 def _too_large(name: str) -> source.DefinitionError:
@@ -112,12 +112,12 @@ def _too_large(name: str) -> source.DefinitionError:
     return source.DefinitionError((source.Problem(name, source.TOP, message),))
 
 
-def _place_of(raw: bytes, offset: int) -> source.Place:
+def _place_of(raw: bytes, offset: int) -> source.Position:
     """The place of a byte of a UTF-8 text; what stands before it on its line must be readable."""
     before = raw[:offset].removeprefix(b"\xef\xbb\xbf")
     line_start = before.rfind(b"\n") + 1
     column = len(before[line_start:].decode(errors="replace")) + 1
-    return source.Place(before.count(b"\n") + 1, column)
+    return source.Position(before.count(b"\n") + 1, column)
 
 
 def _scan(document: source.Document) -> None:
@@ -161,7 +161,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, document: source.Document) -> s
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return document.problem(source.TOP, f"not YAML: {error.problem}")
-    place = source.Place(mark.line + 1, mark.column + 1)
+    place = source.Position(mark.line + 1, mark.column + 1)
     line = document.lines[mark.line] if mark.line < len(document.lines) else ""
     if line[mark.column : mark.column + 1] == "\t":
         return document.problem(place, "this is a tab; YAML is indented with spaces")
@@ -278,6 +278,6 @@ def _surprises(tag: str, written: str) -> bool:
     return tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float") and ":" in written
 
 
-def _place(event: yaml.Event) -> source.Place:
+def _place(event: yaml.Event) -> source.Position:
     mark = event.start_mark
-    return source.Place(mark.line + 1, mark.column + 1) if mark else source.TOP
+    return source.Position(mark.line + 1, mark.column + 1) if mark else source.TOP

@@ -37,14 +37,14 @@ Data = dict[str, "Data"] | list["Data"] | Scalar | None
 
 
 @dataclasses.dataclass(frozen=True, order=True)
-class Place:
+class Position:
     """A position in a file, counted from 1."""
 
     line: int
     column: int
 
 
-TOP = Place(1, 1)
+TOP = Position(1, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Problem:
     """One thing that is wrong, and where. `excerpt` is the line with a caret below it, or empty."""
 
     file: str
-    place: Place
+    place: Position
     message: str
     excerpt: str = dataclasses.field(default="", compare=False)
 
@@ -76,7 +76,7 @@ class DefinitionError(errors.GantryError):
         )
 
 
-class Kind(enum.Enum):
+class OriginKind(enum.Enum):
     """What a value's origin is."""
 
     FILE = "file"
@@ -110,9 +110,9 @@ class Origin:
     is of the kind VARIABLE, or ARGUMENT if such a variable was set by one, and says what was inserted.
     """
 
-    kind: Kind
+    kind: OriginKind
     file: str | None = None
-    place: Place | None = None
+    place: Position | None = None
     insertions: tuple[Insertion, ...] = ()
 
     def __str__(self) -> str:
@@ -128,14 +128,14 @@ class Document:
 
     name: str
     text: str
-    kind: Kind = Kind.FILE
+    kind: OriginKind = OriginKind.FILE
 
     @functools.cached_property
     def lines(self) -> list[str]:
         """The text's lines, as YAML counts them."""
         return excerpt.lines(self.text)
 
-    def problem(self, place: Place, message: str, width: int = 1) -> Problem:
+    def problem(self, place: Position, message: str, width: int = 1) -> Problem:
         """Say that `width` characters from a place on are wrong."""
         line = self.lines[place.line - 1] if place.line <= len(self.lines) else ""
         shown = excerpt.excerpt(line, place.line, place.column, width) if line.strip() else ""
@@ -150,10 +150,10 @@ class Spot(NamedTuple):
     node: yaml.Node
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Position:
         """Where it begins."""
         mark = self.node.start_mark
-        return Place(mark.line + 1, mark.column + 1)
+        return Position(mark.line + 1, mark.column + 1)
 
     @property
     def width(self) -> int:
@@ -170,7 +170,7 @@ class Spot(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Source:
+class DefinitionData:
     """The data of a definition, and where each value and each key stands.
 
     `documents` are the files that it comes from, the definition first; `removed` is where an overlay took a key away;
@@ -208,7 +208,7 @@ class Source:
             elif isinstance(data, list) and isinstance(part, int) and part < len(data):
                 data = data[part]
             elif isinstance(data, dict):
-                return Origin(Kind.DEFAULT)
+                return Origin(OriginKind.DEFAULT)
             else:
                 return self._written(path[:index])
         return self._written(path)
@@ -218,8 +218,8 @@ class Source:
         insertions = self.insertions.get(path, ())
         kind = spot.document.kind
         if insertions:
-            by_argument = any(each.origin.kind is Kind.ARGUMENT for each in insertions)
-            kind = Kind.ARGUMENT if by_argument else Kind.VARIABLE
+            by_argument = any(each.origin.kind is OriginKind.ARGUMENT for each in insertions)
+            kind = OriginKind.ARGUMENT if by_argument else OriginKind.VARIABLE
         return Origin(kind, spot.document.name, spot.place, insertions)
 
 

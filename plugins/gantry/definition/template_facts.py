@@ -22,7 +22,7 @@ class TemplateFacts(pydantic.BaseModel):
         return self.model_dump(mode="json", exclude_none=True)
 
 
-class Named(TemplateFacts):
+class TemplateNamed(TemplateFacts):
     """A thing of which the name is known before there are servers."""
 
     name: str = Field(description="Its name.", examples=["bookshop"])
@@ -34,20 +34,20 @@ class Numbered(TemplateFacts):
     slot: int = Field(description="Its number in its tier, from 1.", examples=[1])
 
 
-class Deployment(TemplateFacts):
+class TemplateDeployment(TemplateFacts):
     """The deployment."""
 
     name: str = Field(description="Its name.", examples=["bookshop"])
     description: str = Field(description="Its description.", examples=["A small bookshop on three tiers"])
 
 
-class Tier(TemplateFacts):
+class TemplateTier(TemplateFacts):
     """The tier of the server that the text is for."""
 
     name: str = Field(description="Its name.", examples=["application"])
 
 
-class Server(TemplateFacts):
+class TemplateServer(TemplateFacts):
     """A server."""
 
     name: str = Field(description="Its name.", examples=["bookshop-application-1"])
@@ -56,7 +56,7 @@ class Server(TemplateFacts):
     id: str = Field(description="Its instance id.", examples=["i-0123456789abcdef0"])
 
 
-class Service(TemplateFacts):
+class TemplateService(TemplateFacts):
     """The service that the text is for."""
 
     name: str = Field(description="Its name.", examples=["app"])
@@ -67,7 +67,7 @@ class Service(TemplateFacts):
     )
 
 
-class Dependency(TemplateFacts):
+class TemplateDependency(TemplateFacts):
     """A service that is depended on."""
 
     addresses: tuple[str, ...] = Field(
@@ -82,12 +82,12 @@ class Dependency(TemplateFacts):
 class InCustom(TemplateFacts):
     """What a service's `custom` values may use."""
 
-    deployment: Deployment = Field(description="The deployment.")
-    tier: Tier = Field(description="The service's tier.")
-    service: Service = Field(description="The service.")
-    server: Server = Field(description="The server that the file is for.")
-    peers: tuple[Server, ...] = Field(description="All servers of the tier, by slot.")
-    dependencies: dict[str, Dependency] = Field(
+    deployment: TemplateDeployment = Field(description="The deployment.")
+    tier: TemplateTier = Field(description="The service's tier.")
+    service: TemplateService = Field(description="The service.")
+    server: TemplateServer = Field(description="The server that the file is for.")
+    peers: tuple[TemplateServer, ...] = Field(description="All servers of the tier, by slot.")
+    dependencies: dict[str, TemplateDependency] = Field(
         description="What the service depends on, by the name of the service."
     )
 
@@ -98,14 +98,14 @@ class InAttributes(TemplateFacts):
     Nothing that changes because another server comes or goes: each change converges every server again.
     """
 
-    deployment: Deployment = Field(description="The deployment.")
-    tier: Tier = Field(description="The tier.")
-    server: Server = Field(description="The server that is configured.")
+    deployment: TemplateDeployment = Field(description="The deployment.")
+    tier: TemplateTier = Field(description="The tier.")
+    server: TemplateServer = Field(description="The server that is configured.")
 
 
 class InServerName(TemplateFacts):
     """What `server_name` may use: what is known of a server that does not exist yet, and never changes."""
 
-    deployment: Named = Field(description="The deployment.")
-    tier: Named = Field(description="The tier.")
+    deployment: TemplateNamed = Field(description="The deployment.")
+    tier: TemplateNamed = Field(description="The tier.")
     server: Numbered = Field(description="The server.")

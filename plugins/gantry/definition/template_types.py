@@ -49,11 +49,11 @@ def in_custom(definition: models.Definition, name: names.ServiceName) -> Parts:
     needed: dict[str, Shape] = {}
     for each in dict.fromkeys(dependency.service for dependency in service.depends_on):
         target = definition.services[each]
-        needed[each] = _with_port(template_facts.Dependency, each, target)
+        needed[each] = _with_port(template_facts.TemplateDependency, each, target)
     return Parts(
         {
             **of(template_facts.InCustom).known,
-            "service": _with_port(template_facts.Service, name, service),
+            "service": _with_port(template_facts.TemplateService, name, service),
             "dependencies": Parts(needed, kind="dependency", is_open=True),
         }
     )

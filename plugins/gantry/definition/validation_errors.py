@@ -34,7 +34,7 @@ _QUOTED = re.compile(r"'([^']*)'")
 
 
 def problems(
-    read: source.Source, error: pydantic.ValidationError
+    read: source.DefinitionData, error: pydantic.ValidationError
 ) -> Iterable[tuple[source.Path, source.Problem]]:
     """What is wrong, each with the path that it stands at."""
     errors = error.errors(include_url=False)
@@ -50,7 +50,7 @@ def problems(
             yield _known_part(read, _location(each)), problem
 
 
-def _problem(read: source.Source, error: Any) -> source.Problem:  # noqa: ANN401 - pydantic's ErrorDetails
+def _problem(read: source.DefinitionData, error: Any) -> source.Problem:  # noqa: ANN401 - pydantic's ErrorDetails
     location = _location(error)
     kind: str = error["type"]
     if kind == "extra_forbidden":
@@ -108,7 +108,7 @@ def _form(context: Mapping[str, object]) -> str:
     return fields.FORMS.get(pattern, f"of the form {pattern}")
 
 
-def _known_part(read: source.Source, location: source.Path) -> source.Path:
+def _known_part(read: source.DefinitionData, location: source.Path) -> source.Path:
     """The part of an error's location that stands in the file.
 
     Pydantic adds the names of union members and validators to a location; no key of the file has them.

@@ -36,7 +36,10 @@ class Variables:
     """
 
     def __init__(
-        self, base: source.Source, overlay: source.Source | None, arguments: Mapping[str, source.Scalar]
+        self,
+        base: source.DefinitionData,
+        overlay: source.DefinitionData | None,
+        arguments: Mapping[str, source.Scalar],
     ) -> None:
         self._base = base
         self.problems: list[source.Problem] = []
@@ -65,7 +68,7 @@ class Variables:
                 place = inner if inner in self._base.values else (SECTION, name)
                 self.settings[name] = Setting(variable.default, self._base.origin(place))
 
-    def _overlaid(self, overlay: source.Source) -> None:
+    def _overlaid(self, overlay: source.DefinitionData) -> None:
         for name, value in _section(overlay).items():
             path: source.Path = (SECTION, name)
             if value is None or name in self.invalid:
@@ -89,7 +92,7 @@ class Variables:
                 self.problems.append(self._base.problem(at, message, at_key=True))
                 continue
             where = self._base.problem((SECTION, name), "", at_key=True)
-            origin = source.Origin(source.Kind.ARGUMENT)
+            origin = source.Origin(source.OriginKind.ARGUMENT)
             self._set(name, value, origin, where, by=f" (the variable {name!r}, given as an argument)")
 
     def _set(
@@ -104,7 +107,7 @@ class Variables:
         variable = self._declared[name]
         try:
             # A command line has texts only.
-            is_text = origin.kind is source.Kind.ARGUMENT and isinstance(value, str)
+            is_text = origin.kind is source.OriginKind.ARGUMENT and isinstance(value, str)
             good = variable.read(str(value)) if is_text else variable.checked(value)
         except ValueError as error:
             self.problems.append(dataclasses.replace(where, message=f"{error}{by}"))
@@ -130,7 +133,7 @@ class Variables:
     def _or_rather(self, name: str) -> str:
         return source.or_rather(name, {*self._declared, *self.invalid})
 
-    def insert(self, read: source.Source) -> tuple[source.Source, set[source.Path]]:
+    def insert(self, read: source.DefinitionData) -> tuple[source.DefinitionData, set[source.Path]]:
         """Replace every `${NAME}` of the data by its value, and every `$${` by `${`.
 
         Returns the new source, and the paths of values where that was not possible; what is wrong there is added to
@@ -162,7 +165,7 @@ class Variables:
         return dataclasses.replace(read, insertions=insertions), failed
 
     def _fill(
-        self, text: str, read: source.Source, path: source.Path
+        self, text: str, read: source.DefinitionData, path: source.Path
     ) -> tuple[source.Scalar, list[str]] | None:
         """A text with its variables' values in it, and their names; nothing if one has no value."""
         used: list[str] = []
@@ -201,7 +204,7 @@ class Variables:
         return None if name in self.invalid else self._unknown(name)
 
 
-def _section(read: source.Source) -> Mapping[str, source.Data]:
+def _section(read: source.DefinitionData) -> Mapping[str, source.Data]:
     section = read.data.get(SECTION) if isinstance(read.data, dict) else None
     return section if isinstance(section, dict) else {}
 

@@ -73,7 +73,7 @@ class BackUpOperator(server_step.ServerStepOperator):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's keywords
         super().__init__(servers=(), **kwargs)
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """As any step on servers, if this backup is asked for."""
         if run.backups and run.backup not in run.backups:
             raise AirflowSkipException(f"backup {run.backup} was not asked for")
@@ -81,7 +81,7 @@ class BackUpOperator(server_step.ServerStepOperator):
             return self._perform_last(context, run)
         return super().perform(context, run)
 
-    def _perform_last(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def _perform_last(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Before a termination, what was never there is no reason to go no further."""
         if not run.final_backup:
             raise AirflowSkipException("no final backup was asked for")
@@ -102,11 +102,11 @@ class BackUpOperator(server_step.ServerStepOperator):
             raise AirflowSkipException(f"service {run.service} is not installed: there is nothing to back up")
         return found
 
-    def reader(self, run: step_run.Run) -> output_readers.Name | None:  # noqa: ARG002 - as those that ask
+    def reader(self, run: step_run.StepRun) -> output_readers.Name | None:  # noqa: ARG002 - as those that ask
         """Size, sum and archive."""
         return "backup"
 
-    def targets(self, run: step_run.Run) -> list[ssh.Target]:
+    def targets(self, run: step_run.StepRun) -> list[ssh.Target]:
         """The server of the lowest slot. In a replicated service that is its master, as long as there is one."""
         return [step_run.target(each, each.name) for each in running(run, "server")[:1]]
 
@@ -114,7 +114,7 @@ class BackUpOperator(server_step.ServerStepOperator):
 class KeepBackupOperator(base.StepOperator):
     """Looks whether a backup is complete, notes it, and removes the oldest."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Write the manifest once the object is what the server has sent."""
         made = step_id(Group(GroupKind.BACKUP, run.backup), StepKind.BACK_UP)
         said = [each for report in xcom.reports(context, made) for each in report.get("runs", {}).values()]
@@ -143,7 +143,7 @@ class KeepBackupOperator(base.StepOperator):
 class ConfirmRestoreOperator(base.StepOperator):
     """Nothing is restored before somebody has typed the deployment's name, and before there is a backup to restore."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Compare what was typed, and choose: retries and later backups change nothing about it."""
         params = context["params"]
         typed = str(params.get("confirm") or "")
@@ -161,7 +161,7 @@ class RestoreOperator(server_step.ServerStepOperator):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's keywords
         super().__init__(servers=(), **kwargs)
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """As any step on servers, if this backup is the one."""
         chosen = chosen_backups(context, run)
         if run.backup not in chosen:
@@ -171,7 +171,7 @@ class RestoreOperator(server_step.ServerStepOperator):
         run.cloud.note_arrived([each for each in run.inventory.of_tier(run.tier) if each.is_new])
         return super().perform(context, dataclasses.replace(run, restored=found))
 
-    def targets(self, run: step_run.Run) -> list[ssh.Target]:
+    def targets(self, run: step_run.StepRun) -> list[ssh.Target]:
         """A replicated datasource is never restored on a replicant."""
         if run.backed_up.datasource is None:
             found = running(run, "server")
@@ -187,7 +187,7 @@ class RestoreOperator(server_step.ServerStepOperator):
 class KeepRecordOperator(base.StepOperator):
     """Closes the record of a run of backups, or of a restore."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Say what was made, or restored."""
         found = run_history.made(context, run) | _restored(context, run)
         if not found:
@@ -198,7 +198,7 @@ class KeepRecordOperator(base.StepOperator):
         return xcom.result(context, [])
 
 
-def _restored(context: Context, run: step_run.Run) -> dict[str, run_records.Object]:
+def _restored(context: Context, run: step_run.StepRun) -> dict[str, run_records.Object]:
     """What the run has put back, if it is a restore."""
     return {
         name: run_records.Object(
@@ -210,7 +210,7 @@ def _restored(context: Context, run: step_run.Run) -> dict[str, run_records.Obje
     }
 
 
-def chosen_backups(context: Context, run: step_run.Run) -> dict[names.BackupName, backups.Stored]:
+def chosen_backups(context: Context, run: step_run.StepRun) -> dict[names.BackupName, backups.Stored]:
     """The backups that the run restores, as an earlier step has chosen them."""
     kinds = (StepKind.CONFIRM_RESTORE, StepKind.CHOOSE_BACKUPS)
     return {
@@ -222,7 +222,7 @@ def chosen_backups(context: Context, run: step_run.Run) -> dict[names.BackupName
     }
 
 
-def fitting(run: step_run.Run, name: names.BackupName, wanted: str = "") -> backups.Stored:
+def fitting(run: step_run.StepRun, name: names.BackupName, wanted: str = "") -> backups.Stored:
     """A backup that can be restored to what the definition says its name is of; by default the newest.
 
     Raises:
@@ -236,7 +236,7 @@ def fitting(run: step_run.Run, name: names.BackupName, wanted: str = "") -> back
     return found
 
 
-def running(run: step_run.Run, who: str) -> list[inventory.Server]:
+def running(run: step_run.StepRun, who: str) -> list[inventory.Server]:
     """The tier's servers that can be worked with, by slot. Raises NothingRunsError."""
     found = [
         each

@@ -86,11 +86,11 @@ class StepOperator(BaseOperator):
         for line in dict.fromkeys(filter(None, map(errors.advice, several))):
             self.log.error("what to do: %s", line)
 
-    def perform(self, context: Context, run: step_run.Run) -> Any:  # noqa: ANN401 - XComs are JSON
+    def perform(self, context: Context, run: step_run.StepRun) -> Any:  # noqa: ANN401 - XComs are JSON
         """What the step does. Raises GantryError."""
         raise NotImplementedError
 
 
-def _wants_retry(run: step_run.Run, error: errors.GantryError) -> bool:
+def _wants_retry(run: step_run.StepRun, error: errors.GantryError) -> bool:
     """Whether a failure on servers is tried again because the definition says so; other mistakes stay mistakes."""
     return isinstance(error, fan_out.StepFailedError) and run.definition.retries_every_failure(run.step.kind)

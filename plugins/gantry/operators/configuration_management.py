@@ -19,7 +19,7 @@ from gantry.runtime import xcom
 class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
     """Gives servers what they need for the run, and makes way for new ones on the Chef server."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Prepare the servers; then remove what former servers of their names left on the Chef server."""
         self._new: set[names.ServerName] = set()
         report = super().perform(context, run)
@@ -28,7 +28,7 @@ class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
             self._make_way(connections.chef_credentials(settings))
         return report
 
-    def decide(self, run: step_run.Run) -> fan_out.Decide:
+    def decide(self, run: step_run.StepRun) -> fan_out.Decide:
         """The files that are not there yet, or not as they should be; who is new to Chef is noted."""
         prepare = super().decide(run)
         is_chef = run.definition.launch_configuration_of(run.tier).chef is not None
@@ -67,7 +67,7 @@ class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
 class ExecuteConfigurationManagementOperator(server_step.ServerStepOperator):
     """Runs the configuration management where something has changed since it last succeeded."""
 
-    def reader(self, run: step_run.Run) -> output_readers.Name | None:
+    def reader(self, run: step_run.StepRun) -> output_readers.Name | None:
         """Chef's output tells what was updated, and what a failure means."""
         return "chef" if run.definition.launch_configuration_of(run.tier).chef is not None else None
 
@@ -75,7 +75,7 @@ class ExecuteConfigurationManagementOperator(server_step.ServerStepOperator):
 class CleanUpConfigurationManagementOperator(base.StepOperator):
     """Removes a tier's nodes and clients from the Chef server when their servers are gone."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Remove what is there under the names that the tier's servers can have; say what cannot be removed."""
         settings = run.definition.launch_configuration_of(run.tier).chef
         if settings is None:

@@ -35,7 +35,7 @@ class OldBackupError(errors.GantryError):
 class ChooseBackupsOperator(base.StepOperator):
     """Takes away what an earlier drill has left, and chooses the newest backups."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Choose once: retries and later backups change nothing about it."""
         gone = termination.remove_drill_servers(context, run, self)
         _forget(run, gone)
@@ -62,11 +62,11 @@ class CheckBackupOperator(server_step.ServerStepOperator):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's keywords
         super().__init__(servers=(), **kwargs)
 
-    def reader(self, run: step_run.Run) -> output_readers.Name | None:  # noqa: ARG002 - as those that ask
+    def reader(self, run: step_run.StepRun) -> output_readers.Name | None:  # noqa: ARG002 - as those that ask
         """Its last words."""
         return "check"
 
-    def targets(self, run: step_run.Run) -> list[ssh.Target]:
+    def targets(self, run: step_run.StepRun) -> list[ssh.Target]:
         """The one server that there is of a tier."""
         return [step_run.target(each, each.name) for each in backups.running(run, "server")]
 
@@ -76,7 +76,7 @@ class RemoveDrillServersOperator(base.StepOperator):
 
     ui_color = "#fbe8e8"
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Say what has failed, if anything, and terminate."""
         failed = launch_cleanup.failed_steps(context, run)
         if failed:
@@ -92,7 +92,7 @@ class RemoveDrillServersOperator(base.StepOperator):
 class FinishDrillOperator(base.StepOperator):
     """Says what was restored from what, how long that took, and what the checks said."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Sum up. It is reached only if all went well."""
         said = []
         for each in outcomes(context, run):
@@ -103,7 +103,7 @@ class FinishDrillOperator(base.StepOperator):
         return xcom.result(context, [], backups=said)
 
 
-def _forget(run: step_run.Run, gone: Iterable[str]) -> None:
+def _forget(run: step_run.StepRun, gone: Iterable[str]) -> None:
     """What was noted of the throw-away servers goes with them: a lost database would be none of the next drill's."""
     lost_server_report.memory(run).forget_all()
     server_notes.forget_versions(run, gone)
@@ -147,7 +147,7 @@ def told(length: datetime.timedelta) -> str:
     return " ".join(parts[:2])
 
 
-def outcomes(context: Context, run: step_run.Run) -> Iterator[Outcome]:
+def outcomes(context: Context, run: step_run.StepRun) -> Iterator[Outcome]:
     """What came of each backup, when all went well."""
     stored = backups.chosen_backups(context, run)
     (choice,) = xcom.reports(context, step_id(DEPLOYMENT, StepKind.CHOOSE_BACKUPS))

@@ -22,7 +22,7 @@ class RemoveNewServersOperator(base.StepOperator):
 
     ui_color = "#fbe8e8"
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Let configuration management forget them, terminate them, and wait until they are gone."""
         failed = failed_steps(context, run)
         if not failed:
@@ -50,7 +50,7 @@ class RemoveNewServersOperator(base.StepOperator):
         server_notes.forget_versions(run, [server.name for server in new])
         return xcom.result(context, [server.name for server in new], skipped=skipped)
 
-    def _forget(self, context: Context, run: step_run.Run, gone: Sequence[inventory.Server]) -> list[str]:
+    def _forget(self, context: Context, run: step_run.StepRun, gone: Sequence[inventory.Server]) -> list[str]:
         skipped: list[str] = []
         for tier in dict.fromkeys(server.tier for server in gone):
             settings = run.definition.launch_configuration_of(tier).chef
@@ -63,7 +63,7 @@ class RemoveNewServersOperator(base.StepOperator):
 
 
 def kept(
-    run: step_run.Run, everything: inventory.Inventory, memory: data_placement.DataLocations
+    run: step_run.StepRun, everything: inventory.Inventory, memory: data_placement.DataLocations
 ) -> dict[str, str]:
     """Why servers are not taken away, by their instances; those that are new and go are absent.
 
@@ -97,14 +97,14 @@ def kept(
     return reasons
 
 
-def _dependents(run: step_run.Run, service: names.ServiceName) -> Iterator[names.TierName]:
+def _dependents(run: step_run.StepRun, service: names.ServiceName) -> Iterator[names.TierName]:
     """The tiers of the services that depend on one."""
     for each in run.definition.services.values():
         if any(dependency.service == service for dependency in each.depends_on):
             yield each.tier
 
 
-def failed_steps(context: Context, run: step_run.Run) -> tuple[str, ...]:
+def failed_steps(context: Context, run: step_run.StepRun) -> tuple[str, ...]:
     """The steps that failed, in the plan's order; not those that only could not begin."""
     instance = context["ti"]
     states = instance.get_task_states(dag_id=instance.dag_id, run_ids=[run.id]).get(run.id, {})

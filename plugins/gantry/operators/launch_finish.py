@@ -19,7 +19,7 @@ from gantry.state import filled_slots
 class FinishLaunchOperator(base.StepOperator):
     """Says what runs where and how long each phase took, and keeps the record."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Take away what a scaling that died has left, and sum up."""
         gone = server_retirement.retire_all(context, run, self)
         server_retirement.remember(run)
@@ -45,7 +45,7 @@ class FinishLaunchOperator(base.StepOperator):
         return xcom.result(context, [], state=found.state.value)
 
 
-def _settle(run: step_run.Run) -> None:
+def _settle(run: step_run.StepRun) -> None:
     """Every server has answered, and every database has its data. From now on, none of them is new."""
     run.cloud.note_arrived([each for each in run.inventory if each.is_new])
     again = [each for each in run.inventory if each.ailing is not None]
@@ -57,7 +57,7 @@ def _settle(run: step_run.Run) -> None:
             memory.end(service, server)
 
 
-def summary(run: step_run.Run, found: status.DeploymentStatus, times: status.Timeline) -> Iterator[str]:
+def summary(run: step_run.StepRun, found: status.DeploymentStatus, times: status.Timeline) -> Iterator[str]:
     """The lines that a person reads at the end of a launch."""
     definition = run.definition
     yield f"deployment {definition.deployment} is {found.state}"
@@ -102,7 +102,7 @@ def _seconds(length: datetime.timedelta | None) -> str:
     return f"{length.total_seconds():6.1f} s" if length is not None else "       -"
 
 
-def _retired(context: Context, run: step_run.Run) -> Iterator[str]:
+def _retired(context: Context, run: step_run.StepRun) -> Iterator[str]:
     """The servers that the steps of a scaling have taken away."""
     for step in run.plan:
         if step.kind is StepKind.RETIRE_SERVERS:

@@ -50,11 +50,11 @@ class Outlook:
 
 
 def outlook(
-    run: step_run.Run,
+    run: step_run.StepRun,
     findings: server_health.HealthReport,
     memory: data_placement.DataLocations,
     before: replacement.Slots,
-    known: data_renewal.Past,
+    known: data_renewal.DeploymentPast,
 ) -> Outlook:
     """What follows for a run. Changes nothing but the memory of data.
 
@@ -80,7 +80,7 @@ def outlook(
         missing,
         memory,
         lambda name: run.shelf(name).find(""),
-        data_renewal.Answers(run.from_dump, run.from_backup, known),
+        data_renewal.DataEvidence(run.from_dump, run.from_backup, known),
     )
     for service in data_placement.databases(run.definition):
         for each in staying.of_tier(run.definition.services[service].tier):
@@ -96,7 +96,7 @@ def outlook(
 class FindLostOperator(base.StepOperator):
     """Looks at every server, and notes those that are lost as leaving: what comes after fills their slots again."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Refuse before anything is noted; a repeated call finds what it has noted."""
         lock_holder.secure(context, run)
         memory = lost_server_report.memory(run)
@@ -126,7 +126,7 @@ class FindLostOperator(base.StepOperator):
             slots={tier: list(slots) for tier, slots in found.choice.slots.items()},
         )
 
-    def _look(self, run: step_run.Run) -> tuple[step_run.Run, server_health.HealthReport]:
+    def _look(self, run: step_run.StepRun) -> tuple[step_run.StepRun, server_health.HealthReport]:
         """Look at the servers; the run, as it finds them, and how they are.
 
         Without a watch, runs may be days apart, and so are their looks. A server that one of them has found not well
@@ -153,13 +153,13 @@ class FindLostOperator(base.StepOperator):
             findings = self._once(run)
         return run, findings
 
-    def _once(self, run: step_run.Run) -> server_health.HealthReport:
+    def _once(self, run: step_run.StepRun) -> server_health.HealthReport:
         findings = server_health.examine(run.definition, run.inventory, run.cloud, run.health)
         lost_server_report.remember(run, findings)
         return findings
 
     def _end_if_needless(
-        self, context: Context, run: step_run.Run, findings: server_health.HealthReport, found: Outlook
+        self, context: Context, run: step_run.StepRun, findings: server_health.HealthReport, found: Outlook
     ) -> None:
         """Skip a run that would replace nothing. Raises NotYetLostError, NotAskedError."""
         staying = found.choice.staying(run.inventory)
@@ -175,7 +175,7 @@ class FindLostOperator(base.StepOperator):
         raise AirflowSkipException(f"no server of {run.definition.deployment} is lost: nothing to replace")
 
 
-def told(run: step_run.Run, renewal: data_renewal.Renewal) -> Iterator[str]:
+def told(run: step_run.StepRun, renewal: data_renewal.Renewal) -> Iterator[str]:
     """What a lost database begins from."""
     for slot in renewal.slots:
         name = run.definition.name_of(run.definition.services[renewal.service].tier, slot)

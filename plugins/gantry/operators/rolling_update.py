@@ -58,7 +58,7 @@ class UpdateOperator(stoppable.StoppableOperator):
 
     _crew: _Crew | None = None
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Ask every server what is to be done, and do it batch by batch."""
         self._crew = crew = _Crew(
             run, task_log.printer(self.log, several=True), server_notes.ServerNotes(context, run, self.log)
@@ -130,7 +130,7 @@ class UpdateOperator(stoppable.StoppableOperator):
         self,
         found: rolling_update_plan.Rollout,
         crew: _Crew,
-        failed: Sequence[jobs.Progress],
+        failed: Sequence[jobs.ServerProgress],
         nodes: rolling_update_plan.Said,
     ) -> update_batches.Batch:
         """The servers whose failure has changed nothing: they go on serving with what they have."""
@@ -201,11 +201,11 @@ def _shown(
 class _Crew:
     """Servers of several tiers, each reached by its tier's login, and what is running on them."""
 
-    def __init__(self, run: step_run.Run, output: jobs.Output, notes: server_notes.ServerNotes) -> None:
+    def __init__(self, run: step_run.StepRun, output: jobs.Output, notes: server_notes.ServerNotes) -> None:
         self._run = run
         self._output = output
         self._notes = notes
-        self._driven: list[tuple[Sequence[jobs.Progress], ssh.Access, jobs.StepKey]] = []
+        self._driven: list[tuple[Sequence[jobs.ServerProgress], ssh.Access, jobs.StepKey]] = []
 
     async def ask(
         self,
@@ -234,7 +234,7 @@ class _Crew:
         *,
         key: jobs.StepKey | None = None,
         ends_with_run: bool = True,
-    ) -> Sequence[jobs.Progress]:
+    ) -> Sequence[jobs.ServerProgress]:
         """Decide on every server, and carry it out, all of them side by side; how far each has come.
 
         What puts things right again is done even if the run's time is up (`ends_with_run`).
@@ -247,7 +247,9 @@ class _Crew:
             everything = fan_out.begin(step_run.targets(self._run.inventory, wanted), until)
             self._driven.append((everything, access, key or self._run.key))
 
-        async def one(everything: Sequence[jobs.Progress], access: ssh.Access, step: jobs.StepKey) -> None:
+        async def one(
+            everything: Sequence[jobs.ServerProgress], access: ssh.Access, step: jobs.StepKey
+        ) -> None:
             async with fan_out.Lines() as kept:
                 witness = self._notes.witness
                 await fan_out.prepare(everything, access, decide, self._output, questions, witness, kept)

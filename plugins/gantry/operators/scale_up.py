@@ -31,7 +31,7 @@ from gantry.triggers import server_work
 class ScaleUpOperator(base.StepOperator):
     """The scaling event of a tier. Its XCom deals the tier's servers to the task instances that follow."""
 
-    def perform(self, context: Context, run: step_run.Run) -> list[list[str]]:
+    def perform(self, context: Context, run: step_run.StepRun) -> list[list[str]]:
         """Start what is missing; return batches of server names, `fan_out` at most."""
         if not _releases(run):
             server_retirement.release(run, self.log)
@@ -39,7 +39,7 @@ class ScaleUpOperator(base.StepOperator):
         wanted = tier_size.or_remembered(run.definition, run.tier, wanted, run.inventory)
         login = run.access().login
         lost = lost_server_report.slots(context, run.tier)
-        order = instance_start.Order(
+        order = instance_start.StartOrder(
             run=run.digest,
             generation=run.key.epoch,
             before=run.started(),
@@ -59,7 +59,7 @@ class ScaleUpOperator(base.StepOperator):
         return deal(names_, run.definition.fan_out)
 
 
-def _releases(run: step_run.Run) -> bool:
+def _releases(run: step_run.StepRun) -> bool:
     """Whether steps of their own have the balancers let go of the tier's servers that leave."""
     services = run.definition.services
     return any(
@@ -84,7 +84,7 @@ class HandshakeOperator(base.StepOperator):
         """What the task instance is called in the UI."""
         return labels.label(list(self.servers))
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Greet for the attend time; hand over to the triggerer what takes longer."""
         guests = server_bootstrap.everyone(self.servers)
         limit = server_bootstrap.Limit.of(run.definition.timeouts.handshake.total_seconds(), run.until)
@@ -100,7 +100,7 @@ class HandshakeOperator(base.StepOperator):
             raise drive.StepFailedError(failures)
         return xcom.result(context, list(self.servers))
 
-    def _hand_over(self, context: Context, run: step_run.Run, limit: server_bootstrap.Limit) -> None:
+    def _hand_over(self, context: Context, run: step_run.StepRun, limit: server_bootstrap.Limit) -> None:
         self.log.info(
             "not all servers answered within %s; the triggerer goes on waiting", run.definition.attend_time
         )
@@ -122,7 +122,7 @@ class HandshakeOperator(base.StepOperator):
         )
 
 
-def hands(run: step_run.Run) -> int:
+def hands(run: step_run.StepRun) -> int:
     """How many task instances wait for servers at the same time, each in a process of its own."""
     fan_out = run.definition.fan_out
     return sum(min(fan_out, run.wanted.get(tier, 0)) for tier in run.definition.tiers)

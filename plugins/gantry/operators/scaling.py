@@ -14,7 +14,7 @@ from gantry.reconcile import step_run, tier_size
 from gantry.runtime import xcom
 
 
-class NothingToScaleError(errors.GantryError):
+class NoServersToScaleError(errors.GantryError):
     """A deployment without servers: it is launched, not scaled."""
 
     def __init__(self, deployment: names.DeploymentName) -> None:
@@ -28,12 +28,12 @@ class NothingToScaleError(errors.GantryError):
 class ChooseServersOperator(base.StepOperator):
     """Notes in the cloud how many servers each tier shall have, and which ones leave: those of the highest slots."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Check every number before the first note is made; a repeated call finds what it has noted."""
         if not run.inventory.everything:
             if run.by_clock:
                 raise AirflowSkipException(f"{run.definition.deployment} is not launched: nothing to scale")
-            raise NothingToScaleError(run.definition.deployment)
+            raise NoServersToScaleError(run.definition.deployment)
         counts = {
             tier: tier_size.wanted_servers(run.definition, tier, count)
             for tier, count in run.scaled_to.items()
@@ -59,7 +59,7 @@ class ReleaseNodesOperator(server_step.ServerStepOperator):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's
         super().__init__(servers=(), **kwargs)
 
-    def targets(self, run: step_run.Run) -> list[ssh.Target]:
+    def targets(self, run: step_run.StepRun) -> list[ssh.Target]:
         """All servers of the balancer, if there is anything to let go of."""
         return server_retirement.balancers(run)
 
@@ -67,7 +67,7 @@ class ReleaseNodesOperator(server_step.ServerStepOperator):
 class RetireServersOperator(base.StepOperator):
     """Takes a tier's leaving servers away: nobody needs them any more."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Stop what answers, forget the servers where Chef knows them, terminate them, and wait until they are gone."""
         found = server_retirement.retire(context, run, self)
         return xcom.result(context, [], retired=list(found.ended), skipped=list(found.skipped))

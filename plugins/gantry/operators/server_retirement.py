@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
 
-def release(run: step_run.Run, log: Logger) -> None:
+def release(run: step_run.StepRun, log: Logger) -> None:
     """Have the balancers let go of the leaving servers of the step's tier, and finish what is under way there.
 
     For a launch that finds servers which are lost, or which a scaling that died has chosen.
@@ -38,7 +38,7 @@ def release(run: step_run.Run, log: Logger) -> None:
         fan_out.verdict(everything)
 
 
-async def _work(run: step_run.Run, everything: list[jobs.Progress], output: jobs.Output) -> None:
+async def _work(run: step_run.StepRun, everything: list[jobs.ServerProgress], output: jobs.Output) -> None:
     access = run.access()
     async with fan_out.Lines() as kept:
         await fan_out.prepare(everything, access, step_work.decide(run), output, kept=kept)
@@ -53,7 +53,7 @@ class Retired:
     skipped: tuple[str, ...]
 
 
-def retire_all(context: Context, run: step_run.Run, operator: base.StepOperator) -> list[str]:
+def retire_all(context: Context, run: step_run.StepRun, operator: base.StepOperator) -> list[str]:
     """Take the leaving servers of all tiers away, for a launch that finds some; which ones."""
     return [
         server
@@ -63,7 +63,7 @@ def retire_all(context: Context, run: step_run.Run, operator: base.StepOperator)
     ]
 
 
-def retire(context: Context, run: step_run.Run, operator: base.StepOperator) -> Retired:
+def retire(context: Context, run: step_run.StepRun, operator: base.StepOperator) -> Retired:
     """Take a tier's leaving servers away.
 
     They are terminated last: until then, a repeated call finds them.
@@ -97,7 +97,7 @@ def _called(server: inventory.Server) -> str:
     return f"{server.name} ({server.instance_id}{why})"
 
 
-def remember(run: step_run.Run) -> None:
+def remember(run: step_run.StepRun) -> None:
     """Have new servers remember what their tier was scaled to, as those do that were there when it was."""
     for tier in run.definition.tiers:
         found = run.inventory.of_tier(tier)
@@ -107,7 +107,7 @@ def remember(run: step_run.Run) -> None:
             run.cloud.remember_wanted(new, wanted)
 
 
-def balancers(run: step_run.Run) -> list[ssh.Target]:
+def balancers(run: step_run.StepRun) -> list[ssh.Target]:
     """The servers of a release step's balancer that can know of the nodes which leave; none if no node leaves.
 
     Raises:

@@ -30,30 +30,30 @@ class ServerStepOperator(stoppable.StoppableOperator):
     def __init__(self, *, servers: Any, **kwargs: Any) -> None:  # noqa: ANN401 - a list, or Airflow's stand-in for one
         super().__init__(**kwargs)
         self.servers = servers
-        self._driven: tuple[Sequence[jobs.Progress], ssh.Access, jobs.StepKey] | None = None
+        self._driven: tuple[Sequence[jobs.ServerProgress], ssh.Access, jobs.StepKey] | None = None
 
     @property
     def servers_label(self) -> str:
         """What the task instance is called in the UI."""
         return labels.label(list(self.servers))
 
-    def decide(self, run: step_run.Run) -> fan_out.Decide:
+    def decide(self, run: step_run.StepRun) -> fan_out.Decide:
         """What is left to do on a server. Called once a task; what it returns, once a server."""
         return step_work.decide(run)
 
-    def reader(self, run: step_run.Run) -> output_readers.Name | None:  # noqa: ARG002 - for those that have one
+    def reader(self, run: step_run.StepRun) -> output_readers.Name | None:  # noqa: ARG002 - for those that have one
         """Who makes sense of what the scripts print, if anybody."""
         return None
 
-    def holding(self, run: step_run.Run) -> dict[str, str]:  # noqa: ARG002 - for those that load data
+    def holding(self, run: step_run.StepRun) -> dict[str, str]:  # noqa: ARG002 - for those that load data
         """What is noted about data when the step is done; see `data.DataLocations.holding`."""
         return {}
 
-    def targets(self, run: step_run.Run) -> list[ssh.Target]:
+    def targets(self, run: step_run.StepRun) -> list[ssh.Target]:
         """The servers to work on."""
         return step_run.targets(run.inventory, [names.ServerName(each) for each in self.servers])
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Prepare the servers, run their jobs, hand over to the triggerer what takes longer."""
         found = self.targets(run)
         access = run.access()
@@ -98,7 +98,7 @@ class ServerStepOperator(stoppable.StoppableOperator):
             context, [each.target.name for each in everything], **output_readers.report(reader, everything)
         )
 
-    def _note_well(self, run: step_run.Run, everything: Sequence[jobs.Progress]) -> None:
+    def _note_well(self, run: step_run.StepRun, everything: Sequence[jobs.ServerProgress]) -> None:
         """What looks have found before is over at servers that have worked since."""
         answered = {each.target.instance_id for each in everything if not each.error}
         again = [each for each in run.inventory if each.ailing is not None and each.instance_id in answered]
@@ -113,8 +113,8 @@ class ServerStepOperator(stoppable.StoppableOperator):
     def _hand_over(
         self,
         context: Context,
-        run: step_run.Run,
-        everything: list[jobs.Progress],
+        run: step_run.StepRun,
+        everything: list[jobs.ServerProgress],
         reader: output_readers.Name | None,
         author: server_notes.ChangedBy,
     ) -> None:
@@ -138,7 +138,7 @@ class ServerStepOperator(stoppable.StoppableOperator):
         )
 
 
-def _longest(everything: Sequence[jobs.Progress], patience: float) -> datetime.timedelta:
+def _longest(everything: Sequence[jobs.ServerProgress], patience: float) -> datetime.timedelta:
     """A limit for the triggerer, well past the jobs' own: it must not fire before they are killed in order."""
     seconds = max(sum(job.longest for job in each.jobs[each.index :]) for each in everything)
     return datetime.timedelta(seconds=seconds + 10 * patience)

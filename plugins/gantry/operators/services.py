@@ -22,20 +22,20 @@ class InstallServicesOperator(server_step.ServerStepOperator):
 class InstallDatasourcesOperator(server_step.ServerStepOperator):
     """Loads a database service's datasources, unless they are loaded already. What is lost comes from its backup."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """As any step on servers; it is noted where the data is before there is any."""
         memory = lost_server_report.memory(run)
         servers = [run.server(names.ServerName(each)) for each in self.servers]
         for server in servers:
             memory.begin(run.service, server)
         # Asked again: a server may have been lost, and its slot filled, since the run has looked for lost ones.
-        answers = data_renewal.Answers(run.from_dump)
+        answers = data_renewal.DataEvidence(run.from_dump)
         renewals = data_renewal.renewals(
             run.definition, run.inventory, {}, memory, lambda name: run.shelf(name).find(""), answers
         )
         return super().perform(context, dataclasses.replace(run, renewals=renewals))
 
-    def holding(self, run: step_run.Run) -> dict[str, str]:
+    def holding(self, run: step_run.StepRun) -> dict[str, str]:
         """The data that is there when all is loaded."""
         servers = [run.server(names.ServerName(each)) for each in self.servers]
         return lost_server_report.memory(run).holding(run.service, servers)

@@ -42,7 +42,7 @@ class StoppedError(errors.GantryError):
         )
 
 
-class EndedError(errors.GantryError):
+class TaskEndedError(errors.GantryError):
     """A task that a person has ended, or whose run is over."""
 
     def __init__(self, why: str) -> None:
@@ -53,7 +53,7 @@ class EndedError(errors.GantryError):
 class StoppableOperator(base.StepOperator):
     """A step that follows scripts on servers in the worker, and knows what to do when its process has to end."""
 
-    _instance: task_verdict.Instance | None = None
+    _instance: task_verdict.TaskInstanceIdentity | None = None
     _out_of_time = False
     _loop: asyncio.AbstractEventLoop | None = None
     _work: asyncio.Task[Any] | None = None
@@ -93,7 +93,7 @@ class StoppableOperator(base.StepOperator):
                 # Airflow's answer may have come late, or be on its way.
                 self._killer.join(_UNTIL_KILLED)
             if self._why is not None:
-                raise EndedError(self._why) from None
+                raise TaskEndedError(self._why) from None
             return False
         finally:
             self._work = None

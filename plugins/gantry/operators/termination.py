@@ -90,7 +90,7 @@ class StillThereError(errors.GantryError):
 class ConfirmOperator(base.StepOperator):
     """Nothing goes before somebody has typed the deployment's name."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Compare what was typed."""
         typed = str(context["params"].get("confirm") or "")
         if typed != run.definition.deployment:
@@ -107,7 +107,7 @@ class ConfirmOperator(base.StepOperator):
 class AskServersOperator(base.StepOperator):
     """Every server that runs has to answer before anything is stopped; or it is known which ones are skipped."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Ask them all. What does not run, or has never shaken hands, has nothing that could be stopped."""
         there = run.cloud.everything()
         everything = there.everything
@@ -136,7 +136,7 @@ class AskServersOperator(base.StepOperator):
 class StopOperator(base.StepOperator):
     """Runs stopping jobs on the tier's servers that can still be worked with."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Stop what runs; note what does not. Where something does not stop, go on only if that was asked for."""
         found = stop(run, _of_tier(run), self.log)
         if found.failures and not run.force:
@@ -157,7 +157,7 @@ class StopServiceOperator(StopOperator):
 class TerminateServersOperator(base.StepOperator):
     """Terminates a tier's servers and waits until they are gone."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Ask for the termination once, then look until nothing is left."""
         going = _of_tier(run)
         if not going:
@@ -183,7 +183,7 @@ class TerminateServersOperator(base.StepOperator):
 class FinishTerminationOperator(base.StepOperator):
     """Takes what the tiers' steps have not found, looks that nothing is left, and says what was skipped."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Take away what drills have left, and whatever else the cloud still has of the deployment."""
         remove_drill_servers(context, run, self)
         stray, said_late = self._left(run)
@@ -221,7 +221,7 @@ class FinishTerminationOperator(base.StepOperator):
         lock_holder.store(run.definition.deployment).delete(filled_slots.KEY)
         return xcom.result(context, [], skipped=skipped)
 
-    def _left(self, run: step_run.Run) -> tuple[tuple[inventory.Server, ...], list[str]]:
+    def _left(self, run: step_run.StepRun) -> tuple[tuple[inventory.Server, ...], list[str]]:
         """What the cloud still has, and what a person should know of it."""
         try:
             return run.cloud.everything(run.started()).everything, []
@@ -252,18 +252,18 @@ class Stopped:
         return [*self.excused, *map(_one_line, self.failures.values())]
 
 
-def stop(run: step_run.Run, servers: Sequence[inventory.Server], log: Logger) -> Stopped:
+def stop(run: step_run.StepRun, servers: Sequence[inventory.Server], log: Logger) -> Stopped:
     """Run the step's jobs on servers that are going away anyway."""
     return _visit(run, servers, step_work.decide(run), log)
 
 
-def _ask(run: step_run.Run, servers: Sequence[inventory.Server], log: Logger) -> Stopped:
+def _ask(run: step_run.StepRun, servers: Sequence[inventory.Server], log: Logger) -> Stopped:
     """Ask servers whether they answer."""
     return _visit(run, servers, lambda _, __: fan_out.Work(), log)
 
 
 def _visit(
-    run: step_run.Run, servers: Sequence[inventory.Server], decide: fan_out.Decide, log: Logger
+    run: step_run.StepRun, servers: Sequence[inventory.Server], decide: fan_out.Decide, log: Logger
 ) -> Stopped:
     excused: list[str] = []
     failures: dict[names.ServerName, str] = {}
@@ -301,7 +301,7 @@ def _visit(
     return Stopped(tuple(each.name for each in found), tuple(excused), failures)
 
 
-def _of_tier(run: step_run.Run) -> list[inventory.Server]:
+def _of_tier(run: step_run.StepRun) -> list[inventory.Server]:
     """All instances of the step's tier, whatever else their tags say."""
     return [each for each in run.cloud.everything().everything if each.tier == run.tier]
 
@@ -310,7 +310,7 @@ def _one_line(message: str) -> str:
     return message.partition("\n")[0]
 
 
-def remove_drill_servers(context: Context, run: step_run.Run, operator: base.StepOperator) -> list[str]:
+def remove_drill_servers(context: Context, run: step_run.StepRun, operator: base.StepOperator) -> list[str]:
     """Terminate what the deployment's drills have in the cloud, and wait until it is gone; the servers' names.
 
     Args:
@@ -344,7 +344,7 @@ def remove_drill_servers(context: Context, run: step_run.Run, operator: base.Ste
     return list(dict.fromkeys(server.name for server in found))
 
 
-def await_end(run: step_run.Run, tier: names.TierName | None, ids: frozenset[str] | None = None) -> None:
+def await_end(run: step_run.StepRun, tier: names.TierName | None, ids: frozenset[str] | None = None) -> None:
     """Wait until instances of a tier, or of the whole deployment, are gone, by default all.
 
     Raises:

@@ -33,7 +33,7 @@ class PausedOperationError(errors.GantryError):
 class TriggerOperator(base.StepOperator):
     """Triggers the operation that its step names."""
 
-    def perform(self, context: Context, run: step_run.Run) -> NoReturn:
+    def perform(self, context: Context, run: step_run.StepRun) -> NoReturn:
         """Trigger it."""
         dag = names.dag_id(run.definition.deployment, TRIGGERED[run.step.kind])
         found = context["ti"].xcom_pull(task_ids=StepKind.WATCH.value, key=run.step.id)

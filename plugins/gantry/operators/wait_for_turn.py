@@ -17,7 +17,7 @@ from gantry.triggers import turn
 class TurnOperator(base.StepOperator):
     """Lets the run go on when no other operation of the deployment is at work."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Take the turn, or have the triggerer wait for it."""
         task_run.begin_life(context)
         run_history.open_record(context, run)
@@ -35,7 +35,7 @@ class TurnOperator(base.StepOperator):
         except errors.GantryError as error:
             base.raise_for_airflow(error)
 
-    def _take(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def _take(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         deployment = run.deployment
         asker = lock_holder.asker(context, run)
         busy = lock_holder.take(deployment, asker)
@@ -60,7 +60,7 @@ class TurnOperator(base.StepOperator):
         self._look(run)
         return report
 
-    def _look(self, run: step_run.Run) -> None:
+    def _look(self, run: step_run.StepRun) -> None:
         """Look at what the run needs, before it touches anything. Raises NotReadyError.
 
         A termination begins whatever is said: it takes down what there is, with what is left of it.
@@ -68,7 +68,7 @@ class TurnOperator(base.StepOperator):
         needs = preflight.of_definition(run.definition, run.plan)
         found = list(preflight.examine(run.definition, needs, run.wanted))
         for each in found:
-            if each.standing is preflight.Standing.UNKNOWN or (each.is_wrong and run.is_termination):
+            if each.standing is preflight.CheckOutcome.UNKNOWN or (each.is_wrong and run.is_termination):
                 self.log.warning("%s", each)
         self.log.info("looked at %d things that this run needs", len(found))
         if not run.is_termination:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
 
-Decider = Callable[[step_run.Run, WatchReport, "Logger"], TriggerRequest | None]
+Decider = Callable[[step_run.StepRun, WatchReport, "Logger"], TriggerRequest | None]
 """Says whether a look calls for an operation, and logs why, or why not."""
 
 DECIDERS: dict[StepKind, Decider] = {
@@ -63,7 +63,7 @@ _SLACK = datetime.timedelta(seconds=30)
 class WatchOperator(base.StepOperator, SkipMixin):
     """Looks at the servers, and has at most one of the operations triggered that come after it."""
 
-    def perform(self, context: Context, run: step_run.Run) -> xcom.Result:
+    def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Look, unless another operation is at work; skip what the look does not call for."""
         order = self._order(context, run)
         follows = None
@@ -77,7 +77,7 @@ class WatchOperator(base.StepOperator, SkipMixin):
         self.skip(context["ti"], [each for each in self.downstream_list if each.task_id != follows])
         return report
 
-    def _order(self, context: Context, run: step_run.Run) -> tuple[StepKind, TriggerRequest] | None:
+    def _order(self, context: Context, run: step_run.StepRun) -> tuple[StepKind, TriggerRequest] | None:
         store = lock_holder.store(run.definition.deployment)
         if busy := lock_holder.at_work(context, run):
             self.log.info(
@@ -106,7 +106,7 @@ class WatchOperator(base.StepOperator, SkipMixin):
                 return kind, order
         return None
 
-    def _look(self, run: step_run.Run, kept: object) -> WatchReport:
+    def _look(self, run: step_run.StepRun, kept: object) -> WatchReport:
         now = datetime.datetime.now(tz=datetime.UTC)
         earlier = load(kept)
         last = before(earlier, now, run)
@@ -144,26 +144,28 @@ def tell(look: WatchReport, log: Logger) -> None:
             )  # fmt: skip
 
 
-async def _everybody(run: step_run.Run) -> list[metrics.Seen]:
+async def _everybody(run: step_run.StepRun) -> list[metrics.MetricsResult]:
     """All servers that stay, in the inventory's order."""
     logins = {
         tier: connections.access(run.definition.launch_configuration_of(tier).ssh)
         for tier in dict.fromkeys(each.tier for each in run.inventory)
         if tier in run.definition.tiers
     }
-    found: dict[names.ServerName, metrics.Seen] = {}
+    found: dict[names.ServerName, metrics.MetricsResult] = {}
     visits = []
     for server in run.inventory:
         try:
             target = step_run.target(server, server.name)
             visits.append(
-                metrics.Visit(target, logins[server.tier], autoscaling.question(run.definition, server.tier))
+                metrics.MetricsRequest(
+                    target, logins[server.tier], autoscaling.question(run.definition, server.tier)
+                )
             )
         except KeyError:
             why = f"tier {server.tier} is not in the definition any more"
-            found[server.name] = metrics.Seen(server.name, server.instance_id, Contact.SILENT, why)
+            found[server.name] = metrics.MetricsResult(server.name, server.instance_id, Contact.SILENT, why)
         except errors.GantryError as error:
-            found[server.name] = metrics.Seen(
+            found[server.name] = metrics.MetricsResult(
                 server.name, server.instance_id, Contact.SILENT, _why(server, error)
             )
     found |= {each.server: each for each in await metrics.look(visits)}
@@ -179,7 +181,7 @@ def _why(server: inventory.Server, error: errors.GantryError) -> str:
 
 
 def _silent_since(
-    seen: metrics.Seen, silent: Mapping[str, str], now: datetime.datetime
+    seen: metrics.MetricsResult, silent: Mapping[str, str], now: datetime.datetime
 ) -> datetime.datetime | None:
     if seen.answer is Contact.ANSWERS:
         return None
@@ -206,7 +208,7 @@ def load(kept: object) -> _Kept | None:
         return None
 
 
-def before(earlier: _Kept | None, now: datetime.datetime, run: step_run.Run) -> datetime.datetime | None:
+def before(earlier: _Kept | None, now: datetime.datetime, run: step_run.StepRun) -> datetime.datetime | None:
     """When the look before was, if no other one should have come in between."""
     watch = run.definition.watch
     if earlier is None or watch is None:

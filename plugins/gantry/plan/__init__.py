@@ -26,7 +26,7 @@ from gantry.plan.step_kinds import (
     UNTOUCHING,
     Effect,
     KindFacts,
-    Need,
+    Requirement,
     with_effect,
 )
 from gantry.plan.steps import Group, GroupKind, Plan, Step, TierServers, group_id
@@ -49,9 +49,9 @@ __all__ = [
     "Group",
     "GroupKind",
     "KindFacts",
-    "Need",
     "Phase",
     "Plan",
+    "Requirement",
     "ServiceState",
     "Step",
     "StepKind",

@@ -57,7 +57,7 @@ class Verdict(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Decision:
+class ScalingDecision:
     """What a rule says, and how many servers it wants, where it says `SCALE`."""
 
     verdict: Verdict
@@ -101,7 +101,7 @@ def decide(
     base: int,
     changed: datetime.datetime | None,
     now: datetime.datetime,
-) -> Decision:
+) -> ScalingDecision:
     """What follows from the newest sample.
 
     Args:
@@ -114,25 +114,25 @@ def decide(
         now: the sample's time.
     """
     if found.value is None:
-        return Decision(Verdict.UNKNOWN)
+        return ScalingDecision(Verdict.UNKNOWN)
     if lasting is None:
-        return Decision(Verdict.STEADY)
+        return ScalingDecision(Verdict.STEADY)
     if now - lasting.since < rule.breach_period:
-        return Decision(Verdict.YOUNG)
+        return ScalingDecision(Verdict.YOUNG)
     if changed is not None and now < changed + rule.cooldown:
-        return Decision(Verdict.COOLING)
+        return ScalingDecision(Verdict.COOLING)
     return _beyond_waiting(rule, limits, found, lasting.direction, base)
 
 
 def _beyond_waiting(
     rule: models.Rule, limits: models.ServerCount, found: Sample, direction: Direction, base: int
-) -> Decision:
+) -> ScalingDecision:
     if direction is Direction.OUT:
         wanted = min(max(base + rule.increment, limits.min), limits.max)
-        return Decision(Verdict.SCALE, wanted) if wanted > base else Decision(Verdict.LIMIT)
+        return ScalingDecision(Verdict.SCALE, wanted) if wanted > base else ScalingDecision(Verdict.LIMIT)
     wanted = max(base - rule.increment, limits.min)
     if wanted >= base:
-        return Decision(Verdict.LIMIT)
+        return ScalingDecision(Verdict.LIMIT)
     if found.measured < found.servers:
-        return Decision(Verdict.INCOMPLETE)
-    return Decision(Verdict.SCALE, min(wanted, limits.max))
+        return ScalingDecision(Verdict.INCOMPLETE)
+    return ScalingDecision(Verdict.SCALE, min(wanted, limits.max))

@@ -37,7 +37,7 @@ class Effect(enum.Enum):
     """Notes what was done."""
 
 
-class Need(enum.Enum):
+class Requirement(enum.Enum):
     """What a step would ask for, and so what is looked at before an operation begins."""
 
     NEW_SERVERS = "new servers"
@@ -82,7 +82,7 @@ class KindFacts:
     row: str = ""
     previewed: bool = False
     installs: bool = False
-    needs: frozenset[Need] = frozenset()
+    needs: frozenset[Requirement] = frozenset()
     triggers: Operation | None = None
     carries_definition: bool = False
     keeps_state: bool = False
@@ -91,7 +91,7 @@ class KindFacts:
     short: str = ""
 
 
-def _needs(*needs: Need) -> frozenset[Need]:
+def _needs(*needs: Requirement) -> frozenset[Requirement]:
     return frozenset(needs)
 
 
@@ -101,14 +101,14 @@ STEP_KINDS: dict[StepKind, KindFacts] = {
         Effect.WAITS, Phase.PRE_LAUNCH, carries_definition=True, keeps_state=True, title="wait for turn"
     ),
     StepKind.FIND_LOST: KindFacts(Effect.CHOOSES, Phase.PRE_LAUNCH, keeps_state=True),
-    StepKind.SCALE_UP: KindFacts(Effect.CHANGES, Phase.SCALE_UP, needs=_needs(Need.NEW_SERVERS)),
+    StepKind.SCALE_UP: KindFacts(Effect.CHANGES, Phase.SCALE_UP, needs=_needs(Requirement.NEW_SERVERS)),
     StepKind.HANDSHAKE: KindFacts(Effect.CHANGES, Phase.SCALE_UP, per_server=True),
     StepKind.PREPARE_CONFIGURATION_MANAGEMENT: KindFacts(
         Effect.CHANGES,
         Phase.PREPARE_CONFIGURATION_MANAGEMENT,
         per_server=True,
         previewed=True,
-        needs=_needs(Need.MANAGEMENT),
+        needs=_needs(Requirement.MANAGEMENT),
         short="prepare",
     ),
     StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: KindFacts(
@@ -116,7 +116,7 @@ STEP_KINDS: dict[StepKind, KindFacts] = {
         Phase.EXECUTE_CONFIGURATION_MANAGEMENT,
         per_server=True,
         previewed=True,
-        needs=_needs(Need.MANAGEMENT),
+        needs=_needs(Requirement.MANAGEMENT),
         short="execute",
     ),
     StepKind.INSTALL_SERVICES: KindFacts(
@@ -125,7 +125,7 @@ STEP_KINDS: dict[StepKind, KindFacts] = {
         per_server=True,
         previewed=True,
         installs=True,
-        needs=_needs(Need.TIER_ARCHIVES),
+        needs=_needs(Requirement.TIER_ARCHIVES),
         short="install",
     ),
     StepKind.INSTALL_DATASOURCES: KindFacts(
@@ -133,7 +133,7 @@ STEP_KINDS: dict[StepKind, KindFacts] = {
         None,
         per_server=True,
         previewed=True,
-        needs=_needs(Need.DUMPS, Need.CONNECTIONS),
+        needs=_needs(Requirement.DUMPS, Requirement.CONNECTIONS),
         short="datasources",
     ),
     StepKind.UPDATE: KindFacts(
@@ -141,13 +141,13 @@ STEP_KINDS: dict[StepKind, KindFacts] = {
         None,
         previewed=True,
         installs=True,
-        needs=_needs(Need.ARCHIVE, Need.CONNECTIONS),
+        needs=_needs(Requirement.ARCHIVE, Requirement.CONNECTIONS),
     ),
     StepKind.CONFIGURE: KindFacts(
-        Effect.CHANGES, None, per_server=True, previewed=True, needs=_needs(Need.CONNECTIONS)
+        Effect.CHANGES, None, per_server=True, previewed=True, needs=_needs(Requirement.CONNECTIONS)
     ),
     StepKind.RESTART: KindFacts(
-        Effect.CHANGES, None, per_server=True, previewed=True, needs=_needs(Need.CONNECTIONS)
+        Effect.CHANGES, None, per_server=True, previewed=True, needs=_needs(Requirement.CONNECTIONS)
     ),
     # They copy from a master whose own step has to be done.
     StepKind.CONFIGURE_REPLICANTS: KindFacts(
@@ -156,19 +156,24 @@ STEP_KINDS: dict[StepKind, KindFacts] = {
         per_server=True,
         row="replicants",
         previewed=True,
-        needs=_needs(Need.CONNECTIONS),
+        needs=_needs(Requirement.CONNECTIONS),
         short="replicants",
     ),
     # Whoever asks a database is let in by every one of its servers.
     StepKind.GRANT_ACCESS: KindFacts(
-        Effect.CHANGES, None, per_server=True, row="grants", previewed=True, needs=_needs(Need.CONNECTIONS)
+        Effect.CHANGES,
+        None,
+        per_server=True,
+        row="grants",
+        previewed=True,
+        needs=_needs(Requirement.CONNECTIONS),
     ),
     StepKind.START_PROXY: KindFacts(
         Effect.CHANGES,
         Phase.START_PROXY,
         per_server=True,
         previewed=True,
-        needs=_needs(Need.CERTIFICATE),
+        needs=_needs(Requirement.CERTIFICATE),
         opens_application=True,
     ),
     StepKind.FINISH_LAUNCH: KindFacts(
@@ -187,15 +192,15 @@ STEP_KINDS: dict[StepKind, KindFacts] = {
         Effect.CHANGES, Phase.PREPARE_CONFIGURATION_MANAGEMENT, short="clean up"
     ),
     StepKind.FINISH_TERMINATION: KindFacts(Effect.CHANGES, Phase.PRE_LAUNCH, short="finish"),
-    StepKind.BACK_UP: KindFacts(Effect.CHECKS, Phase.PRE_LAUNCH, needs=_needs(Need.BACKUPS)),
+    StepKind.BACK_UP: KindFacts(Effect.CHECKS, Phase.PRE_LAUNCH, needs=_needs(Requirement.BACKUPS)),
     StepKind.KEEP_BACKUP: KindFacts(Effect.CHECKS, Phase.PRE_LAUNCH),
     StepKind.CONFIRM_RESTORE: KindFacts(Effect.ASKS, Phase.PRE_LAUNCH),
-    StepKind.RESTORE: KindFacts(Effect.CHANGES, Phase.PRE_LAUNCH, needs=_needs(Need.BACKUPS)),
+    StepKind.RESTORE: KindFacts(Effect.CHANGES, Phase.PRE_LAUNCH, needs=_needs(Requirement.BACKUPS)),
     StepKind.WATCH: KindFacts(Effect.LOOKS, Phase.PRE_LAUNCH, carries_definition=True),
     StepKind.TRIGGER_RECOVER: KindFacts(Effect.LOOKS, Phase.PRE_LAUNCH, triggers=Operation.RECOVER),
     StepKind.TRIGGER_SCALE: KindFacts(Effect.LOOKS, Phase.PRE_LAUNCH, triggers=Operation.SCALE),
     StepKind.KEEP_RECORD: KindFacts(Effect.RECORDS, Phase.PRE_LAUNCH),
-    StepKind.CHOOSE_BACKUPS: KindFacts(Effect.CHOOSES, Phase.PRE_LAUNCH, needs=_needs(Need.BACKUPS)),
+    StepKind.CHOOSE_BACKUPS: KindFacts(Effect.CHOOSES, Phase.PRE_LAUNCH, needs=_needs(Requirement.BACKUPS)),
     StepKind.CHECK_BACKUP: KindFacts(Effect.CHANGES, Phase.PRE_LAUNCH),
     StepKind.REMOVE_DRILL_SERVERS: KindFacts(Effect.CHANGES, Phase.PRE_LAUNCH),
     StepKind.FINISH_DRILL: KindFacts(Effect.CHANGES, Phase.PRE_LAUNCH),

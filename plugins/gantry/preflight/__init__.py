@@ -16,10 +16,19 @@ from gantry.cloud import clients, servers, sources
 from gantry.cloud.objects import Objects
 from gantry.definition import models, source
 from gantry.preflight import chef, instances, logins, storage
-from gantry.preflight.findings import Finding, Look, NotReadyError, Standing
+from gantry.preflight.findings import CheckOutcome, NotReadyError, PreflightCheck, PreflightFinding
 from gantry.preflight.requirements import Needs, of_definition, of_launch
 
-__all__ = ["Finding", "Needs", "NotReadyError", "Standing", "examine", "of_definition", "of_launch", "refuse"]
+__all__ = [
+    "CheckOutcome",
+    "Needs",
+    "NotReadyError",
+    "PreflightFinding",
+    "examine",
+    "of_definition",
+    "of_launch",
+    "refuse",
+]
 
 _log = logging.getLogger("gantry")
 _SIDE_BY_SIDE = 16
@@ -28,7 +37,9 @@ _SIDE_BY_SIDE = 16
 Wanted = Mapping[str, int]
 
 
-def examine(definition: models.Definition, needs: Needs, wanted: Wanted | None = None) -> Iterator[Finding]:
+def examine(
+    definition: models.Definition, needs: Needs, wanted: Wanted | None = None
+) -> Iterator[PreflightFinding]:
     """Look at everything, in the order of the definition. Never raises GantryError: that is a finding.
 
     Args:
@@ -40,12 +51,12 @@ def examine(definition: models.Definition, needs: Needs, wanted: Wanted | None =
     yield from logins.read(definition, needs)
     reached, jumps = logins.reached(definition, needs)
     yield from reached
-    asked: list[Callable[[], list[Finding]]] = [functools.partial(_alone, each) for each in jumps]
+    asked: list[Callable[[], list[PreflightFinding]]] = [functools.partial(_alone, each) for each in jumps]
     cloud = definition.cloud
-    look = Look(f"connection {cloud.connection}", ("cloud", "connection"))
-    found = look.of(lambda: sources.Source(cloud.connection, cloud.region).whose)
+    look = PreflightCheck(f"connection {cloud.connection}", ("cloud", "connection"))
+    found = look.of(lambda: sources.S3Access(cloud.connection, cloud.region).whose)
     yield found
-    if found.standing is Standing.WELL:
+    if found.standing is CheckOutcome.WELL:
         # All the rest would say the same.
         ready, more = _in_the_cloud(definition, needs, wanted)
         yield ready
@@ -57,7 +68,7 @@ def examine(definition: models.Definition, needs: Needs, wanted: Wanted | None =
             yield from several
 
 
-def refuse(found: list[Finding], read: source.Source | None) -> None:
+def refuse(found: list[PreflightFinding], read: source.DefinitionData | None) -> None:
     """Let an operation begin unless something is certainly wrong. Raises NotReadyError."""
     wrong = [each for each in found if each.is_wrong]
     if wrong:
@@ -66,10 +77,10 @@ def refuse(found: list[Finding], read: source.Source | None) -> None:
 
 def _in_the_cloud(
     definition: models.Definition, needs: Needs, wanted: Wanted | None
-) -> tuple[Finding, list[Callable[[], list[Finding]]]]:
+) -> tuple[PreflightFinding, list[Callable[[], list[PreflightFinding]]]]:
     """The servers that there are, and what is to be asked besides."""
     cloud = definition.cloud
-    look = Look(f"servers in {cloud.region}", ("cloud", "region"))
+    look = PreflightCheck(f"servers in {cloud.region}", ("cloud", "region"))
     try:
         ec2 = clients.ec2(cloud)
         known = servers.Servers(ec2, definition, _log)
@@ -79,8 +90,8 @@ def _in_the_cloud(
     growing = frozenset(
         tier for tier in needs.started if wanted is None or _alive(there, tier) < wanted.get(tier, 0)
     )
-    objects = Objects.of(sources.Source(cloud.connection, cloud.region))
-    asked: list[Callable[[], list[Finding]]] = []
+    objects = Objects.of(sources.S3Access(cloud.connection, cloud.region))
+    asked: list[Callable[[], list[PreflightFinding]]] = []
     for tier in definition.tiers:
         if tier in growing:
             asked += instances.looks(definition, tier, known, ec2)
@@ -93,5 +104,5 @@ def _alive(there: inventory.Inventory, tier: names.TierName) -> int:
     return len(there.of_tier(tier))
 
 
-def _alone(ask: Callable[[], Finding]) -> list[Finding]:
+def _alone(ask: Callable[[], PreflightFinding]) -> list[PreflightFinding]:
     return [ask()]

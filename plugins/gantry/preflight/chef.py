@@ -16,7 +16,7 @@ from gantry import errors, names
 from gantry.configuration_management import chef, chef_server
 from gantry.credentials import connections
 from gantry.definition import models, source
-from gantry.preflight.findings import Finding, Look, Standing
+from gantry.preflight.findings import CheckOutcome, PreflightCheck, PreflightFinding
 from gantry.preflight.requirements import Needs
 
 _ITEM = re.compile(r"(?P<kind>role|recipe)\[(?P<name>[^\]@]+)(@[^\]]*)?\]")
@@ -32,7 +32,7 @@ _MOST_ROLES = 200
 
 def looks(
     definition: models.Definition, needs: Needs, tiers: frozenset[names.TierName]
-) -> Iterator[Callable[[], list[Finding]]]:
+) -> Iterator[Callable[[], list[PreflightFinding]]]:
     """What is to be looked at for these tiers. Connections that cannot be used have been told already."""
     for tier in needs.managed:
         settings = definition.launch_configuration_of(tier).chef
@@ -50,14 +50,14 @@ def _look(
     tier: names.TierName,
     settings: models.Chef,
     credentials: chef.Credentials,
-) -> list[Finding]:
+) -> list[PreflightFinding]:
     name = definition.tiers[tier].launch_configuration
-    look = Look(
+    look = PreflightCheck(
         f"tier {tier}: Chef server {credentials.url}", ("launch_configurations", name, "chef", "connection")
     )
     found = [_validator(look, credentials)]
     actor = credentials.admin or credentials.validator
-    if found[0].standing is not Standing.WELL or actor is None:
+    if found[0].standing is not CheckOutcome.WELL or actor is None:
         return found
     library = _Library(chef_server.ChefServer(credentials.url, actor, credentials.certificate, _PATIENCE))
     if settings.policy_name is not None and settings.policy_group is not None:
@@ -76,7 +76,7 @@ def _look(
     return found
 
 
-def _validator(look: Look, credentials: chef.Credentials) -> Finding:
+def _validator(look: PreflightCheck, credentials: chef.Credentials) -> PreflightFinding:
     """Whether servers could register: they do it as the validation client."""
     actor = credentials.validator or credentials.admin
     if actor is None:
@@ -99,7 +99,7 @@ class _Library:
     server: chef_server.ChefServer
     asked: set[str] = dataclasses.field(default_factory=set)
 
-    def item(self, whose: str, path: source.Path, item: str, environment: str) -> list[Finding]:
+    def item(self, whose: str, path: source.Path, item: str, environment: str) -> list[PreflightFinding]:
         """An item of a run list; of a role, those that it stands for too."""
         matched = _ITEM.fullmatch(item)
         if matched is None or len(self.asked) > _MOST_ROLES:
@@ -119,12 +119,12 @@ class _Library:
 
     def look(
         self, what: str, path: source.Path, url: str, content: dict[str, Any] | None = None
-    ) -> list[Finding]:
+    ) -> list[PreflightFinding]:
         """Whether something is there; nothing of what has been looked at before. `content` gets what it says."""
         if url in self.asked:
             return []
         self.asked.add(url)
-        look = Look(what, path)
+        look = PreflightCheck(what, path)
         try:
             said = self.server.get(url)
         except chef_server.ChefServerError as error:

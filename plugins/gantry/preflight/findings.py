@@ -18,7 +18,7 @@ NO_RIGHT = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedExce
 """What the cloud says to those who have no right to look, whatever is there."""
 
 
-class Standing(enum.StrEnum):
+class CheckOutcome(enum.StrEnum):
     """What a look has come to."""
 
     WELL = "well"
@@ -28,7 +28,7 @@ class Standing(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
+class PreflightFinding:
     """What came of one look.
 
     Attributes:
@@ -40,24 +40,24 @@ class Finding:
 
     what: str
     said: str
-    standing: Standing
+    standing: CheckOutcome
     path: source.Path = ()
     transient: bool = False
 
     @property
     def is_wrong(self) -> bool:
         """Whether an operation that needs it is certain to fail."""
-        return self.standing is Standing.WRONG
+        return self.standing is CheckOutcome.WRONG
 
     def __str__(self) -> str:
         # An object's own error begins with its URL.
         return self.said if self.said.startswith(self.what) else f"{self.what}: {self.said}"
 
-    def problem(self, read: source.Source | None) -> source.Problem | None:
+    def problem(self, read: source.DefinitionData | None) -> source.Problem | None:
         """The same with its place in the definition's files, where they are at hand."""
         return None if read is None else read.problem(self.path, str(self))
 
-    def as_json(self, read: source.Source | None) -> dict[str, Any]:
+    def as_json(self, read: source.DefinitionData | None) -> dict[str, Any]:
         """For programs."""
         problem = self.problem(read)
         place = None
@@ -73,7 +73,9 @@ class NotReadyError(errors.GantryError):
         findings: what is wrong, in the order of the looks.
     """
 
-    def __init__(self, findings: Iterable[Finding], read: source.Source | None = None) -> None:
+    def __init__(
+        self, findings: Iterable[PreflightFinding], read: source.DefinitionData | None = None
+    ) -> None:
         self.findings = tuple(findings)
         self.transient = all(each.transient for each in self.findings)
         count = "one thing is" if len(self.findings) == 1 else f"{len(self.findings)} things are"
@@ -91,7 +93,7 @@ class NotReadyError(errors.GantryError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class PreflightCheck:
     """A thing to look at.
 
     Attributes:
@@ -105,26 +107,28 @@ class Look:
     path: source.Path
     is_certain: Callable[[errors.GantryError], bool] = lambda _: True
 
-    def of(self, ask: Ask) -> Finding:
+    def of(self, ask: Ask) -> PreflightFinding:
         """Look. Never raises GantryError: that is a finding."""
         try:
             return self.well(ask())
         except errors.GantryError as error:
             return self.failed(error)
 
-    def well(self, said: str) -> Finding:
+    def well(self, said: str) -> PreflightFinding:
         """It is as it should be."""
-        return Finding(self.what, said, Standing.WELL, self.path)
+        return PreflightFinding(self.what, said, CheckOutcome.WELL, self.path)
 
-    def unknown(self, said: str) -> Finding:
+    def unknown(self, said: str) -> PreflightFinding:
         """It could not be found out."""
-        return Finding(self.what, said, Standing.UNKNOWN, self.path)
+        return PreflightFinding(self.what, said, CheckOutcome.UNKNOWN, self.path)
 
-    def failed(self, error: errors.GantryError) -> Finding:
+    def failed(self, error: errors.GantryError) -> PreflightFinding:
         """What it means that this was raised."""
         # What may pass by itself need not be there any more when an operation comes to it, which tries several times.
         wrong = not error.transient and self.is_certain(error)
-        return Finding(self.what, str(error), Standing.WRONG if wrong else Standing.UNKNOWN, self.path)
+        return PreflightFinding(
+            self.what, str(error), CheckOutcome.WRONG if wrong else CheckOutcome.UNKNOWN, self.path
+        )
 
 
 def may_look(error: errors.GantryError) -> bool:

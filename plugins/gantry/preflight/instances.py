@@ -13,7 +13,7 @@ from gantry import names
 from gantry.cloud import requests, servers
 from gantry.cloud.errors import CloudError, worded
 from gantry.definition import models
-from gantry.preflight.findings import Finding, Look, may_look
+from gantry.preflight.findings import PreflightCheck, PreflightFinding, may_look
 
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
@@ -24,37 +24,39 @@ _WOULD_WORK = "DryRunOperation"
 
 def looks(
     definition: models.Definition, tier: names.TierName, known: servers.Servers, ec2: EC2Client
-) -> Iterator[Callable[[], list[Finding]]]:
+) -> Iterator[Callable[[], list[PreflightFinding]]]:
     """What is to be looked at for the new servers of a tier."""
     name = definition.tiers[tier].launch_configuration
     launch = definition.launch_configurations[name]
     place = ("launch_configurations", name)
     for index, subnet in enumerate(launch.network.subnets):
         # A launch itself does not look at them.
-        look = Look(f"tier {tier}: subnet {subnet}", (*place, "network", "subnets", index), may_look)
+        look = PreflightCheck(
+            f"tier {tier}: subnet {subnet}", (*place, "network", "subnets", index), may_look
+        )
         yield functools.partial(_one, look, functools.partial(_subnet, definition, ec2, subnet))
     yield functools.partial(_started, definition, tier, known, ec2)
 
 
-def _one(look: Look, ask: Callable[[], str]) -> list[Finding]:
+def _one(look: PreflightCheck, ask: Callable[[], str]) -> list[PreflightFinding]:
     return [look.of(ask)]
 
 
 def _started(
     definition: models.Definition, tier: names.TierName, known: servers.Servers, ec2: EC2Client
-) -> list[Finding]:
+) -> list[PreflightFinding]:
     """The image, and one server in each subnet: the second needs the first."""
     name = definition.tiers[tier].launch_configuration
     launch = definition.launch_configurations[name]
     place = ("launch_configurations", name)
-    look = Look(f"tier {tier}: image {launch.image}", (*place, "image"))
+    look = PreflightCheck(f"tier {tier}: image {launch.image}", (*place, "image"))
     image = look.of(functools.partial(known.image_id, launch.image))
     found = [image]
     if image.standing is not image.standing.WELL:
         return found
     for index, subnet in enumerate(launch.network.subnets or ("of the default VPC",)):
         ask = functools.partial(_dry_run, definition, ec2, tier, names.Slot(1 + index), image.said)
-        found.append(Look(f"tier {tier}: a server in subnet {subnet}", place).of(ask))
+        found.append(PreflightCheck(f"tier {tier}: a server in subnet {subnet}", place).of(ask))
     return found
 
 

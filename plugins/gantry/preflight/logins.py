@@ -11,11 +11,11 @@ from gantry import errors, names
 from gantry.agent import ssh
 from gantry.credentials import connections
 from gantry.definition import models
-from gantry.preflight.findings import Ask, Finding, Look, Standing
+from gantry.preflight.findings import Ask, CheckOutcome, PreflightCheck, PreflightFinding
 from gantry.preflight.requirements import Needs
 
 
-def read(definition: models.Definition, needs: Needs) -> Iterator[Finding]:
+def read(definition: models.Definition, needs: Needs) -> Iterator[PreflightFinding]:
     """Every connection but the cloud's and those of SSH: the same readers as the steps' own."""
     asked: set[tuple[str, str]] = set()
     for look, ask in (
@@ -29,10 +29,12 @@ def read(definition: models.Definition, needs: Needs) -> Iterator[Finding]:
             yield look.of(ask)
 
 
-def reached(definition: models.Definition, needs: Needs) -> tuple[list[Finding], list[Callable[[], Finding]]]:
+def reached(
+    definition: models.Definition, needs: Needs
+) -> tuple[list[PreflightFinding], list[Callable[[], PreflightFinding]]]:
     """The connections of SSH: what reading them has come to, and looks at the jump hosts that are left to do."""
-    said: list[Finding] = []
-    jumps: dict[tuple[str, str | None], Callable[[], Finding]] = {}
+    said: list[PreflightFinding] = []
+    jumps: dict[tuple[str, str | None], Callable[[], PreflightFinding]] = {}
     asked: set[tuple[str, str | None]] = set()
     for tier in needs.reached:
         name = definition.tiers[tier].launch_configuration
@@ -42,33 +44,35 @@ def reached(definition: models.Definition, needs: Needs) -> tuple[list[Finding],
             continue
         asked.add(key)
         place = ("launch_configurations", name, "ssh")
-        look = Look(f"connection {settings.connection}", (*place, "connection"))
+        look = PreflightCheck(f"connection {settings.connection}", (*place, "connection"))
         try:
             access = connections.access(settings)
         except errors.GantryError as error:
             of_jump = getattr(error, "connection", None) == settings.jump_connection
             if of_jump:
-                look = Look(f"connection {settings.jump_connection}", (*place, "jump_connection"))
+                look = PreflightCheck(f"connection {settings.jump_connection}", (*place, "jump_connection"))
             said.append(look.failed(error))
             continue
         said.append(look.well(f"logs in as {access.login.user}"))
         if access.jump is not None:
-            jump = Look(f"connection {settings.jump_connection}", (*place, "jump_connection"))
+            jump = PreflightCheck(f"connection {settings.jump_connection}", (*place, "jump_connection"))
             jumps[key] = functools.partial(_greet, jump, access)
     return said, list(jumps.values())
 
 
-def _greet(look: Look, access: ssh.Access) -> Finding:
+def _greet(look: PreflightCheck, access: ssh.Access) -> PreflightFinding:
     try:
         asyncio.run(ssh.greet_jump_host(access))
     except errors.GantryError as error:
         # No server can be reached without it, and several minutes are over until a handshake says so.
-        found = Finding(look.what, str(error), Standing.WRONG, look.path, transient=error.transient)
+        found = PreflightFinding(
+            look.what, str(error), CheckOutcome.WRONG, look.path, transient=error.transient
+        )
         return dataclasses.replace(found, said=found.said.removeprefix(f"{ssh.JUMP_HOST}: "))
     return look.well("lets us in, with the host key that it should have")
 
 
-def _services(definition: models.Definition, needs: Needs) -> Iterator[tuple[Look, Ask]]:
+def _services(definition: models.Definition, needs: Needs) -> Iterator[tuple[PreflightCheck, Ask]]:
     for name in needs.told:
         service = definition.services[name]
         own = {(name, datasource) for datasource in service.datasources}
@@ -77,37 +81,41 @@ def _services(definition: models.Definition, needs: Needs) -> Iterator[tuple[Loo
         }
         for owner, datasource in sorted(own | others):
             settings = definition.services[owner].datasources[datasource]
-            look = Look(
+            look = PreflightCheck(
                 f"connection {settings.connection}",
                 ("services", owner, "datasources", datasource, "connection"),
             )
             yield look, functools.partial(_account, definition, owner, datasource)
         if service.replication is not None:
-            look = Look(
+            look = PreflightCheck(
                 f"connection {service.replication.connection}",
                 ("services", name, "replication", "connection"),
             )
             yield look, functools.partial(_replication, service.replication)
         if service.tls is not None:
-            look = Look(f"connection {service.tls.connection}", ("services", name, "tls", "connection"))
+            look = PreflightCheck(
+                f"connection {service.tls.connection}", ("services", name, "tls", "connection")
+            )
             yield look, functools.partial(_certificate, service.tls.connection)
 
 
-def _balancers(definition: models.Definition, needs: Needs) -> Iterator[tuple[Look, Ask]]:
+def _balancers(definition: models.Definition, needs: Needs) -> Iterator[tuple[PreflightCheck, Ask]]:
     for name in needs.balancers:
         tls = definition.load_balancers[name].tls
         if tls is not None:
-            look = Look(f"connection {tls.connection}", ("load_balancers", name, "tls", "connection"))
+            look = PreflightCheck(
+                f"connection {tls.connection}", ("load_balancers", name, "tls", "connection")
+            )
             yield look, functools.partial(_certificate, tls.connection)
 
 
-def _chef(definition: models.Definition, needs: Needs) -> Iterator[tuple[Look, Ask]]:
+def _chef(definition: models.Definition, needs: Needs) -> Iterator[tuple[PreflightCheck, Ask]]:
     for tier in needs.managed:
         name = definition.tiers[tier].launch_configuration
         chef = definition.launch_configurations[name].chef
         if chef is not None:
             path = ("launch_configurations", name, "chef", "connection")
-            yield Look(f"connection {chef.connection}", path), functools.partial(_credentials, chef)
+            yield PreflightCheck(f"connection {chef.connection}", path), functools.partial(_credentials, chef)
 
 
 def _account(

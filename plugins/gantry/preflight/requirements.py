@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from gantry import names
 from gantry.definition import models
-from gantry.plan import Need, Plan, Step, launch_plan
+from gantry.plan import Plan, Requirement, Step, launch_plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,28 +39,30 @@ def of_plan(plan: Plan) -> Needs:
     """What the steps of a plan ask for."""
     steps = [step for step in plan if step.skipped is None]
 
-    def needing(need: Need) -> list[Step]:
+    def needing(need: Requirement) -> list[Step]:
         return [step for step in steps if need in step.facts.needs]
 
-    started = needing(Need.NEW_SERVERS)
+    started = needing(Requirement.NEW_SERVERS)
     return Needs(
         reached=_tiers(step for step in steps if step not in started),
         started=_tiers(started),
-        managed=_tiers(needing(Need.MANAGEMENT)),
-        archives=_services(needing(Need.ARCHIVE)),
-        dumps=_services(needing(Need.DUMPS)),
-        told=_services(needing(Need.CONNECTIONS)),
+        managed=_tiers(needing(Requirement.MANAGEMENT)),
+        archives=_services(needing(Requirement.ARCHIVE)),
+        dumps=_services(needing(Requirement.DUMPS)),
+        told=_services(needing(Requirement.CONNECTIONS)),
         balancers=tuple(
-            dict.fromkeys(step.balancer for step in needing(Need.CERTIFICATE) if step.balancer is not None)
+            dict.fromkeys(
+                step.balancer for step in needing(Requirement.CERTIFICATE) if step.balancer is not None
+            )
         ),
-        backups=bool(needing(Need.BACKUPS)),
+        backups=bool(needing(Requirement.BACKUPS)),
     )
 
 
 def of_definition(definition: models.Definition, plan: Plan) -> Needs:
     """What a plan of this definition asks for: with the archives of the tiers that it installs on."""
     found = of_plan(plan)
-    installed = {step.tier for step in plan if Need.TIER_ARCHIVES in step.facts.needs}
+    installed = {step.tier for step in plan if Requirement.TIER_ARCHIVES in step.facts.needs}
     archives = [name for name, each in definition.services.items() if each.tier in installed]
     return dataclasses.replace(found, archives=tuple(dict.fromkeys([*archives, *found.archives])))
 

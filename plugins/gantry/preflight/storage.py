@@ -14,16 +14,16 @@ from gantry.agent import file_kinds
 from gantry.cloud import archived
 from gantry.cloud.objects import Objects, parts
 from gantry.definition import models, source
-from gantry.preflight.findings import Finding, Look, Standing
+from gantry.preflight.findings import CheckOutcome, PreflightCheck, PreflightFinding
 from gantry.preflight.requirements import Needs
 
-Judge = Callable[[str, bytes], tuple[Standing, str] | None]
+Judge = Callable[[str, bytes], tuple[CheckOutcome, str] | None]
 _SCRIPT = b"#!"
 
 
 def looks(
     definition: models.Definition, needs: Needs, objects: Objects
-) -> Iterator[Callable[[], list[Finding]]]:
+) -> Iterator[Callable[[], list[PreflightFinding]]]:
     """What is to be looked at in the storage."""
     buckets: set[str] = set()
     for url, (path, judge) in fetched(definition, needs).items():
@@ -35,7 +35,7 @@ def looks(
         )
     if needs.backups and definition.backups is not None:
         folder = definition.backups.to
-        look = Look(f"backups in {folder}", ("backups", "to"))
+        look = PreflightCheck(f"backups in {folder}", ("backups", "to"))
         yield lambda: [look.of(functools.partial(_listed, objects, folder))]
 
 
@@ -64,8 +64,8 @@ def _look(
     deployment: str,
     *,
     tries_link: bool,
-) -> list[Finding]:
-    look = Look(url, path)
+) -> list[PreflightFinding]:
+    look = PreflightCheck(url, path)
     try:
         facts, head = objects.head(url, f"deployment {deployment}", file_kinds.HEAD)
     except archived.ArchivedObjectError as error:
@@ -78,46 +78,51 @@ def _look(
         found = [look.well(f"{facts.size} bytes")]
     else:
         standing, said = judged
-        found = [Finding(url, f"{facts.size} bytes, {said}", standing, path)]
+        found = [PreflightFinding(url, f"{facts.size} bytes, {said}", standing, path)]
     if tries_link:
         bucket, _ = parts(url)
-        found.append(Look(f"a link to bucket {bucket}", path).of(functools.partial(_tried, objects, url)))
+        found.append(
+            PreflightCheck(f"a link to bucket {bucket}", path).of(functools.partial(_tried, objects, url))
+        )
     return found
 
 
-def of_archive(url: str, head: bytes) -> tuple[Standing, str] | None:
+def of_archive(url: str, head: bytes) -> tuple[CheckOutcome, str] | None:
     """What servers could not unpack, whatever its name is. Whether they can unpack the rest, only they know."""
     kind = file_kinds.of(head)
     # A very old tar does not say that it is one.
-    is_old_tar = file_kinds.promised(url) is file_kinds.Kind.TAR and kind in (
-        file_kinds.Kind.TEXT,
-        file_kinds.Kind.BINARY,
+    is_old_tar = file_kinds.promised(url) is file_kinds.FileKind.TAR and kind in (
+        file_kinds.FileKind.TEXT,
+        file_kinds.FileKind.BINARY,
     )
     if kind in file_kinds.ARCHIVES or is_old_tar:
         return None
-    return Standing.WRONG, f"and no archive: its first bytes are {kind.value}\nUpload the archive itself."
+    return CheckOutcome.WRONG, f"and no archive: its first bytes are {kind.value}\nUpload the archive itself."
 
 
-def of_dump(url: str, head: bytes) -> tuple[Standing, str] | None:
+def of_dump(url: str, head: bytes) -> tuple[CheckOutcome, str] | None:
     """The service's own script loads a dump, and may know more kinds than its name tells."""
     kind, promised = file_kinds.of(head), file_kinds.promised(url)
     if promised is None or promised is kind:
         return None
     return (
-        Standing.UNKNOWN,
+        CheckOutcome.UNKNOWN,
         f"and its first bytes are {kind.value}, where its name says {promised.value}; whether it can be loaded, "
         f"only the service's script enstratus-installDataSource knows",
     )
 
 
-def of_program(_: str, head: bytes) -> tuple[Standing, str] | None:
+def of_program(_: str, head: bytes) -> tuple[CheckOutcome, str] | None:
     """Linux starts it by its first line."""
     first = head.partition(b"\n")[0]
     if not head:
-        return Standing.WRONG, "and a program that is run on each server cannot be empty\nUpload it again."
+        return (
+            CheckOutcome.WRONG,
+            "and a program that is run on each server cannot be empty\nUpload it again.",
+        )
     if first.startswith(_SCRIPT) and first.endswith(b"\r"):
         return (
-            Standing.WRONG,
+            CheckOutcome.WRONG,
             "and its first line ends as Windows ends lines: Linux finds no interpreter of that name\n"
             "Save it with Unix line ends, and upload it again.",
         )

@@ -18,7 +18,7 @@ from gantry.reconcile import data_history, data_placement, data_renewal, server_
 _NEW = (Action.START, Action.REPLACE)
 
 
-class Kept:
+class StoredFacts:
     """What Airflow keeps of the deployment, to be read only. `ran` as `rehearsal.rehearse` has it."""
 
     def __init__(self, kept: Mapping[str, Any] | None, *, ran: bool = False) -> None:
@@ -45,7 +45,7 @@ def foresee(
     findings: server_health.HealthReport,
     objects: Objects,
     wishes: Wishes,
-    kept: Kept,
+    kept: StoredFacts,
 ) -> tuple[Scaled, data_renewal.Renewals]:
     """What is restored on servers that replace lost ones; and the servers, with what a person should know of them.
 
@@ -81,7 +81,7 @@ def foresee(
         missing,
         memory,
         newest,
-        data_renewal.Answers(wishes.from_dump, wishes.from_backup, known),
+        data_renewal.DataEvidence(wishes.from_dump, wishes.from_backup, known),
     )
     notes = dict(scaled.notes)
     for name, note in (*_ailing(findings), *_unknown(definition, scaled, kept)):
@@ -98,7 +98,7 @@ def _ailing(findings: server_health.HealthReport) -> Iterator[tuple[names.Server
 
 
 def _unknown(
-    definition: models.Definition, scaled: Scaled, kept: Kept
+    definition: models.Definition, scaled: Scaled, kept: StoredFacts
 ) -> Iterator[tuple[names.ServerName, str]]:
     """Databases that are to be started, of which only Airflow knows whether they are new or lost."""
     if kept.is_known or all(each in _NEW for each in scaled.actions.values()):

@@ -22,7 +22,7 @@ from gantry.plan import Plan, Step, StepKind, launch_plan
 from gantry.preview import data_loss, explain, probe, report, scaling
 from gantry.preview.report import Action
 from gantry.preview.request import Wishes
-from gantry.preview.state import State
+from gantry.preview.state import ServerState
 from gantry.reconcile import (
     data_loss_check,
     data_placement,
@@ -41,7 +41,7 @@ _NEW = (Action.START, Action.REPLACE)
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class DryRunContext:
     """What a rehearsal goes by.
 
     Attributes:
@@ -59,7 +59,7 @@ class Stage:
     renewals: data_renewal.Renewals = ()
     secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
 
-    def run(self, step: Step) -> step_run.Run:
+    def run(self, step: Step) -> step_run.StepRun:
         """One step's run, as its operator would have it."""
         return _Run(
             definition=self.definition,
@@ -80,10 +80,10 @@ class Stage:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Run(step_run.Run):
+class _Run(step_run.StepRun):
     """A step's run that finds the servers as they will be, and shares what all steps look at."""
 
-    stage: Stage = dataclasses.field(kw_only=True)
+    stage: DryRunContext = dataclasses.field(kw_only=True)
 
     @functools.cached_property
     def inventory(self) -> inventory.Inventory:
@@ -102,7 +102,7 @@ def rehearse(
     kept: Mapping[str, Any] | None = None,
     *,
     ran: bool = False,
-    read: source.Source | None = None,
+    read: source.DefinitionData | None = None,
 ) -> report.Report:
     """What a launch would do now.
 
@@ -124,7 +124,7 @@ def rehearse(
     preflight.refuse(looked, read)
     cloud = servers.Servers(clients.ec2(definition.cloud), definition, LOG)
     checks = health.Health(clients.ec2(definition.cloud), definition.cloud.connection)
-    memory, there = data_loss.Kept(kept, ran=ran), cloud.find()
+    memory, there = data_loss.StoredFacts(kept, ran=ran), cloud.find()
     data_loss_check.before_beginning(
         definition, there, (cloud, checks), data_placement.DataLocations(memory, definition)
     )
@@ -136,9 +136,9 @@ def rehearse(
         findings,
         filled_slots.load(memory.get(filled_slots.KEY)),
     )
-    objects = Objects.of(sources.Source(definition.cloud.connection, definition.cloud.region))
+    objects = Objects.of(sources.S3Access(definition.cloud.connection, definition.cloud.region))
     scaled, renewals = data_loss.foresee(definition, scaled, findings, objects, wishes, memory)
-    stage = Stage(definition, launch_plan(definition), wishes, scaled, objects, renewals)
+    stage = DryRunContext(definition, launch_plan(definition), wishes, scaled, objects, renewals)
     states, unknowns = _ask(stage, cloud)
     walked = walk(stage, states)
     return report.Report(
@@ -147,7 +147,7 @@ def rehearse(
         objects=walked.objects,
         changes=walked.changes,
         repeated=walked.repeated,
-        remarks=tuple(str(each) for each in looked if each.standing is preflight.Standing.UNKNOWN),
+        remarks=tuple(str(each) for each in looked if each.standing is preflight.CheckOutcome.UNKNOWN),
     )
 
 
@@ -158,10 +158,10 @@ class Walked:
     changes: tuple[report.Change, ...]
     repeated: tuple[report.Change, ...]
     objects: tuple[report.ChangedObject, ...]
-    states: Mapping[names.ServerName, State]
+    states: Mapping[names.ServerName, ServerState]
 
 
-def walk(stage: Stage, states: Mapping[names.ServerName, State]) -> Walked:
+def walk(stage: DryRunContext, states: Mapping[names.ServerName, ServerState]) -> Walked:
     """Go through the plan's steps, each deciding after the ones before it have been taken for done.
 
     Args:
@@ -196,8 +196,8 @@ def walk(stage: Stage, states: Mapping[names.ServerName, State]) -> Walked:
 class _Walking:
     """How far a rehearsal is. `now` is what servers would say by then."""
 
-    stage: Stage
-    now: dict[names.ServerName, State]
+    stage: DryRunContext
+    now: dict[names.ServerName, ServerState]
     changes: list[report.Change]
     repeated: list[report.Change] = dataclasses.field(default_factory=list)
     objects: dict[tuple[report.ObjectKind, str, str, bool], list[names.ServerName]] = dataclasses.field(
@@ -214,7 +214,7 @@ class _Walking:
                 step, server, state, decide(rolling_update_plan.target(server), state.applied(questions))
             )
 
-    def roll(self, run: step_run.Run) -> None:
+    def roll(self, run: step_run.StepRun) -> None:
         """Go through the batches of an update."""
         found, questions = rolling_update_plan.of(run), step_work.questions(run)
         nodes = self._said(found.nodes, questions)
@@ -249,9 +249,9 @@ class _Walking:
         known = (each.name for each in servers if each.name in self.now)
         return {name: self.now[name].applied(questions) for name in known}
 
-    def _take(self, step: Step, server: inventory.Server, state: State, found: fan_out.Work) -> None:
+    def _take(self, step: Step, server: inventory.Server, state: ServerState, found: fan_out.Work) -> None:
         """Note what work changes, and take it for done."""
-        scene = explain.Scene(
+        scene = explain.StepContext(
             definition=self.stage.definition,
             step=step,
             server=server,
@@ -286,7 +286,7 @@ def decided(plan: Plan) -> Iterable[Step]:
     return (step for step in plan if step.facts.previewed and step.skipped is None)
 
 
-def _rename(stage: Stage, server: inventory.Server) -> Iterable[report.Change]:
+def _rename(stage: DryRunContext, server: inventory.Server) -> Iterable[report.Change]:
     """The name that the cloud shows, where the definition has been given another one since."""
     if servers.is_misnamed(server):
         step = _of_tier(stage, StepKind.SCALE_UP, server.tier)
@@ -299,12 +299,12 @@ def _rename(stage: Stage, server: inventory.Server) -> Iterable[report.Change]:
         )
 
 
-def _of_tier(stage: Stage, kind: StepKind, tier: names.TierName) -> Step:
+def _of_tier(stage: DryRunContext, kind: StepKind, tier: names.TierName) -> Step:
     return next(each for each in stage.plan if each.kind is kind and each.tier == tier)
 
 
 def _handshake(
-    stage: Stage, server: inventory.Server, states: Mapping[names.ServerName, State]
+    stage: DryRunContext, server: inventory.Server, states: Mapping[names.ServerName, ServerState]
 ) -> Iterable[report.Change]:
     """The agent's scripts, where a server that runs has others than a launch sends."""
     state = states.get(server.name)
@@ -321,19 +321,19 @@ def _handshake(
 
 
 def _ask(
-    stage: Stage, cloud: servers.Servers
-) -> tuple[dict[names.ServerName, State], dict[names.ServerName, str]]:
+    stage: DryRunContext, cloud: servers.Servers
+) -> tuple[dict[names.ServerName, ServerState], dict[names.ServerName, str]]:
     """What is applied on each server, and why it is not known of the others."""
-    states: dict[names.ServerName, State] = {}
+    states: dict[names.ServerName, ServerState] = {}
     unknowns: dict[names.ServerName, str] = {}
-    visits: list[probe.Visit] = []
+    visits: list[probe.ProbeRequest] = []
     for tier in stage.definition.tiers:
         interest = _interest(stage, tier)
         access = connections.access(stage.definition.launch_configuration_of(tier).ssh)
         for server in stage.scaled.inventory.of_tier(tier):
             match stage.scaled.actions[server.name]:
                 case Action.START | Action.REPLACE:
-                    states[server.name] = State()
+                    states[server.name] = ServerState()
                 case Action.RESUME:
                     unknowns[server.name] = "it is stopped; what is applied there, it tells when it runs"
                 case _:
@@ -342,16 +342,16 @@ def _ask(
                     except errors.GantryError as error:
                         unknowns[server.name] = _reason(server, error)
                     else:
-                        visits.append(probe.Visit(target, access, interest))
+                        visits.append(probe.ProbeRequest(target, access, interest))
     for name, said in probe.look(visits).items():
-        if isinstance(said, State):
+        if isinstance(said, ServerState):
             states[name] = said
         else:
             unknowns[name] = str(said).splitlines()[0].removeprefix(f"{name}: ")
     return states, unknowns
 
 
-def _interest(stage: Stage, tier: names.TierName) -> probe.Interest:
+def _interest(stage: DryRunContext, tier: names.TierName) -> probe.Interest:
     """Everything that the steps on a tier's servers will ask."""
     asked = [step_work.questions(stage.run(step)) for step in decided(stage.plan) if step.tier == tier]
     definition = stage.definition

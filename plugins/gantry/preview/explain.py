@@ -10,14 +10,14 @@ from gantry.agent import content_digests, fan_out, jobs, layout, session
 from gantry.definition import models
 from gantry.plan import Step, StepKind
 from gantry.preview import diff, placeholders, report
-from gantry.preview.state import State
+from gantry.preview.state import ServerState
 from gantry.reconcile import data_renewal
 
 Changes = tuple[report.Change, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Scene:
+class StepContext:
     """One step on one server, just before it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Scene:
     definition: models.Definition
     step: Step
     server: inventory.Server
-    state: State
+    state: ServerState
     work: fan_out.Work
     redeploy: frozenset[str] = frozenset()
     converge: frozenset[str] = frozenset()
@@ -67,21 +67,21 @@ class Scene:
         )
 
 
-def explain(scene: Scene) -> Changes:
+def explain(scene: StepContext) -> Changes:
     """What the step would change on the server; nothing if there is nothing to do, or only what is so already."""
     if not scene.work.jobs and not scene.work.files:
         return ()
     return tuple(WORDS[scene.step.kind](scene))
 
 
-def repeated(scene: Scene) -> Changes:
+def repeated(scene: StepContext) -> Changes:
     """What the step would do and what changes nothing."""
     if scene.work.jobs and not explain(scene):
         return (scene.change(scene.work.jobs, "joins at every launch"),)
     return ()
 
 
-def other_objects(scene: Scene) -> Iterator[tuple[report.ObjectKind, str, str]]:
+def other_objects(scene: StepContext) -> Iterator[tuple[report.ObjectKind, str, str]]:
     """The archives and dumps that are other ones now than what the server has: kind, whose it is, URL."""
     for job in scene.work.jobs:
         key, version = job.noted[0] if job.noted else ("", "")
@@ -89,13 +89,13 @@ def other_objects(scene: Scene) -> Iterator[tuple[report.ObjectKind, str, str]]:
             yield from _object(scene, key)
 
 
-def held_objects(scene: Scene) -> Iterator[tuple[report.ObjectKind, str, str]]:
+def held_objects(scene: StepContext) -> Iterator[tuple[report.ObjectKind, str, str]]:
     """The dumps that have changed and that are not loaded, since there is data."""
     for each in scene.work.held:
         yield from _object(scene, each.key)
 
 
-def _object(scene: Scene, key: str) -> Iterator[tuple[report.ObjectKind, str, str]]:
+def _object(scene: StepContext, key: str) -> Iterator[tuple[report.ObjectKind, str, str]]:
     """The archive or dump of which a server's note says what was applied."""
     id_, _, what = key.partition("/")
     name = next((name for name, each in scene.definition.services.items() if each.id == id_), None)
@@ -110,12 +110,12 @@ def _object(scene: Scene, key: str) -> Iterator[tuple[report.ObjectKind, str, st
         yield report.ObjectKind.DATASOURCE, f"{name}.{datasource}", url
 
 
-def _prepare_management(scene: Scene) -> Iterator[report.Change]:
+def _prepare_management(scene: StepContext) -> Iterator[report.Change]:
     new = not any(file.path in scene.state.digests for file in scene.work.files)
     yield scene.change((), "not there yet" if new else "not as they should be")
 
 
-def _execute_management(scene: Scene) -> Iterator[report.Change]:
+def _execute_management(scene: StepContext) -> Iterator[report.Change]:
     job = scene.work.jobs[-1]
     done = (scene.before(job) or "").partition(" ")[0]
     wanted = job.mark[1].partition(" ")[0] if job.mark is not None else ""
@@ -130,7 +130,7 @@ def _execute_management(scene: Scene) -> Iterator[report.Change]:
     yield scene.change(scene.work.jobs, reason)
 
 
-def _install_services(scene: Scene) -> Iterator[report.Change]:
+def _install_services(scene: StepContext) -> Iterator[report.Change]:
     services = {each.id: name for name, each in scene.definition.services.items()}
     for job in scene.work.jobs:
         if job.noted:
@@ -145,7 +145,7 @@ def _install_services(scene: Scene) -> Iterator[report.Change]:
         )
 
 
-def _install_datasources(scene: Scene) -> Iterator[report.Change]:
+def _install_datasources(scene: StepContext) -> Iterator[report.Change]:
     for job in scene.work.jobs:
         datasource = job.noted[0][0].partition("datasource.")[2]
         if content_digests.COMPARES in job.arguments:
@@ -157,7 +157,7 @@ def _install_datasources(scene: Scene) -> Iterator[report.Change]:
         yield scene.change((job,), reason, details=(datasource,))
 
 
-def _not_loaded(scene: Scene, datasource: str) -> str:
+def _not_loaded(scene: StepContext, datasource: str) -> str:
     if scene.renewal is None:
         return "not loaded yet"
     stored = scene.renewal.backups.get(names.DatasourceName(datasource))
@@ -166,7 +166,7 @@ def _not_loaded(scene: Scene, datasource: str) -> str:
     return f"lost with its server; restored from {stored.url}"
 
 
-def _other_object(scene: Scene, job: jobs.Job, new: str, changed: str) -> str | None:
+def _other_object(scene: StepContext, job: jobs.Job, new: str, changed: str) -> str | None:
     if job.noted[0][0].endswith("/owned"):
         return "its files are made root's, and those of the archive; the service goes on running"
     if content_digests.COMPARES in job.arguments:
@@ -183,7 +183,7 @@ def _other_object(scene: Scene, job: jobs.Job, new: str, changed: str) -> str | 
     return changed if before != job.noted[0][1] else None
 
 
-def _update(scene: Scene) -> Iterator[report.Change]:
+def _update(scene: StepContext) -> Iterator[report.Change]:
     """On a balancer: who leaves and joins again. On a server of the service: what is new there."""
     if {job.script for job in scene.work.jobs} <= {"stopProxy", "awaitDrained", "startProxy"}:
         told = {"stopProxy": "leaves", "startProxy": "joins again"}
@@ -199,7 +199,7 @@ def _update(scene: Scene) -> Iterator[report.Change]:
     yield from _configured(scene, [reason for reason in found if reason])
 
 
-def _configure(scene: Scene) -> Iterator[report.Change]:
+def _configure(scene: StepContext) -> Iterator[report.Change]:
     reasons = [
         "newly installed" if reason == _NOT_INSTALLED else reason
         for each in scene.earlier
@@ -209,7 +209,7 @@ def _configure(scene: Scene) -> Iterator[report.Change]:
     yield from _configured(scene, reasons)
 
 
-def _configured(scene: Scene, reasons: list[str]) -> Iterator[report.Change]:
+def _configured(scene: StepContext, reasons: list[str]) -> Iterator[report.Change]:
     path = layout.service_config(scene.service.id)
     lines: tuple[str, ...] = ()
     if [job.script for job in scene.work.jobs] == ["putConfig"]:
@@ -232,19 +232,19 @@ def _configured(scene: Scene, reasons: list[str]) -> Iterator[report.Change]:
     yield _about_restart(scene, reasons, lines)
 
 
-def _configured_otherwise(scene: Scene) -> bool:
+def _configured_otherwise(scene: StepContext) -> bool:
     """Whether the service was configured with something else that succeeded, and is to have a certificate."""
     jobs_ = (job for job in scene.work.jobs if job.script == "configureService")
     return scene.service.tls is not None and any(scene.before(job) is not None for job in jobs_)
 
 
-def _restart(scene: Scene) -> Iterator[report.Change]:
+def _restart(scene: StepContext) -> Iterator[report.Change]:
     same = (each for each in scene.earlier if each.service == scene.step.service)
     reasons = [reason for each in same if each.kind is StepKind.CONFIGURE for reason in each.reasons]
     yield _about_restart(scene, reasons, ())
 
 
-def _about_restart(scene: Scene, reasons: list[str], lines: tuple[str, ...]) -> report.Change:
+def _about_restart(scene: StepContext, reasons: list[str], lines: tuple[str, ...]) -> report.Change:
     said = scene.state.checks.get(scene.service.id)
     if all(job.script == "grantDatabaseAccess" for job in scene.work.jobs):
         reasons.append("its replicants, or their account, have changed")
@@ -258,7 +258,7 @@ def _about_restart(scene: Scene, reasons: list[str], lines: tuple[str, ...]) -> 
     )
 
 
-def _grant_access(scene: Scene) -> Iterator[report.Change]:
+def _grant_access(scene: StepContext) -> Iterator[report.Change]:
     for job in scene.work.jobs:
         if job.script == "revokeDatabaseAccess":
             yield scene.change((job,), "servers leave", details=(_access(scene, job, "taken back"),))
@@ -267,7 +267,7 @@ def _grant_access(scene: Scene) -> Iterator[report.Change]:
         yield scene.change((job,), reason, details=(_access(scene, job),))
 
 
-def _access(scene: Scene, job: jobs.Job, what: str = "") -> str:
+def _access(scene: StepContext, job: jobs.Job, what: str = "") -> str:
     """Who has access to what from where, as the file that the job is handed says it."""
     content = next((file.content.decode() for file in scene.work.files if file.path in job.remove), "")
     facts = dict(line.split("=", 1) for line in content.splitlines() if "=" in line)
@@ -276,7 +276,7 @@ def _access(scene: Scene, job: jobs.Job, what: str = "") -> str:
     return f"{granted} {what}{' ' if what else ''}for {placeholders.shown(allowed)}"
 
 
-def _start_proxy(scene: Scene) -> Iterator[report.Change]:
+def _start_proxy(scene: StepContext) -> Iterator[report.Change]:
     lines: tuple[str, ...] = ()
     told = False
     for file in _staying(scene.work):
@@ -301,7 +301,7 @@ def _start_proxy(scene: Scene) -> Iterator[report.Change]:
         yield scene.change(scene.work.jobs, *reasons, details=tuple(details), diff=lines)
 
 
-def _renews(job: jobs.Job, scene: Scene) -> bool:
+def _renews(job: jobs.Job, scene: StepContext) -> bool:
     """Whether a job does again, with something else, what it has done before."""
     return job.mark is not None and scene.before(job) not in (None, job.mark[1])
 
@@ -311,21 +311,21 @@ def _staying(found: fan_out.Work) -> Iterator[session.RemoteFile]:
     return (file for file in found.files if not file.path.startswith(f"{session.TEMPORARY}/"))
 
 
-def _node(scene: Scene, address: str) -> str:
+def _node(scene: StepContext, address: str) -> str:
     name = scene.servers.get(address)
     shown = placeholders.shown(address)
     return shown if name is None else f"{name} {shown}"
 
 
-def _calls(job: jobs.Job) -> Iterator[report.Call]:
+def _calls(job: jobs.Job) -> Iterator[report.ScriptCall]:
     """The scripts of the contract that a job runs."""
     arguments = tuple(placeholders.shown(each) for each in job.arguments)
     if job.script == "withDownload":
-        yield report.Call("downloadFile", arguments[:3])
+        yield report.ScriptCall("downloadFile", arguments[:3])
         inner = arguments[3:] if arguments[3] != content_digests.SCRIPT else arguments[_APPLIES:]
-        yield report.Call(inner[0], inner[1:])
+        yield report.ScriptCall(inner[0], inner[1:])
     else:
-        yield report.Call(job.script, arguments)
+        yield report.ScriptCall(job.script, arguments)
 
 
 def _one_line(said: str | None) -> str:
@@ -340,7 +340,7 @@ _APPLIES = 10
 _LONGEST_ANSWER = 120
 _NOT_INSTALLED = "not installed yet"
 
-WORDS: dict[StepKind, Callable[[Scene], Iterator[report.Change]]] = {
+WORDS: dict[StepKind, Callable[[StepContext], Iterator[report.Change]]] = {
     StepKind.PREPARE_CONFIGURATION_MANAGEMENT: _prepare_management,
     StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: _execute_management,
     StepKind.INSTALL_SERVICES: _install_services,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from gantry import errors, names
 from gantry.agent import agent_bundle, bootstrap, config_snapshot, fan_out, job_runner, session, ssh
-from gantry.preview.state import State
+from gantry.preview.state import ServerState
 
 PATIENCE = 90.0
 """Seconds that a server has to answer everything; a connection of its own limit comes first."""
@@ -36,7 +36,7 @@ class Interest:
 
 
 @dataclasses.dataclass(frozen=True)
-class Visit:
+class ProbeRequest:
     """A server to be asked, with the login for it."""
 
     target: ssh.Target
@@ -44,16 +44,16 @@ class Visit:
     interest: Interest
 
 
-def look(visits: Sequence[Visit]) -> Mapping[names.ServerName, State | errors.GantryError]:
+def look(visits: Sequence[ProbeRequest]) -> Mapping[names.ServerName, ServerState | errors.GantryError]:
     """What each server says, all of them asked side by side; or why it does not."""
 
-    async def everybody() -> list[State | errors.GantryError]:
+    async def everybody() -> list[ServerState | errors.GantryError]:
         return list(await asyncio.gather(*(_visit(each) for each in visits)))
 
     return dict(zip((each.target.name for each in visits), asyncio.run(everybody()), strict=True))
 
 
-class NoAnswerError(errors.GantryError):
+class ProbeTimeoutError(errors.GantryError):
     """A server that let us in and then did not answer in time."""
 
     transient = True
@@ -63,24 +63,24 @@ class NoAnswerError(errors.GantryError):
         super().__init__(f"{server}: no answer within {PATIENCE:g} s")
 
 
-async def _visit(visit: Visit) -> State | errors.GantryError:
+async def _visit(visit: ProbeRequest) -> ServerState | errors.GantryError:
     try:
         async with asyncio.timeout(PATIENCE):
             # Once: who waits for the answer is a person, who can ask again.
             async with job_runner.Agent(visit.target, visit.access).open() as server:
                 return await _ask(server, visit.target.name, visit.interest)
     except TimeoutError:
-        return NoAnswerError(visit.target.name)
+        return ProbeTimeoutError(visit.target.name)
     except errors.GantryError as error:
         return error
 
 
-async def _ask(server: session.Session, name: names.ServerName, interest: Interest) -> State:
+async def _ask(server: session.Session, name: names.ServerName, interest: Interest) -> ServerState:
     shipped = agent_bundle.bundle()
     folder = await server.run("find", "/", "-maxdepth", "1", "-name", session.HOME.removeprefix("/"))
     if not folder.strip():
         # Nobody has shaken hands with it: nothing of ours is there.
-        return State(stale=tuple(file.path for file in shipped.files))
+        return ServerState(stale=tuple(file.path for file in shipped.files))
     stale = tuple(file.path for file in await bootstrap.stale_scripts(server, shipped))
     missing = sorted(_NEEDED.intersection(stale) - await _present(server))
     if missing:
@@ -95,7 +95,7 @@ async def _ask(server: session.Session, name: names.ServerName, interest: Intere
             unreadable[path] = config_snapshot.UNREADABLE
         else:
             configs[path] = found
-    return State(
+    return ServerState(
         marks=await fan_out.marks(server),
         checks={each: await fan_out.check(server, each, quiet=True) for each in interest.checked},
         digests=digests,

@@ -27,7 +27,7 @@ class Action(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Server:
+class ServerPreview:
     """One server after the launch.
 
     Attributes:
@@ -50,7 +50,7 @@ class Server:
 
 
 @dataclasses.dataclass(frozen=True)
-class Call:
+class ScriptCall:
     """An agent script that would be run. Its arguments hold no secrets."""
 
     script: str
@@ -77,7 +77,7 @@ class Change:
     service: names.ServiceName | None = None
     reasons: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
-    calls: tuple[Call, ...] = ()
+    calls: tuple[ScriptCall, ...] = ()
     files: tuple[str, ...] = ()
     restarts: bool = False
     diff: tuple[str, ...] = ()
@@ -118,7 +118,7 @@ class Report:
     """
 
     deployment: names.DeploymentName
-    servers: tuple[Server, ...]
+    servers: tuple[ServerPreview, ...]
     objects: tuple[ChangedObject, ...] = ()
     changes: tuple[Change, ...] = ()
     repeated: tuple[Change, ...] = ()
@@ -131,12 +131,12 @@ class Report:
             each.action is Action.KEEP and each.unknown is None for each in self.servers
         )
 
-    def of(self, action: Action) -> tuple[Server, ...]:
+    def of(self, action: Action) -> tuple[ServerPreview, ...]:
         """The servers that this becomes of."""
         return tuple(each for each in self.servers if each.action is action)
 
     @property
-    def unknown(self) -> Iterator[Server]:
+    def unknown(self) -> Iterator[ServerPreview]:
         """The servers of which nobody can say what a launch does there."""
         return (each for each in self.servers if each.unknown is not None)
 

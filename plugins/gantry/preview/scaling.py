@@ -34,14 +34,14 @@ class Scaled:
 
     def report(
         self, definition: models.Definition, unknowns: dict[names.ServerName, str]
-    ) -> Iterator[report.Server]:
+    ) -> Iterator[report.ServerPreview]:
         """The servers for the report."""
         for server in self.inventory:
             action = self.actions[server.name]
             new = action in (Action.START, Action.REPLACE)
             before = self.replaced.get(server.name)
             launch = definition.launch_configuration_of(server.tier) if new else None
-            yield report.Server(
+            yield report.ServerPreview(
                 name=server.name,
                 tier=server.tier,
                 action=action,
@@ -55,7 +55,7 @@ class Scaled:
         for server in self.inventory.leaving:
             if server in self.replaced.values():
                 continue
-            yield report.Server(
+            yield report.ServerPreview(
                 name=server.name,
                 tier=server.tier,
                 action=Action.REMOVE,

@@ -11,7 +11,7 @@ from gantry.agent import fan_out, jobs
 
 
 @dataclasses.dataclass(frozen=True)
-class State:
+class ServerState:
     """What decides about a server.
 
     Attributes:
@@ -38,7 +38,7 @@ class State:
             digests={path: self.digests[path] for path in questions.files if path in self.digests},
         )
 
-    def after(self, work: fan_out.Work) -> State:
+    def after(self, work: fan_out.Work) -> ServerState:
         """What the server says when that has succeeded."""
         checks, digests = dict(self.checks), dict(self.digests)
         for file in work.files:

@@ -36,7 +36,7 @@ class NotInstalledError(errors.ServerError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Uploaded:
+class UploadedBackup:
     """What a server says of a backup that it has uploaded: bytes, checksum, which archive is installed."""
 
     size: int
@@ -59,13 +59,15 @@ class BackupReader:
         """The failure as it is: the scripts say themselves what is wrong."""
         return error
 
-    def summary(self, kept: Sequence[str]) -> Uploaded | None:
+    def summary(self, kept: Sequence[str]) -> UploadedBackup | None:
         """What the last lines of each kind say; None before the upload."""
         uploads = [found for each in kept if (found := _UPLOADED.fullmatch(each))]
         archives = [found["version"] for each in kept if (found := _ARCHIVE.fullmatch(each))]
         if not uploads:
             return None
-        return Uploaded(int(uploads[-1]["size"]), uploads[-1]["sha256"], archives[-1] if archives else "")
+        return UploadedBackup(
+            int(uploads[-1]["size"]), uploads[-1]["sha256"], archives[-1] if archives else ""
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +132,7 @@ def back_up(
         remove=(link,),
         # Without the file there is nothing to upload again: it has to be written again.
         conclusive=True,
-        link=jobs.Link(link, url, upload=True),
+        link=jobs.PresignedLink(link, url, upload=True),
         kept=(file,),
     )
     return Work(files, (asks, makes, puts))

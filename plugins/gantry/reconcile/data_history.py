@@ -21,7 +21,9 @@ COMPLETE = "complete"
 """The key that says since when every database that is given data has a note. Gone when the notes are."""
 
 
-def of(store: data_placement.Store, found: inventory.Inventory, ran: Callable[[], bool]) -> data_renewal.Past:
+def of(
+    store: data_placement.Store, found: inventory.Inventory, ran: Callable[[], bool]
+) -> data_renewal.DeploymentPast:
     """Look at what is kept, and where that says nothing, at what else would be there.
 
     Args:
@@ -31,14 +33,14 @@ def of(store: data_placement.Store, found: inventory.Inventory, ran: Callable[[]
     """
     given_up = _given_up(store)
     if given_up is not None or is_complete(store):
-        return data_renewal.Past(given_up=given_up)
+        return data_renewal.DeploymentPast(given_up=given_up)
     signs = []
     if found.everything:
         some = ", ".join(f"{each.name} ({each.instance_id})" for each in found.everything[:_SOME])
         signs.append(f"the cloud has servers of it: {some}")
     if ran():
         signs.append("runs of it have loaded data in this Airflow")
-    return data_renewal.Past(is_complete=False, signs=tuple(signs))
+    return data_renewal.DeploymentPast(is_complete=False, signs=tuple(signs))
 
 
 _SOME = 3

@@ -79,7 +79,7 @@ class AnswersAgainError(errors.GantryError):
         )
 
 
-def before_giving_up(run: step_run.Run, choice: replacement.Choice) -> None:
+def before_giving_up(run: step_run.StepRun, choice: replacement.Choice) -> None:
     """Look once more at servers with data that are about to be replaced.
 
     Raises:
@@ -133,7 +133,7 @@ def before_beginning(
 
 
 def before_terminating(
-    run: step_run.Run, leaving: Iterable[Server], memory: data_placement.DataLocations
+    run: step_run.StepRun, leaving: Iterable[Server], memory: data_placement.DataLocations
 ) -> None:
     """Look once more at lost servers with data that are about to be terminated.
 
@@ -207,7 +207,7 @@ def _doubts(
             yield Doubt(server, why, found, is_there)
 
 
-def _objection(answer: reachability.Answer, why: str, *, is_impaired: bool, works: bool) -> str | None:
+def _objection(answer: reachability.ServerAnswer, why: str, *, is_impaired: bool, works: bool) -> str | None:
     """Why a server cannot be taken for lost, or None where it is lost still."""
     match answer.contact:
         case Contact.SILENT:

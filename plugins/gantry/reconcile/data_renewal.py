@@ -103,7 +103,7 @@ Newest = Callable[[names.BackupName], backups.Stored]
 
 
 @dataclasses.dataclass(frozen=True)
-class Past:
+class DeploymentPast:
     """A deployment's past, as far as it is known.
 
     Attributes:
@@ -118,7 +118,7 @@ class Past:
 
 
 @dataclasses.dataclass(frozen=True)
-class Answers:
+class DataEvidence:
     """What decides about data that is not there, besides the notes. Datasources are named `SERVICE.DATASOURCE`.
 
     Attributes:
@@ -130,7 +130,7 @@ class Answers:
 
     from_dump: Collection[str] = ()
     from_backup: Collection[str] = ()
-    past: Past | None = None
+    past: DeploymentPast | None = None
 
     def __contains__(self, part: models.Dependency) -> bool:
         """Whether a person has said what a datasource begins from."""
@@ -149,7 +149,7 @@ def renewals(
     missing: Missing,
     memory: DataLocations,
     newest: Newest,
-    answers: Answers,
+    answers: DataEvidence,
 ) -> Renewals:
     """What is restored on servers that replace lost ones.
 
@@ -205,7 +205,7 @@ def _restored(
     definition: models.Definition,
     service: names.ServiceName,
     notes: Collection[DataLocation | None],
-    answers: Answers,
+    answers: DataEvidence,
 ) -> Iterator[models.Dependency]:
     """The datasources of a service that do not begin from their dump. Raises ContradictionError."""
     for part in _parts(definition, service):
@@ -247,7 +247,7 @@ def _unnoted(
     staying: inventory.Inventory,
     new: Collection[names.Slot],
     memory: DataLocations,
-    past: Past,
+    past: DeploymentPast,
 ) -> tuple[names.Slot, ...]:
     """The slots that would be filled from the dump because nothing is noted of them."""
     if past.is_complete and memory.is_noted(service):
@@ -265,7 +265,7 @@ def _unnoted(
 
 
 def _reasons(
-    definition: models.Definition, service: names.ServiceName, past: Past, newest: Newest
+    definition: models.Definition, service: names.ServiceName, past: DeploymentPast, newest: Newest
 ) -> dict[models.Dependency, str]:
     """Why a service of which nothing is noted may have had data, by datasource; empty if nothing says so."""
     parts = _parts(definition, service)
@@ -277,7 +277,7 @@ def _reasons(
 
 
 def _on_the_shelf(
-    definition: models.Definition, part: models.Dependency, past: Past, newest: Newest
+    definition: models.Definition, part: models.Dependency, past: DeploymentPast, newest: Newest
 ) -> str | None:
     """What the backups say about a datasource; nothing where a termination has given up what is on the shelf."""
     try:

@@ -83,7 +83,7 @@ def _install(
     standing = content_digests.standing(marks, key, dump.version, dump.sha256)
     reloaded = f"{service.id}/reloaded.{datasource}"
     is_reload = datasource in reload.datasources and marks.get(reloaded) != reload.run
-    if standing is not content_digests.Standing.ABSENT and not is_reload:
+    if standing is not content_digests.ContentState.ABSENT and not is_reload:
         return _held(place, datasource, key, dump, standing)
     # A backup counts as the dump from then on: the next launch leaves it be.
     source = dump if is_reload or backup is None else backup
@@ -113,7 +113,7 @@ def _held(
     datasource: names.DatasourceName,
     key: str,
     dump: downloads.Download,
-    standing: content_digests.Standing,
+    standing: content_digests.ContentState,
 ) -> Work:
     """What becomes of a dump where there is data already: nothing, but it is told."""
     why = (
@@ -121,9 +121,9 @@ def _held(
         f"--reload-dump {place.name}.{datasource}, or reload_dump in the form"
     )
     match standing:
-        case content_digests.Standing.CHANGED:
+        case content_digests.ContentState.CHANGED:
             return Work(held=(Held(key, f"the dump of datasource {datasource} has changed; {why}"),))
-        case content_digests.Standing.UNKNOWN:
+        case content_digests.ContentState.UNKNOWN:
             job_name = f"compare-{place.service.id}-{datasource}-{downloads.short(dump.version)}"
             return Work((), (downloads.compared(job_name, dump, key, why, place.timeout),))
     return Work()

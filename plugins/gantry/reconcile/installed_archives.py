@@ -17,7 +17,7 @@ def in_marks(marks: service_work.Marks) -> Archives:
     return {_service(key): value for key, value in marks.items() if _is_archive(key)}
 
 
-def changed(progress: jobs.Progress) -> Archives:
+def changed(progress: jobs.ServerProgress) -> Archives:
     """What the jobs have changed so far, as the server has noted it."""
     found: dict[names.ServiceId, str | None] = {}
     for number, job in enumerate(_begun(progress)):
@@ -31,7 +31,7 @@ def changed(progress: jobs.Progress) -> Archives:
     return found
 
 
-def _begun(progress: jobs.Progress) -> Iterator[jobs.Job]:
+def _begun(progress: jobs.ServerProgress) -> Iterator[jobs.Job]:
     yield from progress.jobs[: progress.index]
     if progress.asked or progress.started:
         yield from progress.jobs[progress.index : progress.index + 1]

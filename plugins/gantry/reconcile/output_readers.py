@@ -22,7 +22,7 @@ def named(name: Name | None) -> jobs.Reader | None:
     return None if name is None else _READERS[name]
 
 
-def report(name: Name | None, everything: Sequence[jobs.Progress]) -> dict[str, Any]:
+def report(name: Name | None, everything: Sequence[jobs.ServerProgress]) -> dict[str, Any]:
     """What the servers' runs did, for the step's result: `{"runs": {SERVER: {...}}}`, or nothing without a reader."""
     if name is None:
         return {}

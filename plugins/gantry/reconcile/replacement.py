@@ -148,7 +148,7 @@ def choose(
     definition: models.Definition,
     found: inventory.Inventory,
     findings: server_health.HealthReport,
-    named: step_run.Named | None,
+    named: step_run.ServersToReplace | None,
     before: Slots,
 ) -> Choice:
     """Who is replaced.
@@ -180,7 +180,7 @@ def _by_name(
     definition: models.Definition,
     found: inventory.Inventory,
     findings: server_health.HealthReport,
-    named: step_run.Named,
+    named: step_run.ServersToReplace,
 ) -> tuple[dict[names.ServerName, str], dict[names.TierName, set[names.Slot]]]:
     there = {each.name: each for each in found if each.tier in definition.tiers}
     short = {f"{each.tier}-{each.slot}": each.name for each in there.values()}

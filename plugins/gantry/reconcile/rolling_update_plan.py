@@ -19,7 +19,7 @@ Said = Mapping[names.ServerName, fan_out.Applied]
 
 
 @dataclasses.dataclass(frozen=True)
-class Order:
+class UpdateOrder:
     """What is to be done, in this order.
 
     Attributes:
@@ -36,7 +36,7 @@ class Order:
 class Rollout:
     """What the rollout of a run's service goes by. `decide` is what is left to do on each of its servers."""
 
-    run: step_run.Run
+    run: step_run.StepRun
     settings: models.Update
     known: server_facts.Facts = dataclasses.field(repr=False)
     decide: fan_out.Decide = dataclasses.field(repr=False)
@@ -62,7 +62,7 @@ class Rollout:
             if node.name in said and self.decide(target(node), said[node.name]).jobs
         )
 
-    def order(self, nodes: Said, balancers: Said) -> Order:
+    def order(self, nodes: Said, balancers: Said) -> UpdateOrder:
         """What is to be done. Raises TooFewHealthyError."""
         outdated = {each.name for each in self.outdated(nodes)}
         found, stray = [], []
@@ -76,7 +76,7 @@ class Rollout:
             serves = nodes[node.name].healthy and (joined or node.name not in outdated)
             found.append(update_batches.Node(node.name, serves, node.name in outdated))
         size, healthy = self.settings.batch_of(len(found)), self.settings.healthy_of(len(found))
-        return Order(
+        return UpdateOrder(
             tuple(stray), update_batches.batches(self.run.service, found, size, healthy) if found else ()
         )
 
@@ -110,7 +110,9 @@ class Rollout:
             self.known, self.run.service, self.run.server(balancer), marks, self.run.key.attempt
         )
 
-    def unchanged(self, failed: Sequence[jobs.Progress], before: Said, now: Said) -> update_batches.Batch:
+    def unchanged(
+        self, failed: Sequence[jobs.ServerProgress], before: Said, now: Said
+    ) -> update_batches.Batch:
         """Those of the servers on which the update has failed that run well what they ran before it."""
         service = self.run.definition.services[self.run.service]
         return tuple(
@@ -128,7 +130,7 @@ class Rollout:
         return rolling_update_work.ran_before(self.run.definition.services[self.run.service], applied.marks)
 
 
-def of(run: step_run.Run) -> Rollout:
+def of(run: step_run.StepRun) -> Rollout:
     """The rollout that a run's step is about. Raises as `decisions.decide`."""
     settings = run.definition.update_of(run.service)
     if settings is None:

@@ -67,7 +67,7 @@ def replaces(done: Sequence[jobs.Job]) -> bool:
 
 
 def has_changed_nothing(
-    service: models.Service, failed: jobs.Progress, before: service_work.Marks, now: Applied
+    service: models.Service, failed: jobs.ServerProgress, before: service_work.Marks, now: Applied
 ) -> bool:
     """Whether an update has failed on a server before the version that runs there made way, and it runs well."""
     if failed.transient or failed.index >= len(failed.jobs):

@@ -136,7 +136,7 @@ def running_of(definition: models.Definition, found: Iterable[Server]) -> list[S
 
 def meet(
     definition: models.Definition, running: Iterable[Server], cloud: servers.Servers
-) -> dict[names.ServerName, reachability.Answer]:
+) -> dict[names.ServerName, reachability.ServerAnswer]:
     """How servers that run are met, and what the checks say that count for their tiers. Raises as `examine`."""
     calls, answers = [], {}
     for server in running:
@@ -144,21 +144,21 @@ def meet(
             calls.append(_call(definition, server, cloud))
         except servers.LostServerError:
             # It has never been greeted, and has not said anything on its console either: it has not come up.
-            answers[server.name] = reachability.Answer(
+            answers[server.name] = reachability.ServerAnswer(
                 reachability.Contact.SILENT, "it has shown no host key on its console", by_cloud=True
             )
         except servers.NoAddressError as error:
-            answers[server.name] = reachability.Answer(reachability.Contact.UNREACHED, _line(error))
+            answers[server.name] = reachability.ServerAnswer(reachability.Contact.UNREACHED, _line(error))
     return answers | reachability.call(calls)
 
 
-def _call(definition: models.Definition, server: Server, cloud: servers.Servers) -> reachability.Call:
+def _call(definition: models.Definition, server: Server, cloud: servers.Servers) -> reachability.ServerProbe:
     if server.host_key is None:
         server = dataclasses.replace(server, host_key=cloud.console_host_key(server))
     tier = definition.tiers[server.tier]
     checked = definition.services_of(server.tier) if tier.replace_impaired else {}
     access = connections.access(definition.launch_configuration_of(server.tier).ssh)
-    return reachability.Call(step_run.target(server, server.name), access, checked)
+    return reachability.ServerProbe(step_run.target(server, server.name), access, checked)
 
 
 def _line(error: errors.GantryError) -> str:
@@ -168,7 +168,7 @@ def _line(error: errors.GantryError) -> str:
 def judge(
     definition: models.Definition,
     running: Sequence[Server],
-    answers: Mapping[names.ServerName, reachability.Answer],
+    answers: Mapping[names.ServerName, reachability.ServerAnswer],
     impaired: Mapping[str, str],
     now: datetime.datetime,
 ) -> HealthReport:
@@ -219,7 +219,7 @@ def judge(
     )
 
 
-def way_works(answers: Iterable[reachability.Answer]) -> bool:
+def way_works(answers: Iterable[reachability.ServerAnswer]) -> bool:
     """Whether a server that has proven who it is has been reached. Then silence of another is not the network's."""
     return any(
         each.contact in (reachability.Contact.ANSWERS, reachability.Contact.REFUSES) for each in answers
@@ -260,7 +260,7 @@ _MAYBE_DOWN = (reachability.Contact.SILENT, reachability.Contact.UNREACHED)
 def _sick(
     definition: models.Definition,
     running: Sequence[Server],
-    answers: Mapping[names.ServerName, reachability.Answer],
+    answers: Mapping[names.ServerName, reachability.ServerAnswer],
     impaired: Mapping[str, str],
 ) -> frozenset[names.ServiceName]:
     """The services of which a server is not well, or that run nowhere: what depends on them cannot be well."""
@@ -275,7 +275,7 @@ def _sick(
 
 
 def _wrong(
-    definition: models.Definition, answer: reachability.Answer, sick: frozenset[names.ServiceName]
+    definition: models.Definition, answer: reachability.ServerAnswer, sick: frozenset[names.ServiceName]
 ) -> Iterator[str]:
     if answer.contact is reachability.Contact.SILENT:
         yield f"{SILENCE} ({answer.said})"
@@ -300,7 +300,7 @@ def _of(impaired: Mapping[str, str], instance: str) -> Iterator[str]:
 
 def _met(
     running: Sequence[Server],
-    answers: Mapping[names.ServerName, reachability.Answer],
+    answers: Mapping[names.ServerName, reachability.ServerAnswer],
     how: reachability.Contact,
 ) -> dict[names.ServerName, str]:
     return {each.name: answers[each.name].said for each in running if answers[each.name].contact is how}

@@ -50,7 +50,7 @@ def install_services(
 def _install(definition: models.Definition, wanted: Install, marks: Marks, *, settled: bool) -> Work:
     service, archive, key = wanted.service, wanted.archive, layout.archive_mark(wanted.service)
     standing = content_digests.standing(marks, key, archive.version, archive.sha256)
-    if standing is content_digests.Standing.SAME and not wanted.forced:
+    if standing is content_digests.ContentState.SAME and not wanted.forced:
         return Work() if settled else _mend(definition, wanted, marks)
     target = f"{session.TEMPORARY}/{service.id}{downloads.suffix_of(archive.url)}"
     digest = content_digests.offered(marks, key, archive.version, archive.sha256)
@@ -62,7 +62,9 @@ def _install(definition: models.Definition, wanted: Install, marks: Marks, *, se
         downloads.Applying(
             key,
             noted,
-            may_be_same=standing is content_digests.Standing.UNKNOWN and not wanted.forced and not settled,
+            may_be_same=standing is content_digests.ContentState.UNKNOWN
+            and not wanted.forced
+            and not settled,
             # Another archive wants to be configured again, even if no fact has changed.
             forgets=installed_marks(service),
         ),
@@ -107,13 +109,13 @@ def compare_archives(definition: models.Definition, wanted: Iterable[Install], m
     for each in wanted:
         key, archive = layout.archive_mark(each.service), each.archive
         standing = content_digests.standing(marks, key, archive.version, archive.sha256)
-        if standing is content_digests.Standing.SAME:
+        if standing is content_digests.ContentState.SAME:
             calls += _mend(definition, each, marks).jobs
             continue
         timeout = definition.timeouts.install_services.total_seconds()
         check = (content_digests.CHECKS, each.service.id)
         name = f"{each.service.id}-{downloads.short(archive.version)}"
-        if standing is content_digests.Standing.UNKNOWN:
+        if standing is content_digests.ContentState.UNKNOWN:
             words = "it will be updated"
             calls.append(downloads.compared(f"compare-{name}", archive, key, words, timeout, check))
         elif not content_digests.was_looked_at(marks, key, archive.version):

@@ -31,11 +31,11 @@ class DagPayload:
 
     definition: models.Definition
     plan: Plan
-    source: source.Source | None = None
+    source: source.DefinitionData | None = None
 
 
 @dataclasses.dataclass(frozen=True)
-class Named:
+class ServersToReplace:
     """Servers that a person wants replaced.
 
     Attributes:
@@ -48,7 +48,7 @@ class Named:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class StepRun:
     """One try of one task of one run.
 
     Attributes:
@@ -86,7 +86,7 @@ class Run:
     moment: datetime.datetime = NO_MOMENT
     backups: frozenset[str] = frozenset()
     restored: stored.Stored | None = None
-    lost: Named | None = None
+    lost: ServersToReplace | None = None
     from_dump: frozenset[str] = frozenset()
     from_backup: frozenset[str] = frozenset()
     reload_dump: frozenset[str] = frozenset()
@@ -96,7 +96,7 @@ class Run:
     started: Callable[[], frozenset[str]] = frozenset
     until: float = 0.0
     secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
-    source: source.Source | None = None
+    source: source.DefinitionData | None = None
 
     @functools.cached_property
     def cloud(self) -> servers.Servers:
@@ -126,7 +126,7 @@ class Run:
         """
         return self.cloud.find_with(self.started())
 
-    def at(self, step: Step) -> Run:
+    def at(self, step: Step) -> StepRun:
         """The same try, doing the work of another step on the way."""
         prefix = self.key.step.removesuffix(self.step.id)
         return dataclasses.replace(

@@ -33,7 +33,7 @@ class NoManagementError(errors.GantryError):
         super().__init__(f"tier {tier}: its launch configuration names no configuration management")
 
 
-def decide(run: step_run.Run) -> fan_out.Decide:
+def decide(run: step_run.StepRun) -> fan_out.Decide:
     """What is left to do on a server, for the run's step.
 
     Called once a task: what all servers share (connections, archives) is looked at here. What it returns is called
@@ -45,12 +45,12 @@ def decide(run: step_run.Run) -> fan_out.Decide:
     return DECISIONS[run.step.kind].decide(run)
 
 
-def questions(run: step_run.Run) -> fan_out.Questions:
+def questions(run: step_run.StepRun) -> fan_out.Questions:
     """What else than its marks a server is asked before that: a service's check, files."""
     return DECISIONS[run.step.kind].questions(run)
 
 
-def management(run: step_run.Run) -> manager.Manager:
+def management(run: step_run.StepRun) -> manager.Manager:
     """The configuration management of the step's tier, with its credentials."""
     settings = run.definition.launch_configuration_of(run.tier).configuration_management
     match settings:
@@ -64,34 +64,34 @@ def management(run: step_run.Run) -> manager.Manager:
             raise NoManagementError(run.tier)
 
 
-def _nothing(run: step_run.Run) -> fan_out.Questions:  # noqa: ARG001 - as those that ask
+def _nothing(run: step_run.StepRun) -> fan_out.Questions:  # noqa: ARG001 - as those that ask
     return fan_out.Questions()
 
 
-def _check(run: step_run.Run) -> fan_out.Questions:
+def _check(run: step_run.StepRun) -> fan_out.Questions:
     """A service that should run and does not is started again, even if no fact has changed."""
     return fan_out.Questions(checked=run.definition.services[run.service].id)
 
 
-def _management_files(run: step_run.Run) -> fan_out.Questions:
+def _management_files(run: step_run.StepRun) -> fan_out.Questions:
     is_chef = run.definition.launch_configuration_of(run.tier).chef is not None
     return fan_out.Questions(files=chef.ChefManager.files if is_chef else script.ScriptManager.files)
 
 
-def _prepare_management(run: step_run.Run) -> fan_out.Decide:
+def _prepare_management(run: step_run.StepRun) -> fan_out.Decide:
     """The files that are not there yet, or not as they should be."""
     found = management(run)
     return lambda target, applied: found.prepare(run.server(target.name), applied)
 
 
-def _execute_management(run: step_run.Run) -> fan_out.Decide:
+def _execute_management(run: step_run.StepRun) -> fan_out.Decide:
     """The run, where something has changed since it last succeeded."""
     found = management(run)
     occasion = manager.Occasion(run.key.step, forced=run.tier in run.converge)
     return lambda target, applied: found.run(run.server(target.name), applied, occasion)
 
 
-def _install_services(run: step_run.Run) -> fan_out.Decide:
+def _install_services(run: step_run.StepRun) -> fan_out.Decide:
     """Every server downloads and installs all services of its tier that it lacks.
 
     Where a balanced service has run before, its update does that, so that not all servers change at once; here it is
@@ -115,13 +115,13 @@ def _install_services(run: step_run.Run) -> fan_out.Decide:
     return left
 
 
-def _install(run: step_run.Run, name: names.ServiceName) -> service_work.Install:
+def _install(run: step_run.StepRun, name: names.ServiceName) -> service_work.Install:
     service = run.definition.services[name]
     archive = run.download(service.archive, service.sha256, f"the archive of service {name!r}")
     return service_work.Install(service, archive, forced=name in run.redeploy)
 
 
-def _update(run: step_run.Run) -> fan_out.Decide:
+def _update(run: step_run.StepRun) -> fan_out.Decide:
     """On a server where a balanced service has run before: all that has changed since."""
     known = run.facts(run.service)
     wanted = _install(run, run.service)
@@ -130,7 +130,7 @@ def _update(run: step_run.Run) -> fan_out.Decide:
     )
 
 
-def _install_datasources(run: step_run.Run) -> fan_out.Decide:
+def _install_datasources(run: step_run.StepRun) -> fan_out.Decide:
     """The dumps that are not loaded yet; on a server that replaces a lost one, the backups."""
     known = run.facts(run.service)
     dumps: Mapping[names.DatasourceName, downloads.Download] = {
@@ -159,7 +159,7 @@ def _install_datasources(run: step_run.Run) -> fan_out.Decide:
     return left
 
 
-def _configure(run: step_run.Run) -> fan_out.Decide:
+def _configure(run: step_run.StepRun) -> fan_out.Decide:
     """Facts are made once, from the whole deployment."""
     known = run.facts(run.service)
     # What is updated in batches has been redeployed then.
@@ -169,13 +169,13 @@ def _configure(run: step_run.Run) -> fan_out.Decide:
     )
 
 
-def _restart(run: step_run.Run) -> fan_out.Decide:
+def _restart(run: step_run.StepRun) -> fan_out.Decide:
     """The second half of the configuration where the datasource comes in between."""
     known = run.facts(run.service)
     return lambda target, applied: service_work.restart(known, run.service, run.server(target.name), applied)
 
 
-def _configure_replicants(run: step_run.Run) -> fan_out.Decide:
+def _configure_replicants(run: step_run.StepRun) -> fan_out.Decide:
     """As `_configure`, on the servers that it leaves out."""
     known = run.facts(run.service)
     forced = run.service in run.redeploy
@@ -184,7 +184,7 @@ def _configure_replicants(run: step_run.Run) -> fan_out.Decide:
     )
 
 
-def _grant_access(run: step_run.Run) -> fan_out.Decide:
+def _grant_access(run: step_run.StepRun) -> fan_out.Decide:
     """On the database's servers: the access for exactly the dependent's addresses."""
     known = run.facts(run.service)
     dependent = run.step.peer
@@ -195,7 +195,7 @@ def _grant_access(run: step_run.Run) -> fan_out.Decide:
     )
 
 
-def _start_proxy(run: step_run.Run) -> fan_out.Decide:
+def _start_proxy(run: step_run.StepRun) -> fan_out.Decide:
     """On a balancer: every node of its service."""
     known = run.facts()
     balancer = _balancer(run)
@@ -204,19 +204,19 @@ def _start_proxy(run: step_run.Run) -> fan_out.Decide:
     )
 
 
-def _stop_proxy(run: step_run.Run) -> fan_out.Decide:
+def _stop_proxy(run: step_run.StepRun) -> fan_out.Decide:
     """Whatever nodes the balancer knows."""
     balancer = _balancer(run)
     return lambda _, applied: load_balancer_work.stop_proxy(run.definition, balancer, applied.marks)
 
 
-def _balancer(run: step_run.Run) -> names.BalancerName:
+def _balancer(run: step_run.StepRun) -> names.BalancerName:
     if run.step.balancer is None:
         raise LookupError(f"{run.step.id} is about no load balancer")
     return run.step.balancer
 
 
-def _release_nodes(run: step_run.Run) -> fan_out.Decide:
+def _release_nodes(run: step_run.StepRun) -> fan_out.Decide:
     """On a balancer: the nodes that leave, whether it says that it knows them or not."""
     # Addresses alone: no secret is read for that.
     known = server_facts.Facts(run.definition, run.inventory, {})
@@ -224,18 +224,18 @@ def _release_nodes(run: step_run.Run) -> fan_out.Decide:
     return lambda _, __: load_balancer_work.release_nodes(known, balancer)
 
 
-def _retire_servers(run: step_run.Run) -> fan_out.Decide:
+def _retire_servers(run: step_run.StepRun) -> fan_out.Decide:
     """Whatever is installed there is stopped."""
     return lambda _, applied: service_work.stop_services(run.definition, run.tier, applied.marks)
 
 
-def _stop_service(run: step_run.Run) -> fan_out.Decide:
+def _stop_service(run: step_run.StepRun) -> fan_out.Decide:
     """Where it is installed."""
     service = run.definition.services[run.service]
     return lambda _, applied: service_work.stop_service(run.definition, service, applied.marks)
 
 
-def _back_up(run: step_run.Run) -> fan_out.Decide:
+def _back_up(run: step_run.StepRun) -> fan_out.Decide:
     """The file, and its upload to where this run's backup belongs."""
     known = run.facts(run.service)
     url = run.shelf(run.backup).url(run.backup_object)
@@ -252,7 +252,7 @@ def _back_up(run: step_run.Run) -> fan_out.Decide:
     return left
 
 
-def _restore(run: step_run.Run) -> fan_out.Decide:
+def _restore(run: step_run.StepRun) -> fan_out.Decide:
     """What the chosen backup is loaded or installed with."""
     if run.restored is None:
         raise LookupError(f"{run.step.id}: no backup is chosen")
@@ -272,7 +272,7 @@ def _stored(found: stored.Stored) -> downloads.Download:
     return downloads.Download(found.url, found.manifest.sha256, found.manifest.sha256)
 
 
-def _check_backup(run: step_run.Run) -> fan_out.Decide:
+def _check_backup(run: step_run.StepRun) -> fan_out.Decide:
     """What the definition checks a restored backup with."""
     drill = run.backup_settings.drill
     if drill is None or run.backup not in drill.check:
@@ -286,30 +286,30 @@ def _check_backup(run: step_run.Run) -> fan_out.Decide:
 
 
 @dataclasses.dataclass(frozen=True)
-class Decision:
+class StepDecision:
     """How a kind of step decides."""
 
-    decide: Callable[[step_run.Run], fan_out.Decide]
-    questions: Callable[[step_run.Run], fan_out.Questions] = _nothing
+    decide: Callable[[step_run.StepRun], fan_out.Decide]
+    questions: Callable[[step_run.StepRun], fan_out.Questions] = _nothing
 
 
-DECISIONS: dict[StepKind, Decision] = {
-    StepKind.PREPARE_CONFIGURATION_MANAGEMENT: Decision(_prepare_management, _management_files),
-    StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: Decision(_execute_management, _management_files),
-    StepKind.INSTALL_SERVICES: Decision(_install_services),
-    StepKind.INSTALL_DATASOURCES: Decision(_install_datasources),
-    StepKind.UPDATE: Decision(_update, _check),
-    StepKind.CONFIGURE: Decision(_configure, _check),
-    StepKind.RESTART: Decision(_restart, _check),
-    StepKind.CONFIGURE_REPLICANTS: Decision(_configure_replicants, _check),
-    StepKind.GRANT_ACCESS: Decision(_grant_access),
-    StepKind.START_PROXY: Decision(_start_proxy),
-    StepKind.RELEASE_NODES: Decision(_release_nodes),
-    StepKind.RETIRE_SERVERS: Decision(_retire_servers),
-    StepKind.STOP_PROXY: Decision(_stop_proxy),
-    StepKind.STOP_SERVICE: Decision(_stop_service),
-    StepKind.BACK_UP: Decision(_back_up),
-    StepKind.RESTORE: Decision(_restore),
-    StepKind.CHECK_BACKUP: Decision(_check_backup),
+DECISIONS: dict[StepKind, StepDecision] = {
+    StepKind.PREPARE_CONFIGURATION_MANAGEMENT: StepDecision(_prepare_management, _management_files),
+    StepKind.EXECUTE_CONFIGURATION_MANAGEMENT: StepDecision(_execute_management, _management_files),
+    StepKind.INSTALL_SERVICES: StepDecision(_install_services),
+    StepKind.INSTALL_DATASOURCES: StepDecision(_install_datasources),
+    StepKind.UPDATE: StepDecision(_update, _check),
+    StepKind.CONFIGURE: StepDecision(_configure, _check),
+    StepKind.RESTART: StepDecision(_restart, _check),
+    StepKind.CONFIGURE_REPLICANTS: StepDecision(_configure_replicants, _check),
+    StepKind.GRANT_ACCESS: StepDecision(_grant_access),
+    StepKind.START_PROXY: StepDecision(_start_proxy),
+    StepKind.RELEASE_NODES: StepDecision(_release_nodes),
+    StepKind.RETIRE_SERVERS: StepDecision(_retire_servers),
+    StepKind.STOP_PROXY: StepDecision(_stop_proxy),
+    StepKind.STOP_SERVICE: StepDecision(_stop_service),
+    StepKind.BACK_UP: StepDecision(_back_up),
+    StepKind.RESTORE: StepDecision(_restore),
+    StepKind.CHECK_BACKUP: StepDecision(_check_backup),
 }
 """Each kind of step that decides on every server what is left to do there."""

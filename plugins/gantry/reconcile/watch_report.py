@@ -19,7 +19,7 @@ class ServerObservation:
     """
 
     server: inventory.Server
-    seen: metrics.Seen
+    seen: metrics.MetricsResult
     silent_since: datetime.datetime | None = None
 
 

@@ -36,7 +36,7 @@ class Dag:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class ApiDagRun:
     """A run of a DAG as the API shows it; times are ISO texts.
 
     Attributes:
@@ -61,7 +61,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class Instance:
+class ApiTaskInstance:
     """A task instance as the API shows it."""
 
     task_id: str
@@ -81,10 +81,10 @@ class BrokenFile:
     message: str
 
 
-class Api:
+class AirflowApi:
     """Airflow's API. Nothing is asked before the first call; that one logs in."""
 
-    def __init__(self, who: login.Login) -> None:
+    def __init__(self, who: login.AirflowLogin) -> None:
         self.login = who
         self._airflow = transport.Connection(who)
 
@@ -156,7 +156,7 @@ class Api:
         """Start a run; its id."""
         return self.start(dag, conf).id
 
-    def start(self, dag: str, conf: Json) -> Run:
+    def start(self, dag: str, conf: Json) -> ApiDagRun:
         """Start a run.
 
         Raises:
@@ -166,7 +166,7 @@ class Api:
             self.call("POST", _path("dags", dag, "dagRuns"), json={"logical_date": None, "conf": conf})
         )
 
-    def runs(self, dag: str, limit: int = 20) -> Iterator[Run]:
+    def runs(self, dag: str, limit: int = 20) -> Iterator[ApiDagRun]:
         """The runs of a DAG, the newest first, page by page as they are wanted."""
         params = {"order_by": "-run_after", "limit": limit}
         for each in self._airflow.pages(_path("dags", dag, "dagRuns"), "dag_runs", params):
@@ -181,7 +181,7 @@ class Api:
         )
         return bool(found["task_instances"])
 
-    def run(self, dag: str, run: str) -> Run:
+    def run(self, dag: str, run: str) -> ApiDagRun:
         """One run. Raises NotFoundError."""
         return _run(self.call("GET", _path("dags", dag, "dagRuns", run)))
 
@@ -189,11 +189,11 @@ class Api:
         """`queued`, `running`, `success` or `failed`."""
         return self.run(dag, run).state
 
-    def instances(self, dag: str, run: str) -> list[Instance]:
+    def instances(self, dag: str, run: str) -> list[ApiTaskInstance]:
         """All task instances of a run."""
         found = self._airflow.pages(_path("dags", dag, "dagRuns", run, "taskInstances"), "task_instances", {})
         return [
-            Instance(
+            ApiTaskInstance(
                 task_id=each["task_id"],
                 map_index=each["map_index"],
                 label=each.get("rendered_map_index") or "",
@@ -222,7 +222,12 @@ class Api:
         return {each["key"]: each["value"] for each in kept}
 
     def log_chunk(
-        self, dag: str, run: str, instance: Instance, try_number: int | None = None, token: str | None = None
+        self,
+        dag: str,
+        run: str,
+        instance: ApiTaskInstance,
+        try_number: int | None = None,
+        token: str | None = None,
     ) -> logs.Chunk:
         """A try's log, or what was added since the chunk that gave the token."""
         number = instance.try_number if try_number is None else try_number
@@ -239,7 +244,7 @@ class Api:
 
     def log(self, dag: str, run: str, task: str, map_index: int = -1, try_number: int = 1) -> str:
         """A task's log as plain lines: level and message."""
-        instance = Instance(task, map_index, "", None, None, None, try_number)
+        instance = ApiTaskInstance(task, map_index, "", None, None, None, try_number)
         return "\n".join(each.plain() for each in self.log_chunk(dag, run, instance).lines)
 
     def clear(self, dag: str, run: str, *tasks: str, downstream: bool = True) -> None:
@@ -292,8 +297,8 @@ def _dag(found: Json) -> Dag:
     )
 
 
-def _run(found: Json) -> Run:
-    return Run(
+def _run(found: Json) -> ApiDagRun:
+    return ApiDagRun(
         dag=found["dag_id"],
         id=found["dag_run_id"],
         state=found["state"],

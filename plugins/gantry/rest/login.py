@@ -28,7 +28,7 @@ class Options:
 
 
 @dataclasses.dataclass(frozen=True)
-class Login:
+class AirflowLogin:
     """An Airflow, and who asks it: by a token, or by a user and a password that are exchanged for one.
 
     Attributes:
@@ -70,7 +70,7 @@ def is_configured(options: Options, environ: Mapping[str, str] = os.environ) -> 
         return True
 
 
-def find(options: Options, environ: Mapping[str, str] = os.environ) -> Login:
+def find(options: Options, environ: Mapping[str, str] = os.environ) -> AirflowLogin:
     """Who asks which Airflow.
 
     What a profile keeps secret is sent to that profile's address only.
@@ -91,7 +91,7 @@ def find(options: Options, environ: Mapping[str, str] = os.environ) -> Login:
     who = next((each for each in levels if each.names_somebody), told)
     username = None if who.token else who.username
     passwords = (each.password for each in levels if each.password and each.username in (None, username))
-    return Login(
+    return AirflowLogin(
         url=_checked(told.url, told.source),
         token=who.token,
         username=username,

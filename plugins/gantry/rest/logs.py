@@ -21,7 +21,7 @@ _ENDED = ("success", "failed", "skipped")
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class ApiLogLine:
     """One line. `time` is an ISO text, or empty; `level` may be empty."""
 
     text: str
@@ -42,28 +42,30 @@ class Line:
 class Chunk:
     """Some lines, and the token that gets what comes after them; None where nothing will."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[ApiLogLine, ...]
     token: str | None
 
 
 def chunk(found: dict[str, Any]) -> Chunk:
     """What the API answered."""
-    lines: list[Line] = []
+    lines: list[ApiLogLine] = []
     for each in found["content"]:
         if isinstance(each, str):
-            lines.append(Line(each))
+            lines.append(ApiLogLine(each))
             continue
         lines.append(
-            Line(str(each.get("event", "")), str(each.get("level") or ""), str(each.get("timestamp") or ""))
+            ApiLogLine(
+                str(each.get("event", "")), str(each.get("level") or ""), str(each.get("timestamp") or "")
+            )
         )
         details = each.get("error_detail") or ()
-        lines.extend(Line(f"{detail.get('exc_type')}: {detail.get('exc_value')}") for detail in details)
+        lines.extend(ApiLogLine(f"{detail.get('exc_type')}: {detail.get('exc_value')}") for detail in details)
     return Chunk(tuple(lines), found.get("continuation_token"))
 
 
-def told(lines: Sequence[Line]) -> list[Line]:
+def told(lines: Sequence[ApiLogLine]) -> list[ApiLogLine]:
     """The lines that a person reads: without where the log was found, and what folds lines in the UI."""
-    kept: list[Line] = []
+    kept: list[ApiLogLine] = []
     inside = False
     for each in lines:
         if each.text.startswith(log_marks.SOURCES):
@@ -75,7 +77,9 @@ def told(lines: Sequence[Line]) -> list[Line]:
     return kept
 
 
-def may_grow(lines: Sequence[Line], state: str | None, ended: str | None, now: datetime.datetime) -> bool:
+def may_grow(
+    lines: Sequence[ApiLogLine], state: str | None, ended: str | None, now: datetime.datetime
+) -> bool:
     """Whether the last lines of a task that has ended are still to come.
 
     Airflow knows how a task ended a moment before its log is written to the end. A process that was killed never
@@ -92,7 +96,7 @@ def may_grow(lines: Sequence[Line], state: str | None, ended: str | None, now: d
     return ended is not None and now - datetime.datetime.fromisoformat(ended) < LAST_LINES
 
 
-def is_whole(lines: Sequence[Line]) -> bool:
+def is_whole(lines: Sequence[ApiLogLine]) -> bool:
     """Whether a log is written to its end, by the worker or by the triggerer that ended the task."""
     last = _last(lines)
     if last is None:
@@ -103,14 +107,14 @@ def is_whole(lines: Sequence[Line]) -> bool:
     return any(text.startswith(log_marks.END) for text in after[end:]) or _END_IN_TRIGGERER in after
 
 
-def _last(lines: Sequence[Line]) -> int | None:
+def _last(lines: Sequence[ApiLogLine]) -> int | None:
     """Where the work began that the log tells of last."""
     return max(
         (number for number, each in enumerate(lines) if each.text.startswith(_BEGINNINGS)), default=None
     )
 
 
-def failure(lines: Sequence[Line]) -> tuple[str, tuple[str, ...]]:
+def failure(lines: Sequence[ApiLogLine]) -> tuple[str, tuple[str, ...]]:
     """The error that a failed task ended with (empty if it did not say), and the lines before it."""
     at = next(
         (number for number in range(len(lines) - 1, -1, -1) if lines[number].text == log_marks.FAILED),

@@ -103,12 +103,12 @@ class ParameterError(root.GantryError):
         super().__init__(f"{option}: unknown {what} {value!r}{_hint(value, known)}")
 
 
-def every(api: client.Api) -> list[client.Dag]:
+def every(api: client.AirflowApi) -> list[client.Dag]:
     """The launch DAGs of all deployments that the user may see, by name. Those whose loader is gone are left out."""
     return [each for each in api.dags(_TAG, _LAUNCH) if not each.is_stale]
 
 
-def scalable(api: client.Api, name: str, dag: str) -> None:
+def scalable(api: client.AirflowApi, name: str, dag: str) -> None:
     """Find the DAG that scales a deployment.
 
     Raises:
@@ -122,7 +122,7 @@ def scalable(api: client.Api, name: str, dag: str) -> None:
         raise NothingToScaleError(name) from None
 
 
-def find(api: client.Api, name: str, dag: str | None = None) -> client.Dag:
+def find(api: client.AirflowApi, name: str, dag: str | None = None) -> client.Dag:
     """A DAG of a deployment, by default the one that launches it, be it broken or gone.
 
     Raises:
@@ -139,7 +139,7 @@ def find(api: client.Api, name: str, dag: str | None = None) -> client.Dag:
     return found
 
 
-def ready(api: client.Api, name: str, dag: str, *, unpause: bool) -> client.Dag:
+def ready(api: client.AirflowApi, name: str, dag: str, *, unpause: bool) -> client.Dag:
     """A DAG of a deployment that can run now.
 
     Raises:
@@ -160,7 +160,7 @@ def ready(api: client.Api, name: str, dag: str, *, unpause: bool) -> client.Dag:
     return found
 
 
-def operable(api: client.Api, name: str, dag: str, *, unpause: bool) -> client.Dag:
+def operable(api: client.AirflowApi, name: str, dag: str, *, unpause: bool) -> client.Dag:
     """As `ready`, for a DAG that not every deployment has.
 
     Raises:
@@ -236,7 +236,7 @@ def conf(  # noqa: PLR0913 - one parameter a field of the form
     """What a launch is triggered with. Airflow takes what its form does not know, and nobody ever reads it.
 
     Args:
-        params: the DAG's, as `client.Api.params` gives them.
+        params: the DAG's, as `client.AirflowApi.params` gives them.
         servers: how many at least, by tier.
         redeploy: services to install again.
         converge: tiers whose configuration management runs again.
@@ -313,7 +313,7 @@ def _hint(value: str, known: list[str]) -> str:
     return root.suggestion(value, known)
 
 
-def _broken(api: client.Api, loader: str) -> list[client.BrokenFile]:
+def _broken(api: client.AirflowApi, loader: str) -> list[client.BrokenFile]:
     """The import errors of a loader, named by its path or by the file's stem."""
     try:
         found = list(api.broken_files())

@@ -13,7 +13,7 @@ class _Part(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True)
 
 
-class Run(_Part):
+class RunSummary(_Part):
     """The run that worked last, with what was asked for; times are ISO texts."""
 
     dag: str
@@ -25,9 +25,9 @@ class Run(_Part):
     user: str | None
     reason: str
 
-    def as_run(self) -> client.Run:
+    def as_run(self) -> client.ApiDagRun:
         """As Airflow's API would tell it; of what it was asked with, there is the reason only."""
-        return client.Run(
+        return client.ApiDagRun(
             dag=self.dag,
             id=self.id,
             state=self.state,
@@ -39,7 +39,7 @@ class Run(_Part):
         )
 
 
-class Summary(_Part):
+class DeploymentSummary(_Part):
     """A deployment in the list.
 
     Attributes:
@@ -52,17 +52,17 @@ class Summary(_Part):
     failed: bool
     paused: bool
     import_error: bool
-    worked: Run | None
+    worked: RunSummary | None
     settled: bool
 
 
 class _Listing(_Part):
-    deployments: tuple[Summary, ...]
+    deployments: tuple[DeploymentSummary, ...]
     page: int
     pages: int
 
 
-def every(api: client.Api) -> list[Summary] | None:
+def every(api: client.AirflowApi) -> list[DeploymentSummary] | None:
     """All deployments that the user may see, by name. None where that Airflow has no such list.
 
     That is so where its Gantry has no pages, or those of another version, which do not say all of this.
@@ -70,7 +70,7 @@ def every(api: client.Api) -> list[Summary] | None:
     Raises:
         RestError: the list is there, and was refused, or could not be made.
     """
-    found: dict[str, Summary] = {}
+    found: dict[str, DeploymentSummary] = {}
     page = pages = 1
     while page <= pages:
         try:

@@ -20,7 +20,7 @@ _NOT_FOUND, _BROKEN = 404, 500
 class Connection:
     """A connection to one Airflow. Nothing is asked before the first call; that one logs in."""
 
-    def __init__(self, who: login.Login) -> None:
+    def __init__(self, who: login.AirflowLogin) -> None:
         self.login = who
         self._client = httpx.Client(base_url=who.url, timeout=_SECONDS, verify=_trusted(who))
         self._is_logged_in = False
@@ -39,7 +39,7 @@ class Connection:
                 return
 
     def call(self, method: str, path: str, *, below: str = "/api/v2", **more: Any) -> Json:  # noqa: ANN401 - httpx's
-        """One call; its answer. See `client.Api.call`."""
+        """One call; its answer. See `client.AirflowApi.call`."""
         call = f"{method} {path}"
         if not self._is_logged_in:
             self._log_in()
@@ -134,7 +134,7 @@ class Connection:
         return errors.NotAirflowError(call, answer.status_code, self.login.url, self.login.url_from, seen)
 
 
-def _trusted(who: login.Login) -> ssl.SSLContext | bool:
+def _trusted(who: login.AirflowLogin) -> ssl.SSLContext | bool:
     if who.url.startswith("http://"):
         # There is no certificate; and loading all that sign some takes a tenth of a second.
         return False

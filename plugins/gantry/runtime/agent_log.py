@@ -23,7 +23,7 @@ class NoServerError(errors.GantryError):
         super().__init__(f"the cloud has no server {wanted!r} of this deployment{hint}")
 
 
-class NotReadyError(errors.GantryError):
+class ServerNotReadyError(errors.GantryError):
     """A server that cannot be asked yet, or any more."""
 
     def __init__(self, name: names.ServerName, reason: str) -> None:
@@ -63,9 +63,9 @@ def read(
         near = errors.near(name, known)
         raise NoServerError(wanted, [near] if near else list(known), is_near=bool(near))
     if server.state is not inventory.InstanceState.RUNNING:
-        raise NotReadyError(name, f"its instance {server.instance_id} is {server.state}")
+        raise ServerNotReadyError(name, f"its instance {server.instance_id} is {server.state}")
     if server.host_key is None:
-        raise NotReadyError(name, "no handshake yet, so there is neither a host key nor an agent")
+        raise ServerNotReadyError(name, "no handshake yet, so there is neither a host key nor an agent")
     access = connections.access(definition.launch_configuration_of(server.tier).ssh)
     target = step_run.target(server, name)
     asyncio.run(_read(target, access, show, lines=lines, follow=follow))

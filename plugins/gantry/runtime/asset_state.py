@@ -39,7 +39,7 @@ class _Place(Protocol):
     def delete(self, key: str) -> None: ...
 
 
-class Kept:
+class DeploymentStore:
     """What is kept of a deployment: values by key. Each call blocks for a request or two to Airflow."""
 
     def __init__(self, new: _Place, old: _Place) -> None:
@@ -87,9 +87,9 @@ class Kept:
         return count
 
 
-def store(deployment: str) -> Kept:
+def store(deployment: str) -> DeploymentStore:
     """What is kept of a deployment. The context has no such thing in the triggerer."""
-    return Kept(_place(names.state(deployment)), _place(names.asset(deployment)))
+    return DeploymentStore(_place(names.state(deployment)), _place(names.asset(deployment)))
 
 
 def secure(context: Context, asset: str) -> None:

@@ -27,7 +27,7 @@ _AGAIN = datetime.timedelta(hours=1)
 """A recovery that did not help is asked for again after that. It has failed for a cause that wants a person."""
 
 
-def remember(run: step_run.Run, look: WatchReport) -> WatchReport:
+def remember(run: step_run.StepRun, look: WatchReport) -> WatchReport:
     """Note what a look says of servers that are not well, or are well again; the look, with that.
 
     Where the watch replaces nothing, that costs nothing as long as no look before (a launch's, say) has noted anything.
@@ -40,7 +40,7 @@ def remember(run: step_run.Run, look: WatchReport) -> WatchReport:
     return dataclasses.replace(look, findings=findings)
 
 
-def decide(run: step_run.Run, look: WatchReport, log: Logger) -> TriggerRequest | None:
+def decide(run: step_run.StepRun, look: WatchReport, log: Logger) -> TriggerRequest | None:
     """Ask for a recovery where servers are lost.
 
     The recovery is asked for all that it finds lost, not for these by name: it looks again when it has its turn, and
@@ -78,10 +78,12 @@ def decide(run: step_run.Run, look: WatchReport, log: Logger) -> TriggerRequest 
     return TriggerRequest({}, "; ".join(f"{name}: {why}" for name, why in reasons.items()))
 
 
-def _findings(run: step_run.Run, look: WatchReport) -> server_health.HealthReport:
+def _findings(run: step_run.StepRun, look: WatchReport) -> server_health.HealthReport:
     """How the servers are, from what the look has seen; services' checks are asked where they count."""
     running = server_health.running_of(run.definition, (each.server for each in look.sights))
-    answers = {each.server.name: reachability.Answer(each.seen.answer, each.seen.why) for each in look.sights}
+    answers = {
+        each.server.name: reachability.ServerAnswer(each.seen.answer, each.seen.why) for each in look.sights
+    }
     # One that has never been greeted may have shown its key on its console since, and one without an address is not
     # silent.
     again = [
@@ -100,7 +102,7 @@ def _findings(run: step_run.Run, look: WatchReport) -> server_health.HealthRepor
     return server_health.judge(run.definition, running, answers, impaired, look.now)
 
 
-def _reasons(run: step_run.Run, choice: replacement.Choice) -> Iterator[tuple[names.ServerName, str]]:
+def _reasons(run: step_run.StepRun, choice: replacement.Choice) -> Iterator[tuple[names.ServerName, str]]:
     """Why a recovery is called for, by server."""
     yield from choice.servers.items()
     staying = choice.staying(run.inventory)
@@ -113,7 +115,7 @@ def _reasons(run: step_run.Run, choice: replacement.Choice) -> Iterator[tuple[na
                 yield name, "its instance is gone"
 
 
-def _who(run: step_run.Run, reasons: dict[names.ServerName, str]) -> Iterator[tuple[str, str]]:
+def _who(run: step_run.StepRun, reasons: dict[names.ServerName, str]) -> Iterator[tuple[str, str]]:
     """The lost servers, and which of their instances: a new one that is lost too is another loss."""
     for name in reasons:
         server = run.inventory.named(name)

@@ -58,7 +58,7 @@ _KEY = "watch:tier:{}"
 """A tier's among the states of the deployment's asset."""
 
 
-def decide(run: step_run.Run, look: WatchReport, log: Logger) -> TriggerRequest | None:
+def decide(run: step_run.StepRun, look: WatchReport, log: Logger) -> TriggerRequest | None:
     """Judge every tier that has a rule, keep what the next look needs, and say what is wanted."""
     conf: dict[str, int] = {}
     reasons = []
@@ -98,7 +98,7 @@ class Judged:
     sights: Sequence[ServerObservation]
     found: rules.Sample
     base: int
-    decision: rules.Decision
+    decision: rules.ScalingDecision
     kept: _Kept
 
     @property

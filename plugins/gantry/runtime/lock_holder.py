@@ -46,26 +46,26 @@ class TurnTooSlowError(errors.GantryError):
 _TURN = "turn"
 _LONGEST = 20.0
 """Seconds from the first question to the last word about the turn. Airflow gives a worker up later than that."""
-_MARK = pydantic.TypeAdapter(operation_lock.Mark)
+_MARK = pydantic.TypeAdapter(operation_lock.LockMark)
 
 
-def asker(context: Context, run: step_run.Run) -> operation_lock.Asker:
+def asker(context: Context, run: step_run.StepRun) -> operation_lock.LockApplicant:
     """The run, as the others see it."""
     begun = context["dag_run"].start_date
     dag = context["ti"].dag_id
-    return operation_lock.Asker(
+    return operation_lock.LockApplicant(
         operation=operation_of(dag),
         run=run.id,
         begun="" if begun is None else begun.isoformat(),
     )
 
 
-def take(deployment: str, who: operation_lock.Asker) -> operation_lock.LockedBy | None:
+def take(deployment: str, who: operation_lock.LockApplicant) -> operation_lock.LockedBy | None:
     """Try once to take the turn; whom to wait for, or None. Blocks for some requests to Airflow."""
     return _answered(deployment, who, operation_lock.ask(who, now()))
 
 
-def look_again(deployment: str, who: operation_lock.Asker) -> operation_lock.LockedBy | None:
+def look_again(deployment: str, who: operation_lock.LockApplicant) -> operation_lock.LockedBy | None:
     """Whom a run still has to wait for, or None if it is time to try again. Writes nothing.
 
     So two triggerers may follow the same run, one of which was frozen, and neither takes down what the other wrote.
@@ -73,7 +73,7 @@ def look_again(deployment: str, who: operation_lock.Asker) -> operation_lock.Loc
     return _answered(deployment, who, operation_lock.ask(who, now()), writes=False)
 
 
-def keep(context: Context, run: step_run.Run) -> None:
+def keep(context: Context, run: step_run.StepRun) -> None:
     """Let a step go on only if it is its run's turn. Raises NotItsTurnError.
 
     The wait for the turn comes first in every run, so this is a question only where a person has cleared a step of a
@@ -88,7 +88,7 @@ def keep(context: Context, run: step_run.Run) -> None:
         raise NotItsTurnError(run.deployment, busy)
 
 
-def at_work(context: Context, run: step_run.Run) -> operation_lock.LockedBy | None:
+def at_work(context: Context, run: step_run.StepRun) -> operation_lock.LockedBy | None:
     """The run of the deployment that is at work, if any. For one that takes no turn itself."""
     return _answered(run.definition.deployment, asker(context, run), operation_lock.look())
 
@@ -100,7 +100,9 @@ def told(deployment: str, busy: operation_lock.LockedBy) -> str:
         return f"another run of {dag} is running, and has not taken the turn either"
     since = datetime.datetime.fromisoformat(busy.mark.since)
     does = (
-        "is at work" if busy.mark.stage is operation_lock.Stage.WORKS else "goes first and has been waiting"
+        "is at work"
+        if busy.mark.stage is operation_lock.LockStage.WORKS
+        else "goes first and has been waiting"
     )
     return f"{dag} {does} since {since:%Y-%m-%d %H:%M:%S} UTC, run {busy.mark.run}"
 
@@ -111,7 +113,7 @@ def now() -> str:
 
 
 def _answered(
-    deployment: str, who: operation_lock.Asker, asking: operation_lock.Asking, *, writes: bool = True
+    deployment: str, who: operation_lock.LockApplicant, asking: operation_lock.Asking, *, writes: bool = True
 ) -> operation_lock.LockedBy | None:
     """Answer all its requests, or, where it must not write, those before it wants to. Raises TurnTooSlowError."""
     marks = store(deployment)
@@ -132,7 +134,10 @@ def _answered(
 
 
 def _answer(
-    deployment: str, who: operation_lock.Asker, marks: asset_state.Kept, request: operation_lock.Request
+    deployment: str,
+    who: operation_lock.LockApplicant,
+    marks: asset_state.DeploymentStore,
+    request: operation_lock.Request,
 ) -> operation_lock.Answer:
     match request:
         case operation_lock.Read(operation):
@@ -159,12 +164,12 @@ def _running(dag: str, run: str | None = None) -> int:
     return found
 
 
-def store(deployment: str) -> asset_state.Kept:
+def store(deployment: str) -> asset_state.DeploymentStore:
     """What is kept of a deployment."""
     return asset_state.store(deployment)
 
 
-def secure(context: Context, run: step_run.Run) -> None:
+def secure(context: Context, run: step_run.StepRun) -> None:
     """See to it that what is kept of the deployment stays. Only for a run that has its turn.
 
     What an earlier Gantry has kept is moved, and Airflow has a reason to keep it when the DAGs are gone.

@@ -24,12 +24,12 @@ def slots(context: Context, tier: names.TierName) -> tuple[names.Slot, ...]:
     )
 
 
-def memory(run: step_run.Run) -> data_placement.DataLocations:
+def memory(run: step_run.StepRun) -> data_placement.DataLocations:
     """Where the deployment's data is."""
     return data_placement.DataLocations(lock_holder.store(run.definition.deployment), run.definition)
 
 
-def remember(run: step_run.Run, findings: server_health.HealthReport) -> None:
+def remember(run: step_run.StepRun, findings: server_health.HealthReport) -> None:
     """Note the looks that have found servers not well, and forget those at servers that have shown to be there."""
     noted: dict[inventory.Ailing, list[inventory.Server]] = {}
     for each in findings.troubles:

@@ -45,7 +45,7 @@ def key_full(tier: names.TierName) -> str:
     return f"full:{tier}"
 
 
-def full(run: step_run.Run) -> frozenset[str]:
+def full(run: step_run.StepRun) -> frozenset[str]:
     """The subnets that earlier tries of this step, since its last clear, have found without room."""
     try:
         noted = _Full.model_validate(lock_holder.store(run.definition.deployment).get(key_full(run.tier)))
@@ -55,17 +55,17 @@ def full(run: step_run.Run) -> frozenset[str]:
     return noted.subnets if noted.asked_by == _asker(run) else frozenset()
 
 
-def note_full(run: step_run.Run, subnets: frozenset[str]) -> None:
+def note_full(run: step_run.StepRun, subnets: frozenset[str]) -> None:
     """Note which subnets have no room, before another one is asked: a try that is repeated begins there."""
     noted = _Full(asked_by=_asker(run), subnets=subnets)
     lock_holder.store(run.definition.deployment).set(key_full(run.tier), noted.model_dump(mode="json"))
 
 
-def _asker(run: step_run.Run) -> str:
+def _asker(run: step_run.StepRun) -> str:
     return f"{run.digest} {run.key.epoch}"
 
 
-def aware(run: step_run.Run) -> step_run.Run:
+def aware(run: step_run.StepRun) -> step_run.StepRun:
     """The same try, that waits until the cloud lists what was started lately.
 
     Where servers are started, other tiers' do not matter: tiers start side by side.
@@ -74,7 +74,7 @@ def aware(run: step_run.Run) -> step_run.Run:
     return dataclasses.replace(run, started=functools.partial(lately, run.definition.deployment, tiers))
 
 
-def note(run: step_run.Run, servers: Iterable[Server]) -> None:
+def note(run: step_run.StepRun, servers: Iterable[Server]) -> None:
     """Note that servers of the run's tier were started now. What was noted lately stays."""
     now = _now()
     store = lock_holder.store(run.definition.deployment)

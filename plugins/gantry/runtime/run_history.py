@@ -20,7 +20,7 @@ _BY = {"scheduled": "schedule", "operator_triggered": "watch"}
 """Who asked for a run that no person has asked for, by Airflow's type of the run."""
 
 
-def open_record(context: Context, run: step_run.Run) -> None:
+def open_record(context: Context, run: step_run.StepRun) -> None:
     """Note that a run has begun. Until its last step says otherwise, it counts as one that failed."""
     record = _record(context, run)
     _change(run, record.operation, lambda kept: run_records.opened(kept, record))
@@ -28,7 +28,7 @@ def open_record(context: Context, run: step_run.Run) -> None:
 
 def close_record(
     context: Context,
-    run: step_run.Run,
+    run: step_run.StepRun,
     times: status.Timeline | None = None,
     *,
     ended: Iterable[str] = (),
@@ -64,7 +64,7 @@ def close_record(
     _change(run, record.operation, lambda kept: run_records.closed(kept, record))
 
 
-def made(context: Context, run: step_run.Run) -> dict[str, run_records.Object]:
+def made(context: Context, run: step_run.StepRun) -> dict[str, run_records.Object]:
     """The backups that a run has made and noted, by their names."""
     return {
         str(step.backup): run_records.Object(
@@ -88,7 +88,7 @@ def seconds(context: Context, group: Group, kind: StepKind) -> float:
 
 
 def _change(
-    run: step_run.Run, operation: str, change: Callable[[run_records.Records], run_records.Records]
+    run: step_run.StepRun, operation: str, change: Callable[[run_records.Records], run_records.Records]
 ) -> None:
     store = lock_holder.store(run.deployment)
     key = run_records.key(operation)
@@ -96,7 +96,7 @@ def _change(
     store.set(key, run_records.dump(change(run_records.load(store.get(key)))))
 
 
-def _record(context: Context, run: step_run.Run) -> run_records.Record:
+def _record(context: Context, run: step_run.StepRun) -> run_records.Record:
     dag_run = context["dag_run"]
     who = lock_holder.asker(context, run)
     by = dag_run.triggering_user_name or _BY.get(dag_run.run_type, "")
@@ -105,7 +105,7 @@ def _record(context: Context, run: step_run.Run) -> run_records.Record:
     )
 
 
-def _versions(run: step_run.Run) -> dict[str, str]:
+def _versions(run: step_run.StepRun) -> dict[str, str]:
     """What is installed now. A launch is not failed by a record that lacks something."""
     found = {}
     store = lock_holder.store(run.deployment)
@@ -124,7 +124,7 @@ def _versions(run: step_run.Run) -> dict[str, str]:
     return found
 
 
-def _before(run: step_run.Run) -> dict[str, str]:
+def _before(run: step_run.StepRun) -> dict[str, str]:
     """What the archives were when the last run had ended."""
     store = lock_holder.store(run.definition.deployment)
     changing = (each for each in names.Operation if each not in KEEPS_STATE)
@@ -136,7 +136,7 @@ def _before(run: step_run.Run) -> dict[str, str]:
     return run_records.versions_after(tuple(each for each in found if each.run != run.id))
 
 
-def _started(run: step_run.Run, record: run_records.Record) -> dict[str, str]:
+def _started(run: step_run.StepRun, record: run_records.Record) -> dict[str, str]:
     """The servers whose instances are younger than the run."""
     # The cloud's times have whole seconds.
     began = record.began[: len("2026-11-20T05:00:00")]

@@ -117,7 +117,7 @@ class Bootstrapper:
         started: frozenset[str] = frozenset(),
     ) -> None:
         self._started = started
-        self._asker = shared_lookups.Asker(cloud)
+        self._asker = shared_lookups.SharedLookup(cloud)
         self._access = access
         self._output = output
 

@@ -39,7 +39,7 @@ class ChangedBy:
 _AUTHOR = pydantic.TypeAdapter(ChangedBy)
 
 
-def author(context: Context, run: step_run.Run) -> ChangedBy:
+def author(context: Context, run: step_run.StepRun) -> ChangedBy:
     """The run that is at work."""
     definition = run.definition
     return ChangedBy(
@@ -64,13 +64,13 @@ def load(dumped: object) -> ChangedBy:
 class ServerNotes:
     """One task's notes. `witness` is for `drive.prepare`; the others write down what has come together."""
 
-    def __init__(self, context: Context, run: step_run.Run, log: Logger) -> None:
+    def __init__(self, context: Context, run: step_run.StepRun, log: Logger) -> None:
         self._run = run
         self._log = log
         self._who = author(context, run)
         self._targets: dict[names.ServerName, ssh.Target] = {}
         self._marks: dict[names.ServerName, installed_archives.Archives] = {}
-        self._handed: dict[tuple[names.ServerName, names.ServiceId], config_snapshot.Handed] = {}
+        self._handed: dict[tuple[names.ServerName, names.ServiceId], config_snapshot.ConfigChange] = {}
 
     @property
     def who(self) -> ChangedBy:
@@ -105,13 +105,15 @@ class ServerNotes:
             )  # fmt: skip
         self._handed.clear()
 
-    def keep_versions(self, everything: Iterable[jobs.Progress]) -> None:
+    def keep_versions(self, everything: Iterable[jobs.ServerProgress]) -> None:
         """Write down which archives are on servers now."""
         for each in everything:
             found = {**self._marks.pop(each.target.name, {}), **installed_archives.changed(each)}
             keep_versions(self._who, each.target, found)
 
-    def _handout(self, target: ssh.Target, each: config_snapshot.Handed) -> config_history.ConfigDelivery:
+    def _handout(
+        self, target: ssh.Target, each: config_snapshot.ConfigChange
+    ) -> config_history.ConfigDelivery:
         secrets = self._run.secrets
         path = layout.service_config(each.service)
         diff: tuple[str, ...] = (f"no diff: {path} {config_snapshot.UNREADABLE}",)
@@ -144,7 +146,7 @@ def keep_versions(who: ChangedBy, target: ssh.Target, found: installed_archives.
         store.set(key, installed_versions.dump(new))
 
 
-def forget_versions(run: step_run.Run, servers: Iterable[str]) -> None:
+def forget_versions(run: step_run.StepRun, servers: Iterable[str]) -> None:
     """Take away what is noted of servers that are gone. Another one may have got the name of one of them."""
     store = lock_holder.store(run.definition.deployment)
     there = {each.name for each in run.cloud.everything()}

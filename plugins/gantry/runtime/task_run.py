@@ -36,7 +36,7 @@ class RunTimeUpError(errors.GantryError):
         )
 
 
-def run_of(context: Context) -> step_run.Run:
+def run_of(context: Context) -> step_run.StepRun:
     """The facts of the task that is running."""
     compiled = (context["dag"].user_defined_macros or {})[MACRO]
     instance = context["ti"]
@@ -46,7 +46,7 @@ def run_of(context: Context) -> step_run.Run:
     scaled_to = _scaled_to(compiled, context) if step_run.any_scaling(compiled.plan) else {}
     told_apart = (instance.dag_id, instance.run_id, *_life(context, step))
     run_key = hashlib.sha256(" ".join(told_apart).encode()).hexdigest()[:12]
-    return step_run.Run(
+    return step_run.StepRun(
         definition=compiled.definition,
         plan=compiled.plan,
         step=step,
@@ -117,8 +117,8 @@ def _until(context: Context, compiled: step_run.DagPayload, step: Step) -> float
     return float((began + limit).timestamp())
 
 
-def _named(params: Mapping[str, Any]) -> step_run.Named:
-    return step_run.Named(tuple(params.get("servers") or ()), bool(params.get("anyway")))
+def _named(params: Mapping[str, Any]) -> step_run.ServersToReplace:
+    return step_run.ServersToReplace(tuple(params.get("servers") or ()), bool(params.get("anyway")))
 
 
 _SCHEDULED = "scheduled"

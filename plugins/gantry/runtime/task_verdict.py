@@ -11,7 +11,7 @@ IN_TRIGGERER = frozenset({"deferred", "up_for_retry", "up_for_reschedule"})
 """The same, seen by a triggerer whose trigger was taken away: another one may have it."""
 
 
-class Instance(Protocol):
+class TaskInstanceIdentity(Protocol):
     """What tells a task instance apart from others."""
 
     dag_id: str
@@ -20,7 +20,7 @@ class Instance(Protocol):
     map_index: int | None
 
 
-def verdict(instance: Instance, going_on: frozenset[str]) -> str | None:
+def verdict(instance: TaskInstanceIdentity, going_on: frozenset[str]) -> str | None:
     """What was decided about a task instance, in words; None while it is in one of the states `going_on`.
 
     Blocks for a request to Airflow. Raises whatever Airflow's client raises if it cannot be asked.

@@ -23,7 +23,7 @@ from gantry import names
 from gantry.plan import ISOLATED, READ_ONLY
 
 
-class Stage(enum.StrEnum):
+class LockStage(enum.StrEnum):
     """How far a run is with its turn."""
 
     WAITS = "waits"
@@ -37,7 +37,7 @@ class Stage(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Mark:
+class LockMark:
     """What an operation's mark says.
 
     Attributes:
@@ -48,25 +48,25 @@ class Mark:
 
     run: str
     begun: str
-    stage: Stage
+    stage: LockStage
     since: str
 
-    def is_of(self, asker: Asker) -> bool:
+    def is_of(self, asker: LockApplicant) -> bool:
         """Whether the run wrote it since it began."""
         return (self.run, self.begun) == (asker.run, asker.begun)
 
 
 @dataclasses.dataclass(frozen=True)
-class Asker:
+class LockApplicant:
     """A run that wants to work."""
 
     operation: names.Operation
     run: str
     begun: str
 
-    def mark(self, stage: Stage, now: str) -> Mark:
+    def mark(self, stage: LockStage, now: str) -> LockMark:
         """Its mark."""
-        return Mark(run=self.run, begun=self.begun, stage=stage, since=now)
+        return LockMark(run=self.run, begun=self.begun, stage=stage, since=now)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +74,12 @@ class LockedBy:
     """The run that another one has to wait for. Without a mark: one of the same operation, which has none yet."""
 
     operation: names.Operation
-    mark: Mark | None
+    mark: LockMark | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Read:
-    """Asks for an operation's mark. The answer is a `Mark`, or None."""
+    """Asks for an operation's mark. The answer is a `LockMark`, or None."""
 
     operation: names.Operation
 
@@ -88,7 +88,7 @@ class Read:
 class Write:
     """Asks to write the asker's own mark. The answer is None."""
 
-    mark: Mark
+    mark: LockMark
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,7 @@ class IsAlone:
 
 
 Request = Read | Write | IsRunning | IsAlone
-Answer = Mark | bool | None
+Answer = LockMark | bool | None
 Asking = Generator[Request, Answer, LockedBy | None]
 
 
@@ -133,33 +133,33 @@ def look() -> Asking:
     return (yield from _busy(each for each in order() if each not in ISOLATED))
 
 
-def ask(asker: Asker, now: str) -> Asking:
+def ask(asker: LockApplicant, now: str) -> Asking:
     """Try once to take the turn. Returns None if it is taken, else whom to wait for; then try again.
 
     It may be tried as often as one likes, also after it was taken.
     """
     earlier, later = _others(asker.operation)
     own = yield Read(asker.operation)
-    stage = own.stage if isinstance(own, Mark) and own.is_of(asker) else None
-    if stage is Stage.WORKS:
+    stage = own.stage if isinstance(own, LockMark) and own.is_of(asker) else None
+    if stage is LockStage.WORKS:
         return None
     if stage is None and (busy := (yield from _owned(asker, own))):
         return busy
-    if stage is Stage.WAITS and (busy := (yield from _busy(earlier))):
+    if stage is LockStage.WAITS and (busy := (yield from _busy(earlier))):
         # It would take its mark down again at once.
         return busy
-    if stage is not Stage.ASKS:
-        yield Write(asker.mark(Stage.ASKS, now))
+    if stage is not LockStage.ASKS:
+        yield Write(asker.mark(LockStage.ASKS, now))
     if busy := (yield from _busy(earlier)):
-        yield Write(asker.mark(Stage.WAITS, now))
+        yield Write(asker.mark(LockStage.WAITS, now))
         return busy
     if busy := (yield from _busy(later)):
         return busy
-    yield Write(asker.mark(Stage.WORKS, now))
+    yield Write(asker.mark(LockStage.WORKS, now))
     return None
 
 
-def keep(asker: Asker, now: str) -> Asking:
+def keep(asker: LockApplicant, now: str) -> Asking:
     """Make sure that it is still the run's turn, after the run has begun again behind its wait for the turn.
 
     Returns None, or who is in the way; then nothing may be done. It does not take the mark down: other tasks of the
@@ -167,19 +167,19 @@ def keep(asker: Asker, now: str) -> Asking:
     """
     earlier, later = _others(asker.operation)
     own = yield Read(asker.operation)
-    if isinstance(own, Mark) and own.is_of(asker) and own.stage is Stage.WORKS:
+    if isinstance(own, LockMark) and own.is_of(asker) and own.stage is LockStage.WORKS:
         return None
-    if not (isinstance(own, Mark) and own.is_of(asker)):
+    if not (isinstance(own, LockMark) and own.is_of(asker)):
         if busy := (yield from _owned(asker, own)):
             return busy
         # Another run, which is over by now, may have written it since.
         own = yield Read(asker.operation)
     # The mark of the run's first life is up already, and another task of it may have the turn by now.
-    if not (isinstance(own, Mark) and own.run == asker.run and own.stage is not Stage.WAITS):
-        yield Write(asker.mark(Stage.ASKS, now))
+    if not (isinstance(own, LockMark) and own.run == asker.run and own.stage is not LockStage.WAITS):
+        yield Write(asker.mark(LockStage.ASKS, now))
     if busy := (yield from _busy((*earlier, *later))):
         return busy
-    yield Write(asker.mark(Stage.WORKS, now))
+    yield Write(asker.mark(LockStage.WORKS, now))
     return None
 
 
@@ -202,11 +202,11 @@ def excludes(one: names.Operation, other: names.Operation) -> bool:
     return names.Operation.TERMINATE in either or not either & ISOLATED
 
 
-def _owned(asker: Asker, own: Answer) -> Asking:
+def _owned(asker: LockApplicant, own: Answer) -> Asking:
     """The run of the asker's own operation that has to be over before the operation's mark can be the asker's."""
     if (yield IsAlone(asker.operation, asker.run)):
         return None
-    if isinstance(own, Mark) and own.run != asker.run and (yield IsRunning(asker.operation, own.run)):
+    if isinstance(own, LockMark) and own.run != asker.run and (yield IsRunning(asker.operation, own.run)):
         return LockedBy(asker.operation, own)
     return LockedBy(asker.operation, None)
 
@@ -218,7 +218,7 @@ def _busy(operations: Iterable[names.Operation]) -> Asking:
         if not (yield IsRunning(operation)):
             continue
         mark = yield Read(operation)
-        if not isinstance(mark, Mark) or mark.stage is Stage.WAITS:
+        if not isinstance(mark, LockMark) or mark.stage is LockStage.WAITS:
             continue
         if (yield IsRunning(operation, mark.run)):
             return LockedBy(operation, mark)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from gantry.status.deployment import Approval, DeploymentStatus, Greeted, TierStatus, wanted
-from gantry.status.history import UNTOUCHED, Before, RunKind, RunView, Standing, greeted, standing
+from gantry.status.deployment import ApprovalState, DeploymentStatus, Greeted, TierStatus, wanted
+from gantry.status.history import UNTOUCHED, Before, RunKind, RunView, SettledState, greeted, standing
 from gantry.status.states import deployment_status
 from gantry.status.tasks import Progress, TaskState, TaskView, progress
-from gantry.status.timeline import Link, PhaseTime, Span, StepTime, Timeline, timeline
+from gantry.status.timeline import CriticalStep, PhaseTime, Span, StepTime, Timeline, timeline
 
 __all__ = [
     "UNTOUCHED",
-    "Approval",
+    "ApprovalState",
     "Before",
+    "CriticalStep",
     "DeploymentStatus",
     "Greeted",
-    "Link",
     "PhaseTime",
     "Progress",
     "RunKind",
     "RunView",
+    "SettledState",
     "Span",
-    "Standing",
     "StepTime",
     "TaskState",
     "TaskView",

@@ -31,7 +31,7 @@ class TierStatus:
     wanted: int
 
 
-class Approval(enum.StrEnum):
+class ApprovalState(enum.StrEnum):
     """What became of the question whether to launch."""
 
     AWAITED = "waiting for approval"
@@ -63,7 +63,7 @@ class DeploymentStatus:
     services: Mapping[tuple[names.ServiceName, names.ServerName], ServiceState]
     phases: Mapping[Phase, tasks.Progress]
     steps: Mapping[str, tasks.Progress]
-    approval: Approval | None = None
+    approval: ApprovalState | None = None
 
     @property
     def not_applicable(self) -> tuple[Phase, ...]:
@@ -86,7 +86,7 @@ class DeploymentStatus:
 
 
 @dataclasses.dataclass(frozen=True)
-class Scene:
+class StateEvidence:
     """Everything that states are derived from.
 
     `inventory` is None when the cloud was not asked, or did not answer: then the tasks alone speak, `slots` are those

@@ -71,7 +71,7 @@ class RunView:
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
+class SettledState:
     """A deployment's state; `failed` where the run that made it so did not get further."""
 
     state: DeploymentState
@@ -110,22 +110,24 @@ def _kind(task: TaskView) -> str:
     return task.task_id.rpartition(".")[2]
 
 
-def standing(runs: Iterable[RunView]) -> Standing:
+def standing(runs: Iterable[RunView]) -> SettledState:
     """What the runs, the newest first, have made of the deployment. Takes no more of them than it needs."""
     newest_first = iter(runs)
     for run in newest_first:
         if not run.has_touched:
             continue
         if run.kind is RunKind.TERMINATION:
-            return Standing(
+            return SettledState(
                 DeploymentState.STOPPED if run.has_arrived else DeploymentState.STOPPING, _failed(run)
             )
         if run.has_arrived:
-            return Standing(DeploymentState.RUNNING)
+            return SettledState(DeploymentState.RUNNING)
         # A launch on what ran already and failed has taken nothing down.
         redeploy = standing(newest_first).state in RAN
-        return Standing(DeploymentState.MAINTENANCE if redeploy else DeploymentState.LAUNCHING, _failed(run))
-    return Standing(DeploymentState.STOPPED)
+        return SettledState(
+            DeploymentState.MAINTENANCE if redeploy else DeploymentState.LAUNCHING, _failed(run)
+        )
+    return SettledState(DeploymentState.STOPPED)
 
 
 def _failed(run: RunView) -> bool:

@@ -16,14 +16,14 @@ from gantry.plan import (
     Step,
     StepKind,
 )
-from gantry.status.deployment import Approval, DeploymentStatus, Scene, TierStatus
+from gantry.status.deployment import ApprovalState, DeploymentStatus, StateEvidence, TierStatus
 from gantry.status.tasks import Progress
 
 _CHECK = "awaitService"
 """The script that waits for a service's check. A step that ends with it fails because the check does."""
 
 
-def status(scene: Scene) -> DeploymentStatus:
+def status(scene: StateEvidence) -> DeploymentStatus:
     """The states that the tasks of a launch imply."""
     state, phase, failed = _deployment(scene)
     agents = _agents(scene)
@@ -48,12 +48,12 @@ def status(scene: Scene) -> DeploymentStatus:
     )
 
 
-def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | None]:
+def _deployment(scene: StateEvidence) -> tuple[DeploymentState, Phase | None, Phase | None]:
     """The deployment's state, the phase now running, the phase that failed."""
     progress = scene.steps.by_id()
     if not _has_begun(scene):
         # Nobody was asked, or the answer is awaited, or it was no, or it came too late; or others are at work.
-        waits = _approval(scene) is Approval.AWAITED or _awaits_turn(scene)
+        waits = _approval(scene) is ApprovalState.AWAITED or _awaits_turn(scene)
         unanswered = [step.phase for step in _before_work(scene) if progress[step.id] is Progress.FAILED]
         return scene.before(), Phase.PRE_LAUNCH if waits else None, min(unanswered, default=None)
     if _is_complete(scene):
@@ -69,39 +69,39 @@ def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | No
     return state, running, min(failures, default=None)
 
 
-def _questions(scene: Scene) -> list[Step]:
+def _questions(scene: StateEvidence) -> list[Step]:
     return [step for step in scene.plan if step.kind is StepKind.APPROVE]
 
 
-def _has_begun(scene: Scene) -> bool:
+def _has_begun(scene: StateEvidence) -> bool:
     """Whether the run has touched the deployment. A question touches nothing, nor does waiting."""
     return any(scene.steps.progress(step.id).has_begun for step in scene.plan if step.kind not in UNTOUCHING)
 
 
-def _before_work(scene: Scene) -> list[Step]:
+def _before_work(scene: StateEvidence) -> list[Step]:
     return [step for step in scene.plan if step.kind in UNTOUCHING]
 
 
-def _awaits_turn(scene: Scene) -> bool:
+def _awaits_turn(scene: StateEvidence) -> bool:
     waiting = [step for step in scene.plan if step.kind is StepKind.TURN]
     return not scene.run_ended and any(
         scene.steps.progress(step.id) is Progress.IN_PROGRESS for step in waiting
     )
 
 
-def _approval(scene: Scene) -> Approval | None:
+def _approval(scene: StateEvidence) -> ApprovalState | None:
     for question in _questions(scene):
         progress = scene.steps.progress(question.id)
         if progress is Progress.IN_PROGRESS and not scene.run_ended:
-            return Approval.AWAITED
+            return ApprovalState.AWAITED
         if progress is Progress.SUCCEEDED:
             # A refusal succeeds and leaves out what follows.
             after = [scene.steps.progress(step.id) for step in scene.plan if question.id in step.upstream]
-            return Approval.REFUSED if Progress.LEFT_OUT in after else Approval.GIVEN
+            return ApprovalState.REFUSED if Progress.LEFT_OUT in after else ApprovalState.GIVEN
     return None
 
 
-def _is_complete(scene: Scene) -> bool:
+def _is_complete(scene: StateEvidence) -> bool:
     """Whether everything is done. The last step only reports that, so it is awaited only by a run's end."""
     enough = {Progress.SUCCEEDED} if scene.run_ended else set(Progress) - {Progress.FAILED, Progress.LEFT_OUT}
     return all(
@@ -112,7 +112,7 @@ def _is_complete(scene: Scene) -> bool:
     )
 
 
-def _agents(scene: Scene) -> dict[names.ServerName, AgentState]:
+def _agents(scene: StateEvidence) -> dict[names.ServerName, AgentState]:
     scale_ups = {step.tier: step for step in scene.plan if step.kind is StepKind.SCALE_UP}
     handshakes = {step.tier: step for step in scene.plan if step.kind is StepKind.HANDSHAKE}
     found: dict[names.ServerName, AgentState] = {}
@@ -127,7 +127,7 @@ def _agents(scene: Scene) -> dict[names.ServerName, AgentState]:
 
 
 def _agent(
-    scene: Scene, server: names.ServerName, scaling: Progress, handshake: Progress
+    scene: StateEvidence, server: names.ServerName, scaling: Progress, handshake: Progress
 ) -> AgentState | None:
     is_known = scene.instance(server) is not None
     answered = handshake is Progress.SUCCEEDED or _ran_before(scene, server) or _was_greeted(scene, server)
@@ -139,12 +139,12 @@ def _agent(
     return AgentState.STARTING if is_asked_for or is_known else None
 
 
-def _was_greeted(scene: Scene, server: names.ServerName) -> bool:
+def _was_greeted(scene: StateEvidence, server: names.ServerName) -> bool:
     """Whether an earlier run has left it running, as far as anybody knows where the cloud is not asked."""
     return scene.inventory is None and any(server in each for each in scene.greeted.values())
 
 
-def _ran_before(scene: Scene, server: names.ServerName) -> bool:
+def _ran_before(scene: StateEvidence, server: names.ServerName) -> bool:
     """Whether a server belongs to what ran before the run, so that it is not new to anybody."""
     if not scene.previously_running:
         return False
@@ -155,7 +155,7 @@ def _ran_before(scene: Scene, server: names.ServerName) -> bool:
     return began is None or instance.launched_at < began
 
 
-def _began(scene: Scene) -> datetime.datetime | None:
+def _began(scene: StateEvidence) -> datetime.datetime | None:
     starts = (task.started for step in scene.plan for task in scene.steps.tasks(step.id))
     return min((start for start in starts if start is not None), default=None)
 
@@ -183,7 +183,7 @@ class _Work:
         return dataclasses.replace(self, own=(self.replicants,), needed=self.own[-1:])
 
 
-def _works(scene: Scene) -> list[_Work]:
+def _works(scene: StateEvidence) -> list[_Work]:
     plan = scene.plan
     own: dict[names.ServiceName, list[Step]] = {}
     replicants: dict[names.ServiceName, Step] = {}
@@ -210,7 +210,7 @@ def _works(scene: Scene) -> list[_Work]:
     return works
 
 
-def _service(scene: Scene, work: _Work, server: names.ServerName) -> ServiceState:
+def _service(scene: StateEvidence, work: _Work, server: names.ServerName) -> ServiceState:
     steps = (work.install, *work.own)
     progress = [scene.steps.progress_on(step.id, server) for step in steps]
     ran_before = _ran_before(scene, server)

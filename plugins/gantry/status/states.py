@@ -9,7 +9,7 @@ from gantry import inventory as inventories
 from gantry.plan import DeploymentState, Plan, StepKind
 from gantry.state import filled_slots
 from gantry.status import launch_states, termination_states
-from gantry.status.deployment import DeploymentStatus, Greeted, Scene
+from gantry.status.deployment import DeploymentStatus, Greeted, StateEvidence
 from gantry.status.tasks import Steps, TaskView
 
 
@@ -36,6 +36,6 @@ def deployment_status(
             the cloud does not.
         greeted: the servers that earlier runs have left running: they are counted where the cloud is not asked.
     """
-    scene = Scene(plan, Steps(plan, tasks), inventory, run_ended, before, slots, greeted)
+    scene = StateEvidence(plan, Steps(plan, tasks), inventory, run_ended, before, slots, greeted)
     is_termination = any(step.kind is StepKind.FINISH_TERMINATION for step in plan)
     return termination_states.status(scene) if is_termination else launch_states.status(scene)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gantry import names
 from gantry.plan import UNTOUCHING, AgentState, DeploymentState, Effect, Phase, ServiceState, Step, StepKind
-from gantry.status.deployment import DeploymentStatus, Scene, TierStatus, is_up
+from gantry.status.deployment import DeploymentStatus, StateEvidence, TierStatus, is_up
 from gantry.status.tasks import Progress
 
 
-def status(scene: Scene) -> DeploymentStatus:
+def status(scene: StateEvidence) -> DeploymentStatus:
     """The states that the tasks of a termination imply."""
     state, phase, failed = _deployment(scene)
     agents = _agents(scene)
@@ -37,7 +37,7 @@ def status(scene: Scene) -> DeploymentStatus:
     )
 
 
-def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | None]:
+def _deployment(scene: StateEvidence) -> tuple[DeploymentState, Phase | None, Phase | None]:
     progress = scene.steps.by_id()
     asked = [progress[step.id] for step in scene.plan if step.kind in UNTOUCHING]
     ends = [progress[step.id] for step in scene.plan if step.kind is StepKind.FINISH_TERMINATION]
@@ -66,7 +66,7 @@ def _deployment(scene: Scene) -> tuple[DeploymentState, Phase | None, Phase | No
     return DeploymentState.STOPPING, unfinished[0], failures[0] if failures else None
 
 
-def _agents(scene: Scene) -> dict[names.ServerName, AgentState]:
+def _agents(scene: StateEvidence) -> dict[names.ServerName, AgentState]:
     if scene.inventory is not None:
         return {
             server.name: AgentState.RUNNING if is_up(server) else AgentState.UNREACHABLE
@@ -85,7 +85,7 @@ def _agents(scene: Scene) -> dict[names.ServerName, AgentState]:
     }
 
 
-def _service(scene: Scene, stop: Step, agent: AgentState | None) -> ServiceState:
+def _service(scene: StateEvidence, stop: Step, agent: AgentState | None) -> ServiceState:
     progress = scene.steps.progress(stop.id)
     if progress is Progress.SUCCEEDED or agent is not AgentState.RUNNING:
         return ServiceState.STOPPED

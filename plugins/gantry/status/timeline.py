@@ -47,7 +47,7 @@ class PhaseTime:
 
 
 @dataclasses.dataclass(frozen=True)
-class Link:
+class CriticalStep:
     """One step of the critical path, and how long nothing happened between the step before it and it."""
 
     step: Step
@@ -66,7 +66,7 @@ class Timeline:
 
     span: Span
     phases: tuple[PhaseTime, ...]
-    critical_path: tuple[Link, ...]
+    critical_path: tuple[CriticalStep, ...]
 
     @property
     def waited(self) -> datetime.timedelta:
@@ -107,7 +107,7 @@ def _together(spans: list[Span], *, is_open: bool) -> Span:
     return Span(min(starts, default=None), None if is_open else max(ends, default=None))
 
 
-def _critical_path(plan: Plan, times: dict[str, StepTime]) -> tuple[Link, ...]:
+def _critical_path(plan: Plan, times: dict[str, StepTime]) -> tuple[CriticalStep, ...]:
     """Walk back from the step that ended last, each time to the upstream step that ended last."""
 
     @functools.cache
@@ -122,7 +122,7 @@ def _critical_path(plan: Plan, times: dict[str, StepTime]) -> tuple[Link, ...]:
         ended = {step: end for step in steps if (end := times[step].span.ended) is not None}
         return max(ended, key=ended.__getitem__, default=None)
 
-    path: list[Link] = []
+    path: list[CriticalStep] = []
     at = last(step for step in times if times[step].span.duration is not None)
     while at is not None:
         before = last(timed_before(at))
@@ -131,6 +131,6 @@ def _critical_path(plan: Plan, times: dict[str, StepTime]) -> tuple[Link, ...]:
         if before is not None and span.started and (ended := times[before].span.ended):
             # A cleared step can have ended after what came after it.
             waited = max(span.started - ended, _NOTHING)
-        path.append(Link(plan.by_id[at], span, waited))
+        path.append(CriticalStep(plan.by_id[at], span, waited))
         at = before
     return tuple(reversed(path))

@@ -23,16 +23,16 @@ from gantry.reconcile import data_placement, installed_archives, output_readers
 from gantry.runtime import lock_holder, server_bootstrap, server_notes, task_log, task_verdict
 
 LOG = logging.getLogger("gantry")
-_PROGRESS = pydantic.TypeAdapter(list[jobs.Progress])
+_PROGRESS = pydantic.TypeAdapter(list[jobs.ServerProgress])
 
 
-def dump(everything: Sequence[jobs.Progress]) -> list[dict[str, Any]]:
+def dump(everything: Sequence[jobs.ServerProgress]) -> list[dict[str, Any]]:
     """Progress as plain JSON. It holds no secrets: they are in files on the server by now."""
     dumped: list[dict[str, Any]] = _PROGRESS.dump_python(list(everything), mode="json")
     return dumped
 
 
-def load(dumped: Sequence[Mapping[str, Any]]) -> list[jobs.Progress]:
+def load(dumped: Sequence[Mapping[str, Any]]) -> list[jobs.ServerProgress]:
     """Progress as it was dumped, by an earlier Gantry too: that one said `passing`."""
     return _PROGRESS.validate_python(
         [{"transient" if key == "passing" else key: each[key] for key in each} for each in dumped]
@@ -100,7 +100,7 @@ class JobsTrigger(StepTrigger):
         self._everything = everything
         self._login = login
         self._key = jobs.StepKey(step, epoch, attempt)
-        self._driven: tuple[Sequence[jobs.Progress], ssh.Access] | None = None
+        self._driven: tuple[Sequence[jobs.ServerProgress], ssh.Access] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The trigger's class and keywords."""
@@ -156,7 +156,7 @@ class JobsTrigger(StepTrigger):
             with contextlib.suppress(Exception):
                 await asyncio.to_thread(task_verdict.verdict, self.task_instance, task_verdict.IN_TRIGGERER)
 
-    async def _reach(self) -> tuple[list[jobs.Progress], ssh.Access]:
+    async def _reach(self) -> tuple[list[jobs.ServerProgress], ssh.Access]:
         """How far the servers are, and how they are reached. Raises GantryError."""
         access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
         return load(self._everything), access

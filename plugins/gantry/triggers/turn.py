@@ -50,7 +50,7 @@ class TurnTrigger(server_work.StepTrigger):
         super().__init__(report)
         self._until = until
         self._deployment = deployment
-        self._asker = operation_lock.Asker(names.Operation(operation), run, begun)
+        self._asker = operation_lock.LockApplicant(names.Operation(operation), run, begun)
         self._waits_for = waits_for
 
     def serialize(self) -> tuple[str, dict[str, Any]]:

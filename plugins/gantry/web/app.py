@@ -71,7 +71,9 @@ async def _refused(request: fastapi.Request, error: Exception) -> fastapi.Respon
 async def _failed(request: fastapi.Request, error: Exception) -> fastapi.Response:
     """Something of ours that did not work, in its own words."""
     status = 404 if isinstance(error, deployment_details.UnknownError) else 502
-    return _told(request, error.status if isinstance(error, api_calls.RefusedError) else status, str(error))
+    return _told(
+        request, error.status if isinstance(error, api_calls.ActionRefusedError) else status, str(error)
+    )
 
 
 async def _misunderstood(request: fastapi.Request, error: Exception) -> fastapi.Response:

@@ -180,7 +180,7 @@ def test_who_has_ended_before_it_is_asked_is_told_by_how_it_has(
             await process.ended()
             await said(served, "true")
 
-    with pytest.raises(command_channel.EndedError if is_there else command_channel.NotServedError):
+    with pytest.raises(command_channel.ChannelEndedError if is_there else command_channel.NotServedError):
         told(talk())
 
 
@@ -191,7 +191,7 @@ def test_who_only_repeats_what_it_is_sent_is_not_waited_for(monkeypatch: pytest.
         async with opened("exec cat; ") as (served, _):
             await said(served, "true")
 
-    with pytest.raises(command_channel.EndedError) as ended:
+    with pytest.raises(command_channel.ChannelEndedError) as ended:
         told(talk())
     assert not ended.value.begun
     assert b"true" in ended.value.stdout
@@ -216,7 +216,7 @@ def test_a_dialog_that_ends_in_the_middle_says_what_was_said_and_takes_no_more()
     async def talk() -> tuple[bytes, bool]:
         async with opened() as (served, _):
             out = bytearray()
-            with pytest.raises(command_channel.EndedError) as ended:
+            with pytest.raises(command_channel.ChannelEndedError) as ended:
                 await served.order(("sh", "-c", "printf half; kill -KILL $PPID"), b"", out.extend)
             assert ended.value.begun
             return bytes(out), served.broken

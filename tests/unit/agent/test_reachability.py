@@ -157,8 +157,8 @@ def met(
 
 def test_who_answers_is_met(port: int) -> None:
     target = ssh.Target(SERVER, "i-1", "127.0.0.1", public(HOST))
-    found = reachability.call([reachability.Call(target, ssh.Access(login(port)))])
-    assert found == {SERVER: reachability.Answer(Contact.ANSWERS)}
+    found = reachability.call([reachability.ServerProbe(target, ssh.Access(login(port)))])
+    assert found == {SERVER: reachability.ServerAnswer(Contact.ANSWERS)}
 
 
 def test_another_host_key_is_a_stranger(port: int) -> None:

@@ -57,10 +57,10 @@ def server(tmp_path: pathlib.Path) -> Iterator[Server]:
         yield found
 
 
-def followed(connection: Connection, *commands: tuple[str, ...]) -> tuple[list[str], bytes, session.Ended]:
+def followed(connection: Connection, *commands: tuple[str, ...]) -> tuple[list[str], bytes, session.JobEnd]:
     """What commands say, and then what following the job gives."""
 
-    async def talk() -> tuple[list[str], bytes, session.Ended]:
+    async def talk() -> tuple[list[str], bytes, session.JobEnd]:
         with_server = session.Session(cast("Any", connection), TARGET, ROOT)
         came = bytearray()
         try:
@@ -80,7 +80,7 @@ def test_all_commands_of_a_connection_are_one(server: Server) -> None:
     start = ("env", "GANTRY_JOB_SECONDS=60", job, "start", "step/1/work", "1", "--", "talk")
     said, came, ended = followed(connection, (job, "open", "step", "0"), start, ("printf", "a b"))
     assert said == ["1\n", "started\n", "a b"]
-    assert (came, ended) == (b"one\ntwo", session.Ended(5))
+    assert (came, ended) == (b"one\ntwo", session.JobEnd(5))
     assert len(connection.processes) == 1
 
 
@@ -98,7 +98,7 @@ def test_where_no_serve_is_each_command_is_one_of_its_own(server: Server) -> Non
     server.custom("talk", "echo out; exit 3")
     server.call("job", "start", "step/1/work", "1", "--", "talk")
     connection = Connection(server)
-    assert followed(connection, ("echo", "a"), ("echo", "b")) == (["a\n", "b\n"], b"out\n", session.Ended(3))
+    assert followed(connection, ("echo", "a"), ("echo", "b")) == (["a\n", "b\n"], b"out\n", session.JobEnd(3))
     # The one that was not there is asked for once.
     assert len(connection.processes) == 4
 
@@ -109,7 +109,7 @@ def test_a_login_that_is_slow_to_begin_is_followed_all_the_same(
     monkeypatch.setattr(command_channel, "_BEGIN_SECONDS", 0.1)
     server.custom("talk", "echo one; sleep 2; echo two; exit 3")
     server.call("job", "start", "step/1/work", "1", "--", "talk")
-    assert followed(Connection(server, "sleep 0.5; ")) == ([], b"one\ntwo\n", session.Ended(3))
+    assert followed(Connection(server, "sleep 0.5; ")) == ([], b"one\ntwo\n", session.JobEnd(3))
 
 
 @pytest.mark.parametrize("before", ["kill -KILL $$; ", ""], ids=["in-the-login", "in-the-command"])

@@ -14,25 +14,25 @@ from pathlib import Path
 import pytest
 
 from gantry.agent import file_kinds
-from gantry.agent.file_kinds import Kind
+from gantry.agent.file_kinds import FileKind
 
 LIBRARY = Path(file_kinds.__file__).parent / "scripts" / "lib" / "kinds.sh"
 OF_SCRIPTS = {
-    "empty": Kind.EMPTY,
-    "zeros": Kind.ZEROS,
-    "gzip": Kind.GZIP,
-    "bzip2": Kind.BZIP2,
-    "xz": Kind.XZ,
-    "zstd": Kind.ZSTD,
-    "zip": Kind.ZIP,
-    "tar": Kind.TAR,
-    "7z": Kind.SEVEN_ZIP,
-    "rar": Kind.RAR,
-    "encrypted": Kind.ENCRYPTED,
-    "git-lfs": Kind.GIT_LFS,
-    "utf-16": Kind.UTF_16,
-    "html": Kind.HTML,
-    "text": Kind.TEXT,
+    "empty": FileKind.EMPTY,
+    "zeros": FileKind.ZEROS,
+    "gzip": FileKind.GZIP,
+    "bzip2": FileKind.BZIP2,
+    "xz": FileKind.XZ,
+    "zstd": FileKind.ZSTD,
+    "zip": FileKind.ZIP,
+    "tar": FileKind.TAR,
+    "7z": FileKind.SEVEN_ZIP,
+    "rar": FileKind.RAR,
+    "encrypted": FileKind.ENCRYPTED,
+    "git-lfs": FileKind.GIT_LFS,
+    "utf-16": FileKind.UTF_16,
+    "html": FileKind.HTML,
+    "text": FileKind.TEXT,
 }
 SQL = b"-- a dump\nCREATE TABLE book (id INT PRIMARY KEY);\n" * 20
 

@@ -56,20 +56,20 @@ def test_the_name_that_an_overlay_gives_means_that_environment(folder: pathlib.P
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(folder: pathlib.Path) -> None:
-    with pytest.raises(definitions.UnknownDeploymentError) as caught:
+    with pytest.raises(definitions.UnknownDefinitionError) as caught:
         definitions.find("bokshop", folder)
     assert str(caught.value) == f"no deployment 'bokshop' in {folder}, did you mean 'bookshop'?"
 
 
 def test_an_unknown_name_without_a_near_one_is_answered_with_all(folder: pathlib.Path) -> None:
-    with pytest.raises(definitions.UnknownDeploymentError, match=r"; there are bookshop, broken, library$"):
+    with pytest.raises(definitions.UnknownDefinitionError, match=r"; there are bookshop, broken, library$"):
         definitions.find("zoo", folder)
 
 
 def test_a_missing_or_empty_folder_is_said(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(definitions.UnknownDeploymentError, match="there is no such folder"):
+    with pytest.raises(definitions.UnknownDefinitionError, match="there is no such folder"):
         definitions.find("bookshop", tmp_path / "nowhere")
-    with pytest.raises(definitions.UnknownDeploymentError, match="it holds no definitions"):
+    with pytest.raises(definitions.UnknownDefinitionError, match="it holds no definitions"):
         definitions.find("bookshop", tmp_path)
 
 

@@ -13,21 +13,21 @@ from gantry.cli.commands import plan
 from gantry.cli.output import plan_text
 from gantry.plan import StepKind
 from gantry.preview import report
-from gantry.preview.report import Action, Call, Change, Server
+from gantry.preview.report import Action, Change, ScriptCall, ServerPreview
 from gantry.reconcile import data_history
 from tests import airflow_api
 
 
-def server(name: str, action: Action = Action.KEEP, **more: object) -> Server:
+def server(name: str, action: Action = Action.KEEP, **more: object) -> ServerPreview:
     facts: dict[str, object] = {
         "instance": "i-1", "address": "10.0.0.1", "image": "ami-1", "size": "t3.small", **more
     }  # fmt: skip
-    return Server(names.ServerName(name), names.TierName("web"), action, **facts)  # type: ignore[arg-type]
+    return ServerPreview(names.ServerName(name), names.TierName("web"), action, **facts)  # type: ignore[arg-type]
 
 
 def change(name: str, **more: object) -> Change:
     facts: dict[str, object] = {
-        "calls": (Call("stopService", ("a1",)), Call("startService", ("a1",))),
+        "calls": (ScriptCall("stopService", ("a1",)), ScriptCall("startService", ("a1",))),
         "reasons": ("enstratus.cfg changes",),
         "restarts": True,
         "diff": ("--- a", "+++ a", "@@ -1 +1 @@", "-a=1", f"+a=[{name}]"),

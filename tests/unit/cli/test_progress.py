@@ -43,8 +43,8 @@ def moment(
             )
         )
     found = inventory.Inventory(())
-    run = client.Run("short", "manual__1", run_state, TRIGGERED.isoformat(), None, None, {}, "ada")
-    seen = run_snapshot.Seen(
+    run = client.ApiDagRun("short", "manual__1", run_state, TRIGGERED.isoformat(), None, None, {}, "ada")
+    seen = run_snapshot.PlannedRun(
         PLAN,
         status.deployment_status(PLAN, tasks, found, run_ended=run.is_over),
         status.timeline(PLAN, tasks),
@@ -146,7 +146,7 @@ def test_tasks_stand_after_all_that_they_wait_for() -> None:
 
 def test_a_task_is_named_after_its_server_once_airflow_knows_it() -> None:
     def servers(label: str) -> tuple[str, ...]:
-        return run_snapshot.view(client.Instance("t", 0, label, "running", None, None, 1)).servers
+        return run_snapshot.view(client.ApiTaskInstance("t", 0, label, "running", None, None, 1)).servers
 
     assert servers("short-only-1") == ("short-only-1",)
     assert servers("0") == servers("") == ()
@@ -169,16 +169,20 @@ def greeting(*found: tuple[str, int, str, str], run_state: str = "failed") -> ru
     ended = (TRIGGERED + datetime.timedelta(seconds=5)).isoformat()
     tasks = (
         *(
-            run_snapshot.view(client.Instance(f"tier-{tier}.scale_up", -1, "", "success", ended, ended, 1))
+            run_snapshot.view(
+                client.ApiTaskInstance(f"tier-{tier}.scale_up", -1, "", "success", ended, ended, 1)
+            )
             for tier in ("database", "web", "proxy")
         ),
         *(
-            run_snapshot.view(client.Instance(f"tier-{tier}.handshake", index, label, state, ended, ended, 2))
+            run_snapshot.view(
+                client.ApiTaskInstance(f"tier-{tier}.handshake", index, label, state, ended, ended, 2)
+            )
             for tier, index, label, state in found
         ),
     )
-    run = client.Run("shop", "manual__1", run_state, TRIGGERED.isoformat(), None, None, {}, "ada")
-    seen = run_snapshot.Seen(
+    run = client.ApiDagRun("shop", "manual__1", run_state, TRIGGERED.isoformat(), None, None, {}, "ada")
+    seen = run_snapshot.PlannedRun(
         launch,
         status.deployment_status(launch, tasks, None, run_ended=run.is_over),
         status.timeline(launch, tasks),

@@ -26,15 +26,15 @@ BATCH = "shop-web-2 … shop-web-11 (10)"
     ],
 )
 def test_a_server_is_found_in_what_an_instance_is_called(server: str | None, label: str, meant: str) -> None:
-    assert task_logs.Wanted("shop", server=server).takes_server(label) is (meant == "yes")
+    assert task_logs.LogSelection("shop", server=server).takes_server(label) is (meant == "yes")
 
 
 def test_of_a_batch_only_the_servers_own_lines_are_meant() -> None:
-    wanted = task_logs.Wanted("shop", server="web-7")
-    assert wanted.takes_line(BATCH, logs.Line("[shop-web-7] started"))
-    assert not wanted.takes_line(BATCH, logs.Line("[shop-web-70] started"))
-    assert wanted.takes_line("shop-web-7", logs.Line("started"))
+    wanted = task_logs.LogSelection("shop", server="web-7")
+    assert wanted.takes_line(BATCH, logs.ApiLogLine("[shop-web-7] started"))
+    assert not wanted.takes_line(BATCH, logs.ApiLogLine("[shop-web-70] started"))
+    assert wanted.takes_line("shop-web-7", logs.ApiLogLine("started"))
     # "shop" is somebody's password: Airflow blanks it.
     assert wanted.takes_server(BATCH.replace("shop", "***"))
-    assert wanted.takes_line(BATCH.replace("shop", "***"), logs.Line("[***-web-7] started"))
-    assert not wanted.takes_line(BATCH.replace("shop", "***"), logs.Line("[***-web-70] started"))
+    assert wanted.takes_line(BATCH.replace("shop", "***"), logs.ApiLogLine("[***-web-7] started"))
+    assert not wanted.takes_line(BATCH.replace("shop", "***"), logs.ApiLogLine("[***-web-70] started"))

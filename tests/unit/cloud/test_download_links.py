@@ -16,14 +16,16 @@ from gantry.triggers import server_work
 from tests.unit.agent.world import World
 
 TARGET = ssh.Target(names.ServerName("bookshop-database-1"), "i-1", "10.0.0.1", "ssh-ed25519 AAAA")
-LINK = jobs.Link("/enstratus/ws/tmp/x.url", "s3://bookshop/dbService.tar.gz", upload=True)
+LINK = jobs.PresignedLink("/enstratus/ws/tmp/x.url", "s3://bookshop/dbService.tar.gz", upload=True)
 
 
 def test_the_triggerer_is_told_what_to_make_links_with_and_of_what(monkeypatch: pytest.MonkeyPatch) -> None:
     known = definition.loads(World().text)
-    seen: list[tuple[jobs.Link | None, Any]] = []
+    seen: list[tuple[jobs.PresignedLink | None, Any]] = []
 
-    async def carry_out(everything: list[jobs.Progress], *_: object, links: Any = None, **__: object) -> bool:
+    async def carry_out(
+        everything: list[jobs.ServerProgress], *_: object, links: Any = None, **__: object
+    ) -> bool:
         seen.append((everything[0].jobs[0].link, links))
         everything[0].index = 1
         return True
@@ -32,7 +34,7 @@ def test_the_triggerer_is_told_what_to_make_links_with_and_of_what(monkeypatch: 
     monkeypatch.setattr(connections, "access", lambda _: None)
     job = jobs.Job("upload", "uploadBackup", (LINK.path,), 60, link=LINK, kept=("/enstratus/ws/tmp/x",))
     trigger = server_work.JobsTrigger(
-        everything=server_work.dump([jobs.Progress(TARGET, (job,), renewed=True)]),
+        everything=server_work.dump([jobs.ServerProgress(TARGET, (job,), renewed=True)]),
         login=next(iter(known.launch_configurations.values())).ssh.model_dump(mode="json"),
         step="s",
         epoch="1",
@@ -51,5 +53,5 @@ def test_the_connection_is_read_when_a_link_is_wanted(monkeypatch: pytest.Monkey
     known = definition.loads(World().text)
     monkeypatch.delenv(f"AIRFLOW_CONN_{known.cloud.connection.upper()}", raising=False)
     made = download_links.CloudLinks(known.cloud)
-    with pytest.raises(errors.UnknownConnectionError):
+    with pytest.raises(errors.CloudConnectionError):
         made.link(LINK.url)

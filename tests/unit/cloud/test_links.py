@@ -25,17 +25,17 @@ AWS = names.ConnectionId("aws_shop")
 HOME = "eu-central-1"
 WANTED_BY = "the archive of service 'app'"
 REGIONS = ("us-east-1", "eu-west-1", "eu-central-1", "us-west-2", "ap-east-1")
-Connect = Callable[..., sources.Source]
+Connect = Callable[..., sources.S3Access]
 
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """Makes an Airflow connection, and what it opens."""
 
-    def connection(region: str | None = HOME, **extra: Any) -> sources.Source:
+    def connection(region: str | None = HOME, **extra: Any) -> sources.S3Access:
         given = {"conn_type": "aws", "login": "AKIAEXAMPLE", "password": "secret", "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_AWS_SHOP", json.dumps(given))
-        return sources.Source(AWS, region)
+        return sources.S3Access(AWS, region)
 
     with moto.mock_aws():
         yield connection

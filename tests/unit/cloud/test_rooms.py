@@ -76,8 +76,10 @@ class DataLocations:
         self.full: frozenset[str] = frozenset()
         self.told: list[int] = []
 
-    def order(self) -> instance_start.Order:
-        return instance_start.Order("run", "1", tell=self._tell, full=self.full, tell_full=self._tell_full)
+    def order(self) -> instance_start.StartOrder:
+        return instance_start.StartOrder(
+            "run", "1", tell=self._tell, full=self.full, tell_full=self._tell_full
+        )
 
     def _tell(self, servers: Any) -> None:
         self.told += [each.slot for each in servers]

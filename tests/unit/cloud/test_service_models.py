@@ -53,7 +53,7 @@ def test_what_is_loaded_beforehand_is_enough_for_ec2_and_s3(read: list[str]) -> 
     service_models.load()
     read.clear()
     clients.ec2(CLOUD)
-    source = sources.Source(AWS, CLOUD.region)
+    source = sources.S3Access(AWS, CLOUD.region)
     assert source.client.meta.service_model.service_name == "s3"
     source.linking("us-east-1")
     assert read == []

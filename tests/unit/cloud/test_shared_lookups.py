@@ -36,7 +36,7 @@ class Account:
     `refuses` says what it answers to the next call, if anything else than it should.
     """
 
-    place = servers.Place(AWS, "eu-central-1", names.DeploymentName("shop"))
+    place = servers.ServerScope(AWS, "eu-central-1", names.DeploymentName("shop"))
 
     def __init__(self, stage: Stage, count: int) -> None:
         self.stage, self.begun = stage, stage.clock

@@ -100,7 +100,7 @@ def updated(*lines: str) -> tuple[str, ...]:
 
 
 def test_a_good_run_is_counted_and_its_changes_are_named() -> None:
-    assert READER.summary(kept(GOOD)) == chef_output.Summary(
+    assert READER.summary(kept(GOOD)) == chef_output.ChefSummary(
         updated=3,
         total=6,
         seconds=65,

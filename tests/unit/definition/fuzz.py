@@ -248,7 +248,7 @@ def in_words(error: definition.DefinitionError, files: set[str]) -> None:
     assert str(error).startswith(str(error.problems[0]))
     for each in error.problems:
         assert each.file in files
-        assert each.place >= definition.Place(1, 1)
+        assert each.place >= definition.Position(1, 1)
         kinds = {unicodedata.category(character) for character in str(each)}
         assert not kinds & {"Cc", "Cf", "Cs", "Zl", "Zp"}, each
         assert len(each.message) < 2000, each

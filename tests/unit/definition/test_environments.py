@@ -355,7 +355,7 @@ def test_who_knows_more_refuses_with_the_places_of_the_files(written: Written) -
 def test_a_short_form_is_where_its_parts_come_from(written: Written) -> None:
     loaded = definition.read(written())
     assert str(loaded.origin(("tiers", "spare", "servers", "max"))) == "shop.yaml:14:50"
-    assert loaded.origin(("tiers", "web", "attributes")).kind is definition.Kind.DEFAULT
+    assert loaded.origin(("tiers", "web", "attributes")).kind is definition.OriginKind.DEFAULT
 
 
 # --- the page ------------------------------------------------------------------------------------------------

@@ -26,18 +26,20 @@ services:
 """
 
 PEERS = tuple(
-    template_facts.Server(name=f"shop-web-{slot}", slot=slot, address=f"10.0.0.{slot}", id=f"i-{slot}")
+    template_facts.TemplateServer(
+        name=f"shop-web-{slot}", slot=slot, address=f"10.0.0.{slot}", id=f"i-{slot}"
+    )
     for slot in (1, 2)
 )
 FACTS = template_facts.InCustom(
-    deployment=template_facts.Deployment(name="shop", description=""),
-    tier=template_facts.Tier(name="web"),
-    service=template_facts.Service(name="app", id="a3"),
+    deployment=template_facts.TemplateDeployment(name="shop", description=""),
+    tier=template_facts.TemplateTier(name="web"),
+    service=template_facts.TemplateService(name="app", id="a3"),
     server=PEERS[0],
     peers=PEERS,
     dependencies={
-        "db": template_facts.Dependency(addresses=("10.0.0.1", "10.0.0.2"), port=3306),
-        "queue": template_facts.Dependency(addresses=("10.0.0.1", "10.0.0.2")),
+        "db": template_facts.TemplateDependency(addresses=("10.0.0.1", "10.0.0.2"), port=3306),
+        "queue": template_facts.TemplateDependency(addresses=("10.0.0.1", "10.0.0.2")),
     },
 )
 """What the service `app` below is told on its first server."""
@@ -151,7 +153,7 @@ def test_facts_are_plain_data_and_what_is_none_is_absent() -> None:
 
 def test_what_the_check_knows_is_what_servers_are_told() -> None:
     # One truth: whoever hands facts to templates can only hand what the types name.
-    assert template_values.server_facts.__annotations__["return"] == "template_facts.Server"
+    assert template_values.server_facts.__annotations__["return"] == "template_facts.TemplateServer"
     assert set(template_types.of(template_facts.InAttributes).known) == {"deployment", "tier", "server"}
     for model in template_facts.TemplateFacts.__subclasses__():
         for field in model.model_fields.values():

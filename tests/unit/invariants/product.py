@@ -207,10 +207,10 @@ def connected(current: Callable[[], World]) -> Iterator[None]:
         patch.setattr(clients, "ec2", lambda _: current().ec2)
         # Each call is of another process, at any time of any world.
         patch.setattr(pace, "of", lambda *_: pace.Pace())
-        patch.setattr(sources.Source, "client", property(lambda _: current().s3))
+        patch.setattr(sources.S3Access, "client", property(lambda _: current().s3))
         # It only looks, and has tests of its own; what it looks at is in no danger here.
         patch.setattr(preflight, "examine", lambda *_: iter(()))
-        patch.setattr(sources.Source, "linking", lambda *_: current().s3)
+        patch.setattr(sources.S3Access, "linking", lambda *_: current().s3)
         patch.setattr(connections, "_get", _connection)
         patch.setattr(connections, "mask_secret", lambda *_: None)
         patch.setattr(asset_state, "_place", lambda asset: Stored(current(), asset))

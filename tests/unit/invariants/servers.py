@@ -390,18 +390,18 @@ class Session:
         if any(each.path == f"{session.BIN}/job" for each in files):
             machine.has_agent = True
 
-    async def follow(self, job: str, offset: int, on_output: Callable[[bytes], None]) -> session.Ended:
+    async def follow(self, job: str, offset: int, on_output: Callable[[bytes], None]) -> session.JobEnd:
         machine = self._reach()
         known = machine.jobs.get(job)
         if known is None:
-            return session.Ended(None)
+            return session.JobEnd(None)
         while known.state == "running":
             await asyncio.sleep(max(0.5, min(known.ends - machine.stage.clock, 20.0)))
             machine = self._reach()
         on_output(known.log[offset:])
         if known.state == "lost":
-            return session.Ended(None)
-        return session.Ended(known.code, killed=known.state == "killed")
+            return session.JobEnd(None)
+        return session.JobEnd(known.code, killed=known.state == "killed")
 
 
 @contextlib.asynccontextmanager

@@ -94,7 +94,7 @@ class Cloud:
         monkeypatch.setenv("AIRFLOW_CONN_AWS_SHOP", json.dumps(connection))
         # The commands set it for their process, which is a test's here.
         monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
-        return objects.Objects.of(sources.Source(AWS, region))
+        return objects.Objects.of(sources.S3Access(AWS, region))
 
 
 # It takes a tenth of a second to make one.

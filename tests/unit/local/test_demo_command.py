@@ -46,9 +46,9 @@ def gantry_demo(*arguments: str) -> typer.testing.Result:
     return typer.testing.CliRunner().invoke(commands.app, arguments)
 
 
-def stand(name: str, root: Path) -> background.Standing:
+def stand(name: str, root: Path) -> background.DemoState:
     """As if a demo had been begun: its record, without anything that runs."""
-    found = background.Standing(name, root, "http://127.0.0.1:1", "admin", "a password", 0)
+    found = background.DemoState(name, root, "http://127.0.0.1:1", "admin", "a password", 0)
     cleanup.folder(name).mkdir(parents=True)
     cleanup.record(name).write_bytes(background._FORMAT.dump_json(found))
     return found
@@ -127,7 +127,7 @@ def test_a_machine_that_cannot_be_prepared_is_named(
     script = tmp_path / "setup-machine.sh"
     script.write_text("echo 'setup-machine: not root' >&2; exit 7\n")
     monkeypatch.setattr(resources, "SETUP_MACHINE", script)
-    with pytest.raises(machine.NotReadyError, match=r"exit code 7.*Debian 12 and root"):
+    with pytest.raises(machine.MachineNotReadyError, match=r"exit code 7.*Debian 12 and root"):
         machine.prepare(print)
     assert "not root" in capfd.readouterr().err
 

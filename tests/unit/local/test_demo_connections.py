@@ -176,7 +176,7 @@ def test_every_key_of_the_language_that_names_a_connection_is_known() -> None:
         if connections.is_connection(field)
     }
     assert {"Cloud.connection", "Ssh.jump_connection", "Datasource.connection"} <= keys
-    unknown = {key for key in keys if connections.kind_of(key) is connections.Kind.UNKNOWN}
+    unknown = {key for key in keys if connections.kind_of(key) is connections.ConnectionPurpose.UNKNOWN}
     assert not unknown, "gantry.local.demo.connections makes the connections of a demo: teach it these"
 
 

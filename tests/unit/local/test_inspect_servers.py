@@ -30,19 +30,19 @@ class Losing:
         return self.answers.pop(0)
 
 
-def run(container: Losing) -> inspect_servers.Ended:
+def run(container: Losing) -> inspect_servers.CommandResult:
     return inspect_servers.run(cast("Any", container), "cat there")
 
 
 def test_code_output_and_errors_are_told_apart() -> None:
     container = Losing([Result(0, b"3 5 2\none\n\n!\n")])
-    assert run(container) == inspect_servers.Ended(3, "one\n\n", "!\n")
+    assert run(container) == inspect_servers.CommandResult(3, "one\n\n", "!\n")
 
 
 @pytest.mark.parametrize("lost", [b"", b"0 4 0\non", b"0 4 0\n"])
 def test_what_is_lost_is_read_again_and_the_command_not_run_again(lost: bytes) -> None:
     container = Losing([Result(0, lost), Result(0, b"0 4 0\none\n")], id=f"c{len(lost)}")
-    assert run(container) == inspect_servers.Ended(0, "one\n", "")
+    assert run(container) == inspect_servers.CommandResult(0, "one\n", "")
     first, second = (each[2] for each in container.asked)
     assert '"$3"' in first
     assert '"$3"' not in second

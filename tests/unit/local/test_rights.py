@@ -110,7 +110,7 @@ class Desk:
         return health.Health(self.ec2, strict.AWS)
 
     def scale_up(self, wanted: int, deployment: str = SHOP) -> tuple[inventory.Server, ...]:
-        order = instance_start.Order(f"run-{wanted}", deployment)
+        order = instance_start.StartOrder(f"run-{wanted}", deployment)
         return self.servers(deployment).scale_up(WEB, wanted, KEY, "deploy", order).servers
 
     def shelf(self) -> backups.Shelf:
@@ -124,7 +124,7 @@ class Desk:
         return {
             each.what: each.said
             for each in preflight.examine(known, preflight.of_launch(known))
-            if each.standing is not preflight.Standing.WELL and not each.what.startswith(allowed)
+            if each.standing is not preflight.CheckOutcome.WELL and not each.what.startswith(allowed)
         }
 
 

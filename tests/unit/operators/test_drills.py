@@ -108,14 +108,14 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     with moto.mock_aws():
         found = Cloud()
         monkeypatch.setattr(clients, "ec2", lambda _: found.ec2)
-        monkeypatch.setattr(sources.Source, "client", property(lambda _: found.s3))
+        monkeypatch.setattr(sources.S3Access, "client", property(lambda _: found.s3))
         monkeypatch.setattr(lock_holder, "store", found.states.setdefault)
         yield found
 
 
-def trying(known: definition.Definition, steps: plan.Plan, step: str) -> step_run.Run:
+def trying(known: definition.Definition, steps: plan.Plan, step: str) -> step_run.StepRun:
     """A try of a step."""
-    return step_run.Run(
+    return step_run.StepRun(
         definition=known,
         plan=steps,
         step=steps.by_id[step],

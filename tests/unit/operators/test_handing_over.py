@@ -60,14 +60,14 @@ class Server:
     def stop_worker(self) -> None:
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
 
-    async def prepare(self, everything: list[jobs.Progress], *_: Any) -> None:
+    async def prepare(self, everything: list[jobs.ServerProgress], *_: Any) -> None:
         if self.preparing:
             self.stop_worker()
             await asyncio.sleep(20)
         for each in everything:
             each.jobs = (JOB,)
 
-    async def carry_out(self, everything: list[jobs.Progress], *_: Any, **__: Any) -> bool:
+    async def carry_out(self, everything: list[jobs.ServerProgress], *_: Any, **__: Any) -> bool:
         for each in everything:
             each.generation, each.started, each.offset = "1", 1000.0, 7
         self.stop_worker()
@@ -79,7 +79,7 @@ class Server:
 
 
 class Step(server_step.ServerStepOperator):
-    def targets(self, run: step_run.Run) -> list[ssh.Target]:  # noqa: ARG002 - the operators' signature
+    def targets(self, run: step_run.StepRun) -> list[ssh.Target]:  # noqa: ARG002 - the operators' signature
         return [ssh.Target(SERVER, "i-1", "10.0.0.11", "key")]
 
 
@@ -103,7 +103,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
 def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[Step]:
     known = definition.loads(DEFINITION)
     steps = plan.launch_plan(known)
-    run = step_run.Run(
+    run = step_run.StepRun(
         definition=known,
         plan=steps,
         step=steps.by_id[STEP],
@@ -115,7 +115,7 @@ def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[Step]:
         reason="",
     )
     monkeypatch.setattr(task_run, "run_of", lambda _: run)
-    monkeypatch.setattr(step_run.Run, "inventory", inventory.Inventory(()))
+    monkeypatch.setattr(step_run.StepRun, "inventory", inventory.Inventory(()))
     monkeypatch.setattr(connections, "access", lambda _: ssh.Access(ssh.Login("launcher", "key")))
     monkeypatch.setattr(step_work, "decide", lambda _: None)
     monkeypatch.setattr(lock_holder, "store", lambda _: Store())

@@ -10,7 +10,7 @@ import random
 import pytest
 
 from gantry import definition, inventory, names
-from gantry.agent.reachability import Answer, Contact
+from gantry.agent.reachability import Contact, ServerAnswer
 from gantry.cloud import tags
 from gantry.reconcile import server_health
 from tests.unit.agent.world import DEFINITION, World
@@ -61,7 +61,7 @@ class Observed:
         found = server_health.judge(
             KNOWN,
             [up["application-1"], server],
-            {OTHER: Answer(other, "why"), SERVER: Answer(seen, "why")},
+            {OTHER: ServerAnswer(other, "why"), SERVER: ServerAnswer(seen, "why")},
             {server.instance_id: "its checks fail"} if impaired else {},
             now,
         )

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs
-from gantry.agent.reachability import Answer, Contact
+from gantry.agent.reachability import Contact, ServerAnswer
 from gantry.cloud import backups
 from gantry.operators import recovery
 from gantry.reconcile import (
@@ -85,11 +85,13 @@ class Stage:
     ran: bool = False
     newest: backups.Stored | None = None
 
-    answers: dict[str, Answer] = dataclasses.field(default_factory=dict)
+    answers: dict[str, ServerAnswer] = dataclasses.field(default_factory=dict)
     later: tuple[server_health.HealthReport, ...] = ()
     slept: list[float] = dataclasses.field(default_factory=list)
 
-    def _meet(self, _: Any, servers: Iterable[inventory.Server], __: Any) -> dict[names.ServerName, Answer]:
+    def _meet(
+        self, _: Any, servers: Iterable[inventory.Server], __: Any
+    ) -> dict[names.ServerName, ServerAnswer]:
         """The second look at servers with data."""
         return {each.name: self.answers[each.instance_id] for each in servers}
 
@@ -97,7 +99,7 @@ class Stage:
         self,
         findings: server_health.HealthReport,
         *present: str,
-        named: step_run.Named | None = None,
+        named: step_run.ServersToReplace | None = None,
         from_dump: tuple[str, ...] = (),
         from_backup: tuple[str, ...] = (),
         text: str = DEFINITION,
@@ -212,8 +214,8 @@ def test_a_lost_database_without_a_backup_is_refused_before_anything_is_noted_as
             trouble("database-1", 0, ailing=LOOKS),
         )
     )
-    stage.answers = {"i-database-1": Answer(Contact.SILENT, "no route")} | dict.fromkeys(
-        ("i-application-1", "i-proxy-1"), Answer(Contact.ANSWERS)
+    stage.answers = {"i-database-1": ServerAnswer(Contact.SILENT, "no route")} | dict.fromkeys(
+        ("i-application-1", "i-proxy-1"), ServerAnswer(Contact.ANSWERS)
     )
     with pytest.raises(data_renewal.DataLostError):
         stage.find(findings, *SERVERS)
@@ -223,17 +225,17 @@ def test_a_lost_database_without_a_backup_is_refused_before_anything_is_noted_as
     cloud, report = stage.find(findings, *SERVERS, from_dump=("db.catalog",))
     assert len(cloud.told) == len(report["servers"]) == 2
     # It has come back between the look and now.
-    stage.answers["i-database-1"] = Answer(Contact.ANSWERS)
+    stage.answers["i-database-1"] = ServerAnswer(Contact.ANSWERS)
     with pytest.raises(data_loss_check.NotLostError):
         stage.find(findings, *SERVERS, from_dump=("db.catalog",))
     assert stage.cloud.told == [("well", "bookshop-database-1")]
 
 
 def test_a_recovery_of_what_is_well_is_skipped_and_no_failure_in_the_history(stage: Stage) -> None:
-    who = operation_lock.Asker(names.Operation.RECOVER, "run", "2026-03-01T12:00:00+00:00")
+    who = operation_lock.LockApplicant(names.Operation.RECOVER, "run", "2026-03-01T12:00:00+00:00")
     stage.monkeypatch.setattr(lock_holder, "asker", lambda *_: who)
     with pytest.raises(AirflowSkipException, match="no server of bookshop is lost"):
-        stage.find(server_health.NOTHING, *SERVERS, named=step_run.Named())
+        stage.find(server_health.NOTHING, *SERVERS, named=step_run.ServersToReplace())
     (record,) = run_records.load(stage.store[run_records.key("recover")])
     assert record.result is run_records.Result.SUCCESS
     # It has installed nothing, so the object store's versions are none of its own.
@@ -245,7 +247,9 @@ def test_a_recovery_of_what_has_time_left_says_until_when(stage: Stage) -> None:
         replacement.NotYetLostError, match="counts as lost if a look from 2026-03-01 12:05:00 UTC on"
     ):
         stage.find(
-            server_health.HealthReport(ailing=(trouble("proxy-1", 5),)), *SERVERS, named=step_run.Named()
+            server_health.HealthReport(ailing=(trouble("proxy-1", 5),)),
+            *SERVERS,
+            named=step_run.ServersToReplace(),
         )
     # It is remembered for the next one.
     assert stage.cloud.told == [("ailing", "bookshop-proxy-1", NOW.isoformat())]
@@ -254,12 +258,14 @@ def test_a_recovery_of_what_has_time_left_says_until_when(stage: Stage) -> None:
 def test_a_recovery_that_could_not_ask_does_not_say_that_nothing_is_lost(stage: Stage) -> None:
     unreached = {names.ServerName("bookshop-proxy-1"): "no SSH connection to jump"}
     with pytest.raises(replacement.NotAskedError, match="bookshop-proxy-1: no SSH connection to jump"):
-        stage.find(server_health.HealthReport(unreached=unreached), *SERVERS, named=step_run.Named())
+        stage.find(
+            server_health.HealthReport(unreached=unreached), *SERVERS, named=step_run.ServersToReplace()
+        )
 
 
 def test_a_recovery_goes_on_for_what_is_gone(stage: Stage) -> None:
     cloud, report = stage.find(
-        server_health.NOTHING, "database-1", "application-1", "proxy-1", named=step_run.Named()
+        server_health.NOTHING, "database-1", "application-1", "proxy-1", named=step_run.ServersToReplace()
     )
     assert (cloud.told, report["servers"]) == ([], [])
 
@@ -332,7 +338,7 @@ def test_a_person_may_say_that_it_begins_from_its_backup_and_that_holds_if_the_r
         {},
         memory,
         lambda _: STORED,
-        data_renewal.Answers(past=data_renewal.Past()),
+        data_renewal.DataEvidence(past=data_renewal.DeploymentPast()),
     )
     assert renewal.backups == {"catalog": STORED}
     memory.end(names.ServiceName("db"), server("database-1"))
@@ -342,7 +348,7 @@ def test_a_person_may_say_that_it_begins_from_its_backup_and_that_holds_if_the_r
         {},
         memory,
         lambda _: STORED,
-        data_renewal.Answers(past=data_renewal.Past()),
+        data_renewal.DataEvidence(past=data_renewal.DeploymentPast()),
     )
 
 
@@ -353,7 +359,7 @@ def test_or_from_its_dump_and_that_holds_as_well_until_it_says_otherwise(stage: 
     memory = data_placement.DataLocations(stage.store, known)
 
     def restored(*from_backup: str) -> list[str]:
-        answers = data_renewal.Answers((), from_backup, data_renewal.Past())
+        answers = data_renewal.DataEvidence((), from_backup, data_renewal.DeploymentPast())
         (renewal,) = data_renewal.renewals(known, there, {}, memory, lambda _: STORED, answers)
         return list(renewal.backups)
 

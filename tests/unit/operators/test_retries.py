@@ -20,7 +20,7 @@ class Failing(base.StepOperator):
 
     error: errors.GantryError
 
-    def perform(self, context: Any, run: step_run.Run) -> Any:  # noqa: ARG002 - the operators' signature
+    def perform(self, context: Any, run: step_run.StepRun) -> Any:  # noqa: ARG002 - the operators' signature
         raise self.error
 
 
@@ -38,7 +38,7 @@ def outcome(
 ) -> type[Exception]:
     known = definition.loads(text)
     steps = plan.launch_plan(known)
-    run = step_run.Run(
+    run = step_run.StepRun(
         definition=known,
         plan=steps,
         step=steps.by_id[step],

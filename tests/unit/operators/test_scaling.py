@@ -113,7 +113,7 @@ def test_a_number_beyond_the_limits_is_refused_before_anything_is_noted() -> Non
 
 
 def test_what_is_not_launched_is_refused_by_hand_and_skipped_by_the_clock() -> None:
-    with pytest.raises(scaling.NothingToScaleError, match="Launch it first"):
+    with pytest.raises(scaling.NoServersToScaleError, match="Launch it first"):
         choose(inventory.Inventory(()), {"application": 3})
     with pytest.raises(AirflowSkipException):
         choose(inventory.Inventory(()), {"application": 3}, by_clock=True)

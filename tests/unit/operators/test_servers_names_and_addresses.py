@@ -32,7 +32,7 @@ RUNNING = inventory.Server(
     private_address="10.0.0.11",
     host_key="ssh-ed25519 AAAA",
 )
-PLACE = servers.Place(names.ConnectionId("aws_shop"), "eu-central-1", names.DeploymentName("shop"))
+PLACE = servers.ServerScope(names.ConnectionId("aws_shop"), "eu-central-1", names.DeploymentName("shop"))
 IN_PUBLIC = dataclasses.replace(RUNNING, reached_in_public=True)
 
 

@@ -114,14 +114,14 @@ def test_a_mark_and_the_runs_end_are(
     airflow: Airflow, operator: Operator, state: str | None, why: str
 ) -> None:
     airflow.state = state
-    with pytest.raises(stoppable.EndedError, match=why):
+    with pytest.raises(stoppable.TaskEndedError, match=why):
         operator.run_script()
     assert operator.ended
 
 
 def test_a_run_that_was_deleted_is_ended(airflow: Airflow, operator: Operator) -> None:
     airflow.deleted = True
-    with pytest.raises(stoppable.EndedError, match="deleted"):
+    with pytest.raises(stoppable.TaskEndedError, match="deleted"):
         operator.run_script()
 
 
@@ -132,7 +132,7 @@ def test_an_answer_that_comes_late_still_counts(
     airflow.state = "failed"
     airflow.answers.clear()
     threading.Timer(0.5, airflow.answers.set).start()
-    with pytest.raises(stoppable.EndedError):
+    with pytest.raises(stoppable.TaskEndedError):
         operator.run_script()
     assert operator.ended
 
@@ -156,7 +156,7 @@ def test_a_process_that_has_to_end_begins_nothing_new(airflow: Airflow, operator
     assert operator.run_script() is False
     airflow.state = "failed"
     operator.on_kill()
-    with pytest.raises(stoppable.EndedError):
+    with pytest.raises(stoppable.TaskEndedError):
         operator.run_script()
 
 
@@ -218,7 +218,7 @@ def test_a_triggerer_that_wakes_up_leaves_the_scripts_to_the_one_that_follows_th
     monkeypatch.setattr(connections, "access", lambda _: "access")
     target = ssh.Target(SERVER, "i-1", "10.0.0.1", "key")
     trigger = server_work.JobsTrigger(
-        everything=server_work.dump([jobs.Progress(target, ())]),
+        everything=server_work.dump([jobs.ServerProgress(target, ())]),
         login={"connection": "ssh"},
         step="abc.configure",
         epoch="2",

@@ -30,8 +30,8 @@ KNOWN = definition.loads(
 PLAN = watch_plan(KNOWN)
 BUSY = operation_lock.LockedBy(
     names.Operation.LAUNCH,
-    operation_lock.Mark(
-        run="r1", begun="b", stage=operation_lock.Stage.WORKS, since="2026-11-27T10:00:00+00:00"
+    operation_lock.LockMark(
+        run="r1", begun="b", stage=operation_lock.LockStage.WORKS, since="2026-11-27T10:00:00+00:00"
     ),
 )
 
@@ -64,7 +64,7 @@ class Instance:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Run(step_run.Run):
+class _Run(step_run.StepRun):
     found: inventory.Inventory = dataclasses.field(kw_only=True)
 
     @property
@@ -126,15 +126,15 @@ def tried(step: str, ailing: inventory.Ailing | None = None) -> _Run:
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     found = Stage(Store(), Instance(), {"bookshop-application-1": 50, "bookshop-application-2": 50}, {})
 
-    async def look(visits: Sequence[metrics.Visit]) -> list[metrics.Seen]:
+    async def look(visits: Sequence[metrics.MetricsRequest]) -> list[metrics.MetricsResult]:
         return [one(each) for each in visits]
 
-    def one(visit: metrics.Visit) -> metrics.Seen:
+    def one(visit: metrics.MetricsRequest) -> metrics.MetricsResult:
         name = visit.target.name
         answer = found.silent.get(name, Contact.ANSWERS)
         number = found.load.get(name) if visit.question is not None else None
         answers = answer is Contact.ANSWERS
-        return metrics.Seen(
+        return metrics.MetricsResult(
             name,
             visit.target.instance_id,
             answer,

@@ -21,7 +21,7 @@ class Store(dict[str, Any]):
 
 
 @dataclasses.dataclass(frozen=True)
-class Run(step_run.Run):
+class Run(step_run.StepRun):
     """A try of a step, whose cloud is a stand-in that remembers what it was told."""
 
     told: Any = dataclasses.field(kw_only=True)

@@ -37,7 +37,7 @@ class Step(NamedTuple):
     lasting: rules.Breach | None
     changed: datetime.datetime | None
     base: int
-    decision: rules.Decision
+    decision: rules.ScalingDecision
 
 
 def play(

@@ -9,7 +9,7 @@ import pytest
 from gantry import definition, plan
 from gantry.names import Operation, StepKind
 from gantry.operators import registry, watch
-from gantry.plan import Effect, Need
+from gantry.plan import Effect, Requirement
 from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Step
 from gantry.preview import explain
 from gantry.reconcile import step_work
@@ -78,5 +78,5 @@ def test_only_a_kind_without_a_phase_has_that_of_its_service() -> None:
 
 
 def test_new_servers_are_the_only_ones_that_are_not_logged_in_to() -> None:
-    starting = [kind for kind, facts in plan.STEP_KINDS.items() if Need.NEW_SERVERS in facts.needs]
+    starting = [kind for kind, facts in plan.STEP_KINDS.items() if Requirement.NEW_SERVERS in facts.needs]
     assert starting == [StepKind.SCALE_UP]

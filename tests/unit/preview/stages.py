@@ -50,7 +50,7 @@ PASSWORD = "pa=ss wo$rd"
 COPIED = "copied pa$$word"
 NEW = dict.fromkeys(ADDRESSES)
 Found = dict[str, list[str]]
-States = Mapping[names.ServerName, state.State]
+States = Mapping[names.ServerName, state.ServerState]
 
 
 class Storage:
@@ -83,7 +83,7 @@ class Story:
         """Rehearse the launch; without states every server is a new one."""
         servers = [self.server(short) for short in self.addresses]
         known = definition.loads(self.text)
-        stage = dry_run.Stage(
+        stage = dry_run.DryRunContext(
             known,
             launch_plan(known),
             self.wishes,
@@ -98,7 +98,7 @@ class Story:
             objects.Objects(cast("Any", Storage(self.versions)), names.ConnectionId("aws_default")),
         )
         return dry_run.walk(
-            stage, {each.name: state.State() for each in servers} if states is None else states
+            stage, {each.name: state.ServerState() for each in servers} if states is None else states
         )
 
     def server(self, short: str) -> inventory.Server:
@@ -128,7 +128,7 @@ def scripts(walked: dry_run.Walked) -> Found:
     return found
 
 
-def with_files(walked: dry_run.Walked) -> dict[names.ServerName, state.State]:
+def with_files(walked: dry_run.Walked) -> dict[names.ServerName, state.ServerState]:
     """The servers after that launch, with what it has told their services and balancers."""
     configs: dict[names.ServerName, dict[str, str]] = {each: {} for each in walked.states}
     for change in walked.changes:
@@ -142,7 +142,7 @@ def with_files(walked: dry_run.Walked) -> dict[names.ServerName, state.State]:
     return {name: dataclasses.replace(each, configs=configs[name]) for name, each in walked.states.items()}
 
 
-def changed(states: States, short: str, **facts: Any) -> dict[names.ServerName, state.State]:
+def changed(states: States, short: str, **facts: Any) -> dict[names.ServerName, state.ServerState]:
     """The same servers, one of them otherwise."""
     name = names.ServerName(f"bookshop-{short}")
     return {**states, name: dataclasses.replace(states[name], **facts)}

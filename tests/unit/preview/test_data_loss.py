@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from gantry import definition, inventory, names, preflight
-from gantry.agent.reachability import Answer, Contact
+from gantry.agent.reachability import Contact, ServerAnswer
 from gantry.cloud import backups, clients, health, objects
 from gantry.cloud import servers as cloud_servers
 from gantry.plan import StepKind, launch_plan
@@ -81,14 +81,14 @@ def foreseen(
     from_backup: tuple[str, ...] = (),
     ran: bool = False,
 ) -> tuple[scaling.Scaled, data_renewal.Renewals]:
-    memory = data_loss.Kept(kept, ran=ran)
+    memory = data_loss.StoredFacts(kept, ran=ran)
     wanted = request.Wishes(from_dump=frozenset(from_dump), from_backup=frozenset(from_backup))
     cloud = Cloud(tuple(map(server, present)))
     scaled = scaling.scale(cast("Any", cloud), KNOWN, request.Wishes().wanted(KNOWN), findings)
     return data_loss.foresee(KNOWN, scaled, findings, cast("Any", vault or Vault()), wanted, memory)
 
 
-def reported(scaled: scaling.Scaled, name: str) -> list[report.Server]:
+def reported(scaled: scaling.Scaled, name: str) -> list[report.ServerPreview]:
     return [each for each in scaled.report(KNOWN, {}) if each.name == name]
 
 
@@ -112,8 +112,10 @@ def test_one_that_has_time_left_is_kept_and_told_until_when() -> None:
 def test_a_lost_database_is_restored_in_the_preview_as_in_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     scaled, renewals = foreseen(findings=server_health.HealthReport(lost=(trouble("database-1", 5),)))
     assert [(each.slots, list(each.backups)) for each in renewals] == [((1,), ["catalog"])]
-    stage = dry_run.Stage(KNOWN, launch_plan(KNOWN), request.Wishes(), scaled, cast("Any", Vault()), renewals)
-    walked = dry_run.walk(stage, {DATABASE: state.State()})
+    stage = dry_run.DryRunContext(
+        KNOWN, launch_plan(KNOWN), request.Wishes(), scaled, cast("Any", Vault()), renewals
+    )
+    walked = dry_run.walk(stage, {DATABASE: state.ServerState()})
     (loading,) = [each for each in walked.changes if each.kind is StepKind.INSTALL_DATASOURCES]
     assert loading.reasons == (f"lost with its server; restored from {URL}",)
 
@@ -177,8 +179,8 @@ def looking(monkeypatch: pytest.MonkeyPatch) -> Callable[..., report.Report]:
     """Rehearses a launch of a deployment with these servers, which are met like that."""
 
     def look(found: inventory.Inventory, answers: Mapping[str, Contact], **kept: Any) -> report.Report:
-        def meet(_: object, servers: Iterable[inventory.Server], __: object) -> dict[str, Answer]:
-            return {each.name: Answer(answers[each.instance_id], "why") for each in servers}
+        def meet(_: object, servers: Iterable[inventory.Server], __: object) -> dict[str, ServerAnswer]:
+            return {each.name: ServerAnswer(answers[each.instance_id], "why") for each in servers}
 
         # What is looked at before has tests of its own.
         monkeypatch.setattr(preflight, "examine", lambda *_: iter(()))

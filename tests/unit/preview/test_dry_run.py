@@ -209,7 +209,7 @@ def test_a_dump_is_loaded_over_live_data_where_a_person_wants_it(launched: stage
 
 def test_one_more_server_is_granted_and_joined_and_the_others_are_let_be(launched: stages.States) -> None:
     more = Story().but(addresses={**ADDRESSES, "application-3": None})
-    walked = more.walk({**launched, names.ServerName("bookshop-application-3"): state.State()})
+    walked = more.walk({**launched, names.ServerName("bookshop-application-3"): state.ServerState()})
     assert scripts(walked) == {
         "application-3": [*INSTALL, *CONFIGURE],
         "database-1": ["grantDatabaseAccess"],

@@ -68,7 +68,7 @@ def test_after_a_launch_a_plan_finds_only_nodes_that_join_again(text: str, key: 
 def test_one_more_replicant_is_the_reason_why_the_master_is_opened_again(text: str, kind: StepKind) -> None:
     launched = Story(text, TWO).walk().states
     new = Story(text, THREE).server("database-3").name
-    walked = Story(text, THREE).walk({**launched, new: state.State()})
+    walked = Story(text, THREE).walk({**launched, new: state.ServerState()})
     (opened,) = [
         each
         for each in walked.changes

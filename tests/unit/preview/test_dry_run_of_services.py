@@ -67,7 +67,7 @@ def test_replicants_have_their_turn_after_the_master_and_one_more_does_not_resta
     assert story.walk(states).changes == ()
     assert COPIED not in whole(launched)
     more = story.but(addresses={**story.addresses, "database-3": None})
-    walked = more.walk({**states, names.ServerName("bookshop-database-3"): state.State()})
+    walked = more.walk({**states, names.ServerName("bookshop-database-3"): state.ServerState()})
     (opened,) = [
         each
         for each in walked.changes

@@ -54,7 +54,7 @@ def test_a_datasource_is_written_by_the_services_script_and_uploaded(world: Worl
     config, file = makes.arguments[2:]
     assert (makes.remove, makes.link) == ((config,), None)
     assert (puts.script, puts.remove, puts.kept) == ("uploadBackup", (puts.arguments[0],), (file,))
-    assert puts.link == jobs.Link(puts.arguments[0], URL, upload=True)
+    assert puts.link == jobs.PresignedLink(puts.arguments[0], URL, upload=True)
     assert puts.arguments[1] == file
     # Whoever tries again needs the file anew.
     assert puts.conclusive
@@ -163,5 +163,5 @@ def test_the_last_words_of_the_scripts_are_what_the_manifest_says() -> None:
     ]
     kept = [each for each in lines if reader.keeps(each, [])]
     assert kept == [lines[0], lines[2]]
-    assert reader.summary(kept) == backup_work.Uploaded(12, SUM, "v1")
+    assert reader.summary(kept) == backup_work.UploadedBackup(12, SUM, "v1")
     assert reader.summary(kept[:1]) is None

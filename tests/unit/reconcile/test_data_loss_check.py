@@ -11,7 +11,7 @@ import pytest
 
 from gantry import definition, inventory, names, plan
 from gantry.agent import jobs
-from gantry.agent.reachability import Answer, Contact
+from gantry.agent.reachability import Contact, ServerAnswer
 from gantry.operators import scaling, server_retirement, server_step, termination
 from gantry.reconcile import data_loss_check, data_placement, replacement, server_health, step_run
 from gantry.runtime import lock_holder
@@ -19,9 +19,9 @@ from tests.unit.agent.world import DEFINITION, World
 from tests.unit.operators.world import Instance, Run, Store
 
 KNOWN = definition.loads(DEFINITION)
-SILENT, OK = Answer(Contact.SILENT, "no route"), Answer(Contact.ANSWERS)
+SILENT, OK = ServerAnswer(Contact.SILENT, "no route"), ServerAnswer(Contact.ANSWERS)
 WHY = "it does not answer (no route), since 2026-03-01 12:00:00 UTC"
-IMPAIRED = Answer(Contact.ANSWERS, impaired={names.ServiceName("db"): "no"})
+IMPAIRED = ServerAnswer(Contact.ANSWERS, impaired={names.ServiceName("db"): "no"})
 
 
 def server(short: str, **facts: Any) -> inventory.Server:
@@ -69,10 +69,12 @@ class Cloud:
 class Stage:
     """What is met at the second look: by instance, where it is a suspect, otherwise by name."""
 
-    answers: dict[str, Answer]
+    answers: dict[str, ServerAnswer]
     asked: list[str] = dataclasses.field(default_factory=list)
 
-    def meet(self, _: Any, servers: Iterable[inventory.Server], __: Any) -> dict[names.ServerName, Answer]:
+    def meet(
+        self, _: Any, servers: Iterable[inventory.Server], __: Any
+    ) -> dict[names.ServerName, ServerAnswer]:
         found = {each.name: each.instance_id for each in servers}
         self.asked += found.values()
         return {name: self.answers[instance] for name, instance in found.items()}
@@ -85,7 +87,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     return found
 
 
-def trying(cloud: Cloud, steps: plan.Plan, step: str, named: step_run.Named | None = None) -> Run:
+def trying(cloud: Cloud, steps: plan.Plan, step: str, named: step_run.ServersToReplace | None = None) -> Run:
     return Run(
         definition=KNOWN,
         plan=steps,
@@ -102,7 +104,11 @@ def trying(cloud: Cloud, steps: plan.Plan, step: str, named: step_run.Named | No
 
 
 def give_up(
-    cloud: Cloud, chosen: dict[str, str], *, anyway: bool = False, named: step_run.Named | None = None
+    cloud: Cloud,
+    chosen: dict[str, str],
+    *,
+    anyway: bool = False,
+    named: step_run.ServersToReplace | None = None,
 ) -> None:
     """Be about to give up servers, for these reasons."""
     found = {names.ServerName(f"bookshop-{short}"): why for short, why in chosen.items()}
@@ -132,7 +138,7 @@ def test_a_database_that_answers_at_the_second_look_is_not_replaced(stage: Stage
 
 @pytest.mark.parametrize("contact", [Contact.BUSY, Contact.REFUSES, Contact.STRANGER], ids=str)
 def test_whatever_answers_there_it_is_not_silent_any_more(stage: Stage, contact: Contact) -> None:
-    stage.answers["i-database-1"] = Answer(contact, "says something")
+    stage.answers["i-database-1"] = ServerAnswer(contact, "says something")
     with pytest.raises(data_loss_check.NotLostError, match="something answers there now: says something"):
         give_up(both(), {"database-1": WHY})
 
@@ -151,11 +157,11 @@ def test_silence_proves_nothing_where_everything_is_silent_by_then(stage: Stage)
         give_up(both(), {"database-1": WHY})
     # Unless the cloud says so, or a person who has looked.
     give_up(both("i-database-1"), {"database-1": WHY})
-    give_up(both(), {"database-1": WHY}, named=step_run.Named(("database-1",)))
+    give_up(both(), {"database-1": WHY}, named=step_run.ServersToReplace(("database-1",)))
 
 
 def test_what_cannot_be_looked_at_is_not_given_up(stage: Stage) -> None:
-    stage.answers["i-database-1"] = Answer(Contact.UNREACHED, "no SSH connection to jump")
+    stage.answers["i-database-1"] = ServerAnswer(Contact.UNREACHED, "no SSH connection to jump")
     with pytest.raises(
         data_loss_check.NotLostError, match="could not be looked at: no SSH connection to jump"
     ):
@@ -272,7 +278,7 @@ def test_a_run_that_finds_one_back_is_refused_before_it_begins(stage: Stage) -> 
 def test_a_run_begins_where_it_is_not_known_how_one_is(stage: Stage) -> None:
     """Or a deployment of one server, which a person has named, would never get another one."""
     old = dataclasses.replace(DATABASE, lost=WHY)
-    for answer in (SILENT, Answer(Contact.UNREACHED, "no SSH connection to jump")):
+    for answer in (SILENT, ServerAnswer(Contact.UNREACHED, "no SSH connection to jump")):
         stage.answers["i-database-1"] = answer
         begin(Cloud(inventory.Inventory((), (old,))), Store(NOTED))
     assert stage.asked == ["i-database-1", "i-database-1"]
@@ -285,7 +291,7 @@ def test_servers_on_which_a_step_has_worked_are_well() -> None:
     at = trying(cloud, steps, "service-db.install_datasources")
     step = server_step.ServerStepOperator(task_id="step", servers=[])
     everything = [
-        jobs.Progress(
+        jobs.ServerProgress(
             step_run.target(each, each.name), (), error="" if each is DATABASE else "no answer within 120 s"
         )
         for each in cloud.found

@@ -74,10 +74,10 @@ def renewals(
     find: data_renewal.Newest = newest,
     from_dump: tuple[str, ...] = (),
     from_backup: tuple[str, ...] = (),
-    past: data_renewal.Past | None = None,
+    past: data_renewal.DeploymentPast | None = None,
 ) -> data_renewal.Renewals:
     slots = {DATABASE: [names.Slot(slot) for slot in missing]}
-    answers = data_renewal.Answers(from_dump, from_backup, past)
+    answers = data_renewal.DataEvidence(from_dump, from_backup, past)
     return data_renewal.renewals(
         definition.loads(text), inventory.Inventory(staying), slots, known, find, answers
     )
@@ -171,7 +171,7 @@ def test_a_run_that_takes_back_what_began_from_a_dump_leaves_the_question_open()
     known.forget({"i-1"})
     assert known.of(DB, FIRST) is None
     with pytest.raises(data_renewal.UnknownDataError):
-        renewals(known, missing=(1,), past=data_renewal.Past())
+        renewals(known, missing=(1,), past=data_renewal.DeploymentPast())
 
 
 def test_what_was_lost_before_a_run_stays_lost_when_the_run_takes_its_server_back() -> None:

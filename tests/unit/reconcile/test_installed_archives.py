@@ -26,7 +26,7 @@ START = jobs.Job("start", "startService", ("a1",), 60)
     ],
 )
 def test_what_jobs_have_changed_so_far(index: int, asked: bool, found: dict[str, str | None]) -> None:  # noqa: FBT001 - a case
-    progress = jobs.Progress(TARGET, (KEEP, INSTALL, START), index=index, asked=asked)
+    progress = jobs.ServerProgress(TARGET, (KEEP, INSTALL, START), index=index, asked=asked)
     assert installed_archives.changed(progress) == found
 
 
@@ -40,7 +40,7 @@ def test_what_a_server_says() -> None:
 def test_what_a_script_notes_itself_is_what_the_server_says() -> None:
     notes = content_digests.expected("a1/archive", "etag-2", None)
     job = jobs.Job("install", "withDownload", (), 60, notes=notes, forgets=("a1/archive",))
-    progress = jobs.Progress(TARGET, (job,), asked=True)
+    progress = jobs.ServerProgress(TARGET, (job,), asked=True)
     assert installed_archives.changed(progress) == {"a1": None}
-    progress = jobs.Progress(TARGET, (job,), index=1, found={"a1/archive": "5" * 64, "a1/applied": "x"})
+    progress = jobs.ServerProgress(TARGET, (job,), index=1, found={"a1/archive": "5" * 64, "a1/applied": "x"})
     assert installed_archives.changed(progress) == {"a1": "5" * 64}

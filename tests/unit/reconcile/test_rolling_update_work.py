@@ -155,11 +155,11 @@ def test_the_version_that_never_ran_is_not_kept_in_the_place_of_the_one_that_did
     assert launched.marks["a1002/archive"] == "one"
 
 
-def failing(machine: Machine, found: Work, script: str, *, transient: bool = False) -> jobs.Progress:
+def failing(machine: Machine, found: Work, script: str, *, transient: bool = False) -> jobs.ServerProgress:
     """How far a server is whose job fails that calls `script`."""
     target = ssh.Target(names.ServerName("application-1"), "i-1", "10.0.0.1", "")
     at = machine.scripts(found).index(script)
-    return jobs.Progress(target, found.jobs, index=at, error="it says why", transient=transient)
+    return jobs.ServerProgress(target, found.jobs, index=at, error="it says why", transient=transient)
 
 
 @pytest.mark.parametrize(

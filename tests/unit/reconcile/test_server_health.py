@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from gantry import definition, inventory, names
-from gantry.agent.reachability import Answer, Contact
+from gantry.agent.reachability import Contact, ServerAnswer
 from gantry.cloud import servers as cloud_servers
 from gantry.reconcile import replacement, server_health
-from gantry.reconcile.step_run import Named
+from gantry.reconcile.step_run import ServersToReplace
 from tests.unit.agent.world import DEFINITION, World
 
 KNOWN = definition.loads(DEFINITION)
 NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
-OK = Answer(Contact.ANSWERS)
-SILENT = Answer(Contact.SILENT, "no SSH connection to 10.0.0.22: Connection refused")
-IMPAIRED = Answer(Contact.ANSWERS, impaired={names.ServiceName("app"): "no answer\non port 8000"})
+OK = ServerAnswer(Contact.ANSWERS)
+SILENT = ServerAnswer(Contact.SILENT, "no SSH connection to 10.0.0.22: Connection refused")
+IMPAIRED = ServerAnswer(Contact.ANSWERS, impaired={names.ServiceName("app"): "no answer\non port 8000"})
 APPLICATION = names.TierName("application")
 
 
@@ -41,7 +41,7 @@ def looks(since: float, seen: float = 1, *, unproven: bool = False) -> inventory
 
 
 def judged(
-    answers: Mapping[str, Answer],
+    answers: Mapping[str, ServerAnswer],
     since: Mapping[str, float | inventory.Ailing] | None = None,
     impaired: Mapping[str, str] | None = None,
     known: definition.models.Definition = KNOWN,
@@ -99,10 +99,10 @@ def test_a_service_that_lacks_what_it_depends_on_is_not_to_blame() -> None:
 
 def test_only_silence_is_silence() -> None:
     others = {
-        "application-1": Answer(Contact.STRANGER, "the host key is not the one pinned"),
-        "application-2": Answer(Contact.REFUSES, "refuses the user"),
-        "database-1": Answer(Contact.BUSY, "closes it before the login"),
-        "proxy-1": Answer(Contact.UNREACHED, "no SSH connection to jump"),
+        "application-1": ServerAnswer(Contact.STRANGER, "the host key is not the one pinned"),
+        "application-2": ServerAnswer(Contact.REFUSES, "refuses the user"),
+        "database-1": ServerAnswer(Contact.BUSY, "closes it before the login"),
+        "proxy-1": ServerAnswer(Contact.UNREACHED, "no SSH connection to jump"),
     }
     found = judged(others, dict.fromkeys(others, 60))
     assert found.troubles == ()
@@ -131,10 +131,12 @@ def test_where_nobody_answers_it_is_the_way_to_them() -> None:
 )
 def test_only_a_server_that_proves_who_it_is_shows_that_the_way_works(other: Contact) -> None:
     # Behind a way that leads elsewhere, strangers answer.
-    found = judged({"application-1": SILENT, "application-2": Answer(other, "?")}, {"application-1": 60})
+    found = judged(
+        {"application-1": SILENT, "application-2": ServerAnswer(other, "?")}, {"application-1": 60}
+    )
     assert (short(found.lost), found.cut_off) == ([], True)
     found = judged(
-        {"application-1": SILENT, "application-2": Answer(Contact.REFUSES, "?")}, {"application-1": 60}
+        {"application-1": SILENT, "application-2": ServerAnswer(Contact.REFUSES, "?")}, {"application-1": 60}
     )
     assert (short(found.lost), found.cut_off) == (["application-1"], False)
 
@@ -145,7 +147,7 @@ def test_one_server_alone_is_lost_only_if_the_cloud_says_so() -> None:
     told = {"i-application-1": "the cloud's system status checks fail"}
     assert short(judged({"application-1": SILENT}, {"application-1": 60}, told).lost) == ["application-1"]
     # That it has never come up is no matter of the way either.
-    mute = Answer(Contact.SILENT, "it has shown no host key on its console", by_cloud=True)
+    mute = ServerAnswer(Contact.SILENT, "it has shown no host key on its console", by_cloud=True)
     assert short(judged({"application-1": mute}, {"application-1": 60}).lost) == ["application-1"]
 
 
@@ -231,7 +233,7 @@ def test_an_instance_that_was_started_since_begins_anew() -> None:
 def choose(
     findings: server_health.HealthReport,
     *present: inventory.Server,
-    named: Named | None = None,
+    named: ServersToReplace | None = None,
     leaving: tuple[inventory.Server, ...] = (),
     before: replacement.Slots | None = None,
 ) -> replacement.Choice:
@@ -282,35 +284,35 @@ def test_a_slot_whose_lost_server_still_leaves_is_filled_by_a_later_run_too() ->
 def test_a_person_names_whom_to_replace_by_name_or_place() -> None:
     silent = judged({"application-1": OK, "application-2": SILENT})
     for word in ("bookshop-application-2", "application-2"):
-        choice = choose(silent, ONE, TWO, named=Named((word,)))
+        choice = choose(silent, ONE, TWO, named=ServersToReplace((word,)))
         assert list(choice.servers) == ["bookshop-application-2"]
     stopped = dataclasses.replace(TWO, state=inventory.InstanceState.STOPPED)
-    choice = choose(server_health.NOTHING, ONE, stopped, named=Named(("application-2",)))
+    choice = choose(server_health.NOTHING, ONE, stopped, named=ServersToReplace(("application-2",)))
     assert choice.servers == {"bookshop-application-2": "its instance is stopped"}
-    choice = choose(server_health.NOTHING, ONE, named=Named(("application-4",)))
+    choice = choose(server_health.NOTHING, ONE, named=ServersToReplace(("application-4",)))
     assert (choice.servers, choice.slots) == ({}, gone(4))
 
 
 def test_a_server_that_is_well_is_replaced_only_anyway() -> None:
     well = judged({"application-1": OK, "application-2": OK})
     with pytest.raises(replacement.WellError, match="bookshop-application-2: answers"):
-        choose(well, ONE, TWO, named=Named(("application-2",)))
-    choice = choose(well, ONE, TWO, named=Named(("application-2",), anyway=True))
+        choose(well, ONE, TWO, named=ServersToReplace(("application-2",)))
+    choice = choose(well, ONE, TWO, named=ServersToReplace(("application-2",), anyway=True))
     assert choice.servers == {"bookshop-application-2": "a person wants it replaced"}
 
 
 def test_a_stranger_is_replaced_if_a_person_names_it() -> None:
-    found = judged({"application-1": OK, "application-2": Answer(Contact.STRANGER, "another host key")})
+    found = judged({"application-1": OK, "application-2": ServerAnswer(Contact.STRANGER, "another host key")})
     assert choose(found, ONE, TWO).servers == {}
-    choice = choose(found, ONE, TWO, named=Named(("application-2",)))
+    choice = choose(found, ONE, TWO, named=ServersToReplace(("application-2",)))
     assert choice.servers == {"bookshop-application-2": "another host key"}
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(replacement.UnknownServerError, match="did you mean 'application-2'"):
-        choose(server_health.NOTHING, ONE, TWO, named=Named(("aplication-2",)))
+        choose(server_health.NOTHING, ONE, TWO, named=ServersToReplace(("aplication-2",)))
     with pytest.raises(replacement.UnknownServerError):
-        choose(server_health.NOTHING, ONE, TWO, named=Named(("application-7",)))
+        choose(server_health.NOTHING, ONE, TWO, named=ServersToReplace(("application-7",)))
 
 
 def test_where_nobody_answers_a_person_has_to_say_who_is_lost() -> None:
@@ -321,7 +323,7 @@ def test_where_nobody_answers_a_person_has_to_say_who_is_lost() -> None:
     assert "`gantry recover bookshop application-1 application-2`" in str(refused.value)
     # As long as there is time, a launch waits for them.
     assert choose(judged(everybody), ONE, TWO).servers == {}
-    assert list(choose(found, ONE, TWO, named=Named(("application-1",))).servers) == [
+    assert list(choose(found, ONE, TWO, named=ServersToReplace(("application-1",))).servers) == [
         "bookshop-application-1"
     ]
 
@@ -334,17 +336,19 @@ def test_a_person_has_to_say_that_the_only_server_is_lost() -> None:
     assert "in the field `servers` of NAME.recover, or `gantry recover bookshop application-1`" in str(
         refused.value
     )
-    assert list(choose(found, ONE, named=Named(("application-1",))).servers) == ["bookshop-application-1"]
+    assert list(choose(found, ONE, named=ServersToReplace(("application-1",))).servers) == [
+        "bookshop-application-1"
+    ]
 
 
 @pytest.mark.parametrize("contact", [Contact.BUSY, Contact.UNREACHED], ids=str)
 def test_one_that_is_busy_or_was_not_asked_is_replaced_only_anyway(contact: Contact) -> None:
-    found = judged({"application-1": OK, "application-2": Answer(contact, "no SSH connection to jump")})
+    found = judged({"application-1": OK, "application-2": ServerAnswer(contact, "no SSH connection to jump")})
     with pytest.raises(
         replacement.WellError, match="does not mean that it is lost: no SSH connection to jump"
     ):
-        choose(found, ONE, TWO, named=Named(("application-2",)))
-    choice = choose(found, ONE, TWO, named=Named(("application-2",), anyway=True))
+        choose(found, ONE, TWO, named=ServersToReplace(("application-2",)))
+    choice = choose(found, ONE, TWO, named=ServersToReplace(("application-2",), anyway=True))
     assert choice.anyway == {"bookshop-application-2"}
     staying = choice.staying(inventory.Inventory((ONE, TWO)))
     assert staying.leaving[0].given_up

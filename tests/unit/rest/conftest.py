@@ -15,5 +15,5 @@ def airflow() -> Iterator[airflow_api.Airflow]:
 
 
 @pytest.fixture
-def ada(airflow: airflow_api.Airflow) -> client.Api:
-    return client.Api(login.Login(airflow.url, username="ada", password="secret"))
+def ada(airflow: airflow_api.Airflow) -> client.AirflowApi:
+    return client.AirflowApi(login.AirflowLogin(airflow.url, username="ada", password="secret"))

@@ -20,11 +20,13 @@ from gantry.rest import client, errors, login, logs
 from tests import airflow_api
 
 
-def api(url: str, **more: str) -> client.Api:
-    return client.Api(login.Login(url, **more))  # type: ignore[arg-type] # only texts are given here
+def api(url: str, **more: str) -> client.AirflowApi:
+    return client.AirflowApi(login.AirflowLogin(url, **more))  # type: ignore[arg-type] # only texts are given here
 
 
-def test_a_password_is_exchanged_for_a_token_once(airflow: airflow_api.Airflow, ada: client.Api) -> None:
+def test_a_password_is_exchanged_for_a_token_once(
+    airflow: airflow_api.Airflow, ada: client.AirflowApi
+) -> None:
     airflow.add(airflow_api.Dag("shop"))
     assert airflow.asked == []
     assert ada.dag("shop").id == "shop"
@@ -32,7 +34,9 @@ def test_a_password_is_exchanged_for_a_token_once(airflow: airflow_api.Airflow, 
     assert airflow.asked == ["POST /auth/token", "GET /api/v2/dags/shop", "GET /api/v2/dags/shop"]
 
 
-def test_a_token_that_expires_meanwhile_is_renewed(airflow: airflow_api.Airflow, ada: client.Api) -> None:
+def test_a_token_that_expires_meanwhile_is_renewed(
+    airflow: airflow_api.Airflow, ada: client.AirflowApi
+) -> None:
     airflow.add(airflow_api.Dag("shop"))
     ada.dag("shop")
     airflow.expired |= airflow.tokens
@@ -72,7 +76,7 @@ def test_who_is_not_let_in(airflow: airflow_api.Airflow) -> None:
     assert airflow.asked.count("POST /auth/token") == 1
 
 
-def test_what_a_refusal_means(airflow: airflow_api.Airflow, ada: client.Api) -> None:
+def test_what_a_refusal_means(airflow: airflow_api.Airflow, ada: client.AirflowApi) -> None:
     airflow.add(airflow_api.Dag("shop"))
     airflow.forbidden.add("/details")
     with pytest.raises(errors.ForbiddenError, match="'ada' may not do this in Airflow") as forbidden:
@@ -124,7 +128,7 @@ def test_nobody_answers_there() -> None:
     assert found.value.transient
 
 
-def test_everything_of_a_collection_is_read(airflow: airflow_api.Airflow, ada: client.Api) -> None:
+def test_everything_of_a_collection_is_read(airflow: airflow_api.Airflow, ada: client.AirflowApi) -> None:
     names = [f"shop-{number}" for number in range(2 * airflow_api.PAGE + 1)]
     for name in names:
         airflow.deployment(name)
@@ -136,7 +140,7 @@ def test_everything_of_a_collection_is_read(airflow: airflow_api.Airflow, ada: c
 
 
 def test_runs_come_newest_first_and_no_more_pages_than_wanted(
-    airflow: airflow_api.Airflow, ada: client.Api
+    airflow: airflow_api.Airflow, ada: client.AirflowApi
 ) -> None:
     dag = airflow.add(airflow_api.Dag("shop"))
     for number in range(airflow_api.PAGE + 1):
@@ -148,7 +152,9 @@ def test_runs_come_newest_first_and_no_more_pages_than_wanted(
     assert len(list(ada.runs("shop"))) == airflow_api.PAGE + 1
 
 
-def test_what_a_person_typed_stays_one_part_of_a_path(airflow: airflow_api.Airflow, ada: client.Api) -> None:
+def test_what_a_person_typed_stays_one_part_of_a_path(
+    airflow: airflow_api.Airflow, ada: client.AirflowApi
+) -> None:
     with pytest.raises(errors.NotFoundError):
         ada.dag("../connections?x=1")
     assert airflow.asked[-1] == "GET /api/v2/dags/../connections?x=1"
@@ -157,7 +163,7 @@ def test_what_a_person_typed_stays_one_part_of_a_path(airflow: airflow_api.Airfl
     assert ada.run("shop", "manual__2026-11-20T04:00:00+00:00").is_over
 
 
-def test_a_log_goes_on_where_it_was_left(airflow: airflow_api.Airflow, ada: client.Api) -> None:
+def test_a_log_goes_on_where_it_was_left(airflow: airflow_api.Airflow, ada: client.AirflowApi) -> None:
     dag = airflow.add(airflow_api.Dag("shop"))
     run = airflow_api.Run("r", [("running", airflow_api.states(0, working=True))])
     run.logs["tier-only.scale_up"] = [{"event": "one", "level": "info"}, {"event": "two"}]
@@ -191,18 +197,18 @@ def test_the_error_of_a_task_is_what_stands_after_its_failure() -> None:
     ).lines
     assert logs.failure(lines) == ("AirflowException: no disk\nis left", ("info trying",))
     assert logs.failure(lines[:4]) == ("", ("info trying",))
-    assert logs.chunk({"content": ["a plain line"]}).lines == (logs.Line("a plain line"),)
+    assert logs.chunk({"content": ["a plain line"]}).lines == (logs.ApiLogLine("a plain line"),)
 
 
 def test_a_certificate_of_ones_own_authority_has_to_be_named(tls: tuple[str, Path], tmp_path: Path) -> None:
     url, authority = tls
     with pytest.raises(errors.CertificateError, match=r"not trusted: .*self.signed[\s\S]*--ca-file"):
         api(url, token="t").dag("shop")
-    trusting = client.Api(login.Login(url, token="t", ca_file=authority))
+    trusting = client.AirflowApi(login.AirflowLogin(url, token="t", ca_file=authority))
     with pytest.raises(errors.NotFoundError):
         trusting.dag("shop")
     with pytest.raises(errors.SecretFileError, match="holds no certificates"):
-        client.Api(login.Login(url, token="t", ca_file=tmp_path / "none.pem"))
+        client.AirflowApi(login.AirflowLogin(url, token="t", ca_file=tmp_path / "none.pem"))
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):

@@ -30,7 +30,7 @@ ENDED = datetime.datetime(2026, 11, 20, 4, tzinfo=datetime.UTC)
 def test_a_log_is_whole_when_the_last_that_worked_has_closed_it(
     texts: tuple[str, ...], *, whole: bool
 ) -> None:
-    lines = [logs.Line(text) for text in texts]
+    lines = [logs.ApiLogLine(text) for text in texts]
     assert logs.is_whole(lines) is whole
     soon = ENDED + datetime.timedelta(seconds=1)
     assert logs.may_grow(lines, "success", ENDED.isoformat(), soon) is not whole

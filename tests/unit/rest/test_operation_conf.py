@@ -9,7 +9,7 @@ from tests import airflow_api
 
 
 def test_deployments_are_the_launch_dags_whose_loader_is_there(
-    airflow: airflow_api.Airflow, ada: client.Api
+    airflow: airflow_api.Airflow, ada: client.AirflowApi
 ) -> None:
     airflow.deployment("shop")
     airflow.deployment("gone").is_stale = True
@@ -18,7 +18,7 @@ def test_deployments_are_the_launch_dags_whose_loader_is_there(
 
 
 def test_an_unknown_one_is_answered_with_a_near_name_or_all(
-    airflow: airflow_api.Airflow, ada: client.Api
+    airflow: airflow_api.Airflow, ada: client.AirflowApi
 ) -> None:
     with pytest.raises(operation_conf.UnknownDeploymentError, match="no deployment 'shop'; there are none"):
         operation_conf.find(ada, "shop")
@@ -31,7 +31,7 @@ def test_an_unknown_one_is_answered_with_a_near_name_or_all(
 
 
 def test_an_unknown_one_whose_loader_is_broken_says_why(
-    airflow: airflow_api.Airflow, ada: client.Api
+    airflow: airflow_api.Airflow, ada: client.AirflowApi
 ) -> None:
     airflow.import_errors += [
         ("other.py", "not this"),
@@ -45,14 +45,14 @@ def test_an_unknown_one_whose_loader_is_broken_says_why(
         operation_conf.find(ada, "shop")
 
 
-def test_somebody_elses_dag_is_no_deployment(airflow: airflow_api.Airflow, ada: client.Api) -> None:
+def test_somebody_elses_dag_is_no_deployment(airflow: airflow_api.Airflow, ada: client.AirflowApi) -> None:
     airflow.add(airflow_api.Dag("report", tags=("finance",)))
     with pytest.raises(operation_conf.UnknownDeploymentError, match="not Gantry's"):
         operation_conf.ready(ada, "report", "report", unpause=True)
 
 
 def test_what_is_broken_gone_or_paused_is_not_triggered(
-    airflow: airflow_api.Airflow, ada: client.Api
+    airflow: airflow_api.Airflow, ada: client.AirflowApi
 ) -> None:
     dag = airflow.deployment("shop")
     assert operation_conf.ready(ada, "shop", "shop", unpause=False).id == "shop"
@@ -70,7 +70,7 @@ def test_what_is_broken_gone_or_paused_is_not_triggered(
     assert dag.is_paused
 
 
-def test_a_paused_one_is_unpaused_on_request(airflow: airflow_api.Airflow, ada: client.Api) -> None:
+def test_a_paused_one_is_unpaused_on_request(airflow: airflow_api.Airflow, ada: client.AirflowApi) -> None:
     dag = airflow.deployment("shop")
     dag.is_paused = True
     operation_conf.ready(ada, "shop", "shop", unpause=True)

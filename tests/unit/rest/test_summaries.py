@@ -26,23 +26,23 @@ def page(*found: dict[str, Any], number: int = 1, of: int = 1) -> dict[str, Any]
     return {"deployments": list(found), "found": 9, "total": 9, "page": number, "pages": of}
 
 
-def test_all_pages_are_read(airflow: airflow_api.Airflow, ada: client.Api) -> None:
+def test_all_pages_are_read(airflow: airflow_api.Airflow, ada: client.AirflowApi) -> None:
     airflow.pages = [page(summary("a"), summary("b"), of=2), page(summary("b"), summary("c"), number=2, of=2)]
     assert [each.name for each in summaries.every(ada) or ()] == ["a", "b", "c"]
     assert airflow.asked[1:] == [CALL, CALL]
 
 
-def test_a_run_is_as_airflow_tells_it(airflow: airflow_api.Airflow, ada: client.Api) -> None:
+def test_a_run_is_as_airflow_tells_it(airflow: airflow_api.Airflow, ada: client.AirflowApi) -> None:
     airflow.pages = [page(summary("shop", worked=RUN))]
     (found,) = summaries.every(ada) or []
     assert found.worked is not None
-    assert found.worked.as_run() == client.Run(
+    assert found.worked.as_run() == client.ApiDagRun(
         "shop", "r1", "success", "2026-11-20T04:00:00Z", "2026-11-20T04:00:02Z", "2026-11-20T04:01:00Z",
         {"reason": "sale"}, "ada",
     )  # fmt: skip
 
 
-def test_an_expired_token_is_exchanged_again(airflow: airflow_api.Airflow, ada: client.Api) -> None:
+def test_an_expired_token_is_exchanged_again(airflow: airflow_api.Airflow, ada: client.AirflowApi) -> None:
     airflow.pages = [page()]
     assert summaries.every(ada) == []
     airflow.expired |= airflow.tokens
@@ -62,7 +62,7 @@ def test_an_expired_token_is_exchanged_again(airflow: airflow_api.Airflow, ada: 
     ],
 )
 def test_what_is_no_such_list_is_none(
-    airflow: airflow_api.Airflow, ada: client.Api, answer: tuple[int, str, str]
+    airflow: airflow_api.Airflow, ada: client.AirflowApi, answer: tuple[int, str, str]
 ) -> None:
     airflow.answer_instead = lambda call: answer if call == CALL else None
     assert summaries.every(ada) is None
@@ -73,7 +73,7 @@ def test_what_is_no_such_list_is_none(
     [(401, errors.TokenRefusedError), (403, errors.ForbiddenError), (500, errors.BrokenError)],
 )
 def test_a_refusal_is_told(
-    airflow: airflow_api.Airflow, ada: client.Api, code: int, error: type[errors.RestError]
+    airflow: airflow_api.Airflow, ada: client.AirflowApi, code: int, error: type[errors.RestError]
 ) -> None:
     airflow.answer_instead = lambda call: (
         (code, "application/json", '{"detail": "no"}') if call == CALL else None

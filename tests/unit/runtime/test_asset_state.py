@@ -26,7 +26,7 @@ OLD: dict[str, Any] = {
 
 def test_what_an_earlier_gantry_has_kept_is_read_and_then_moved() -> None:
     new, old = Store(), Store(OLD)
-    kept = asset_state.Kept(new, old)
+    kept = asset_state.DeploymentStore(new, old)
     assert kept.get("data:db:1") == OLD["data:db:1"]
     kept.set(filled_slots.KEY, {"database": [1, 2]})
     assert kept.move(KNOWN) == 4
@@ -40,25 +40,25 @@ def test_what_an_earlier_gantry_has_kept_is_read_and_then_moved() -> None:
 
 def test_what_was_moved_and_is_forgotten_stays_forgotten() -> None:
     new, old = Store(), Store(OLD)
-    asset_state.Kept(new, old).move(KNOWN)
-    kept = asset_state.Kept(new, old)
+    asset_state.DeploymentStore(new, old).move(KNOWN)
+    kept = asset_state.DeploymentStore(new, old)
     memory = data_placement.DataLocations(kept, KNOWN)
     memory.forget_all()
     assert memory.of(names.ServiceName("db"), names.Slot(1)) is None
-    assert asset_state.Kept(new, old).get("data:db:1") is None
+    assert asset_state.DeploymentStore(new, old).get("data:db:1") is None
 
 
 def test_what_is_forgotten_before_it_was_moved_stays_forgotten() -> None:
     new, old = Store(), Store(OLD)
-    kept = asset_state.Kept(new, old)
+    kept = asset_state.DeploymentStore(new, old)
     kept.delete("data:db:1")
     kept.move(KNOWN)
-    assert asset_state.Kept(new, old).get("data:db:1") is None
+    assert asset_state.DeploymentStore(new, old).get("data:db:1") is None
 
 
 def test_a_run_that_an_earlier_gantry_began_keeps_its_turn() -> None:
     new, old = Store(), Store(OLD)
-    kept = asset_state.Kept(new, old)
+    kept = asset_state.DeploymentStore(new, old)
     kept.move(KNOWN)
     assert kept.get("turn:launch") == OLD["turn:launch"]
     kept.set("turn:launch", {"run": "s"})
@@ -67,7 +67,7 @@ def test_a_run_that_an_earlier_gantry_began_keeps_its_turn() -> None:
 
 def test_a_new_deployment_has_nothing_to_move() -> None:
     new, old = Store(), Store({"data:db:1": "another Airflow's"})
-    assert asset_state.Kept(new, old).move(KNOWN) == 0
+    assert asset_state.DeploymentStore(new, old).move(KNOWN) == 0
     assert list(new) == [keys.MOVED]
 
 

@@ -49,7 +49,7 @@ class Cloud:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Run(step_run.Run):
+class _Run(step_run.StepRun):
     told: Cloud = dataclasses.field(kw_only=True)
 
     @property
@@ -91,7 +91,8 @@ class Watching:
         )
         sights = tuple(
             ServerObservation(
-                each, metrics.Seen(each.name, each.instance_id, _answer(short, each, silent), "no route")
+                each,
+                metrics.MetricsResult(each.name, each.instance_id, _answer(short, each, silent), "no route"),
             )
             for short, each in self.cloud.servers.items()
         )

@@ -61,7 +61,7 @@ class Tier:
                 World(addresses={name: f"10.0.0.{20 + slot}"}).server(name), wanted=self.wanted
             )
             self.busy[slot] = self.busy.get(slot, 0) + int((percent or 0) * 600)
-            seen = metrics.Seen(server.name, server.instance_id, Contact.ANSWERS)
+            seen = metrics.MetricsResult(server.name, server.instance_id, Contact.ANSWERS)
             if slot in silent:
                 seen = dataclasses.replace(seen, answer=Contact.SILENT, why="no answer")
             elif number is not None:

@@ -23,7 +23,7 @@ from gantry.triggers import turn
 from tests.unit.agent.world import DEFINITION
 
 NAME = "shop"
-WHO = operation_lock.Asker(names.Operation.LAUNCH, "run-1", "2026-03-01T12:00:00+00:00")
+WHO = operation_lock.LockApplicant(names.Operation.LAUNCH, "run-1", "2026-03-01T12:00:00+00:00")
 
 
 @dataclasses.dataclass

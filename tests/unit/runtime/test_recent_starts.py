@@ -54,7 +54,7 @@ class Try(Instance):
         return []
 
 
-def at(step: str, steps: plan.Plan | None = None) -> tuple[step_run.Run, Any]:
+def at(step: str, steps: plan.Plan | None = None) -> tuple[step_run.StepRun, Any]:
     """A try of a step, as Airflow runs it; and its context."""
     compiled = step_run.DagPayload(KNOWN, steps or plan.launch_plan(KNOWN))
     context: Any = {
@@ -126,7 +126,7 @@ def test_every_operator_is_aware_of_it(store: Store, monkeypatch: pytest.MonkeyP
     store[recent_starts.key(APPLICATION)] = noted("i-application-2")
 
     class Operator(base.StepOperator):
-        def perform(self, context: Any, run: step_run.Run) -> Any:
+        def perform(self, context: Any, run: step_run.StepRun) -> Any:
             assert context["params"] == {}
             return run.started()
 
@@ -139,14 +139,14 @@ class Cloud:
 
     def __init__(self, kept: tuple[inventory.Server, ...], new: tuple[inventory.Server, ...]) -> None:
         self.kept, self.new = kept, new
-        self.orders: list[instance_start.Order] = []
+        self.orders: list[instance_start.StartOrder] = []
         self.fails = False
 
     def find_with(self, _: frozenset[str]) -> inventory.Inventory:
         return inventory.Inventory(self.kept)
 
     def scale_up(self, tier: names.TierName, wanted: int, *given: Any) -> cloud_servers.Scaling:
-        order: instance_start.Order = given[2]
+        order: instance_start.StartOrder = given[2]
         self.orders.append(order)
         order.tell(self.new)
         if self.fails:
@@ -154,9 +154,9 @@ class Cloud:
         return cloud_servers.Scaling(tier, len(self.kept), wanted, 2, self.new, (), self.kept)
 
 
-def scaled(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> step_run.Run:
+def scaled(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> step_run.StepRun:
     login = types.SimpleNamespace(authorized_key=lambda: "ssh-ed25519 AAAA", user="deploy")
-    monkeypatch.setattr(step_run.Run, "access", lambda _: types.SimpleNamespace(login=login))
+    monkeypatch.setattr(step_run.StepRun, "access", lambda _: types.SimpleNamespace(login=login))
     run, context = at("tier-application.scale_up")
     run.__dict__["cloud"] = cloud
     scale_up.ScaleUpOperator(task_id="tier-application.scale_up").perform(cast("Any", context), run)

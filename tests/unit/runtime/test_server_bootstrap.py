@@ -44,7 +44,7 @@ def ended(code: str, message: str = "Words of EC2's") -> inventory.Server:
 class Cloud:
     """Lists a server in one state after the other, and then in the last one for good; None: it does not list it."""
 
-    place = servers.Place(names.ConnectionId("aws_shop"), "eu-central-1", names.DeploymentName("shop"))
+    place = servers.ServerScope(names.ConnectionId("aws_shop"), "eu-central-1", names.DeploymentName("shop"))
 
     def __init__(self, *states: inventory.Server | None, gone: tuple[inventory.Server, ...] = ()) -> None:
         self._states = iter(states)

@@ -45,7 +45,7 @@ class Server:
 def store(monkeypatch: pytest.MonkeyPatch) -> Store:
     found = Store()
     monkeypatch.setattr(lock_holder, "store", lambda _: found)
-    who = operation_lock.Asker(names.Operation.LAUNCH, "run", "")
+    who = operation_lock.LockApplicant(names.Operation.LAUNCH, "run", "")
     monkeypatch.setattr(lock_holder, "asker", lambda *_: who)
     return found
 
@@ -89,7 +89,7 @@ def test_a_first_file_is_all_new_and_a_link_is_not_followed(store: Store) -> Non
 
 def test_versions_are_noted_where_they_are_news(store: Store) -> None:
     book = notes("tier-database.install_services")
-    progress = jobs.Progress(TARGET, (INSTALL,), index=0, asked=True)
+    progress = jobs.ServerProgress(TARGET, (INSTALL,), index=0, asked=True)
     applied = fan_out.Applied({"a1001/archive": "v1", "a9/archive": "strange"})
     asyncio.run(book.witness(cast("Any", Server(None)), TARGET, applied, fan_out.Work((), (INSTALL,))))
     book.keep_versions([progress])
@@ -107,7 +107,7 @@ def test_versions_are_noted_where_they_are_news(store: Store) -> None:
 def test_the_triggerer_notes_what_it_has_seen_the_end_of(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def carry_out(everything: list[jobs.Progress], *_: object, **__: object) -> bool:
+    async def carry_out(everything: list[jobs.ServerProgress], *_: object, **__: object) -> bool:
         everything[0].index = 1
         return True
 
@@ -115,7 +115,7 @@ def test_the_triggerer_notes_what_it_has_seen_the_end_of(
     monkeypatch.setattr(connections, "access", lambda _: None)
     known = definition.loads(DEFINITION)
     trigger = server_work.JobsTrigger(
-        everything=server_work.dump([jobs.Progress(TARGET, (INSTALL,))]),
+        everything=server_work.dump([jobs.ServerProgress(TARGET, (INSTALL,))]),
         login=next(iter(known.launch_configurations.values())).ssh.model_dump(mode="json"),
         step="s",
         epoch="1",

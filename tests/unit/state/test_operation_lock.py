@@ -75,13 +75,13 @@ class Actor(NamedTuple):
     heard: tuple[operation_lock.Answer, ...] = ()
 
     @property
-    def asker(self) -> operation_lock.Asker:
-        return operation_lock.Asker(
+    def asker(self) -> operation_lock.LockApplicant:
+        return operation_lock.LockApplicant(
             names.Operation(self.operation), f"{self.name}{self.run}", str(self.begun)
         )
 
 
-Marks = tuple[tuple[Operation | Beside, operation_lock.Mark | None], ...]
+Marks = tuple[tuple[Operation | Beside, operation_lock.LockMark | None], ...]
 Step = tuple["World", bool]
 """What may come next, and whether it comes by itself, with no run dying and nobody clearing one."""
 
@@ -96,10 +96,10 @@ class World(NamedTuple):
     def at_work(self) -> list[Actor]:
         return [each for each in self.actors if each.life is Life.WORKS]
 
-    def mark(self, operation: str) -> operation_lock.Mark | None:
+    def mark(self, operation: str) -> operation_lock.LockMark | None:
         return next((mark for each, mark in self.marks if each == operation), None)
 
-    def with_mark(self, operation: Operation | Beside, mark: operation_lock.Mark) -> World:
+    def with_mark(self, operation: Operation | Beside, mark: operation_lock.LockMark) -> World:
         marks = tuple((each, mark if each is operation else old) for each, old in self.marks)
         return self._replace(marks=marks)
 
@@ -118,7 +118,7 @@ class World(NamedTuple):
 @functools.cache
 def heard(
     function: Callable[..., operation_lock.Asking],
-    asker: operation_lock.Asker,
+    asker: operation_lock.LockApplicant,
     answers: tuple[operation_lock.Answer, ...],
 ) -> object:
     """What the protocol wants after these answers: a request, a Busy, or None when it is the run's turn."""
@@ -297,8 +297,8 @@ def test_a_drill_is_nobody_a_look_waits_for(monkeypatch: pytest.MonkeyPatch) -> 
             answer = None
             match request:
                 case operation_lock.Read(operation) if operation.value in works:
-                    answer = operation_lock.Mark(
-                        run="r", begun="b", stage=operation_lock.Stage.WORKS, since="s"
+                    answer = operation_lock.LockMark(
+                        run="r", begun="b", stage=operation_lock.LockStage.WORKS, since="s"
                     )
                 case operation_lock.IsRunning():
                     answer = True

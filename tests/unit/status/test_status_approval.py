@@ -10,7 +10,7 @@ import pytest
 
 from gantry import definition, inventory, names, plan, status
 from gantry.plan import DeploymentState, Phase, ServiceState
-from gantry.status import Approval, TaskState, TaskView
+from gantry.status import ApprovalState, TaskState, TaskView
 
 
 class Running(Protocol):
@@ -78,17 +78,17 @@ def test_while_it_waits_for_its_turn_the_deployment_is_what_it_was(launch: plan.
 def test_while_the_answer_is_awaited_the_deployment_is_what_it_was(asking: plan.Plan) -> None:
     now = found(asking, TaskState.AWAITING_INPUT)
     assert (now.state, now.phase, now.failed) == (DeploymentState.STOPPED, Phase.PRE_LAUNCH, None)
-    assert now.approval is Approval.AWAITED
+    assert now.approval is ApprovalState.AWAITED
     assert (dict(now.agents), dict(now.services)) == ({}, {})
     again = found(asking, TaskState.AWAITING_INPUT, before=DeploymentState.RUNNING)
-    assert (again.state, again.approval) == (DeploymentState.RUNNING, Approval.AWAITED)
+    assert (again.state, again.approval) == (DeploymentState.RUNNING, ApprovalState.AWAITED)
 
 
 def test_a_refused_launch_is_not_running_and_has_not_failed(asking: plan.Plan) -> None:
     for ended in (False, True):
         now = found(asking, TaskState.SUCCESS, TaskState.SKIPPED, run_ended=ended)
         assert (now.state, now.phase, now.failed) == (DeploymentState.STOPPED, None, None)
-        assert now.approval is Approval.REFUSED
+        assert now.approval is ApprovalState.REFUSED
 
 
 def test_a_refused_redeploy_leaves_running_what_runs(asking: plan.Plan, running: Running) -> None:
@@ -106,7 +106,7 @@ def test_a_refused_redeploy_leaves_running_what_runs(asking: plan.Plan, running:
         run_ended=True,
         before=DeploymentState.RUNNING,
     )
-    assert (now.state, now.approval) == (DeploymentState.RUNNING, Approval.REFUSED)
+    assert (now.state, now.approval) == (DeploymentState.RUNNING, ApprovalState.REFUSED)
     assert now.service(names.ServiceName("app")) is ServiceState.RUNNING
 
 
@@ -120,7 +120,7 @@ def test_after_a_yes_the_launch_is_like_any_other(
 ) -> None:
     tasks = (TaskView("approve", state=TaskState.SUCCESS, started=ASKED), *running.tasks)
     now = status.deployment_status(asking, tasks, running.inventory, run_ended=True)
-    assert (now.state, now.approval) == (DeploymentState.RUNNING, Approval.GIVEN)
+    assert (now.state, now.approval) == (DeploymentState.RUNNING, ApprovalState.GIVEN)
     unasked = status.deployment_status(launch, running.tasks, running.inventory, run_ended=True)
     assert unasked.approval is None
     assert (now.agents, now.services) == (unasked.agents, unasked.services)

@@ -71,7 +71,7 @@ MISTYPED = termination(TaskState.UPSTREAM_FAILED, TaskState.FAILED)
     ],
 )
 def test_runs_make_a_state(newest_first: list[status.RunView], state: DeploymentState, failed: bool) -> None:  # noqa: FBT001
-    assert status.standing(newest_first) == status.Standing(state, failed)
+    assert status.standing(newest_first) == status.SettledState(state, failed)
 
 
 def test_no_more_runs_are_asked_for_than_it_takes() -> None:

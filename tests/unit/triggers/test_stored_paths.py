@@ -45,7 +45,7 @@ def test_a_stored_trigger_is_found_and_is_stored_by_its_new_path_from_then_on(pa
 
 def test_the_progress_of_servers_is_read_as_it_was_stored() -> None:
     target = ssh.Target(names.ServerName("shop-web-1"), "i-1", "10.0.0.1", "ssh-ed25519 AAAA")
-    (now,) = server_work.dump([jobs.Progress(target, (), error="no answer", transient=True)])
+    (now,) = server_work.dump([jobs.ServerProgress(target, (), error="no answer", transient=True)])
     stored = {"passing" if key == "transient" else key: value for key, value in now.items()}
     assert "passing" in stored
     assert server_work.load([stored]) == server_work.load([now])

@@ -16,7 +16,7 @@ BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
 
 @pytest.fixture
 def shop(office: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> rig.Airflow:
-    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud_facts.Answer(FOUND))
+    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud_facts.CloudAnswer(FOUND))
     office.deploy(BOOKSHOP)
     office.launched("bookshop")
     return office

@@ -91,7 +91,7 @@ def test_what_was_noted_of_another_instance_is_not_said_of_this_one(
 ) -> None:
     shop.installed("bookshop", "app", ONE, version(OLD, "i-replaced"))
     assert ONE in app(shop)["installed"]
-    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud_facts.Answer(FOUND))
+    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud_facts.CloudAnswer(FOUND))
     assert app(shop)["installed"] == {}
     assert "51b8a2c0" not in shop.get(PAGE).text
 

@@ -22,9 +22,9 @@ class Asked:
         self.times = 0
         self.may_answer = threading.Event()
         self.may_answer.set()
-        self.answer = cloud_facts.Answer(EMPTY)
+        self.answer = cloud_facts.CloudAnswer(EMPTY)
 
-    def __call__(self, _: models.Definition) -> cloud_facts.Answer:
+    def __call__(self, _: models.Definition) -> cloud_facts.CloudAnswer:
         self.times += 1
         assert self.may_answer.wait(30)
         return self.answer
@@ -52,7 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 def test_many_readers_are_one_question(
     bookshop: models.Definition, asked: Asked, clock: Callable[[float], None]
 ) -> None:
-    found = cloud_facts.Cloud()
+    found = cloud_facts.CloudReader()
     assert [found.ask(bookshop, 30).inventory for _ in range(5)] == [EMPTY] * 5
     assert asked.times == 1
     clock(6)
@@ -63,11 +63,11 @@ def test_many_readers_are_one_question(
 def test_a_silent_cloud_keeps_nobody_waiting_and_is_asked_once(
     bookshop: models.Definition, asked: Asked, clock: Callable[[float], None]
 ) -> None:
-    found = cloud_facts.Cloud()
+    found = cloud_facts.CloudReader()
     asked.may_answer.clear()
     assert found.ask(bookshop, 0.01) == cloud_facts.NOTHING
     clock(60)
-    assert found.ask(bookshop, 0.01) == cloud_facts.Answer(trouble="it has not answered for 60 s")
+    assert found.ask(bookshop, 0.01) == cloud_facts.CloudAnswer(trouble="it has not answered for 60 s")
     assert asked.times == 1
     asked.may_answer.set()
     found.ask(bookshop, 30)
@@ -76,8 +76,8 @@ def test_a_silent_cloud_keeps_nobody_waiting_and_is_asked_once(
 def test_a_cloud_that_refuses_has_its_peace_for_a_while(
     bookshop: models.Definition, asked: Asked, clock: Callable[[float], None]
 ) -> None:
-    found = cloud_facts.Cloud()
-    asked.answer = cloud_facts.Answer(trouble="no")
+    found = cloud_facts.CloudReader()
+    asked.answer = cloud_facts.CloudAnswer(trouble="no")
     assert found.ask(bookshop, 30).trouble == "no"
     clock(6)
     found.ask(bookshop, 30)
@@ -96,7 +96,7 @@ def test_what_goes_wrong_is_told_and_not_raised(
 
         monkeypatch.setattr(clients, "impatient_ec2", ec2)
 
-    refuse(errors.UnknownConnectionError(bookshop.cloud.connection, "not there"))
+    refuse(errors.CloudConnectionError(bookshop.cloud.connection, "not there"))
     assert "not there" in cloud_facts._find(bookshop).trouble
     refuse(RuntimeError("secret words"))
     assert cloud_facts._find(bookshop).trouble == "asking the cloud has failed: RuntimeError"

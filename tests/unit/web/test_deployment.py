@@ -31,7 +31,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
     says(monkeypatch, cloud_facts.NOTHING)
 
 
-def says(monkeypatch: pytest.MonkeyPatch, answer: cloud_facts.Answer) -> None:
+def says(monkeypatch: pytest.MonkeyPatch, answer: cloud_facts.CloudAnswer) -> None:
     monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: answer)
 
 
@@ -70,7 +70,7 @@ def test_a_running_deployment_with_what_the_cloud_says(
 ) -> None:
     office.deploy(BOOKSHOP)
     office.launched("bookshop")
-    says(monkeypatch, cloud_facts.Answer(FOUND, console="https://console/#"))
+    says(monkeypatch, cloud_facts.CloudAnswer(FOUND, console="https://console/#"))
     office.record(
         "bookshop",
         run_records.Record(
@@ -106,7 +106,7 @@ def test_a_record_that_nobody_closed_ends_as_its_run_did(office: rig.Airflow) ->
 
 def test_a_cloud_that_refuses_is_told_of(office: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
     office.deploy(BOOKSHOP)
-    says(monkeypatch, cloud_facts.Answer(trouble="no credentials <here>"))
+    says(monkeypatch, cloud_facts.CloudAnswer(trouble="no credentials <here>"))
     text = office.get("/gantry/deployments/bookshop").text
     assert "no credentials &lt;here&gt;" in text
 
@@ -120,7 +120,7 @@ def test_accounts_and_roles_in_a_refusal_are_for_those_who_may_run_the_deploymen
         f"the cloud answered UnauthorizedOperation: User: {arn} is not authorized to perform: ec2:DescribeInstances "
         f"in 123456789012. Encoded authorization failure message: {blob}"
     )
-    says(monkeypatch, cloud_facts.Answer(trouble=said))
+    says(monkeypatch, cloud_facts.CloudAnswer(trouble=said))
     for path in ("/gantry/deployments/bookshop", "/gantry/api/v1/deployments/bookshop"):
         may_run, may_look = (office.get(path, role).text for role in (rig.USER, rig.VIEWER))
         for secret in (arn, "123456789012", blob):

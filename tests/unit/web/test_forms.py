@@ -7,7 +7,7 @@ import pytest
 from gantry.dag import forms as params
 from gantry.definition import models
 from gantry.web.views import forms
-from gantry.web.views.forms import Kind
+from gantry.web.views.forms import InputKind
 
 
 def described(found: dict[str, object]) -> dict[str, dict[str, object]]:
@@ -23,11 +23,11 @@ def launch(bookshop: models.Definition) -> tuple[forms.Field, ...]:
 def test_every_kind_of_parameter_that_a_launch_has(launch: tuple[forms.Field, ...]) -> None:
     found = {each.name: each for each in launch}
     servers = found["servers_application"]
-    assert (servers.kind, servers.text, servers.fewest, servers.most) == (Kind.NUMBER, "2", 2, 6)
+    assert (servers.kind, servers.text, servers.fewest, servers.most) == (InputKind.NUMBER, "2", 2, 6)
     assert not servers.may_be_empty
     assert servers.section == "Tiers"
-    assert (found["redeploy"].kind, found["redeploy"].choices) == (Kind.ANY, ("app", "db"))
-    assert (found["reason"].kind, found["reason"].longest) == (Kind.TEXT, 500)
+    assert (found["redeploy"].kind, found["redeploy"].choices) == (InputKind.ANY, ("app", "db"))
+    assert (found["reason"].kind, found["reason"].longest) == (InputKind.TEXT, 500)
 
 
 def test_what_was_sent_becomes_parameters(launch: tuple[forms.Field, ...]) -> None:
@@ -81,7 +81,7 @@ def test_parameters_of_operations_to_come() -> None:
             "thing": {"value": {"a": 1}, "schema": {"type": "object"}},
         }
     )
-    assert [each.kind for each in form] == [Kind.ONE, Kind.FLAG, Kind.JSON]
+    assert [each.kind for each in form] == [InputKind.ONE, InputKind.FLAG, InputKind.JSON]
     assert [each.text for each in form] == ["b", "True", '{"a": 1}']
     assert forms.filled(form, {"one": ["a"], "thing": ["{}"]}).conf == {
         "one": "a",

@@ -12,7 +12,7 @@ from gantry.web.views import grid, rendering, timeline
 from tests.web import scenes
 
 SITE = rendering.Site("/gantry")
-LINKS = grid.Links(
+LINKS = grid.GridLinks(
     task=lambda task, index: f"/tasks/{task}/{index}",
     log=lambda task, index: f"/log/{task}/{index}",
     server=lambda name: f"/servers/{name}",
@@ -23,7 +23,7 @@ def drawn(scene: scenes.Scene) -> grid.Grid:
     return grid.grid(scene.plan, scene.tasks, scene.now, LINKS)
 
 
-def row(found: grid.Grid, title: str) -> grid.Row:
+def row(found: grid.Grid, title: str) -> grid.GridRow:
     return next(
         each for part in found.parts for each in (part.head, *part.rows) if each.title.startswith(title)
     )

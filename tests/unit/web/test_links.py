@@ -46,10 +46,12 @@ def test_every_task_leads_to_its_deployment(shop: rig.Airflow) -> None:
 
 def test_a_task_on_a_server_leads_to_the_server(shop: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
     found = links(shop, "tier-database.handshake", 0)["Server"]
-    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud_facts.Answer(FOUND, console="https://console/#"))
+    monkeypatch.setattr(
+        pages.CLOUD, "ask", lambda *_: cloud_facts.CloudAnswer(FOUND, console="https://console/#")
+    )
     answer = shop.get(found, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (307, "https://console/#i-database")
-    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud_facts.Answer(FOUND))
+    monkeypatch.setattr(pages.CLOUD, "ask", lambda *_: cloud_facts.CloudAnswer(FOUND))
     assert shop.get(found, follow_redirects=False).headers["location"] == (
         "/gantry/deployments/bookshop#server-bookshop-database-1"
     )

@@ -137,7 +137,7 @@ def test_a_failure_says_first_what_to_do() -> None:
     assert "<b>" not in _rendered((), again=None, failure="web-1: no key; make one").partition("note bad")[2]
 
 
-def _rendered(lines: tuple[log_lines.Line, ...], again: str | None, failure: str = "") -> str:
+def _rendered(lines: tuple[log_lines.ShownLine, ...], again: str | None, failure: str = "") -> str:
     found = log_lines.TaskLog(
         title="service app: configure", servers="shop-web-1", state=status.TaskState.RUNNING, try_number=1, took=None,
         href="/dags/x", again=again, lines=lines, left_out=0, failure=failure,

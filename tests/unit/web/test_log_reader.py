@@ -60,10 +60,10 @@ def log(office: rig.Airflow) -> Iterator[Log]:
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """What Airflow was asked for, and how many bytes it has answered with."""
     found: list[tuple[str, int]] = []
-    real = api_calls.Api.stream
+    real = api_calls.VisitorApi.stream
 
     async def stream(
-        self: api_calls.Api,
+        self: api_calls.VisitorApi,
         path: str,
         params: Mapping[str, str | int],
         accept: str,
@@ -78,7 +78,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
         await real(self, path, params, accept, counted)
         found.append((accept, sizes[0]))
 
-    monkeypatch.setattr(api_calls.Api, "stream", stream)
+    monkeypatch.setattr(api_calls.VisitorApi, "stream", stream)
     return found
 
 
@@ -173,7 +173,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found: list[float] = []
     real = log_reader.end
 
-    async def end(api: api_calls.Api, path: str, map_index: int) -> log_reader.Part:
+    async def end(api: api_calls.VisitorApi, path: str, map_index: int) -> log_reader.LogPart:
         over = asyncio.Event()
 
         async def watch() -> None:

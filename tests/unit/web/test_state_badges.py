@@ -15,7 +15,7 @@ from gantry.web.views import formatting, rendering, state_badges
 
 WEB = pathlib.Path(gantry.web.__file__).parent
 KINDS = (
-    plan.DeploymentState, plan.AgentState, plan.ServiceState, status.Progress, status.TaskState, status.Approval,
+    plan.DeploymentState, plan.AgentState, plan.ServiceState, status.Progress, status.TaskState, status.ApprovalState,
     inventory.InstanceState,
 )  # fmt: skip
 SITE = rendering.Site("/gantry")

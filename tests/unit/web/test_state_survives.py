@@ -28,7 +28,7 @@ from airflow.utils.session import create_session
 from gantry import definition, inventory, names, plan
 from gantry.dag.compile import operation_dag
 from gantry.dag.operations import RECIPES
-from gantry.preview.data_loss import Kept
+from gantry.preview.data_loss import StoredFacts
 from gantry.reconcile import data_history, data_placement, data_renewal
 from gantry.rest import client, login
 from gantry.runtime import asset_state
@@ -138,9 +138,9 @@ def kept(asset: str) -> dict[str, Any]:
 
 def renewals(found: dict[str, Any]) -> data_renewal.Renewals:
     """What a launch would do whose servers are all gone, as far as it goes by what is kept."""
-    store = Kept(found)
+    store = StoredFacts(found)
     nobody = inventory.Inventory(())
-    answers = data_renewal.Answers(past=data_history.of(store, nobody, lambda: True))
+    answers = data_renewal.DataEvidence(past=data_history.of(store, nobody, lambda: True))
     missing = {KNOWN.services[DB].tier: [FIRST]}
     return data_renewal.renewals(
         KNOWN, nobody, missing, data_placement.DataLocations(store, KNOWN), lambda _: STORED, answers
@@ -221,7 +221,7 @@ def test_airflows_api_tells_whether_data_was_ever_loaded(
 ) -> None:
     office.deploy(TEXT)
     office.run("bookshop", {"service-db.install_datasources": state}, state="failed")
-    api = client.Api(login.Login("http://airflow"))
+    api = client.AirflowApi(login.AirflowLogin("http://airflow"))
     monkeypatch.setattr(
         api, "call", lambda method, path, json: office.client.request(
             method, f"/api/v2{path}", json=json, headers=office.headers(rig.VIEWER)

@@ -39,7 +39,9 @@ class Caller:
         monkeypatch.setattr(transport.Connection, "_request", request)
         # One at a time: all of them share a connection to one file.
         monkeypatch.setattr(deployment_status, "_SIDE_BY_SIDE", 1)
-        self.api = client.Api(login.Login("http://airflow.example.com", token="of this process"))
+        self.api = client.AirflowApi(
+            login.AirflowLogin("http://airflow.example.com", token="of this process")
+        )
 
     def both(self) -> list[dict[str, Any]]:
         """What is said, after a look that it is the same both ways, for programs and for people."""
@@ -49,7 +51,7 @@ class Caller:
         return [each.as_json() for each in found]
 
 
-def drawn(found: list[deployment_status.Line]) -> str:
+def drawn(found: list[deployment_status.DeploymentLine]) -> str:
     told = io.StringIO()
     Console(file=told, width=300).print(status_text.table(found))
     return told.getvalue()

@@ -23,12 +23,12 @@ from tests.web import scenes
 
 Box = tuple[float, float, float, float]
 Segment = tuple[float, float, float, float]
-LINKS = topology_labels.Links(lambda name: f"/servers/{name}", lambda name: f"/services/{name}")
+LINKS = topology_labels.TopologyLinks(lambda name: f"/servers/{name}", lambda name: f"/services/{name}")
 
 
 def drawn(scene: scenes.Scene) -> topology.Topology:
     return topology.topology(
-        topology_labels.Facts(scene.definition, scene.plan, scene.status, scene.inventory, {}, LINKS)
+        topology_labels.TopologyFacts(scene.definition, scene.plan, scene.status, scene.inventory, {}, LINKS)
     )
 
 
@@ -71,7 +71,7 @@ def test_a_failed_service_and_what_waits_for_it_are_told_apart() -> None:
 
 def test_before_the_first_launch_nothing_is_there_and_nothing_leads_anywhere() -> None:
     scene = scenes.bookshop(-1)
-    found = topology.topology(topology_labels.Facts(scene.definition, scene.plan, links=LINKS))
+    found = topology.topology(topology_labels.TopologyFacts(scene.definition, scene.plan, links=LINKS))
     servers = [mark.server for tier in found.wide.tiers for mark in tier.marks]
     assert [server.short for server in servers] == ["1", "1", "2", "1"]
     assert all(server.look is topology_labels.NOT_THERE and server.href is None for server in servers)
@@ -88,7 +88,7 @@ def test_many_servers_are_counted_by_state() -> None:
 @pytest.mark.parametrize("window", ["wide", "narrow"])
 @pytest.mark.parametrize("tiers", [10, 12, 24])
 def test_nothing_is_drawn_upon_anything_else(tiers: int, window: str) -> None:
-    picture: topology.Picture = getattr(drawn(scenes.large(tiers, 4 * tiers + 50)), window)
+    picture: topology.TopologyPicture = getattr(drawn(scenes.large(tiers, 4 * tiers + 50)), window)
     boxes = [(tier.x, tier.y, tier.width, tier.height) for tier in picture.tiers]
     assert not any(_overlap(one, other) for one, other in itertools.combinations(boxes, 2))
     for tier in picture.tiers:
@@ -110,7 +110,7 @@ def test_nothing_is_drawn_upon_anything_else(tiers: int, window: str) -> None:
 
 @pytest.mark.parametrize("window", ["wide", "narrow"])
 def test_arrows_run_through_no_box_and_not_upon_each_other(window: str) -> None:
-    picture: topology.Picture = getattr(drawn(scenes.large()), window)
+    picture: topology.TopologyPicture = getattr(drawn(scenes.large()), window)
     _hold_apart(picture)
 
 
@@ -119,14 +119,16 @@ def test_arrows_run_through_no_box_and_not_upon_each_other(window: str) -> None:
 def test_arrows_are_apart_whoever_needs_whom(data: st.DataObject) -> None:
     """Made-up boxes in made-up columns, some of which need each other in any direction."""
     many = data.draw(st.integers(2, 8))
-    boxes = [dependency_graph.Part(dependency_graph.Kind.SERVICE, f"s{number}") for number in range(many)]
+    boxes = [
+        dependency_graph.GraphPart(dependency_graph.PartKind.SERVICE, f"s{number}") for number in range(many)
+    ]
     columns = {box: data.draw(st.integers(0, 3)) for box in boxes}
     pairs = data.draw(
         st.sets(
             st.tuples(st.sampled_from(boxes), st.sampled_from(boxes)).filter(lambda pair: pair[0] != pair[1])
         )
     )
-    edges = tuple(dependency_graph.Need(*pair) for pair in sorted(pairs, key=str))
+    edges = tuple(dependency_graph.GraphEdge(*pair) for pair in sorted(pairs, key=str))
     room = arrow_routes.channels(edges, columns)
     starts, x = {-1: 0.0}, room.width(-1)
     ports, heights = {}, dict.fromkeys(range(4), 0)
@@ -156,14 +158,14 @@ def test_names_are_escaped_in_the_picture() -> None:
     scene = scenes.bookshop(-1)
     versions = {names.ServiceName("app"): "<script>alert(1)</script>"}
     found = topology.topology(
-        topology_labels.Facts(scene.definition, scene.plan, scene.status, None, versions)
+        topology_labels.TopologyFacts(scene.definition, scene.plan, scene.status, None, versions)
     )
     text = rendering.render("parts/topology.html.jinja", rendering.Site("/gantry"), topology=found)
     assert "version &lt;script&gt;" in text
     assert "<script" not in text
 
 
-def _hold_apart(picture: topology.Picture) -> None:
+def _hold_apart(picture: topology.TopologyPicture) -> None:
     _not_upon_each_other(picture.arrows)
     # An arrow comes out of a part's box, and so crosses the edge of the tier around it, but no other tier.
     for tier in picture.tiers:

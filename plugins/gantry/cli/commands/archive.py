@@ -136,7 +136,7 @@ def _upload(built: archive.BuiltArchive, url: str, where: _Where, *, create_buck
 
     connections.prepare(where.profile)
     connection = names.ConnectionId(where.connection or _CONNECTION)
-    store = objects.Objects.of(sources.Source(connection, where.region))
+    store = objects.Objects.of(sources.S3Access(connection, where.region))
     if create_bucket and store.make_bucket(url):
         console.remark(f"made the bucket {url.removeprefix(S3).partition('/')[0]}")
     return store.put(built.path, url, built.sha256)

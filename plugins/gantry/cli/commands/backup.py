@@ -24,8 +24,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 def backup(
     name: options.Name,
     waiting: run_operation.Waiting,
-    definition: target.Definition,
-    airflow: target.Airflow,
+    definition: target.DefinitionLocation,
+    airflow: target.AirflowTarget,
     only: Annotated[
         list[str] | None,
         typer.Option(

@@ -22,8 +22,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 def drill(
     name: options.Name,
     waiting: run_operation.Waiting,
-    definition: target.Definition,
-    airflow: target.Airflow,
+    definition: target.DefinitionLocation,
+    airflow: target.AirflowTarget,
     reason: options.Reason = "",
 ) -> int:
     """Try out whether the newest backups can be restored, on servers of their own that are thrown away.

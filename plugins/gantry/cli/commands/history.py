@@ -42,8 +42,8 @@ class NoRecordError(errors.GantryError):
 @option_groups.expanded
 def history(
     name: options.Name,
-    definition: target.Definition,
-    airflow: target.Airflow,
+    definition: target.DefinitionLocation,
+    airflow: target.AirflowTarget,
     run: Annotated[
         str | None,
         typer.Argument(

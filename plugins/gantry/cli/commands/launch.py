@@ -15,7 +15,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
+class LaunchForm:
     """What a person would fill in in the UI."""
 
     servers: options.Servers = None
@@ -59,10 +59,10 @@ class Form:
 @option_groups.expanded
 def launch(
     name: options.Name,
-    form: Form,
+    form: LaunchForm,
     waiting: run_operation.Waiting,
-    definition: target.Definition,
-    airflow: target.Airflow,
+    definition: target.DefinitionLocation,
+    airflow: target.AirflowTarget,
 ) -> int:
     """Launch a deployment, or bring it up to date, and show each phase as it goes.
 

@@ -77,8 +77,8 @@ class How:
 @option_groups.expanded
 def logs(
     name: options.Name,
-    definition: target.Definition,
-    airflow: target.Airflow,
+    definition: target.DefinitionLocation,
+    airflow: target.AirflowTarget,
     which: Which,
     how: How,
 ) -> int:
@@ -103,13 +103,15 @@ def logs(
     return console.SUCCESS
 
 
-def _of_run(name: str, definition: target.Definition, airflow: target.Airflow, which: Which, how: How) -> int:
+def _of_run(
+    name: str, definition: target.DefinitionLocation, airflow: target.AirflowTarget, which: Which, how: How
+) -> int:
     from gantry.cli.output import task_logs  # noqa: PLC0415 - httpx and pydantic, which help need not load
     from gantry.cli.support import definitions  # noqa: PLC0415 - httpx and pydantic, which help need not load
 
     if definitions.is_path(name):
         name = definition.find(name).deployment
-    wanted = task_logs.Wanted(name, which.run, which.step, which.server)
+    wanted = task_logs.LogSelection(name, which.run, which.step, which.server)
     show = task_logs.as_json if how.json_ else task_logs.Printer(console.out).show
     task_logs.tell(airflow.api(), wanted, show, follow=how.follow)
     return console.SUCCESS

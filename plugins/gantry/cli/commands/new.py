@@ -77,7 +77,7 @@ def new(  # noqa: PLR0913 - one parameter an option
 
     project_template.check("name", name)
     ask = _asking(interactive=not (yes or json_) and sys.stdin.isatty())
-    answers = project_template.Answers(
+    answers = project_template.ProjectAnswers(
         name=name,
         connection=ask("connection", "Airflow connection of the cloud", CONNECTION, connection),
         region=ask("region", "Region", REGION, region),
@@ -139,7 +139,7 @@ def _checked(key: str, kind: type[_Answer]) -> Callable[[str], _Answer]:
     return value
 
 
-def _next_steps(answers: project_template.Answers, folder: pathlib.Path) -> list[str]:
+def _next_steps(answers: project_template.ProjectAnswers, folder: pathlib.Path) -> list[str]:
     from gantry.cli.output import project_template  # noqa: PLC0415 - as above
 
     elsewhere = (

@@ -96,14 +96,14 @@ def _kept(definition: models.Definition, profile: str | None) -> tuple[dict[str,
     from gantry.preview import data_loss  # noqa: PLC0415
     from gantry.reconcile import data_history  # noqa: PLC0415
 
-    airflow = target.Airflow(profile=profile)
+    airflow = target.AirflowTarget(profile=profile)
     try:
         if not airflow.is_configured():
             return None, False
         api = airflow.api()
         found = asset_state.kept(api, definition.deployment)
         dags = [names.dag_id(definition.deployment, each) for each in LAUNCHING]
-        ran = not data_history.is_complete(data_loss.Kept(found)) and api.has_succeeded(
+        ran = not data_history.is_complete(data_loss.StoredFacts(found)) and api.has_succeeded(
             dags, data_history.telling(definition)
         )
     except errors.GantryError:

@@ -24,7 +24,7 @@ Servers = Annotated[
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
+class RecoverForm:
     """What a person would fill in in the UI, besides the servers."""
 
     anyway: Annotated[
@@ -54,10 +54,10 @@ class Form:
 @option_groups.expanded
 def recover(
     name: options.Name,
-    form: Form,
+    form: RecoverForm,
     waiting: run_operation.Waiting,
-    definition: target.Definition,
-    airflow: target.Airflow,
+    definition: target.DefinitionLocation,
+    airflow: target.AirflowTarget,
     servers: Servers = None,
 ) -> int:
     """Replace lost servers in their slots: balancers let go of them, new ones go through all phases of a launch.

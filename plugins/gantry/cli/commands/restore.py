@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
+class RestoreForm:
     """What a person would fill in in the UI, beside the backup."""
 
     object_: Annotated[
@@ -47,10 +47,10 @@ def restore(
     backup: Annotated[
         str, typer.Argument(metavar="BACKUP", help="The backup's name in the definition.", show_default=False)
     ],
-    form: Form,
+    form: RestoreForm,
     waiting: run_operation.Waiting,
-    definition: target.Definition,
-    airflow: target.Airflow,
+    definition: target.DefinitionLocation,
+    airflow: target.AirflowTarget,
 ) -> int:
     """Restore a backup. What has changed in the deployment's data since it was made is lost.
 

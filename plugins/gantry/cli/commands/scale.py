@@ -37,8 +37,8 @@ def scale(
     name: options.Name,
     sizes: Sizes,
     waiting: run_operation.Waiting,
-    definition: target.Definition,
-    airflow: target.Airflow,
+    definition: target.DefinitionLocation,
+    airflow: target.AirflowTarget,
     reason: options.Reason = "",
 ) -> int:
     """Make tiers of a deployment larger or smaller, and show each phase as it goes.

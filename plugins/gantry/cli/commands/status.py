@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
-class Source(enum.StrEnum):
+class StatusSource(enum.StrEnum):
     """Who is asked."""
 
     AIRFLOW = "airflow"
@@ -43,8 +43,8 @@ def _names(ctx: typer.Context, incomplete: str) -> list[str]:
 )
 @option_groups.expanded
 def status(
-    definition: target.Definition,
-    airflow: target.Airflow,
+    definition: target.DefinitionLocation,
+    airflow: target.AirflowTarget,
     name: Annotated[
         str | None,
         typer.Argument(
@@ -55,7 +55,7 @@ def status(
         ),
     ] = None,
     source: Annotated[
-        Source | None,
+        StatusSource | None,
         typer.Option(
             "--from",
             help="Ask Airflow's API, the cloud's tags, or both. Left out: Airflow, or the cloud where nobody said "
@@ -79,11 +79,11 @@ def status(
     from gantry.cli.queries import deployment_status  # noqa: PLC0415 - httpx and pydantic, which help need not load
 
     if name is None:
-        if source is Source.CLOUD or watch:
+        if source is StatusSource.CLOUD or watch:
             raise typer.BadParameter("this needs the name of a deployment", param_hint="NAME")
         return _all(deployment_status.every(airflow.api()), json_=json_)
     if source is None:
-        source = Source.AIRFLOW if airflow.is_configured() else Source.CLOUD
+        source = StatusSource.AIRFLOW if airflow.is_configured() else StatusSource.CLOUD
     if watch:
         waiting = run_operation.Waiting(json_=json_)
         return _watch(name, definition, airflow, waiting)
@@ -96,12 +96,12 @@ def status(
 
 
 def _find(
-    name: str, source: Source, definition: target.Definition, airflow: target.Airflow
-) -> deployment_status.Standing:
+    name: str, source: StatusSource, definition: target.DefinitionLocation, airflow: target.AirflowTarget
+) -> deployment_status.DeploymentOverview:
     from gantry.cli.queries import deployment_status  # noqa: PLC0415 - as above
 
     servers = known = None
-    if source is Source.AIRFLOW:
+    if source is StatusSource.AIRFLOW:
         name, known = definition.at_hand(name)
     else:
         known = definition.find(name)
@@ -111,13 +111,16 @@ def _find(
         from gantry.cli.queries import servers as looking  # noqa: PLC0415
 
         servers = looking.find(known)
-    if source is Source.CLOUD and known is not None and servers is not None:
+    if source is StatusSource.CLOUD and known is not None and servers is not None:
         return deployment_status.of_cloud(known, servers)
     return deployment_status.of_airflow(airflow.api(), name, known, servers)
 
 
 def _watch(
-    name: str, definition: target.Definition, airflow: target.Airflow, waiting: run_operation.Waiting
+    name: str,
+    definition: target.DefinitionLocation,
+    airflow: target.AirflowTarget,
+    waiting: run_operation.Waiting,
 ) -> int:
     from gantry import plan  # noqa: PLC0415 - as above
     from gantry.cli.queries import runs  # noqa: PLC0415
@@ -137,7 +140,7 @@ def _watch(
     return run_operation.follow(api, name, run, steps, waiting, before=before)
 
 
-def _all(found: list[deployment_status.Line], *, json_: bool) -> int:
+def _all(found: list[deployment_status.DeploymentLine], *, json_: bool) -> int:
     from gantry.cli.output import status_text  # noqa: PLC0415 - as above
 
     if json_:

@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
+class TerminateForm:
     """What a person would fill in in the UI."""
 
     confirm: options.Confirm = None
@@ -55,9 +55,9 @@ class Form:
 def terminate(
     name: options.Name,
     waiting: run_operation.Waiting,
-    definition: target.Definition,
-    airflow: target.Airflow,
-    form: Form,
+    definition: target.DefinitionLocation,
+    airflow: target.AirflowTarget,
+    form: TerminateForm,
 ) -> int:
     """Terminate all servers of a deployment, balancers and services first. Their data is lost with them.
 

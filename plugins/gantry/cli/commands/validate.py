@@ -69,7 +69,9 @@ def validate(
         raise typer.Exit(console.FAILURE)
 
 
-def _say(wanted: Sequence[definition_checks.Check], found: Sequence[definition_checks.Finding]) -> None:
+def _say(
+    wanted: Sequence[definition_checks.Check], found: Sequence[definition_checks.DefinitionFinding]
+) -> None:
     for each in found:
         console.complain(str(each))
         if each.problem.excerpt:
@@ -90,7 +92,7 @@ def _count(number: int, word: str) -> str:
 
 
 def _as_json(
-    wanted: Sequence[definition_checks.Check], found: Sequence[definition_checks.Finding]
+    wanted: Sequence[definition_checks.Check], found: Sequence[definition_checks.DefinitionFinding]
 ) -> dict[str, pydantic.JsonValue]:
     return {
         "valid": not found,

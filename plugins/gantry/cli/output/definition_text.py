@@ -16,14 +16,14 @@ _FURTHEST = 56
 """The column from which on comments stand no longer below each other."""
 
 
-class Line(NamedTuple):
+class YamlLine(NamedTuple):
     """A line of YAML and the comment behind it, if any."""
 
     text: str
     comment: str
 
 
-def lines(loaded: definition.Loaded, *, defaults: bool = True) -> list[Line]:
+def lines(loaded: definition.Loaded, *, defaults: bool = True) -> list[YamlLine]:
     """The whole definition. What it says is a definition itself, and the same one.
 
     Args:
@@ -34,45 +34,45 @@ def lines(loaded: definition.Loaded, *, defaults: bool = True) -> list[Line]:
     furthest = max(
         (len(each.text) for each in found if each.comment and len(each.text) <= _FURTHEST), default=0
     )
-    files = [Line("", str(each)) for each in loaded.files]
+    files = [YamlLine("", str(each)) for each in loaded.files]
     return [
         *files,
         *(each._replace(text=each.text.ljust(furthest)) if each.comment else each for each in found),
     ]
 
 
-def _values(loaded: definition.Loaded, *, defaults: bool) -> Iterator[Line]:
+def _values(loaded: definition.Loaded, *, defaults: bool) -> Iterator[YamlLine]:
     written: source.Path = ()
     for path, value, origin in loaded.values():
         if path[0] == "variables":
             continue
-        if origin.kind is definition.Kind.DEFAULT:
+        if origin.kind is definition.OriginKind.DEFAULT:
             if not defaults or value in (None, [], {}):
                 continue
             value = _seconds(value)  # noqa: PLW2901 - the same value, as one would write it
         for depth in range(len(path) - 1):
             if path[: depth + 1] != written[: depth + 1]:
-                yield Line(f"{'  ' * depth}{_plain(path[depth])}:", "")
+                yield YamlLine(f"{'  ' * depth}{_plain(path[depth])}:", "")
         written = path
         yield from _leaf(path[-1], value, len(path) - 1, _comment(origin))
     if loaded.variables:
-        yield Line("variables:", "")
+        yield YamlLine("variables:", "")
     for name, setting in loaded.variables.items():
         yield from _leaf(name, setting.value, 1, _comment(setting.origin), escaped=False)
 
 
 def _leaf(
     key: str | int, value: source.Data, depth: int, comment: str, *, escaped: bool = True
-) -> Iterator[Line]:
+) -> Iterator[YamlLine]:
     indent = "  " * depth
     if isinstance(value, dict) and value:
-        yield Line(f"{indent}{_plain(key)}:", comment)
+        yield YamlLine(f"{indent}{_plain(key)}:", comment)
         for inner, each in value.items():
             yield from _leaf(inner, each, depth + 1, "", escaped=escaped)
         return
     first, *more = _yaml(_escaped(value) if escaped else value).split("\n")
-    yield Line(f"{indent}{_plain(key)}: {first}", comment)
-    yield from (Line(f"{indent}{each}" if each else "", "") for each in more)
+    yield YamlLine(f"{indent}{_plain(key)}: {first}", comment)
+    yield from (YamlLine(f"{indent}{each}" if each else "", "") for each in more)
 
 
 def _escaped(value: source.Data) -> source.Data:

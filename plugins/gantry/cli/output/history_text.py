@@ -47,7 +47,7 @@ def line(record: run_records.Record) -> str:
     return ", ".join(told)
 
 
-def show(record: run_records.Record, told: list[asset_state.Told]) -> None:
+def show(record: run_records.Record, told: list[asset_state.DeliveredConfig]) -> None:
     """One run with everything that is kept of it."""
     console.say(f"{record.operation} {record.run}: {record.result.value}")
     for title, text in _details(record):
@@ -57,7 +57,7 @@ def show(record: run_records.Record, told: list[asset_state.Told]) -> None:
         show_facts(told)
 
 
-def show_facts(told: Iterable[asset_state.Told]) -> None:
+def show_facts(told: Iterable[asset_state.DeliveredConfig]) -> None:
     """What servers were handed: each with its hash and its diff."""
     for each in told:
         found = each.handout

@@ -82,7 +82,7 @@ class Legend:
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
+class PlanPicture:
     """Everything that is drawn."""
 
     title: str
@@ -177,7 +177,7 @@ class Graph:
         return parts.get(group.kind, {}).get(group.name, "")
 
 
-def draw(graph: Graph, title: str) -> Picture:
+def draw(graph: Graph, title: str) -> PlanPicture:
     """Find a place for everything."""
     rows = _rows(graph)
     passing = frozenset(each for each in graph.edges if _passes(graph, rows, each))
@@ -192,7 +192,7 @@ def draw(graph: Graph, title: str) -> Picture:
         source, target = boxes[edge.before], boxes[edge.after]
         track = lanes[source.step.group].track if edge in passing else None
         arrows.append(_arrow(source, target, turns[edge.after], track))
-    return Picture(
+    return PlanPicture(
         title=title,
         note=graph.note_of_all,
         about=_cut(

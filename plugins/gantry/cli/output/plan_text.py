@@ -101,7 +101,7 @@ def summary(found: report.Report) -> str:
     return f"Plan for {found.deployment}: servers {'; '.join(parts)}."
 
 
-def _server(server: report.Server, width: int) -> Iterator[Text]:
+def _server(server: report.ServerPreview, width: int) -> Iterator[Text]:
     is_new = server.action in (Action.START, Action.REPLACE)
     where = f"{server.size} {server.image}" if is_new else server.instance or ""
     yield _line(

@@ -48,7 +48,7 @@ class UnusableAnswerError(errors.GantryError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Answers:
+class ProjectAnswers:
     """What there is to know about a new deployment."""
 
     name: str
@@ -111,7 +111,7 @@ def bucket_for(name: str) -> str:
     return name if len(name) >= _SMALLEST_BUCKET_NAME else f"{name}-archives"
 
 
-def files(answers: Answers, dags: pathlib.Path, include: pathlib.Path) -> list[File]:
+def files(answers: ProjectAnswers, dags: pathlib.Path, include: pathlib.Path) -> list[File]:
     """What a new deployment consists of.
 
     Raises:
@@ -157,7 +157,7 @@ def schema_file(include: pathlib.Path) -> File:
     return File(include / SCHEMA, schema_text.current())
 
 
-def archive_command(answers: Answers, include: pathlib.Path) -> str:
+def archive_command(answers: ProjectAnswers, include: pathlib.Path) -> str:
     """What packs the service and puts it where the definition says."""
     source = include / answers.name / "services" / SERVICE
     return f"gantry archive {source} {answers.archive} -d {answers.name}"

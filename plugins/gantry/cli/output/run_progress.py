@@ -103,7 +103,7 @@ def table(moment: run_snapshot.Moment) -> Group:
     return Group(Text(moment.headline(), "bold"), drawn)
 
 
-def _servers(row: run_snapshot.Row) -> Text:
+def _servers(row: run_snapshot.SnapshotRow) -> Text:
     text = Text()
     names = [
         *((name, "bold red") for name in row.failed),
@@ -117,7 +117,7 @@ def _servers(row: run_snapshot.Row) -> Text:
     return text
 
 
-def _concerned(row: run_snapshot.Row) -> tuple[str, ...]:
+def _concerned(row: run_snapshot.SnapshotRow) -> tuple[str, ...]:
     """The servers that a row's state is about: never those that are done where others have failed."""
     if row.progress is status.Progress.FAILED:
         return row.failed

@@ -27,7 +27,7 @@ _STYLES = {
 }
 
 
-def show(found: deployment_status.Standing, console: Console) -> None:
+def show(found: deployment_status.DeploymentOverview, console: Console) -> None:
     """Tell a person."""
     head = Text(found.name, "bold")
     head.append(" is ", "")
@@ -58,7 +58,7 @@ def show(found: deployment_status.Standing, console: Console) -> None:
         console.print(f"  {note}", style="yellow", markup=False, highlight=False)
 
 
-def table(found: list[deployment_status.Line]) -> Table:
+def table(found: list[deployment_status.DeploymentLine]) -> Table:
     """A list of deployments."""
     drawn = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("deployment", "state", "last run", "began", "", "notes"):
@@ -120,13 +120,13 @@ def _services_text(server: deployment_status.ServerLine) -> Text:
     return text
 
 
-def _noun(run: client.Run) -> str:
+def _noun(run: client.ApiDagRun) -> str:
     """What people call a run of its operation; `run` for one that only a newer Gantry knows."""
     operation = names.operation_of(run.dag)
     return "run" if operation is None else plan.OPERATIONS[operation].noun
 
 
-def _run_text(run: client.Run) -> Text:
+def _run_text(run: client.ApiDagRun) -> Text:
     text = Text(f"  last {_noun(run)}: {run.state}", "")
     if run.started:
         text.append(f", began {_clock(run.started)}")
@@ -143,7 +143,7 @@ def _clock(text: str) -> str:
     return datetime.datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
-def _took(run: client.Run) -> str:
+def _took(run: client.ApiDagRun) -> str:
     if not run.started or not run.ended:
         return ""
     length = datetime.datetime.fromisoformat(run.ended) - datetime.datetime.fromisoformat(run.started)

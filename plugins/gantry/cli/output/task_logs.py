@@ -18,7 +18,7 @@ from gantry.cli.support import console
 from gantry.rest import client, logs, operation_conf
 from gantry.rest import errors as rest_errors
 
-Show = Callable[["Source", logs.Line], None]
+Show = Callable[["LogSource", logs.ApiLogLine], None]
 
 _PAUSE = 1.0
 _STYLES = {"error": "red", "critical": "bold red", "warning": "yellow", "debug": "dim"}
@@ -51,7 +51,7 @@ class NoStepError(errors.GantryError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class LogSelection:
     """Which logs: of a deployment's newest run, or of one; of all steps or some; of all servers or one."""
 
     name: str
@@ -81,7 +81,7 @@ class Wanted:
             for each in names
         )
 
-    def takes_line(self, label: str, line: logs.Line) -> bool:
+    def takes_line(self, label: str, line: logs.ApiLogLine) -> bool:
         """Whether a line of an instance is about the wanted server: in a batch, each says whose it is."""
         if self.server is None or _BATCH.fullmatch(label) is None:
             return True
@@ -92,10 +92,10 @@ class Wanted:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class LogSource:
     """Whose lines they are: one try of a task instance."""
 
-    instance: client.Instance
+    instance: client.ApiTaskInstance
 
     @property
     def title(self) -> str:
@@ -117,11 +117,13 @@ class _Tail:
     def __init__(self) -> None:
         self._token: str | None = None
         self._told = 0
-        self._lines: list[logs.Line] = []
+        self._lines: list[logs.ApiLogLine] = []
         self.is_complete = False
         self.may_grow = False
 
-    def read(self, api: client.Api, run: client.Run, instance: client.Instance) -> list[logs.Line]:
+    def read(
+        self, api: client.AirflowApi, run: client.ApiDagRun, instance: client.ApiTaskInstance
+    ) -> list[logs.ApiLogLine]:
         """The lines that are new."""
         chunk = api.log_chunk(run.dag, run.id, instance, token=self._token)
         lines = logs.told(chunk.lines)
@@ -144,7 +146,7 @@ class Printer:
         self._console = console
         self._shown: tuple[str, int, int] | None = None
 
-    def show(self, source: Source, line: logs.Line) -> None:
+    def show(self, source: LogSource, line: logs.ApiLogLine) -> None:
         """One line."""
         if source.key != self._shown:
             self._console.print(Text(f"── {source.title} ──", "bold"))
@@ -157,7 +159,7 @@ class Printer:
         self._console.print(text.append(line.text, _STYLES.get(line.level, "")))
 
 
-def as_json(source: Source, line: logs.Line) -> None:
+def as_json(source: LogSource, line: logs.ApiLogLine) -> None:
     """One line as a line of JSON."""
     each = source.instance
     found = {
@@ -170,7 +172,7 @@ def as_json(source: Source, line: logs.Line) -> None:
     sys.stdout.write(f"{console.json_text(found)}\n")
 
 
-def tell(api: client.Api, wanted: Wanted, show: Show, *, follow: bool) -> None:
+def tell(api: client.AirflowApi, wanted: LogSelection, show: Show, *, follow: bool) -> None:
     """Hand on the lines, task by task in the order of the DAG; while following, as they come.
 
     Raises:
@@ -184,7 +186,7 @@ def tell(api: client.Api, wanted: Wanted, show: Show, *, follow: bool) -> None:
         # The state first: the tasks are then at least as new.
         run = api.run(run.dag, run.id)
         for instance in _instances(api, run, wanted, order):
-            source = Source(instance)
+            source = LogSource(instance)
             tail = tails.setdefault(source.key, _Tail())
             if not tail.is_complete:
                 for line in tail.read(api, run, instance):
@@ -196,7 +198,7 @@ def tell(api: client.Api, wanted: Wanted, show: Show, *, follow: bool) -> None:
         time.sleep(_PAUSE)
 
 
-def _run(api: client.Api, wanted: Wanted) -> client.Run:
+def _run(api: client.AirflowApi, wanted: LogSelection) -> client.ApiDagRun:
     if wanted.run is None:
         newest = next(runs.runs(api, wanted.name), None)
         if newest is None:
@@ -214,8 +216,8 @@ def _run(api: client.Api, wanted: Wanted) -> client.Run:
 
 
 def _instances(
-    api: client.Api, run: client.Run, wanted: Wanted, order: dict[str, int]
-) -> Iterator[client.Instance]:
+    api: client.AirflowApi, run: client.ApiDagRun, wanted: LogSelection, order: dict[str, int]
+) -> Iterator[client.ApiTaskInstance]:
     """The instances whose log is wanted and has begun, in order."""
     every = api.instances(run.dag, run.id)
     chosen = [each for each in every if wanted.takes_step(each.task_id)]

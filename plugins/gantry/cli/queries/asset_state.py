@@ -20,7 +20,7 @@ Place = tuple[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
+class DeliveredConfig:
     """A file that a service was handed on a server."""
 
     service: str
@@ -33,10 +33,10 @@ class Told:
 
 
 @dataclasses.dataclass(frozen=True)
-class State:
+class KeptState:
     """What is kept of a deployment, as it was read."""
 
-    api: client.Api = dataclasses.field(repr=False)
+    api: client.AirflowApi = dataclasses.field(repr=False)
     name: str
     kept: Mapping[str, pydantic.JsonValue]
 
@@ -52,17 +52,17 @@ class State:
         ]
         return sorted(found, key=lambda each: each.began, reverse=True)
 
-    def facts(self) -> list[Told]:
+    def facts(self) -> list[DeliveredConfig]:
         """The files that were handed out, the newest first."""
         found = [
-            Told(*place, each)
+            DeliveredConfig(*place, each)
             for key, value in self.kept.items()
             if (place := config_history.PLACES.parts(key)) is not None
             for each in config_history.load(value)
         ]
         return sorted(found, key=lambda each: (each.handout.at, each.service, each.server), reverse=True)
 
-    def facts_of(self, record: Record) -> list[Told]:
+    def facts_of(self, record: Record) -> list[DeliveredConfig]:
         """Those of one run, by service and server."""
         found = (
             each
@@ -85,18 +85,18 @@ class State:
         }
 
 
-def state_of(api: client.Api, name: str) -> State:
+def state_of(api: client.AirflowApi, name: str) -> KeptState:
     """What is kept of a deployment. Raises RestError."""
-    return State(api, name, kept(api, name))
+    return KeptState(api, name, kept(api, name))
 
 
-def kept(api: client.Api, name: str) -> dict[str, pydantic.JsonValue]:
+def kept(api: client.AirflowApi, name: str) -> dict[str, pydantic.JsonValue]:
     """What is kept of a deployment, by key. Raises RestError."""
     new = api.asset_state(names.state(name))
     return keys.merged(new, {} if keys.MOVED in new else api.asset_state(names.asset(name)))
 
 
-def records_of(api: client.Api, name: str) -> list[run_records.Record]:
+def records_of(api: client.AirflowApi, name: str) -> list[run_records.Record]:
     """What is kept of all operations' runs, the newest first."""
     return state_of(api, name).records()
 
@@ -108,7 +108,7 @@ def as_json(found: list[run_records.Record]) -> list[pydantic.JsonValue]:
 
 
 def _settled(
-    api: client.Api, name: str, operation: names.Operation, record: run_records.Record
+    api: client.AirflowApi, name: str, operation: names.Operation, record: run_records.Record
 ) -> run_records.Record:
     if record.result is not run_records.Result.RUNNING:
         return record

@@ -19,12 +19,12 @@ _SIDE_BY_SIDE = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class DeploymentLine:
     """A deployment in a list."""
 
     name: str
-    standing: status.Standing
-    run: client.Run | None
+    standing: status.SettledState
+    run: client.ApiDagRun | None
     is_paused: bool
     is_broken: bool
 
@@ -67,7 +67,7 @@ class TierLine:
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
+class DeploymentOverview:
     """A deployment and its parts at one moment.
 
     Attributes:
@@ -83,7 +83,7 @@ class Standing:
     phase: str | None = None
     tiers: tuple[TierLine, ...] = ()
     servers: tuple[ServerLine, ...] = ()
-    run: client.Run | None = None
+    run: client.ApiDagRun | None = None
     link: str = ""
     notes: tuple[str, ...] = ()
     record: run_records.Record | None = None
@@ -104,7 +104,7 @@ class Standing:
         }
 
 
-def every(api: client.Api) -> list[Line]:
+def every(api: client.AirflowApi) -> list[DeploymentLine]:
     """All deployments of an Airflow, by name: from the list of its pages, or else from all their runs."""
     found = summaries.every(api)
     if found is None:
@@ -113,7 +113,7 @@ def every(api: client.Api) -> list[Line]:
         return _by_name(pool.map(lambda summary: _summarised(api, summary), found))
 
 
-def by_runs(api: client.Api) -> list[Line]:
+def by_runs(api: client.AirflowApi) -> list[DeploymentLine]:
     """The same without Gantry's pages. Asks several times for each deployment."""
     found = operation_conf.every(api)
     with concurrent.futures.ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
@@ -126,8 +126,8 @@ def by_runs(api: client.Api) -> list[Line]:
 
 
 def of_airflow(
-    api: client.Api, name: str, known: models.Definition | None, found: inventory.Inventory | None
-) -> Standing:
+    api: client.AirflowApi, name: str, known: models.Definition | None, found: inventory.Inventory | None
+) -> DeploymentOverview:
     """A deployment as Airflow tells, and the cloud where it was asked.
 
     Raises:
@@ -145,12 +145,12 @@ def of_airflow(
     )
     if not past:
         standing = status.standing(())
-        return Standing(name, "airflow", standing.state.value, notes=notes, record=record)
+        return DeploymentOverview(name, "airflow", standing.state.value, notes=notes, record=record)
     run, earlier = past[0].run, past[1:]
     standing = status.standing(history.views(past))
     link = api.link(run.dag, run.id)
     if known is None:
-        return Standing(
+        return DeploymentOverview(
             name,
             "airflow",
             standing.state.value,
@@ -175,7 +175,7 @@ def of_airflow(
         greeted={} if past[0].view.decides else before.greeted,
     )
     phase = seen.failed if seen.failed is not None else seen.phase
-    return Standing(
+    return DeploymentOverview(
         name,
         "airflow" if found is None else "both",
         seen.state.value,
@@ -190,7 +190,7 @@ def of_airflow(
     )
 
 
-def of_cloud(known: models.Definition, found: inventory.Inventory) -> Standing:
+def of_cloud(known: models.Definition, found: inventory.Inventory) -> DeploymentOverview:
     """A deployment as the cloud's tags tell."""
     tiers = tuple(
         TierLine(each.tier, sum(map(runs, found.of_tier(each.tier))), status.wanted(each, found, {}))
@@ -202,7 +202,7 @@ def of_cloud(known: models.Definition, found: inventory.Inventory) -> Standing:
     notes += _leaving(found)
     if found.everything:
         notes.append("the cloud's tags do not tell what the services do, nor their versions; Airflow knows")
-    return Standing(
+    return DeploymentOverview(
         known.deployment,
         "cloud",
         None if found.everything else plan.DeploymentState.STOPPED.value,
@@ -215,25 +215,27 @@ def of_cloud(known: models.Definition, found: inventory.Inventory) -> Standing:
 _STATES = {each.value: each for each in plan.DeploymentState}
 
 
-def _summarised(api: client.Api, found: summaries.Summary) -> Line:
+def _summarised(api: client.AirflowApi, found: summaries.DeploymentSummary) -> DeploymentLine:
     """A deployment of the pages' list. Where that does not reach far enough back, its runs are asked for."""
     state = _STATES.get(found.state)
     if state is None or not found.settled:
         return _line(api, found.name, is_paused=found.paused, is_broken=found.import_error)
     run = None if found.worked is None else found.worked.as_run()
-    return Line(found.name, status.Standing(state, found.failed), run, found.paused, found.import_error)
+    return DeploymentLine(
+        found.name, status.SettledState(state, found.failed), run, found.paused, found.import_error
+    )
 
 
-def _by_name(lines: Iterable[Line]) -> list[Line]:
+def _by_name(lines: Iterable[DeploymentLine]) -> list[DeploymentLine]:
     return sorted(lines, key=lambda each: each.name)
 
 
-def _line(api: client.Api, name: str, *, is_paused: bool, is_broken: bool) -> Line:
+def _line(api: client.AirflowApi, name: str, *, is_paused: bool, is_broken: bool) -> DeploymentLine:
     past = iter(history.past(api, name))
     first = next(past, None)
     rest = history.views(past)
     standing = status.standing(() if first is None else _chained(first.view, rest))
-    return Line(name, standing, first.run if first else None, is_paused, is_broken)
+    return DeploymentLine(name, standing, first.run if first else None, is_paused, is_broken)
 
 
 def _chained(first: status.RunView, rest: Iterator[status.RunView]) -> Iterator[status.RunView]:
@@ -241,7 +243,7 @@ def _chained(first: status.RunView, rest: Iterator[status.RunView]) -> Iterator[
     yield from rest
 
 
-def _relevant(past: Iterator[history.Past]) -> Iterator[history.Past]:
+def _relevant(past: Iterator[history.PastRun]) -> Iterator[history.PastRun]:
     """From the run that made the state what it is to the one that decides what was before it."""
     newest = True
     for each in past:
@@ -253,7 +255,7 @@ def _relevant(past: Iterator[history.Past]) -> Iterator[history.Past]:
         newest = False
 
 
-def _notes(dag: client.Dag, newest: client.Run | None, past: list[history.Past]) -> Iterator[str]:
+def _notes(dag: client.Dag, newest: client.ApiDagRun | None, past: list[history.PastRun]) -> Iterator[str]:
     if newest is not None and not newest.is_over and newest not in [each.run for each in past]:
         yield f"run {newest.id} of {newest.dag} is {newest.state} and has not begun to change anything"
     if dag.has_import_errors:
@@ -264,12 +266,12 @@ def _notes(dag: client.Dag, newest: client.Run | None, past: list[history.Past])
         yield "its DAG is paused"
 
 
-def _state(api: client.Api, name: str) -> asset_state.State:
+def _state(api: client.AirflowApi, name: str) -> asset_state.KeptState:
     try:
         return asset_state.state_of(api, name)
     except errors.ForbiddenError:
         # Who may see a DAG need not see its asset.
-        return asset_state.State(api, name, {})
+        return asset_state.KeptState(api, name, {})
 
 
 def _without_runs(last: run_records.Record | None) -> Iterator[str]:
@@ -300,7 +302,7 @@ def _server_lines(
         yield ServerLine(server, tier, instance, agent.value if agent else None, services)
 
 
-def _with_versions(lines: Iterable[ServerLine], state: asset_state.State) -> Iterator[ServerLine]:
+def _with_versions(lines: Iterable[ServerLine], state: asset_state.KeptState) -> Iterator[ServerLine]:
     """With what is installed there, as far as it was noted of the very instance that is there now."""
     found = state.versions()
     for line in lines:
@@ -310,7 +312,7 @@ def _with_versions(lines: Iterable[ServerLine], state: asset_state.State) -> Ite
         yield dataclasses.replace(line, versions=here)
 
 
-def _installed_lines(state: asset_state.State) -> Iterator[ServerLine]:
+def _installed_lines(state: asset_state.KeptState) -> Iterator[ServerLine]:
     """The servers on which something is installed: without the definition it is all that is known of them."""
     found = state.versions()
     for server in sorted({server for _, server in found}):
@@ -327,7 +329,7 @@ def runs(server: inventory.Server) -> bool:
     return server.state is inventory.InstanceState.RUNNING
 
 
-def _run_json(run: client.Run | None) -> dict[str, pydantic.JsonValue] | None:
+def _run_json(run: client.ApiDagRun | None) -> dict[str, pydantic.JsonValue] | None:
     if run is None:
         return None
     return {

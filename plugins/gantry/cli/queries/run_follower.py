@@ -63,7 +63,7 @@ class Failure:
         )
 
 
-class Watch:
+class RunFollower:
     """Looks at the runs of one DAG of a deployment again and again.
 
     Args:
@@ -76,7 +76,7 @@ class Watch:
 
     def __init__(
         self,
-        api: client.Api,
+        api: client.AirflowApi,
         deployment: str,
         steps: plan.Plan | None,
         servers: Callable[[], inventory.Inventory | None] = lambda: None,
@@ -92,11 +92,13 @@ class Watch:
         self._lives = lives
         self._order: tuple[str, ...] = ()
 
-    def trigger(self, dag: str, conf: client.Json) -> client.Run:
+    def trigger(self, dag: str, conf: client.Json) -> client.ApiDagRun:
         """Start a run."""
         return self._api.start(dag, conf)
 
-    def follow(self, run: client.Run, show: Show, *, seconds: float | None = None) -> run_snapshot.Moment:
+    def follow(
+        self, run: client.ApiDagRun, show: Show, *, seconds: float | None = None
+    ) -> run_snapshot.Moment:
         """Show a run until it has succeeded; the last moment of it.
 
         Args:
@@ -122,7 +124,7 @@ class Watch:
                 raise RunTooLongError(run.dag, seconds or 0, moment.unfinished(), link)
             time.sleep(_PAUSE)
 
-    def look(self, run: client.Run) -> run_snapshot.Moment:
+    def look(self, run: client.ApiDagRun) -> run_snapshot.Moment:
         """A run as it is now."""
         return self._patiently(lambda: self._look(run))
 
@@ -135,7 +137,7 @@ class Watch:
                 where = "" if each.label.isdecimal() else each.label
                 yield Failure(each.task_id, where, error, before[-_LOG_TAIL:])
 
-    def _log(self, run: client.Run, instance: client.Instance) -> tuple[logs.Line, ...]:
+    def _log(self, run: client.ApiDagRun, instance: client.ApiTaskInstance) -> tuple[logs.ApiLogLine, ...]:
         """The log of a task that has ended, with its last lines."""
         while True:
             lines = self._api.log_chunk(run.dag, run.id, instance).lines
@@ -155,7 +157,7 @@ class Watch:
                     raise
                 time.sleep(_PAUSE)
 
-    def _look(self, run: client.Run) -> run_snapshot.Moment:
+    def _look(self, run: client.ApiDagRun) -> run_snapshot.Moment:
         # The state first: what the tasks say afterwards is then at least as new.
         now = self._api.run(run.dag, run.id)
         found = self._servers()
@@ -164,7 +166,7 @@ class Watch:
         seen = self._seen(moment)
         return dataclasses.replace(moment, seen=seen, order=self._in_order(moment, seen))
 
-    def _seen(self, moment: run_snapshot.Moment) -> run_snapshot.Seen | None:
+    def _seen(self, moment: run_snapshot.Moment) -> run_snapshot.PlannedRun | None:
         steps = self._plan
         if steps is None or not set(steps.by_id) <= {each.task_id for each in moment.tasks}:
             # The definition at hand is not the one that Airflow runs.
@@ -179,9 +181,9 @@ class Watch:
             before=self._before.state,
             greeted={} if has_arrived else self._before.greeted,
         )
-        return run_snapshot.Seen(steps, status, states.timeline(steps, moment.tasks))
+        return run_snapshot.PlannedRun(steps, status, states.timeline(steps, moment.tasks))
 
-    def _in_order(self, moment: run_snapshot.Moment, seen: run_snapshot.Seen | None) -> tuple[str, ...]:
+    def _in_order(self, moment: run_snapshot.Moment, seen: run_snapshot.PlannedRun | None) -> tuple[str, ...]:
         if seen is not None:
             return tuple(step.id for step in seen.plan)
         if not self._order:

@@ -18,7 +18,7 @@ _AROUND = plan.with_effect(plan.Effect.ASKS, plan.Effect.WAITS, plan.Effect.RECO
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class SnapshotRow:
     """One line of the picture.
 
     Attributes:
@@ -36,7 +36,7 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class PlannedRun:
     """What a plan makes of a run's tasks, where the definition is at hand."""
 
     plan: plan.Plan
@@ -55,11 +55,11 @@ class Moment:
     """
 
     deployment: str
-    run: client.Run
+    run: client.ApiDagRun
     order: tuple[str, ...]
     tasks: tuple[states.TaskView, ...]
     found: inventory.Inventory | None = None
-    seen: Seen | None = None
+    seen: PlannedRun | None = None
 
     @property
     def ended(self) -> bool:
@@ -99,13 +99,13 @@ class Moment:
             for each in self.tasks
         )
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[SnapshotRow]:
         """The picture of the run: a launch by phases, a termination by steps; without a plan, by tasks."""
         if self.seen is None:
             return self.each_task()
         return self.steps(self.seen) if self.is_termination else self.phases(self.seen)
 
-    def phases(self, seen: Seen) -> list[Row]:
+    def phases(self, seen: PlannedRun) -> list[SnapshotRow]:
         """A row for each phase."""
         return [
             self._row(
@@ -117,7 +117,7 @@ class Moment:
             for each in seen.times.phases
         ]
 
-    def steps(self, seen: Seen) -> list[Row]:
+    def steps(self, seen: PlannedRun) -> list[SnapshotRow]:
         """A row for each step."""
         return [
             self._row(each.step.id, each.progress, each.span, {each.step.id: seen.plan.servers_of(each.step)})
@@ -127,7 +127,7 @@ class Moment:
             if each.step == step
         ]
 
-    def each_task(self) -> list[Row]:
+    def each_task(self) -> list[SnapshotRow]:
         """A row for each task."""
         rows = []
         for task in self.order:
@@ -213,11 +213,11 @@ class Moment:
         progress: states.Progress,
         span: states.Span,
         steps: Mapping[str, tuple[names.ServerName, ...]],
-    ) -> Row:
+    ) -> SnapshotRow:
         """One row. `steps` are the steps in it, and the servers of each that are known beforehand."""
         if not progress.has_begun:
             # Airflow gives times also to tasks that it passes over.
-            return Row(title, progress, states.Span(), (), ())
+            return SnapshotRow(title, progress, states.Span(), (), ())
         found: dict[str, set[states.TaskState]] = {}
         failed: dict[str, None] = {}
         for task in self.tasks:
@@ -234,7 +234,7 @@ class Moment:
         working = {
             name for name, each in found.items() if name not in done and states.TaskState.FAILED not in each
         }
-        return Row(title, progress, span, tuple(sorted(done)), tuple(sorted(working)), tuple(failed))
+        return SnapshotRow(title, progress, span, tuple(sorted(done)), tuple(sorted(working)), tuple(failed))
 
 
 def in_order(downstream: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -256,7 +256,7 @@ def in_order(downstream: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(ordered)
 
 
-def view(instance: client.Instance) -> states.TaskView:
+def view(instance: client.ApiTaskInstance) -> states.TaskView:
     """A task instance as states are derived from it."""
     return states.TaskView(
         task_id=instance.task_id,
@@ -268,7 +268,7 @@ def view(instance: client.Instance) -> states.TaskView:
     )
 
 
-def run_view(run: client.Run, deployment: str, tasks: Iterable[states.TaskView]) -> states.RunView:
+def run_view(run: client.ApiDagRun, deployment: str, tasks: Iterable[states.TaskView]) -> states.RunView:
     """A run of a deployment, as its history is made of."""
     is_termination = run.dag == names.dag_id(deployment, names.Operation.TERMINATE)
     # A scaling goes through a launch's steps, and ends as one.

@@ -24,7 +24,7 @@ def find(definition: models.Definition) -> inventory.Inventory:
     cloud = definition.cloud
     try:
         ec2 = clients.ec2(cloud)
-    except cloud_errors.UnknownConnectionError:
+    except cloud_errors.CloudConnectionError:
         console.complain(
             f"The Airflow connection {cloud.connection!r} is not known here; asking with this machine's own AWS "
             f"credentials."

@@ -10,7 +10,7 @@ from gantry import errors
 from gantry.cli.support import console
 
 
-class NotConfirmedError(errors.GantryError):
+class NameNotTypedError(errors.GantryError):
     """The name was not typed, so nothing is done."""
 
     def __init__(self, name: str, typed: str, nothing: str) -> None:
@@ -33,7 +33,7 @@ def typed(name: str, warning: str, given: str | None, nothing: str) -> str:
     """
     answer = _asked(name, warning) if given is None else given
     if answer != name:
-        raise NotConfirmedError(name, answer, nothing)
+        raise NameNotTypedError(name, answer, nothing)
     return answer
 
 

@@ -30,7 +30,7 @@ class Check:
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
+class DefinitionFinding:
     """A problem, and the environments of the definition in which it is one.
 
     `somewhere` is whether others of its checks are without it, although it stands in the definition itself: then one
@@ -62,7 +62,7 @@ def checks(paths: Iterable[pathlib.Path], *, only_definitions: bool = False) -> 
     return tuple(dict.fromkeys(_checks(paths, only_definitions=only_definitions)))
 
 
-def findings(wanted: Sequence[Check], settings: Mapping[str, str]) -> list[Finding]:
+def findings(wanted: Sequence[Check], settings: Mapping[str, str]) -> list[DefinitionFinding]:
     """Everything that is wrong, definition by definition.
 
     Args:
@@ -71,7 +71,7 @@ def findings(wanted: Sequence[Check], settings: Mapping[str, str]) -> list[Findi
     """
     declared = {file: _variables(file) for file in dict.fromkeys(each.file for each in wanted)}
     strange = {name for name in settings if not any(name in known for known in declared.values())}
-    found: list[Finding] = []
+    found: list[DefinitionFinding] = []
     named: dict[str, list[definition.Loaded]] = {}
     for file, variables in declared.items():
         given = {name: value for name, value in settings.items() if name in variables or name in strange}
@@ -104,7 +104,7 @@ def _all_of(file: pathlib.Path) -> Iterator[Check]:
     yield from (Check(file, each) for each in definition.environments(file))
 
 
-def _named_twice(named: Mapping[str, Sequence[definition.Loaded]]) -> Iterator[Finding]:
+def _named_twice(named: Mapping[str, Sequence[definition.Loaded]]) -> Iterator[DefinitionFinding]:
     """Deployments of one name in several definitions. The environments of one definition may share its name."""
     for name, every in sorted(named.items()):
         of_file: dict[pathlib.Path, definition.Loaded] = {}
@@ -116,7 +116,7 @@ def _named_twice(named: Mapping[str, Sequence[definition.Loaded]]) -> Iterator[F
         )
         for file in others:
             (problem,) = of_file[file].refusal([(("deployment",), message)]).problems
-            yield Finding(problem, (None,), somewhere=False)
+            yield DefinitionFinding(problem, (None,), somewhere=False)
 
 
 def _findings_in(
@@ -126,7 +126,7 @@ def _findings_in(
     named: dict[str, list[definition.Loaded]],
     *,
     stands_alone: bool,
-) -> Iterator[Finding]:
+) -> Iterator[DefinitionFinding]:
     # A definition whose variables get their values in overlays only is never launched without one.
     environments = [each for each in environments if each is not None or stands_alone]
     where: dict[definition.Problem, list[str | None]] = {}
@@ -140,7 +140,7 @@ def _findings_in(
             named.setdefault(loaded.definition.deployment, []).append(loaded)
     for problem, there in where.items():
         somewhere = problem.file == str(file) and len(there) < len(environments)
-        yield Finding(problem, tuple(there), somewhere)
+        yield DefinitionFinding(problem, tuple(there), somewhere)
 
 
 def _variables(file: pathlib.Path) -> dict[str, models.Variable | None]:

@@ -32,7 +32,7 @@ _OURS = re.compile(
 """Words by which a definition is told from other YAML, also if its `deployment` is what is wrong with it."""
 
 
-class UnknownDeploymentError(errors.GantryError):
+class UnknownDefinitionError(errors.GantryError):
     """There is no definition of that name."""
 
     def __init__(self, name: str, folder: pathlib.Path, known: tuple[str, ...]) -> None:
@@ -191,7 +191,7 @@ def _by_name(
     if not found:
         found = tuple(_named_by_variables(name, by_name, environment, variables))
     if not found:
-        raise UnknownDeploymentError(name, folder, tuple(sorted(by_name)))
+        raise UnknownDefinitionError(name, folder, tuple(sorted(by_name)))
     if len(found) > 1 and environment is not None:
         # Several environments of one name.
         found = tuple(each for each in found if environment_of(each) == environment) or found

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Airflow:
+class AirflowTarget:
     """Where Airflow is, and who asks. Options go before the environment, and that before a profile."""
 
     url: Annotated[
@@ -67,11 +67,11 @@ class Airflow:
     ] = None
     profile: options.Profile = None
 
-    def api(self) -> client.Api:
+    def api(self) -> client.AirflowApi:
         """Its API. Raises RestError, ProfileError."""
         from gantry.rest import client, login  # noqa: PLC0415 - httpx, which help need not load
 
-        return client.Api(login.find(self._options()))
+        return client.AirflowApi(login.find(self._options()))
 
     def is_configured(self) -> bool:
         """Whether anybody said which Airflow is meant."""
@@ -92,7 +92,7 @@ class Airflow:
 
 
 @dataclasses.dataclass(frozen=True)
-class Definition:
+class DefinitionLocation:
     """Where the definition of what Airflow runs is, for those who have it at hand."""
 
     folder: options.Folder = definitions.FOLDER
@@ -114,7 +114,7 @@ class Definition:
         """
         try:
             found = self.find(name)
-        except definitions.UnknownDeploymentError:
+        except definitions.UnknownDefinitionError:
             return name, None
         except errors.GantryError as error:
             if definitions.is_path(name):

@@ -262,8 +262,8 @@ class Definition(Model):
         from gantry import templates  # noqa: PLC0415
 
         facts = template_facts.InServerName(
-            deployment=template_facts.Named(name=self.deployment),
-            tier=template_facts.Named(name=tier),
+            deployment=template_facts.TemplateNamed(name=self.deployment),
+            tier=template_facts.TemplateNamed(name=tier),
             server=template_facts.Numbered(slot=slot),
         )
         return names.ServerName(templates.render(self.server_name, facts.known()))

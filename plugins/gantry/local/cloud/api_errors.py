@@ -52,7 +52,7 @@ class Refused(Exception):  # noqa: N818 (it is an answer, not an error of ours)
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class HttpAnswer:
     """Status line, headers and body."""
 
     status: str
@@ -60,14 +60,14 @@ class Answer:
     body: bytes
 
 
-def answer(service: str, method: str, refusal: Refused) -> Answer:
+def answer(service: str, method: str, refusal: Refused) -> HttpAnswer:
     """The answer as the API that was called would give it."""
     status, kind, body = _document(service, refusal)
     if method == "HEAD":
         # So nobody learns the reason from it: as with S3.
         body = b""
     headers = (("Content-Type", kind), ("Content-Length", str(len(body))), *refusal.headers.items())
-    return Answer(status, headers, body)
+    return HttpAnswer(status, headers, body)
 
 
 def _document(service: str, refusal: Refused) -> tuple[str, str, bytes]:

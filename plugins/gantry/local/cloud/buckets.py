@@ -40,7 +40,7 @@ _LARGEST_UPLOAD = 5 * 2**30
 
 
 @dataclasses.dataclass(frozen=True)
-class Address:
+class S3Address:
     """What a request is about: its bucket and key, or neither; the region that its host stands for, or None."""
 
     bucket: str
@@ -51,7 +51,7 @@ class Address:
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class CopySource:
     """The object that another one is a copy of; without a version the newest."""
 
     bucket: str
@@ -59,7 +59,7 @@ class Source:
     version: str | None
 
 
-def read(environ: WSGIEnvironment) -> Address:
+def read(environ: WSGIEnvironment) -> S3Address:
     """What a request to S3 is about."""
     path = str(environ["RAW_URI"]).partition("?")[0]
     host = _HOST.fullmatch(str(environ["HTTP_HOST"]).partition(":")[0])
@@ -69,7 +69,7 @@ def read(environ: WSGIEnvironment) -> Address:
         bucket, _, key = path.removeprefix("/").partition("/")
     is_global = host is not None and host["region"] is None
     region = _FIRST_REGION if is_global else host["region"] if host is not None else None
-    return Address(
+    return S3Address(
         unquote(bucket), unquote(key), region, is_global, bool(host is not None and host["bucket"])
     )
 
@@ -91,14 +91,14 @@ def check_size(environ: WSGIEnvironment) -> None:
         )
 
 
-def copied(environ: WSGIEnvironment) -> Source | None:
+def copied(environ: WSGIEnvironment) -> CopySource | None:
     """What a request copies, or None."""
     header = str(environ.get("HTTP_X_AMZ_COPY_SOURCE", ""))
     if not header:
         return None
     path, _, query = header.partition("?")
     bucket, _, key = unquote(path).removeprefix("/").partition("/")
-    return Source(bucket, key, next(iter(parse_qs(query).get("versionId", ())), None))
+    return CopySource(bucket, key, next(iter(parse_qs(query).get("versionId", ())), None))
 
 
 def object_in(bucket: Any, key: str, version: str | None) -> Any:  # noqa: ANN401 - moto's object
@@ -116,7 +116,7 @@ def default_key(bucket: Any) -> str | None:  # noqa: ANN401 - moto's bucket
     return key
 
 
-def check_region(environ: WSGIEnvironment, address: Address, signed_for: str, *, presigned: bool) -> None:
+def check_region(environ: WSGIEnvironment, address: S3Address, signed_for: str, *, presigned: bool) -> None:
     """Refuse a request that AWS would answer in another region only. Raises Refused."""
     bucket = find(address.bucket)
     if bucket is None:
@@ -140,7 +140,7 @@ def check_region(environ: WSGIEnvironment, address: Address, signed_for: str, *,
         raise Refused(code, message, details={"Region": expected}, headers=told)
 
 
-def _elsewhere(environ: WSGIEnvironment, address: Address, home: str, told: dict[str, str]) -> Refused:
+def _elsewhere(environ: WSGIEnvironment, address: S3Address, home: str, told: dict[str, str]) -> Refused:
     if home not in _BEFORE_2019 or (not address.is_global and address.region not in _BEFORE_2019):
         return Refused(
             "IllegalLocationConstraintException",
@@ -171,7 +171,7 @@ def _elsewhere(environ: WSGIEnvironment, address: Address, home: str, told: dict
     )
 
 
-def to_path_style(environ: WSGIEnvironment, address: Address) -> None:
+def to_path_style(environ: WSGIEnvironment, address: S3Address) -> None:
     """Write a request to one of AWS's own hosts as one to the embedded cloud's address, which moto knows."""
     if address.region is None:
         return
@@ -211,7 +211,7 @@ class OpaqueTags:
         return [body]
 
 
-def _opaque(address: Address) -> tuple[str, str] | None:
+def _opaque(address: S3Address) -> tuple[str, str] | None:
     """Give the newest version of an object under KMS another ETag; what it was, and what it is now."""
     bucket = find(address.bucket)
     key = bucket.keys.get(address.key) if bucket is not None and address.key else None

@@ -113,7 +113,7 @@ class Repository:
 
 
 @dataclasses.dataclass(frozen=True)
-class Uploaded:
+class UploadSummary:
     """What was uploaded. Files whose content the server had already were not sent.
 
     `ignored` are the paths that a `chefignore` names, as `COOKBOOK/PATH`.
@@ -151,7 +151,7 @@ def read(folder: pathlib.Path) -> Repository:
     return found
 
 
-def upload(folder: pathlib.Path, server: chef_server.ChefServer) -> Uploaded:
+def upload(folder: pathlib.Path, server: chef_server.ChefServer) -> UploadSummary:
     """Upload a repository; what is there of the same name (and version) is replaced.
 
     Raises:
@@ -165,7 +165,7 @@ def upload(folder: pathlib.Path, server: chef_server.ChefServer) -> Uploaded:
     for kind, objects in (("environments", repository.environments), ("roles", repository.roles)):
         for name, content in objects.items():
             _replace(server, f"/{kind}", name, content)
-    return Uploaded(
+    return UploadSummary(
         tuple(f"{each.name} {each.version}" for each in repository.cookbooks),
         tuple(repository.roles),
         tuple(repository.environments),

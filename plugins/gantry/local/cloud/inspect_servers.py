@@ -58,7 +58,7 @@ class LookError(errors.LocalCloudError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Ended:
+class CommandResult:
     """A command that ran in a container; `code` is None where the container went away beneath it."""
 
     code: int | None
@@ -66,7 +66,7 @@ class Ended:
     err: str
 
 
-def run(container: Container, command: str) -> Ended:
+def run(container: Container, command: str) -> CommandResult:
     """Run a shell command as root in a container, and wait for its end.
 
     Docker 20.10 loses what a command prints now and then, all of it and without a word, when the machine is busy
@@ -80,16 +80,16 @@ def run(container: Container, command: str) -> Ended:
         _done[where].append(folder)
 
 
-def _run(container: Container, command: str, arguments: list[str]) -> Ended:
+def _run(container: Container, command: str, arguments: list[str]) -> CommandResult:
     ended = container.exec_run(["sh", "-c", f"{_RUN}{_TELL}", *arguments])
     for _ in range(_TIMES):
         output = _bytes(ended.output)
         if ended.exit_code != 0:
-            return Ended(ended.exit_code, output.decode(), "")
+            return CommandResult(ended.exit_code, output.decode(), "")
         head, _, rest = output.partition(b"\n")
         numbers = [int(each) for each in head.split()]
         if numbers and len(rest) == numbers[1] + numbers[2]:
-            return Ended(numbers[0], rest[: numbers[1]].decode(), rest[numbers[1] :].decode())
+            return CommandResult(numbers[0], rest[: numbers[1]].decode(), rest[numbers[1] :].decode())
         ended = container.exec_run(["sh", "-c", _TELL, *arguments])
     raise LookError(str(container.name), command, None, "what it has printed is lost")
 

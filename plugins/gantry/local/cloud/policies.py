@@ -36,7 +36,7 @@ _OTHER = "Other"
 """For what this product asks nobody: allowed only by policies for everything."""
 
 
-def check_s3(environ: WSGIEnvironment, caller: Caller, address: buckets.Address) -> None:
+def check_s3(environ: WSGIEnvironment, caller: Caller, address: buckets.S3Address) -> None:
     """Refuse what no policy allows, and also to say that an object is missing. Raises Refused."""
     method = environ["REQUEST_METHOD"]
     query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)

@@ -34,7 +34,7 @@ class NetworkError(errors.LocalCloudError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
+class ClusterNetwork:
     """A network that is there.
 
     Attributes:
@@ -60,7 +60,7 @@ class Network:
         _ip("link", "set", _cable(self, machine), "up")
 
 
-def make(machines: Mapping[str, Iterable[str]]) -> Network:
+def make(machines: Mapping[str, Iterable[str]]) -> ClusterNetwork:
     """Make the network anew.
 
     Args:
@@ -72,7 +72,7 @@ def make(machines: Mapping[str, Iterable[str]]) -> Network:
     remove()
     hosts = NETWORK.hosts()
     gateway = next(hosts)
-    network = Network({name: str(next(hosts)) for name in machines})
+    network = ClusterNetwork({name: str(next(hosts)) for name in machines})
     _ip("link", "add", BRIDGE, "type", "bridge")
     _ip("addr", "add", f"{gateway}/{NETWORK.prefixlen}", "dev", BRIDGE)
     _ip("link", "set", BRIDGE, "up")
@@ -107,7 +107,7 @@ def remove() -> None:
         _ip("link", "del", BRIDGE)
 
 
-def _attach(network: Network, machine: str, gateway: str) -> None:
+def _attach(network: ClusterNetwork, machine: str, gateway: str) -> None:
     space, cable = _PREFIX + machine, _cable(network, machine)
     _ip("netns", "add", space)
     _ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", space)
@@ -119,7 +119,7 @@ def _attach(network: Network, machine: str, gateway: str) -> None:
     _ip(*inside, "route", "add", "default", "via", gateway)
 
 
-def _cable(network: Network, machine: str) -> str:
+def _cable(network: ClusterNetwork, machine: str) -> str:
     """The outer end: names of interfaces are short."""
     return f"gc-{network.addresses[machine].rpartition('.')[2]}"
 

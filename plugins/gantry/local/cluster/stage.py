@@ -75,7 +75,7 @@ class Cluster:
 
     folder: Path
     roles: tuple[composition.Role, ...]
-    network: network.Network
+    network: network.ClusterNetwork
     supervisor: supervisor.Supervisor
     password: str = dataclasses.field(repr=False)
 
@@ -84,9 +84,9 @@ class Cluster:
         """Of the UI and the API, from this machine."""
         return f"http://{self.network.addresses[composition.API]}:8080"
 
-    def api(self) -> client.Api:
+    def api(self) -> client.AirflowApi:
         """Its REST API, as the user `admin`."""
-        return client.Api(login.Login(self.url, username=_USER, password=self.password))
+        return client.AirflowApi(login.AirflowLogin(self.url, username=_USER, password=self.password))
 
     def machine(self, name: str) -> Path:
         """The files of one machine."""
@@ -106,7 +106,7 @@ class Cluster:
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class TaskPlace:
     """Where a try of a task ran.
 
     Attributes:
@@ -206,13 +206,13 @@ def remove(name: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def places(cluster: Cluster, dag: str, run: str) -> Iterator[Place]:
+def places(cluster: Cluster, dag: str, run: str) -> Iterator[TaskPlace]:
     """Where each step of a run ran, as Airflow has noted it."""
     for found in cluster.api().call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances?limit=1000")[
         "task_instances"
     ]:
         job = found.get("triggerer_job") or {}
-        yield Place(
+        yield TaskPlace(
             task=found["task_id"],
             map_index=found["map_index"],
             state=found["state"] or "",

@@ -38,7 +38,7 @@ class AirflowStartError(errors.LocalCloudError):
 class AirflowLostError(errors.LocalCloudError):
     """Airflow stopped answering."""
 
-    def __init__(self, airflow: Airflow, reason: str) -> None:
+    def __init__(self, airflow: AirflowProcess, reason: str) -> None:
         self.reason = reason
         log_file = airflow.home / "standalone.log"
         tail = "\n".join(log_file.read_text(errors="replace").splitlines()[-15:])
@@ -46,7 +46,7 @@ class AirflowLostError(errors.LocalCloudError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Airflow:
+class AirflowProcess:
     """A running Airflow.
 
     Attributes:
@@ -61,9 +61,9 @@ class Airflow:
     pid: int
     user: str = _USER
 
-    def api(self) -> client.Api:
+    def api(self) -> client.AirflowApi:
         """Its REST API, as the user `admin`."""
-        return client.Api(login.Login(self.url, username=self.user, password=self.password))
+        return client.AirflowApi(login.AirflowLogin(self.url, username=self.user, password=self.password))
 
     def parts(self) -> dict[str, list[int]]:
         """The process ids of Airflow's parts (`scheduler`, `triggerer`, …), found by their command lines."""
@@ -85,7 +85,7 @@ class Airflow:
 _PARTS = ("scheduler", "dag-processor", "api-server", "triggerer")
 
 
-def start(home: Path, dags: Path, environment: Mapping[str, str], port: int | None = None) -> Airflow:
+def start(home: Path, dags: Path, environment: Mapping[str, str], port: int | None = None) -> AirflowProcess:
     """Start Airflow and wait until all its parts are healthy.
 
     Args:
@@ -120,13 +120,13 @@ def start(home: Path, dags: Path, environment: Mapping[str, str], port: int | No
             if process.poll() is not None:
                 raise AirflowStartError(log_file, f"it ended with exit code {process.returncode}")
             if time.monotonic() > deadline:
-                stop(Airflow(home, url, password, process.pid))
+                stop(AirflowProcess(home, url, password, process.pid))
                 raise AirflowStartError(log_file, f"not ready within {_READY_SECONDS:g} s")
             time.sleep(0.2)
-    return Airflow(home, url, password, process.pid)
+    return AirflowProcess(home, url, password, process.pid)
 
 
-def stop(airflow: Airflow) -> None:
+def stop(airflow: AirflowProcess) -> None:
     """End Airflow with all its parts and the tasks they run."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):

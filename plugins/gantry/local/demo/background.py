@@ -52,7 +52,7 @@ class StandingError(errors.LocalCloudError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
+class DemoState:
     """A demo in the background.
 
     Attributes:
@@ -68,9 +68,9 @@ class Standing:
     pid: int
 
     @property
-    def airflow(self) -> airflow_process.Airflow:
+    def airflow(self) -> airflow_process.AirflowProcess:
         """Its Airflow."""
-        return airflow_process.Airflow(
+        return airflow_process.AirflowProcess(
             cleanup.airflow_home(self.name), self.url, self.password, self.pid, self.user
         )
 
@@ -83,15 +83,15 @@ class Begun:
         profile: the file that tells other commands of it.
     """
 
-    standing: Standing
+    standing: DemoState
     project: project.Project
     profile: Path
 
 
-_FORMAT = pydantic.TypeAdapter(Standing)
+_FORMAT = pydantic.TypeAdapter(DemoState)
 
 
-def find(name: str) -> Standing | None:
+def find(name: str) -> DemoState | None:
     """The demo of that name, if one was begun and not ended. Perhaps parts of it are gone meanwhile."""
     try:
         return _FORMAT.validate_json(cleanup.record(name).read_bytes())
@@ -172,7 +172,7 @@ def down(name: str, say: Say) -> list[str]:
 def _begin(
     name: str,
     found: project.Project,
-    former: Standing | None,
+    former: DemoState | None,
     say: Say,
     *,
     port: int | None,
@@ -203,7 +203,7 @@ def _begin(
     else:
         cleanup.end_airflow(cleanup.airflow_home(name))
         airflow = stage.start_airflow(name, found.dags, {**made.environment, **_SETTINGS}, port)
-    standing = Standing(name, found.root, airflow.url, airflow.user, airflow.password, airflow.pid)
+    standing = DemoState(name, found.root, airflow.url, airflow.user, airflow.password, airflow.pid)
     _keep(cleanup.record(name), _FORMAT.dump_json(standing))
     clock.took(f"Airflow: {airflow.url}, with the connections {', '.join(sorted(made.connections))}")
     profile = _profile(standing, made.environment)
@@ -213,7 +213,7 @@ def _begin(
     return Begun(standing, found, profile)
 
 
-def answers(standing: Standing) -> bool:
+def answers(standing: DemoState) -> bool:
     """Whether its Airflow does."""
     if not standing.airflow.parts():
         return False
@@ -251,14 +251,14 @@ def _connections(
     return made, {name: each for name, each in made.connections.items() if name not in known}
 
 
-def _add(api: client.Api, new: Mapping[str, connections.Connection]) -> None:
+def _add(api: client.AirflowApi, new: Mapping[str, connections.Connection]) -> None:
     """Tell a running Airflow of more connections."""
     for name, each in new.items():
         extra = json.dumps(each.get("extra", {}))
         api.call("POST", "/connections", json={**each, "connection_id": name, "extra": extra})
 
 
-def _profile(standing: Standing, environment: Mapping[str, str]) -> Path:
+def _profile(standing: DemoState, environment: Mapping[str, str]) -> Path:
     file = _environment_file(standing.name)
     profiles.write_environment(file, environment)
     return profiles.write(
@@ -272,7 +272,7 @@ def _profile(standing: Standing, environment: Mapping[str, str]) -> Path:
     )
 
 
-def _parsed(api: client.Api, found: project.Project) -> Iterator[str]:
+def _parsed(api: client.AirflowApi, found: project.Project) -> Iterator[str]:
     """Wait until Airflow has looked at the project's loaders; what to say about them.
 
     A file that makes no DAG is told from one that has not been looked at yet by nothing but time.
@@ -293,7 +293,7 @@ def _parsed(api: client.Api, found: project.Project) -> Iterator[str]:
     yield from _let_run(api, found, dags.keys())
 
 
-def _let_run(api: client.Api, found: project.Project, dags: Collection[str]) -> Iterator[str]:
+def _let_run(api: client.AirflowApi, found: project.Project, dags: Collection[str]) -> Iterator[str]:
     """Unpause what runs only when it is asked to: a new DAG is paused, and nobody would launch anything by surprise."""
     scheduled = {each.deployment for each in found.definitions if each.schedule is not None}
     by_clock = {
@@ -331,7 +331,7 @@ def _remove(name: str, say: Say) -> list[str]:
     found = cleanup.remove(name)
     left = cleanup.left(name)
     if left:
-        raise cleanup.StillThereError(name, left)
+        raise cleanup.NotRemovedError(name, left)
     return found
 
 

@@ -35,7 +35,7 @@ class AlreadyRunningError(errors.LocalCloudError):
         super().__init__(f"the demo {name!r} is running already; interrupt it (Ctrl-C) first, or use --name")
 
 
-class StillThereError(errors.LocalCloudError):
+class NotRemovedError(errors.LocalCloudError):
     """Something could not be removed."""
 
     def __init__(self, name: str, left: list[str]) -> None:
@@ -135,7 +135,7 @@ def end_airflow(home: Path) -> list[str]:
     """End all parts and tasks of the Airflow of that home, whoever started it."""
     sessions = _sessions(home)
     for leader in sessions:
-        airflow_process.stop(airflow_process.Airflow(home, "", "", leader))
+        airflow_process.stop(airflow_process.AirflowProcess(home, "", "", leader))
     return [f"Airflow of {home} (process {leader})" for leader in sessions]
 
 

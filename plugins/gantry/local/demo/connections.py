@@ -27,7 +27,7 @@ _LONGEST_LOGIN = 32
 """MySQL's and MariaDB's limit for the name of an account."""
 
 
-class Kind(enum.Enum):
+class ConnectionPurpose(enum.Enum):
     """What a connection is for."""
 
     CLOUD = "aws"
@@ -41,20 +41,20 @@ class Kind(enum.Enum):
 
 _COPIES = "Replication.connection"
 _KINDS = {
-    "Cloud.connection": Kind.CLOUD,
-    "Ssh.connection": Kind.SERVERS,
-    "Ssh.jump_connection": Kind.JUMP_HOST,
-    "Chef.connection": Kind.CHEF_SERVER,
-    "Datasource.connection": Kind.ACCOUNT,
-    _COPIES: Kind.ACCOUNT,
-    "ServiceTls.connection": Kind.CERTIFICATE,
-    "BalancerTls.connection": Kind.CERTIFICATE,
+    "Cloud.connection": ConnectionPurpose.CLOUD,
+    "Ssh.connection": ConnectionPurpose.SERVERS,
+    "Ssh.jump_connection": ConnectionPurpose.JUMP_HOST,
+    "Chef.connection": ConnectionPurpose.CHEF_SERVER,
+    "Datasource.connection": ConnectionPurpose.ACCOUNT,
+    _COPIES: ConnectionPurpose.ACCOUNT,
+    "ServiceTls.connection": ConnectionPurpose.CERTIFICATE,
+    "BalancerTls.connection": ConnectionPurpose.CERTIFICATE,
 }
 """What for, by the key of the language (its model and field) that names the connection."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Need:
+class NeededConnection:
     """A connection that a definition names.
 
     Attributes:
@@ -63,25 +63,25 @@ class Need:
     """
 
     name: names.ConnectionId
-    kind: Kind
+    kind: ConnectionPurpose
     login: str = ""
     schema: str = ""
     hosts: tuple[str, ...] = ()
 
 
-def needs(deployment: definition.Definition) -> Iterator[Need]:
+def needs(deployment: definition.Definition) -> Iterator[NeededConnection]:
     """Every connection that a definition names, wherever the language lets it; some more than once."""
     login = deployment.deployment.replace("-", "_")[:_LONGEST_LOGIN]
     hosts = tuple(dict.fromkeys(_hosts(deployment))) or (deployment.deployment,)
     for key, below, name in _named(deployment):
         # Who copies a database is nobody that uses it.
         account = name[:_LONGEST_LOGIN] if key == _COPIES else login
-        yield Need(name, kind_of(key), account, below, hosts)
+        yield NeededConnection(name, kind_of(key), account, below, hosts)
 
 
-def kind_of(key: str) -> Kind:
+def kind_of(key: str) -> ConnectionPurpose:
     """What a key of the language, such as `Ssh.connection`, names a connection for."""
-    return _KINDS.get(key, Kind.UNKNOWN)
+    return _KINDS.get(key, ConnectionPurpose.UNKNOWN)
 
 
 def is_connection(field: str) -> bool:
@@ -120,7 +120,7 @@ class Made:
     """Connections by name, and what nobody can make up: `left` to the person."""
 
     connections: dict[str, Connection] = dataclasses.field(repr=False)
-    left: tuple[Need, ...] = ()
+    left: tuple[NeededConnection, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -151,7 +151,7 @@ def make(
         if need.name in made:
             continue
         taken = {each.get("login") for each in made.values() if each["conn_type"] == _ACCOUNT}
-        if need.kind is Kind.ACCOUNT and need.login in taken:
+        if need.kind is ConnectionPurpose.ACCOUNT and need.login in taken:
             # Two passwords for one account of one database would be one too many.
             need = dataclasses.replace(need, login=need.name[:_LONGEST_LOGIN])  # noqa: PLW2901 - the same, renamed
         found = _connection(cloud, need, private_key)
@@ -174,23 +174,23 @@ def private_key(file: Path) -> str:
     return text
 
 
-def _connection(cloud: state.EmbeddedCloud, need: Need, key: str) -> Connection | None:
+def _connection(cloud: state.EmbeddedCloud, need: NeededConnection, key: str) -> Connection | None:
     match need.kind:
-        case Kind.CLOUD:
+        case ConnectionPurpose.CLOUD:
             return cloud.aws_connection()
-        case Kind.SERVERS:
+        case ConnectionPurpose.SERVERS:
             return {"conn_type": "ssh", "login": SSH_USER, "extra": {"private_key": key}}
-        case Kind.CHEF_SERVER:
+        case ConnectionPurpose.CHEF_SERVER:
             return cloud.chef_connection()
-        case Kind.ACCOUNT:
+        case ConnectionPurpose.ACCOUNT:
             return {
                 "conn_type": _ACCOUNT,
                 "login": need.login,
                 "password": secrets.token_urlsafe(18),
                 "schema": need.schema,
             }
-        case Kind.CERTIFICATE:
+        case ConnectionPurpose.CERTIFICATE:
             made = certificates.self_signed(need.hosts)
             return {"conn_type": "tls", "password": made.key, "extra": {"certificate": made.certificate}}
-        case Kind.JUMP_HOST | Kind.UNKNOWN:
+        case ConnectionPurpose.JUMP_HOST | ConnectionPurpose.UNKNOWN:
             return None

@@ -33,7 +33,7 @@ _PATIENCE = {
 _log = logging.getLogger(__name__)
 
 
-class NoProjectError(errors.LocalCloudError):
+class NotInProjectError(errors.LocalCloudError):
     """The demo was started somewhere else than in the project."""
 
     def __init__(self, project: Path) -> None:
@@ -42,13 +42,13 @@ class NoProjectError(errors.LocalCloudError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class DemoStage:
     """Everything that a launch of the bookshop needs, running."""
 
     cloud: state.EmbeddedCloud
     example: example.Example
-    airflow: airflow_process.Airflow
-    api: client.Api
+    airflow: airflow_process.AirflowProcess
+    api: client.AirflowApi
     definition: gantry.definition.Definition
 
     @property
@@ -96,7 +96,7 @@ def start(
     *,
     region: str | None = None,
     wanted: behavior.Manners = behavior.BRISK,
-) -> Stage:
+) -> DemoStage:
     """Remove what the last stage of that name left, and start again.
 
     Args:
@@ -114,7 +114,7 @@ def start(
     include, dags = project / "include", project / "dags"
     definition_file = include / DAG / f"{DAG}.yaml"
     if not definition_file.is_file():
-        raise NoProjectError(project)
+        raise NotInProjectError(project)
     if region is not None:
         regions.require(region)
     definition = gantry.definition.load(definition_file, variables={"region": region} if region else None)
@@ -134,12 +134,12 @@ def start(
     for dag in (DAG, SCALE, TERMINATE):
         api.await_dag(dag)
     clock.took("DAGs: parsed")
-    return Stage(cloud, prepared, airflow, api, definition)
+    return DemoStage(cloud, prepared, airflow, api, definition)
 
 
 def start_airflow(
     name: str, dags: Path, environment: Mapping[str, str], port: int | None
-) -> airflow_process.Airflow:
+) -> airflow_process.AirflowProcess:
     """The demo's Airflow, on 8080 unless that is taken. Raises AirflowStartError."""
     return airflow_process.start(
         cleanup.airflow_home(name), dags, {**environment, **_PATIENCE}, port or _preferred_port()

@@ -23,7 +23,7 @@ class LibrariesMissingError(errors.LocalCloudError):
         )
 
 
-class NotReadyError(errors.LocalCloudError):
+class MachineNotReadyError(errors.LocalCloudError):
     """The machine could not be made ready."""
 
     def __init__(self, code: int) -> None:
@@ -56,7 +56,7 @@ def prepare(say: Callable[[str], None]) -> None:
         ["/bin/sh", str(resources.SETUP_MACHINE)], stdin=subprocess.DEVNULL, check=False
     )
     if done.returncode != 0:
-        raise NotReadyError(done.returncode)
+        raise MachineNotReadyError(done.returncode)
 
 
 def engine_runs() -> bool:

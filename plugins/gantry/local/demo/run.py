@@ -112,7 +112,7 @@ def _demo(
     return _wait(on)
 
 
-def launch(on: environment.Stage, *, before: status.Before) -> None:
+def launch(on: environment.DemoStage, *, before: status.Before) -> None:
     """Trigger the launch, show it, and say where the time went. Raises LocalCloudError if it fails."""
     moment = _watched(on, environment.DAG, on.launch, before=before)
     if not _console.is_terminal:
@@ -128,7 +128,7 @@ def launch(on: environment.Stage, *, before: status.Before) -> None:
 
 
 def _watched(
-    on: environment.Stage,
+    on: environment.DemoStage,
     dag: str,
     steps: plan.Plan,
     conf: dict[str, Any] | None = None,
@@ -136,7 +136,7 @@ def _watched(
     before: status.Before,
 ) -> run_snapshot.Moment:
     """Trigger a DAG and show the run to its end."""
-    watched = run_follower.Watch(
+    watched = run_follower.RunFollower(
         on.api,
         on.definition.deployment,
         steps,
@@ -155,7 +155,7 @@ def _state(moment: run_snapshot.Moment) -> str:
     return moment.headline().partition("   ")[0]
 
 
-def _verify(on: environment.Stage) -> None:
+def _verify(on: environment.DemoStage) -> None:
     _checked(verify.configured(on))
     _checked(verify.sells(on))
     before = verify.snapshot(on)
@@ -172,7 +172,7 @@ def _verify(on: environment.Stage) -> None:
     _checked(verify.nothing_left(on))
 
 
-def _explain(on: environment.Stage) -> None:
+def _explain(on: environment.DemoStage) -> None:
     shop = on.shop()
     airflow = on.airflow
     dag, scale = environment.DAG, environment.SCALE
@@ -207,7 +207,7 @@ def _explain(on: environment.Stage) -> None:
     )
 
 
-def _wait(on: environment.Stage) -> int:
+def _wait(on: environment.DemoStage) -> int:
     """Until a signal comes, or Airflow ends by itself."""
     pause = threading.Event()
     # The signal is what is waited for, and no failure.
@@ -237,7 +237,7 @@ def attended(name: str) -> Iterator[None]:
         cleanup.remove(name)
         left = cleanup.left(name)
         if left:
-            raise cleanup.StillThereError(name, left)
+            raise cleanup.NotRemovedError(name, left)
         say(
             f"{time.monotonic() - ending:5.1f} s  nothing is left; the demo took {time.monotonic() - began:.0f} s"
         )

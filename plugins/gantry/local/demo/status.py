@@ -13,7 +13,7 @@ from gantry.local.demo import background, cleanup, machine
 
 
 @dataclasses.dataclass(frozen=True)
-class Server:
+class DemoInstance:
     """An instance of the embedded cloud."""
 
     name: str
@@ -23,7 +23,7 @@ class Server:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class DemoReport:
     """A demo as it is now.
 
     Attributes:
@@ -41,7 +41,7 @@ class Report:
     endpoint: str | None = None
     chef_server: str | None = None
     gone: tuple[str, ...] = ()
-    servers: tuple[Server, ...] = ()
+    servers: tuple[DemoInstance, ...] = ()
     buckets: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
 
@@ -51,14 +51,14 @@ class Report:
         return found
 
 
-_FORMAT = pydantic.TypeAdapter(Report)
+_FORMAT = pydantic.TypeAdapter(DemoReport)
 
 
-def look(name: str) -> Report:
+def look(name: str) -> DemoReport:
     """Look at everything of a demo. Nothing at all of it is no error."""
     machine.require_libraries()
     if not machine.engine_runs():
-        return Report(name, stands=False, gone=("the Docker Engine",))
+        return DemoReport(name, stands=False, gone=("the Docker Engine",))
     left = tuple(cleanup.left(name))
     found = background.find(name)
     cloud = _cloud(name)
@@ -67,7 +67,7 @@ def look(name: str) -> Report:
         gone.append("the embedded cloud")
     if found is None or not background.answers(found):
         gone.append("Airflow")
-    return Report(
+    return DemoReport(
         name=name,
         stands=not gone,
         project=found.root if found else None,
@@ -90,7 +90,7 @@ def _cloud(name: str) -> state.EmbeddedCloud | None:
     return cloud if cloud.pid in control.processes(name) else None
 
 
-def _servers(cloud: state.EmbeddedCloud) -> list[Server]:
+def _servers(cloud: state.EmbeddedCloud) -> list[DemoInstance]:
     found = []
     for page in cloud.client("ec2").get_paginator("describe_instances").paginate():
         for instance in (one for reservation in page["Reservations"] for one in reservation["Instances"]):
@@ -98,7 +98,7 @@ def _servers(cloud: state.EmbeddedCloud) -> list[Server]:
                 continue
             tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
             found.append(
-                Server(
+                DemoInstance(
                     tags.get("Name", ""),
                     instance["InstanceId"],
                     instance["State"]["Name"],
@@ -108,7 +108,7 @@ def _servers(cloud: state.EmbeddedCloud) -> list[Server]:
     return sorted(found, key=lambda server: server.name)
 
 
-def lines(found: Report, stands: background.Standing | None) -> list[str]:
+def lines(found: DemoReport, stands: background.DemoState | None) -> list[str]:
     """The same for people; with Airflow's password, which is nobody's but the demo's."""
     if not found.left and stands is None:
         return [f"no demo {found.name!r} is running here; `gantry demo up` starts one"]

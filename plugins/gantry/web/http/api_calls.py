@@ -19,7 +19,7 @@ _LONGEST_REFUSAL = 100_000
 """Bytes of an error that are read."""
 
 
-class RefusedError(errors.GantryError):
+class ActionRefusedError(errors.GantryError):
     """Airflow has not done what it was asked to.
 
     Attributes:
@@ -31,7 +31,7 @@ class RefusedError(errors.GantryError):
         super().__init__(reason)
 
 
-class Api:
+class VisitorApi:
     """Airflow's API as the visitor of a request may use it."""
 
     def __init__(self, request: fastapi.Request) -> None:
@@ -59,7 +59,7 @@ class Api:
                 headers={"Accept": "application/json"},
             )
         if response.is_error:
-            raise RefusedError(response.status_code, _reason(response))
+            raise ActionRefusedError(response.status_code, _reason(response))
         found: dict[str, Any] = response.json() if response.content else {}
         return found
 
@@ -122,7 +122,7 @@ class Api:
             send,
         )
         if status >= _FIRST_ERROR:
-            raise RefusedError(status, _reason(httpx.Response(status, content=bytes(refusal))))
+            raise ActionRefusedError(status, _reason(httpx.Response(status, content=bytes(refusal))))
 
 
 def path_of(*parts: str) -> str:

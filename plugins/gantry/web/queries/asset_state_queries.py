@@ -36,17 +36,17 @@ def slots(session: Session, deployments: Collection[str]) -> dict[str, filled_sl
     }
 
 
-def told(session: Session, name: str, server: str) -> tuple[model.Told, ...]:
+def told(session: Session, name: str, server: str) -> tuple[model.ConfigHistory, ...]:
     """What a server was handed, by service. One query."""
     found = []
     for key, value in _kept(session, name, config_history.PLACES.prefix, f"@{server}"):
         place, every = config_history.PLACES.parts(key), config_history.load(value)
         if place is not None and place[1] == server and every:
-            found.append(model.Told(names.ServiceName(place[0]), every[::-1]))
+            found.append(model.ConfigHistory(names.ServiceName(place[0]), every[::-1]))
     return tuple(sorted(found, key=lambda each: each.service))
 
 
-def servers(found: Collection[model.Server], known: Installed) -> tuple[model.Server, ...]:
+def servers(found: Collection[model.ServerView], known: Installed) -> tuple[model.ServerView, ...]:
     """With what is installed there, as far as it was noted of the very instance that is there now."""
     return tuple(
         dataclasses.replace(
@@ -59,7 +59,9 @@ def servers(found: Collection[model.Server], known: Installed) -> tuple[model.Se
     )
 
 
-def services(found: Collection[model.Service], on: Collection[model.Server]) -> tuple[model.Service, ...]:
+def services(
+    found: Collection[model.ServiceView], on: Collection[model.ServerView]
+) -> tuple[model.ServiceView, ...]:
     """With what is installed of them on these servers."""
     return tuple(
         dataclasses.replace(

@@ -33,7 +33,7 @@ LOG_LINES = 500
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class CloudAnswer:
     """What the cloud has said.
 
     Attributes:
@@ -51,13 +51,13 @@ _ARN = re.compile(r"arn:aws[a-z-]*:[^\s\"'<>,;()]+")
 _ACCOUNT = re.compile(r"(?<![0-9A-Za-z])[0-9]{12}(?![0-9A-Za-z])")
 _ENCODED = re.compile(r"(?<=[Ee]ncoded authorization failure message: )\S+")
 
-NOTHING = Answer()
+NOTHING = CloudAnswer()
 
 
 @dataclasses.dataclass
 class _Asked:
     since: float
-    future: concurrent.futures.Future[Answer]
+    future: concurrent.futures.Future[CloudAnswer]
 
     def is_good(self, now: float) -> bool:
         if not self.future.done():
@@ -66,7 +66,7 @@ class _Asked:
         return now - self.since < (_REFUSED if self.future.result().trouble else _FRESH)
 
 
-class Cloud:
+class CloudReader:
     """Asks for deployments' servers, several deployments side by side."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Cloud:
         self._asked: dict[str, _Asked] = {}
         self._lock = threading.Lock()
 
-    def ask(self, definition: models.Definition, patience: float) -> Answer:
+    def ask(self, definition: models.Definition, patience: float) -> CloudAnswer:
         """A deployment's servers, as the cloud's tags tell. Blocks for `patience` seconds at most; never raises."""
         now = time.monotonic()
         name = definition.deployment
@@ -88,7 +88,9 @@ class Cloud:
             return asked.future.result(patience)
         except TimeoutError:
             silent = time.monotonic() - asked.since
-            return Answer(trouble=f"it has not answered for {silent:.0f} s") if silent > _LONG else NOTHING
+            return (
+                CloudAnswer(trouble=f"it has not answered for {silent:.0f} s") if silent > _LONG else NOTHING
+            )
 
 
 def agent_log(definition: models.Definition, found: inventories.Inventory, server: str) -> str:
@@ -105,7 +107,7 @@ def agent_log(definition: models.Definition, found: inventories.Inventory, serve
     return b"".join(pieces)[-_LONGEST_LOG:].decode(errors="replace")
 
 
-def _find(definition: models.Definition) -> Answer:
+def _find(definition: models.Definition) -> CloudAnswer:
     # The amazon provider and boto3 take a second to load; most pages of a new process do without.
     from gantry.cloud import clients, servers  # noqa: PLC0415
 
@@ -113,11 +115,11 @@ def _find(definition: models.Definition) -> Answer:
         ec2 = clients.impatient_ec2(definition.cloud)
         found = servers.Servers(ec2, definition, _log).find()
     except errors.GantryError as error:
-        return Answer(trouble=str(error))
+        return CloudAnswer(trouble=str(error))
     except Exception as error:  # noqa: BLE001 - a page without the cloud's word is better than none
         _log.exception("asking the cloud for the servers of %s", definition.deployment)
-        return Answer(trouble=f"asking the cloud has failed: {type(error).__name__}")
-    return Answer(found, console=console(definition.cloud.region, ec2.meta.endpoint_url))
+        return CloudAnswer(trouble=f"asking the cloud has failed: {type(error).__name__}")
+    return CloudAnswer(found, console=console(definition.cloud.region, ec2.meta.endpoint_url))
 
 
 def discreet(trouble: str) -> str:

@@ -71,11 +71,11 @@ def deployment(
     name: str,
     session: Session,
     known: serialized_definitions.Definitions,
-    asked: cloud_facts.Cloud,
+    asked: cloud_facts.CloudReader,
     visitor: access.Visitor,
     *,
     patience: float = PATIENCE,
-) -> model.Deployment:
+) -> model.DeploymentDetails:
     """A deployment as it is now.
 
     Args:
@@ -111,7 +111,7 @@ def deployment(
     servers = asset_state_queries.servers(
         run_states.servers(own, seen, answer.inventory, answer.console), noted
     )
-    return model.Deployment(
+    return model.DeploymentDetails(
         line=line,
         known=own,
         scene=scene if scene is not None and visitor.may_read(scene.run.dag) else None,
@@ -131,7 +131,7 @@ def deployment(
     )
 
 
-def told(name: str, server: str, session: Session) -> tuple[model.Told, ...]:
+def told(name: str, server: str, session: Session) -> tuple[model.ConfigHistory, ...]:
     """What a server of a deployment was handed, by service. It may be gone. Raises UnknownError."""
     if not deployment_queries.dags(session, [name]):
         raise UnknownError("deployment", name)
@@ -143,8 +143,8 @@ def run(
     run_id: str,
     session: Session,
     known: serialized_definitions.Definitions,
-    asked: cloud_facts.Cloud,
-) -> model.Scene:
+    asked: cloud_facts.CloudReader,
+) -> model.RunSnapshot:
     """A run of an operation as it is now.
 
     Raises:
@@ -169,7 +169,7 @@ def instance(
     map_index: int,
     session: Session,
     known: serialized_definitions.Definitions,
-) -> tuple[model.Known, model.Instance]:
+) -> tuple[model.Known, model.TaskInstanceRow]:
     """A task instance of a run. Raises UnknownError, UnreadableError."""
     found, own = _run(dag, run_id, session, known)
     for each in run_queries.instances(session, {found.run.key: own.plan}, task)[found.run.key]:
@@ -201,12 +201,12 @@ def addresses(definition: models.Definition) -> dict[names.BalancerName, str]:
 
 
 def _scene(
-    past: Sequence[deployment_queries.Past],
+    past: Sequence[deployment_queries.RunWithTasks],
     session: Session,
     known: serialized_definitions.Definitions,
-    answer: cloud_facts.Answer,
+    answer: cloud_facts.CloudAnswer,
     slots: filled_slots.Slots,
-) -> model.Scene | None:
+) -> model.RunSnapshot | None:
     shown = overview.shown_run(past)
     if shown is None:
         return None
@@ -219,10 +219,10 @@ def _drawn(
     run: model.Run,
     own: model.Known,
     session: Session,
-    answer: cloud_facts.Answer,
-    earlier: Sequence[deployment_queries.Past],
+    answer: cloud_facts.CloudAnswer,
+    earlier: Sequence[deployment_queries.RunWithTasks],
     slots: filled_slots.Slots,
-) -> model.Scene:
+) -> model.RunSnapshot:
     key = (run.dag, run.id)
     instances = run_queries.instances(session, {key: own.plan})[key]
     before = status.standing(each.view for each in earlier).state
@@ -230,8 +230,8 @@ def _drawn(
 
 
 def _before(
-    found: deployment_queries.Found, past: Sequence[deployment_queries.Past]
-) -> list[deployment_queries.Past]:
+    found: deployment_queries.Found, past: Sequence[deployment_queries.RunWithTasks]
+) -> list[deployment_queries.RunWithTasks]:
     """The runs that worked before this one."""
     places = [place for place, each in enumerate(past) if (each.run.dag, each.run.id) == found.run.key]
     if places:
@@ -242,14 +242,14 @@ def _before(
 def _tiers(
     own: model.Known,
     seen: status.DeploymentStatus | None,
-    answer: cloud_facts.Answer,
+    answer: cloud_facts.CloudAnswer,
     slots: filled_slots.Slots,
-) -> tuple[model.Tier, ...]:
+) -> tuple[model.TierView, ...]:
     if seen is not None or answer.inventory is None:
         return run_states.tiers(own, seen)
     # No run says anything (any more), and there may be servers all the same.
     return tuple(
-        model.Tier(
+        model.TierView(
             each.tier,
             len(answer.inventory.of_tier(each.tier)),
             status.wanted(each, answer.inventory, slots),

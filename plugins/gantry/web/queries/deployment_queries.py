@@ -29,7 +29,7 @@ _NOT_YET = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
 @dataclasses.dataclass(frozen=True)
-class Dag:
+class LaunchDag:
     """A deployment's launch DAG."""
 
     id: str
@@ -41,7 +41,7 @@ class Dag:
 
 
 @dataclasses.dataclass(frozen=True)
-class Past:
+class RunWithTasks:
     """A run, what its tasks say, and when it began to work (far in the future if it has not yet)."""
 
     run: model.Run
@@ -58,7 +58,7 @@ class Found:
     version: object
 
 
-def dags(session: Session, only: Collection[str] | None = None) -> list[Dag]:
+def dags(session: Session, only: Collection[str] | None = None) -> list[LaunchDag]:
     """The launch DAGs of all deployments, by name. Those whose loader is gone are left out."""
     launches = sa.select(DagTag.dag_id).where(DagTag.name == _LAUNCH)
     ours = sa.select(DagTag.dag_id).where(DagTag.name == _TAG, DagTag.dag_id.in_(launches))
@@ -84,7 +84,7 @@ def dags(session: Session, only: Collection[str] | None = None) -> list[Dag]:
         if tag not in (_TAG, _LAUNCH):
             tags[dag].append(tag)
     return [
-        Dag(
+        LaunchDag(
             row.dag_id,
             _described(row.dag_id, row.description),
             tuple(sorted(tags[row.dag_id])),
@@ -144,7 +144,7 @@ class Recent:
         last: the one that was asked for last; of those that only look or copy, only where there are no others.
     """
 
-    past: tuple[Past, ...] = ()
+    past: tuple[RunWithTasks, ...] = ()
     last: model.Run | None = None
 
     @property
@@ -177,7 +177,7 @@ def recent(session: Session, only: Collection[str] | None = None) -> dict[str, R
     rows = session.execute(sa.select(runs).where(runs.c.place <= _NEWEST)).all()
     arrived, taken = _milestones(session, runs)
     touched = _touched(session, runs)
-    past: dict[str, list[Past]] = defaultdict(list)
+    past: dict[str, list[RunWithTasks]] = defaultdict(list)
     last: dict[str, model.Run] = {}
     for row in rows:
         run = _run(row)
@@ -188,7 +188,7 @@ def recent(session: Session, only: Collection[str] | None = None) -> dict[str, R
             last[name] = run
         if run.operation not in KEEPS_STATE:
             view = _view(run, has_arrived=run.key in arrived, has_touched=run.key in touched)
-            past[name].append(Past(run, view, _worked(run, taken), row.version))
+            past[name].append(RunWithTasks(run, view, _worked(run, taken), row.version))
     for each in past.values():
         # Of several that wait for their turn, always the same one is the first.
         each.sort(key=lambda past: _ORDER[past.run.operation])

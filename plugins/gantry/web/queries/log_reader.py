@@ -29,7 +29,7 @@ _TOO_LONG = {"event": "A line was too long to be shown here.", "level": "warning
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class LogPart:
     """A part of a log.
 
     Attributes:
@@ -43,7 +43,7 @@ class Part:
     token: str = ""
 
 
-async def end(api: api_calls.Api, path: str, map_index: int) -> Part:
+async def end(api: api_calls.VisitorApi, path: str, map_index: int) -> LogPart:
     """The end of a log: all of it is streamed, and little of it kept.
 
     Args:
@@ -57,18 +57,18 @@ async def end(api: api_calls.Api, path: str, map_index: int) -> Part:
     lines = _Lines()
     try:
         await api.stream(path, {"map_index": map_index}, "application/x-ndjson", lines.feed)
-    except api_calls.RefusedError as error:
+    except api_calls.ActionRefusedError as error:
         if error.status != fastapi.status.HTTP_404_NOT_FOUND:
             raise
-        return Part((_NO_LOG,))
+        return LogPart((_NO_LOG,))
     lines.end()
     # Much to read, and this thread answers everybody.
     messages = await fastapi.concurrency.run_in_threadpool(_messages, tuple(lines.kept))
     left_out = lines.count - len(messages)
-    return Part(messages, max(left_out - lines.heading, 0), _token(api, lines.count - lines.heading))
+    return LogPart(messages, max(left_out - lines.heading, 0), _token(api, lines.count - lines.heading))
 
 
-async def since(api: api_calls.Api, path: str, map_index: int, token: str) -> Part | None:
+async def since(api: api_calls.VisitorApi, path: str, map_index: int, token: str) -> LogPart | None:
     """What has come since; None where that cannot be told, and the end is to be read once more. Raises as `end`."""
     found = bytearray()
 
@@ -78,7 +78,7 @@ async def since(api: api_calls.Api, path: str, map_index: int, token: str) -> Pa
 
     try:
         await api.stream(path, {"map_index": map_index, "token": token}, "application/json", take)
-    except api_calls.RefusedError as error:
+    except api_calls.ActionRefusedError as error:
         # Another API server's token, or one of before a restart.
         if error.status != fastapi.status.HTTP_400_BAD_REQUEST:
             raise
@@ -87,14 +87,14 @@ async def since(api: api_calls.Api, path: str, map_index: int, token: str) -> Pa
         return None
     answer = await fastapi.concurrency.run_in_threadpool(json.loads, bytes(found))
     content = answer.get("content") or ()
-    return Part(
+    return LogPart(
         tuple(content[-MOST_MESSAGES:]),
         max(len(content) - MOST_MESSAGES, 0),
         answer.get("continuation_token") or "",
     )
 
 
-def _token(api: api_calls.Api, lines: int) -> str:
+def _token(api: api_calls.VisitorApi, lines: int) -> str:
     """What Airflow itself would give to who has read so many lines."""
     key = api.secret
     if not key:

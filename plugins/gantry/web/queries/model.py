@@ -53,7 +53,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class Instance:
+class TaskInstanceRow:
     """A task instance: what states are derived from, and what leads to its log.
 
     Attributes:
@@ -80,7 +80,7 @@ class Known:
 
 
 @dataclasses.dataclass(frozen=True)
-class Scene:
+class RunSnapshot:
     """One run of a deployment at one moment: what a run's page is drawn from.
 
     Attributes:
@@ -89,7 +89,7 @@ class Scene:
 
     run: Run
     known: Known
-    instances: tuple[Instance, ...]
+    instances: tuple[TaskInstanceRow, ...]
     states: status.DeploymentStatus | None
 
     @functools.cached_property
@@ -99,7 +99,7 @@ class Scene:
 
 
 @dataclasses.dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """How far a run has come: the phase that works, and how many of all phases that have work are done."""
 
     phase: plan.Phase | None
@@ -108,7 +108,7 @@ class Progress:
 
 
 @dataclasses.dataclass(frozen=True)
-class Tier:
+class TierView:
     """How many servers of a tier run, and how many are wanted at least."""
 
     name: names.TierName
@@ -117,7 +117,7 @@ class Tier:
 
 
 @dataclasses.dataclass(frozen=True)
-class Service:
+class ServiceView:
     """A service on all its servers.
 
     Attributes:
@@ -152,7 +152,7 @@ class Service:
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class DeploymentRow:
     """A deployment in the list.
 
     Attributes:
@@ -167,7 +167,7 @@ class Line:
     name: str
     description: str
     tags: tuple[str, ...]
-    standing: status.Standing
+    standing: status.SettledState
     run: Run | None = None
     due: datetime.datetime | None = None
     is_paused: bool = False
@@ -177,18 +177,18 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True)
-class Summary:
+class DeploymentExcerpt:
     """More of a deployment in the list, for those that are in sight."""
 
-    line: Line
-    tiers: tuple[Tier, ...] = ()
-    services: tuple[Service, ...] = ()
-    progress: Progress | None = None
+    line: DeploymentRow
+    tiers: tuple[TierView, ...] = ()
+    services: tuple[ServiceView, ...] = ()
+    progress: RunProgress | None = None
     awaits_answer: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
-class Server:
+class ServerView:
     """A server: what the run says of it, and what the cloud does.
 
     Attributes:
@@ -214,7 +214,7 @@ class Server:
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
+class ConfigHistory:
     """The files that a service was handed on a server, the newest first."""
 
     service: names.ServiceName
@@ -222,7 +222,7 @@ class Told:
 
 
 @dataclasses.dataclass(frozen=True)
-class Deployment:
+class DeploymentDetails:
     """Everything that a deployment's page shows.
 
     Attributes:
@@ -236,13 +236,13 @@ class Deployment:
         operations: those that it has a DAG for, and whether that is paused.
     """
 
-    line: Line
+    line: DeploymentRow
     known: Known
-    scene: Scene | None
+    scene: RunSnapshot | None
     states: status.DeploymentStatus | None
-    tiers: tuple[Tier, ...]
-    services: tuple[Service, ...]
-    servers: tuple[Server, ...]
+    tiers: tuple[TierView, ...]
+    services: tuple[ServiceView, ...]
+    servers: tuple[ServerView, ...]
     inventory: inventories.Inventory | None = None
     trouble: str = ""
     history: tuple[run_records.Record, ...] | None = ()

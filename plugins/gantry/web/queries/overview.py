@@ -49,7 +49,7 @@ class Mood(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class ListQuery:
     """What somebody wants to see of the list.
 
     Attributes:
@@ -65,7 +65,7 @@ class Wanted:
     backwards: bool = False
     page: int = 1
 
-    def takes(self, line: model.Line) -> bool:
+    def takes(self, line: model.DeploymentRow) -> bool:
         """Whether a deployment is wanted."""
         text = self.text.strip().casefold()
         words = (line.name, line.description, *line.tags)
@@ -86,8 +86,8 @@ class Listing:
         tags: all there are.
     """
 
-    wanted: Wanted
-    summaries: tuple[model.Summary, ...]
+    wanted: ListQuery
+    summaries: tuple[model.DeploymentExcerpt, ...]
     found: int
     total: int
     pages: int
@@ -96,7 +96,7 @@ class Listing:
 
 
 def listing(
-    visitor: access.Visitor, wanted: Wanted, session: Session, known: serialized_definitions.Definitions
+    visitor: access.Visitor, wanted: ListQuery, session: Session, known: serialized_definitions.Definitions
 ) -> Listing:
     """The wanted page. The number of queries does not depend on the number of deployments."""
     lines, recent, allowed = _lines(visitor, session)
@@ -120,11 +120,11 @@ def listing(
 
 
 def line(
-    dag: deployment_queries.Dag, recent: deployment_queries.Recent, may_read: Callable[[str], bool]
-) -> model.Line:
+    dag: deployment_queries.LaunchDag, recent: deployment_queries.Recent, may_read: Callable[[str], bool]
+) -> model.DeploymentRow:
     """A deployment in a line, without the runs of DAGs that may not be read: its state is all that they leave."""
     worked = recent.past[0].run if recent.past else None
-    return model.Line(
+    return model.DeploymentRow(
         name=dag.id,
         description=dag.description,
         tags=dag.tags,
@@ -139,8 +139,8 @@ def line(
 
 
 def shown_run(
-    past: Sequence[deployment_queries.Past],
-) -> tuple[deployment_queries.Past, list[deployment_queries.Past]] | None:
+    past: Sequence[deployment_queries.RunWithTasks],
+) -> tuple[deployment_queries.RunWithTasks, list[deployment_queries.RunWithTasks]] | None:
     """The run that a deployment's picture is drawn from, and those before it.
 
     The one that goes on; else the one that made the state what it is.
@@ -177,7 +177,9 @@ class _Kept:
     slots: Mapping[str, filled_slots.Slots] = dataclasses.field(default_factory=dict)
 
 
-def _lines(visitor: access.Visitor, session: Session) -> tuple[list[model.Line], Runs, Collection[str]]:
+def _lines(
+    visitor: access.Visitor, session: Session
+) -> tuple[list[model.DeploymentRow], Runs, Collection[str]]:
     every = deployment_queries.dags(session)
     recent = deployment_queries.recent(session)
     dags = {dag.id for dag in every}
@@ -192,7 +194,7 @@ def _lines(visitor: access.Visitor, session: Session) -> tuple[list[model.Line],
     return lines, recent, allowed
 
 
-def _moods(line: model.Line) -> set[str]:
+def _moods(line: model.DeploymentRow) -> set[str]:
     found: set[str] = {line.standing.state.value}
     if line.standing.failed:
         found.add(Mood.FAILED.value)
@@ -204,7 +206,7 @@ def _moods(line: model.Line) -> set[str]:
 _ORDER = {state: place for place, state in enumerate(DeploymentState)}
 
 
-def _sorted(lines: list[model.Line], wanted: Wanted) -> list[model.Line]:
+def _sorted(lines: list[model.DeploymentRow], wanted: ListQuery) -> list[model.DeploymentRow]:
     by_name = sorted(lines, key=lambda each: each.name, reverse=wanted.backwards)
     if wanted.sort is Sort.STATE:
         # What has failed is what somebody looks for.
@@ -223,11 +225,11 @@ def _sorted(lines: list[model.Line], wanted: Wanted) -> list[model.Line]:
 
 
 def _summaries(
-    lines: Collection[model.Line],
+    lines: Collection[model.DeploymentRow],
     sight: _Sight,
     session: Session,
     definitions_: serialized_definitions.Definitions,
-) -> list[model.Summary]:
+) -> list[model.DeploymentExcerpt]:
     names_ = [each.name for each in lines]
     shown = {
         name: found
@@ -248,16 +250,16 @@ def _summaries(
 
 
 def _summary(
-    line: model.Line,
-    shown: tuple[deployment_queries.Past, list[deployment_queries.Past]] | None,
+    line: model.DeploymentRow,
+    shown: tuple[deployment_queries.RunWithTasks, list[deployment_queries.RunWithTasks]] | None,
     known: Mapping[str, model.Known],
-    instances: Mapping[run_queries.Key, tuple[model.Instance, ...]],
+    instances: Mapping[run_queries.Key, tuple[model.TaskInstanceRow, ...]],
     kept_: _Kept,
     allowed: Collection[str],
-) -> model.Summary:
+) -> model.DeploymentExcerpt:
     own = known.get(names.dag_id(line.name, names.Operation.LAUNCH))
     if own is None:
-        return model.Summary(line)
+        return model.DeploymentExcerpt(line)
     versions = run_queries.versions(kept_.history.get(line.name, ()))
     scene = None
     if shown is not None and shown[0].run.dag in known:
@@ -274,7 +276,7 @@ def _summary(
     seen = None if scene is None else scene.states
     if scene is not None and scene.run.dag not in allowed:
         scene = None
-    return model.Summary(
+    return model.DeploymentExcerpt(
         line,
         run_states.tiers(own, seen),
         run_states.services(own, seen, versions),

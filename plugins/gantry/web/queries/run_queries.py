@@ -37,7 +37,7 @@ _SCALE_UP = StepKind.SCALE_UP.value
 
 def instances(
     session: Session, plans: Mapping[Key, Plan], task: str | None = None
-) -> dict[Key, tuple[model.Instance, ...]]:
+) -> dict[Key, tuple[model.TaskInstanceRow, ...]]:
     """The task instances of these runs, with the servers that they work on. Two queries for any number of runs.
 
     Args:
@@ -68,7 +68,7 @@ def instances(
         )
         .order_by(TaskInstance.task_id, TaskInstance.map_index)
     )
-    found: dict[Key, list[model.Instance]] = defaultdict(list)
+    found: dict[Key, list[model.TaskInstanceRow]] = defaultdict(list)
     for row in rows:
         key = (row.dag_id, row.run_id)
         view = status.TaskView(
@@ -79,7 +79,7 @@ def instances(
             ended=row.end_date,
             servers=_servers(row, plans[key], dealt.get(key, {})),
         )
-        found[key].append(model.Instance(view, row.label or "", row.try_number or 0))
+        found[key].append(model.TaskInstanceRow(view, row.label or "", row.try_number or 0))
     return {key: tuple(found[key]) for key in plans}
 
 

@@ -16,12 +16,12 @@ _DONE = (status.Progress.SUCCEEDED, status.Progress.NOT_APPLICABLE, status.Progr
 def scene(
     run: model.Run,
     known: model.Known,
-    instances: Collection[model.Instance],
+    instances: Collection[model.TaskInstanceRow],
     inventory: inventories.Inventory | None,
     slots: filled_slots.Slots,
     *,
     before: plan.DeploymentState,
-) -> model.Scene:
+) -> model.RunSnapshot:
     """One run at one moment. `slots` are those that were filled when the last launch had arrived."""
     views = [each.view for each in instances]
     seen = None
@@ -34,10 +34,10 @@ def scene(
             before=before,
             slots=slots,
         )
-    return model.Scene(run, known, tuple(instances), seen)
+    return model.RunSnapshot(run, known, tuple(instances), seen)
 
 
-def progress(found: model.Scene) -> model.Progress:
+def progress(found: model.RunSnapshot) -> model.RunProgress:
     """How far a run has come, in the phases that it has work in."""
     phases = tasks.Steps(found.known.plan, [each.view for each in found.instances]).phases()
     counted = {phase: each for phase, each in phases.items() if each is not status.Progress.NOT_APPLICABLE}
@@ -47,19 +47,19 @@ def progress(found: model.Scene) -> model.Progress:
         current = next(
             (phase for phase, each in counted.items() if each is status.Progress.IN_PROGRESS), None
         )
-    return model.Progress(current, done, len(counted))
+    return model.RunProgress(current, done, len(counted))
 
 
-def tiers(known: model.Known, seen: status.DeploymentStatus | None) -> tuple[model.Tier, ...]:
+def tiers(known: model.Known, seen: status.DeploymentStatus | None) -> tuple[model.TierView, ...]:
     """Each tier's servers; none run before the first launch."""
     if seen is None:
-        return tuple(model.Tier(each.tier, 0, each.fewest) for each in known.plan.tiers)
-    return tuple(model.Tier(each.tier, each.running, each.wanted) for each in seen.tiers)
+        return tuple(model.TierView(each.tier, 0, each.fewest) for each in known.plan.tiers)
+    return tuple(model.TierView(each.tier, each.running, each.wanted) for each in seen.tiers)
 
 
 def services(
     known: model.Known, seen: status.DeploymentStatus | None, versions: Mapping[str, str]
-) -> tuple[model.Service, ...]:
+) -> tuple[model.ServiceView, ...]:
     """Each service, in the order of the definition."""
     found = []
     for name, service in known.definition.services.items():
@@ -68,7 +68,7 @@ def services(
             states = {server: state for (each, server), state in seen.services.items() if each == name}
         together = None if seen is None else seen.service(name)
         found.append(
-            model.Service(name, service.id, service.tier, together, states, versions.get(str(name), ""))
+            model.ServiceView(name, service.id, service.tier, together, states, versions.get(str(name), ""))
         )
     return tuple(found)
 
@@ -78,7 +78,7 @@ def servers(
     seen: status.DeploymentStatus | None,
     inventory: inventories.Inventory | None,
     console: str = "",
-) -> tuple[model.Server, ...]:
+) -> tuple[model.ServerView, ...]:
     """Each server that a task or the cloud knows, by tier and slot.
 
     Args:
@@ -98,12 +98,12 @@ def servers(
         if seen is not None:
             states = {service: state for (service, where), state in seen.services.items() if where == name}
         link = f"{console}{instance.instance_id}" if instance is not None and console else None
-        found.append(model.Server(name, tier, agents.get(name), states, instance, link))
+        found.append(model.ServerView(name, tier, agents.get(name), states, instance, link))
     order = [each.tier for each in known.plan.tiers]
     return tuple(sorted(found, key=lambda each: _place(each, order)))
 
 
-def _place(server: model.Server, order: list[names.TierName]) -> tuple[int, int, str]:
+def _place(server: model.ServerView, order: list[names.TierName]) -> tuple[int, int, str]:
     # The names of a tier's servers differ in the slot's number only.
     place = order.index(server.tier) if server.tier in order else len(order)
     return place, len(server.name), server.name

@@ -24,7 +24,7 @@ _OPTION = "gantry_option"
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class RequestedOperation:
     """An operation of a deployment, and its DAG."""
 
     name: str
@@ -32,16 +32,16 @@ class Wanted:
     found: deployment_queries.Operable
 
 
-def _wanted(name: str, operation: names.Operation, session: SessionDep) -> Wanted:
+def _wanted(name: str, operation: names.Operation, session: SessionDep) -> RequestedOperation:
     """The operation of the path. Raises UnknownError where the deployment has none."""
     found = deployment_queries.operable(name, operation, session)
     # "bookshop.terminate" is the name of a DAG, and of no deployment.
     if found is None or names.operation_of(found.dag) is not operation:
         raise deployment_details.UnknownError("operation", names.dag_id(name, operation))
-    return Wanted(name, operation, found)
+    return RequestedOperation(name, operation, found)
 
 
-WantedDep = Annotated[Wanted, fastapi.Depends(_wanted)]
+WantedDep = Annotated[RequestedOperation, fastapi.Depends(_wanted)]
 
 
 @router.get("/deployments/{name}/operations/{operation}", response_class=HTMLResponse)
@@ -58,7 +58,7 @@ async def start(request: fastapi.Request, visitor: access.OperationRunnerDep, wa
     filled = forms.filled(await _fields(request, wanted.found.dag), sent)
     if not filled.is_good:
         return _shown(request, visitor, wanted, filled.fields, status=422)
-    api = api_calls.Api(request)
+    api = api_calls.VisitorApi(request)
     path = api_calls.path_of("dags", wanted.found.dag)
     try:
         if wanted.found.is_paused:
@@ -69,7 +69,7 @@ async def start(request: fastapi.Request, visitor: access.OperationRunnerDep, wa
         run = await api.call(
             "POST", f"{path}/dagRuns", json={"logical_date": None, "conf": dict(filled.conf)}
         )
-    except api_calls.RefusedError as error:
+    except api_calls.ActionRefusedError as error:
         return _shown(request, visitor, wanted, filled.fields, str(error), error.status)
     where = addresses.Addresses.of(request)
     return RedirectResponse(where.run(wanted.found.dag, str(run["dag_run_id"])), 303)
@@ -80,7 +80,7 @@ async def question(
     dag_id: str, run_id: str, task: str, request: fastapi.Request, visitor: access.AnswererDep
 ) -> Response:
     """What a task asks."""
-    asked = await api_calls.Api(request).call("GET", _question(dag_id, run_id, task))
+    asked = await api_calls.VisitorApi(request).call("GET", _question(dag_id, run_id, task))
     fields = forms.fields(asked.get("params") or {})
     return _asked(request, visitor, (dag_id, run_id, task), asked, fields)
 
@@ -91,7 +91,7 @@ async def answer(
 ) -> Response:
     """Answer what a task asks."""
     sent = await csrf.sent(request, visitor)
-    api = api_calls.Api(request)
+    api = api_calls.VisitorApi(request)
     path = _question(dag_id, run_id, task)
     asked = await api.call("GET", path)
     filled = forms.filled(forms.fields(asked.get("params") or {}), sent)
@@ -101,13 +101,13 @@ async def answer(
         return _asked(request, visitor, key, asked, filled.fields, "" if chosen else "Choose an answer.", 422)
     try:
         await api.call("PATCH", path, json={"chosen_options": chosen, "params_input": dict(filled.conf)})
-    except api_calls.RefusedError as error:
+    except api_calls.ActionRefusedError as error:
         return _asked(request, visitor, key, asked, filled.fields, str(error), error.status)
     return RedirectResponse(addresses.Addresses.of(request).run(dag_id, run_id), 303)
 
 
 async def _fields(request: fastapi.Request, dag: str) -> tuple[forms.Field, ...]:
-    found = await api_calls.Api(request).call("GET", f"{api_calls.path_of('dags', dag)}/details")
+    found = await api_calls.VisitorApi(request).call("GET", f"{api_calls.path_of('dags', dag)}/details")
     return forms.fields(found.get("params") or {})
 
 
@@ -119,7 +119,7 @@ def _question(dag: str, run: str, task: str) -> str:
 def _shown(
     request: fastapi.Request,
     visitor: access.Visitor,
-    wanted: Wanted,
+    wanted: RequestedOperation,
     fields: tuple[forms.Field, ...],
     trouble: str = "",
     status: int = 200,

@@ -18,11 +18,13 @@ router = fastapi.APIRouter(prefix="/api/v1", tags=["deployments"])
 
 
 @router.get("/deployments")
-def deployments(visitor: access.VisitorDep, session: SessionDep, what: pages.WantedDep) -> api_models.Listing:
+def deployments(
+    visitor: access.VisitorDep, session: SessionDep, what: pages.WantedDep
+) -> api_models.ListingResponse:
     """A page of the deployments that the user may see."""
     found = overview.listing(visitor, what, session, pages.KNOWN)
     worked = [each.line.worked.key for each in found.summaries if each.line.worked is not None]
-    return api_models.Listing.of(found, deployment_queries.requests(session, worked))
+    return api_models.ListingResponse.of(found, deployment_queries.requests(session, worked))
 
 
 @router.get("/deployments/{name}")
@@ -30,7 +32,7 @@ def deployment(
     name: str,
     visitor: access.DeploymentReaderDep,
     session: SessionDep,
-) -> api_models.Deployment:
+) -> api_models.DeploymentResponse:
     """A deployment as it is now."""
     found = deployment_details.deployment(
         name,
@@ -42,7 +44,7 @@ def deployment(
     )
     is_busy = found.scene is not None and not found.scene.run.is_over
     progress = run_states.progress(found.scene) if found.scene is not None and is_busy else None
-    return api_models.Deployment.of(found, progress)
+    return api_models.DeploymentResponse.of(found, progress)
 
 
 @router.get("/deployments/{name}/servers/{server}/facts")

@@ -25,7 +25,7 @@ router = fastapi.APIRouter()
 KNOWN = serialized_definitions.Definitions()
 """What was read of definitions, for all requests of this process."""
 
-CLOUD = cloud_facts.Cloud()
+CLOUD = cloud_facts.CloudReader()
 """What clouds have answered, likewise."""
 
 
@@ -36,12 +36,12 @@ def wanted(
     sort: overview.Sort = overview.Sort.NAME,
     order: Literal["up", "down"] = "up",
     page: Annotated[int, fastapi.Query(ge=1, le=100_000)] = 1,
-) -> overview.Wanted:
+) -> overview.ListQuery:
     """What the address asks for."""
-    return overview.Wanted(q, state, tag, sort, order == "down", page)
+    return overview.ListQuery(q, state, tag, sort, order == "down", page)
 
 
-WantedDep = Annotated[overview.Wanted, fastapi.Depends(wanted)]
+WantedDep = Annotated[overview.ListQuery, fastapi.Depends(wanted)]
 
 
 @router.get("/", response_class=HTMLResponse)
@@ -164,9 +164,9 @@ def server(
     return RedirectResponse(f"{addresses.Addresses.of(request).deployment(name)}#{anchor}")
 
 
-def queries(what: overview.Wanted) -> responses.Address:
+def queries(what: overview.ListQuery) -> responses.PageQuery:
     """Makes the addresses of the list with something changed."""
-    return responses.Address(
+    return responses.PageQuery(
         {
             "q": what.text,
             "state": what.state,

@@ -14,7 +14,7 @@ from gantry.web.views import rendering
 
 
 @dataclasses.dataclass(frozen=True)
-class Address:
+class PageQuery:
     """The query of an address: what is empty is left out."""
 
     query: Mapping[str, str]

@@ -39,7 +39,7 @@ async def log(
     number = try_number or instance.try_number
     view = instance.view
     # When it has ended, all that is shown is read once more: lines of several files come in another order then.
-    place = log_lines.Place.load(after) if after and view.state in _WORKING else None
+    place = log_lines.LogPosition.load(after) if after and view.state in _WORKING else None
     began = time.monotonic()
     part, is_more = await _part(request, dag_id, run_id, instance, number, place)
     scripts = dict(place.scripts) if place is not None and is_more else {}
@@ -50,7 +50,7 @@ async def log(
     now = datetime.datetime.now(datetime.UTC)
     is_over = log_lines.is_over(view, now) or number != instance.try_number
     took = None if view.started is None else (view.ended or now) - view.started
-    here = log_lines.Place(part.token, scripts).dump()
+    here = log_lines.LogPosition(part.token, scripts).dump()
     found = log_lines.TaskLog(
         title=step_titles.whole(step) if step is not None else task,
         servers=", ".join(view.servers) or instance.label,
@@ -77,14 +77,14 @@ async def log(
 _WORKING = (status.TaskState.RUNNING, status.TaskState.DEFERRED)
 
 
-def _instance(dag: str, run: str, task: str, map_index: int) -> tuple[model.Known, model.Instance]:
+def _instance(dag: str, run: str, task: str, map_index: int) -> tuple[model.Known, model.TaskInstanceRow]:
     with create_session() as session:
         return deployment_details.instance(dag, run, task, map_index, session, pages.KNOWN)
 
 
 def _read(
     messages: Sequence[Any], scripts: dict[str, str]
-) -> tuple[list[log_lines.Event], tuple[log_lines.Line, ...]]:
+) -> tuple[list[log_lines.Event], tuple[log_lines.ShownLine, ...]]:
     events = [
         log_lines.event(each) if isinstance(each, dict) else log_lines.Event(str(each)) for each in messages
     ]
@@ -95,14 +95,14 @@ async def _part(
     request: fastapi.Request,
     dag: str,
     run: str,
-    instance: model.Instance,
+    instance: model.TaskInstanceRow,
     number: int,
-    place: log_lines.Place | None,
-) -> tuple[log_reader.Part, bool]:
+    place: log_lines.LogPosition | None,
+) -> tuple[log_reader.LogPart, bool]:
     """What is to be shown of a log, and whether it only comes after what is shown already."""
     if not number:
-        return log_reader.Part(()), False
-    api = api_calls.Api(request)
+        return log_reader.LogPart(()), False
+    api = api_calls.VisitorApi(request)
     path = api_calls.path_of(
         "dags", dag, "dagRuns", run, "taskInstances", instance.view.task_id, "logs", str(number)
     )

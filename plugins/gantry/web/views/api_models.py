@@ -15,13 +15,13 @@ from gantry.state import config_history, installed_versions, run_records
 from gantry.web.queries import deployment_queries, model, overview, run_states
 
 
-class Model(pydantic.BaseModel):
+class ResponseModel(pydantic.BaseModel):
     """What every part of an answer is."""
 
     model_config = pydantic.ConfigDict(frozen=True)
 
 
-class Run(Model):
+class RunResponse(ResponseModel):
     """A run of an operation."""
 
     dag: str
@@ -38,7 +38,7 @@ class Run(Model):
     ]
 
     @classmethod
-    def of(cls, found: model.Run) -> Run:
+    def of(cls, found: model.Run) -> RunResponse:
         """From the facts."""
         return cls(
             dag=found.dag,
@@ -52,7 +52,7 @@ class Run(Model):
         )
 
 
-class Requested(Run):
+class Requested(RunResponse):
     """A run, with what it was asked with."""
 
     queued: Annotated[datetime.datetime | None, Field(description="When Airflow took it.")]
@@ -63,10 +63,10 @@ class Requested(Run):
     def made_of(cls, found: model.Run, request: deployment_queries.Request) -> Requested:
         """From the facts."""
         more = {"queued": request.queued, "user": request.user, "reason": request.reason}
-        return cls.model_validate({**Run.of(found).model_dump(), **more})
+        return cls.model_validate({**RunResponse.of(found).model_dump(), **more})
 
 
-class Tier(Model):
+class TierResponse(ResponseModel):
     """How many servers of a tier run, and how many a launch wants at least: after a scaling, what that said."""
 
     name: str
@@ -74,12 +74,12 @@ class Tier(Model):
     wanted: int
 
     @classmethod
-    def of(cls, found: model.Tier) -> Tier:
+    def of(cls, found: model.TierView) -> TierResponse:
         """From the facts."""
         return cls(name=found.name, running=found.running, wanted=found.wanted)
 
 
-class Service(Model):
+class ServiceResponse(ResponseModel):
     """A service on all its servers."""
 
     name: str
@@ -92,7 +92,7 @@ class Service(Model):
     servers: Annotated[dict[str, plan.ServiceState], Field(description="Its state by server.")]
 
     @classmethod
-    def of(cls, found: model.Service) -> Service:
+    def of(cls, found: model.ServiceView) -> ServiceResponse:
         """From the facts."""
         return cls(
             name=found.name,
@@ -104,7 +104,7 @@ class Service(Model):
         )
 
 
-class ServiceDetail(Service):
+class ServiceDetail(ServiceResponse):
     """A service, with what was noted of it."""
 
     installed: Annotated[
@@ -117,15 +117,17 @@ class ServiceDetail(Service):
     differs: Annotated[bool, Field(description="Its servers have several versions, as far as that is shown.")]
 
     @classmethod
-    def made_of(cls, found: model.Service, *, is_shown: bool) -> ServiceDetail:
+    def made_of(cls, found: model.ServiceView, *, is_shown: bool) -> ServiceDetail:
         """From the facts."""
         installed = {str(server): each for server, each in found.installed.items()}
         return cls(
-            **dict(Service.of(found)), installed=installed if is_shown else None, differs=found.differs
+            **dict(ServiceResponse.of(found)),
+            installed=installed if is_shown else None,
+            differs=found.differs,
         )
 
 
-class Progress(Model):
+class ProgressResponse(ResponseModel):
     """How far a run has come."""
 
     phase: str | None
@@ -133,7 +135,7 @@ class Progress(Model):
     of: Annotated[int, Field(description="Phases that it has work in.")]
 
     @classmethod
-    def made_of(cls, found: model.Progress) -> Progress:
+    def made_of(cls, found: model.RunProgress) -> ProgressResponse:
         """From the facts."""
         return cls(phase=None if found.phase is None else found.phase.title, done=found.done, of=found.of)
 
@@ -142,7 +144,7 @@ Requests = Mapping[tuple[str, str], deployment_queries.Request]
 """What runs were asked with, by DAG and run."""
 
 
-class Summary(Model):
+class SummaryResponse(ResponseModel):
     """A deployment in the list."""
 
     name: str
@@ -152,7 +154,7 @@ class Summary(Model):
     failed: Annotated[bool, Field(description="The run that made the state what it is did not get further.")]
     paused: Annotated[bool, Field(description="Its launch DAG is paused.")]
     import_error: Annotated[bool, Field(description="Airflow cannot read its definition now.")]
-    last_run: Annotated[Run | None, Field(description="The one that was asked for last.")]
+    last_run: Annotated[RunResponse | None, Field(description="The one that was asked for last.")]
     worked: Annotated[
         Requested | None,
         Field(description="Of the runs that change it, the one that worked last or waits for its turn."),
@@ -162,13 +164,13 @@ class Summary(Model):
         Field(description="Older runs than were looked at cannot matter to `state`, `failed` and `worked`."),
     ]
     next_redeploy: datetime.datetime | None
-    tiers: tuple[Tier, ...]
-    services: tuple[Service, ...]
-    progress: Annotated[Progress | None, Field(description="Of the run that goes on.")]
+    tiers: tuple[TierResponse, ...]
+    services: tuple[ServiceResponse, ...]
+    progress: Annotated[ProgressResponse | None, Field(description="Of the run that goes on.")]
     awaits_answer: Annotated[bool, Field(description="The run waits for a person.")]
 
     @classmethod
-    def of(cls, found: model.Summary, requests: Requests) -> Summary:
+    def of(cls, found: model.DeploymentExcerpt, requests: Requests) -> SummaryResponse:
         """From the facts."""
         line = found.line
         worked = line.worked
@@ -180,33 +182,33 @@ class Summary(Model):
             failed=line.standing.failed,
             paused=line.is_paused,
             import_error=line.is_broken,
-            last_run=None if line.run is None else Run.of(line.run),
+            last_run=None if line.run is None else RunResponse.of(line.run),
             worked=None
             if worked is None
             else Requested.made_of(worked, requests.get(worked.key, deployment_queries.Request())),
             settled=line.is_settled,
             next_redeploy=line.due,
-            tiers=tuple(map(Tier.of, found.tiers)),
-            services=tuple(map(Service.of, found.services)),
-            progress=None if found.progress is None else Progress.made_of(found.progress),
+            tiers=tuple(map(TierResponse.of, found.tiers)),
+            services=tuple(map(ServiceResponse.of, found.services)),
+            progress=None if found.progress is None else ProgressResponse.made_of(found.progress),
             awaits_answer=found.awaits_answer,
         )
 
 
-class Listing(Model):
+class ListingResponse(ResponseModel):
     """A page of the list."""
 
-    deployments: tuple[Summary, ...]
+    deployments: tuple[SummaryResponse, ...]
     found: Annotated[int, Field(description="How many are as wanted, on all pages.")]
     total: Annotated[int, Field(description="How many the user may see.")]
     page: int
     pages: int
 
     @classmethod
-    def of(cls, made: overview.Listing, requests: Requests) -> Listing:
+    def of(cls, made: overview.Listing, requests: Requests) -> ListingResponse:
         """From the facts."""
         return cls(
-            deployments=tuple(Summary.of(each, requests) for each in made.summaries),
+            deployments=tuple(SummaryResponse.of(each, requests) for each in made.summaries),
             found=made.found,
             total=made.total,
             page=made.wanted.page,
@@ -214,7 +216,7 @@ class Listing(Model):
         )
 
 
-class Instance(Model):
+class InstanceResponse(ResponseModel):
     """What the cloud says about a server."""
 
     id: str
@@ -227,7 +229,7 @@ class Instance(Model):
     console: Annotated[str | None, Field(description="Its page in the cloud's console, where there is one.")]
 
 
-class Server(Model):
+class ServerResponse(ResponseModel):
     """A server."""
 
     name: str
@@ -238,10 +240,10 @@ class Server(Model):
         dict[str, installed_versions.Installed] | None,
         Field(description="What is installed, by service; null for who may not read assets."),
     ]
-    instance: Annotated[Instance | None, Field(description="None where the cloud did not say.")]
+    instance: Annotated[InstanceResponse | None, Field(description="None where the cloud did not say.")]
 
     @classmethod
-    def of(cls, found: model.Server, *, is_shown: bool) -> Server:
+    def of(cls, found: model.ServerView, *, is_shown: bool) -> ServerResponse:
         """From the facts."""
         each = found.instance
         return cls(
@@ -252,7 +254,7 @@ class Server(Model):
             installed={str(name): each for name, each in found.installed.items()} if is_shown else None,
             instance=None
             if each is None
-            else Instance(
+            else InstanceResponse(
                 id=each.instance_id,
                 state=each.state,
                 private_address=each.private_address,
@@ -265,7 +267,7 @@ class Server(Model):
         )
 
 
-class Deployment(Model):
+class DeploymentResponse(ResponseModel):
     """A deployment as it is now."""
 
     name: str
@@ -273,11 +275,13 @@ class Deployment(Model):
     tags: tuple[str, ...]
     state: plan.DeploymentState
     failed_at: Annotated[str | None, Field(description="The phase that the last run failed at.")]
-    run: Annotated[Run | None, Field(description="The one that goes on, or that made the state what it is.")]
+    run: Annotated[
+        RunResponse | None, Field(description="The one that goes on, or that made the state what it is.")
+    ]
     next_redeploy: datetime.datetime | None
-    progress: Progress | None
-    tiers: tuple[Tier, ...]
-    servers: tuple[Server, ...]
+    progress: ProgressResponse | None
+    tiers: tuple[TierResponse, ...]
+    servers: tuple[ServerResponse, ...]
     services: tuple[ServiceDetail, ...]
     addresses: Annotated[dict[str, str], Field(description="Where people reach it, by load balancer.")]
     cloud_trouble: Annotated[str, Field(description="Why the cloud does not say which servers there are.")]
@@ -287,7 +291,7 @@ class Deployment(Model):
     ]
 
     @classmethod
-    def of(cls, found: model.Deployment, progress: model.Progress | None) -> Deployment:
+    def of(cls, found: model.DeploymentDetails, progress: model.RunProgress | None) -> DeploymentResponse:
         """From the facts."""
         scene, line = found.scene, found.line
         states = found.states
@@ -298,11 +302,11 @@ class Deployment(Model):
             tags=line.tags,
             state=line.standing.state if states is None else states.state,
             failed_at=None if states is None or states.failed is None else states.failed.title,
-            run=None if scene is None else Run.of(scene.run),
+            run=None if scene is None else RunResponse.of(scene.run),
             next_redeploy=line.due,
-            progress=None if progress is None else Progress.made_of(progress),
-            tiers=tuple(map(Tier.of, found.tiers)),
-            servers=tuple(Server.of(each, is_shown=is_shown) for each in found.servers),
+            progress=None if progress is None else ProgressResponse.made_of(progress),
+            tiers=tuple(map(TierResponse.of, found.tiers)),
+            servers=tuple(ServerResponse.of(each, is_shown=is_shown) for each in found.servers),
             services=tuple(ServiceDetail.made_of(each, is_shown=is_shown) for each in found.services),
             addresses={str(name): address for name, address in found.addresses.items()},
             cloud_trouble=found.trouble,
@@ -310,7 +314,7 @@ class Deployment(Model):
         )
 
 
-class ServerFacts(Model):
+class ServerFacts(ResponseModel):
     """What a server was handed. Servers that are gone have theirs still."""
 
     server: str
@@ -320,12 +324,12 @@ class ServerFacts(Model):
     ]
 
     @classmethod
-    def of(cls, server: str, found: tuple[model.Told, ...]) -> ServerFacts:
+    def of(cls, server: str, found: tuple[model.ConfigHistory, ...]) -> ServerFacts:
         """From the facts."""
         return cls(server=server, services={str(each.service): each.handed for each in found})
 
 
-class Step(Model):
+class StepResponse(ResponseModel):
     """A step of a run."""
 
     id: str
@@ -336,37 +340,39 @@ class Step(Model):
     critical: Annotated[bool, Field(description="It is one of those that decided how long the run took.")]
 
 
-class RunDetail(Model):
+class RunDetail(ResponseModel):
     """A run as it is now, or was when it ended."""
 
-    run: Run
+    run: RunResponse
     reason: str
     state: Annotated[
         plan.DeploymentState | None, Field(description="Of the deployment; None for what leaves it alone.")
     ]
     failed_at: str | None
-    progress: Progress
-    tiers: tuple[Tier, ...]
-    services: tuple[Service, ...]
-    steps: tuple[Step, ...]
+    progress: ProgressResponse
+    tiers: tuple[TierResponse, ...]
+    services: tuple[ServiceResponse, ...]
+    steps: tuple[StepResponse, ...]
 
     @classmethod
     def of(
-        cls, found: model.Scene, progress: model.Progress, services: tuple[model.Service, ...]
+        cls, found: model.RunSnapshot, progress: model.RunProgress, services: tuple[model.ServiceView, ...]
     ) -> RunDetail:
         """From the facts."""
         states = found.states
         critical = {link.step.id for link in found.timeline.critical_path}
         return cls(
-            run=Run.of(found.run),
+            run=RunResponse.of(found.run),
             reason=found.run.reason,
             state=None if states is None else states.state,
             failed_at=None if states is None or states.failed is None else states.failed.title,
-            progress=Progress.made_of(progress),
-            tiers=() if states is None else tuple(map(Tier.of, run_states.tiers(found.known, states))),
-            services=tuple(map(Service.of, services)),
+            progress=ProgressResponse.made_of(progress),
+            tiers=()
+            if states is None
+            else tuple(map(TierResponse.of, run_states.tiers(found.known, states))),
+            services=tuple(map(ServiceResponse.of, services)),
             steps=tuple(
-                Step(
+                StepResponse(
                     id=each.step.id,
                     phase=phase.phase.title,
                     progress=each.progress,

@@ -11,7 +11,7 @@ import dataclasses
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 
-from gantry.web.views.dependency_graph import Need, Part
+from gantry.web.views.dependency_graph import GraphEdge, GraphPart
 
 TRACK = 10
 """Pixels between two tracks of a channel."""
@@ -43,7 +43,7 @@ class Port:
 class Arrow:
     """A way, and its head, as paths of an SVG."""
 
-    need: Need
+    need: GraphEdge
     path: str
     head: str
 
@@ -65,7 +65,7 @@ class _Track:
 
     channel: int
     way: _Way
-    target: Part
+    target: GraphPart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Channels:
     """
 
     tracks: Mapping[int, tuple[_Track, ...]]
-    below: tuple[Part, ...]
+    below: tuple[GraphPart, ...]
 
     def width(self, channel: int) -> float:
         """Pixels that a channel needs; 0 if nothing runs in it."""
@@ -91,10 +91,10 @@ class Channels:
         return 2 * MARGIN + (len(self.below) - 1) * TRACK if self.below else 0.0
 
 
-def channels(needs: Iterable[Need], columns: Mapping[Part, int]) -> Channels:
+def channels(needs: Iterable[GraphEdge], columns: Mapping[GraphPart, int]) -> Channels:
     """The tracks that these arrows need, from the columns of the boxes."""
     needed: dict[_Track, None] = {}
-    below: dict[Part, None] = {}
+    below: dict[GraphPart, None] = {}
     for need in needs:
         source, target = columns[need.source], columns[need.target]
         for track in _tracks(need, source, target):
@@ -108,8 +108,8 @@ def channels(needs: Iterable[Need], columns: Mapping[Part, int]) -> Channels:
 
 
 def arrows(
-    needs: Sequence[Need],
-    ports: Mapping[Part, Port],
+    needs: Sequence[GraphEdge],
+    ports: Mapping[GraphPart, Port],
     room: Channels,
     starts: Mapping[int, float],
     bottom: float,
@@ -134,7 +134,7 @@ def arrows(
     return tuple(_arrow(need, ports, x, y, apart) for need in needs)
 
 
-def _tracks(need: Need, source: int, target: int) -> tuple[_Track, ...]:
+def _tracks(need: GraphEdge, source: int, target: int) -> tuple[_Track, ...]:
     """Where an arrow runs up or down, in the order in which it does."""
     if source == target:
         return (_Track(source, _Way.LOOP, need.target),)
@@ -145,10 +145,10 @@ def _tracks(need: Need, source: int, target: int) -> tuple[_Track, ...]:
 
 
 def _arrow(
-    need: Need,
-    ports: Mapping[Part, Port],
+    need: GraphEdge,
+    ports: Mapping[GraphPart, Port],
     x: Mapping[_Track, float],
-    y: Mapping[Part, float],
+    y: Mapping[GraphPart, float],
     apart: float,
 ) -> Arrow:
     source, target = ports[need.source], ports[need.target]
@@ -168,7 +168,7 @@ def _arrow(
 class _Stretch:
     """A level stretch of one arrow. What is drawn for the same `net` may share it."""
 
-    net: Part
+    net: GraphPart
     y: float
     start: float
     end: float
@@ -179,7 +179,7 @@ class _Stretch:
         return not same and self.y == other.y and self.start < other.end and other.start < self.end
 
 
-def _meet(needs: Sequence[Need], ports: Mapping[Part, Port], x: Mapping[_Track, float]) -> bool:
+def _meet(needs: Sequence[GraphEdge], ports: Mapping[GraphPart, Port], x: Mapping[_Track, float]) -> bool:
     """Whether ways out and ways in would run upon each other if all were at the middles of their boxes."""
     leaving: list[_Stretch] = []
     entering: list[_Stretch] = []

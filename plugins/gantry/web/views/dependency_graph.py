@@ -9,7 +9,7 @@ from gantry import names
 from gantry.definition import models
 
 
-class Kind(enum.Enum):
+class PartKind(enum.Enum):
     """What a part is."""
 
     BALANCER = enum.auto()
@@ -17,37 +17,41 @@ class Kind(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class GraphPart:
     """A service or a load balancer. Both may have the same name."""
 
-    kind: Kind
+    kind: PartKind
     name: str
 
 
 @dataclasses.dataclass(frozen=True)
-class Need:
+class GraphEdge:
     """One part that sends to another, or waits for it."""
 
-    source: Part
-    target: Part
+    source: GraphPart
+    target: GraphPart
 
 
-def tiers(definition: models.Definition) -> dict[Part, names.TierName]:
+def tiers(definition: models.Definition) -> dict[GraphPart, names.TierName]:
     """The tier of each part: balancers first, each kind in the order of the file."""
     return {
-        **{Part(Kind.BALANCER, name): each.tier for name, each in definition.load_balancers.items()},
-        **{Part(Kind.SERVICE, name): each.tier for name, each in definition.services.items()},
+        **{GraphPart(PartKind.BALANCER, name): each.tier for name, each in definition.load_balancers.items()},
+        **{GraphPart(PartKind.SERVICE, name): each.tier for name, each in definition.services.items()},
     }
 
 
-def edges(definition: models.Definition) -> tuple[Need, ...]:
+def edges(definition: models.Definition) -> tuple[GraphEdge, ...]:
     """Every need, each once: several datasources of one service are one need."""
-    found: dict[Need, None] = {}
+    found: dict[GraphEdge, None] = {}
     for balancer, facts in definition.load_balancers.items():
-        found[Need(Part(Kind.BALANCER, balancer), Part(Kind.SERVICE, facts.service))] = None
+        found[
+            GraphEdge(GraphPart(PartKind.BALANCER, balancer), GraphPart(PartKind.SERVICE, facts.service))
+        ] = None
     for service, needing in definition.services.items():
         for each in needing.depends_on:
-            found[Need(Part(Kind.SERVICE, service), Part(Kind.SERVICE, each.service))] = None
+            found[
+                GraphEdge(GraphPart(PartKind.SERVICE, service), GraphPart(PartKind.SERVICE, each.service))
+            ] = None
     return tuple(found)
 
 
@@ -55,7 +59,7 @@ def columns(definition: models.Definition) -> dict[names.TierName, int]:
     """The column of each tier: right of the tiers that need something of it, unless these need each other."""
     tier_of = tiers(definition)
     needs = edges(definition)
-    ranks: dict[Part, int] = {}
+    ranks: dict[GraphPart, int] = {}
     left = dict.fromkeys(tier_of)
     # Services need each other without circles (the definition is checked), so each round finds some.
     while left:

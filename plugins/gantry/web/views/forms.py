@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-class Kind(enum.StrEnum):
+class InputKind(enum.StrEnum):
     """What somebody enters it with."""
 
     TEXT = "text"
@@ -39,7 +39,7 @@ class Field:
     """
 
     name: str
-    kind: Kind
+    kind: InputKind
     title: str
     hint: str = ""
     section: str = ""
@@ -110,29 +110,29 @@ def _field(name: str, param: Mapping[str, Any]) -> Field:
         schema.get("minimum"),
         schema.get("maximum"),
         schema.get("maxLength"),
-        "null" in types or kind in (Kind.TEXT, Kind.ANY, Kind.FLAG),
+        "null" in types or kind in (InputKind.TEXT, InputKind.ANY, InputKind.FLAG),
     )
 
 
-def _kind(types: list[str], schema: Mapping[str, Any]) -> tuple[Kind, tuple[str, ...]]:
+def _kind(types: list[str], schema: Mapping[str, Any]) -> tuple[InputKind, tuple[str, ...]]:
     items = (schema.get("items") or {}).get("enum")
     if "array" in types:
-        return (Kind.JSON, ()) if items is None else (Kind.ANY, tuple(map(str, items)))
+        return (InputKind.JSON, ()) if items is None else (InputKind.ANY, tuple(map(str, items)))
     if schema.get("enum"):
-        return Kind.ONE, tuple(str(each) for each in schema["enum"] if each is not None)
+        return InputKind.ONE, tuple(str(each) for each in schema["enum"] if each is not None)
     if "boolean" in types:
-        return Kind.FLAG, ()
+        return InputKind.FLAG, ()
     if "integer" in types or "number" in types:
-        return Kind.NUMBER, ()
-    return (Kind.JSON, ()) if "object" in types else (Kind.TEXT, ())
+        return InputKind.NUMBER, ()
+    return (InputKind.JSON, ()) if "object" in types else (InputKind.TEXT, ())
 
 
-def _entered(kind: Kind, value: object) -> tuple[str, ...]:
+def _entered(kind: InputKind, value: object) -> tuple[str, ...]:
     if value is None or value is False:
         return ()
-    if kind is Kind.ANY and isinstance(value, list | tuple):
+    if kind is InputKind.ANY and isinstance(value, list | tuple):
         return tuple(str(each) for each in value)
-    if kind is Kind.JSON:
+    if kind is InputKind.JSON:
         return (json.dumps(value),)
     return (str(value),)
 
@@ -140,20 +140,20 @@ def _entered(kind: Kind, value: object) -> tuple[str, ...]:
 def _value(field: Field) -> Any:  # noqa: ANN401 - what a run's parameters may be
     text = field.text.strip()
     match field.kind:
-        case Kind.ANY:
+        case InputKind.ANY:
             unknown = [each for each in field.entered if each not in field.choices]
             if unknown:
                 raise _ProblemError(f"There is no {unknown[0]!r}.")
             return list(field.entered)
-        case Kind.FLAG:
+        case InputKind.FLAG:
             return bool(field.entered)
-        case Kind.ONE:
+        case InputKind.ONE:
             if text not in field.choices:
                 raise _ProblemError("Choose one of these.")
             return text
-        case Kind.NUMBER:
+        case InputKind.NUMBER:
             return _number(field, text)
-        case Kind.JSON:
+        case InputKind.JSON:
             return _json(field, text)
         case _:
             if field.longest is not None and len(field.text) > field.longest:

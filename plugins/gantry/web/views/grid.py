@@ -27,7 +27,7 @@ _BEFORE_WORK = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Links:
+class GridLinks:
     """Where cells lead to: a task instance is its task's id and its map index, -1 if it is not mapped.
 
     Attributes:
@@ -52,7 +52,7 @@ class Entry:
 
     key: str
     title: str
-    look: state_badges.Look
+    look: state_badges.Badge
     took: str
     label: str
     task: str | None
@@ -65,14 +65,14 @@ class Column:
 
     number: int
     title: str
-    look: state_badges.Look
+    look: state_badges.Badge
     took: str
     is_current: bool
     is_idle: bool
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class GridRow:
     """A server, some servers that share their tasks, a tier, or the deployment; `cells` has an item for each column."""
 
     key: str
@@ -83,11 +83,11 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class GridPart:
     """A tier with its servers, or the deployment as a whole (then it has no servers)."""
 
-    head: Row
-    rows: tuple[Row, ...]
+    head: GridRow
+    rows: tuple[GridRow, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,11 +95,13 @@ class Grid:
     """Everything that is shown. `now_at` says in a few words how far the run is, and changes with the phase only."""
 
     columns: tuple[Column, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[GridPart, ...]
     now_at: str
 
 
-def grid(plan_: plan.Plan, tasks: Iterable[status.TaskView], now: datetime.datetime, links: Links) -> Grid:
+def grid(
+    plan_: plan.Plan, tasks: Iterable[status.TaskView], now: datetime.datetime, links: GridLinks
+) -> Grid:
     """A run at one moment.
 
     Args:
@@ -113,14 +115,14 @@ def grid(plan_: plan.Plan, tasks: Iterable[status.TaskView], now: datetime.datet
     tiers = [drawn.tier(each) for each in plan_.tiers]
     whole = drawn.row("deployment", "deployment", "", None, drawn.steps_of_the_whole, every)
     columns = tuple(drawn.columns())
-    return Grid(columns, (Part(whole, ()), *tiers), _now_at(columns))
+    return Grid(columns, (GridPart(whole, ()), *tiers), _now_at(columns))
 
 
 class _Drawn:
     """A run's steps, looked up by where they are shown."""
 
     def __init__(
-        self, plan_: plan.Plan, tasks: tuple[status.TaskView, ...], now: datetime.datetime, links: Links
+        self, plan_: plan.Plan, tasks: tuple[status.TaskView, ...], now: datetime.datetime, links: GridLinks
     ) -> None:
         self._plan = plan_
         self._now = now
@@ -156,7 +158,7 @@ class _Drawn:
                 is_idle=found.progress is status.Progress.NOT_APPLICABLE,
             )
 
-    def tier(self, servers: steps.TierServers) -> Part:
+    def tier(self, servers: steps.TierServers) -> GridPart:
         """A tier: what is done for all of it, and below it what is done on each server."""
         every = [step for step in self._plan if step.tier == servers.tier]
         on_servers = [step for step in every if step.per_server]
@@ -171,9 +173,11 @@ class _Drawn:
             [step for step in every if not step.per_server],
             [task for step in every for task in self._tasks.get(step.id, ())],
         )
-        return Part(head, tuple(self._server_rows(by_slot, on_servers)))
+        return GridPart(head, tuple(self._server_rows(by_slot, on_servers)))
 
-    def _server_rows(self, servers: Sequence[names.ServerName], every: Sequence[plan.Step]) -> Iterator[Row]:
+    def _server_rows(
+        self, servers: Sequence[names.ServerName], every: Sequence[plan.Step]
+    ) -> Iterator[GridRow]:
         def of(server: names.ServerName) -> tuple[status.TaskView, ...]:
             return tuple(task for step in every for task in self._on(step, server))
 
@@ -210,7 +214,7 @@ class _Drawn:
         href: str | None,
         wanted: Sequence[plan.Step],
         tasks: Iterable[status.TaskView],
-    ) -> Row:
+    ) -> GridRow:
         """One row: the given steps' given tasks, each in its phase's cell."""
         found = list(tasks)
         cells = tuple(
@@ -222,7 +226,7 @@ class _Drawn:
             )
             for phase in self._phases
         )
-        return Row(key, title, note, href, cells)
+        return GridRow(key, title, note, href, cells)
 
     def _entries(self, row: str, step: plan.Step, tasks: Sequence[status.TaskView]) -> Iterator[Entry]:
         if self._progress[step.id] is status.Progress.NOT_APPLICABLE:

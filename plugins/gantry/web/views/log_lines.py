@@ -55,7 +55,7 @@ class Event:
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class ShownLine:
     """One line.
 
     Attributes:
@@ -91,7 +91,7 @@ class TaskLog:
     took: datetime.timedelta | None
     href: str
     again: str | None
-    lines: tuple[Line, ...]
+    lines: tuple[ShownLine, ...]
     left_out: int
     failure: str
     pause: int = PAUSE
@@ -108,7 +108,7 @@ def pause(seconds: float) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class LogPosition:
     """How far a page has read a log.
 
     Attributes:
@@ -125,7 +125,7 @@ class Place:
         return base64.urlsafe_b64encode(json.dumps([self.token, last]).encode()).decode()
 
     @classmethod
-    def load(cls, text: str) -> Place | None:
+    def load(cls, text: str) -> LogPosition | None:
         """From an address; None if it is none that a page has made."""
         try:
             token, scripts = json.loads(base64.urlsafe_b64decode(text.encode()))
@@ -160,19 +160,19 @@ def event(message: Mapping[str, object]) -> Event:
     )
 
 
-def lines(events: Iterable[Event], scripts: dict[str, str] | None = None) -> tuple[Line, ...]:
+def lines(events: Iterable[Event], scripts: dict[str, str] | None = None) -> tuple[ShownLine, ...]:
     """The lines that a person reads: without where the log was found, and without what folds lines in Airflow.
 
     `scripts` says what runs on each server before them, and is changed to what runs after them.
     """
-    found: list[Line] = []
+    found: list[ShownLine] = []
     scripts = {} if scripts is None else scripts
     inside = False
     for each in events:
         inside = inside or each.text.startswith(log_marks.SOURCES)
         if not inside and not each.text.startswith(log_marks.MARKS):
             found.append(_line(each, scripts))
-            found.extend(Line(error, "error", each.at, "", "", is_call=False) for error in each.errors)
+            found.extend(ShownLine(error, "error", each.at, "", "", is_call=False) for error in each.errors)
         if each.text.startswith(log_marks.END):
             inside = False
     return tuple(found)
@@ -187,7 +187,7 @@ def failure(events: Sequence[Event]) -> str:
     return "" if last is None else last.errors[0].partition(": ")[2].strip()
 
 
-def _line(message: Event, scripts: dict[str, str]) -> Line:
+def _line(message: Event, scripts: dict[str, str]) -> ShownLine:
     """A line; `scripts` remembers what runs on each server."""
     in_batch = _SERVER.fullmatch(message.text)
     server, text = (in_batch["server"], in_batch["rest"]) if in_batch else ("", message.text)
@@ -197,4 +197,4 @@ def _line(message: Event, scripts: dict[str, str]) -> Line:
     # Scripts speak in level info; what is said in another one is said of them. Airflow itself may speak, too.
     is_output = message.level in ("", "info") and not _AIRFLOWS.match(message.logger)
     script = scripts.get(server, "") if is_output else ""
-    return Line(text, message.level, message.at, server, script, is_call=call is not None)
+    return ShownLine(text, message.level, message.at, server, script, is_call=call is not None)

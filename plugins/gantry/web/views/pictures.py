@@ -17,7 +17,7 @@ _RUN_SECONDS, _REST_SECONDS = 2, 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Action:
+class OperationLink:
     """An operation that the visitor may ask for, and where its form is."""
 
     operation: names.Operation
@@ -35,18 +35,18 @@ class DeploymentView:
         may_read_agents: whether the visitor may read the agents' logs, which is done over SSH.
     """
 
-    found: model.Deployment
+    found: model.DeploymentDetails
     topology: topology.Topology
-    actions: tuple[Action, ...]
+    actions: tuple[OperationLink, ...]
     again: str
     seconds: int
     may_read_agents: bool
-    progress: model.Progress | None
-    questions: tuple[model.Instance, ...] = ()
+    progress: model.RunProgress | None
+    questions: tuple[model.TaskInstanceRow, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
-class RunView:
+class RunPage:
     """A run's page.
 
     Attributes:
@@ -55,13 +55,13 @@ class RunView:
     """
 
     name: str
-    scene: model.Scene
-    progress: model.Progress
+    scene: model.RunSnapshot
+    progress: model.RunProgress
     grid: grid.Grid
     gantt: timeline.Gantt | None
     again: str | None
-    questions: tuple[model.Instance, ...]
-    services: tuple[model.Service, ...] = ()
+    questions: tuple[model.TaskInstanceRow, ...]
+    services: tuple[model.ServiceView, ...] = ()
 
 
 class Sign(enum.StrEnum):
@@ -82,7 +82,7 @@ class DiffLine:
 
 
 @dataclasses.dataclass(frozen=True)
-class Handed:
+class DeliveredFile:
     """A file that was handed over.
 
     Attributes:
@@ -100,7 +100,7 @@ class ServerFactsView:
 
     name: str
     server: str
-    services: tuple[tuple[names.ServiceName, tuple[Handed, ...]], ...]
+    services: tuple[tuple[names.ServiceName, tuple[DeliveredFile, ...]], ...]
 
 
 _SIGNS = {"+": Sign.ADDED, "-": Sign.REMOVED, "@": Sign.HEAD, "…": Sign.HEAD}
@@ -109,19 +109,19 @@ _HEAD = 2
 
 
 def deployment(
-    found: model.Deployment, visitor: access.Visitor, where: addresses.Addresses
+    found: model.DeploymentDetails, visitor: access.Visitor, where: addresses.Addresses
 ) -> DeploymentView:
     """A deployment's page."""
     name = found.line.name
     may_read_agents = visitor.may_run(names.dag_id(name, names.Operation.LAUNCH))
     drawn = topology.topology(
-        topology_labels.Facts(
+        topology_labels.TopologyFacts(
             found.known.definition,
             found.known.plan,
             found.states,
             found.inventory,
             {each.name: each.version for each in found.services if each.version},
-            topology_labels.Links(
+            topology_labels.TopologyLinks(
                 server=lambda each: f"#server-{each}", service=lambda each: f"#service-{each}"
             ),
         )
@@ -139,17 +139,19 @@ def deployment(
     )
 
 
-def _questions(scene: model.Scene, visitor: access.Visitor) -> tuple[model.Instance, ...]:
+def _questions(scene: model.RunSnapshot, visitor: access.Visitor) -> tuple[model.TaskInstanceRow, ...]:
     """The tasks of a run that wait for an answer which the visitor may give."""
     asking = tuple(each for each in scene.instances if each.awaits_answer)
     return asking if asking and visitor.may_answer(scene.run.dag) else ()
 
 
-def actions(found: model.Deployment, visitor: access.Visitor, where: addresses.Addresses) -> list[Action]:
+def actions(
+    found: model.DeploymentDetails, visitor: access.Visitor, where: addresses.Addresses
+) -> list[OperationLink]:
     """What the visitor may do with a deployment."""
     name = found.line.name
     return [
-        Action(each, row.title, where.form(name, each.value), row.dangerous)
+        OperationLink(each, row.title, where.form(name, each.value), row.dangerous)
         for each, row in plan.OPERATIONS.items()
         # A look comes by itself, and does nothing that a person would wait for.
         if each in found.operations and not row.read_only and visitor.may_run(names.dag_id(name, each))
@@ -157,7 +159,7 @@ def actions(found: model.Deployment, visitor: access.Visitor, where: addresses.A
 
 
 def told(
-    name: str, server: str, found: tuple[model.Told, ...], where: addresses.Addresses
+    name: str, server: str, found: tuple[model.ConfigHistory, ...], where: addresses.Addresses
 ) -> ServerFactsView:
     """The page of what a server was handed."""
     return ServerFactsView(
@@ -167,9 +169,9 @@ def told(
     )
 
 
-def _handed(name: str, file: config_history.ConfigDelivery, where: addresses.Addresses) -> Handed:
+def _handed(name: str, file: config_history.ConfigDelivery, where: addresses.Addresses) -> DeliveredFile:
     is_ours = file.operation in set(names.Operation)
-    return Handed(
+    return DeliveredFile(
         file,
         tuple(_diff_line(place, text) for place, text in enumerate(file.lines)),
         where.run_of(name, file.operation, file.run) if is_ours else None,
@@ -183,19 +185,19 @@ def _diff_line(place: int, text: str) -> DiffLine:
 
 
 def run(
-    scene: model.Scene, visitor: access.Visitor, where: addresses.Addresses, now: datetime.datetime
-) -> RunView:
+    scene: model.RunSnapshot, visitor: access.Visitor, where: addresses.Addresses, now: datetime.datetime
+) -> RunPage:
     """A run's page."""
     dag, run_id = scene.run.key
     name = deployment_queries.deployment(dag)
     may_read_logs = visitor.may_read_logs(dag)
     views = [each.view for each in scene.instances]
-    links = grid.Links(
+    links = grid.GridLinks(
         task=lambda task, index: where.task(dag, run_id, task, index),
         log=lambda task, index: where.log(dag, run_id, task, index) if may_read_logs else "",
         server=lambda each: f"{where.deployment(name)}#server-{each}",
     )
-    return RunView(
+    return RunPage(
         name,
         scene,
         run_states.progress(scene),

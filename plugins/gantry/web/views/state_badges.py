@@ -43,7 +43,7 @@ class Shape(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class Badge:
     """How one state is shown."""
 
     tone: Tone
@@ -57,7 +57,7 @@ State = (
     | plan.ServiceState
     | status.Progress
     | status.TaskState
-    | status.Approval
+    | status.ApprovalState
     | inventory.InstanceState
 )
 
@@ -106,9 +106,9 @@ _LOOKS: tuple[Mapping[State, tuple[Tone, Shape]], ...] = (
         status.TaskState.AWAITING_INPUT: (Tone.ASKING, Shape.HAND),
     },
     {
-        status.Approval.AWAITED: (Tone.ASKING, Shape.HAND),
-        status.Approval.GIVEN: (Tone.GOOD, Shape.CHECK),
-        status.Approval.REFUSED: (Tone.LEFT_OUT, Shape.SKIP),
+        status.ApprovalState.AWAITED: (Tone.ASKING, Shape.HAND),
+        status.ApprovalState.GIVEN: (Tone.GOOD, Shape.CHECK),
+        status.ApprovalState.REFUSED: (Tone.LEFT_OUT, Shape.SKIP),
     },
     {
         inventory.InstanceState.PENDING: (Tone.BUSY, Shape.UP),
@@ -124,16 +124,16 @@ _LOOKS: tuple[Mapping[State, tuple[Tone, Shape]], ...] = (
 _BY_KIND = {type(next(iter(table))): table for table in _LOOKS}
 
 
-def look(state: State) -> Look:
+def look(state: State) -> Badge:
     """How a state is shown."""
     tone, shape = _BY_KIND[type(state)][state]
-    return Look(tone, shape, state.value.replace("_", " "))
+    return Badge(tone, shape, state.value.replace("_", " "))
 
 
-FAILED = Look(Tone.BAD, Shape.CROSS, "FAILED")
+FAILED = Badge(Tone.BAD, Shape.CROSS, "FAILED")
 """Shown beside the state of a deployment whose last run did not arrive."""
 
-DIFFER = Look(Tone.WARNING, Shape.TRIANGLE, "servers differ")
+DIFFER = Badge(Tone.WARNING, Shape.TRIANGLE, "servers differ")
 """Shown where one service has several versions: an update goes on, or has stopped in the middle."""
 
 _RUNS = {
@@ -144,7 +144,7 @@ _RUNS = {
 }
 
 
-def of_run(state: str) -> Look:
+def of_run(state: str) -> Badge:
     """How a run's state is shown, in Airflow's own word."""
     tone, shape = _RUNS.get(state, (Tone.QUIET, Shape.DASH))
-    return Look(tone, shape, state)
+    return Badge(tone, shape, state)

@@ -21,7 +21,7 @@ _PERCENT = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Mark:
+class AxisMark:
     """A mark of the axis, `at` so many percent of the way."""
 
     at: float
@@ -40,7 +40,7 @@ class Bar:
 
     key: str
     title: str
-    look: state_badges.Look
+    look: state_badges.Badge
     start: float
     width: float
     took: str
@@ -50,12 +50,12 @@ class Bar:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stage:
+class TimelinePhase:
     """A phase that has work, and its steps that have begun in the order in which they did."""
 
     number: int
     title: str
-    look: state_badges.Look
+    look: state_badges.Badge
     start: float
     width: float
     took: str
@@ -72,8 +72,8 @@ class Gantt:
     """
 
     took: str
-    marks: tuple[Mark, ...]
-    stages: tuple[Stage, ...]
+    marks: tuple[AxisMark, ...]
+    stages: tuple[TimelinePhase, ...]
     waited: str
 
 
@@ -127,14 +127,14 @@ def _reached(times: status.Timeline, now: datetime.datetime) -> datetime.datetim
     return max((step.span.ended for step in steps if step.span.ended is not None), default=now)
 
 
-def _stage(phase: status.PhaseTime, scale: _Scale, critical: dict[str, status.Link]) -> Stage:
+def _stage(phase: status.PhaseTime, scale: _Scale, critical: dict[str, status.CriticalStep]) -> TimelinePhase:
     # Airflow gives a time to tasks that it does not even try, too.
     begun = [each for each in phase.steps if each.span.started is not None and each.progress.has_begun]
     span = phase.span if begun else status.Span()
     start, width = scale.place(span)
     begun.sort(key=lambda each: each.span.started or scale.began)
     waiting = sum(each.progress is status.Progress.WAITING for each in phase.steps)
-    return Stage(
+    return TimelinePhase(
         number=phase.phase.value,
         title=phase.phase.title,
         look=state_badges.look(phase.progress),
@@ -146,7 +146,7 @@ def _stage(phase: status.PhaseTime, scale: _Scale, critical: dict[str, status.Li
     )
 
 
-def _bar(step: status.StepTime, scale: _Scale, link: status.Link | None) -> Bar:
+def _bar(step: status.StepTime, scale: _Scale, link: status.CriticalStep | None) -> Bar:
     start, width = scale.place(step.span)
     look = state_badges.look(step.progress)
     took = scale.took(step.span)
@@ -170,12 +170,12 @@ def _bar(step: status.StepTime, scale: _Scale, link: status.Link | None) -> Bar:
     )
 
 
-def _marks(scale: _Scale) -> Iterator[Mark]:
+def _marks(scale: _Scale) -> Iterator[AxisMark]:
     seconds = scale.length.total_seconds()
     apart = next((each for each in _STEPS if seconds / each <= _MOST_MARKS), _STEPS[-1])
     at = 0
     while at <= seconds:
-        yield Mark(round(at / seconds * _PERCENT, 2), _clock(at))
+        yield AxisMark(round(at / seconds * _PERCENT, 2), _clock(at))
         at += apart
 
 

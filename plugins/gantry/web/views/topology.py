@@ -51,13 +51,13 @@ NARROW = Window(338, 284)
 
 
 @dataclasses.dataclass(frozen=True)
-class Mark:
+class ServerMark:
     """A server's place."""
 
     x: float
     y: float
     width: float
-    server: topology_labels.Server
+    server: topology_labels.LabelledServer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +67,11 @@ class Count:
     x: float
     y: float
     text: str
-    look: state_badges.Look
+    look: state_badges.Badge
 
 
 @dataclasses.dataclass(frozen=True)
-class Node:
+class TopologyNode:
     """A service's or a load balancer's place, and as much of its title and its note as there is room for."""
 
     x: float
@@ -79,11 +79,11 @@ class Node:
     width: float
     title: str
     note: str
-    part: topology_labels.Part
+    part: topology_labels.LabelledPart
 
 
 @dataclasses.dataclass(frozen=True)
-class Tier:
+class TierBox:
     """A tier's box and what stands in it."""
 
     x: float
@@ -93,18 +93,18 @@ class Tier:
     title: str
     note: str
     label: str
-    nodes: tuple[Node, ...]
-    marks: tuple[Mark, ...]
+    nodes: tuple[TopologyNode, ...]
+    marks: tuple[ServerMark, ...]
     counts: tuple[Count, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
+class TopologyPicture:
     """Everything that is drawn, for windows of one kind."""
 
     width: float
     height: float
-    tiers: tuple[Tier, ...]
+    tiers: tuple[TierBox, ...]
     arrows: tuple[arrow_routes.Arrow, ...]
 
 
@@ -114,11 +114,11 @@ class Topology:
 
     title: str
     about: str
-    wide: Picture
-    narrow: Picture
+    wide: TopologyPicture
+    narrow: TopologyPicture
 
 
-def topology(facts: topology_labels.Facts) -> Topology:
+def topology(facts: topology_labels.TopologyFacts) -> Topology:
     """The picture of a deployment."""
     parts = _Parts(facts)
     columns = dependency_graph.columns(facts.definition)
@@ -133,11 +133,11 @@ def topology(facts: topology_labels.Facts) -> Topology:
 class _Parts:
     """What stands in each tier, before it has a place."""
 
-    def __init__(self, facts: topology_labels.Facts) -> None:
+    def __init__(self, facts: topology_labels.TopologyFacts) -> None:
         self.facts = facts
         self.needs = dependency_graph.edges(facts.definition)
         self.tier_of = dependency_graph.tiers(facts.definition)
-        self.of_tier: dict[names.TierName, list[dependency_graph.Part]] = {
+        self.of_tier: dict[names.TierName, list[dependency_graph.GraphPart]] = {
             tier: [] for tier in facts.definition.tiers
         }
         for part, tier in self.tier_of.items():
@@ -157,7 +157,7 @@ def _between(room: arrow_routes.Channels, column: int, last: int) -> float:
     return room.width(column) or (NO_CHANNEL if 0 <= column < last else 0)
 
 
-def _drawn(parts: _Parts, columns: Mapping[names.TierName, int], window: Window) -> Picture:
+def _drawn(parts: _Parts, columns: Mapping[names.TierName, int], window: Window) -> TopologyPicture:
     """A place for everything, with each tier in its column."""
     node_columns = {node: columns[tier] for node, tier in parts.tier_of.items()}
     room = arrow_routes.channels(parts.needs, node_columns)
@@ -184,7 +184,7 @@ def _drawn(parts: _Parts, columns: Mapping[names.TierName, int], window: Window)
         for node, at in zip(parts.of_tier[name], box.nodes, strict=True)
     }
     # An arrow is drawn from box to box, and the boxes stand a little inside their tiers.
-    return Picture(
+    return TopologyPicture(
         width=x + 1,
         height=bottom + room.height_below + 1,
         tiers=tuple(tiers),
@@ -192,7 +192,7 @@ def _drawn(parts: _Parts, columns: Mapping[names.TierName, int], window: Window)
     )
 
 
-def _tier(parts: _Parts, name: names.TierName, x: float, y: float, width: float) -> Tier:
+def _tier(parts: _Parts, name: names.TierName, x: float, y: float, width: float) -> TierBox:
     inner = width - 2 * PADDING
     at = y + TITLE
     nodes = []
@@ -201,7 +201,7 @@ def _tier(parts: _Parts, name: names.TierName, x: float, y: float, width: float)
         nodes.append(_node(topology_labels.part(parts.facts, each), x + PADDING, top, inner))
         at = top + NODE + GAP
     servers = topology_labels.servers(parts.facts, name)
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[ServerMark, ...] = ()
     counts: tuple[Count, ...] = ()
     if len(servers) <= MOST_MARKS:
         marks = tuple(_marks(servers, x + PADDING, at, inner))
@@ -214,7 +214,7 @@ def _tier(parts: _Parts, name: names.TierName, x: float, y: float, width: float)
         )
         at += len(counts) * COUNT + GAP
     note = topology_labels.tier_note(parts.facts, name)
-    return Tier(
+    return TierBox(
         x=x,
         y=y,
         width=width,
@@ -228,16 +228,20 @@ def _tier(parts: _Parts, name: names.TierName, x: float, y: float, width: float)
     )
 
 
-def _node(part: topology_labels.Part, x: float, y: float, width: float) -> Node:
+def _node(part: topology_labels.LabelledPart, x: float, y: float, width: float) -> TopologyNode:
     room = width - 2 * PADDING - MARK
-    return Node(x, y, width, _cut(part.title, int(room / _BIG)), _cut(part.note, int(room / _SMALL)), part)
+    return TopologyNode(
+        x, y, width, _cut(part.title, int(room / _BIG)), _cut(part.note, int(room / _SMALL)), part
+    )
 
 
-def _marks(servers: Sequence[topology_labels.Server], x: float, y: float, width: float) -> Iterator[Mark]:
+def _marks(
+    servers: Sequence[topology_labels.LabelledServer], x: float, y: float, width: float
+) -> Iterator[ServerMark]:
     each = (width - (MARKS_IN_A_ROW - 1) * GAP) / MARKS_IN_A_ROW
     for number, server in enumerate(servers):
         row, place = divmod(number, MARKS_IN_A_ROW)
-        yield Mark(x + place * (each + GAP), y + row * (MARK + GAP), each, server)
+        yield ServerMark(x + place * (each + GAP), y + row * (MARK + GAP), each, server)
 
 
 def _on_grid(y: float, height: float) -> float:

@@ -10,7 +10,7 @@ from gantry import names, plan, status
 from gantry.definition import models
 from gantry.web.views import dependency_graph, formatting, state_badges
 
-NOT_THERE = state_badges.Look(state_badges.Tone.QUIET, state_badges.Shape.DASH, "not there")
+NOT_THERE = state_badges.Badge(state_badges.Tone.QUIET, state_badges.Shape.DASH, "not there")
 """A server that nobody has asked for, and a service that nobody has installed."""
 
 _VERSION = 8
@@ -18,7 +18,7 @@ _VERSION = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Links:
+class TopologyLinks:
     """Where the parts of the picture lead to; None where they lead nowhere."""
 
     server: Callable[[names.ServerName], str | None] = lambda _: None
@@ -26,7 +26,7 @@ class Links:
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class TopologyFacts:
     """What the picture is made of.
 
     Attributes:
@@ -40,32 +40,32 @@ class Facts:
     status: status.DeploymentStatus | None = None
     inventory: inventories.Inventory | None = None
     versions: Mapping[names.ServiceName, str] = dataclasses.field(default_factory=dict)
-    links: Links = dataclasses.field(default_factory=Links)
+    links: TopologyLinks = dataclasses.field(default_factory=TopologyLinks)
 
 
 @dataclasses.dataclass(frozen=True)
-class Server:
+class LabelledServer:
     """A server. `label` tells all about it, `short` is its number in its tier."""
 
     short: str
     label: str
-    look: state_badges.Look
+    look: state_badges.Badge
     href: str | None
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class LabelledPart:
     """A service or a load balancer. `label` tells all about it, `title` and `note` what matters most."""
 
     title: str
     note: str
     label: str
-    look: state_badges.Look
+    look: state_badges.Badge
     href: str | None
     is_balancer: bool
 
 
-def tier_note(facts: Facts, tier: names.TierName) -> str:
+def tier_note(facts: TopologyFacts, tier: names.TierName) -> str:
     """How many servers of a tier run, of how many."""
     found = next((each for each in facts.status.tiers if each.tier == tier), None) if facts.status else None
     if found is None:
@@ -73,14 +73,14 @@ def tier_note(facts: Facts, tier: names.TierName) -> str:
     return f"{found.running}/{found.wanted} running"
 
 
-def part(facts: Facts, of: dependency_graph.Part) -> Part:
+def part(facts: TopologyFacts, of: dependency_graph.GraphPart) -> LabelledPart:
     """A service or a load balancer, and how it is."""
-    if of.kind is dependency_graph.Kind.BALANCER:
+    if of.kind is dependency_graph.PartKind.BALANCER:
         return _balancer(facts, names.BalancerName(of.name))
     return _service(facts, names.ServiceName(of.name))
 
 
-def servers(facts: Facts, tier: names.TierName) -> list[Server]:
+def servers(facts: TopologyFacts, tier: names.TierName) -> list[LabelledServer]:
     """A tier's servers by slot: those that the plan counts on, and all others that there are."""
     slots = dict(
         zip(
@@ -101,7 +101,7 @@ def servers(facts: Facts, tier: names.TierName) -> list[Server]:
     ]
 
 
-def sentences(facts: Facts) -> Iterable[str]:
+def sentences(facts: TopologyFacts) -> Iterable[str]:
     """All of it in words, for those who do not see the picture."""
     definition = facts.definition
     for tier in definition.tiers:
@@ -113,7 +113,7 @@ def sentences(facts: Facts) -> Iterable[str]:
         yield f"Load balancer {name} sends to service {balancer.service}"
 
 
-def _service(facts: Facts, name: names.ServiceName) -> Part:
+def _service(facts: TopologyFacts, name: names.ServiceName) -> LabelledPart:
     service = facts.definition.services[name]
     state = facts.status.service(name) if facts.status else None
     look = NOT_THERE if state is None else state_badges.look(state)
@@ -126,7 +126,7 @@ def _service(facts: Facts, name: names.ServiceName) -> Part:
         f"port {port}" if port else "",
         f"needs {', '.join(map(str, service.depends_on))}" if service.depends_on else "",
     )
-    return Part(
+    return LabelledPart(
         title=name,
         note=" · ".join(each for each in (look.word, version[:_VERSION], f":{port}" if port else "") if each),
         label=", ".join(each for each in told if each),
@@ -136,7 +136,7 @@ def _service(facts: Facts, name: names.ServiceName) -> Part:
     )
 
 
-def _balancer(facts: Facts, name: names.BalancerName) -> Part:
+def _balancer(facts: TopologyFacts, name: names.BalancerName) -> LabelledPart:
     """Its state is how far the step is that tells it of its nodes."""
     balancer = facts.definition.load_balancers[name]
     progress = [
@@ -149,7 +149,7 @@ def _balancer(facts: Facts, name: names.BalancerName) -> Part:
     ]
     look = state_badges.look(progress[0]) if progress else NOT_THERE
     at = f"{balancer.name}:{balancer.port}"
-    return Part(
+    return LabelledPart(
         title=name,
         note=at,
         label=f"load balancer {name}: {look.word}, answers for {at}, sends to {balancer.service}",
@@ -160,13 +160,13 @@ def _balancer(facts: Facts, name: names.BalancerName) -> Part:
 
 
 def _server(
-    facts: Facts, name: names.ServerName, slot: int | None, instance: inventories.Server | None
-) -> Server:
+    facts: TopologyFacts, name: names.ServerName, slot: int | None, instance: inventories.Server | None
+) -> LabelledServer:
     agent = facts.status.agents.get(name) if facts.status else None
     state = agent if agent is not None or instance is None else instance.state
     look = NOT_THERE if state is None else state_badges.look(state)
     address = instance.ssh_address if instance else None
-    return Server(
+    return LabelledServer(
         short=str(slot) if slot is not None else "?",
         label=", ".join(each for each in (f"server {name}: {look.word}", address) if each),
         look=look,
