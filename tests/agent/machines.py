@@ -106,4 +106,4 @@ def public(key: asyncssh.SSHKey) -> str:
 
 
 def errors_of(everything: Sequence[jobs.ServerProgress]) -> list[str]:
-    return [each.error for each in everything]
+    return [str(each.failure or "") for each in everything]

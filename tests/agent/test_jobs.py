@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import pydantic
 import pytest
 
+from gantry import errors as root
 from gantry import names
 from gantry.agent import errors, fan_out, job_runner, jobs, session
 
@@ -34,6 +35,13 @@ def moved_to_the_triggerer(everything: list[jobs.ServerProgress]) -> list[jobs.S
 
 
 # --- once, and whole -----------------------------------------------------------------------------------------
+
+
+def failure_of(everything: Sequence[jobs.ServerProgress]) -> root.Failure:
+    """What has stopped the first server."""
+    found = everything[0].failure
+    assert found is not None
+    return found
 
 
 def test_output_comes_line_by_line_and_the_job_is_in_the_servers_journal_once(machine: Machine) -> None:
@@ -216,7 +224,7 @@ def test_a_second_link_that_has_ended_says_whose_it_was(machine: Machine) -> Non
     (error,) = errors_of(everything)
     assert LINK.url in error
     assert "signed with the session of a test" in error
-    assert everything[0].transient
+    assert failure_of(everything).transient
     assert machine.begun(script) == 2
 
 
@@ -325,7 +333,7 @@ def test_a_failure_names_server_script_and_code_and_shows_the_end_of_the_output(
     assert error.startswith("shop-server-1: fail a1 failed with exit code 3.")
     assert "\n50\nno licence found\n" in error
     assert "\n30\n" not in error
-    assert not everything[0].transient
+    assert not failure_of(everything).transient
     assert machine.begun(later) == 0
     with pytest.raises(fan_out.StepFailedError, match="no licence found"):
         fan_out.verdict(everything)
@@ -352,7 +360,7 @@ def test_a_service_that_was_started_and_is_not_healthy_is_started_again_once_the
     work = (job(start), job(wait, conclusive=True))
     everything = [progress(machine, *work)]
     assert carry_out(everything, machine, key(how, epoch="0", attempt="1"), Said())
-    assert "no database" in everything[0].error
+    assert "no database" in str(everything[0].failure)
     machine.sh(f"touch /tmp/{how}")
     everything = [progress(machine, *work)]
     assert carry_out(everything, machine, key(how, epoch=epoch, attempt="2"), Said())
@@ -468,7 +476,7 @@ def test_a_step_that_a_person_ends_leaves_no_process_and_is_no_success(machine: 
         await driving
 
     asyncio.run(end())
-    assert "was killed on request" in everything[0].error
+    assert "was killed on request" in str(everything[0].failure)
     assert "4712" not in machine.sh("ps -eo args")
     assert not machine.exists("/enstratus/ws/state/a1/ended")
 
@@ -488,7 +496,9 @@ def test_a_script_that_vanishes_without_an_exit_code_is_said_to_have(machine: Ma
         assert await driving
 
     asyncio.run(reset())
-    assert "vanish failed with no exit code: the server was restarted, or it vanished" in everything[0].error
+    assert "vanish failed with no exit code: the server was restarted, or it vanished" in str(
+        everything[0].failure
+    )
 
 
 def test_a_script_that_outlives_reboots_is_run_again_when_the_server_is_back(machine: Machine) -> None:
@@ -508,7 +518,7 @@ def test_a_script_that_outlives_reboots_is_run_again_when_the_server_is_back(mac
         await driving
 
     asyncio.run(reset())
-    assert everything[0].error == ""
+    assert everything[0].failure is None
     assert "the server was restarted under it: once more" in said.by(machine)
     assert machine.exists("/enstratus/ws/state/a1/rebooted")
 
@@ -528,7 +538,7 @@ def test_of_a_long_log_the_end_is_kept_for_its_reader(machine: Machine) -> None:
     everything = [progress(machine, job(script))]
     asyncio.run(fan_out.carry_out(everything, machine.access, key("long"), Said(), reader=Everything()))
     assert (len(everything[0].kept), everything[0].kept[-1]) == (2000, "2500")
-    assert everything[0].error.endswith("the last line was 2500")
+    assert str(everything[0].failure).endswith("the last line was 2500")
 
 
 # --- secrets -------------------------------------------------------------------------------------------------
@@ -614,8 +624,8 @@ def test_one_servers_failure_is_its_own(machine: Machine, neighbour: Machine) ->
     neighbour.script("own", "echo fine")
     everything = [progress(each, job("own")) for each in (machine, neighbour)]
     assert carry_out(everything, machine, key("own"), said := Said())
-    assert "exit code 9" in everything[0].error
-    assert everything[1].error == ""
+    assert "exit code 9" in str(everything[0].failure)
+    assert everything[1].failure is None
     assert said.output_of(neighbour) == ["fine"]
 
 
@@ -629,9 +639,9 @@ def test_a_server_that_cannot_be_reached_does_not_keep_the_others_from_being_pre
     said = Said()
     everything = fan_out.begin([nowhere, machine.target])
     asyncio.run(fan_out.prepare(everything, access, lambda *_: fan_out.Work(), said))
-    assert everything[0].error.startswith("shop-gone-1: no SSH connection to 127.255.255.254")
-    assert everything[0].transient
-    assert everything[1].error == ""
+    assert str(everything[0].failure).startswith("shop-gone-1: no SSH connection to 127.255.255.254")
+    assert failure_of(everything).transient
+    assert everything[1].failure is None
     # Said once, not every second.
     assert len([line for server, line in said.lines if server == "shop-gone-1"]) == 1
 

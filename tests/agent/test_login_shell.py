@@ -55,7 +55,7 @@ def everything_works(machine: Machine, step: str) -> None:
         done, said = progress(machine, job("twoLines", "second")), Said()
         assert await fan_out.carry_out([done], machine.access, key(step), said)
         assert said.output_of(machine) == ["first", "second"]
-        assert (done.generation, done.error) == ("1", "")
+        assert (done.generation, done.failure) == ("1", None)
 
     asyncio.run(ask())
     machine.sh("rm /enstratus/custom/bin/checkService")

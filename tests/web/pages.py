@@ -7,7 +7,7 @@ import datetime
 
 import jinja2
 
-from gantry import names, status
+from gantry import errors, names, status
 from gantry.web.views import grid, log_lines, rendering, timeline, topology, topology_labels
 from tests.web import scenes
 
@@ -134,10 +134,13 @@ def of_log(last: int = 60) -> str:
         again=None,
         lines=log_lines.lines(said),
         left_out=12,
-        failure=(
-            "bookshop-application-1: configureService ended with exit code 3.\n"
-            "Its last words: no such database 'catalog'. Look at enstratus-configure, then clear this task."
+        failures=(
+            errors.Failure.of(
+                "bookshop-application-1: configureService ended with exit code 3.\n"
+                "Its last words: no such database 'catalog'. Look at enstratus-configure, then clear this task."
+            ),
         ),
+        logged="",
     )
     return rendering.render("parts/task_log.html.jinja", SITE, log=found, most=log_lines.MOST_LINES)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from gantry import errors, names
@@ -16,10 +17,21 @@ class ServerError(errors.GantryError):
     """
 
     on_the_way: bool = False
+    call: str = ""
+    """The script that it is about, with its arguments; empty if it is about none."""
+
+    code: int | None = None
+    """Its exit code, where there is one."""
 
     def __init__(self, server: names.ServerName, message: str) -> None:
         self.server = server
         super().__init__(f"{server}: {message}")
+
+    @property
+    def failure(self) -> errors.Failure:
+        """The same as data."""
+        script = self.call.partition(" ")[0]
+        return dataclasses.replace(super().failure, server=self.server, script=script, code=self.code)
 
 
 class HostKeyMismatchError(ServerError):

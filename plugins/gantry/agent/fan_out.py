@@ -76,10 +76,15 @@ Witness = Callable[[session.Session, ssh.Target, Applied, Work], Awaitable[None]
 class StepFailedError(errors.GantryError):
     """One or more servers did not get through a step; the others did."""
 
-    def __init__(self, failures: Sequence[tuple[str, bool]]) -> None:
-        self.failures = tuple(message for message, _ in failures)
-        self.transient = all(transient for _, transient in failures)
-        super().__init__("\n".join(self.failures))
+    def __init__(self, failures: Sequence[errors.Failure]) -> None:
+        self._failures = tuple(failures)
+        self.transient = all(each.transient for each in failures)
+        super().__init__("\n".join(map(str, failures)))
+
+    @property
+    def failures(self) -> tuple[errors.Failure, ...]:
+        """Of each server that did not get through."""
+        return self._failures
 
 
 def begin(targets: Sequence[ssh.Target], until: float = 0.0) -> list[jobs.ServerProgress]:
@@ -109,12 +114,11 @@ async def prepare(
             async with asyncio.timeout(access.patience):
                 await _prepare(agent, progress, decide, output, questions, witness)
         except TimeoutError:
-            progress.error = (
-                f"{progress.target.name}: no answer within {access.patience:g} s (ssh.reconnect_for)"
-            )
-            progress.transient = True
+            name = progress.target.name
+            said = f"{name}: no answer within {access.patience:g} s (ssh.reconnect_for)"
+            progress.failure = errors.Failure(said, server=name, transient=True)
         except errors.GantryError as error:
-            progress.error, progress.transient = str(error), error.transient
+            progress.failure = error.failure
             await _forget_secrets(agent, progress)
         if kept is not None and progress.done:
             await kept.close(progress.target.name)
@@ -143,7 +147,7 @@ async def carry_out(  # noqa: PLR0913 - what a step has, each by its name
         try:
             await agent.carry_out(progress, key, output)
         except errors.GantryError as error:
-            progress.error, progress.transient = str(error), error.transient
+            progress.failure = error.failure
             await _forget_secrets(agent, progress)
         if kept is not None:
             await kept.close(progress.target.name)
@@ -174,9 +178,14 @@ async def side_by_side(work: Sequence[Coroutine[None, None, None]], seconds: flo
 
 def verdict(everything: Sequence[jobs.ServerProgress]) -> None:
     """Raise StepFailedError if a server did not get through."""
-    failures = [(each.error, each.transient) for each in everything if each.error]
-    if failures:
-        raise StepFailedError(failures)
+    found = failures(everything)
+    if found:
+        raise StepFailedError(found)
+
+
+def failures(everything: Sequence[jobs.ServerProgress]) -> list[errors.Failure]:
+    """What has stopped servers for good."""
+    return [each.failure for each in everything if each.failure is not None]
 
 
 async def kill(

@@ -151,7 +151,7 @@ class ServerProgress:
         renewed: whether its link was refused once, as one that has ended, and it has got another one.
         reboots: how often the server was restarted under a job that outlives it.
         until: when the run's time is up (seconds since 1970), or 0: no job works longer than that.
-        error, transient: what stopped it for good, and whether that may go away by itself.
+        failure: what stopped it for good.
         kept: the lines that the step's reader wanted.
         held: whether something that has changed is left as it is.
         found: what the server has really noted for jobs whose scripts note something themselves.
@@ -167,8 +167,7 @@ class ServerProgress:
     renewed: bool = False
     reboots: int = 0
     until: float = 0.0
-    error: str = ""
-    transient: bool = False
+    failure: root.Failure | None = None
     kept: list[str] = dataclasses.field(default_factory=list)
     held: bool = False
     found: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -176,7 +175,7 @@ class ServerProgress:
     @property
     def done(self) -> bool:
         """Whether nothing is left to do here, for better or worse."""
-        return bool(self.error) or self.index >= len(self.jobs)
+        return self.failure is not None or self.index >= len(self.jobs)
 
 
 def after(before: Mapping[str, str], done: Iterable[Job]) -> dict[str, str]:

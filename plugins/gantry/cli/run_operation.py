@@ -170,8 +170,14 @@ def _for_a_program(watched: run_follower.RunFollower, run: client.ApiDagRun, sec
         code = console.SUCCESS if moment.arrived else console.FAILURE
     except run_follower.RunFailedError as error:
         failures += [
-            {"task": each.task, "server": each.server, "error": each.error, "log": list(each.tail)}
-            for each in error.failures
+            {
+                "task": each.task,
+                "server": each.server,
+                "error": each.error,
+                "causes": [failure.dump() for failure in each.failures],
+                "log": list(each.tail),
+            }
+            for each in error.tasks
         ]
     except run_follower.RunTooLongError as error:
         console.complain(str(error))

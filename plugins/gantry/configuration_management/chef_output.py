@@ -35,6 +35,7 @@ class ChefRunFailedError(errors.ServerError):
 
     def __init__(self, failed: errors.ScriptFailedError, cause: chef_causes.Cause, said: str) -> None:
         self.cause = cause
+        self.call, self.code = failed.call, failed.code
         self.transient = cause.transient
         advice = cause.advice
         super().__init__(

@@ -12,7 +12,7 @@ from gantry import errors
 from gantry.agent import fan_out
 from gantry.credentials import connections
 from gantry.reconcile import step_run
-from gantry.runtime import lock_holder, recent_starts, task_run
+from gantry.runtime import failures, lock_holder, recent_starts, task_run
 
 _BACKFILL = "backfill"
 """Airflow's type of a run."""
@@ -33,13 +33,14 @@ def refuse_backfill(context: Context) -> None:
     """Fail a task of a backfill's run; a run that a backfill has taken over stays one. Raises AirflowFailException."""
     dag_run = context["dag_run"]
     if dag_run.run_type == _BACKFILL:
-        raise_for_airflow(BackfillError(dag_run.dag_id))
+        fail(context, BackfillError(dag_run.dag_id))
 
 
-def raise_for_airflow(error: errors.GantryError, *, retry: bool = False) -> NoReturn:
-    """Fail the task in Airflow's terms: what cannot pass by itself is not tried again.
+def fail(context: Context, error: errors.GantryError, *, retry: bool = False) -> NoReturn:
+    """Fail the task in Airflow's terms: what cannot pass by itself is not tried again. Its failures stay as an XCom.
 
     Args:
+        context: the task's.
         error: the cause.
         retry: the definition wants every failure tried again.
 
@@ -47,6 +48,7 @@ def raise_for_airflow(error: errors.GantryError, *, retry: bool = False) -> NoRe
         AirflowFailException: a retry would meet the same cause.
         AirflowException: a retry may succeed.
     """
+    failures.keep(context, error.failures)
     if error.transient or retry:
         raise AirflowException(str(error)) from None
     raise AirflowFailException(str(error)) from None
@@ -68,22 +70,20 @@ class StepOperator(BaseOperator):
             return self.perform(context, run)
         except errors.GantryError as error:
             self._advise(error)
-            raise_for_airflow(error, retry=_wants_retry(run, error))
+            fail(context, error, retry=_wants_retry(run, error))
 
     def resume(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ANN401 - XComs are JSON
         """Fail with what the triggerer met. Success never comes here: the triggerer ends the task itself."""
-        failures = [(str(message), bool(transient)) for message, transient in event["failures"]]
-        error = fan_out.StepFailedError(failures)
+        error = fan_out.StepFailedError(failures.of_event(event))
         run = task_run.run_of(context)
         # This process has read no secret yet, and a failure ends with what a script has printed.
         connections.mask(connections.with_secrets(run.definition))
         self._advise(error)
-        raise_for_airflow(error, retry=_wants_retry(run, error))
+        fail(context, error, retry=_wants_retry(run, error))
 
     def _advise(self, error: errors.GantryError) -> None:
         """Say first what to do. What has happened follows: it may be long, with all that a script has printed."""
-        several = error.failures if isinstance(error, fan_out.StepFailedError) else (str(error),)
-        for line in dict.fromkeys(filter(None, map(errors.advice, several))):
+        for line in dict.fromkeys(each.advice for each in error.failures if each.advice):
             self.log.error("what to do: %s", line)
 
     def perform(self, context: Context, run: step_run.StepRun) -> Any:  # noqa: ANN401 - XComs are JSON

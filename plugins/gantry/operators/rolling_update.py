@@ -25,29 +25,23 @@ class RolloutStoppedError(fan_out.StepFailedError):
     def __init__(
         self,
         service: names.ServiceName,
-        failures: Sequence[tuple[str, bool]],
+        failures: Sequence[errors.Failure],
         standing: Sequence[str],
         *,
         rolled_back: bool = False,
     ) -> None:
         self.service = service
         self.standing = tuple(standing)
-        (first, transient), *others = failures
+        first, *others = failures
         also = ", and its batch has the version back that it had" if rolled_back else ""
-        lines = "\n".join(
-            (
-                "What runs where:",
-                *standing,
-                "Mend the cause and launch again, or clear this task: who has the new version is left alone.",
-            )
+        stopped = f"service {service}: the update was stopped{also}. {first.headline}"
+        where = errors.Failure(
+            "What runs where:",
+            "\n".join(standing),
+            "Mend the cause and launch again, or clear this task: who has the new version is left alone.",
+            transient=all(each.transient for each in failures),
         )
-        super().__init__(
-            [
-                (f"service {service}: the update was stopped{also}. {first}", transient),
-                *others,
-                (lines, all(each for _, each in failures)),
-            ]
-        )
+        super().__init__([dataclasses.replace(first, headline=stopped), *others, where])
 
 
 class UpdateOperator(stoppable.StoppableOperator):
@@ -100,12 +94,16 @@ class UpdateOperator(stoppable.StoppableOperator):
         fan_out.verdict(left)
         servers = [node for node in found.nodes if node.name in batch]
         done = await crew.work(servers, found.decide, step_work.questions(found.run))
-        failures = [(each.error, each.transient) for each in done if each.error]
-        failed = [each for each in done if each.error]
+        failures = fan_out.failures(done)
+        failed = [each for each in done if each.failure is not None]
         unchanged = await self._unchanged(found, crew, failed, nodes) if failed else ()
-        good = (*(each.target.name for each in done if not each.error), *unchanged)
+        good = (*(each.target.name for each in done if each.failure is None), *unchanged)
         rolled_back = False
-        if failures and found.settings.on_failure == "roll_back" and not all(each[1] for each in failures):
+        if (
+            failures
+            and found.settings.on_failure == "roll_back"
+            and not all(each.transient for each in failures)
+        ):
             replaced = {each.target.name for each in done if rolling_update_work.replaces(each.jobs)} - {
                 *unchanged
             }
@@ -116,10 +114,13 @@ class UpdateOperator(stoppable.StoppableOperator):
                 key=dataclasses.replace(found.run.key, epoch=f"{found.run.key.epoch}.back"),
                 ends_with_run=False,
             )
-            rolled_back = bool(back) and all(each.jobs and not each.error for each in back)
-            failures += [(f"rolling back: {each.error}", each.transient) for each in back if each.error]
+            rolled_back = bool(back) and all(each.jobs and each.failure is None for each in back)
+            failures += [
+                dataclasses.replace(each, headline=f"rolling back: {each.headline}")
+                for each in fan_out.failures(back)
+            ]
             unmoved = tuple(name for name in good if name not in replaced)
-            good = (*unmoved, *(each.target.name for each in back if each.jobs and not each.error))
+            good = (*unmoved, *(each.target.name for each in back if each.jobs and each.failure is None))
         if good:
             await self._join(found, crew, good, nodes)
         if failures:
@@ -152,7 +153,7 @@ class UpdateOperator(stoppable.StoppableOperator):
         servers = [node for node in found.nodes if node.name in batch]
         said = await crew.ask(servers, step_work.questions(found.run))
         failures = [
-            (f"{name}: its check said OK, and does not any more after {pause:g} s", False)
+            errors.Failure(f"{name}: its check said OK, and does not any more after {pause:g} s", server=name)
             for name, applied in said.items()
             if not applied.healthy
         ]

@@ -73,7 +73,7 @@ class ServerStepOperator(stoppable.StoppableOperator):
                 notes.keep_facts()
                 is_prepared = True
                 for each in everything:
-                    if not each.jobs and not each.error and not each.held:
+                    if not each.jobs and each.failure is None and not each.held:
                         output(each.target.name, "nothing to do: everything is applied already")
                 await fan_out.carry_out(
                     everything,
@@ -100,7 +100,7 @@ class ServerStepOperator(stoppable.StoppableOperator):
 
     def _note_well(self, run: step_run.StepRun, everything: Sequence[jobs.ServerProgress]) -> None:
         """What looks have found before is over at servers that have worked since."""
-        answered = {each.target.instance_id for each in everything if not each.error}
+        answered = {each.target.instance_id for each in everything if each.failure is None}
         again = [each for each in run.inventory if each.ailing is not None and each.instance_id in answered]
         if again:
             run.health.note_well(again)

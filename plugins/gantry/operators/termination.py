@@ -62,9 +62,9 @@ class SilentServersError(errors.GantryError):
 class NotStoppedError(errors.GantryError):
     """Something that did not stop cleanly."""
 
-    def __init__(self, step: str, failures: Sequence[str]) -> None:
-        self.failures = tuple(failures)
-        told = "\n".join(failures)
+    def __init__(self, step: str, messages: Sequence[str]) -> None:
+        self.messages = tuple(messages)
+        told = "\n".join(messages)
         super().__init__(
             f"{step}: not stopped cleanly, so no server was terminated\n{told}\n"
             f"Mend the cause and clear this task, or trigger the termination again with force, which skips what "
@@ -295,7 +295,9 @@ def _visit(
         async with fan_out.Lines() as kept:
             await fan_out.prepare(everything, access, decide, output, kept=kept)
             await fan_out.carry_out(everything, access, run.key, output, kept=kept)
-        failures.update({each.target.name: each.error for each in everything if each.error})
+        failures.update(
+            {each.target.name: str(each.failure) for each in everything if each.failure is not None}
+        )
 
     asyncio.run(work())
     return Stopped(tuple(each.name for each in found), tuple(excused), failures)

@@ -10,7 +10,7 @@ from gantry import errors, names, preflight
 from gantry.credentials import masked_names
 from gantry.operators import base
 from gantry.reconcile import step_run
-from gantry.runtime import lock_holder, run_history, task_run, xcom
+from gantry.runtime import failures, lock_holder, run_history, task_run, xcom
 from gantry.triggers import turn
 
 
@@ -28,12 +28,12 @@ class TurnOperator(base.StepOperator):
 
     def resume(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ANN401 - XComs are JSON
         """Try again, since the triggerer has seen that others are done."""
-        if event["failures"]:
+        if failures.of_event(event):
             super().resume(context, event)
         try:
             return self._take(context, task_run.run_of(context))
         except errors.GantryError as error:
-            base.raise_for_airflow(error)
+            base.fail(context, error)
 
     def _take(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         deployment = run.deployment

@@ -70,7 +70,7 @@ def has_changed_nothing(
     service: models.Service, failed: jobs.ServerProgress, before: service_work.Marks, now: Applied
 ) -> bool:
     """Whether an update has failed on a server before the version that runs there made way, and it runs well."""
-    if failed.transient or failed.index >= len(failed.jobs):
+    if (failed.failure is not None and failed.failure.transient) or failed.index >= len(failed.jobs):
         # A connection that was lost: what it was about may go on.
         return False
     if failed.jobs[failed.index].script not in _BEFORE or replaces(failed.jobs[: failed.index]):

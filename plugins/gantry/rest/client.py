@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from gantry import errors as root
 from gantry.rest import errors, login, logs, transport
 
 Json = transport.Json
@@ -241,6 +243,16 @@ class AirflowApi:
             headers={"Accept": "application/json"},
         )
         return logs.chunk(found)
+
+    def failures(self, dag: str, run: str, instance: ApiTaskInstance) -> tuple[root.Failure, ...]:
+        """What stopped a failed task; nothing where it left no such XCom, or one may not read it."""
+        task = _path("dags", dag, "dagRuns", run, "taskInstances", instance.task_id)
+        params = {"map_index": instance.map_index}
+        try:
+            found = self.call("GET", f"{task}/xcomEntries/{root.XCOM}", params=params)["value"]
+        except (errors.NotFoundError, errors.ForbiddenError):
+            return ()
+        return root.Failure.load_all(json.loads(found) if isinstance(found, str) else found)
 
     def log(self, dag: str, run: str, task: str, map_index: int = -1, try_number: int = 1) -> str:
         """A task's log as plain lines: level and message."""

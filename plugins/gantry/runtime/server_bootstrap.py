@@ -97,9 +97,9 @@ def everyone(wanted: Sequence[str]) -> list[PendingServer]:
     return [PendingServer(names.ServerName(name)) for name in wanted]
 
 
-def failures(guests: Sequence[PendingServer]) -> list[tuple[str, bool]]:
-    """What went wrong, as (message, whether it may pass)."""
-    return [(str(guest.error), guest.error.transient) for guest in guests if guest.error is not None]
+def failures(guests: Sequence[PendingServer]) -> list[errors.Failure]:
+    """What went wrong."""
+    return [guest.error.failure for guest in guests if guest.error is not None]
 
 
 class Bootstrapper:

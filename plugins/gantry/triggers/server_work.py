@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import pydantic
-from airflow.sdk._shared.secrets_masker import redact  # the one that logs go through
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from gantry import errors, names
@@ -20,7 +19,7 @@ from gantry.cloud import clients, download_links, servers
 from gantry.credentials import connections
 from gantry.definition import models
 from gantry.reconcile import data_placement, installed_archives, output_readers
-from gantry.runtime import lock_holder, server_bootstrap, server_notes, task_log, task_verdict
+from gantry.runtime import failures, lock_holder, server_bootstrap, server_notes, task_log, task_verdict
 
 LOG = logging.getLogger("gantry")
 _PROGRESS = pydantic.TypeAdapter(list[jobs.ServerProgress])
@@ -33,10 +32,16 @@ def dump(everything: Sequence[jobs.ServerProgress]) -> list[dict[str, Any]]:
 
 
 def load(dumped: Sequence[Mapping[str, Any]]) -> list[jobs.ServerProgress]:
-    """Progress as it was dumped, by an earlier Gantry too: that one said `passing`."""
-    return _PROGRESS.validate_python(
-        [{"transient" if key == "passing" else key: each[key] for key in each} for each in dumped]
-    )
+    """Progress as it was dumped, by an earlier Gantry too: that one kept a failure as its text."""
+    return _PROGRESS.validate_python([_as_today(each) for each in dumped])
+
+
+def _as_today(dumped: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(dumped)
+    said, transient = found.pop("error", ""), found.pop("transient", found.pop("passing", False))
+    if said:
+        found["failure"] = errors.Failure.of(said, transient=transient)
+    return found
 
 
 class StepTrigger(BaseTrigger):
@@ -53,19 +58,17 @@ class StepTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Go on to the end."""
         try:
-            failures = await self._failures()
+            found = await self._failures()
         except errors.GantryError as error:
-            failures = [(str(error), error.transient)]
-        if failures:
-            # An event is kept in Airflow's database, and a failure ends with what a script has printed.
-            failures = [(str(redact(message)), transient) for message, transient in failures]
-            yield TriggerEvent({"failures": failures})  # type: ignore[no-untyped-call] # Airflow's own signature
+            found = list(error.failures)
+        if found:
+            yield TriggerEvent(failures.event(found))  # type: ignore[no-untyped-call] # Airflow's own signature
         else:
             ended = datetime.datetime.now(tz=datetime.UTC).isoformat()
             yield TaskSuccessEvent(xcoms={"return_value": {**self._report, "ended": ended}})
 
-    async def _failures(self) -> list[tuple[str, bool]]:
-        """Do the work; what went wrong, as (message, whether it may pass by itself)."""
+    async def _failures(self) -> list[errors.Failure]:
+        """Do the work; what went wrong."""
         raise NotImplementedError
 
 
@@ -121,7 +124,7 @@ class JobsTrigger(StepTrigger):
             },
         )
 
-    async def _failures(self) -> list[tuple[str, bool]]:
+    async def _failures(self) -> list[errors.Failure]:
         # Airflow (3.3.2) builds the API that triggers speak to at a process's first question, for many seconds on a
         # busy machine. In `on_kill` there is no time for that.
         self._first_question = asyncio.create_task(self._ask_once())
@@ -145,11 +148,11 @@ class JobsTrigger(StepTrigger):
                 await asyncio.to_thread(
                     server_notes.keep_versions, who, each.target, installed_archives.changed(each)
                 )
-            if not any(each.error for each in everything):
+            if not fan_out.failures(everything):
                 await asyncio.to_thread(
                     data_placement.settle, lock_holder.store(who.deployment), self._holding
                 )
-        return [(each.error, each.transient) for each in everything if each.error]
+        return fan_out.failures(everything)
 
     async def _ask_once(self) -> None:
         if self.task_instance is not None:
@@ -234,7 +237,7 @@ class HandshakeTrigger(StepTrigger):
             },
         )
 
-    async def _failures(self) -> list[tuple[str, bool]]:
+    async def _failures(self) -> list[errors.Failure]:
         written = models.Definition.model_validate(self._definition)
         # A worker of an earlier Gantry, which has begun it, knew of no drills.
         definition = written.model_copy(update={"deployment": self._deployment or written.deployment})

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.triggers.base import TriggerEvent
 
 from gantry import errors, names
-from gantry.runtime import lock_holder, task_run
+from gantry.runtime import failures, lock_holder, task_run
 from gantry.state import operation_lock
 from gantry.triggers import server_work
 
@@ -72,12 +72,12 @@ class TurnTrigger(server_work.StepTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait; the worker that comes next takes the turn, or waits on."""
         try:
-            failures = await self._failures()
+            found = await self._failures()
         except errors.GantryError as error:
-            failures = [(str(error), error.transient)]
-        yield TriggerEvent({"failures": failures})  # type: ignore[no-untyped-call] # Airflow's own signature
+            found = list(error.failures)
+        yield TriggerEvent(failures.event(found))  # type: ignore[no-untyped-call] # Airflow's own signature
 
-    async def _failures(self) -> list[tuple[str, bool]]:
+    async def _failures(self) -> list[errors.Failure]:
         told = self._waits_for
         undecided_since: float | None = None
         while True:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gantry import inventory, names
+from gantry import errors, inventory, names
 from gantry.cli.queries import run_follower, servers
 from gantry.cli.support import connections
 from tests import airflow_api
@@ -174,9 +174,34 @@ def test_a_failed_launch_says_each_tasks_error(airflow: airflow_api.Airflow, gan
             "task": "tier-only.handshake",
             "server": "shop-only-1",
             "error": "AirflowFailException: shop-only-1: no SSH connection",
+            "causes": [],
             "log": ["info asking again"],
         }
     ]
+
+
+def test_a_failed_launch_says_what_its_tasks_have_kept_of_their_failures(
+    airflow: airflow_api.Airflow, gantry_: Gantry
+) -> None:
+    kept = errors.Failure(
+        "shop-only-1: startService failed", "no disk", "Buy a disk.", "shop-only-1", "startService", 7
+    )
+    run_looks = [GOING, BAD]
+    shop(airflow).next_looks = run_looks
+
+    def answer(call: str) -> tuple[int, str, str] | None:
+        if f"/xcomEntries/{errors.XCOM}" in call:
+            return 200, "application/json", json.dumps({"key": errors.XCOM, "value": [kept.dump()]})
+        return failing_log(call)
+
+    airflow.answer_instead = answer
+    found = gantry_("launch", "shop")
+    assert found.code == 1
+    assert "shop-only-1: startService failed\nno disk\nBuy a disk.\nthe end of its log" in found.err
+    assert "AirflowFailException" not in found.err
+    (failure,) = gantry_("launch", "shop", "--json").json["failures"]
+    assert failure["causes"] == [kept.dump()]
+    assert failure["error"] == str(kept)
 
 
 def failing_log(call: str) -> tuple[int, str, str] | None:

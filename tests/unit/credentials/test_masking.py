@@ -15,7 +15,7 @@ from airflow.sdk._shared.secrets_masker import _secrets_masker
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.log import mask_secret
 
-from gantry import definition, plan
+from gantry import definition, errors, plan
 from gantry.credentials import connections
 from gantry.operators import base
 from gantry.runtime import task_run
@@ -101,15 +101,20 @@ def test_what_the_triggerer_hands_back_to_the_database_is_masked_too() -> None:
         def serialize(self) -> tuple[str, dict[str, Any]]:
             return "", {}
 
-        async def _failures(self) -> list[tuple[str, bool]]:
+        async def _failures(self) -> list[errors.Failure]:
             mask_secret("hunter2hunter2")
-            return [("db-1: configureService failed: password=hunter2hunter2", True)]
+            said = "db-1: configureService failed. The end of its output:\npassword=hunter2hunter2\nMend it."
+            return [errors.Failure.of(said, transient=True)]
 
     async def events() -> list[Any]:
         return [each.payload async for each in Failing({}).run()]
 
     (told,) = asyncio.run(events())
-    assert told == {"failures": [("db-1: configureService failed: password=***", True)]}
+    said = "db-1: configureService failed. The end of its output:\npassword=***\nMend it."
+    assert told == {
+        "structured": [errors.Failure.of(said, transient=True).dump()],
+        "failures": [(said, True)],
+    }
 
 
 def test_a_connection_that_is_gone_meanwhile_has_nothing_to_be_masked() -> None:

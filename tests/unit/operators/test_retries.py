@@ -12,7 +12,7 @@ from gantry import definition, errors, plan
 from gantry.agent import fan_out, jobs
 from gantry.operators import base
 from gantry.reconcile import step_run
-from gantry.runtime import task_run
+from gantry.runtime import failures, task_run
 
 
 class Failing(base.StepOperator):
@@ -28,8 +28,8 @@ class MistakeError(errors.GantryError):
     """Something that a person has to mend."""
 
 
-SCRIPT = fan_out.StepFailedError([("db-1: startService failed with exit code 7", False)])
-LOST = fan_out.StepFailedError([("db-1: no SSH connection", True)])
+SCRIPT = fan_out.StepFailedError([errors.Failure("db-1: startService failed with exit code 7")])
+LOST = fan_out.StepFailedError([errors.Failure("db-1: no SSH connection", transient=True)])
 SAID = "steps: {configure: {retries: 1}}\n"
 
 
@@ -57,10 +57,13 @@ def outcome(
     here = type(raised.value)
     if isinstance(error, fan_out.StepFailedError):
         # What the triggerer met is treated alike.
-        event = {"failures": [(message, error.transient) for message in error.failures]}
-        with pytest.raises(AirflowException) as there:
-            operator.resume({}, event)
-        assert type(there.value) is here
+        event = failures.event(error.failures)
+        # That of a triggerer of an earlier Gantry has texts only.
+        for each in (event, {"failures": event["failures"]}):
+            with pytest.raises(AirflowException) as there:
+                operator.resume({}, each)
+            assert type(there.value) is here
+            assert str(there.value) == str(raised.value)
     return here
 
 
@@ -93,13 +96,13 @@ def test_a_failure_says_first_what_to_do(
     told = "\nIt said: no such file\nMend the script and clear this task."
     error = fan_out.StepFailedError(
         [
-            (f"db-1: it failed{told}", False),
-            (f"db-2: it failed{told}", False),
-            ("db-3: no key; make one", False),
+            errors.Failure.of(f"db-1: it failed{told}"),
+            errors.Failure.of(f"db-2: it failed{told}"),
+            errors.Failure.of("db-3: no key; make one"),
         ]
     )
     outcome(monkeypatch, bookshop_text, error)
     lines = [line for line in capsys.readouterr().out.splitlines() if "what to do" in line]
-    # Once by the worker, and once for what the triggerer has met; not once for each server.
-    assert len(lines) == 2
+    # Once by the worker, and once for each event of a triggerer; not once for each server.
+    assert len(lines) == 3
     assert all("what to do: Mend the script and clear this task." in line for line in lines)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from gantry import definition, inventory, names, plan
+from gantry import definition, errors, inventory, names, plan
 from gantry.agent import jobs
 from gantry.agent.reachability import Contact, ServerAnswer
 from gantry.operators import scaling, server_retirement, server_step, termination
@@ -292,7 +292,9 @@ def test_servers_on_which_a_step_has_worked_are_well() -> None:
     step = server_step.ServerStepOperator(task_id="step", servers=[])
     everything = [
         jobs.ServerProgress(
-            step_run.target(each, each.name), (), error="" if each is DATABASE else "no answer within 120 s"
+            step_run.target(each, each.name),
+            (),
+            failure=None if each is DATABASE else errors.Failure("no answer within 120 s"),
         )
         for each in cloud.found
     ]

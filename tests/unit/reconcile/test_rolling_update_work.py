@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from gantry import names
+from gantry import errors, names
 from gantry.agent import downloads, jobs, ssh
 from gantry.agent.fan_out import Applied, Work
 from gantry.reconcile import load_balancer_work, rolling_update_work, service_work
@@ -159,7 +159,9 @@ def failing(machine: Machine, found: Work, script: str, *, transient: bool = Fal
     """How far a server is whose job fails that calls `script`."""
     target = ssh.Target(names.ServerName("application-1"), "i-1", "10.0.0.1", "")
     at = machine.scripts(found).index(script)
-    return jobs.ServerProgress(target, found.jobs, index=at, error="it says why", transient=transient)
+    return jobs.ServerProgress(
+        target, found.jobs, index=at, failure=errors.Failure("it says why", transient=transient)
+    )
 
 
 @pytest.mark.parametrize(

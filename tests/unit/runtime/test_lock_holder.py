@@ -90,11 +90,11 @@ def test_a_triggerer_only_reads_so_one_that_wakes_up_takes_down_nobodys_mark(air
         event_of(trigger(), seconds=0.1)
     airflow.running[f"{NAME}.terminate"] = []
     airflow.writes.clear()
-    assert event_of(trigger()) == {"failures": []}
+    assert event_of(trigger()) == {"structured": [], "failures": []}
     assert lock_holder.take(NAME, WHO) is None
     # The frozen one wakes behind that, sees a termination that waits, and may say what it likes.
     airflow.up(names.Operation.TERMINATE, "t-2")
-    assert event_of(trigger()) == {"failures": []}
+    assert event_of(trigger()) == {"structured": [], "failures": []}
     assert airflow.writes == ["turn:launch", "turn:launch"]
     assert airflow.marks["turn:launch"]["stage"] == "works"
 

@@ -9,7 +9,7 @@ import pytest
 from airflow._shared.module_loading import import_string
 from airflow.triggers.base import BaseTrigger
 
-from gantry import names
+from gantry import errors, names
 from gantry.agent import jobs, ssh
 from gantry.runtime import lock_holder
 from gantry.triggers import server_work
@@ -45,11 +45,13 @@ def test_a_stored_trigger_is_found_and_is_stored_by_its_new_path_from_then_on(pa
 
 def test_the_progress_of_servers_is_read_as_it_was_stored() -> None:
     target = ssh.Target(names.ServerName("shop-web-1"), "i-1", "10.0.0.1", "ssh-ed25519 AAAA")
-    (now,) = server_work.dump([jobs.ServerProgress(target, (), error="no answer", transient=True)])
-    stored = {"passing" if key == "transient" else key: value for key, value in now.items()}
-    assert "passing" in stored
-    assert server_work.load([stored]) == server_work.load([now])
-    assert server_work.load([stored])[0].transient
+    failure = errors.Failure("web-1: no answer", "it was off", "Switch it on.", transient=True)
+    (now,) = server_work.dump([jobs.ServerProgress(target, (), failure=failure)])
+    assert server_work.load([now])[0].failure == failure
+    rest = {key: value for key, value in now.items() if key != "failure"}
+    for key in ("transient", "passing"):
+        assert server_work.load([{**rest, "error": str(failure), key: True}]) == server_work.load([now])
+        assert server_work.load([{**rest, "error": "", key: False}])[0].failure is None
 
 
 def test_a_run_that_waited_before_the_upgrade_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +64,7 @@ def test_a_run_that_waited_before_the_upgrade_goes_on(monkeypatch: pytest.Monkey
             return event.payload
         return None
 
-    assert asyncio.run(first()) == {"failures": []}
+    assert asyncio.run(first()) == {"structured": [], "failures": []}
 
 
 def test_the_callback_of_a_deadline_that_was_set_before_is_found() -> None:

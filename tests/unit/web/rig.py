@@ -28,7 +28,7 @@ from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from fastapi.testclient import TestClient
 
-from gantry import definition, names
+from gantry import definition, errors, names
 from gantry.dag.compile import operation_dag
 from gantry.dag.operations import RECIPES
 from gantry.definition import models
@@ -124,6 +124,17 @@ class Airflow:
                 if each.state in ("success", "failed", "skipped"):
                     each.end_date = asked + datetime.timedelta(seconds=2)
         return run
+
+    def failed(self, dag: str, task: str, *failures: errors.Failure, run: str = "manual__1") -> None:
+        """What a failed task of a run has kept."""
+        with create_session() as session:
+            found = session.scalars(sa.select(DagRun).where(DagRun.dag_id == dag, DagRun.run_id == run)).one()
+            session.add(
+                XComModel(
+                    dag_run_id=found.id, dag_id=dag, run_id=run, task_id=task, map_index=-1, key=errors.XCOM,
+                    value=[each.dump() for each in failures],
+                )
+            )  # fmt: skip
 
     def launched(
         self, dag: str, run: str = "manual__0", asked: datetime.datetime = NOW - datetime.timedelta(hours=1)

@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from gantry import definition, inventory, names, plan
+from gantry import definition, errors, inventory, names, plan
 from gantry.state import run_records
 from gantry.web.queries import cloud_facts
 from gantry.web.routes import pages
@@ -178,3 +178,24 @@ def test_a_task_without_a_log_says_so(office: rig.Airflow) -> None:
     answer = office.get("/gantry/dags/bookshop/runs/manual__1/log?task=turn")
     assert answer.status_code == 200, answer.text
     assert 'id="log-of-task"' in answer.text
+
+
+def test_a_failed_task_shows_what_it_has_kept_of_its_failures(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.run("bookshop", {"turn": "failed"}, state="failed")
+    office.failed(
+        "bookshop",
+        "turn",
+        errors.Failure("db-1: <it> failed", "no disk", "Buy a disk.", "db-1", "startService", 7),
+        errors.Failure("db-2: it failed", "no disk", "Buy a disk."),
+        errors.Failure("db-3: no key; make one"),
+    )
+    text = office.get("/gantry/dags/bookshop/runs/manual__1/log?task=turn").text
+    _, said, after = text.partition("<b>Buy a disk.</b>")
+    assert said
+    assert "<b>Buy a disk.</b>" not in after
+    assert "db-1: &lt;it&gt; failed\nno disk\nBuy a disk.\ndb-2: it failed" in after
+    assert "db-3: no key; make one" in after
+    # A try that goes on has not failed, and one before the latest has its log.
+    again = office.get("/gantry/dags/bookshop/runs/manual__1/log?task=turn&try_number=2").text
+    assert "Buy a disk." not in again

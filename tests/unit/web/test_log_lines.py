@@ -140,6 +140,6 @@ def test_a_failure_says_first_what_to_do() -> None:
 def _rendered(lines: tuple[log_lines.ShownLine, ...], again: str | None, failure: str = "") -> str:
     found = log_lines.TaskLog(
         title="service app: configure", servers="shop-web-1", state=status.TaskState.RUNNING, try_number=1, took=None,
-        href="/dags/x", again=again, lines=lines, left_out=0, failure=failure,
+        href="/dags/x", again=again, lines=lines, left_out=0, failures=(), logged=failure,
     )  # fmt: skip
     return rendering.render("parts/task_log.html.jinja", rendering.Site("/gantry"), log=found, most=1000)

@@ -27,10 +27,10 @@ _LOG_TAIL = 15
 class RunFailedError(errors.GantryError):
     """A run that did not succeed, with the failed tasks' own words."""
 
-    def __init__(self, dag: str, failures: tuple[Failure, ...], link: str = "") -> None:
+    def __init__(self, dag: str, tasks: tuple[TaskFailure, ...], link: str = "") -> None:
         self.dag = dag
-        self.failures = failures
-        told = "\n".join(each.told() for each in failures) or "no task says why"
+        self.tasks = tasks
+        told = "\n".join(each.told() for each in tasks) or "no task says why"
         super().__init__(f"the run of {dag} failed\n{told}{f'{chr(10)}see {link}' if link else ''}")
 
 
@@ -46,13 +46,14 @@ class RunTooLongError(errors.GantryError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Failure:
-    """A failed task instance: its error, and the end of its log before that."""
+class TaskFailure:
+    """A failed task instance: its error, the end of its log before that, and the error as data where there is such."""
 
     task: str
     server: str
     error: str
     tail: tuple[str, ...] = ()
+    failures: tuple[errors.Failure, ...] = ()
 
     def told(self) -> str:
         """As a person reads it."""
@@ -128,14 +129,16 @@ class RunFollower:
         """A run as it is now."""
         return self._patiently(lambda: self._look(run))
 
-    def failures(self, moment: run_snapshot.Moment) -> Iterator[Failure]:
+    def failures(self, moment: run_snapshot.Moment) -> Iterator[TaskFailure]:
         """Each failed task's error, and the end of its log."""
         run = moment.run
         for each in self._api.instances(run.dag, run.id):
             if each.state == "failed":
-                error, before = logs.failure(self._log(run, each))
+                logged, before = logs.failure(self._log(run, each))
+                failures = self._api.failures(run.dag, run.id, each)
+                error = "\n".join(map(str, failures)) or logged
                 where = "" if each.label.isdecimal() else each.label
-                yield Failure(each.task_id, where, error, before[-_LOG_TAIL:])
+                yield TaskFailure(each.task_id, where, error, before[-_LOG_TAIL:], failures)
 
     def _log(self, run: client.ApiDagRun, instance: client.ApiTaskInstance) -> tuple[logs.ApiLogLine, ...]:
         """The log of a task that has ended, with its last lines."""

@@ -17,7 +17,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy.orm import Session
 
-from gantry import names, status
+from gantry import errors, names, status
 from gantry.plan import Group, GroupKind, Plan, StepKind
 from gantry.plan.steps import step_id
 from gantry.state import keys as places
@@ -156,6 +156,20 @@ def _settled(
 def versions(found: Collection[run_records.Record]) -> dict[str, str]:
     """The version of each service, as the newest run that knows any has installed it."""
     return next((dict(each.versions) for each in found if each.versions), {})
+
+
+def failures(session: Session, run: Key, task: str, map_index: int) -> tuple[errors.Failure, ...]:
+    """What stopped the latest try of a task instance; nothing where it did not fail, or not by an error of ours."""
+    found = session.scalar(
+        sa.select(XComModel.value).where(
+            XComModel.dag_id == run[0],
+            XComModel.run_id == run[1],
+            XComModel.task_id == task,
+            XComModel.map_index == map_index,
+            XComModel.key == errors.XCOM,
+        )
+    )
+    return errors.Failure.load_all(as_json(found))
 
 
 def _dealt(session: Session, keys: Collection[Key]) -> dict[Key, Dealt]:

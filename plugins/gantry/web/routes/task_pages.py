@@ -11,9 +11,9 @@ import fastapi
 from airflow.utils.session import create_session
 from fastapi.responses import HTMLResponse
 
-from gantry import status
+from gantry import errors, status
 from gantry.web.http import access, addresses, api_calls
-from gantry.web.queries import deployment_details, log_reader, model
+from gantry.web.queries import deployment_details, log_reader, model, run_queries
 from gantry.web.routes import pages, responses
 from gantry.web.views import log_lines, step_titles
 
@@ -35,7 +35,9 @@ async def log(
     after: Annotated[str, fastapi.Query(max_length=20_000)] = "",
 ) -> HTMLResponse:
     """A task instance's log: the end of its latest try, or of one; or what has come after a place in it."""
-    known, instance = await fastapi.concurrency.run_in_threadpool(_instance, dag_id, run_id, task, map_index)
+    known, instance, failures = await fastapi.concurrency.run_in_threadpool(
+        _instance, dag_id, run_id, task, map_index
+    )
     number = try_number or instance.try_number
     view = instance.view
     # When it has ended, all that is shown is read once more: lines of several files come in another order then.
@@ -48,7 +50,8 @@ async def log(
     step = known.plan.by_id.get(task)
     where = addresses.Addresses.of(request)
     now = datetime.datetime.now(datetime.UTC)
-    is_over = log_lines.is_over(view, now) or number != instance.try_number
+    is_latest = number == instance.try_number
+    is_over = log_lines.is_over(view, now) or not is_latest
     took = None if view.started is None else (view.ended or now) - view.started
     here = log_lines.LogPosition(part.token, scripts).dump()
     found = log_lines.TaskLog(
@@ -61,7 +64,8 @@ async def log(
         again=None if is_over else where.log_since(dag_id, run_id, task, map_index, here),
         lines=shown,
         left_out=part.left_out + len(lines) - len(shown),
-        failure=log_lines.failure(events),
+        failures=failures if is_latest and view.state not in _WORKING else (),
+        logged=log_lines.failure(events),
         pause=log_lines.pause(time.monotonic() - began),
     )
     if is_more:
@@ -77,9 +81,12 @@ async def log(
 _WORKING = (status.TaskState.RUNNING, status.TaskState.DEFERRED)
 
 
-def _instance(dag: str, run: str, task: str, map_index: int) -> tuple[model.Known, model.TaskInstanceRow]:
+def _instance(
+    dag: str, run: str, task: str, map_index: int
+) -> tuple[model.Known, model.TaskInstanceRow, tuple[errors.Failure, ...]]:
     with create_session() as session:
-        return deployment_details.instance(dag, run, task, map_index, session, pages.KNOWN)
+        known, instance = deployment_details.instance(dag, run, task, map_index, session, pages.KNOWN)
+        return known, instance, run_queries.failures(session, (dag, run), task, map_index)
 
 
 def _read(

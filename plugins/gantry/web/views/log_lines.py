@@ -81,7 +81,8 @@ class TaskLog:
         again: where what is new is asked for while the task works, or None when it is over.
         pause: seconds until then.
         left_out: how many lines before these are not shown.
-        failure: what a failed task ended with; empty if it did not.
+        failures: what stopped it, as it said itself.
+        logged: the error that its log ends with, or empty: that of a try before the latest, or of none of ours.
     """
 
     title: str
@@ -93,13 +94,20 @@ class TaskLog:
     again: str | None
     lines: tuple[ShownLine, ...]
     left_out: int
-    failure: str
+    failures: tuple[errors.Failure, ...]
+    logged: str
     pause: int = PAUSE
 
     @property
-    def advice(self) -> str:
-        """What to do about the failure."""
-        return errors.advice(self.failure)
+    def failure(self) -> str:
+        """What a failed task ended with; empty if it did not."""
+        return "\n".join(map(str, self.failures)) or self.logged
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What to do about the failure, each once."""
+        failures = self.failures or (errors.Failure.of(self.logged),)
+        return tuple(dict.fromkeys(each.advice for each in failures if each.advice))
 
 
 def pause(seconds: float) -> int:
