@@ -59,7 +59,7 @@ def started() -> Iterator[Machine]:
             tmpfs={"/run": "", "/run/lock": "", "/tmp": "exec"},
         )
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while container.exec_run(["systemctl", "is-active", "--quiet", "multi-user.target"])[0] != 0:
                 assert time.monotonic() < deadline, container.logs().decode()
                 time.sleep(0.1)

@@ -85,7 +85,7 @@ def progress(machine: Machine, *work: jobs.Job) -> jobs.ServerProgress:
     return jobs.ServerProgress(machine.target, work)
 
 
-async def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+async def until(condition: Callable[[], bool], what: str, seconds: float = 180) -> None:
     """Return when the condition holds; it is asked again and again."""
     deadline = time.monotonic() + seconds
     while not await asyncio.to_thread(condition):

@@ -27,7 +27,7 @@ def sshd(machine: Machine, port: int, options: str) -> Iterator[ssh.Access]:
     pid = f"/tmp/sshd-{port}.pid"
     machine.sh(f"/usr/sbin/sshd -p {port} -o PidFile={pid} {options}")
     try:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 120
         while not machine.exists(pid):
             assert time.monotonic() < deadline
         yield ssh.Access(dataclasses.replace(machine.access.login, port=port))
@@ -35,7 +35,7 @@ def sshd(machine: Machine, port: int, options: str) -> Iterator[ssh.Access]:
         machine.sh(f"kill $(cat {pid})")
 
 
-async def met(machine: Machine, access: ssh.Access, patience: float = 20) -> reachability.ProbeResult[str]:
+async def met(machine: Machine, access: ssh.Access, patience: float = 60) -> reachability.ProbeResult[str]:
     async def ask(server: session.Session) -> str:
         return await server.run("id", "-un")
 

@@ -15,7 +15,7 @@ from tests.airflow.stage import Launch, Stage
 _PAUSE = 0.2
 
 
-def record(stage: Stage, launch: Launch, seconds: float = 420) -> dict[str, Any]:
+def record(stage: Stage, launch: Launch, seconds: float = 900) -> dict[str, Any]:
     """Watch a run to its end; each moment at which something was different from the one before."""
     snapshots: list[dict[str, Any]] = []
     deadline = time.monotonic() + seconds

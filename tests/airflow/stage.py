@@ -51,8 +51,8 @@ SCRIPTS = {
 }
 """The smallest service there is: it runs while a file is there."""
 
-_MARKER_SECONDS = 120.0
-_LAST_LINES_SECONDS = 20.0
+_MARKER_SECONDS = 300.0
+_LAST_LINES_SECONDS = 60.0
 _ASK_AGAIN = 10.0
 """Seconds after which a loader that has not been read by then is asked for again."""
 _LOOKS_APART = 5
@@ -129,19 +129,19 @@ class Launch:
         self.dag = dag
         self.run = run
 
-    def ends(self, seconds: float = 420) -> str:
+    def ends(self, seconds: float = 900) -> str:
         """Wait for the end: `success` or `failed`."""
         state = self.api.await_run(self.dag, self.run, seconds)
         if state == "failed":
             self.last_errors = "\n".join(self.errors())
         return state
 
-    def succeeds(self, seconds: float = 420) -> None:
+    def succeeds(self, seconds: float = 900) -> None:
         """The run has to succeed."""
         state = self.ends(seconds)
         assert state == "success", self.last_errors
 
-    def fails_at(self, task: str, seconds: float = 420) -> str:
+    def fails_at(self, task: str, seconds: float = 900) -> str:
         """The run has to fail, at this task and no other; the task's error."""
         assert self.ends(seconds) == "failed", "the run succeeded"
         failed = {each.task_id for each in self.api.instances(self.dag, self.run) if each.state == "failed"}
@@ -217,7 +217,7 @@ class Launch:
         """Clear tasks and what comes after them."""
         self.api.clear(self.dag, self.run, *tasks)
 
-    def await_state(self, task: str, *states: str, seconds: float = 180) -> client.ApiTaskInstance:
+    def await_state(self, task: str, *states: str, seconds: float = 600) -> client.ApiTaskInstance:
         """Wait until a task's instance is in one of these states."""
 
         def look() -> client.ApiTaskInstance | None:

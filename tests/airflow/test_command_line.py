@@ -32,7 +32,7 @@ def defined(stage: Stage) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def launched(gantry: Gantry, defined: str) -> subprocess.CompletedProcess[str]:
     """Its first launch, typed."""
-    return gantry("launch", defined, "--reason", "the first one", "--timeout", "4m")
+    return gantry("launch", defined, "--reason", "the first one", "--timeout", "10m")
 
 
 def newest(stage: Stage, dag: str) -> Launch:
@@ -172,7 +172,7 @@ def test_the_agents_log_is_followed_until_somebody_has_seen_enough(
     stage.machine(NAME).sh("echo 'a line from the test' >>/enstratus/ws/log/agent.log")
     assert following.stdout.readline() == "a line from the test\n"
     following.send_signal(signal.SIGINT)
-    assert following.wait(30) == 130
+    assert following.wait(120) == 130
 
 
 def test_the_agents_log_is_not_read_from_somebody_else(

@@ -55,7 +55,7 @@ def get(stage: Stage, path: str) -> tuple[str, email.message.Message]:
     request = urllib.request.Request(
         f"http://{stage.address(SHOP, 'proxy-1')}{path}", headers={"Host": "shop.example.com"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.read().decode(), answer.headers
 
 

@@ -76,7 +76,7 @@ def sold(stage: Stage) -> int:
     request = urllib.request.Request(
         f"http://{stage.address(SHOP, 'proxy-1')}/books.json?limit=1", headers={"Host": "shop.example.com"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return int(json.loads(answer.read())["count"])
 
 

@@ -91,7 +91,7 @@ def test_the_application_reads_everywhere_and_is_let_in_everywhere(stage: Stage,
     request = urllib.request.Request(
         f"http://{stage.address(SHOP, 'proxy-1')}/books.json?limit=1", headers={"Host": "shop.example.com"}
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert json.loads(answer.read())["count"] == alike(stage)
 
 

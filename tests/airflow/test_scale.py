@@ -62,7 +62,7 @@ class Visitors:
         # Not more than that: the machine has servers to start beside.
         while not self._over.wait(0.25):
             try:
-                shop = http.client.HTTPConnection(self._address, timeout=10)
+                shop = http.client.HTTPConnection(self._address, timeout=60)
                 with contextlib.closing(shop):
                     shop.request("GET", "/books.json?limit=3", headers={"Host": "shop.example.com"})
                     answer = shop.getresponse()

@@ -95,7 +95,7 @@ def get(stage: Stage, host: str, port: int) -> tuple[str, str]:
     """Ask the balancer by HTTPS, trusting our root only; the body, and the certificate that was shown."""
     context = ssl.create_default_context(cadata=ROOT.pem)
     with (
-        socket.create_connection((stage.address(PAGE, "edge-1"), port), timeout=10) as connection,
+        socket.create_connection((stage.address(PAGE, "edge-1"), port), timeout=60) as connection,
         context.wrap_socket(connection, server_hostname=host) as secure,
     ):
         shown = secure.getpeercert(binary_form=True)

@@ -56,7 +56,7 @@ class Visitors:
             thread.join()
 
     def _visit(self, stays: bool, pause: float) -> None:  # noqa: FBT001 - a thread's arguments
-        connection = http.client.HTTPConnection(self._address, timeout=10)
+        connection = http.client.HTTPConnection(self._address, timeout=60)
         while not self._over.wait(pause):
             try:
                 # It connects where it is not connected: a balancer may say goodbye with an answer.

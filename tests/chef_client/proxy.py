@@ -60,7 +60,7 @@ def before(kitchen: Kitchen, address: str) -> Iterator[Proxy]:
     """Stand before the Chef server, in plain HTTP on a port of its own."""
     proxy = Proxy()
     trust = ssl.create_default_context(cadata=kitchen.certificate)
-    client = httpx.Client(base_url=kitchen.url, verify=trust, timeout=20)
+    client = httpx.Client(base_url=kitchen.url, verify=trust, timeout=60)
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def answer(self) -> None:

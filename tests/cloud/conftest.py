@@ -99,7 +99,7 @@ class Shop:
         """Wait for new instances (by ids): as EC2, the cloud lists them some moments later."""
         wanted = set(started)
         filters: Any = [{"Name": "instance-id", "Values": sorted(wanted)}]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while wanted:
             found = self.cloud.client("ec2").describe_instances(Filters=filters)["Reservations"]
             wanted -= {each["InstanceId"] for one in found for each in one["Instances"]}

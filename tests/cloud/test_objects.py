@@ -49,10 +49,10 @@ def test_a_missing_object_or_bucket_is_named_with_what_wants_it(bucket: objects.
 
 def test_a_link_works_without_credentials_and_only_for_its_object(bucket: objects.Objects) -> None:
     link = bucket.link(URL)
-    with urllib.request.urlopen(link, timeout=10) as answer:
+    with urllib.request.urlopen(link, timeout=60) as answer:
         assert answer.read() == b"one"
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(link.replace("gr%C3%B6%C3%9Fe", "other"), timeout=10)
+        urllib.request.urlopen(link.replace("gr%C3%B6%C3%9Fe", "other"), timeout=60)
 
 
 def test_refused_credentials_name_the_connection(cloud: local.EmbeddedCloud) -> None:

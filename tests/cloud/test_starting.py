@@ -27,7 +27,7 @@ def end(shop: Shop, *instances: str, shown: bool = True) -> None:
     """Terminate instances, and wait until they are; or until EC2 does not even show them any more."""
     client = shop.client()
     client.terminate_instances(InstanceIds=list(instances))
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         found = client.describe_instances(Filters=[{"Name": "instance-id", "Values": list(instances)}])
         states = [each["State"]["Name"] for one in found["Reservations"] for each in one["Instances"]]
@@ -253,7 +253,7 @@ def test_a_listing_of_everything_refuses_nothing(shop: Shop) -> None:
     assert [each.name for each in found] == [third.instance_id, f"{shop.name}-web-1", f"{shop.name}-web-1"]
     assert [each.unreadable for each in found] == ["its tag gantry:tier is missing", None, None]
     shop.servers().terminate(found)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while shop.servers().ending(None):
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -82,7 +82,7 @@ class Server:
         return self.attempt(" ".join(map(shlex.quote, words)))
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 180) -> None:
     """Return when the condition holds; it is asked again and again."""
     deadline = time.monotonic() + seconds
     while not condition():

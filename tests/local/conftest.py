@@ -37,7 +37,7 @@ write_files:
 """
 
 
-def eventually(look: Callable[[], T | None], seconds: float = 120.0) -> T:
+def eventually(look: Callable[[], T | None], seconds: float = 300.0) -> T:
     """What `look` finds as soon as it finds something."""
     deadline = time.monotonic() + seconds
     while True:

@@ -102,7 +102,7 @@ class Server:
         return self.path("enstratus/ws/log/agent.log").read_text().splitlines()
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 180) -> None:
     """Poll for something that other processes bring about."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -278,7 +278,7 @@ def test_a_follower_hears_of_the_kill(server: Server) -> None:
     assert follower.stdout is not None
     assert follower.stdout.readline() == "waiting\n"
     server.call("job", "kill", JOB)
-    assert follower.communicate(timeout=10) == ("", "job: killed 143\n")
+    assert follower.communicate(timeout=60) == ("", "job: killed 143\n")
     assert follower.returncode == 143
 
 
@@ -426,7 +426,7 @@ def test_a_job_that_another_try_follows_by_now_is_left_alone(server: Server) -> 
     killing = server.start("job", "kill", JOB, "2")
     until((folder(server) / "killing").exists, "the kill to begin")
     assert start(server, "long", attempt="4") == "running"
-    killing.communicate(timeout=20)
+    killing.communicate(timeout=60)
     server.custom("long", "echo again")
     assert start(server, "long", attempt="4") == "started"
 

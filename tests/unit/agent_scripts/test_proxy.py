@@ -255,7 +255,7 @@ def test_a_visitor_whose_connection_stays_is_answered_when_the_node_that_it_know
     port = free_port()
     publish(balancer, SHOP, port)
     join(balancer, SHOP, nodes[0])
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as visitor:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as visitor:
         for node in (None, nodes[1]):
             if node is not None:
                 join(balancer, SHOP, node)
@@ -622,7 +622,7 @@ def test_a_balancer_that_is_known_by_an_ipv6_address_listens_there_too_and_sends
     assert join(balancer, "a1002", ipv6_node).code == 0
     assert f"bind :::{port} v4v6\n" in config(balancer)
     assert f" [::1]:{ipv6_node.port} check" in config(balancer)
-    with urllib.request.urlopen(f"http://[::1]:{port}/", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://[::1]:{port}/", timeout=60) as answer:
         assert answer.read().decode().split()[0] == ipv6_node.port
     # IPv4 too.
     assert ask(port).split()[0] == ipv6_node.port

@@ -154,7 +154,7 @@ def test_awaiting_a_service_shows_each_answer_once(server: Server) -> None:
     assert waiting.stdout.readline() == "starting up\n"
     time.sleep(1.2)  # several looks, of which no more than the first may show
     server.path("up").touch()
-    assert (waiting.communicate(timeout=10)[0], waiting.returncode) == ("OK\n", 0)
+    assert (waiting.communicate(timeout=60)[0], waiting.returncode) == ("OK\n", 0)
     assert len(server.journal()) == 2
 
 

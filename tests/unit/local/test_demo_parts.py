@@ -131,7 +131,7 @@ def test_an_airflow_is_found_by_its_home_and_ended_with_its_children(tmp_path: P
         start_new_session=True,
     )
     group = Path(f"/proc/{airflow.pid}/task/{airflow.pid}/children")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not group.read_text().split():
         assert time.monotonic() < deadline
         time.sleep(0.05)
