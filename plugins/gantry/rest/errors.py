@@ -101,6 +101,20 @@ class LoginRefusedError(RestError):
         )
 
 
+class DatabaseAwayError(RestError):
+    """Airflow cannot look up who asks: its metadata database is away. FAB's auth manager says 401 then."""
+
+    transient = True
+
+    def __init__(self, url: str, code: int) -> None:
+        super().__init__(
+            f"Airflow at {url} cannot check any login now ({code}): its metadata database does not answer\n"
+            f"Wait until it is back; the log of the API server says more.",
+            "POST /auth/token",
+            code,
+        )
+
+
 class NoCredentialsError(RestError):
     """Airflow wants to know who asks."""
 

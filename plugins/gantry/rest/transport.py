@@ -77,9 +77,20 @@ class Connection:
             raise self._not_airflow(call, answer)
         if not who.username:
             raise errors.NoCredentialsError(who.url, "neither a token nor a user was given")
+        if not self._has_database():
+            raise errors.DatabaseAwayError(who.url, answer.status_code)
         raise errors.LoginRefusedError(
             who.url, answer.status_code, who.username, who.credentials_from, _reason(answer)
         )
+
+    def _has_database(self) -> bool:
+        """What Airflow says of its metadata database, which needs no login; True where it does not say."""
+        call = "GET /monitor/health"
+        answer = self._request(call, "GET", "/api/v2/monitor/health")
+        if not answer.is_success or not _is_json(answer):
+            return True
+        found = self._json(call, answer).get("metadatabase")
+        return not isinstance(found, dict) or found.get("status") != "unhealthy"
 
     def _take(self, token: str) -> None:
         self._client.headers["Authorization"] = f"Bearer {token}"

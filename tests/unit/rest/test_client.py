@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import http.server
 import ipaddress
+import json
 import ssl
 import threading
 from collections.abc import Iterator
@@ -74,6 +75,28 @@ def test_who_is_not_let_in(airflow: airflow_api.Airflow) -> None:
     with pytest.raises(errors.NoCredentialsError, match="no password for 'ada'"):
         api(airflow.url, username="ada").dag("shop")
     assert airflow.asked.count("POST /auth/token") == 1
+
+
+def test_a_login_that_airflow_cannot_check_is_not_a_wrong_password(
+    airflow: airflow_api.Airflow, ada: client.AirflowApi
+) -> None:
+    health = {"metadatabase": {"status": "unhealthy"}, "scheduler": {"status": "unhealthy"}}
+
+    def answer(call: str) -> tuple[int, str, str] | None:
+        match call:
+            case "POST /auth/token":
+                return 401, "application/json", json.dumps({"detail": "Invalid credentials"})
+            case "GET /api/v2/monitor/health":
+                return 200, "application/json", json.dumps(health)
+        return None
+
+    airflow.answer_instead = answer
+    with pytest.raises(errors.DatabaseAwayError, match="its metadata database does not answer") as away:
+        ada.dag("shop")
+    assert away.value.transient
+    health["metadatabase"]["status"] = "healthy"
+    with pytest.raises(errors.LoginRefusedError, match=r"does not let 'ada' in"):
+        ada.dag("shop")
 
 
 def test_what_a_refusal_means(airflow: airflow_api.Airflow, ada: client.AirflowApi) -> None:
