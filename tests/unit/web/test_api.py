@@ -67,4 +67,4 @@ def test_what_cannot_be_answered_is_json_too(shop: rig.Airflow, path: str, role:
 def test_it_describes_itself_to_who_is_logged_in(shop: rig.Airflow) -> None:
     found = shop.get("/gantry/api/v1/openapi.json").json()
     assert "/api/v1/deployments/{name}" in found["paths"]
-    assert "wanted" in found["components"]["schemas"]["Tier"]["properties"]
+    assert "wanted" in found["components"]["schemas"]["TierResponse"]["properties"]
