@@ -165,6 +165,9 @@ class Launch:
 
     def _error(self, instance: client.ApiTaskInstance) -> str:
         log = self.log(instance).partition("Task failed with exception\n")[2]
+        # What pages and terminal show is what the log says.
+        for each in self.api.failures(self.dag, self.run, instance):
+            assert each.headline in log
         return log.partition("info ::group::")[0]
 
     def instance(self, task: str, map_index: int | None = None) -> client.ApiTaskInstance:

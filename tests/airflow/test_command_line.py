@@ -257,6 +257,7 @@ def test_a_launch_that_fails_says_each_tasks_error_and_ends_with_1(gantry: Gantr
         (failure,) = program["failures"]
         assert failure["task"] == "turn"
         assert "unknown image" in failure["error"]
+        assert [set(each) >= {"headline", "advice", "server"} for each in failure["causes"]] == [True]
     finally:
         stage.scrap(name)
 
