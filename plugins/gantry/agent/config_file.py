@@ -1,8 +1,7 @@
 """`enstratus.cfg`: one key=value per line, in sections. The same facts give the same bytes.
 
-Existing scripts read the file with `grep KEY
-
-cut -d= -f2`, so nothing is wrapped, quoted or indented, and a value can never begin a line of its own.
+Existing scripts read the file with `grep KEY | cut -d= -f2`, so nothing is wrapped, quoted or indented, and a value can
+never begin a line of its own.
 """
 
 from __future__ import annotations

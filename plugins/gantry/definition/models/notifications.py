@@ -1,4 +1,4 @@
-"""People: who is asked before a launch, and who is told how it went."""
+"""Approvals and notifications: who is asked before a launch, and who is notified of its result."""
 
 from __future__ import annotations
 
