@@ -3,11 +3,9 @@
 The store's version of an object (its ETag) changes with encryption, part sizes and copies of the same bytes, so the
 content decides: its SHA-256 digest, as pinned by the definition, or as computed and recorded by a server. For what is
 applied under the key `a1001/archive` a server has these marks:
-- `a1001/archive`: the version that it goes by. The digest of the content; after an installation by an older Gantry,
-the ETag.
-- `a1001/archive`: what it goes by. The digest of the content; of an installation by an older Gantry, the ETag.
+- `a1001/archive`: the applied version. The digest of the content; after an installation by an older Gantry, the ETag.
+- `a1001/content.archive`: the digest of the content.
 - `a1001/object.archive`: the ETag of the object that was last fetched there, and the digest of its content.
-- `a1001/object.archive`: the ETag of the object that was last looked at there, and the digest of its content.
 
 Pure functions.
 """

@@ -45,7 +45,7 @@ def findings(deployment: str) -> Iterator[references.Finding]:
 
 def _loading() -> pathlib.Path | None:
     """Return the DAG file that is being loaded; None if the caller is not a module."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the file's path is known to nobody else
+    frame = sys._getframe(1)  # noqa: SLF001 - only this frame knows the file's path
     while frame is not None:
         if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") != "__main__":
             file = pathlib.Path(frame.f_code.co_filename).resolve()

@@ -86,7 +86,7 @@ def _class(notifier: str) -> type[BaseNotifier]:
     try:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:
-        # A module of somebody's own raises what it likes.
+        # A custom notifier may raise any exception.
         raise NotifierError(f"{notifier} cannot be imported: {type(error).__name__}: {error}") from error
     if not isinstance(found, type) or not issubclass(found, BaseNotifier) or found is BaseNotifier:
         raise NotifierError(f"{notifier} is not a notifier: not a subclass of airflow.sdk.BaseNotifier")

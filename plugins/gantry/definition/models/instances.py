@@ -46,7 +46,7 @@ Tags = dict[str, TagValue]
 
 
 class Network(Model):
-    """Where servers stand in the network, and whom it lets in."""
+    """The network that servers are in, and who may access them."""
 
     subnets: tuple[Subnet, ...] = Field(
         default=(),
