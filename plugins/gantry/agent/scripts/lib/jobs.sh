@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What `job` does (see its head). Sourced, never run, after agent.sh.
+# Implementation of `job` (see its head). Sourced, never run, after agent.sh.
 
 jobs=$ENSTRATUS/ws/jobs
 marks=$ENSTRATUS/ws/state
