@@ -337,7 +337,7 @@ END
 }
 
 # replace_config CODE SOURCE: makes ./enstratus.cfg SOURCE's content without CR, mode 640, in one step. It is root's, and
-# of the folder's group: whoever may change it could have root start the service as root (runAsUser).
+# of the folder's group: a user who may change it could have root start the service as root (runAsUser).
 replace_config() {
     # The service's own user may write to this folder, hence all is prepared where only root can enter.
     config_work=$(mktemp -d "$SERVICES/.configure.XXXXXX") || fail "$1" "cannot write to $SERVICES"
