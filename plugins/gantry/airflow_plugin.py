@@ -1,4 +1,4 @@
-"""What Airflow loads of Gantry: the one way in, an entry point of the installed distribution."""
+"""Airflow plugin: the entry point of the installed distribution that Airflow loads."""
 
 from __future__ import annotations
 

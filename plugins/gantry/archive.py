@@ -1,7 +1,7 @@
-"""Service archives: a folder becomes the `.tar.gz` that `installService` extracts on a server.
+"""Service archives: packs a folder as the `.tar.gz` that `installService` extracts on a server.
 
-The same folder gives the same bytes, so an archive that did not change has the same checksum and is neither
-uploaded nor installed again. (The bytes also depend on the zlib that packs them; the checksum tells at once.)
+The same folder gives the same bytes, so an unchanged archive has the same checksum and is neither uploaded nor
+installed again. (The bytes also depend on the zlib version used for packing.)
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from gantry.errors import GantryError
 
 REQUIRED_SCRIPTS = ("bin/enstratus-configure", "bin/enstratus-start", "bin/enstratus-stop")
 SUFFIXES = (".tar.gz", ".tgz")
-"""How the name of an archive that is made here ends; a server tells by it how to unpack."""
+"""Possible suffixes of an archive's name; servers infer the format from it."""
 
 _SCRIPT_MODE = 0o750
 _PROGRAM_MODE = 0o755
 _PLAIN_MODE = 0o644
 _FOLDER_MODE = 0o755
-# What Python leaves behind where it runs; it differs from run to run.
+# Files that Python writes where it runs; they differ from run to run.
 _IGNORED_FOLDERS = frozenset({"__pycache__"})
 _IGNORED_SUFFIXES = frozenset({".pyc", ".pyo"})
 
 
 class ArchiveError(GantryError):
-    """A folder cannot become a service archive."""
+    """A folder cannot be packed as a service archive."""
 
     def __init__(self, source: Path, problem: str) -> None:
         self.source = source
@@ -43,14 +43,14 @@ class ArchiveError(GantryError):
 
 
 class SourceMissingError(ArchiveError):
-    """The folder of a service is not there."""
+    """The folder of a service does not exist."""
 
     def __init__(self, source: Path) -> None:
         super().__init__(source, "there is no such folder. Name the folder that holds the service's bin/")
 
 
 class ScriptMissingError(ArchiveError):
-    """Scripts that every service must have are not there."""
+    """Scripts that every service must have are missing."""
 
     def __init__(self, source: Path, scripts: tuple[str, ...]) -> None:
         self.scripts = scripts
@@ -67,7 +67,7 @@ class ScriptUnusableError(ArchiveError):
 
 
 class UnsafeLinkError(ArchiveError):
-    """A link leads out of the folder, or nowhere."""
+    """A link leads out of the folder, or to a missing target."""
 
     def __init__(self, source: Path, link: str, goal: str) -> None:
         self.link, self.goal = link, goal
@@ -79,7 +79,7 @@ class UnsafeLinkError(ArchiveError):
 
 
 class UnknownFileKindError(ArchiveError):
-    """Something is neither file, folder nor link."""
+    """A path is neither a file, a folder nor a link."""
 
     def __init__(self, source: Path, name: str) -> None:
         self.name = name
@@ -87,7 +87,7 @@ class UnknownFileKindError(ArchiveError):
 
 
 class TargetInsideSourceError(ArchiveError):
-    """The archive would be packed into itself."""
+    """The archive's target is inside the folder to pack."""
 
     def __init__(self, source: Path, target: Path) -> None:
         self.target = target
@@ -97,7 +97,7 @@ class TargetInsideSourceError(ArchiveError):
 
 
 class SourceDateError(GantryError):
-    """`SOURCE_DATE_EPOCH` is no number of seconds."""
+    """`SOURCE_DATE_EPOCH` is not a number of seconds."""
 
     def __init__(self, value: str) -> None:
         self.value = value
@@ -109,7 +109,7 @@ class SourceDateError(GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class BuiltArchive:
-    """An archive that was written: `size` in bytes, `files` as the names in it (folders left out), sorted."""
+    """A written archive: `size` in bytes, `files` as the sorted names in it, without folders."""
 
     path: Path
     sha256: str
@@ -120,13 +120,13 @@ class BuiltArchive:
 def build_archive(source: Path, target: Path) -> BuiltArchive:
     """Pack the folder of a service.
 
-    Files in `bin/` get mode 0750, others 0644 (0755 where the owner may run them), all owned by root; times
-    are `SOURCE_DATE_EPOCH` or 1970. A target that exists is replaced when the new archive is complete.
+    Files in `bin/` get mode 0750, others 0644 (0755 if the owner may execute them), all owned by root; times are
+    `SOURCE_DATE_EPOCH` or 1970. An existing target is replaced when the new archive is complete.
 
     Raises:
-        ArchiveError: The folder is no service, or holds what must not be in an archive.
+        ArchiveError: The folder is not a service, or contains something that must not be in an archive.
         SourceDateError: `SOURCE_DATE_EPOCH` is not usable.
-        OSError: A file cannot be read, or the target not be written.
+        OSError: A file cannot be read, or the target cannot be written.
     """
     if not source.is_dir():
         raise SourceMissingError(source)
@@ -195,12 +195,12 @@ def _member(source: Path, root: Path, path: Path, name: str) -> tarfile.TarInfo:
 
 
 def _check_link(source: Path, root: Path, path: Path, member: tarfile.TarInfo) -> None:
-    # By its letters too: `../services/db/x` comes back to this folder here, but not on a server.
+    # Checked literally too: `../services/db/x` leads back to this folder here, but not on a server.
     goal = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
     leaves = goal == ".." or goal.startswith(("/", "../"))
     try:
         inside = path.resolve(strict=True).is_relative_to(root)
-    except (OSError, RuntimeError):  # leads nowhere, or to itself
+    except (OSError, RuntimeError):  # the link is broken, or points to itself
         inside = False
     if leaves or not inside:
         raise UnsafeLinkError(source, member.name, member.linkname)
@@ -238,7 +238,7 @@ def _write(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build one archive from the command line. Returns the exit code."""
+    """Build one archive from the command line. Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gantry.archive", description="Packs a service's folder.")
     parser.add_argument("source", type=Path, help="the folder that holds bin/")
     parser.add_argument("target", type=Path, help="the archive to write, such as appService.tar.gz")

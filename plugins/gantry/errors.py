@@ -1,13 +1,13 @@
-"""The root of every error that Gantry words for a person, and the same as data.
+"""Base class of all errors with messages for people, and the same errors as data.
 
-    GantryError                         raised where something is found to be wrong
+    GantryError                         raised where something is wrong
       └─ .failure: Failure              headline, detail, advice, server, script, exit code
-           ├─ jobs.ServerProgress       of one server, while the others go on
+           ├─ jobs.ServerProgress       of one server, while the others continue
            ├─ TriggerEvent              from the triggerer to the worker that fails the task
-           ├─ XCom `failures`           of the failed task instance: what pages, JSON and terminal show
-           └─ the exception's text      in the task's log, for whoever reads that
+           ├─ XCom `failures`           of the failed task instance, for pages, JSON and terminal
+           └─ the exception's text      in the task's log, for people
 
-Where a task failed without one (a bug, a killed process), pages and terminal read its log instead.
+Where a task failed without one (a bug, a killed process), pages and terminal show the end of its log instead.
 """
 
 from __future__ import annotations
@@ -22,39 +22,38 @@ XCOM = "failures"
 
 
 class GantryError(Exception):
-    """Something a person can act on.
+    """An error that a person can act on.
 
-    Subclasses hold the facts as attributes and build one message that says what is wrong, where
-    (`file:line:column`, or server and script), and what to do: if it has several lines, in the last one. The message
-    never holds a secret.
+    Subclasses hold the facts as attributes and build one message that says what is wrong, where (`file:line:column`,
+    or server and script), and what to do: in its last line, if it has several. The message never contains a secret.
     """
 
     transient: bool = False
-    """Whether the cause may go away by itself (a throttled call, a lost connection), so a retry is worth it."""
+    """Whether the cause may pass by itself (a throttled call, a lost connection), so that a retry makes sense."""
 
     @property
     def failure(self) -> Failure:
-        """The same as data."""
+        """The error as data."""
         return Failure.of(str(self), transient=self.transient)
 
     @property
     def failures(self) -> tuple[Failure, ...]:
-        """Of an error that is about several things: each of them."""
+        """The error as data; several, where it combines several errors."""
         return (self.failure,)
 
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """What is wrong.
+    """An error as data.
 
     Attributes:
         headline: what and where, one line.
         detail: what was seen, such as the end of a script's output; any number of lines.
         advice: what to do; empty where the headline says that too.
-        server: the name of the server that it is about; empty if it is about none.
-        script: the agent's script that failed; empty if none did.
-        code: its exit code, where there is one.
-        transient: whether the cause may go away by itself.
+        server: the name of the server concerned, or empty.
+        script: the agent's script that failed, or empty.
+        code: the script's exit code, or None.
+        transient: whether the cause may pass by itself.
     """
 
     headline: str
@@ -67,26 +66,26 @@ class Failure:
 
     @classmethod
     def of(cls, message: str, *, transient: bool = False) -> Failure:
-        """From an error's message: its first line is the headline, and its last one, if it has several, the advice."""
+        """Split an error's message: its first line is the headline, and the last of several lines is the advice."""
         first, _, rest = message.strip().partition("\n")
         detail, _, last = rest.rpartition("\n")
         return cls(first, detail, last, transient=transient)
 
     @classmethod
     def load(cls, stored: Mapping[str, Any]) -> Failure:
-        """From JSON. Fields that a later Gantry may have added are left out."""
+        """Read from JSON, ignoring fields that a newer Gantry may have added."""
         known = {field.name for field in dataclasses.fields(cls)}
         return cls(**{key: value for key, value in stored.items() if key in known})
 
     @classmethod
     def load_all(cls, stored: object) -> tuple[Failure, ...]:
-        """From such an XCom; none from what is no such thing."""
+        """Read such an XCom; return nothing if the value is not one."""
         if not isinstance(stored, list):
             return ()
         return tuple(cls.load(each) for each in stored if isinstance(each, Mapping) and "headline" in each)
 
     def dump(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the failure as JSON."""
         return dataclasses.asdict(self)
 
     def __str__(self) -> str:
@@ -94,13 +93,13 @@ class Failure:
 
 
 def near(word: str, known: Iterable[str]) -> str | None:
-    """The one of the known words that was probably meant."""
+    """Return the known word that was probably meant."""
     found = difflib.get_close_matches(word, list(known), n=1)
     return found[0] if found else None
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """How a message about an unknown word ends: `, did you mean 'web'?`, or `; there are app, web`."""
+    """Return the end of a message about an unknown word: `, did you mean 'web'?`, or `; there are app, web`."""
     words = list(known)
     meant = near(word, words)
     return f", did you mean {meant!r}?" if meant else f"; there are {', '.join(words) or 'none'}"

@@ -1,22 +1,22 @@
-"""Lines in Airflow's logs that are Airflow's own marks: they fold other lines, or say that a task has failed."""
+"""Special lines in Airflow's logs: they fold other lines, or announce a failed task's error."""
 
 from __future__ import annotations
 
 import re
 
 FAILED = "Task failed with exception"
-"""What stands before the error that a failed task ended with."""
+"""The line before the error of a failed task."""
 
 GROUP = "::group::"
 END = "::endgroup::"
 MARKS = (GROUP, END)
 SOURCES = f"{GROUP}Log message source details"
-"""What begins the lines that say where a log was found."""
+"""The beginning of the lines that name a log's source."""
 
 MASK = "***"
-"""What Airflow shows in the place of a secret, also in the middle of a name."""
+"""Airflow's replacement for a secret, even within a name."""
 
 
 def may_show(shown: str, name: str) -> bool:
-    """Whether a name stands there, as far as it can be seen: a part of it may be somebody's secret."""
+    """Return whether a text may be this name: a part of it may be masked as a secret."""
     return re.fullmatch(".+".join(map(re.escape, shown.split(MASK))), name) is not None

@@ -1,4 +1,4 @@
-"""What Airflow's provider manager reads."""
+"""Metadata for Airflow's provider manager."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gantry
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The provider's description, in the shape of Airflow's `provider_info.schema.json`."""
+    """Return the provider's description, in the format of Airflow's `provider_info.schema.json`."""
     return {
         "package-name": "airflow-provider-gantry",
         "name": "Gantry",

@@ -1,7 +1,7 @@
-"""What a template may cost. Jinja's sandbox keeps it away from Python, and not from minutes and gigabytes.
+"""Resource limits of templates. Jinja's sandbox protects Python, but not CPU time and memory.
 
-Everything that makes values longer or does things again is paid for from one budget for each rendering: turns of
-loops, calls, what filters and operators make, what is put out.
+Everything that makes values longer or repeats something is charged to one budget per rendering: loop iterations,
+calls, results of filters and operators, output.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import jinja2.visitor
 from jinja2 import nodes
 
 MOST = 4_000_000
-"""Characters, entries and turns of one rendering. A loop in a loop over a thousand servers is within it."""
+"""Characters, entries and iterations of one rendering. A nested loop over a thousand servers is within it."""
 
 LONGEST = 200_000
-"""Characters and entries of one value."""
+"""Maximum number of characters and entries of one value."""
 
 _A_CALL = 500
-"""What calling a macro costs: how much there is in it, nobody counts."""
+"""Cost of calling a macro, whatever its content."""
 
 COUNTED, JOINED = "(counted)", "(joined)"
-"""Filters that no template can name."""
+"""Filter names that no template can use."""
 
 _MOST_ROWS = 1000
 _MOST_DIGITS = 100
@@ -39,7 +39,7 @@ _left: contextvars.ContextVar[int] = contextvars.ContextVar("left")
 
 @contextmanager
 def budget() -> Iterator[None]:
-    """Within this, a template is compiled and rendered."""
+    """Provide the budget for compiling and rendering one template."""
     token = _left.set(MOST)
     try:
         yield
@@ -48,7 +48,7 @@ def budget() -> Iterator[None]:
 
 
 def spend(amount: int) -> None:
-    """Pay. Raises SecurityError if there is not enough left."""
+    """Charge an amount. Raises SecurityError if the budget is exceeded."""
     left = _left.get(MOST) - amount
     if left < 0:
         raise jinja2.exceptions.SecurityError(
@@ -58,7 +58,10 @@ def spend(amount: int) -> None:
 
 
 def size(value: object) -> int:
-    """The characters and entries of a value, what is in it several times as often. Raises SecurityError."""
+    """Return the number of characters and entries of a value, with shared parts counted each time.
+
+    Raises SecurityError.
+    """
     total, waiting = 0, [value]
     while waiting:
         each = waiting.pop()
@@ -78,18 +81,18 @@ def size(value: object) -> int:
 
 
 def put_out(value: object) -> object:
-    """What `{{ … }}` puts out, paid for."""
+    """Charge and return the output of `{{ … }}`."""
     spend(size(value))
     return value
 
 
 def call(arguments: Iterable[object]) -> None:
-    """Pay for a call of a macro, or of a loop within itself."""
+    """Charge a call of a macro, or of a loop within itself."""
     spend(_A_CALL + sum(map(size, arguments)))
 
 
 def limited(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that is paid for: what it is given, what it makes, and before that what it would make."""
+    """Wrap a filter so that its input, its output, and in advance its estimated output are charged."""
     is_told_more = hasattr(function, "jinja_pass_arg")
     guard = _GUARDS.get(name)
 
@@ -109,23 +112,23 @@ def limited(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def counted(several: Iterable[object], weight: int) -> Iterator[object]:
-    """What a loop goes through; each turn costs what stands in the loop."""
+    """Yield the items of a loop; each iteration costs the size of the loop's body."""
     for each in several:
         spend(weight)
         yield each
 
 
 def joined(parts: Sequence[object]) -> str:
-    """`a ~ b`."""
+    """Evaluate `a ~ b`."""
     spend(size(parts))
     return "".join(map(str, parts))
 
 
 class Paid(jinja2.visitor.NodeTransformer):
-    """Puts the two filters into a template."""
+    """Inserts the two filters into a template."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802 - Jinja's name
-        """`{% for … %}`."""
+        """Handle `{% for … %}`."""
         weight = 1 + sum(len(each.data) for each in node.find_all(nodes.TemplateData))
         weight += sum(1 for _ in node.find_all(nodes.Expr))
         self.generic_visit(node)
@@ -133,7 +136,7 @@ class Paid(jinja2.visitor.NodeTransformer):
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802 - as above
-        """`a ~ b`."""
+        """Handle `a ~ b`."""
         self.generic_visit(node)
         return _filtered(nodes.List(node.nodes), JOINED)
 
@@ -144,7 +147,7 @@ def _filtered(node: nodes.Node, name: str, *arguments: nodes.Expr) -> nodes.Filt
     return found
 
 
-# --- what would be made, before it is ------------------------------------------------------------------------
+# --- estimates of outputs --------------------------------------------------------------------------------------
 
 
 def _replace(text: object, old: object = "", new: object = "", *_: object, **__: object) -> None:
@@ -162,7 +165,7 @@ def _wordwrap(text: object, *more: object, **named: object) -> None:
 
 def _format(text: object, *values: object, **named: object) -> None:
     longest = max((len(str(each)) for each in (*values, *named.values())), default=0)
-    # Of at most three digits: the filter itself sees to that.
+    # At most three digits: the filter itself ensures that.
     widest = max(map(int, _WIDTH.findall(str(text))), default=0)
     spend(str(text).count("%") * max(widest, longest))
 

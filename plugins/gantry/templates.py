@@ -1,4 +1,4 @@
-"""Templates in a definition's values: Jinja2 over plain data, in a sandbox, strict about unknown names."""
+"""Templates in a definition's values: Jinja2 over plain data, sandboxed, strict about unknown names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gantry import errors, template_costs
 
 
 class TemplateError(errors.GantryError):
-    """A text that cannot be rendered. Whoever knows where it stands words it again from `reason`."""
+    """A text cannot be rendered. Callers that know its position build their own message from `reason`."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -33,20 +33,20 @@ def render(text: str, known: Mapping[str, Any]) -> str:
         known: plain data: texts, numbers, and mappings and lists of them. No objects with methods, no passwords.
 
     Raises:
-        TemplateError: it asks for what is not known, or for what the sandbox refuses, or is no template.
+        TemplateError: it uses an unknown name or something that the sandbox forbids, or is not a valid template.
     """
     try:
         with template_costs.budget():
             return _compiled(text).render(known)
-    except Exception as error:  # a template raises whatever its filters raise
+    except Exception as error:  # a template raises any exception of its filters
         raise TemplateError(str(error) or type(error).__name__) from error
 
 
 def parse(text: str) -> jinja2.nodes.Template:
-    """What a text consists of, without running any of it: compiling would, wherever all values are constant.
+    """Parse a text without running any of it: compiling would evaluate constant expressions.
 
     Raises:
-        TemplateError: it is no template.
+        TemplateError: it is not a valid template.
     """
     try:
         return _TEMPLATES.parse(text)
@@ -58,18 +58,18 @@ def parse(text: str) -> jinja2.nodes.Template:
 
 
 def filter_names() -> frozenset[str]:
-    """The filters that there are."""
+    """Return the available filters."""
     return frozenset(_TEMPLATES.filters) - {template_costs.COUNTED, template_costs.JOINED}
 
 
 def test_names() -> frozenset[str]:
-    """The tests that there are: what can stand after `is`."""
+    """Return the available tests: the words that can follow `is`."""
     return frozenset(_TEMPLATES.tests)
 
 
 @functools.lru_cache(maxsize=256)
 def _compiled(text: str) -> jinja2.Template:
-    """Compiling costs a hundred times what rendering does, and a server's name is rendered for each server."""
+    """Compile, with a cache: compiling costs a hundred times as much as rendering, which is done per server."""
     return _TEMPLATES.from_string(text)
 
 
@@ -77,20 +77,20 @@ _WIDE = re.compile(r"%[^%a-zA-Z]*(\*|[0-9]{4})")
 
 
 def _format(text: object, *values: object, **named: object) -> str:
-    """Jinja's filter `format`, such as `"%03d" | format(server.slot)`, without a width that fills the memory."""
+    """Jinja's filter `format`, such as `"%03d" | format(server.slot)`, without widths that fill the memory."""
     if _WIDE.search(str(text)):
         raise jinja2.exceptions.SecurityError("a width of format is at most 999, and written out")
     return jinja2.filters.do_format(str(text), *values, **named)
 
 
 class _Templates(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """Templates over plain data: no methods, no attributes, nothing that costs more than its text says."""
+    """Templates over plain data: no methods, no attributes, and only limited resources."""
 
     intercepted_binops = frozenset({"*", "**", "%", "+"})
 
     def __init__(self) -> None:
         super().__init__(undefined=jinja2.StrictUndefined, finalize=template_costs.put_out)
-        # `range` would make loops out of nothing.
+        # `range` would create loops out of nothing.
         self.globals.clear()
         # A value that differs each time would restart the service each time.
         del self.filters["random"]
@@ -104,20 +104,20 @@ class _Templates(jinja2.sandbox.ImmutableSandboxedEnvironment):
         self.filters[template_costs.JOINED] = template_costs.joined
 
     def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401 - whatever the template names
-        """`a.b`: an entry, never an attribute (but for the loop's own)."""
+        """Evaluate `a.b`: an entry, never an attribute (except the loop's own)."""
         if isinstance(obj, jinja2.runtime.LoopContext):
             return super().getattr(obj, attribute)
         return self.getitem(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: ANN401 - as above
-        """`a["b"]`: an entry."""
+        """Evaluate `a["b"]`: an entry."""
         try:
             return obj[argument]
         except (TypeError, LookupError, AttributeError):
             return self.undefined(obj=obj, name=argument)
 
     def call(self, context: jinja2.runtime.Context, called: Any, *given: Any, **named: Any) -> Any:  # noqa: ANN401
-        """A call of a macro: macros can call each other, and themselves."""
+        """Call a macro: macros can call each other, and themselves."""
         template_costs.call((*given, *named.values()))
         return super().call(context, called, *given, **named)
 
@@ -126,7 +126,10 @@ class _Templates(jinja2.sandbox.ImmutableSandboxedEnvironment):
         return super()._generate(source, *more, **named)
 
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
-        """Arithmetic on numbers only: `"a" * 10**10` would fill the memory. `+` is for texts and lists too."""
+        """Evaluate arithmetic on numbers only: `"a" * 10**10` would fill the memory.
+
+        `+` also works on texts and lists.
+        """
         template_costs.spend(template_costs.size(left) + template_costs.size(right))
         if operator == "+":
             return super().call_binop(context, operator, left, right)

@@ -1,8 +1,8 @@
-"""Load what every task needs once, in the process that tasks are forked from.
+"""Preloads modules that every task needs, in the process that tasks are forked from.
 
 A task of Gantry needs asyncssh and boto3, whose imports take longer than most of its work. With the LocalExecutor a
 task is a fork of the scheduler; with every executor a DAG file is parsed in a fork of the DAG processor, and triggers
-run in a fork of the triggerer. What the parent has loaded costs the fork nothing.
+run in a fork of the triggerer. Modules that the parent has loaded cost the fork nothing.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ _NEEDED_BY_TASKS = (
 
 @hookimpl
 def on_starting(component: object) -> None:
-    """Called by Airflow before a scheduler, DAG processor or triggerer begins, and when a task starts.
+    """Preload in a scheduler, DAG processor or triggerer.
+
+    Called by Airflow before these begin, and when a task starts.
 
     Args:
-        component: a job, which forks, or what stands for a task, which would only wait for what it may not need.
+        component: a job, which forks; or an object for a task, in which preloading would only cost time.
     """
-    # Airflow calls while it still makes the job: there is a `job_type`, but it does not say yet which.
+    # Airflow calls this while it is still creating the job: there is a `job_type`, but without its value yet.
     if hasattr(component, "job_type"):
         load()
 
@@ -44,7 +46,7 @@ def load() -> None:
     """Load what every task needs."""
     for module in _NEEDED_BY_TASKS:
         importlib.import_module(module)
-    # An asset has Airflow ask every provider how it writes its URIs, once in a process.
+    # Creating an asset makes Airflow ask every provider for its URI formats, once per process.
     importlib.import_module("gantry.dag.compile").deployment_asset("any")
-    # Each client would read EC2's model again: in a fork, before its first call.
+    # Otherwise each client would read EC2's model again: in a fork, before its first call.
     importlib.import_module("gantry.cloud.service_models").load()

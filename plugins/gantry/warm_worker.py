@@ -1,8 +1,8 @@
-"""Named in Celery's setting `imports`, so that a worker loads what tasks need before it forks.
+"""Preloading for Celery workers: listed in Celery's setting `imports`, it runs before a worker forks.
 
-A Celery worker starts no job of Airflow, so the listener of `gantry.warm_up` is not called there. In Airflow's
-settings: `[celery] extra_celery_config = {"imports": ["gantry.warm_worker"]}`. The scheduler, which only sends to
-Celery, does not import it.
+A Celery worker starts no Airflow job, so the listener of `gantry.warm_up` is not called there. In Airflow's settings:
+`[celery] extra_celery_config = {"imports": ["gantry.warm_worker"]}`. The scheduler, which only sends to Celery, does
+not import it.
 """
 
 from __future__ import annotations

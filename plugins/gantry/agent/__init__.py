@@ -1,1 +1,1 @@
-"""The server's side: the contract's scripts, SSH sessions, run-once jobs, `enstratus.cfg`."""
+"""Server access and on-server agent: shell scripts, SSH sessions, run-once jobs, `enstratus.cfg`."""

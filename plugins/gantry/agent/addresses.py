@@ -1,4 +1,4 @@
-"""The addresses by which the servers of a deployment reach each other: IPv4, or IPv6 where they have no other."""
+"""Addresses by which servers of a deployment reach each other: IPv4, or IPv6 if they have no IPv4 address."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gantry.definition import models
 
 
 class MissingAddressError(errors.GantryError):
-    """A server that others must know has no address yet."""
+    """A server that other servers depend on has no address yet."""
 
     transient = True
 
@@ -17,7 +17,7 @@ class MissingAddressError(errors.GantryError):
 
 
 def of(server: inventory.Server) -> str:
-    """The address by which other servers reach it.
+    """Return the address by which other servers reach it.
 
     Raises:
         MissingAddressError: it has none yet.
@@ -28,22 +28,22 @@ def of(server: inventory.Server) -> str:
 
 
 def word(address: str) -> str:
-    """An address as it may stand in the name of a job or a mark, where no colon may."""
+    """Encode an address for the name of a job or a mark, in which colons are not allowed."""
     return address.replace(":", "_")
 
 
 def of_word(written: str) -> str:
-    """The address that `word` has written."""
+    """Decode an address that `word` has encoded."""
     return written.replace("_", ":")
 
 
 def in_url(address: str) -> str:
-    """An address as it stands in a URL, or before a port."""
+    """Format an address for a URL, or for use before a port."""
     return f"[{address}]" if ":" in address else address
 
 
 def of_service(
     definition: models.Definition, servers: inventory.Inventory, name: names.ServiceName
 ) -> tuple[str, ...]:
-    """The addresses of all servers that a service runs on, by slot. Raises MissingAddressError."""
+    """Return the addresses of all servers that a service runs on, by slot. Raises MissingAddressError."""
     return tuple(of(server) for server in servers.of_tier(definition.services[name].tier))

@@ -1,4 +1,4 @@
-"""The agent's scripts as they are shipped to servers."""
+"""The agent's scripts as shipped to servers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _MODES = {"bin": 0o750, "lib": 0o640}
 
 @dataclasses.dataclass(frozen=True)
 class ScriptFile:
-    """One file of the agent.
+    """A file of the agent.
 
     Attributes:
         path: Relative to `/enstratus`, for example `bin/job`.
         mode: Permission bits; the owner is root.
-        sha256: Of `content`, in hexadecimal.
+        sha256: Digest of `content`, in hexadecimal.
         content: The bytes to write.
     """
 
@@ -42,7 +42,7 @@ class ScriptBundle:
 
 @functools.cache
 def bundle() -> ScriptBundle:
-    """Reads the scripts that came with the package, once per process."""
+    """Read the scripts in the package, once per process."""
     scripts = importlib.resources.files("gantry.agent") / "scripts"
     files = []
     for folder, mode in _MODES.items():

@@ -1,4 +1,4 @@
-"""The handshake's last part: the agent's scripts are in place and the right ones, and the boot is done."""
+"""Last part of the handshake: install and verify the agent's scripts, and wait until the server has booted."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _FOLDERS = (
     ("0700", session.TEMPORARY, "/enstratus/ws/jobs", "/enstratus/ws/state"),
 )
 _RUN_FROM = (f"{session.HOME}/bin", "/mnt/services")
-"""Where programs stand that are run by their paths."""
+"""Folders of programs that are executed directly."""
 
 _PRUNE_DAYS = "14"
 _FORGOTTEN_MINUTES = "1440"
 
 
 class AgentDamagedError(errors.GantryError):
-    """The scripts on the server are not what was sent."""
+    """The scripts on the server still differ after they were sent."""
 
     def __init__(self, server: names.ServerName, paths: tuple[str, ...]) -> None:
         self.server = server
@@ -30,7 +30,7 @@ class AgentDamagedError(errors.GantryError):
 
 
 class NoExecError(errors.GantryError):
-    """Programs of the agent or of services would stand on a file system that lets nobody run programs."""
+    """The agent's or the services' programs are on a file system mounted with `noexec`."""
 
     def __init__(self, server: names.ServerName, folder: str, mounted: str) -> None:
         self.server = server
@@ -44,13 +44,15 @@ class NoExecError(errors.GantryError):
 
 
 async def install_agent(server: session.Session, name: names.ServerName) -> tuple[str, ...]:
-    """See that commands run, compare the agent's scripts by hash, mode and owner, send those that differ; tell which.
+    """Check that commands run; compare the agent's scripts by hash, mode and owner; send those that differ.
+
+    Returns the paths that were sent.
 
     Raises:
-        NoExecError: nothing could be run where they belong.
-        AgentDamagedError: they differ even then.
+        NoExecError: programs cannot be executed in their folders.
+        AgentDamagedError: the scripts differ even after they were sent.
         LoginShellError: commands do not run.
-        CommandError, ConnectionLostError: the server could not be worked with.
+        CommandError, ConnectionLostError: the connection or a command failed.
     """
     await server.probe()
     mounts = await server.run("cat", "/proc/self/mounts")
@@ -63,7 +65,7 @@ async def install_agent(server: session.Session, name: names.ServerName) -> tupl
     shipped = agent_bundle.bundle()
     stale = await stale_scripts(server, shipped)
     if stale:
-        # What scripts source comes first: another run's may begin one in between.
+        # Sourced files come first: another run may start a script in between.
         ordered = sorted(stale, key=lambda file: not file.path.startswith("lib/"))
         await server.put(
             [session.RemoteFile(f"/enstratus/{file.path}", file.content, file.mode) for file in ordered]
@@ -71,7 +73,7 @@ async def install_agent(server: session.Session, name: names.ServerName) -> tupl
         damaged = await stale_scripts(server, shipped)
         if damaged:
             raise AgentDamagedError(name, tuple(file.path for file in damaged))
-    # Secrets in transit that a dead worker left behind; whatever is running now is younger.
+    # Secrets in transit that a dead worker left behind; those of running jobs are younger.
     await server.run(
         "find", session.TEMPORARY, "-mindepth", "1", "-mmin", f"+{_FORGOTTEN_MINUTES}",
         "(", "!", "-type", "d", "-o", "-empty", ")", "-delete",
@@ -81,10 +83,10 @@ async def install_agent(server: session.Session, name: names.ServerName) -> tupl
 
 
 async def still_boots(server: session.Session) -> str:
-    """What a server's boot still does, for a person; empty where it is done. The agent has to be there.
+    """Return what a server's boot is still doing, for people; empty if it is done. Requires the agent.
 
     Raises:
-        CommandError, ConnectionLostError: the server could not be worked with.
+        CommandError, ConnectionLostError: the connection or a command failed.
     """
     return (await server.run(f"{session.BIN}/bootState")).strip()
 
@@ -92,10 +94,10 @@ async def still_boots(server: session.Session) -> str:
 async def stale_scripts(
     server: session.Session, shipped: agent_bundle.ScriptBundle
 ) -> tuple[agent_bundle.ScriptFile, ...]:
-    """Those of the shipped scripts that the server does not have as they should be. Changes nothing.
+    """Return the shipped scripts that are missing or different on the server. Changes nothing.
 
     Raises:
-        CommandError, ConnectionLostError: the server has no agent's folders, or could not be worked with.
+        CommandError, ConnectionLostError: the agent's folders are missing, or the connection failed.
     """
     where = ("find", f"{session.HOME}/bin", f"{session.HOME}/lib", "-type", "f")
     digests = _by_path(await server.run(*where, "-exec", "sha256sum", "{}", "+"))
@@ -109,9 +111,9 @@ async def stale_scripts(
 
 
 def mount_of(folder: str, mounts: str) -> tuple[str, tuple[str, ...]]:
-    """The file system that a folder is on or would be made on: where it is mounted, and its options.
+    """Return the mount point and mount options of the file system that a folder is on, or would be created on.
 
-    `mounts` is what `/proc/self/mounts` says; of several at one place, the last one counts. See proc(5).
+    `mounts` is the content of `/proc/self/mounts`; of several mounts at one place, the last one counts. See proc(5).
     """
     found: tuple[str, tuple[str, ...]] = ("/", ())
     for line in mounts.splitlines():
@@ -123,5 +125,5 @@ def mount_of(folder: str, mounts: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _by_path(listing: str) -> dict[str, str]:
-    """Lines of a fact and a path, as a mapping of paths to facts."""
+    """Parse lines of a fact and a path into a mapping of paths to facts."""
     return {path: fact for fact, path in session.pairs(listing)}

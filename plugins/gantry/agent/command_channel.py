@@ -1,7 +1,7 @@
-"""Many commands over one: the agent's `serve` on a server carries out one order after another (see its head).
+"""Several commands over one SSH command: the agent's `serve` on a server executes orders one after another.
 
-What a command prints is followed by a word that nobody can guess, and its exit code. So each order has a result of its
-own, as an SSH command of its own would have, and takes neither a login shell nor sudo.
+For the protocol, see the head of `serve`. The output of each command is followed by a random word and its exit code.
+So each order has a result of its own, like a separate SSH command, but needs neither a login shell nor sudo.
 """
 
 from __future__ import annotations
@@ -22,28 +22,30 @@ if TYPE_CHECKING:
 SERVE = "/enstratus/bin/serve"
 
 _BEGIN_SECONDS = 20.0
-"""After which the dialog's input is ended: a start-up file that reads it in our place would wait for ever. Where it was
-only slow, it carries out what it was asked for, and is over then. Less than a server has to answer (`contact`)."""
+"""Seconds after which the dialog's input is closed: a start-up file that reads the input instead would wait forever.
+If it was only slow, the order is still executed, and then the dialog ends. Less than the time that a server has to
+answer (`contact`)."""
 
 _CHUNK = 65536
 _MARK = b"\x1e"
-"""Begins the word. In a log it is rare, so that hardly anything is held back which may be the beginning of one."""
+"""First byte of the random word. It is rare in logs, so output is hardly ever held back as a possible beginning of the
+word."""
 
 _GREETING = b"serve\n"
-"""What `serve` says before it takes orders."""
+"""What `serve` prints before it takes orders."""
 
 
 class NotServedError(Exception):
-    """No `serve` runs on the server: it has no agent, a damaged one, or one of an earlier Gantry."""
+    """`serve` does not run on the server: its agent is missing, damaged, or of an older Gantry."""
 
 
 class ChannelEndedError(Exception):
-    """The dialog has ended before the command.
+    """The dialog ended before the command did.
 
     Attributes:
-        code: its exit code, or None.
-        begun: whether it has come past the login shell.
-        stdout, stderr: what was said last.
+        code: the dialog's exit code, or None.
+        begun: whether it got past the login shell.
+        stdout, stderr: its last output.
     """
 
     def __init__(self, code: int | None, stdout: bytes, stderr: bytes, *, begun: bool) -> None:
@@ -58,8 +60,8 @@ class Dialog:
     """A running `serve`, for one order at a time.
 
     Attributes:
-        is_greeted: whether it has been heard of.
-        broken: whether it is unusable, after an order that was broken off.
+        is_greeted: whether its greeting has been received.
+        broken: whether it is unusable, after an order that was interrupted.
     """
 
     def __init__(self, process: asyncssh.SSHClientProcess[bytes], frame: login_shell.Frame) -> None:
@@ -71,27 +73,27 @@ class Dialog:
 
     @staticmethod
     def frame(*, sudo: bool) -> login_shell.Frame:
-        """The way to it past the login shell."""
+        """Return the frame that gets it past the login shell."""
         return login_shell.Frame((SERVE,), sudo=sudo)
 
     async def order(
         self, command: Sequence[str], stdin: bytes | None, on_output: Callable[[bytes], None]
     ) -> tuple[bytes, int]:
-        """Have a command run and hand on what it prints; what it said on standard error, and its exit code.
+        """Execute a command, streaming its standard output; return its standard error and its exit code.
 
-        Without `stdin` it has the dialog's input itself, by whose end it sees that nobody follows it any more.
+        Without `stdin` it reads the dialog's input itself, whose end shows that its caller is gone.
 
         Raises:
-            NotServedError: nobody takes orders. Nothing was run.
-            EndedError: whoever took it is gone; whether it was run is not known.
+            NotServedError: orders are not accepted. Nothing was run.
+            EndedError: the dialog ended; whether the command was run is unknown.
         """
         word = _MARK.decode() + secrets.token_hex(12)
         size = "-" if stdin is None else str(len(stdin))
         said = bytearray()
         out, err = self._streams
-        # Until it has its answer: who is cancelled leaves half of one behind.
+        # Until the answer is complete: a cancelled call leaves half of it in the stream.
         self.broken = True
-        # Where it has ended by now, its streams and its exit code tell of it.
+        # If it has ended by now, its streams and its exit code show that.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(f"{shlex.join((word, size, *command))}\n".encode() + (stdin or b""))
         hurry = None
@@ -112,7 +114,7 @@ class Dialog:
         return bytes(said), code
 
     def close(self) -> None:
-        """End it, once its last command has ended. That is not waited for."""
+        """Close it once its last command has ended, without waiting for that."""
         self._process.close()
 
     def _end_input(self) -> None:
@@ -144,11 +146,11 @@ class _Side:
 
     @property
     def before(self) -> bytes:
-        """What came before the dialog, where it has not begun."""
+        """Return the output before the dialog, if the dialog has not begun."""
         return b"" if self.begun else self._stream.before
 
     async def begins(self, greeting: bytes) -> bool:
-        """Take the greeting off; whether it came, and not the stream's end or anything else."""
+        """Remove the greeting; return whether it came, rather than the stream's end or anything else."""
         while len(self._rest) < len(greeting):
             chunk = await self._reader.read(_CHUNK)
             if not chunk:
@@ -160,7 +162,7 @@ class _Side:
         return True
 
     async def until(self, word: bytes, on_output: Callable[[bytes], None]) -> int | None:
-        """Hand on what comes before the word, and tell the exit code after it; None where the stream ends before it."""
+        """Stream the output before the word; return the exit code after it, or None if the stream ends first."""
         end = re.compile(re.escape(word) + rb" ([0-9]+)\n")
         held = self._rest
         while True:
@@ -182,7 +184,7 @@ class _Side:
 
 
 def _may_begin(held: bytes, word: bytes) -> int:
-    """Of how many bytes at the end it is not known yet whether they are the end of a command."""
+    """Return the number of trailing bytes that may be the beginning of the end of a command."""
     begun = held.rfind(_MARK)
     if begun < 0:
         return 0

@@ -1,4 +1,4 @@
-"""Configuration files as people may see them: unified diffs whose secrets are hidden."""
+"""Configuration files for people: unified diffs with hidden secrets."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from gantry.agent import config_file
 HIDDEN = "(secret)"
 CHANGED = "(secret, changed)"
 _SHORTEST = 4
-"""Letters from which on a secret is looked for within longer values: shorter ones stand in any text by chance."""
+"""Minimum length of secrets that are also hidden within longer values: shorter ones occur in any text by chance."""
 
 
 def unified(path: str, before: str | None, after: str, secrets: Collection[str] = ()) -> tuple[str, ...]:
-    """What changes in a file, or nothing if only comments do.
+    """Return the changes of a file; empty if only comments change.
 
     Args:
-        path: where it is on the server.
-        before: what it holds, or None if it is not there.
-        after: what it would hold.
-        secrets: values that must not be shown, whatever they are called.
+        path: the file's path on the server.
+        before: its current content, or None if it does not exist.
+        after: its new content.
+        secrets: values that must not be shown, whatever their keys.
     """
     old = list(_facts(before or ""))
     new = list(_facts(after))
@@ -41,16 +41,16 @@ def unified(path: str, before: str | None, after: str, secrets: Collection[str] 
 
 
 def digest(content: str, secrets: Collection[str] = ()) -> str:
-    """What tells one content from another, as far as people may see it: SHA-256 (hexadecimal) of the redacted text.
+    """Return the SHA-256 (hexadecimal) of the redacted text, which distinguishes contents as far as they may be shown.
 
-    Of the text itself it would let anybody try short passwords until the sum fits.
+    The digest of the text itself would allow guessing short passwords.
     """
     shown = "\n".join(_shown(section, key, line, {}, secrets) for section, key, line in _facts(content))
     return hashlib.sha256(shown.encode()).hexdigest()
 
 
 def _facts(content: str) -> Iterator[tuple[str, str, str]]:
-    """The lines that count: their section, their key (empty for those that are no fact), and themselves."""
+    """Yield the relevant lines: section, key (empty if the line is not a fact), and the line itself."""
     section = ""
     for line in content.splitlines():
         if line.startswith("#"):
@@ -66,11 +66,11 @@ def _shown(
 ) -> str:
     value = line.partition("=")[2]
     if key and value and (config_file.is_secret(key) or _holds(value, secrets)):
-        # Otherwise a new password would be no change at all.
+        # Otherwise a new password would not count as a change.
         former = before.get((section, key))
         value = HIDDEN if former in (None, line) else CHANGED
         return f"{key}={value}"
-    # What stands on a server may be anything, also what a terminal would obey.
+    # A file on a server may contain anything, including terminal control sequences.
     return "".join(letter if letter.isprintable() else "�" for letter in line)
 
 

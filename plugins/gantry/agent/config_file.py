@@ -1,7 +1,7 @@
-"""`enstratus.cfg`: one key=value a line, in sections. The same facts give the same bytes.
+"""`enstratus.cfg`: one key=value per line, in sections. The same facts give the same bytes.
 
-Existing scripts read the file with `grep KEY | cut -d= -f2`, so nothing is wrapped, quoted or indented, and a
-value can never begin a line of its own.
+Existing scripts read the file with `grep KEY | cut -d= -f2`, so nothing is wrapped, quoted or indented, and a value can
+never begin a line of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SECRET = re.compile(
 
 
 class UnwritableFactError(errors.GantryError):
-    """A key or value that `enstratus.cfg` cannot hold. The value is not shown: it may be a password."""
+    """`enstratus.cfg` cannot contain this key or value. The value is not shown: it may be a password."""
 
     def __init__(self, key: str, reason: str) -> None:
         self.key = key
@@ -36,10 +36,10 @@ class Section:
 
 
 def render(*sections: Section) -> bytes:
-    """The file's bytes.
+    """Return the file's bytes.
 
     Raises:
-        UnwritableFactError: a key is no plain word, or a value has a line break or another control character.
+        UnwritableFactError: a key is not a plain word, or a value has a line break or another control character.
     """
     lines: list[str] = []
     for section in sections:
@@ -59,14 +59,14 @@ def render(*sections: Section) -> bytes:
 
 
 def digest(content: bytes) -> str:
-    """What tells one content of the file from another. Comment lines do not count: they may hold a time."""
+    """Return a digest of the file's content. Comment lines do not count: they may contain a time."""
     facts = b"\n".join(line for line in content.splitlines() if not line.startswith(b"#"))
     return hashlib.sha256(facts).hexdigest()
 
 
 def is_secret(key: str) -> bool:
-    """Whether a key's name says that its value is nobody's business: passwords, tokens, private keys.
+    """Return whether a key's name indicates a secret value: a password, a token, a private key.
 
-    Also for a definition's own keys (`[custom]`): rather one value too many is hidden where the file is shown.
+    Also applies to a definition's own keys (`[custom]`): it is better to hide one value too many.
     """
     return _SECRET.search(key) is not None

@@ -1,4 +1,4 @@
-"""What is handed to a server: a service's new `enstratus.cfg`, and what stands in its place."""
+"""Configuration changes on a server: a service's new `enstratus.cfg`, and the one that it replaces."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from gantry import names
 from gantry.agent import errors, fan_out, layout, session
 
 UNREADABLE = "is a link"
-"""Why a file that is there is not read."""
+"""Why an existing file is not read."""
 
 _SCRIPT = "putConfig"
 
 
 @dataclasses.dataclass(frozen=True)
 class ConfigChange:
-    """One service's file, before and after. Both hold secrets.
+    """One service's file, before and after. Both contain secrets.
 
     Attributes:
-        before: None where there was none.
-        readable: whether what is there could be read.
+        before: None if there was none.
+        readable: whether the existing file could be read.
     """
 
     service: names.ServiceId
@@ -30,7 +30,7 @@ class ConfigChange:
 
 
 async def handed(server: session.Session, wanted: fan_out.Work) -> list[ConfigChange]:
-    """What some work is about to replace on a server. Asks the server nothing where it replaces nothing.
+    """Return the files that some work is about to replace. Does not contact the server if it replaces none.
 
     Raises:
         ConnectionLostError: the connection broke.
@@ -39,9 +39,9 @@ async def handed(server: session.Session, wanted: fan_out.Work) -> list[ConfigCh
 
 
 async def content(server: session.Session, path: str) -> str | None:
-    """A configuration file that is there; None if it is a link.
+    """Return the content of an existing configuration file; None if it is a link.
 
-    Its folder may be the service user's still; root must not show what a link of theirs points to.
+    The service's user may still own its folder; root must not reveal the target of that user's links.
 
     Raises:
         CommandError, ConnectionLostError: as `Session.run`.
@@ -66,6 +66,6 @@ async def _replaced(server: session.Session, service: names.ServiceId, after: st
             return ConfigChange(service, None, after)
         before = await content(server, path)
     except errors.CommandError:
-        # Nothing that is only looked at holds up what is to be done.
+        # Reading for display only must not block the work.
         before = None
     return ConfigChange(service, before, after, readable=before is not None)

@@ -1,4 +1,4 @@
-"""Connections that outlast one question: a step asks a server, and works on it, over one SSH connection."""
+"""Pool of SSH connections: a step queries a server, and works on it, over one connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gantry.agent import session, ssh
 
 
 class Lines:
-    """Connections to servers, at most one for each that is not in use; all of them are closed at the end."""
+    """At most one idle connection per server; all of them are closed at the end."""
 
     def __init__(self) -> None:
         self._free: dict[names.ServerName, tuple[session.Session, contextlib.AsyncExitStack]] = {}
@@ -25,7 +25,7 @@ class Lines:
 
     @contextlib.asynccontextmanager
     async def to(self, target: ssh.Target, access: ssh.Access) -> AsyncIterator[session.Session]:
-        """A connection, kept for whoever asks next unless something has gone wrong. Raises as `ssh.connect`."""
+        """Yield a connection, which is kept for the next caller unless an error occurred. Raises as `ssh.connect`."""
         free = self._free.pop(target.name, None)
         if free is not None and free[0].is_closed:
             await free[1].aclose()
@@ -42,6 +42,6 @@ class Lines:
             self._free[target.name] = (server, stack.pop_all())
 
     async def close(self, name: names.ServerName) -> None:
-        """Close the connection to a server of which no more is wanted."""
+        """Close the connection to a server that is no longer needed."""
         if free := self._free.pop(name, None):
             await free[1].aclose()

@@ -1,14 +1,13 @@
-"""Whether an object in the store (an archive, a dump) is what a server has been given already.
+"""Content comparison: whether an object in the store (archive, dump) is what a server has already applied.
 
-The store's own version of an object (its ETag) changes with encryption, part sizes and copies of the same bytes, so the
-content decides: its SHA-256 sum, as the definition pins it, or as a server has found it out and noted it. For what is
-applied under the key `a1001/archive` a server notes:
-
-- `a1001/archive`: what it goes by. The digest of the content; of an installation by an older Gantry, the ETag.
+The store's version of an object (its ETag) changes with encryption, part sizes and copies of the same bytes, so the
+content decides: its SHA-256 digest, as pinned by the definition, or as computed and recorded by a server. For what is
+applied under the key `a1001/archive` a server has these marks:
+- `a1001/archive`: the applied version. The digest of the content; after an installation by an older Gantry, the ETag.
 - `a1001/content.archive`: the digest of the content.
-- `a1001/object.archive`: the ETag of the object that was last looked at there, and the digest of its content.
+- `a1001/object.archive`: the ETag of the object that was last fetched there, and the digest of its content.
 
-Pure.
+Pure functions.
 """
 
 from __future__ import annotations
@@ -21,44 +20,44 @@ Marks = Mapping[str, str]
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 SCRIPT = "applyObject"
-"""The agent's script that calls another one with what was fetched, and notes what that was."""
+"""The agent's script that calls another one with the fetched file, and records its digest."""
 
 COMPARES = "compareObject"
-"""The agent's script that only finds out what was fetched."""
+"""The agent's script that only determines the digest of the fetched file."""
 
 CHECKS = "checkArchive"
-"""The agent's script that only finds out whether an archive could be installed."""
+"""The agent's script that only checks whether an archive could be installed."""
 
 UNKNOWN_DIGEST = "SUM"
-"""What `applyObject` is told where nobody knows the digest yet: the server notes what it finds."""
+"""Argument of `applyObject` for an unknown digest: the server records the one that it computes."""
 
 
 class ContentState(enum.Enum):
-    """What an object is, compared with what a server has been given."""
+    """Result of comparing an object with what a server has applied."""
 
     ABSENT = enum.auto()
-    """It has been given nothing yet."""
+    """Nothing has been applied yet."""
 
     SAME = enum.auto()
     CHANGED = enum.auto()
     UNKNOWN = enum.auto()
-    """The store says that it is another object; whether its content is another one, only a download can tell."""
+    """The object differs according to the store; whether its content differs, only a download can show."""
 
 
 def keys(key: str) -> tuple[str, str, str]:
-    """The keys under which a server notes what was applied: the key itself, its content, the last object."""
+    """Return the keys of a server's marks of an applied object: the key itself, its content, the last object."""
     service, _, what = key.partition("/")
     return key, f"{service}/content.{what}", f"{service}/object.{what}"
 
 
 def offered(marks: Marks, key: str, version: str, sha256: str | None) -> str | None:
-    """The digest of an object's content, as far as it is known without fetching it.
+    """Return the digest of an object's content if it is known without fetching it; else None.
 
     Args:
-        marks: what the server has noted.
-        key: what the object is for.
+        marks: the server's marks.
+        key: the key that the object is applied under.
         version: the object's ETag.
-        sha256: what the definition pins.
+        sha256: the digest that the definition pins.
     """
     if sha256 is not None:
         return sha256.lower()
@@ -67,17 +66,17 @@ def offered(marks: Marks, key: str, version: str, sha256: str | None) -> str | N
 
 
 def was_looked_at(marks: Marks, key: str, version: str) -> bool:
-    """Whether the server has fetched that version of the object already, and noted what it is."""
+    """Return whether the server has already fetched this version of the object and recorded its digest."""
     return marks.get(keys(key)[2], "").rpartition(" ")[0] == version
 
 
 def standing(marks: Marks, key: str, version: str, sha256: str | None) -> ContentState:
-    """Compare an object with what the server has been given. Arguments as of `offered`."""
+    """Compare an object with what the server has applied. Arguments as for `offered`."""
     noted = marks.get(key)
     if noted is None:
         return ContentState.ABSENT
     is_now = offered(marks, key, version, sha256)
-    # An older Gantry has noted the ETag alone: the very same object is the same content.
+    # An older Gantry recorded only the ETag: the very same object has the same content.
     if noted in (version, is_now):
         return ContentState.SAME
     given = marks.get(keys(key)[1]) or (noted if _DIGEST.fullmatch(noted) else None)
@@ -89,12 +88,12 @@ def standing(marks: Marks, key: str, version: str, sha256: str | None) -> Conten
 
 
 def expected(key: str, version: str, digest: str | None) -> tuple[tuple[str, str], ...]:
-    """What a server will have noted when the object is applied; its version stands for a digest that is not known."""
+    """Return the server's marks after the object is applied; its version is the placeholder for an unknown digest."""
     name, content, seen = keys(key)
     known = digest or version
     return (name, known), (content, known), (seen, f"{version} {known}")
 
 
 def compared(key: str, version: str) -> tuple[tuple[str, str], ...]:
-    """What a server will have noted when it has only looked at the object."""
+    """Return the server's marks after it has only fetched and compared the object."""
     return ((keys(key)[2], f"{version} {version}"),)

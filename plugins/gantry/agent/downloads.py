@@ -1,4 +1,4 @@
-"""Objects that a server fetches by itself: the jobs that download them, and note what they are. Pure."""
+"""Jobs with which servers download objects themselves and record their digests. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _DUMP_ENDINGS = (".sql.gz", ".sql")
 
 @dataclasses.dataclass(frozen=True)
 class Download:
-    """An object that a server fetches by itself.
+    """An object that a server downloads itself.
 
-    `version` is the store's; whether the content has changed, `contents` tells. `obstacle` is why the store does not
-    give it, though it is there.
+    `version` is the store's; see `contents` for whether the content has changed. `obstacle` is the reason why the
+    store does not provide it although it exists.
     """
 
     url: str
@@ -34,9 +34,9 @@ def fetched(
     timeout: float,
     mark: tuple[str, str] | None = None,
 ) -> jobs.Job:
-    """A job that downloads a file, calls a script with it, and leaves neither link nor file behind.
+    """Return a job that downloads a file, calls a script with it, and removes both link and file.
 
-    Raises the object's obstacle, if it has one: servers that need not fetch it are none the worse for it.
+    Raises the object's obstacle, if any: servers that need not download it are not affected.
     """
     if download.obstacle is not None:
         raise download.obstacle
@@ -55,13 +55,13 @@ def fetched(
 
 @dataclasses.dataclass(frozen=True)
 class Applying:
-    """What a server notes of an object that it applies; see `contents`.
+    """Marks that a server writes for an applied object; see `contents`.
 
     Attributes:
-        key: what the object is for.
-        digest: what is noted under it; None: the digest that the server finds.
-        may_be_same: whether nothing is to be done where the content is what was applied before.
-        forgets: the keys of notes that stop being true where it is applied.
+        key: the key that the object is applied under.
+        digest: the value to record under it; None: the digest that the server computes.
+        may_be_same: whether to do nothing if the same content was applied before.
+        forgets: the keys of marks that become invalid when it is applied.
     """
 
     key: str
@@ -73,7 +73,7 @@ class Applying:
 def applied(
     name: str, download: Download, target: str, applying: Applying, call: tuple[str, ...], timeout: float
 ) -> jobs.Job:
-    """A job that downloads a file, calls a script with it unless it has been applied before, and notes what it is."""
+    """Return a job that downloads a file, calls a script with it unless already applied, and records its digest."""
     wrapped = (
         content_digests.SCRIPT,
         applying.key,
@@ -97,10 +97,10 @@ def compared(
     timeout: float,
     check: tuple[str, ...] = (),
 ) -> jobs.Job:
-    """A job that downloads a file and only finds out whether it is what was applied before.
+    """Return a job that downloads a file and only determines whether it was applied before.
 
-    `words` say to a person what becomes of it if it is not. `check` is a script that looks at it then, with its first
-    arguments; the file is the last one.
+    `words` explain to people what happens if it was not. `check` is a script that then examines the file, with its
+    first arguments; the file is the last one.
     """
     target = f"{session.TEMPORARY}/{name}{suffix_of(download.url)}"
     call = (
@@ -116,11 +116,11 @@ def compared(
 
 
 def short(version: str) -> str:
-    """A version as a word of a name."""
+    """Shorten a version for use in a name."""
     return hashlib.sha256(version.encode()).hexdigest()[:12]
 
 
 def suffix_of(url: str) -> str:
-    """The part of a name that says how it is packed, in small letters; empty where it is none that is known."""
+    """Return the lower-case suffix that names the compression; empty if it is not a known one."""
     name = url.rpartition("/")[2].lower()
     return next((end for end in (*fields.ARCHIVE_ENDINGS, *_DUMP_ENDINGS) if name.endswith(end)), "")

@@ -1,4 +1,4 @@
-"""What can go wrong between the control plane and a server."""
+"""Errors between the control plane and a server."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gantry import errors, names
 
 
 class ServerError(errors.GantryError):
-    """Something about one server. The message begins with the server's name.
+    """An error about one server. The message begins with the server's name.
 
     Attributes:
-        on_the_way: whether it is about what lies between this machine and the server (a jump host, a name that does
-            not resolve, this machine's own network). It says nothing about the server then.
+        on_the_way: whether the cause lies between this machine and the server (a jump host, a name that does not
+            resolve, this machine's own network). Then the error says nothing about the server.
     """
 
     on_the_way: bool = False
@@ -35,10 +35,10 @@ class ServerError(errors.GantryError):
 
 
 class HostKeyMismatchError(ServerError):
-    """The server (or the jump host on the way) showed another host key than the pinned one.
+    """The server (or the jump host) presented another host key than the pinned one.
 
     Attributes:
-        kept_in: where the pinned key is kept, for a person.
+        kept_in: where the pinned key is stored, for people.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class HostKeyMismatchError(ServerError):
 
 
 class HostKeyKindError(HostKeyMismatchError):
-    """The server offers host keys, and none of the kind that is pinned.
+    """The server offers host keys, but none of the pinned kind.
 
     Attributes:
         offered: the kinds that it offers, such as `ssh-rsa`.
@@ -86,9 +86,9 @@ class HostKeyKindError(HostKeyMismatchError):
 
 
 class UnusableHostKeyError(ServerError):
-    """What is pinned as a host key is none."""
+    """The pinned host key is not a valid host key."""
 
-    # Nothing was asked: the server has no part in it.
+    # The server was not contacted, so it is not the cause.
     on_the_way = True
 
     def __init__(self, server: names.ServerName, address: str, pinned: str, kept_in: str) -> None:
@@ -102,7 +102,7 @@ class UnusableHostKeyError(ServerError):
 
 
 class AccessRefusedError(ServerError):
-    """The server does not let the SSH user in."""
+    """The server refuses the SSH user's login."""
 
     def __init__(self, server: names.ServerName, address: str, user: str, connection: str) -> None:
         self.address = address
@@ -115,7 +115,7 @@ class AccessRefusedError(ServerError):
 
 
 class ConnectionLostError(ServerError):
-    """The server cannot be reached, or stopped answering."""
+    """The server cannot be reached, or stopped responding."""
 
     transient = True
 
@@ -126,10 +126,10 @@ class ConnectionLostError(ServerError):
 
 
 class ServerBusyError(ConnectionLostError):
-    """Something at the server's address takes a connection and closes it before the login.
+    """The server accepts a connection and closes it before the login.
 
-    An SSH server does so that has too many of them (`MaxStartups`), that shuts down or has just begun, or that has
-    been told not to serve this address. It is there, so this is no sign of a loss.
+    An SSH server does this when it has too many connections (`MaxStartups`), shuts down, has just started, or is
+    configured to reject this address. It is there, so this is no sign of a loss.
     """
 
     def __init__(self, server: names.ServerName, address: str, reason: str) -> None:
@@ -139,7 +139,7 @@ class ServerBusyError(ConnectionLostError):
 
 
 class CommandError(ServerError):
-    """A command of the control plane itself (not a script of a service) failed on the server."""
+    """A command of the control plane itself (not a service's script) failed on the server."""
 
     def __init__(self, server: names.ServerName, command: str, code: int | None, output: str) -> None:
         self.command = command
@@ -153,15 +153,15 @@ class CommandError(ServerError):
 
 
 class LoginShellError(ServerError):
-    """The login works, and does not lead to a shell that runs commands.
+    """The login works, but does not lead to a shell that runs commands.
 
-    A forced command stands in the way, a shell that is none or a restricted one, a start-up file that starts something
-    else, or sudo that is not allowed.
+    The cause is a forced command, a restricted shell or none at all, a start-up file that starts something else, or
+    sudo that is not allowed.
 
     Attributes:
         user, connection: the account, and the Airflow connection that names it.
         code: the exit code of what ran instead.
-        output: what it printed.
+        output: its output.
     """
 
     def __init__(
@@ -186,14 +186,14 @@ class LoginShellError(ServerError):
 
 
 _MOST_LINES = 10
-"""What an account prints instead of running a command is short; its greeting may not be."""
+"""The output of an account that does not run commands is short; its greeting may not be."""
 
 
 class ScriptFailedError(ServerError):
     """An agent script, or the service script that it called, failed.
 
     Attributes:
-        code: the exit code, or None where the process vanished without one.
+        code: the exit code, or None if the process vanished without one.
         killed: whether it was killed on request.
         tail: the last lines of its output.
     """
@@ -219,7 +219,7 @@ class ScriptFailedError(ServerError):
 
 
 class NoLinkError(ServerError):
-    """No link could be made for what a server should fetch or put."""
+    """A link for a download or upload could not be created."""
 
     def __init__(self, server: names.ServerName, cause: errors.GantryError) -> None:
         self.cause = cause
@@ -228,7 +228,7 @@ class NoLinkError(ServerError):
 
 
 class LinkEndedError(ServerError):
-    """The store has refused a link as one that has ended, and the one after it too."""
+    """The store rejected a link as expired, and also the one after it."""
 
     transient = True
 
@@ -244,7 +244,7 @@ class LinkEndedError(ServerError):
 
 
 class RunOverError(ServerError):
-    """The time of the whole run is up: a script was ended, or not begun, because of that."""
+    """The run's time is up: a script was killed, or not started, because of that."""
 
     def __init__(self, server: names.ServerName, call: str, tail: str | None = None) -> None:
         self.call = call
@@ -259,7 +259,7 @@ class RunOverError(ServerError):
 
 
 class ScriptTimeoutError(ServerError):
-    """A script took longer than its step allows; its process group was ended."""
+    """A script took longer than its step allows; its process group was killed."""
 
     def __init__(self, server: names.ServerName, call: str, seconds: float, tail: str) -> None:
         self.call = call

@@ -1,4 +1,4 @@
-"""Several servers side by side: each goes through its jobs at its own pace, and none waits for another."""
+"""Jobs on several servers in parallel: each server proceeds at its own pace, independently of the others."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _CHECK_SECONDS = "20"
 marks = job_runner.marks
 Lines = connection_pool.Lines
 OK = "OK"
-"""What the check of a healthy service says."""
+"""Output of the check of a healthy service."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Held:
-    """Something that has changed and is left as it is, since only a person may decide about it.
+    """A change that is not applied because only a person may decide about it.
 
     Attributes:
-        key: of the note that says what is there now.
-        text: what has changed, why nothing is done, and how to have it done: one line.
+        key: the key of the mark that names the current state.
+        text: what has changed, why nothing is done, and how to apply it, in one line.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Held:
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What a step wants of one server: files first, then jobs; and what it leaves as it is although it has changed."""
+    """A step's work on one server: first files, then jobs; and changes that are held back."""
 
     files: tuple[session.RemoteFile, ...] = ()
     jobs: tuple[jobs.Job, ...] = ()
@@ -44,12 +44,12 @@ class Work:
 
 @dataclasses.dataclass(frozen=True)
 class Applied:
-    """What a server says of itself.
+    """A server's own report.
 
     Attributes:
-        marks: what succeeded jobs have noted there.
-        healthy: whether the service in question says OK.
-        digests: SHA-256 sums (hexadecimal) of the files in question, by path; absent and empty ones are left out.
+        marks: the marks that succeeded jobs have left there.
+        healthy: whether the check of the service in question succeeds.
+        digests: SHA-256 digests (hexadecimal) of the files in question, by path, without missing and empty ones.
     """
 
     marks: Mapping[str, str]
@@ -59,22 +59,22 @@ class Applied:
 
 @dataclasses.dataclass(frozen=True)
 class Questions:
-    """What a server is asked in addition to its marks: a service's check, the digests of files."""
+    """What a server is asked besides its marks: a service's check, the digests of files."""
 
     checked: names.ServiceId | None = None
     files: tuple[str, ...] = ()
 
 
 Decide = Callable[[ssh.Target, Applied], Work]
-"""From a server, and what is applied there, to the work that is left."""
+"""Returns the remaining work for a server and its report of what is applied there."""
 
 
 Witness = Callable[[session.Session, ssh.Target, Applied, Work], Awaitable[None]]
-"""Looks at a server when its work is decided and nothing of it is done. Called again if the connection breaks."""
+"""Called after a server's work is decided and before it begins. Called again if the connection breaks."""
 
 
 class StepFailedError(errors.GantryError):
-    """One or more servers did not get through a step; the others did."""
+    """A step failed on one or more servers; it succeeded on the others."""
 
     def __init__(self, failures: Sequence[errors.Failure]) -> None:
         self._failures = tuple(failures)
@@ -83,12 +83,12 @@ class StepFailedError(errors.GantryError):
 
     @property
     def failures(self) -> tuple[errors.Failure, ...]:
-        """Of each server that did not get through."""
+        """The failure of each server that failed."""
         return self._failures
 
 
 def begin(targets: Sequence[ssh.Target], until: float = 0.0) -> list[jobs.ServerProgress]:
-    """How far servers are of which nothing is known yet. `until`: see `jobs.ServerProgress`."""
+    """Return the initial progress of servers. `until`: see `jobs.ServerProgress`."""
     return [jobs.ServerProgress(target, (), until=until) for target in targets]
 
 
@@ -101,11 +101,11 @@ async def prepare(
     witness: Witness | None = None,
     kept: connection_pool.Lines | None = None,
 ) -> None:
-    """Ask every server what is applied there, decide what is left, and put the files in place.
+    """Ask every server what is applied there, decide about the remaining work, and write the files.
 
-    A server that cannot be prepared within its patience has its error noted; the others go on. Who is stopped in
-    the middle finds in `everything` what `kill` needs to take the files away again. The connections to those where
-    something is left to do are kept open for `carry_out`, if there is something to keep them in.
+    If a server cannot be prepared within its patience, its error is stored; the others continue. After an
+    interruption, `everything` has what `kill` needs to remove the files. With `kept`, the connections to servers with
+    remaining work stay open for `carry_out`.
     """
 
     async def one(progress: jobs.ServerProgress) -> None:
@@ -137,9 +137,9 @@ async def carry_out(  # noqa: PLR0913 - what a step has, each by its name
     links: jobs.LinkMaker | None = None,
     kept: connection_pool.Lines | None = None,
 ) -> bool:
-    """Drive the servers' jobs, for so many seconds at most; say whether all are done.
+    """Run the servers' jobs, for at most that many seconds; return whether all are done.
 
-    What is not done then goes on on the servers; call again with the same progress to go on following.
+    Unfinished jobs continue on the servers; call again with the same progress to continue following them.
     """
 
     async def one(progress: jobs.ServerProgress) -> None:
@@ -157,10 +157,10 @@ async def carry_out(  # noqa: PLR0913 - what a step has, each by its name
 
 
 async def side_by_side(work: Sequence[Coroutine[None, None, None]], seconds: float | None = None) -> None:
-    """Run coroutines at the same time, for so many seconds at most; what is not done then is cancelled.
+    """Run coroutines in parallel, for at most that many seconds; then cancel unfinished ones.
 
     Raises:
-        Exception: what the first of them raised that was done.
+        Exception: the one raised by the first coroutine that failed.
     """
     tasks = [asyncio.create_task(each) for each in work]
     if not tasks:
@@ -168,7 +168,7 @@ async def side_by_side(work: Sequence[Coroutine[None, None, None]], seconds: flo
     try:
         finished, _ = await asyncio.wait(tasks, timeout=seconds)
     finally:
-        # Also when this call is cancelled: nobody goes on behind the back of what comes next.
+        # Also when this call is cancelled: no coroutine may continue in the background.
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -177,14 +177,14 @@ async def side_by_side(work: Sequence[Coroutine[None, None, None]], seconds: flo
 
 
 def verdict(everything: Sequence[jobs.ServerProgress]) -> None:
-    """Raise StepFailedError if a server did not get through."""
+    """Raise StepFailedError if a server failed."""
     found = failures(everything)
     if found:
         raise StepFailedError(found)
 
 
 def failures(everything: Sequence[jobs.ServerProgress]) -> list[errors.Failure]:
-    """What has stopped servers for good."""
+    """Return the failures of the servers that failed for good."""
     return [each.failure for each in everything if each.failure is not None]
 
 
@@ -194,13 +194,14 @@ async def kill(
     key: jobs.StepKey,
     unconfirmed: set[names.ServerName] | None = None,
 ) -> None:
-    """End what is running on every server, children included. A server that does not answer is let be.
+    """Kill the running jobs, with their children, on every server. A server that does not answer is skipped.
 
     Args:
-        everything: how far the servers are.
-        access: how they are reached.
-        key: of the try whose jobs are ended. What another try follows by now is left alone.
-        unconfirmed: filled with the servers on which something may run; who has confirmed the end is taken out.
+        everything: the servers' progress.
+        access: the login for them.
+        key: identifies the try whose jobs are killed. Jobs that another try has taken over are not.
+        unconfirmed: filled with the servers on which jobs may be running; those that confirm the end are removed from
+            it.
     """
     unconfirmed = set() if unconfirmed is None else unconfirmed
     unconfirmed.update(each.target.name for each in everything if each.generation and not each.done)
@@ -230,7 +231,7 @@ async def _prepare(
             sums = await digests(server, questions.files)
             applied = Applied(await marks(server), healthy, sums)
             work = decide(agent.target, applied)
-            # Before the files are there: whoever is stopped now has to know them.
+            # Before the files are written: if the task is stopped now, it has to know them.
             progress.jobs, progress.held = work.jobs, bool(work.held)
             for each in work.held:
                 output(agent.target.name, each.text)
@@ -244,7 +245,7 @@ async def _prepare(
 async def _reconnecting(
     attempt: Callable[[], Awaitable[T]], server: names.ServerName, output: jobs.Output
 ) -> T:
-    """Repeat what may be repeated until the connection holds. The caller's timeout ends it."""
+    """Retry an idempotent operation until the connection holds. The caller's timeout ends it."""
     last: agent_errors.ConnectionLostError | None = None
     try:
         while True:
@@ -262,7 +263,7 @@ async def _reconnecting(
 
 
 async def digests(server: session.Session, paths: Sequence[str]) -> dict[str, str]:
-    """SHA-256 sums (hexadecimal) of those of the files that are there and hold something."""
+    """Return SHA-256 digests (hexadecimal) of those files that exist and are not empty."""
     if not paths:
         return {}
     listing = await server.run(f"{session.BIN}/digests", *paths)
@@ -270,21 +271,21 @@ async def digests(server: session.Session, paths: Sequence[str]) -> dict[str, st
 
 
 async def check(server: session.Session, service: names.ServiceId, *, quiet: bool = False) -> str:
-    """What a service's check says: `OK`, or what is wrong.
+    """Return the output of a service's check: `OK`, or what is wrong.
 
     Args:
-        server: where the service runs.
-        service: its id.
-        quiet: leave no line in the agent's journal.
+        server: the server on which the service runs.
+        service: the service's id.
+        quiet: whether to write no line to the agent's journal.
     """
-    # A check that hangs is an answer too: the service wants to be restarted.
+    # A check that hangs counts as a failure: the service has to be restarted.
     limit = ("timeout", "--kill-after=5", _CHECK_SECONDS)
     environment = ("env", "GANTRY_QUIET=1") if quiet else ()
     try:
         answer = await server.run(*environment, *limit, f"{session.BIN}/checkService", service)
     except agent_errors.CommandError as error:
         said = error.output.strip()
-        # A check that fails is not OK, whatever it says.
+        # A failing check is not OK, whatever it prints.
         return said if said not in ("", OK) else f"it ended with exit code {error.code}"
     return answer.strip()
 
@@ -292,7 +293,7 @@ async def check(server: session.Session, service: names.ServiceId, *, quiet: boo
 async def _forget_secrets(agent: job_runner.Agent, progress: jobs.ServerProgress) -> None:
     """Remove the files of jobs that will not run now.
 
-    A job that was started removes its own when it ends; behind a lost connection it may still need them.
+    A job that was started removes its own when it ends; after a lost connection it may still need them.
     """
     first = progress.index + (1 if progress.started else 0)
     waiting = [path for job in progress.jobs[first:] for path in job.secrets]

@@ -1,15 +1,15 @@
-"""What a file really is, by its first bytes, and what its name says that it is. Pure."""
+"""File formats, detected by the first bytes, or promised by the name. Pure functions."""
 
 from __future__ import annotations
 
 import enum
 
 HEAD = 512
-"""Bytes that are looked at: a tar archive names itself behind its first 257."""
+"""Number of bytes that are examined: the signature of a tar archive comes after its first 257."""
 
 
 class FileKind(enum.Enum):
-    """A format, as a person calls it."""
+    """A format, by its common name."""
 
     EMPTY = "empty"
     ZEROS = "nothing but zeros, as of a download that was broken off"
@@ -34,10 +34,10 @@ _STARTS = (
     (b"BZh", FileKind.BZIP2),
     (b"\xfd7zXZ\x00", FileKind.XZ),
     (b"\x28\xb5\x2f\xfd", FileKind.ZSTD),
-    # A frame that is skipped: parallel packers put one first.
+    # A skippable frame: parallel compressors write one first.
     *((bytes((0x50 + number,)) + b"\x2a\x4d\x18", FileKind.ZSTD) for number in range(16)),
     (b"PK\x03\x04", FileKind.ZIP),
-    # An archive of nothing, and one in several parts.
+    # An empty archive, and a multi-part one.
     (b"PK\x05\x06", FileKind.ZIP),
     (b"PK\x07\x08", FileKind.ZIP),
     (b"7z\xbc\xaf\x27\x1c", FileKind.SEVEN_ZIP),
@@ -60,7 +60,7 @@ _ENDINGS = (
 )
 
 ARCHIVES = frozenset({FileKind.GZIP, FileKind.BZIP2, FileKind.XZ, FileKind.ZSTD, FileKind.TAR, FileKind.ZIP})
-"""What a service archive can be."""
+"""The possible formats of a service archive."""
 
 _TAR_AT, _TAR = 257, b"ustar"
 _MARKUP = (b"<!doctype html", b"<html", b"<?xml", b"<error>")
@@ -68,7 +68,7 @@ _BYTE_ORDER = b"\xef\xbb\xbf"
 
 
 def of(head: bytes) -> FileKind:
-    """What a file is whose first `HEAD` bytes (or fewer, where it has no more) are these."""
+    """Return the format of a file with these first `HEAD` bytes (fewer if the file is shorter)."""
     if not head:
         return FileKind.EMPTY
     for start, kind in _STARTS:
@@ -80,11 +80,11 @@ def of(head: bytes) -> FileKind:
 
 
 def _without_sign(head: bytes) -> FileKind:
-    """What a file is that does not say it."""
+    """Return the format of a file without a signature."""
     if not any(head):
         return FileKind.ZEROS
     if b"\0" in head:
-        # Latin letters in UTF-16 have nothing in their upper half: every second byte tells.
+        # In UTF-16, the upper byte of Latin letters is zero: every second byte shows this.
         halves = head[::2], head[1::2]
         is_text = any(half and not any(half) for half in halves)
         return FileKind.UTF_16 if is_text else FileKind.BINARY
@@ -94,6 +94,6 @@ def _without_sign(head: bytes) -> FileKind:
 
 
 def promised(name: str) -> FileKind | None:
-    """What the ending of a name says, in whatever case; None where it says nothing."""
+    """Return the format that the name's suffix promises, in any case; None if it promises none."""
     small = name.lower()
     return next((kind for endings, kind in _ENDINGS if small.endswith(endings)), None)

@@ -1,4 +1,4 @@
-"""Public host keys, as `ssh-keyscan`, `known_hosts` and `.pub` files have them: each as `KIND BASE64`."""
+"""Public host keys, as in the output of `ssh-keyscan`, `known_hosts` and `.pub` files: each as `KIND BASE64`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FINGERPRINT = re.compile(r"(SHA256:\S+|(MD5:)?([0-9a-fA-F]{2}:){15}[0-9a-fA-F]{
 
 
 class HostKeyFormatError(errors.GantryError):
-    """What should be a host key is none. `reason` repeats nothing of it: it may be another field's secret."""
+    """Not a valid host key. `reason` does not quote it: it may be another field's secret."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -22,9 +22,9 @@ class HostKeyFormatError(errors.GantryError):
 
 
 def usable(text: str) -> str:
-    """Host keys, one a line, from what a field holds.
+    """Parse host keys from a field; return one per line.
 
-    The kind is read from the key itself: what stands before it, and a comment behind it, may be there or not.
+    The kind is read from the key itself; a kind before it and a comment after it are optional.
 
     Raises:
         UnusableError: it is not a public host key.
@@ -53,7 +53,7 @@ def _line(line: str) -> str:
 
 
 def _kind(word: str) -> str | None:
-    """The kind of a key in base64, which stands at its beginning; None if it is none."""
+    """Return the kind at the beginning of a base64 key; None if it is not a key."""
     try:
         content = base64.b64decode(word, validate=True)
     except (binascii.Error, ValueError):
@@ -64,7 +64,7 @@ def _kind(word: str) -> str | None:
 
 
 def _import(line: str) -> None:
-    """Raise UnusableError unless it is a key."""
+    """Raise UnusableError unless the line is a key."""
     import asyncssh  # noqa: PLC0415 - see `gantry.agent.ssh`
 
     try:

@@ -1,8 +1,8 @@
-"""Runs jobs on a server and follows them, over connections that are opened again when they break.
+"""Runs jobs on a server and follows them, over connections that are reopened when they break.
 
-The server keeps the truth (`/enstratus/bin/job`): whether a job was started, its log, its exit code. Everything
-here can therefore be repeated: a lost connection is opened again, a retried task finds the same jobs, and the
-triggerer goes on where the worker stopped.
+The state is on the server (`/enstratus/bin/job`): whether a job was started, its log, its exit code. Everything here
+can therefore be repeated: a lost connection is reopened, a retried task finds the same jobs, and the triggerer
+continues where the worker stopped.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from gantry.agent.jobs import MOST_REBOOTS, LinkMaker, Output, Reader, ServerPro
 _TAIL_LINES = 20
 _TAIL_BYTES = 16384
 _LONGEST_LINE = 65536
-"""Bytes after which a line is given out in parts: some programs never end theirs."""
+"""Maximum bytes of a line before it is split: some programs never end theirs."""
 
 _KILL_GRACE = "3"
 _MARGIN = 120.0
-"""Seconds past a job's timeout after which the server ends it by itself, if nobody who follows it has done so."""
+"""Seconds beyond a job's timeout after which the server kills it, if its follower has not."""
 
 _CONCLUDED = "concluded"
-"""Nobody's epoch. After it also a retry gets the step's jobs again, and not only who clears the task."""
+"""An epoch that no try has. It makes a retry run the step's jobs again, not only a cleared task."""
 
 _RENEWED = "renewed"
-"""What the attempt of a job is called whose first link was refused."""
+"""The attempt of a job whose first link was refused."""
 
 _HOLDS = 10.0
-"""Seconds after which a connection counts as one that held."""
+"""Seconds after which a connection counts as stable."""
 
 _MOST_KEPT = 2000
-"""Lines of a log that are kept for its reader at most: they travel with a step."""
+"""Maximum number of log lines kept for the reader: they are passed on with the step."""
 
 _CONCLUSIONS = (
     errors.ScriptFailedError,
@@ -45,11 +45,11 @@ _CONCLUSIONS = (
     errors.NoLinkError,
     errors.LinkEndedError,
 )
-"""What ends a job for good. Behind a connection that was lost it may go on."""
+"""Errors that end a job for good. After a lost connection, the job may continue."""
 
 
 class Agent:
-    """A server's agent: commands and jobs over a connection that is opened again when it breaks."""
+    """A server's agent: runs commands and jobs over a connection that is reopened when it breaks."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Agent:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[session.Session]:
-        """One connection, for commands that belong together; one that is there already, if those are kept."""
+        """Yield a connection for consecutive commands; an existing one, if connections are kept."""
         if self._kept is not None:
             async with self._kept.to(self.target, self._access) as server:
                 yield server
@@ -76,13 +76,13 @@ class Agent:
             yield session.Session(connection, self.target, self._access.login)
 
     async def carry_out(self, progress: ServerProgress, key: StepKey, output: Output) -> None:
-        """Run the jobs that are left, one after the other, and note that the step has its result.
+        """Run the remaining jobs one after the other, and record that the step has a result.
 
         May be cancelled at any point and called again with the same progress.
 
         Raises:
             ScriptFailedError, ScriptTimeoutError: a job did not succeed.
-            ServerError: the server could not be worked with.
+            ServerError: the connection or a command failed.
         """
         lost_since: float | None = None
         said = ""
@@ -105,13 +105,13 @@ class Agent:
                 await asyncio.sleep(1)
 
     async def kill(self, progress: ServerProgress, key: StepKey) -> None:
-        """End the job that is running, with all its children, unless another try has taken it over since."""
+        """Kill the running job with all its children, unless another try has taken it over."""
         if progress.generation and not progress.done:
             async with self.open() as server:
                 mine = f"GANTRY_JOB_ATTEMPT={_attempt(progress, key)}"
                 ended = await self._kill(server, progress, key, mine)
                 if ended.startswith("killed") and progress.jobs[progress.index].kept:
-                    # What it needs is gone with it, and is made again by the jobs before it.
+                    # The inputs of the job are gone with it, and are created again by the jobs before it.
                     await self._close(server, progress, key, _CONCLUDED)
 
     async def _carry_out(
@@ -131,7 +131,7 @@ class Agent:
                 raise
             if job.notes:
                 progress.found |= await marks(server, job.notes[0][0].partition("/")[0])
-            # Before it counts as done: what is done is not looked at again.
+            # Before it counts as done: finished jobs are not read again.
             if job is progress.jobs[-1]:
                 await self._close(server, progress, key, key.epoch)
             progress.index, progress.offset = progress.index + 1, 0
@@ -140,7 +140,7 @@ class Agent:
     async def _close(
         self, server: session.Session, progress: ServerProgress, key: StepKey, epoch: str
     ) -> None:
-        """Note that the step has its result: whoever comes with another epoch begins a new generation."""
+        """Record that the step has its result: a call with another epoch starts a new generation."""
         await server.run(f"{session.BIN}/job", "close", f"{key.step}/{progress.generation}", epoch)
 
     async def _one(
@@ -154,20 +154,20 @@ class Agent:
             await self._put_link(server, progress)
             asked, progress.asked = progress.asked, True
             said = await self._start(server, progress, key)
-            # What ended since it was first asked for in this try has told nobody yet.
+            # The end of a job that was first requested in this try has not been reported yet.
             if said == "succeeded" and not asked:
                 output(self.target.name, f"{job.call}: done before, not run again")
                 if self._reader is not None:
-                    # Whoever ran it may have died before it read all of it.
+                    # The process that ran it may have died before it read all of the output.
                     await self._follow(server, progress, _identity(progress, key), output)
                 return
             is_of_another_try = said == "running" and not asked
             progress.started = time.time()
             output(self.target.name, f"$ {job.call}")
         ended, overdue = await self._await_end(server, progress, key, output)
-        # A person has cleared the task, and the try before this one ended the script only now: it runs again.
+        # A person cleared the task, and only now the previous try killed the script: it runs again.
         if is_of_another_try and ended.killed:
-            # What it had was removed when it ended.
+            # Its inputs were removed when it ended.
             await self._put_link(server, progress)
             if await self._start(server, progress, key) == "started":
                 progress.offset, progress.started = 0, time.time()
@@ -189,14 +189,14 @@ class Agent:
     async def _await_end(
         self, server: session.Session, progress: ServerProgress, key: StepKey, output: Output
     ) -> tuple[session.JobEnd, bool]:
-        """Follow a job to its end, or end it when its time is up; say which."""
+        """Follow a job to its end, or kill it when its time is up; return its end and whether time was up."""
         identity = _identity(progress, key)
         try:
             async with asyncio.timeout(max(progress.started + _limit(progress) - time.time(), 0)):
                 return await self._follow(server, progress, identity, output), False
         except TimeoutError:
-            # It may have ended by itself while nobody was looking (the triggerer was down, say): then killing
-            # does nothing, and its own result counts.
+            # It may have ended by itself while it was not followed (the triggerer was down, say): then killing does
+            # nothing, and its own result counts.
             overdue = (await self._kill(server, progress, key)).startswith("killed")
             return await self._follow(server, progress, identity, output), overdue
 
@@ -223,7 +223,7 @@ class Agent:
         return worded
 
     async def _put_link(self, server: session.Session, progress: ServerProgress) -> None:
-        """Put the job's link on the server. It has not begun, so this may be repeated."""
+        """Write the job's link to the server. The job has not started, so this may be repeated."""
         job = progress.jobs[progress.index]
         if job.link is None:
             return
@@ -238,7 +238,7 @@ class Agent:
         await server.put((session.RemoteFile(job.link.path, f"{link}\n".encode()),))
 
     def _renew(self, progress: ServerProgress, ended: session.JobEnd, tail: str) -> bool:
-        """Have a job whose first link was refused, as one that has ended, run once more; whether it does."""
+        """Rerun a job whose first link was refused as expired; return whether it reruns."""
         job = progress.jobs[progress.index]
         if job.link is None or self._links is None or progress.renewed or not _is_link_ended(ended, tail):
             return False
@@ -248,12 +248,12 @@ class Agent:
     async def _follow(
         self, server: session.Session, progress: ServerProgress, identity: str, output: Output
     ) -> session.JobEnd:
-        """Give out the job's log from where the last reader stopped, line by line, until it has ended."""
+        """Output the job's log, line by line, from where the last reader stopped until the job has ended."""
 
         def on_line(line: str) -> None:
             if self._reader is not None and self._reader.keeps(line, progress.kept):
                 progress.kept.append(line)
-                # The end is what tells how it went.
+                # The end of the log shows how it went.
                 del progress.kept[:-_MOST_KEPT]
             output(self.target.name, line)
 
@@ -267,9 +267,9 @@ class Agent:
         return ended
 
     async def _start(self, server: session.Session, progress: ServerProgress, key: StepKey) -> str:
-        """Have a job run, once; what `job start` says."""
+        """Start a job, once; return the output of `job start`."""
         job = progress.jobs[progress.index]
-        # As an environment, which the agent of an older Gantry ignores.
+        # Passed as an environment variable, which an older Gantry's agent ignores.
         deadline = ("env", f"GANTRY_JOB_SECONDS={math.ceil(_limit(progress) + _MARGIN)}")
         start = (f"{session.BIN}/job", "start", _identity(progress, key), _attempt(progress, key))
         options = job.options(last=progress.renewed)
@@ -279,25 +279,25 @@ class Agent:
     async def _kill(
         self, server: session.Session, progress: ServerProgress, key: StepKey, *environment: str
     ) -> str:
-        """End a job with all its children; how it ended, as `job status` says it."""
+        """Kill a job with all its children; return its end as reported by `job status`."""
         kill = (f"{session.BIN}/job", "kill", _identity(progress, key), _KILL_GRACE)
         return await server.run(*(("env", *environment) if environment else ()), *kill)
 
     async def _tail(self, server: session.Session, progress: ServerProgress, identity: str) -> str:
-        """The end of an ended job's log, read again: this connection may have seen only a part of it."""
+        """Read the end of a finished job's log again: this connection may have seen only a part of it."""
         begin = max(0, progress.offset - _TAIL_BYTES)
         log = bytearray()
         with contextlib.suppress(errors.ConnectionLostError):
             await server.follow(identity, begin, log.extend)
         lines = log.decode(errors="replace").splitlines()
-        # Where it does not begin with the log, the first line is only the end of one.
+        # Unless it starts at the beginning of the log, the first line is incomplete.
         return "\n".join((lines[1:] or lines if begin else lines)[-_TAIL_LINES:])
 
 
 class _Lines:
-    """Cuts a stream of bytes into lines; a last line without an end comes out at the end.
+    """Splits a stream of bytes into lines; an unterminated last line is output at the end.
 
-    `feed` and `end` tell how many bytes they gave out, so that a reader who takes over begins with a whole line.
+    `feed` and `end` return how many bytes they output, so that the next reader starts with a whole line.
     """
 
     def __init__(self, on_line: Callable[[str], None]) -> None:
@@ -323,7 +323,7 @@ class _Lines:
 
 
 async def marks(server: session.Session, prefix: str = "") -> dict[str, str]:
-    """What the server has noted at or below a prefix: keys to values."""
+    """Return the server's marks at or below a prefix."""
     listing = await server.run(f"{session.BIN}/marks", *((prefix,) if prefix else ()))
     return dict(session.pairs(listing))
 
@@ -333,7 +333,7 @@ def _identity(progress: ServerProgress, key: StepKey) -> str:
 
 
 def _attempt(progress: ServerProgress, key: StepKey) -> str:
-    """What the server knows the try as. A job that has failed begins again under another attempt only."""
+    """Return the server's name for the try. A failed job reruns only under another attempt."""
     renewed = f".{_RENEWED}" if progress.renewed else ""
     rebooted = f".reboot{progress.reboots}" if progress.reboots else ""
     return f"{key.attempt}{renewed}{rebooted}"
@@ -344,6 +344,6 @@ def _is_link_ended(ended: session.JobEnd, tail: str) -> bool:
 
 
 def _limit(progress: ServerProgress) -> float:
-    """Seconds that the job may take from its start on: its own, or until the run's time is up."""
+    """Return the seconds that the job may take from its start: its own limit, or until the run's time is up."""
     own = progress.jobs[progress.index].timeout
     return min(own, progress.until - (progress.started or time.time())) if progress.until else own

@@ -1,4 +1,4 @@
-"""Run-once jobs: scripts that run at most once each, whatever dies in between; and how far a server is with its own."""
+"""Run-once jobs: scripts that run at most once despite crashes; and a server's progress through its jobs."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from gantry import names
 from gantry.agent import errors, ssh
 
 Output = Callable[[names.ServerName, str], None]
-"""Takes one line of a script's output, as it comes."""
+"""Receives the lines of a script's output, one by one."""
 
 MOST_REBOOTS = 3
-"""Restarts of a server under one step that are taken for what was asked for."""
+"""Maximum number of server reboots during one step that count as intended."""
 
 
 class Reader(Protocol):
-    """Makes sense of what a step's scripts print."""
+    """Interprets the output of a step's scripts."""
 
     def keeps(self, line: str, kept: Sequence[str]) -> bool:
-        """Whether a line is wanted at the end. `kept`: what was wanted before it."""
+        """Return whether to keep a line until the end. `kept`: the lines kept before."""
         ...
 
     def failure(self, error: errors.ScriptFailedError, kept: Sequence[str]) -> root.GantryError:
-        """A script's failure, worded from the lines that were kept."""
+        """Return a script's failure, worded from the kept lines."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class PresignedLink:
-    """A presigned URL that a job works with. It is a secret, and made when the job's turn has come.
+    """A presigned URL that a job uses. It is a secret, and created just before the job starts.
 
     Attributes:
-        path: the file on the server that it is put into.
+        path: the file on the server that it is written to.
         url: the object, `s3://…`.
-        upload: whether the server puts the object, and does not fetch it.
+        upload: whether the server uploads the object instead of downloading it.
     """
 
     path: str
@@ -45,15 +45,15 @@ class PresignedLink:
 
 
 class LinkMaker(Protocol):
-    """Makes presigned URLs."""
+    """Creates presigned URLs."""
 
     @property
     def whose(self) -> str:
-        """Whose credentials they are signed with, for a person."""
+        """Return whose credentials sign them, for people."""
         ...
 
     def link(self, url: str, *, upload: bool = False, renewed: bool = False) -> str:
-        """A URL for an object. Blocks. `renewed`: with credentials that are read again. Raises GantryError."""
+        """Return a URL for an object. Blocks. `renewed`: reload the credentials first. Raises GantryError."""
         ...
 
 
@@ -64,17 +64,17 @@ class Job:
     Attributes:
         name: unique among the jobs of its step on this server.
         timeout: seconds after which its process group is killed.
-        remove: files that go when the job ends, however it ends.
-        mark: a key and a value that the server notes when the job succeeds.
-        unmark: keys of notes that stop being true when the job begins.
-        notes: what the script itself notes when it succeeds (see `contents`): keys, and values as far as they are
-            known beforehand.
-        forgets: keys of notes that the script itself removes before it changes anything.
-        conclusive: its failure is the step's result (the service was started and is not healthy). Whoever
-            clears or retries the task then gets the step's jobs again, those that succeeded too.
-        link: what it fetches or puts, if anything.
-        kept: files that it needs once more if its link has ended. Otherwise its script removes them.
-        outlives_reboots: whether it is run again when the server was restarted under it. It must do no harm by that.
+        remove: files to remove when the job ends, with any result.
+        mark: a key and a value that the server records when the job succeeds.
+        unmark: keys of marks that become invalid when the job starts.
+        notes: marks that the script itself writes when it succeeds (see `contents`): keys, and values as far as they
+            are known beforehand.
+        forgets: keys of marks that the script itself removes before it changes anything.
+        conclusive: whether its failure is the step's result (the service was started and is not healthy). A cleared or
+            retried task then runs all of the step's jobs again, including those that succeeded.
+        link: what it downloads or uploads, if anything.
+        kept: files that it needs once more if its link has expired. Otherwise its script removes them.
+        outlives_reboots: whether it is rerun after a reboot of the server. Rerunning it must be harmless.
     """
 
     name: str
@@ -93,26 +93,26 @@ class Job:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The files that have to go if it does not run."""
+        """Return the files that have to be removed if it does not run."""
         return (*self.remove, *self.kept)
 
     @property
     def longest(self) -> float:
-        """Seconds that it may take in all: each run has its timeout."""
+        """Return the maximum duration in seconds: each run has its timeout."""
         return self.timeout * (1 + MOST_REBOOTS if self.outlives_reboots else 1)
 
     @property
     def call(self) -> str:
-        """The call as people read it. Arguments hold no secrets."""
+        """Return the call for people. Arguments contain no secrets."""
         return " ".join((self.script, *self.arguments))
 
     @property
     def noted(self) -> tuple[tuple[str, str], ...]:
-        """All that the server is expected to note when the job has succeeded; what the job is about comes first."""
+        """Return all expected marks after the job has succeeded; the job's own comes first."""
         return (*self.notes, *((self.mark,) if self.mark else ()))
 
     def options(self, *, last: bool = False) -> tuple[str, ...]:
-        """The options of `job start`. `last`: whether it gets no other link."""
+        """Return the options of `job start`. `last`: whether it gets no other link."""
         remove = self.secrets if last else self.remove
         return (
             *(part for path in remove for part in ("--remove", path)),
@@ -123,12 +123,12 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class StepKey:
-    """What makes a step's jobs the same jobs again.
+    """Identifies a step's jobs across tries.
 
     Attributes:
-        step: from the run and the step: the jobs of another run are other jobs.
-        epoch: changes when a person clears the task. A step that had reported its result then runs again;
-            one that had not goes on where it stopped.
+        step: derived from the run and the step: the jobs of another run are different jobs.
+        epoch: changes when a person clears the task. A step that had reported its result then runs again; one that had
+            not resumes where it stopped.
         attempt: changes with every try. A job that failed in an earlier try runs again.
     """
 
@@ -139,22 +139,22 @@ class StepKey:
 
 @dataclasses.dataclass
 class ServerProgress:
-    """How far one server is: the one thing here that changes.
+    """The progress of one server: the only mutable object here.
 
     Attributes:
-        generation: of the step on the server; empty before the first job.
-        index: the job that is next, or runs.
-        offset: bytes of its log that were given out, whole lines only.
-        asked: whether the server was asked to start it. The answer may have been lost with a connection, or with
-            the worker's attention, while the job ran.
+        generation: the step's generation on the server; empty before the first job.
+        index: the next or running job.
+        offset: bytes of its log that were output, whole lines only.
+        asked: whether the server was asked to start it. The answer may have been lost with a connection or with the
+            worker, while the job ran.
         started: when it was started (seconds since 1970), or 0.
-        renewed: whether its link was refused once, as one that has ended, and it has got another one.
-        reboots: how often the server was restarted under a job that outlives it.
-        until: when the run's time is up (seconds since 1970), or 0: no job works longer than that.
-        failure: what stopped it for good.
-        kept: the lines that the step's reader wanted.
-        held: whether something that has changed is left as it is.
-        found: what the server has really noted for jobs whose scripts note something themselves.
+        renewed: whether its link was refused as expired once, and replaced.
+        reboots: how often the server rebooted during a job that outlives reboots.
+        until: when the run's time is up (seconds since 1970), or 0: a job's time limit ends then.
+        failure: what stopped it for good, or None.
+        kept: the lines that the step's reader keeps.
+        held: whether a change is held back.
+        found: the marks that scripts have written themselves, as read from the server.
     """
 
     target: ssh.Target
@@ -174,12 +174,12 @@ class ServerProgress:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to do here, for better or worse."""
+        """Return whether nothing is left to do here, successfully or not."""
         return self.failure is not None or self.index >= len(self.jobs)
 
 
 def after(before: Mapping[str, str], done: Iterable[Job]) -> dict[str, str]:
-    """What a server is expected to have noted when jobs have succeeded, from what it has noted before."""
+    """Return a server's expected marks after jobs have succeeded, given the marks before."""
     found = dict(before)
     for job in done:
         for key in (*job.unmark, *job.forgets):

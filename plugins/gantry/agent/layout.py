@@ -1,4 +1,4 @@
-"""Where a server keeps what belongs to a service, and under which mark it notes it."""
+"""Paths and marks of a service on a server."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from gantry.definition import models
 
 
 def service_config(service: names.ServiceId) -> str:
-    """Where a server keeps a service's `enstratus.cfg`."""
+    """Return the path of a service's `enstratus.cfg` on a server."""
     return f"/mnt/services/{service}/cfg/enstratus.cfg"
 
 
 def archive_mark(service: models.Service) -> str:
-    """The mark that says which archive is installed."""
+    """Return the key of the mark that names the installed archive."""
     return f"{service.id}/archive"

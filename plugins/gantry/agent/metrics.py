@@ -1,4 +1,7 @@
-"""A look at servers: who answers, and how busy they are. All are asked side by side, and nothing is touched there."""
+"""Measurements of servers: which ones answer, and their load.
+
+All are queried in parallel, without changing anything.
+"""
 
 from __future__ import annotations
 
@@ -14,38 +17,38 @@ PATIENCE = 20.0
 """Seconds that a server has to answer everything."""
 
 _MEASURING_SECONDS = "10"
-"""A script that measures takes no longer: it is called at each look."""
+"""Timeout of a measuring script: it is called in each check."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """What a server is measured by: its CPU, or the service whose `enstratus-measure` prints a number."""
+    """What is measured: the CPU, or a service whose `enstratus-measure` prints a number."""
 
     service: names.ServiceId | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Counters:
-    """What `measureCpu` prints, in milliseconds: how long the processors have worked, and could have."""
+    """Output of `measureCpu`, in milliseconds: the processors' busy time and total time."""
 
     busy: int
     possible: int
 
     def percent(self, before: Counters) -> float | None:
-        """How much was used since; None where that cannot be known, as after a restart."""
+        """Return the CPU usage since then; None if it is unknown, as after a reboot."""
         busy, possible = self.busy - before.busy, self.possible - before.possible
         return 100 * min(busy / possible, 1) if busy >= 0 and possible > 0 else None
 
 
 @dataclasses.dataclass(frozen=True)
 class MetricsResult:
-    """What a look has found out about a server.
+    """The result of checking a server.
 
     Attributes:
-        why: what is wrong, where it does not answer.
-        cpu: its counters, where it was asked for them.
-        number: what a service has measured, where it was asked for that.
-        unmeasured: why it could not be measured, though it answers.
+        why: what is wrong, if it does not answer.
+        cpu: its counters, if requested.
+        number: the number that a service has measured, if requested.
+        unmeasured: why the measurement failed although the server answers.
     """
 
     server: names.ServerName
@@ -59,7 +62,7 @@ class MetricsResult:
 
 @dataclasses.dataclass(frozen=True)
 class MetricsRequest:
-    """A server to be looked at, with the login for it, and what it is asked."""
+    """A server to check, with its login and the requested measurement."""
 
     target: ssh.Target
     access: ssh.Access
@@ -67,7 +70,7 @@ class MetricsRequest:
 
 
 async def look(visits: Sequence[MetricsRequest]) -> list[MetricsResult]:
-    """Look at servers, in their order. One that does not answer is a finding, and no failure."""
+    """Check servers; return results in the same order. A silent server is a result, not an error."""
     return await reachability.side_by_side(map(_look, visits))
 
 
@@ -85,7 +88,7 @@ async def _look(visit: MetricsRequest) -> MetricsResult:
 
 
 async def _measured(server: session.Session, seen: MetricsResult, question: Question) -> MetricsResult:
-    """Ask an answering server. Its agent's journal gets no line: it would be one for each look."""
+    """Measure a server that answers, without a line in its agent's journal: each check would add one."""
     script = ("measureCpu",) if question.service is None else ("measureService", question.service)
     limit = ("timeout", "--kill-after=5", _MEASURING_SECONDS)
     try:
@@ -98,7 +101,7 @@ async def _measured(server: session.Session, seen: MetricsResult, question: Ques
         busy, possible = answer.split()
         return dataclasses.replace(seen, cpu=Counters(int(busy), int(possible)))
     except ValueError:
-        # Somebody has put another script in its place.
+        # The script was replaced by another one.
         return dataclasses.replace(seen, unmeasured=f"{script[0]} has printed {answer[:80]!r}")
 
 

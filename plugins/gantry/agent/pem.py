@@ -1,4 +1,4 @@
-"""PEM: private keys and certificates as they should be, from ones whose line breaks a form or JSON has eaten."""
+"""PEM parser: restores private keys and certificates whose line breaks were lost in a form or in JSON."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ _CERTIFICATE = re.compile(r"-----BEGIN (CERTIFICATE)-----(.*?)-----END \1-----",
 _HEADERS = re.compile(
     r"\s*(Proc-Type:)\s*(4,ENCRYPTED)\s*(DEK-Info:)\s*(AES-\d+-CBC,[0-9A-Fa-f]{32}|DES-(?:EDE3-)?CBC,[0-9A-Fa-f]{16})"
 )
-"""How OpenSSL's older form says that a key is encrypted."""
+"""Header of OpenSSL's older format for encrypted keys."""
 
 _BREAK = re.compile(r"\\+[rnt]")
-"""White space as JSON, YAML or a shell writes it, once or several times over."""
+"""White space as escaped by JSON, YAML or a shell, possibly several times."""
 
 _LINE = 64
 
 
 def key(text: str) -> str:
-    """The private keys in a text (one, where it is as it should be); empty if there is none."""
+    """Return the private keys in a text (normally one); empty if there is none."""
     return "".join(_mended(_KEY, text))
 
 
 def certificates(text: str) -> tuple[str, ...]:
-    """Every certificate in a text, each as PEM of its own."""
+    """Return every certificate in a text, each as separate PEM."""
     return tuple(_mended(_CERTIFICATE, text))
 
 

@@ -1,4 +1,4 @@
-"""Private keys of SSH, in the forms in which people really have them.
+"""SSH private keys, in all formats that occur in practice.
 
 cryptography and asyncssh are imported where they are used: operators import this module, and every task start imports
 operators.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _OPENSSH = b"openssh-key-v1\0"
 _SEQUENCE = 0x30
 _BYTE_ORDER_MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
-"""What PowerShell and Windows' editors begin a text with."""
+"""Byte order marks of PowerShell and Windows editors."""
 
 _OTHERS = (
     (
@@ -44,7 +44,7 @@ _OTHERS = (
     (r"-----BEGIN [A-Z ]*PRIVATE KEY-----", "its last line is missing: -----END … PRIVATE KEY-----"),
     (r"(~|\.{0,2}/|[A-Za-z]:\\|file:)[^\n]{0,255}$", "it is a path; a key's file is named in key_file"),
 )
-"""What else it may be: how that begins, and what to do."""
+"""Other formats: how they begin, and what to do."""
 
 _PKCS12 = "it is PKCS#12 (.p12, .pfx); convert it: openssl pkcs12 -in KEY.p12 -nocerts -nodes -out KEY"
 _NONE = (
@@ -55,7 +55,7 @@ _UNKNOWN = "it cannot be read: it is damaged, or of a kind that SSH does not hav
 
 
 class PrivateKeyFormatError(errors.GantryError):
-    """A private key that cannot be used. `reason` holds nothing of the key."""
+    """A private key that cannot be used. `reason` contains nothing of the key."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -63,9 +63,9 @@ class PrivateKeyFormatError(errors.GantryError):
 
 
 def text_of(content: str | bytes) -> str:
-    """A private key as PEM or in OpenSSH's form, from what a field or a file holds.
+    """Return a private key in PEM or OpenSSH format, from the content of a field or a file.
 
-    Mended are line breaks that were lost or written as a backslash and an n, indentation, base64 around the whole, DER,
+    Repairs line breaks that were lost or written as a backslash and an n, indentation, base64 around the whole, DER,
     and the byte order marks of Windows.
 
     Raises:
@@ -86,7 +86,7 @@ def text_of(content: str | bytes) -> str:
 
 
 def loaded(text: str, passphrase: str | None) -> asyncssh.SSHKey:
-    """The key in a text.
+    """Load the key in a text.
 
     Raises:
         UnusableError: it cannot be read, or the passphrase is wrong or missing.
@@ -110,7 +110,7 @@ def loaded(text: str, passphrase: str | None) -> asyncssh.SSHKey:
 
 
 def _decrypted(text: str, passphrase: str) -> bytes | None:
-    """A key in PEM without its passphrase, which asyncssh cannot take off (scrypt, say); None if it is not the one."""
+    """Decrypt a PEM key that asyncssh cannot (scrypt, say); None if the passphrase is wrong."""
     from cryptography import exceptions  # noqa: PLC0415 - see the head of this module
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see the head of this module
 
@@ -124,7 +124,7 @@ def _decrypted(text: str, passphrase: str) -> bytes | None:
 
 
 def _decoded(content: bytes) -> str | bytes:
-    """Bytes as text, if they are one; else as they are."""
+    """Decode bytes as text if possible; else return them unchanged."""
     for mark, encoding in _BYTE_ORDER_MARKS:
         if content.startswith(mark):
             try:
@@ -141,7 +141,7 @@ def _decoded(content: bytes) -> str | bytes:
 
 
 def _unpacked(text: str) -> bytes | None:
-    """What is in base64, if a text is that as a whole."""
+    """Decode a text if it consists entirely of base64."""
     packed = "".join(text.split()).replace("\\n", "")
     if not packed:
         return None
@@ -152,7 +152,7 @@ def _unpacked(text: str) -> bytes | None:
 
 
 def _armoured(content: bytes) -> str:
-    """A binary key with the lines around it that make it a text."""
+    """Convert a binary key to PEM."""
     if content.startswith(_OPENSSH):
         return _pem("OPENSSH PRIVATE KEY", content)
     from asyncssh import asn1  # noqa: PLC0415 - see the head of this module

@@ -1,4 +1,4 @@
-"""Whether servers answer: a look over SSH that changes nothing, not even their journals."""
+"""Reachability of servers: a check over SSH that changes nothing, not even their journals."""
 
 from __future__ import annotations
 
@@ -20,46 +20,46 @@ _PATIENCE = 45.0
 """Seconds that a server has to answer all its checks."""
 
 _TRIES = 2
-"""A connection that does not come about once proves nothing."""
+"""A single failed connection proves nothing."""
 
 _PAUSE = 1.0
-"""Seconds between these tries."""
+"""Seconds between these attempts."""
 
 _PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds before a busy SSH server is asked again; the last one also from then on. Each is spread, so that those who
-were turned away at the same time do not come back at the same time."""
+"""Seconds before a busy SSH server is tried again; the last value also for later attempts. Each is randomized, so that
+clients rejected at the same time do not return at the same time."""
 
 _AT_ONCE = 50
-"""Servers that are asked at the same time: each is a connection, and a key exchange on this machine."""
+"""Number of servers checked in parallel: each needs a connection, and a key exchange on this machine."""
 
 
 class Contact(enum.StrEnum):
-    """What becomes of an attempt to reach a server. Only silence can be a sign of a loss."""
+    """The result of an attempt to reach a server. Only silence can be a sign of a loss."""
 
     ANSWERS = "answers"
     SILENT = "silent"
     """No connection: nothing is there, or nothing that is able to answer."""
 
     REFUSES = "refuses"
-    """It answers and does not let us in. The cause may be our key, so it is no sign of a loss."""
+    """It answers and refuses the login. The cause may be our key, so this is no sign of a loss."""
 
     STRANGER = "stranger"
-    """An SSH server answers that has another host key than the server, or none of its kind."""
+    """An SSH server answers with a different host key, or with none of the pinned kind."""
 
     BUSY = "busy"
-    """It takes the connection and closes it, again and again, as an SSH server does that has too many of them."""
+    """It repeatedly accepts the connection and closes it, as an SSH server with too many connections does."""
 
     UNREACHED = "unreached"
-    """The server was not asked at all: a jump host, a name or this machine's own network was in the way."""
+    """The server was not contacted at all, because of a jump host, a name or this machine's own network."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ProbeResult(Generic[T]):
-    """How a server was met.
+    """The result of probing a server.
 
     Attributes:
-        said: what went wrong, in one line; empty where nothing did.
-        found: what came of the question, where it answers.
+        said: what went wrong, in one line; empty if nothing did.
+        found: the result of the query, if the server answers.
     """
 
     contact: Contact
@@ -70,12 +70,12 @@ class ProbeResult(Generic[T]):
 async def meet(
     target: ssh.Target, access: ssh.Access, ask: Callable[[session.Session], Awaitable[T]], patience: float
 ) -> ProbeResult[T]:
-    """Ask a server something that changes nothing there. That it does not answer is a finding, and no failure.
+    """Query a server without changing anything there. A silent server is a result, not an error.
 
     Args:
         target: the server.
         access: the login for it.
-        ask: the question. Called again if the connection breaks.
+        ask: the query. Called again if the connection breaks.
         patience: seconds that the server has for all of it.
     """
     attempts = _Attempts(target, access, ask)
@@ -93,11 +93,11 @@ async def meet(
 
 
 class _Attempts(Generic[T]):
-    """Attempts to ask a server, until one has a result.
+    """Attempts to query a server, until one has a result.
 
     Attributes:
-        busy: the last attempt that has met a busy server. It was there then, whatever has come after.
-        progress: how far any attempt has come.
+        busy: the last attempt that found the server busy. It was there then, whatever came after.
+        progress: the furthest progress of any attempt.
     """
 
     def __init__(
@@ -110,14 +110,14 @@ class _Attempts(Generic[T]):
         self.progress = ssh.LoginProgress()
 
     async def make(self) -> ProbeResult[T]:
-        """Try until the server has been met, or has stayed silent for some attempts. A busy one is asked on."""
+        """Try until the server has answered, or was silent in several attempts. A busy one is tried further."""
         pauses, failures = iter(_PAUSES), 0
         while True:
             met = await self._once()
             if met.contact is Contact.BUSY:
                 self.busy = met
                 pause = next(pauses, _PAUSES[-1])
-                # Not a secret: it only has to differ from one connection to the next.
+                # Not a secret: it only has to differ between connections.
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
                 continue
             failures += met.contact in (Contact.SILENT, Contact.UNREACHED)
@@ -146,7 +146,7 @@ class _Attempts(Generic[T]):
             case errors.ServerBusyError():
                 return Contact.BUSY
             case errors.ConnectionLostError():
-                # Who lets us in and hangs up is there.
+                # A server that accepts the login and hangs up is there.
                 return Contact.BUSY if self.progress.logged_in else Contact.SILENT
         return Contact.REFUSES
 
@@ -156,7 +156,7 @@ def _line(target: ssh.Target, error: root.GantryError) -> str:
 
 
 async def side_by_side(meetings: Iterable[Awaitable[T]]) -> list[T]:
-    """Have servers met at the same time, as many as this machine bears; what came of each, in their order."""
+    """Probe servers in parallel, as many as this machine can handle; return the results in their order."""
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def one(meeting: Awaitable[T]) -> T:
@@ -167,12 +167,12 @@ async def side_by_side(meetings: Iterable[Awaitable[T]]) -> list[T]:
 
 
 Impaired = Mapping[names.ServiceName, str]
-"""The services whose checks do not say OK, with what they say."""
+"""The services whose checks fail, with the checks' output."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ServerProbe:
-    """A server to be looked at, the login for it, and the services whose checks are asked for."""
+    """A server to probe, its login, and the services whose checks are requested."""
 
     target: ssh.Target
     access: ssh.Access
@@ -181,10 +181,10 @@ class ServerProbe:
 
 @dataclasses.dataclass(frozen=True)
 class ServerAnswer:
-    """How a server was met, and which of the services that were asked for are not well there.
+    """How a server answered, and which of the requested services are unhealthy there.
 
     Attributes:
-        by_cloud: whether the cloud says so, and not the way to the server.
+        by_cloud: whether this comes from the cloud and not from the connection to the server.
     """
 
     contact: Contact
@@ -194,7 +194,7 @@ class ServerAnswer:
 
 
 def call(calls: Sequence[ServerProbe]) -> dict[names.ServerName, ServerAnswer]:
-    """How each server is met, all of them side by side."""
+    """Probe servers in parallel; return how each answers."""
     met = asyncio.run(
         side_by_side(meet(each.target, each.access, _checks(each), _PATIENCE) for each in calls)
     )
@@ -210,7 +210,7 @@ def _checks(wanted: ServerProbe) -> Callable[[session.Session], Awaitable[Impair
             await server.run("true")
             return {}
         marks = await fan_out.marks(server)
-        # What was never installed there has no check that could say something.
+        # A service that was never installed there has no check.
         there = {
             name: service for name, service in wanted.checked.items() if layout.archive_mark(service) in marks
         }

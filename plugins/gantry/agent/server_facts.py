@@ -1,7 +1,7 @@
-"""What servers are told of each other: the contents of every `enstratus.cfg`.
+"""Facts about the deployment for each server: the contents of every `enstratus.cfg`.
 
-Facts are made from the whole deployment, never from the servers of one run, so a partial run forgets nobody.
-The keys up to `dataSource.NAME.servicePassword` are inherited (existing archives read them); `port.N.portName`,
+Facts are generated from the whole deployment, never from the servers of one run, so a partial run omits no server. The
+keys up to `dataSource.NAME.servicePassword` are inherited (existing archives read them); `port.N.portName`,
 `dependency.NAME.` `service`, `id`, `port`, `port.NAME`, `dataSource` and `database`, `replication.*`,
 `balancedServices`, and the keys of the database's side, are ours. None of ours contains an inherited one: existing
 scripts search with `grep KEY`, not with `grep '^KEY='`.
@@ -44,7 +44,7 @@ Certificates = Mapping[names.ConnectionId, tls.Certificate]
 
 
 class MissingMasterError(errors.GantryError):
-    """A replicated service without a server for its master."""
+    """A replicated service has no server for its master."""
 
     transient = True
 
@@ -59,7 +59,7 @@ class MissingMasterError(errors.GantryError):
 
 
 class ReplicationAccountError(errors.GantryError):
-    """A replication account that is a dependents' account too: opening the one would close the other."""
+    """A replication account is also a dependent's account: granting one would revoke the other."""
 
     def __init__(self, service: names.ServiceName, user: str) -> None:
         self.service = service
@@ -72,10 +72,10 @@ class ReplicationAccountError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """The deployment as its servers may know it.
+    """The deployment, as far as its servers may know it.
 
-    `accounts`, `replications` and `certificates` (by connection) hold those that are needed for what is asked, and
-    perhaps no others.
+    `accounts`, `replications` and `certificates` (by connection) have those that are needed for the requested files,
+    and possibly no others.
     """
 
     definition: models.Definition
@@ -89,15 +89,15 @@ class Facts:
     )
 
     def certificate(self, wanted: models.ServiceTls | models.BalancerTls | None) -> tls.Certificate | None:
-        """The certificate that a part of the definition names, if it names one."""
+        """Return the certificate that a part of the definition names, if it names one."""
         return None if wanted is None else self.certificates[wanted.connection]
 
     def is_replicant(self, name: names.ServiceName, server: inventory.Server) -> bool:
-        """Whether a service is a copy of its master on this server."""
+        """Return whether a service is a replicant on this server."""
         return self.definition.services[name].replication is not None and server.slot != MASTER
 
     def service_file(self, name: names.ServiceName, server: inventory.Server) -> bytes:
-        """`enstratus.cfg` of a service on one of its servers."""
+        """Return the `enstratus.cfg` of a service for one of its servers."""
         service = self.definition.services[name]
         own = addresses.of(server)
         values = {
@@ -121,13 +121,13 @@ class Facts:
     def datasource_file(
         self, name: names.ServiceName, datasource: names.DatasourceName, server: inventory.Server
     ) -> bytes:
-        """What `installDataSource` is told: which database the dump becomes."""
+        """Return the file for `installDataSource`: the database that the dump is loaded into."""
         return config_file.render(self._of_datasource(name, datasource, server))
 
     def restore_file(
         self, name: names.ServiceName, datasource: names.DatasourceName, server: inventory.Server
     ) -> bytes:
-        """As `datasource_file`, and that the dump is to be loaded even if it was the last one that was loaded."""
+        """As `datasource_file`, but the dump is to be loaded even if it was the last one that was loaded."""
         return config_file.render(self._of_datasource(name, datasource, server, {"restore": "yes"}))
 
     def grant_file(
@@ -137,7 +137,7 @@ class Facts:
         server: inventory.Server,
         dependent: names.ServiceName,
     ) -> bytes:
-        """What `grantDatabaseAccess` is told: the account to open, for exactly the dependent's addresses."""
+        """Return the file for `grantDatabaseAccess`: the account to open, for exactly the dependent's addresses."""
         return self._access_file(name, datasource, server, dependent, self.addresses_of(dependent))
 
     def revoke_file(
@@ -147,10 +147,10 @@ class Facts:
         server: inventory.Server,
         dependent: names.ServiceName,
     ) -> bytes | None:
-        """What `revokeDatabaseAccess` is told: the account to close for the dependent's servers that leave.
+        """Return the file for `revokeDatabaseAccess`: the account to close for the dependent's leaving servers.
 
-        None where none leaves: without addresses it would be closed for everybody. An address that a server has
-        which stays is not among them.
+        None if no server leaves: without addresses, access would be revoked for all. Addresses that also belong to a
+        staying server are omitted.
         """
         staying = self.addresses_of(dependent)
         leaving = tuple(each for each in self.leaving_addresses_of(dependent) if each not in staying)
@@ -174,9 +174,9 @@ class Facts:
         return config_file.render(self._of_datasource(name, datasource, server, more))
 
     def replication_file(self, name: names.ServiceName, server: inventory.Server) -> bytes:
-        """What `grantDatabaseAccess` is told on a master: the account to open, for exactly its replicants.
+        """Return a master's file for `grantDatabaseAccess`: the account to open, for exactly its replicants.
 
-        The replicants are not in the file that lies on the master for good: one more would restart it.
+        The replicants are not in the master's permanent file: an additional one would restart the master.
         """
         account = self._replication_account(name)
         tier = self.servers.of_tier(self.definition.services[name].tier)
@@ -197,9 +197,9 @@ class Facts:
         )
 
     def balancer_file(self, name: names.BalancerName, server: inventory.Server) -> bytes:
-        """What the balancer's helper is told before the first node joins.
+        """Return the file for the balancer's helper, written before the first node joins.
 
-        What stands on the same servers and is not among `balancedServices` is a former load balancer's.
+        Services on the same servers that are not in `balancedServices` belong to a former load balancer.
         """
         balancer = self.definition.load_balancers[name]
         service = self.definition.services[balancer.service]
@@ -226,16 +226,19 @@ class Facts:
         )
 
     def addresses_of(self, name: names.ServiceName) -> tuple[str, ...]:
-        """The addresses of all servers that a service runs on, by slot."""
+        """Return the addresses of all servers that a service runs on, by slot."""
         return addresses.of_service(self.definition, self.servers, name)
 
     def leaving_addresses_of(self, name: names.ServiceName) -> tuple[str, ...]:
-        """The addresses of a service's servers that leave, by slot. What has none yet, nobody was told of."""
+        """Return the addresses of a service's leaving servers, by slot.
+
+        Those without an address were never announced.
+        """
         leaving = self.servers.leaving_of_tier(self.definition.services[name].tier)
         return tuple(each.private_address for each in leaving if each.private_address is not None)
 
     def primary_address_of(self, name: names.ServiceName) -> str:
-        """The address of a replicated service's master. Raises MissingMasterError, MissingAddressError."""
+        """Return the address of a replicated service's master. Raises MissingMasterError, MissingAddressError."""
         tier = self.definition.services[name].tier
         for server in self.servers.of_tier(tier):
             if server.slot == MASTER:
@@ -243,7 +246,7 @@ class Facts:
         raise MissingMasterError(name, tier)
 
     def _hosts(self, name: names.ServiceName) -> tuple[str, str]:
-        """Where a service is read, and where it is written to."""
+        """Return the hosts where a service is read, and where it is written to."""
         everywhere = ",".join(self.addresses_of(name))
         if self.definition.services[name].replication is None:
             return everywhere, everywhere
@@ -253,7 +256,7 @@ class Facts:
         return "replicant" if self.is_replicant(name, server) else "master"
 
     def _replication(self, name: names.ServiceName, server: inventory.Server) -> dict[str, str]:
-        """That a service is replicated; the password only where it is needed for good."""
+        """Return the keys of a replicated service; the password only where it is needed permanently."""
         if self.definition.services[name].replication is None:
             return {}
         account = self._replication_account(name)
@@ -273,7 +276,7 @@ class Facts:
         server: inventory.Server,
         more: Mapping[str, str] = types.MappingProxyType({}),
     ) -> config_file.Section:
-        """What both files of the database's side say, and what one of them says more."""
+        """Return the keys that both files of the database's side share, and the additional ones of one of them."""
         return config_file.Section(
             "enStratus",
             {
@@ -298,7 +301,7 @@ class Facts:
         }
 
     def _ports(self, service: models.Service) -> dict[str, str]:
-        """`port.1.` and so on: the ports in the definition's order."""
+        """Return `port.1.` and so on: the ports in the definition's order."""
         values: dict[str, str] = {}
         fronts = [
             each
@@ -353,10 +356,12 @@ class Facts:
         }
 
     def _older_block(self, name: names.ServiceName, own: str) -> dict[str, str]:
-        """What scripts from before `dependency.` read. The database's side names its data, not its accounts.
+        """Return the keys for scripts older than `dependency.`.
 
-        This block knows datasources by their bare names. Of two that share one, the first stands here; both
-        stand among the dependencies.
+        The database's side names its data, not its accounts.
+
+        These keys refer to datasources by their bare names. Of two with the same name, the first is used here; both
+        are among the dependencies.
         """
         service = self.definition.services[name]
         primary = own if service.replication is None else self.primary_address_of(name)
@@ -380,7 +385,7 @@ class Facts:
 
 
 def balanced_as(definition: models.Definition, balancer: models.LoadBalancer) -> str:
-    """The word under which a balancer knows what it balances: a service, or a further port of one."""
+    """Return a balancer's name for what it balances: a service, or a further port of one."""
     service = definition.services[balancer.service]
     if definition.port_behind(balancer) == service.listens[0]:
         return service.id
@@ -388,7 +393,7 @@ def balanced_as(definition: models.Definition, balancer: models.LoadBalancer) ->
 
 
 def _labels(service: models.Service) -> dict[models.Dependency, str]:
-    """`DATA_SOURCE-1`, `SERVICE-2`, …: a dependency's number is its place in `depends_on`."""
+    """Return `DATA_SOURCE-1`, `SERVICE-2`, …: a dependency's number is its place in `depends_on`."""
     return {
         each: f"{'DATA_SOURCE' if each.datasource else 'SERVICE'}-{number}"
         for number, each in enumerate(service.depends_on, start=1)

@@ -1,4 +1,4 @@
-"""What the control plane does on a server over one SSH connection: run a command, put files, follow a job."""
+"""Operations on a server over one SSH connection: run a command, write files, follow a job."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 HOME = "/enstratus"
 BIN = f"{HOME}/bin"
 TEMPORARY = f"{HOME}/ws/tmp"
-"""Only root may look in: where files with secrets wait for their script."""
+"""Folder, readable by root only, in which files with secrets wait for their script."""
 
 LINK_ENDED = 28
-"""The exit code of `downloadFile` and `uploadFile` where the link, or the session that signed it, has ended."""
+"""The exit code of `downloadFile` and `uploadFile` if the link, or the session that signed it, has expired."""
 
 _TRANSFERS = ("downloadFile: ", "uploadFile: ")
 
 
 def is_link_ended(tail: str) -> bool:
-    """Whether the end of a job's output is that of a transfer: a service's own script may end with any exit code."""
+    """Return whether a job's output ends like a transfer's: a service's own script may end with any exit code."""
     return tail.rpartition("\n")[2].startswith(_TRANSFERS)
 
 
 def pairs(listing: str) -> Iterator[tuple[str, str]]:
-    """Lines of a word and the rest, such as a digest and a path. Any other line is a part of a strange file's name."""
+    """Parse lines of a word and the rest, such as a digest and a path. Other lines are parts of unusual file names."""
     for line in listing.splitlines():
         word, space, rest = line.partition(" ")
         if word and space:
@@ -40,11 +40,11 @@ def pairs(listing: str) -> Iterator[tuple[str, str]]:
 
 @dataclasses.dataclass(frozen=True)
 class RemoteFile:
-    """A file to be put on a server. `path` is absolute.
+    """A file to write on a server. `path` is absolute.
 
     Raises:
-        ValueError: the path is not below `/enstratus`. In folders elsewhere (`/mnt/services/a####`) the service's
-            user may write, and make a link to anywhere; root must not write through it.
+        ValueError: the path is not below `/enstratus`. In folders elsewhere (`/mnt/services/a####`) the service's user
+            may create links to any place; root must not write through them.
     """
 
     path: str
@@ -57,7 +57,7 @@ class RemoteFile:
 
 
 _PROBE_SECONDS = 30.0
-"""For one command that does nothing. Forced commands of cloud images wait for ten seconds before they end."""
+"""Timeout for one command that does nothing. Forced commands of cloud images wait for ten seconds before they end."""
 
 _NO_END = (
     f"a command that does nothing has not ended within {_PROBE_SECONDS:g} s: see the login's start-up files"
@@ -67,7 +67,7 @@ _HELD = b"a program that the login's start-up files leave running in the backgro
 
 @dataclasses.dataclass(frozen=True)
 class JobEnd:
-    """How a followed job ended: its exit code, or None where the server knows none; whether it was killed."""
+    """The end of a followed job: its exit code, or None if the server knows none; whether it was killed."""
 
     code: int | None
     killed: bool = False
@@ -87,11 +87,11 @@ class Session:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the connection is known to be gone."""
+        """Return whether the connection is known to be gone."""
         return self._connection.is_closed()
 
     async def probe(self) -> None:
-        """See that the login comes to a shell of ours, and that it lets go of a command that has ended.
+        """Check that the login leads to a working shell, and that a command that has ended is released.
 
         Raises:
             LoginShellError: it does not.
@@ -115,12 +115,12 @@ class Session:
         self._own(frame, completed)
 
     async def run(self, *command: str, stdin: bytes = b"") -> str:
-        """Run a command and return what it printed.
+        """Run a command and return its output.
 
         Raises:
             CommandError: it failed.
-            LoginShellError: it was not run: the login comes to no shell of ours.
-            ConnectionLostError: the connection broke; whether it ran is not known.
+            LoginShellError: it was not run: the login does not lead to a working shell.
+            ConnectionLostError: the connection broke; whether the command ran is unknown.
         """
         said = bytearray()
         ordered = await self._order(command, stdin, said.extend)
@@ -132,11 +132,11 @@ class Session:
         return _text(said)
 
     async def _run(self, command: Sequence[str], stdin: bytes) -> str:
-        """As `run`, by an SSH command of its own."""
+        """As `run`, with a separate SSH command."""
         frame = self._frame(command)
         with ssh.lost_if_broken(self._target):
             process = await self._connection.create_process(frame.line, encoding=None)
-            # Its end also where there is no input: a start-up file may read.
+            # Close the input even if it is empty: a start-up file may read it.
             if stdin:
                 process.stdin.write(stdin)
             process.stdin.write_eof()
@@ -151,7 +151,7 @@ class Session:
         return stdout
 
     async def stream(self, *command: str, on_output: Callable[[bytes], None]) -> None:
-        """Run a command and hand on what it prints as it comes, until it ends or this is cancelled.
+        """Run a command and stream its output, until it ends or this is cancelled.
 
         Raises:
             CommandError, ConnectionLostError, LoginShellError: as `run`.
@@ -161,26 +161,26 @@ class Session:
             raise errors.CommandError(self._target.name, command[0], code, said)
 
     async def put(self, files: Sequence[RemoteFile]) -> None:
-        """Put files on the server in one go, whatever their number.
+        """Write any number of files to the server at once.
 
-        Each is created again with its final mode, as root's: a file or link of the same name is replaced, not
-        written through.
+        Each is created afresh with its final mode, owned by root: an existing file or link is replaced, not written
+        through.
 
         Raises:
             CommandError, ConnectionLostError, LoginShellError: as `run`.
         """
         if files:
-            # --touch: their time is the server's now, by which the handshake finds what was forgotten here.
+            # --touch: they get the server's current time, by which the handshake finds files that were left behind.
             await self.run(
                 "tar", "-xpf", "-", "-C", "/", "--no-same-owner", "--unlink-first", "--touch",
                 stdin=_archive(files),
             )  # fmt: skip
 
     async def follow(self, job: str, offset: int, on_output: Callable[[bytes], None]) -> JobEnd:
-        """Read a job's log from a byte offset as it grows, until the job has ended.
+        """Stream a job's log from a byte offset as it grows, until the job has ended.
 
         Raises:
-            ConnectionLostError: the connection broke; go on from the bytes that came.
+            ConnectionLostError: the connection broke; continue after the bytes that were received.
             LoginShellError: as `run`.
         """
         command = (f"{BIN}/job", "follow", job, str(offset))
@@ -191,10 +191,10 @@ class Session:
     async def _order(
         self, command: Sequence[str], stdin: bytes | None, on_output: Callable[[bytes], None]
     ) -> tuple[str, int] | None:
-        """Have the server's agent run a command: what it said on standard error, and its exit code.
+        """Run a command through the server's agent; return its standard error, and its exit code.
 
-        None, and nothing was run, where there is no agent that could, or an earlier one: then it takes an SSH command
-        of its own.
+        Returns None without running anything if the agent is missing or too old: then a separate SSH command is
+        needed.
         """
         # Orders are lines.
         if not self._is_served or any("\n" in word for word in command):
@@ -203,7 +203,7 @@ class Session:
             try:
                 talk = await self._opened()
                 if stdin is None and not talk.is_greeted:
-                    # Its input has to stay open, which it does not where it has been slow to begin.
+                    # The command needs an open input, which it does not have if the dialog was slow to begin.
                     await talk.order(("true",), b"", lambda _: None)
                     if talk.broken:
                         self._is_served = False
@@ -232,7 +232,7 @@ class Session:
     async def _stream(
         self, command: Sequence[str], on_output: Callable[[bytes], None]
     ) -> tuple[str, int | None]:
-        """Run a command that prints for long: what it said on standard error, and its exit code."""
+        """Run a long-running command with output; return its standard error, and its exit code."""
         frame = self._frame(command)
         stream = frame.stream()
         with ssh.lost_if_broken(self._target):
@@ -248,7 +248,7 @@ class Session:
                 # Not awaited: sshd confirms only when the follower ends, and it does not before its job.
                 process.close()
         if ended.exit_status is None or ended.exit_signal is not None:
-            # What it said until then may tell all the same.
+            # Its earlier output may still contain the verdict.
             return _text(frame.cut(stderr) or b""), None
         said = frame.cut(stderr)
         if not stream.begun or said is None:
@@ -256,7 +256,7 @@ class Session:
         return _text(said), ended.exit_status
 
     def _ended(self, job: str, verdict: str) -> JobEnd:
-        """Read the last word of `job follow`: the ssh exit status alone cannot tell a lost job from a code."""
+        """Parse the verdict of `job follow`: the ssh exit status does not distinguish a lost job from an exit code."""
         match verdict.strip().rpartition("\n")[2].split():
             case ["job:", "exit" | "killed" as how, code]:
                 return JobEnd(int(code), killed=how == "killed")
@@ -272,7 +272,7 @@ class Session:
         return login_shell.Frame(command, sudo=self._login.user != "root")
 
     def _own(self, frame: login_shell.Frame, ended: asyncssh.SSHCompletedProcess) -> tuple[str, str]:
-        """What a command has printed itself, on standard output and standard error."""
+        """Return a command's own output, on standard output and standard error."""
         stdout, stderr = _bytes(ended.stdout), _bytes(ended.stderr)
         own, said = frame.cut(stdout), frame.cut(stderr)
         if own is None or said is None:

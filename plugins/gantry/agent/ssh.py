@@ -1,7 +1,7 @@
 """SSH connections to servers: one key in, one pinned host key out, nothing taken from the machine's files.
 
-Importing asyncssh takes half a second, and every task start parses its DAG file, which imports this module by way
-of the operators. So asyncssh is imported inside the functions: no DAG file ever opens a connection.
+Importing asyncssh takes half a second, and every task start parses its DAG file, which imports this module through the
+operators. So asyncssh is imported inside the functions: no DAG file ever opens a connection.
 """
 
 from __future__ import annotations
@@ -24,22 +24,23 @@ from gantry.agent import errors, private_keys
 if TYPE_CHECKING:
     import asyncssh
 
-# What asyncssh says of every channel would drown the scripts' output in the task's log.
+# asyncssh's messages about every channel would drown the scripts' output in the task's log.
 logging.getLogger("asyncssh").setLevel(logging.WARNING)
 
 CONNECT_TIMEOUT = 15.0
 """Seconds for one attempt, network and login together."""
 
 _MOST_SIMULTANEOUS_JUMPS = 4
-"""sshd drops bursts of new connections (MaxStartups 10:30:100); a jump host would see them all. It notices a
-finished login a moment later than the one who logs in, hence not nearly ten."""
+"""Maximum number of simultaneous logins to a jump host: sshd drops bursts of new connections (MaxStartups 10:30:100),
+and a jump host would see them all. It notices a finished login a moment later than the client, so the limit is well
+below ten."""
 
 _jumps: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = weakref.WeakKeyDictionary()
-"""One for each event loop, to which a semaphore is bound: a task that is killed runs a second loop for that."""
+"""A semaphore per event loop, to which it is bound: a task that is killed runs a second loop for that."""
 
 
 _MOST_KINDS = 4
-"""Kinds of host keys that a server is asked for, for a person to read. OpenSSH makes three."""
+"""Number of kinds of host keys that a server is asked for, to show them to people. OpenSSH generates three."""
 
 _HERE = frozenset(
     {
@@ -52,8 +53,8 @@ _HERE = frozenset(
         errno.ENOBUFS,
     }
 )
-"""Errors of this machine, which has not reached the network with its question. `EHOSTUNREACH` is none of them: it is
-what a machine beside the server says of one that is off."""
+"""Errors of this machine, whose packets did not reach the network. `EHOSTUNREACH` is not one of them: it is what a
+machine beside the server reports when the server is off."""
 
 
 class UnusableKeyError(root.GantryError):
@@ -61,8 +62,8 @@ class UnusableKeyError(root.GantryError):
 
     Attributes:
         connection: the Airflow connection that it comes from.
-        field: the extra field there, where that is known.
-        reason: why. It holds nothing of the key.
+        field: the connection's extra field, if known.
+        reason: why. Contains nothing of the key.
     """
 
     def __init__(self, connection: str, reason: str, field: str = "") -> None:
@@ -75,7 +76,7 @@ class UnusableKeyError(root.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class Login:
-    """Who logs in, and with which key."""
+    """An SSH user with its key."""
 
     user: str
     private_key: str = dataclasses.field(repr=False)
@@ -85,13 +86,13 @@ class Login:
     """The Airflow connection that all this comes from, for error messages."""
 
     key_field: str = ""
-    """The extra field there that the key comes from."""
+    """The connection's extra field that the key comes from."""
 
     def key(self) -> asyncssh.SSHKey:
-        """The private key.
+        """Return the private key.
 
         Raises:
-            UnusableKeyError: it is no private key, or the passphrase is wrong or missing.
+            UnusableKeyError: it is not a private key, or the passphrase is wrong or missing.
         """
         try:
             return _imported(self.private_key, self.passphrase)
@@ -99,23 +100,23 @@ class Login:
             raise UnusableKeyError(self.connection, error.reason, self.key_field) from None
 
     def authorized_key(self) -> str:
-        """The public half, as a line of `authorized_keys`. Raises UnusableKeyError."""
+        """Return the public half, as a line of `authorized_keys`. Raises UnusableKeyError."""
         return self.key().export_public_key().decode().strip()
 
 
 @functools.lru_cache(maxsize=8)
 def _imported(private_key: str, passphrase: str | None) -> asyncssh.SSHKey:
-    """Unlocking a key takes a second on purpose; a step logs in with the same one on all its servers."""
+    """Import a key. Decryption takes a second by design; a step logs in with the same key on all its servers."""
     return private_keys.loaded(private_key, passphrase)
 
 
 JUMP_HOST = names.ServerName("jump host")
-"""What messages call it where it is greeted for its own sake."""
+"""Its name in messages when it is contacted for its own sake."""
 
 
 @dataclasses.dataclass(frozen=True)
 class JumpHost:
-    """A host in front of the servers. Its host keys (one a line) are known beforehand too."""
+    """A host in front of the servers. Its host keys (one per line) are known beforehand too."""
 
     host: str
     host_key: str
@@ -124,10 +125,10 @@ class JumpHost:
 
 @dataclasses.dataclass(frozen=True)
 class Access:
-    """How servers are reached: the login on them, and the host to go through, if any.
+    """How servers are reached: their login, and the jump host, if any.
 
     Attributes:
-        patience: seconds that a server may stay unreachable in the middle of a step before the step gives up.
+        patience: seconds that a server may be unreachable in the middle of a step before the step gives up.
     """
 
     login: Login
@@ -137,7 +138,7 @@ class Access:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """One server as SSH sees it. Holds no secret, so it may travel to the triggerer."""
+    """The SSH address of one server. Contains no secret, so it may be passed to the triggerer."""
 
     name: names.ServerName
     instance_id: str
@@ -147,7 +148,7 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class _Hop:
-    """One connection to be opened: the server's own, or the one to the jump host."""
+    """One connection to open: the server's own, or the one to the jump host."""
 
     host: str
     host_key: str
@@ -157,11 +158,11 @@ class _Hop:
 
 @dataclasses.dataclass
 class LoginProgress:
-    """How far an attempt to reach a server has come.
+    """The progress of an attempt to reach a server.
 
     Attributes:
-        tried: whether the server itself was tried, and not only what lies before it.
-        logged_in: whether it has let us in.
+        tried: whether the server itself was tried, and not only the hops before it.
+        logged_in: whether the login was accepted.
     """
 
     tried: bool = False
@@ -172,17 +173,17 @@ class LoginProgress:
 async def connect(
     target: Target, access: Access, progress: LoginProgress | None = None
 ) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    """A connection to a server, closed at the end.
+    """Open a connection to a server, closed at the end.
 
     Args:
         target: the server.
         access: the login for it.
-        progress: is told how far this has come, for those who give up in the middle.
+        progress: updated on the way, for callers that give up in between.
 
     Raises:
         HostKeyMismatchError: another host key than the pinned one, or none of its kind (HostKeyKindError).
         AccessRefusedError: the login is refused.
-        UnusableHostKeyError, UnusableKeyError: a key is no key.
+        UnusableHostKeyError, UnusableKeyError: a key is not valid.
         ConnectionLostError: it cannot be reached; or it is busy (ServerBusyError).
     """
     progress = progress or LoginProgress()
@@ -206,7 +207,7 @@ async def connect(
 
 
 async def greet_jump_host(access: Access) -> None:
-    """Log in to the jump host, if there is one, and out again. Raises as `connect`; it is called `JUMP_HOST` there."""
+    """Log in to the jump host, if any, and out again. Raises as `connect`, with the name `JUMP_HOST`."""
     if access.jump is None:
         return
     target = Target(JUMP_HOST, "", access.jump.host, access.jump.host_key)
@@ -221,7 +222,7 @@ def _hop_to(jump: JumpHost) -> _Hop:
 
 @contextlib.contextmanager
 def lost_if_broken(target: Target) -> Iterator[None]:
-    """Turn what asyncssh raises when a connection breaks into ConnectionLostError."""
+    """Convert asyncssh's exceptions for broken connections to ConnectionLostError."""
     import asyncssh  # noqa: PLC0415 - see the head of this module
 
     try:
@@ -247,7 +248,7 @@ async def _open(
     opened: list[asyncssh.SSHClientConnection] = []
 
     class Client(asyncssh.SSHClient):
-        """Keeps the connection in sight while it is made: how far it has come says what its breaking means."""
+        """Tracks a connection while it is being opened: its progress decides what a failure means."""
 
         def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
             opened.append(conn)
@@ -262,12 +263,12 @@ async def _open(
                 known_hosts=(host_keys, [], []),
                 preferred_auth="publickey",
                 client_factory=Client,
-                # Whoever runs the worker has an agent and a configuration of their own; neither is asked.
+                # The user running the worker has an SSH agent and configuration of their own; neither is used.
                 agent_path=None,
                 config=None,
                 tunnel=tunnel if tunnel is not None else (),
-                # It covers the login too. A limit of the login's own would end as a connection that was lost, which
-                # looks like one that the server has closed.
+                # It covers the login too. A separate limit for the login would end as a lost connection, which looks
+                # like one that the server has closed.
                 connect_timeout=CONNECT_TIMEOUT,
                 login_timeout=0,
                 keepalive_interval=10,
@@ -285,7 +286,7 @@ async def _open(
     except (OSError, asyncssh.Error) as error:
         broken = error
     if opened and opened[0].get_extra_info("server_version"):
-        # asyncssh does not say when it finds no kind of host key in common: the server is the first to hang up.
+        # asyncssh does not report that no kind of host key is in common: the server hangs up first.
         await _ask_for_host_keys(target, hop, host_keys, tunnel)
     raise _broken(target, hop, broken, tunnel, accepted=bool(opened)) from broken
 
@@ -298,7 +299,7 @@ def _broken(
     *,
     accepted: bool,
 ) -> errors.ConnectionLostError:
-    """What it means that a connection has broken before the login."""
+    """Return the error for a connection that broke before the login."""
     import asyncssh  # noqa: PLC0415 - see the head of this module
 
     reason = _reason(error)
@@ -306,7 +307,7 @@ def _broken(
         isinstance(error, socket.gaierror)
         or (isinstance(error, OSError) and error.errno in _HERE)
         or (tunnel is not None and tunnel.is_closed())
-        # The jump host says that it has tried, or that it has not.
+        # The jump host reports whether it has tried.
         or (isinstance(error, asyncssh.ChannelOpenError) and error.code != asyncssh.OPEN_CONNECT_FAILED)
     )
     if accepted and not on_the_way and not isinstance(error, TimeoutError):
@@ -322,10 +323,10 @@ async def _ask_for_host_keys(
     pinned: Sequence[asyncssh.SSHKey],
     tunnel: asyncssh.SSHClientConnection | None,
 ) -> None:
-    """Find out whether an SSH server still offers a kind of host key that is pinned.
+    """Find out whether an SSH server still offers a pinned kind of host key.
 
-    Of what both sides know, that kind is taken which stands first on our side; so with the pinned ones in front, a key
-    of another kind says for certain that they are not offered.
+    Of the kinds known to both sides, the first in our list is used; so with the pinned ones in front, a key of another
+    kind proves that they are not offered.
 
     Raises:
         HostKeyKindError: it offers other kinds only.
@@ -350,7 +351,7 @@ async def _ask_for_host_keys(
 
 
 def _algorithms() -> list[str]:
-    """All algorithms of host keys that asyncssh knows."""
+    """Return all host key algorithms that asyncssh knows."""
     from asyncssh import public_key  # noqa: PLC0415 - see the head of this module
 
     return [each.decode() for each in public_key.get_public_key_algs()]
@@ -359,7 +360,10 @@ def _algorithms() -> list[str]:
 async def _host_key(
     hop: _Hop, algorithms: Sequence[str], tunnel: asyncssh.SSHClientConnection | None
 ) -> asyncssh.SSHKey | None:
-    """The host key that a server shows, of these algorithms, or None. Nothing is sent to it, and it is not trusted."""
+    """Return the host key that a server presents for these algorithms, or None.
+
+    It is neither trusted nor sent any data.
+    """
     import asyncssh  # noqa: PLC0415 - see the head of this module
 
     if not algorithms:

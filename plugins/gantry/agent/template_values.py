@@ -1,4 +1,4 @@
-"""What a definition's templates are given, and the `[custom]` section that they make."""
+"""Values for a definition's templates, and the `[custom]` section that they render."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gantry.definition import models, template_facts
 
 
 class CustomFactError(errors.GantryError):
-    """A template under `custom:` that cannot be rendered."""
+    """A template under `custom:` cannot be rendered."""
 
     def __init__(self, service: names.ServiceName, key: str, reason: str) -> None:
         self.service = service
@@ -26,11 +26,11 @@ def custom(
     name: names.ServiceName,
     server: inventory.Server,
 ) -> dict[str, str]:
-    """The free facts of a service, rendered for one of its servers.
+    """Return the custom facts of a service, rendered for one of its servers.
 
     Raises:
-        CustomFactError: a template asks for what is not there.
-        MissingAddressError: a server that it may ask for has no address yet.
+        CustomFactError: a template refers to something that does not exist.
+        MissingAddressError: a server that it may refer to has no address yet.
     """
     known = _in_custom(definition, servers, name, server).known()
     rendered: dict[str, str] = {}
@@ -44,12 +44,12 @@ def custom(
 
 
 def deployment_facts(definition: models.Definition) -> template_facts.TemplateDeployment:
-    """What templates may know of the deployment."""
+    """Return what templates may know of the deployment."""
     return template_facts.TemplateDeployment(name=definition.deployment, description=definition.description)
 
 
 def server_facts(server: inventory.Server) -> template_facts.TemplateServer:
-    """What templates may know of a server. Raises MissingAddressError."""
+    """Return what templates may know of a server. Raises MissingAddressError."""
     return template_facts.TemplateServer(
         name=server.name, slot=server.slot, address=addresses.of(server), id=server.instance_id
     )
@@ -82,5 +82,5 @@ def _in_custom(
 
 
 def _ports_of(service: models.Service) -> dict[str, int] | None:
-    """The ports that have names. Absent where there are none, so that a template that asks for one fails."""
+    """Return the named ports. None if there are none, so that a template that refers to one fails."""
     return {name: each.port for name, each in service.ports.items()} or None

@@ -1,4 +1,4 @@
-"""What TLS needs: a private key, its certificate, and the certificates between that one and a trusted one.
+"""TLS material: a private key, its certificate, and the chain up to a trusted one.
 
 cryptography is imported where it is used: operators import this module, and every task start imports operators.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class UnusableCertificateError(errors.GantryError):
-    """Key, certificate and chain that cannot be used together, or not now. `reason` holds nothing of the key."""
+    """Key, certificate and chain that cannot be used together, or not now. `reason` contains nothing of the key."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -33,10 +33,10 @@ class Certificate:
     """A certificate with its private key, each as PEM.
 
     Attributes:
-        chain: the certificates that follow it, or nothing.
-        names: the host names that it is for.
-        issuer: who signed it, in words.
-        begins, ends: when it is valid.
+        chain: the certificates that follow it, or an empty string.
+        names: the host names that it is valid for.
+        issuer: the issuer, in words.
+        begins, ends: its period of validity.
     """
 
     certificate: str
@@ -49,25 +49,25 @@ class Certificate:
 
     @property
     def digest(self) -> str:
-        """What tells one certificate from another (hexadecimal). The key needs no part in it: it has to fit."""
+        """Return a digest of the certificate (hexadecimal). The key is not included: it has to match."""
         return hashlib.sha256(f"{self.certificate}{self.chain}".encode()).hexdigest()
 
     def files(self, path: str) -> tuple[session.RemoteFile, ...]:
-        """Certificate, key and, where there is one, chain as files for a script. `path` is their common beginning."""
+        """Return certificate, key and chain (if any) as files for a script. `path` is their common beginning."""
         parts = (("crt", self.certificate), ("key", self.key), ("chain", self.chain))
         return tuple(session.RemoteFile(f"{path}.{end}", text.encode()) for end, text in parts if text)
 
 
 def usable(key: str, certificate: str, chain: str) -> Certificate:
-    """A certificate from what a connection holds.
+    """Parse a certificate from the fields of a connection.
 
     Args:
         key: PEM, without a passphrase.
-        certificate: PEM; what follows the first one belongs to the chain.
-        chain: PEM, or nothing. The issuer of each certificate comes after it.
+        certificate: PEM; certificates after the first one belong to the chain.
+        chain: PEM, or an empty string. The issuer of each certificate comes after it.
 
     Raises:
-        UnusableCertificateError: one of them cannot be read, or they do not belong together.
+        UnusableCertificateError: one of them cannot be parsed, or they do not belong together.
     """
     texts = pem.certificates(certificate)
     if not texts:
@@ -120,7 +120,7 @@ def _public_part(key: str) -> bytes:
     try:
         return _public_bytes(serialization.load_pem_private_key(key.encode(), password=None).public_key())
     except (ValueError, TypeError, exceptions.UnsupportedAlgorithm):
-        # Without the library's own words, which could repeat a part of the key.
+        # Without the library's own message, which could contain a part of the key.
         raise UnusableCertificateError("the private key cannot be read, or it has a passphrase") from None
 
 

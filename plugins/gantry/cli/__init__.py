@@ -1,11 +1,11 @@
-"""The `gantry` command: what a person types, and what a pipeline calls."""
+"""The `gantry` command line interface, for people and pipelines."""
 
 from __future__ import annotations
 
 
 def main() -> None:
-    """Run the command line; ends the process with the command's exit code."""
-    # Inside: who imports this package for one of its parts need not have typer loaded.
+    """Run the command line; end the process with the command's exit code."""
+    # Imported here: importing this package for one of its parts must not load typer.
     from gantry.cli import app  # noqa: PLC0415
 
     app.main()

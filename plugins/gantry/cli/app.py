@@ -1,4 +1,4 @@
-"""The table of commands. A command's module is loaded when it is called, so no command pays for another's imports."""
+"""Command table. A command's module is loaded when it is called, so no command pays for another's imports."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ COMMANDS: dict[str, str] = {
 """Our commands, in the order of `--help`, and the modules that hold each as a `typer.Typer` called `app`."""
 
 GROUP = "gantry.commands"
-"""Entry points by which other packages (the embedded cloud's, for one) add commands."""
+"""Entry points with which other packages (such as the embedded cloud) add commands."""
 
 
-# typer raises these from click, or from the copy of click that later versions bring along.
+# typer raises these from click, or from the bundled copy of click in later versions.
 _USAGE, _REPORTED = (cast("type[Exception]", each) for each in typer.BadParameter.__mro__[1:3])
 
 
@@ -76,7 +76,7 @@ class _Commands(typer.core.TyperGroup):
 
 
 def _added() -> list[metadata.EntryPoint]:
-    # Loads all that can read e-mail: for help and for commands that are not ours, and for no other.
+    # This loads even e-mail parsers: only for help and for commands from other packages.
     from importlib import metadata  # noqa: PLC0415
 
     return sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name)
@@ -108,16 +108,17 @@ def gantry_(
 
 
 def main() -> None:
-    """Run the command line; ends the process with the command's exit code."""
+    """Run the command line; end the process with the command's exit code."""
     command = typer.main.get_command(app)
     try:
         code = command.main(prog_name="gantry", standalone_mode=False)
     except _REPORTED as error:
-        # Loads all that can draw Markdown.
+        # This loads even a Markdown renderer.
         from typer import rich_utils  # noqa: PLC0415
 
         rich_utils.rich_format_error(cast("Any", error))
-        # 2 is `gantry plan`'s word for "there is something to do", so a mistyped option must not end with it.
+        # 2 is the exit code of `gantry plan` for "there is something to do", so a mistyped option must not end with
+        # it.
         sys.exit(console.USAGE if isinstance(error, _USAGE) else console.FAILURE)
     except errors.GantryError as error:
         console.complain(str(error))

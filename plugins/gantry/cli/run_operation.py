@@ -1,4 +1,4 @@
-"""Carrying out: a run is triggered, shown, and answered for with an exit code."""
+"""Triggers a run, follows it, and returns an exit code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class NothingDoneError(errors.GantryError):
-    """A run that ended well without doing what it is for."""
+    """The run ended successfully without achieving its purpose."""
 
     def __init__(self, dag: str, link: str) -> None:
         super().__init__(
@@ -32,10 +32,10 @@ class NothingDoneError(errors.GantryError):
 
 
 def duration(text: str) -> float:
-    """A length of time as definitions have it, in seconds.
+    """Parse a duration in the format of definitions, in seconds.
 
     Raises:
-        typer.BadParameter: it is none.
+        typer.BadParameter: it is not a duration.
     """
     import pydantic  # noqa: PLC0415 - which help need not load
 
@@ -51,7 +51,7 @@ def duration(text: str) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Waiting:
-    """How the end is waited for."""
+    """Options for waiting until the run ends."""
 
     no_wait: Annotated[bool, typer.Option("--no-wait", help="End as soon as the run is triggered.")] = False
     timeout: Annotated[
@@ -76,10 +76,10 @@ def operate(
     conf: Callable[[client.Json], client.Json],
     waiting: Waiting,
 ) -> int:
-    """Carry out an operation that not every deployment has; `conf` makes what is triggered from the DAG's params.
+    """Run an operation that not every deployment has; `conf` creates the run's parameters from the DAG's.
 
     Raises:
-        NoOperationError, PausedError: there is no such DAG, or it is paused. Else as `carry_out`.
+        NoOperationError, PausedError: the DAG does not exist, or is paused. Else as `carry_out`.
     """
     from gantry.rest import operation_conf  # noqa: PLC0415 - as above
 
@@ -91,10 +91,10 @@ def operate(
 def carry_out(
     api: client.AirflowApi, name: str, dag: str, conf: client.Json, steps: Plan | None, waiting: Waiting
 ) -> int:
-    """Trigger a run and follow it; the exit code.
+    """Trigger a run and follow it; return the exit code.
 
     Raises:
-        RunFailedError, RunTooLongError, RefusedError: it did not end well; to a person. A program gets it as JSON.
+        RunFailedError, RunTooLongError, RefusedError: it did not succeed; as text. A program receives it as JSON.
     """
     from gantry.cli.queries import runs  # noqa: PLC0415 - httpx and pydantic, which help need not load
 
@@ -120,7 +120,7 @@ def follow(
     *,
     before: Before,
 ) -> int:
-    """Show a run to its end; the exit code. Raises as `carry_out`."""
+    """Show a run to its end; return the exit code. Raises as `carry_out`."""
     from gantry.cli.output import run_progress  # noqa: PLC0415 - as above
     from gantry.cli.queries import run_follower  # noqa: PLC0415 - as above
 

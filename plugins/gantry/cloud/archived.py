@@ -1,7 +1,7 @@
-"""Objects in storage classes that S3 gives nothing back from: they are there, and cannot be fetched.
+"""Objects in S3 archive storage classes: they exist, but cannot be downloaded before a restore.
 
-`HeadObject` answers as for any other object, and only its headers tell; `GetObject`, and so a server's link, is refused
-with `403 InvalidObjectState`. Often a lifecycle rule of the bucket has moved them.
+`HeadObject` answers as for any other object, and only its headers show the class; `GetObject`, and so a server's link,
+is refused with `403 InvalidObjectState`. Often a lifecycle rule of the bucket has moved them.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from gantry import errors
 
 REFUSAL = "InvalidObjectState"
-"""The code of S3's refusal."""
+"""The error code of S3's refusal."""
 
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""`GLACIER_IR` is none: it answers at once."""
+"""`GLACIER_IR` is not one of them: it answers at once."""
 
 
 class ArchivedObjectError(errors.GantryError):
-    """An object that has to be restored before anybody can fetch it.
+    """An object has to be restored before it can be downloaded.
 
     Attributes:
-        storage_class: where it is; empty where S3 has not told.
-        is_coming: whether a restore of it is under way.
+        storage_class: its storage class; empty if S3 did not report it.
+        is_coming: whether its restore is in progress.
     """
 
     def __init__(self, url: str, wanted_by: str, storage_class: str = "", *, is_coming: bool = False) -> None:
@@ -41,11 +41,11 @@ class ArchivedObjectError(errors.GantryError):
 
 
 def obstacle(url: str, wanted_by: str, found: Mapping[str, object]) -> ArchivedObjectError | None:
-    """Why an object cannot be fetched now, by what `HeadObject` tells of it; None if it can.
+    """Return why an object cannot be downloaded now, according to `HeadObject`; None if it can.
 
-    What was restored can be, for as many days as it was asked for.
+    A restored object can be downloaded for the requested number of days.
     """
-    # Intelligent tiering keeps its class, and says which of its tiers it is in.
+    # Intelligent tiering keeps its class, and reports its tier separately.
     place = str(found.get("ArchiveStatus") or found.get("StorageClass") or "")
     restored = str(found.get("Restore") or "")
     if "ArchiveStatus" in found or (place in _ARCHIVES and 'ongoing-request="false"' not in restored):

@@ -1,7 +1,7 @@
-"""Backups in object storage: what they are called, which of them are complete, how many are kept.
+"""Backups in object storage: naming, completeness, retention.
 
-A backup is an object and, beside it, its manifest. The manifest is written last and removed first: an object without
-one is no backup.
+A backup is an object and, beside it, its manifest. The manifest is written last and removed first: an object without a
+manifest does not count as a backup.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from gantry.cloud.objects import Objects
 from gantry.definition import models
 
 MANIFEST = ".json"
-"""What a manifest's name has behind the name of its object."""
+"""Suffix of a manifest's name after the name of its object."""
 
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}(\.(?!json$)[a-z0-9]+)*")
-"""The names that `object_name` makes; nothing else in the folder is ours."""
+"""The names that `object_name` generates; other objects in the folder are not ours."""
 
 
 class Manifest(pydantic.BaseModel):
-    """What is known of a backup.
+    """The metadata of a backup.
 
     Attributes:
-        object: the object's name; it stands in the same folder.
-        datasource: None where it is the service itself.
-        size: in bytes.
-        sha256: in hexadecimal.
-        time: when the run that made it was due.
+        object: the object's name; it is in the same folder.
+        datasource: the datasource's name; None for a backup of the service itself.
+        size: size in bytes.
+        sha256: the digest in hexadecimal.
+        time: when the run that created it was due.
         archive: the version of the service archive that was installed.
     """
 
@@ -50,7 +50,7 @@ class Manifest(pydantic.BaseModel):
 
 
 class Stored(pydantic.BaseModel):
-    """A backup that is complete: where its object is, and its manifest."""
+    """A complete backup: the location of its object, and its manifest."""
 
     model_config = pydantic.ConfigDict(frozen=True)
 
@@ -59,7 +59,7 @@ class Stored(pydantic.BaseModel):
 
 
 class NoBackupError(errors.GantryError):
-    """There is no such backup."""
+    """The requested backup does not exist."""
 
     def __init__(self, folder: str, wanted: str, known: Sequence[str]) -> None:
         self.folder = folder
@@ -73,7 +73,7 @@ class NoBackupError(errors.GantryError):
 
 
 class StrangeBackupError(errors.GantryError):
-    """An object from where the definition allows none to be restored from."""
+    """The object is at a place from which the definition does not allow restores."""
 
     def __init__(self, url: str, allowed: Sequence[str]) -> None:
         self.url = url
@@ -84,7 +84,7 @@ class StrangeBackupError(errors.GantryError):
 
 
 class ManifestError(errors.GantryError):
-    """A manifest that says nothing usable, or something else than the backup is."""
+    """A manifest is invalid, or does not match its backup."""
 
     def __init__(self, url: str, problem: str) -> None:
         self.url = url
@@ -94,7 +94,7 @@ class ManifestError(errors.GantryError):
 
 
 class IncompleteBackupError(errors.GantryError):
-    """What was uploaded is not what the server has sent."""
+    """The uploaded object is not what the server has sent."""
 
     def __init__(self, url: str, size: int, expected: int) -> None:
         self.url = url
@@ -105,12 +105,12 @@ class IncompleteBackupError(errors.GantryError):
 
 
 def object_name(moment: datetime.datetime, run: str, suffix: str) -> str:
-    """The name of a run's object: the same at each try, and by their names older objects come first.
+    """Return the name of a run's object: the same in each try; older objects sort first.
 
     Args:
         moment: when the run was due.
-        run: its id, which tells it from others of the same second.
-        suffix: how it is packed, such as `.sql`.
+        run: the run's id, which distinguishes it from others of the same second.
+        suffix: the suffix of its format, such as `.sql`.
     """
     mark = hashlib.sha256(run.encode()).hexdigest()[:6]
     return f"{moment.astimezone(datetime.UTC):%Y%m%dT%H%M%SZ}-{mark}{suffix}"
@@ -132,15 +132,15 @@ class Shelf:
         self.folder = f"{settings.to}{deployment}/{backup}/"
 
     def url(self, name: str) -> str:
-        """Where an object of that name stands."""
+        """Return the URL of an object of that name."""
         return f"{self.folder}{name}"
 
     def keep(self, manifest: Manifest) -> tuple[str, ...]:
-        """Note that a backup is complete, and remove what is too old; the names of what was removed.
+        """Record that a backup is complete, and remove the expired ones; return the names of those removed.
 
         Raises:
-            IncompleteBackupError: it is not what the server has sent. Then nothing is noted or removed.
-            MissingObjectError: it is not there.
+            IncompleteBackupError: it is not what the server has sent. Then nothing is recorded or removed.
+            MissingObjectError: it does not exist.
         """
         url = self.url(manifest.object)
         size = self._objects.facts(url, self._wanted_by).size
@@ -150,14 +150,14 @@ class Shelf:
         return self._prune(manifest.object)
 
     def find(self, wanted: str) -> Stored:
-        """A backup.
+        """Find a backup.
 
         Args:
-            wanted: its object's name, or its address (`s3://…`), which may lead to another folder that the definition
+            wanted: its object's name, or its URL (`s3://…`), which may be in another folder that the definition
                 allows; empty: the newest.
 
         Raises:
-            NoBackupError, StrangeBackupError, ManifestError: there is none that may be used.
+            NoBackupError, StrangeBackupError, ManifestError: no usable backup exists.
         """
         wanted = wanted.strip().removesuffix(MANIFEST)
         if wanted.startswith("s3://"):
@@ -188,18 +188,18 @@ class Shelf:
         return Stored(url=url, manifest=manifest)
 
     def _complete(self) -> list[str]:
-        """The names of the complete backups' objects, the oldest first."""
+        """Return the names of the complete backups' objects, oldest first."""
         found = set(self._objects.names_in(self.folder))
         return sorted(each for each in found if _NAME.fullmatch(each) and f"{each}{MANIFEST}" in found)
 
     def _prune(self, newest: str) -> tuple[str, ...]:
-        """Remove the oldest backups beyond those that are kept, and what earlier runs have not completed."""
+        """Remove the oldest backups beyond those to be kept, and incomplete ones of earlier runs."""
         complete = self._complete()
         kept = set(complete[-self._settings.keep :]) | {newest}
         ours = {each.removesuffix(MANIFEST) for each in self._objects.names_in(self.folder)}
         going = sorted(each for each in ours if _NAME.fullmatch(each) and each not in kept and each < newest)
         for each in going:
-            # First the manifest: what is half removed is no backup any more.
+            # First the manifest: without it, a half-removed backup no longer counts as one.
             self._objects.remove(self.url(f"{each}{MANIFEST}"))
             self._objects.remove(self.url(each))
         return tuple(going)

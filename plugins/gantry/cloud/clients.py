@@ -1,4 +1,4 @@
-"""EC2 clients with the credentials of an Airflow connection. S3's are made in `gantry.cloud.sources`."""
+"""EC2 clients with the credentials of an Airflow connection. For S3 clients, see `gantry.cloud.sources`."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
 
 class ParameterClient(Protocol):
-    """A client of Systems Manager, as far as it is used here."""
+    """The part of a Systems Manager client that is used here."""
 
     def get_parameters(self, *, Names: Sequence[str]) -> Mapping[str, Any]:  # noqa: N803 - AWS's name
-        """The parameters of some names."""
+        """Return the parameters of these names."""
 
 
 def ec2(cloud: models.Cloud) -> EC2Client:
-    """An EC2 client that keeps this process's pace, and is patient with what passes by itself.
+    """Create an EC2 client that keeps this process's call rate, and retries transient errors patiently.
 
     Imports boto3, which takes half a second: call it in a task, never in a DAG file.
 
     Raises:
         UnknownConnectionError: Airflow cannot read the definition's connection.
-        CloudUnreachableError: the connection is no good for a client.
+        CloudUnreachableError: a client cannot be created from the connection.
     """
     return _patient(_client(cloud, transient_errors.settings), cloud)
 
 
 def impatient_ec2(cloud: models.Cloud) -> EC2Client:
-    """One for somebody who looks at a page: it gives up within seconds, and asks once more at most. Raises as `ec2`."""
+    """Create an EC2 client for pages: it gives up within seconds, after at most one retry. Raises as `ec2`."""
     from botocore.config import Config  # noqa: PLC0415 - as slow to load as boto3
 
     hurry = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
@@ -43,7 +43,7 @@ def impatient_ec2(cloud: models.Cloud) -> EC2Client:
 
 
 def ssm(cloud: models.Cloud) -> ParameterClient:
-    """A client of Systems Manager, for images that are parameters. Raises as `ec2`."""
+    """Create a Systems Manager client, for images given as parameters. Raises as `ec2`."""
     found = hook(cloud.connection, cloud.region, "ssm")
     with errors.worded("preparing to speak to Systems Manager", cloud.connection):
         client: ParameterClient = made(found, session(found), "ssm", found.region_name, found.config)
@@ -51,10 +51,10 @@ def ssm(cloud: models.Cloud) -> ParameterClient:
 
 
 def ec2_of_this_machine(cloud: models.Cloud) -> EC2Client:
-    """An EC2 client with the credentials that boto3 itself finds here, for those who look without Airflow.
+    """Create an EC2 client with the credentials that boto3 itself finds on this machine, for use without Airflow.
 
     Raises:
-        CloudUnreachableError: what it finds is no good for a client.
+        CloudUnreachableError: a client cannot be created from them.
     """
     import boto3  # noqa: PLC0415 - see `ec2`
     from botocore.config import Config  # noqa: PLC0415
@@ -68,11 +68,11 @@ def ec2_of_this_machine(cloud: models.Cloud) -> EC2Client:
 
 
 def hook(connection: names.ConnectionId, region: str | None, kind: Literal["ec2", "s3", "ssm"]) -> Any:  # noqa: ANN401 - the amazon provider's, which is loaded late
-    """The amazon provider's hook for a connection. Without a region the connection's own is used.
+    """Return the amazon provider's hook for a connection. Without a region, the connection's own is used.
 
     Raises:
-        UnknownConnectionError: Airflow cannot read it.
-        UnusableConnectionError: an extra field of it is not of the shape that the provider and boto3 take.
+        UnknownConnectionError: Airflow cannot read the connection.
+        UnusableConnectionError: one of its extra fields does not have the form that the provider and boto3 accept.
     """
     from airflow.providers.amazon.aws.hooks import base_aws  # noqa: PLC0415
 
@@ -80,13 +80,13 @@ def hook(connection: names.ConnectionId, region: str | None, kind: Literal["ec2"
     try:
         read = found.get_connection(connection)
     except (ValueError, TypeError, AttributeError):
-        # What cannot be taken apart is quoted, and may be a part of a secret.
+        # The error quotes what cannot be parsed, which may be a part of a secret.
         raise errors.CloudConnectionError(connection, _NEITHER) from None
     except Exception as error:
         if str(error).startswith("Invalid connection string"):
             # Airflow quotes all of it.
             raise errors.CloudConnectionError(connection, _NEITHER) from None
-        # Every secrets backend raises its own.
+        # Every secrets backend raises its own errors.
         raise errors.CloudConnectionError(connection, str(error)) from error
     if problem := _misfit(read.extra):
         raise errors.UnusableConnectionError(connection, problem)
@@ -96,11 +96,11 @@ def hook(connection: names.ConnectionId, region: str | None, kind: Literal["ec2"
 _NEITHER = "it is neither JSON of Airflow's fields nor a URI in which each part is percent-encoded"
 _ROLES = ("assume_role", "assume_role_with_saml", "assume_role_with_web_identity")
 _OBJECTS = ("config_kwargs", "session_kwargs", "service_config", "assume_role_kwargs")
-"""Extra fields that the provider takes for objects, without a look."""
+"""Extra fields that the provider takes for objects, without checking."""
 
 
 def _misfit(extra: str | None) -> str:
-    """What is wrong with the shape of the extra fields; empty if nothing is."""
+    """Return what is wrong with the form of the extra fields; empty if nothing is."""
     try:
         found = json.loads(extra) if extra else {}
     except (ValueError, TypeError):
@@ -114,7 +114,7 @@ def _misfit(extra: str | None) -> str:
 
 
 def _unknown_to_provider(extra: dict[str, Any]) -> str:
-    """What is wrong with values that the provider and botocore take only some of; empty if nothing is."""
+    """Return what is wrong with values for which the provider and botocore accept only some; empty if nothing is."""
     from botocore.config import Config  # noqa: PLC0415 - as slow to load as boto3
 
     if (extra.get("assume_role_method") or _ROLES[0]) not in _ROLES:
@@ -130,15 +130,15 @@ def _unknown_to_provider(extra: dict[str, Any]) -> str:
 
 
 def session(found: Any) -> Any:  # noqa: ANN401 - the hook is the provider's, the session boto3's
-    """A boto3 session of a hook. Call it within `errors.worded`."""
+    """Return a hook's boto3 session. Call it within `errors.worded`."""
     return service_models.shared(found.get_session(region_name=found.region_name))
 
 
 def made(found: Any, known: Any, service: str, region: str | None, config: Config) -> Any:  # noqa: ANN401 - see `session`
-    """A client of a hook's session, as the hook would make it. Call it within `errors.worded`.
+    """Create a client from a hook's session, as the hook would. Call it within `errors.worded`.
 
-    A configuration that is given to the hook itself would replace the connection's, proxies included; and for the user
-    agent it would read the call stack.
+    A configuration passed to the hook itself would replace the connection's, including proxies; and for the user agent
+    it would read the call stack.
     """
     return known.client(
         service,

@@ -1,4 +1,4 @@
-"""Why the cloud denies a call, as far as its message tells: a right that is missing, or a policy that forbids it."""
+"""Causes of denied AWS calls, as shown by the message: a missing permission, or a policy that forbids the call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 _ENCODED = re.compile(r"([Ee]ncoded authorization failure message:\s*)(\S+)")
 _SHOWN = 12
-"""Letters of an encoded message that are shown: nobody can read it."""
+"""Number of characters shown of an encoded message, which is unreadable."""
 
 _CALL = re.compile(
     r"is not authorized to perform: (?P<action>[a-zA-Z0-9-]+:\w+)(?: on resource: \"?(?P<resource>[^\s\"]+))?"
@@ -32,15 +32,15 @@ _WHOSE = {
 
 @dataclasses.dataclass(frozen=True)
 class Denial:
-    """What a refusal says of its cause.
+    """The cause of a denial, as far as its message shows it.
 
     Attributes:
-        reason: the cloud's words, an encoded message in them shortened.
-        action, resource: what was not allowed; empty where it does not say.
+        reason: the cloud's message, with any encoded message in it shortened.
+        action, resource: what was denied; empty if not stated.
         policy: the kind of policy that it names (`service control policy`), or empty.
-        is_forbidden: whether that policy forbids the call, which no further right can change; else it does not
-            allow it.
-        encoded: the whole encoded message, or empty. AWS decodes it for those who have the right to.
+        is_forbidden: whether that policy forbids the call, so that no further permission can help; otherwise it does
+            not allow it.
+        encoded: the whole encoded message, or empty. AWS decodes it for users with permission to do so.
     """
 
     reason: str
@@ -52,14 +52,14 @@ class Denial:
 
     @property
     def decoding(self) -> str:
-        """The command that decodes the encoded message; empty where there is none."""
+        """Return the command that decodes the encoded message; empty if there is none."""
         command = (
             "aws sts decode-authorization-message --query DecodedMessage --output text --encoded-message"
         )
         return f"{command} {self.encoded}" if self.encoded else ""
 
     def advice(self, connection: str) -> str:
-        """What to do about it, in one line."""
+        """Return what to do about it, in one line."""
         what = self.action or "this call"
         whose = _WHOSE.get(self.policy, "")
         told = f" ({whose})" if whose else ""
@@ -84,7 +84,7 @@ class Denial:
 
 
 def read(message: str) -> Denial:
-    """What a message of the cloud's says."""
+    """Parse a message of the cloud."""
     encoded = _ENCODED.search(message)
     call = _CALL.search(message)
     forbids, lacks = _FORBIDS.search(message), _LACKS.search(message)

@@ -1,4 +1,4 @@
-"""Links for servers, made with a deployment's cloud connection."""
+"""Links for servers, created with a deployment's cloud connection."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from gantry.definition import models
 
 @dataclasses.dataclass(frozen=True)
 class CloudLinks:
-    """Makes presigned URLs; the connection is read when the first one is wanted. See `gantry.agent.jobs.LinkMaker`."""
+    """Creates presigned URLs; reads the connection at the first one. See `gantry.agent.jobs.LinkMaker`."""
 
     cloud: models.Cloud
 
     @property
     def whose(self) -> str:
-        """Whose credentials they are signed with, for a person."""
+        """Return whose credentials they are signed with, for people."""
         return self.objects.whose
 
     def link(self, url: str, *, upload: bool = False, renewed: bool = False) -> str:
-        """A URL for an object. Blocks. Raises as `Objects.link`, and UnknownConnectionError."""
+        """Return a URL for an object. Blocks. Raises as `Objects.link`, and UnknownConnectionError."""
         return self.objects.link(url, upload=upload, renewed=renewed)
 
     @functools.cached_property
     def objects(self) -> Objects:
-        """Archives, dumps and backups in the cloud."""
+        """Return the archives, dumps and backups in the cloud."""
         return Objects.of(sources.S3Access(self.cloud.connection, self.cloud.region))

@@ -1,4 +1,4 @@
-"""Why instances end without being asked to: EC2's state reasons, with what to do about them."""
+"""Why instances end without being asked to: EC2's state reasons, with advice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gantry import errors, inventory
 _BY_REQUEST = frozenset(
     {"Client.UserInitiatedShutdown", "Client.UserInitiatedHibernate", "Client.InstanceInitiatedShutdown"}
 )
-"""Reasons of instances that somebody has stopped or terminated, from outside or from within."""
+"""Reasons of instances that were stopped or terminated on request, from outside or from within."""
 
 _ADVICE = {
     "Client.InternalError": (
@@ -32,14 +32,14 @@ _ADVICE = {
     "Server.InternalError": "A fault of the cloud's own, which seldom comes twice.",
     "Server.SpotInstanceTermination": "It was a spot instance, and its capacity was taken back.",
 }
-"""By codes of https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html"""
+"""Advice by code. For the codes see https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html"""
 
 
 class EndedServerError(errors.GantryError):
-    """A server that is waited for, and whose instance has ended or does not start: waiting longer helps nothing.
+    """A server is waited for whose instance has ended or does not start: waiting longer does not help.
 
     Attributes:
-        code, reason: the cloud's own words; both empty where it gives none.
+        code, reason: the cloud's own; both empty if it gives none.
     """
 
     def __init__(self, server: inventory.Server) -> None:
@@ -56,7 +56,7 @@ class EndedServerError(errors.GantryError):
 
 
 def worded(reason: inventory.StateReason | None) -> str:
-    """A state reason in one line: EC2's messages mostly begin with the code."""
+    """Format a state reason in one line: EC2's messages mostly begin with the code."""
     if reason is None:
         return "the cloud gives no reason"
     if reason.message.startswith(reason.code):
@@ -65,5 +65,5 @@ def worded(reason: inventory.StateReason | None) -> str:
 
 
 def is_by_itself(reason: inventory.StateReason | None) -> bool:
-    """Whether an instance is stopped or terminated for a reason that nobody asked for."""
+    """Return whether an instance was stopped or terminated for a reason other than a request."""
     return reason is not None and reason.code not in _BY_REQUEST

@@ -1,4 +1,4 @@
-"""What the cloud refused, in words that say what to do about it."""
+"""Errors of cloud calls, with messages that say what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gantry.cloud import denials
 _log = logging.getLogger(__name__)
 
 ENDED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
-"""What the cloud calls credentials that were good once."""
+"""Error codes for credentials that have expired."""
 
 THROTTLED = frozenset(
     {
@@ -28,10 +28,10 @@ THROTTLED = frozenset(
         "SlowDown",
     }
 )
-"""What the cloud says to an account that calls too often."""
+"""Error codes for an account that calls too often."""
 
 LATE = frozenset({"InvalidInstanceID.NotFound"})
-"""What EC2 says of an instance that is not known everywhere yet."""
+"""Error codes of EC2 for an instance that is not known everywhere yet."""
 
 _DOWN = frozenset({"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "500", "503"})
 
@@ -67,20 +67,20 @@ _REFUSED = frozenset(
 
 
 _DENIED = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
-"""Denials of somebody who is known; the others have no valid credentials."""
+"""Denials with valid credentials; with the other codes, the credentials are not valid."""
 
 _IDS = ("InvalidSubnet", "InvalidGroup", "InvalidSecurityGroup", "InvalidSnapshot")
 
 
 class CloudError(errors.GantryError):
-    """A call that the cloud did not carry out.
+    """The cloud did not carry out a call.
 
     Attributes:
-        doing: what was being done, for a person.
-        code, reason: the cloud's own words, without an encoded reason of a denial.
-        denial: what a denial says of its cause; None where the call was refused for something else.
-        waits: whether who waits for something else may just go on waiting: asked again, the cloud will answer.
-        whose: whose credentials the call was made with, as far as more is known than the connection; no secrets.
+        doing: the action, for people.
+        code, reason: the cloud's own, without a denial's encoded reason.
+        denial: the cause of a denial; None if the call was refused for another reason.
+        waits: whether a caller that waits for something else may simply continue: the cloud will answer a later call.
+        whose: whose credentials were used, if more is known than the connection; no secrets.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class CloudError(errors.GantryError):
 
 
 class UnusableConnectionError(errors.GantryError):
-    """A field of the cloud connection holds what no client can be made of. `problem` does not repeat it."""
+    """A client cannot be created because of a field of the cloud connection. `problem` does not quote it."""
 
     def __init__(self, connection: names.ConnectionId, problem: str) -> None:
         self.connection = connection
@@ -143,7 +143,7 @@ class UnusableConnectionError(errors.GantryError):
 class CloudConnectionError(errors.GantryError):
     """The definition's cloud connection cannot be read.
 
-    The provider itself would go on with whatever credentials the worker happens to have.
+    The provider itself would fall back to whatever credentials the worker happens to have.
     """
 
     def __init__(self, connection: names.ConnectionId, reason: str) -> None:
@@ -156,7 +156,7 @@ class CloudConnectionError(errors.GantryError):
 
 
 class CloudUnreachableError(errors.GantryError):
-    """The cloud's endpoint did not answer, or there were no credentials to ask it with."""
+    """The cloud's endpoint did not answer, or there were no credentials for the call."""
 
     def __init__(self, doing: str, reason: str, connection: names.ConnectionId, *, transient: bool) -> None:
         self.doing = doing
@@ -178,7 +178,7 @@ _LINK_ADVICE = (
 
 
 class RefusedLinkError(errors.GantryError):
-    """S3 does not take a link that a server would get."""
+    """S3 rejects a link of the kind that servers get."""
 
     def __init__(self, url: str, host: str, status: int, said: str) -> None:
         self.url = url
@@ -193,8 +193,8 @@ class RefusedLinkError(errors.GantryError):
 def worded(
     doing: str, connection: names.ConnectionId, whose: Callable[[], str] = lambda: ""
 ) -> Iterator[None]:
-    """Turn what botocore raises inside into one of this module's errors. `whose` tells whose credentials are used."""
-    # Every task start parses its DAG file, which imports this module by way of the operators.
+    """Convert botocore's exceptions to this module's errors. `whose` names the owner of the credentials."""
+    # Every task start parses its DAG file, which imports this module through the operators.
     import botocore.exceptions  # noqa: PLC0415
 
     try:
@@ -205,7 +205,7 @@ def worded(
         said = whose() if code in ENDED else ""
         refused = CloudError(doing, code, answer.get("Message", ""), connection, whose=said)
         if refused.denial and refused.denial.encoded:
-            # Whole, once, and on a line of its own, so that it can be copied.
+            # Complete, once, and on a line of its own, so that it can be copied.
             _log.warning("to decode why it was denied:\n%s", refused.denial.decoding)
         raise refused from error
     except botocore.exceptions.WaiterError as error:

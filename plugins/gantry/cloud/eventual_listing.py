@@ -1,4 +1,4 @@
-"""Waiting until the cloud lists what it has started: EC2 may take some seconds for that."""
+"""Wait until EC2 lists recently started instances, which may take some seconds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Collection, Sequence
 from gantry import errors, inventory, names
 
 _SHORTEST, _LONGEST = 1.0, 5.0
-"""Seconds between two looks: more each time, and spread by chance, as many steps wait at the same time."""
+"""Seconds between two calls: increasing, and randomized because many steps wait at the same time."""
 _LISTED_WITHIN = 30.0
-"""Seconds that a step waits for the cloud to list a new server. Then it fails, and is tried again."""
+"""Seconds that a step waits for a new server to be listed. Then it fails, and is retried."""
 
 
 class NotListedYetError(errors.GantryError):
-    """Servers that were started just now, and that the cloud does not list."""
+    """Recently started servers are not listed by the cloud."""
 
     transient = True
 
@@ -37,14 +37,14 @@ def complete(
     ended: Callable[[Sequence[str]], Collection[str]],
     log: logging.Logger,
 ) -> inventory.Inventory:
-    """A deployment's servers, once the cloud lists those that were started just now.
+    """Return a deployment's servers once the cloud lists the recently started ones.
 
     Args:
-        deployment: whose.
-        started: the instances that are waited for, by ids; not those that have ended meanwhile.
-        find: what the cloud lists.
-        ended: which of some instances have ended.
-        log: hears what is waited for.
+        deployment: the deployment's name.
+        started: ids of the instances to wait for, unless they have ended meanwhile.
+        find: returns what the cloud lists.
+        ended: returns which of some instances have ended.
+        log: receives what is waited for.
 
     Raises:
         NotListedYetError: the cloud does not list them after half a minute.
@@ -61,6 +61,6 @@ def complete(
         if time.monotonic() > deadline:
             raise NotListedYetError(deployment, missing)
         log.info("waiting: the cloud does not list %s yet", ", ".join(missing))
-        # Not a secret: it only has to differ from one step to the next.
+        # Not a secret: it only has to differ between steps.
         time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
         pause = min(pause * 2, _LONGEST)

@@ -1,7 +1,8 @@
-"""How servers are, as far as the cloud can say and remember it.
+"""Servers' health as reported by the cloud and recorded in tags.
 
-The looks that have found a server not well are kept in a tag of its instance: it survives every run and worker, all who
-may list the servers see it (`gantry plan` too, which knows no Airflow), and it goes with the instance.
+The checks that found a server unhealthy are recorded in a tag of its instance: the tag survives all runs and workers,
+is visible to everyone who may list the servers (`gantry plan` too, which works without Airflow), and disappears with
+the instance.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ _IMPAIRED = "impaired"
 
 
 class Health:
-    """The cloud's own checks of servers, and what is noted of those that are not well."""
+    """The cloud's own checks of servers, and the records of unhealthy ones."""
 
     def __init__(self, ec2: EC2Client, connection: names.ConnectionId) -> None:
         self._ec2 = ec2
         self._connection = connection
 
     def impaired(self, servers: Sequence[inventory.Server]) -> dict[str, str]:
-        """What the cloud's own checks say is wrong, by instance; those that they say nothing bad of are absent.
+        """Return the failures that the cloud's own checks report, by instance; healthy ones are absent.
 
         Raises:
             CloudError: the cloud refused.
@@ -44,7 +45,7 @@ class Health:
         return found
 
     def note_ailing(self, servers: Sequence[inventory.Server], looks: inventory.Ailing) -> None:
-        """Note on servers which looks have found them not well."""
+        """Record on servers which checks found them unhealthy."""
         for batch in requests.batches([each.instance_id for each in servers]):
             with worded("noting what is not well", self._connection):
                 self._ec2.create_tags(
@@ -53,7 +54,7 @@ class Health:
                 )
 
     def note_well(self, servers: Sequence[inventory.Server]) -> None:
-        """Forget that servers were not well."""
+        """Remove the records from servers that are healthy again."""
         for batch in requests.batches([each.instance_id for each in servers]):
             with worded("noting what is well again", self._connection):
                 self._ec2.delete_tags(Resources=batch, Tags=[{"Key": tags.AILING}])

@@ -1,4 +1,4 @@
-"""The images of launch configurations: ids, names of own images, and parameters of Systems Manager that hold an id."""
+"""Images of launch configurations: ids, names of own images, and Systems Manager parameters that hold an id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class UnknownImageError(errors.GantryError):
-    """An image name that belongs to no image of this account."""
+    """The account has no image of that name."""
 
     def __init__(self, image: str, region: str) -> None:
         self.image = image
@@ -25,7 +25,7 @@ class UnknownImageError(errors.GantryError):
 
 
 class UnknownParameterError(errors.GantryError):
-    """An image that is a parameter of Systems Manager, which is not there or holds no image's id."""
+    """A Systems Manager parameter for an image does not exist, or does not hold an image id."""
 
     def __init__(self, image: str, region: str, problem: str) -> None:
         self.image = image
@@ -37,7 +37,7 @@ class UnknownParameterError(errors.GantryError):
 
 
 def to_launch(ec2: EC2Client, image: str, cloud: models.Cloud) -> str:
-    """What EC2 is asked to start servers from: an id, or a parameter as it is written, which EC2 resolves itself.
+    """Return the image for RunInstances: an id, or a parameter as written, which EC2 resolves itself.
 
     Raises:
         UnknownImageError: the account owns no image of that name.
@@ -45,7 +45,7 @@ def to_launch(ec2: EC2Client, image: str, cloud: models.Cloud) -> str:
     """
     if image.startswith(("ami-", models.IMAGE_PARAMETER)):
         return image
-    # Names are looked up among the account's own images only: anybody may publish one.
+    # Names are looked up among the account's own images only: anyone may publish an image.
     with worded(f"looking for the image {image}", cloud.connection):
         found = ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": [image]}])
     newest = max(found["Images"], key=lambda each: each.get("CreationDate", ""), default=None)
@@ -55,18 +55,18 @@ def to_launch(ec2: EC2Client, image: str, cloud: models.Cloud) -> str:
 
 
 def image_id(ec2: EC2Client, image: str, cloud: models.Cloud) -> str:
-    """The id of the image that servers would be started from now.
+    """Return the id of the image that servers would be started from now.
 
     Raises:
         UnknownImageError: the account owns no image of that name.
-        UnknownParameterError: there is no such parameter, or it holds no image's id.
+        UnknownParameterError: the parameter does not exist, or does not hold an image id.
         CloudError: the cloud refused.
     """
     if not image.startswith(models.IMAGE_PARAMETER):
         return to_launch(ec2, image, cloud)
     name = image.removeprefix(models.IMAGE_PARAMETER)
     with worded(f"looking for the parameter {name}", cloud.connection):
-        # The plural: it is the right that EC2 asks for as well when it resolves the parameter.
+        # The plural call: EC2 requires the same permission when it resolves the parameter.
         found = clients.ssm(cloud).get_parameters(Names=[name])["Parameters"]
     if not found:
         raise UnknownParameterError(image, cloud.region, "there is no such parameter")

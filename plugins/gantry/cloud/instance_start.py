@@ -1,15 +1,15 @@
-"""New servers: started exactly once for each generation of a step, and never answered for by a dead instance.
+"""Start of new servers: exactly once per generation of a step, even if instances end at once.
 
-EC2 knows a repeated RunInstances by its client token, and remembers the token for at least a day after the instance
-is terminated, while DescribeInstances shows a terminated instance for about an hour. So a token names what is asked
-for, and who asks: the run, and the generation of its step, which each clear of the step raises. What comes back dead
-for it is asked for again with the next token of the same row, so a try that is repeated goes along the same tokens.
+EC2 recognizes a repeated RunInstances by its client token, and remembers the token for at least a day after the
+instance is terminated, while DescribeInstances shows a terminated instance for about an hour. So a token encodes what
+is requested and by whom: the run, and the generation of its step, which each clear of the step increases. If the
+response contains ended instances, their slots are requested again with the next token of the same sequence, so a retry
+follows the same tokens.
 
-Where a subnet has no room, the next one is asked, with a row of tokens of its own: EC2 remembers a token by zone, so it
-would start a second server for one that comes with a subnet of another zone, and refuse one that comes with another
-subnet of the same zone. Which subnets are full is noted before the next one is asked, so a try that is repeated begins
-where the one before it has ended, also if meanwhile the first subnet has room again: else it would start a second
-server there.
+If a subnet has no room, the next one is tried, with a token sequence of its own: EC2 remembers a token per zone, so it
+would start a second server for a token that comes with a subnet of another zone, and refuse one that comes with
+another subnet of the same zone. Full subnets are recorded before the next one is tried, so a retry starts where the
+previous try ended, even if the first subnet has room again meanwhile: otherwise it would start a second server there.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ DEAD = (inventory.InstanceState.SHUTTING_DOWN, inventory.InstanceState.TERMINATE
 
 _MISMATCH = "IdempotentParameterMismatch"
 _ENDED = "IdempotentInstanceTerminated"
-"""What EC2 has been seen to answer instead of describing the terminated instance (boto3 issue 4406)."""
+"""An answer of EC2 that has been observed instead of the terminated instance's description (boto3 issue 4406)."""
 _MOST_TOKENS = 20
-"""Tokens of one row. Each of them stands for instances that were started and have ended since."""
+"""Maximum number of tokens in a sequence. Each stands for instances that were started and have ended since."""
 
 _NO_ROOM = frozenset(
     {
@@ -46,11 +46,11 @@ _NO_ROOM = frozenset(
         "Unsupported",  # the size is not offered in the zone
     }
 )
-"""What EC2 answers where another subnet may have room."""
+"""Error codes of EC2 when another subnet may have room."""
 
 
 class DeadServersError(errors.GantryError):
-    """Instances that end as soon as they are started, each time."""
+    """Instances repeatedly ended right after they were started."""
 
     def __init__(
         self, server_names: Sequence[names.ServerName], reason: inventory.StateReason | None = None
@@ -65,7 +65,7 @@ class DeadServersError(errors.GantryError):
 
 
 class HiddenServersError(errors.GantryError):
-    """An earlier try has started servers in another way, and the cloud does not show them."""
+    """An earlier try has started servers with other parameters, and the cloud does not show them."""
 
     transient = True
 
@@ -79,7 +79,7 @@ class HiddenServersError(errors.GantryError):
 
 
 class NoRoomError(errors.GantryError):
-    """None of the subnets has room for a tier's servers. `refusals` are the cloud's, by subnet, in order."""
+    """None of the subnets has room for a tier's servers. `refusals` has the cloud's errors, by subnet, in order."""
 
     def __init__(
         self, server_names: Sequence[names.ServerName], size: str, refusals: Mapping[str, CloudError]
@@ -97,20 +97,20 @@ class NoRoomError(errors.GantryError):
 
 
 def _nobody(_: Collection[object]) -> None:
-    """Hear nothing."""
+    """Ignore the servers."""
 
 
 @dataclasses.dataclass(frozen=True)
 class StartOrder:
-    """Who has servers started.
+    """On whose behalf servers are started.
 
     Attributes:
-        run: the digest of the run.
-        generation: of the step that asks. A retry has the same one, a clear another one.
-        before: the instances (by ids) that were started before, and that the cloud may not list yet.
-        tell: hears of servers as soon as the cloud has named them.
-        full: the subnets that earlier tries of the same generation have found without room.
-        tell_full: hears which subnets have no room, before another one is asked.
+        run: the run's digest.
+        generation: the generation of the step. A retry has the same one, a clear another one.
+        before: the ids of the instances that were started before, and that the cloud may not list yet.
+        tell: called with servers as soon as the cloud returns their ids.
+        full: the subnets that earlier tries of the same generation have found full.
+        tell_full: called with full subnets before another one is tried.
     """
 
     run: str
@@ -138,16 +138,16 @@ class Starter:
     def start(
         self, slots: Sequence[names.Slot], image_id: str, boot: str, order: StartOrder
     ) -> tuple[inventory.Server, ...]:
-        """Start the servers of some slots: by one call, and by further ones for what comes back dead or finds no room.
+        """Start the servers of some slots: one call, and further ones for slots whose instances end or find no room.
 
         Args:
-            slots: those of one call, as `requests.calls` has them.
-            image_id: of the image that they boot from.
+            slots: the slots of one call, as grouped by `requests.calls`.
+            image_id: the image that they boot from.
             boot: the user data.
-            order: who asks.
+            order: on whose behalf.
 
         Raises:
-            DeadServersError: they end each time.
+            DeadServersError: their instances ended each time.
             HiddenServersError: see there.
             NoRoomError: no subnet has room.
             CloudError: the cloud refused.
@@ -183,13 +183,13 @@ class Starter:
                 order.tell(alive)
             found += alive
             filled = {each.slot for each in alive}
-            # Those that are left are fewer slots, so their row of tokens is another one.
+            # The remaining slots are fewer, so their token sequence is a different one.
             ended = 0 if filled else ended + 1
             left = [slot for slot in left if slot not in filled]
         return tuple(sorted(found, key=lambda each: each.slot))
 
     def _place(self, subnets: Sequence[str | None]) -> tuple[int, str | None]:
-        """The first of some subnets that is not known to be full, and its place among them."""
+        """Return the index of the first subnet that is not known to be full, and the subnet."""
         free = [each for each in enumerate(subnets) if each[1] not in self._full]
         return free[0] if free else (0, subnets[0])
 
@@ -201,11 +201,11 @@ class Starter:
         error: CloudError,
         order: StartOrder,
     ) -> None:
-        """Note that a subnet is full. Raises NoRoomError if all of them are."""
+        """Record that a subnet is full. Raises NoRoomError if all of them are."""
         self._full[subnet] = error
         wanted = self._names(slots)
         if set(network.subnets) <= set(self._full):
-            # Nothing is under way anywhere, so the next try may start over.
+            # Nothing is in progress anywhere, so the next try may start over.
             order.tell_full(frozenset())
             refusals = {each: known for each, known in self._full.items() if known is not None}
             raise NoRoomError(
@@ -220,7 +220,7 @@ class Starter:
     def _ask(
         self, request: RunInstancesRequestTypeDef, wanted: Sequence[names.ServerName]
     ) -> list[inventory.Server]:
-        """The servers that live of those that the call starts, or has started before."""
+        """Return the living servers among those that this call starts, or has started before."""
         launch = self._definition.launch_configuration_of(self._tier)
         self._log.info(
             "RunInstances: %d of %s from %s in %s for %s",
@@ -260,7 +260,7 @@ class Starter:
             yield server
 
     def _started_with(self, token: str) -> Iterator[InstanceTypeDef]:
-        """The instances that a token stands for, as far as the cloud shows them."""
+        """Yield the instances of a token, as far as the cloud shows them."""
         with worded("looking for what an earlier try has started", self._connection):
             for page in self._ec2.get_paginator("describe_instances").paginate(
                 Filters=[{"Name": "client-token", "Values": [token]}]
@@ -269,9 +269,9 @@ class Starter:
                     yield from reservation["Instances"]
 
     def _token(self, slots: Sequence[names.Slot], order: StartOrder, place: int, ended: int) -> str:
-        """EC2's idempotency token: the same slots, in the same generation of the same run, are one call.
+        """Return EC2's idempotency token: the same slots in the same generation of the same run make one call.
 
-        `place` says how many subnets before have no room, and `ended` how often what was started for them has ended.
+        `place` is the number of full subnets before, `ended` how often the instances started for them have ended.
         """
         facts = "\n".join(
             [

@@ -1,4 +1,4 @@
-"""Objects in S3: what an archive or a dump is now, and how a server may fetch it by itself."""
+"""Objects in S3: the current state of archives and dumps, and links for servers to download them."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LINK_LIFETIME = datetime.timedelta(hours=1)
-"""How long a presigned URL is good for at most: it is made directly before the job that uses it, and S3 looks at the
-time when a transfer begins. It ends sooner with the session that has signed it."""
+"""Maximum lifetime of a presigned URL: it is created directly before the job that uses it, and S3 checks the time when
+a transfer begins. It expires earlier with the session that has signed it."""
 
 UPLOAD_TYPE = "application/octet-stream"
-"""What `uploadFile` calls everything that it puts: the type is signed together with the link."""
+"""Content type of all uploads by `uploadFile`: the type is signed together with the link."""
 
 LARGEST_READ = 1_000_000
-"""Bytes of an object that are read at most."""
+"""Maximum number of bytes that are read of an object."""
 
 _ABSENT = frozenset({"404", "NoSuchKey", "NoSuchBucket", "NotFound"})
 _MUTE = frozenset({"400", "403"})
-"""What a HEAD request is refused with, whatever the reason: the answer has no body that could tell it."""
+"""Status codes of refused HEAD requests, whatever the reason: the answer has no body that could explain it."""
 
 _TAKEN = frozenset({200, 206, 416})
-"""Statuses of a link that was taken; 416 is the first byte of nothing."""
+"""Status codes of accepted links; 416 is the answer to reading the first byte of an empty object."""
 
 _VERSION = "?versionId="
 _FORBIDDEN = frozenset({"403", "AccessDenied"})
 _NO_SUCH_RANGE = "InvalidRange"
-"""What the first byte of nothing is refused with."""
+"""Error code when reading the first byte of an empty object."""
 
 _SHA256 = "sha256"
 _FIRST_REGION = "us-east-1"
-"""The one region that must not be named when a bucket is made in it."""
+"""The only region that must not be named when a bucket is created in it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ObjectFacts:
-    """An object as it is now.
+    """The current state of an object.
 
-    `version` is its ETag. It changes when the content does, and also with its encryption, the size of the parts that it
-    was uploaded in, and copies of the same bytes: that it has changed does not say that the content has.
+    `version` is its ETag. It changes with the content, but also with encryption, the part size of the upload, and
+    copies of the same bytes: a changed ETag does not imply changed content.
 
-    `obstacle` is why it cannot be fetched though it is there: a matter of whoever has to fetch it.
+    `obstacle` is why it cannot be downloaded although it exists; only relevant if it has to be downloaded.
     """
 
     url: str
@@ -66,14 +66,14 @@ class ObjectFacts:
     obstacle: archived.ArchivedObjectError | None = dataclasses.field(default=None, compare=False)
 
     def fetchable(self) -> ObjectFacts:
-        """These facts. Raises ArchivedObjectError if the object cannot be fetched."""
+        """Return these facts. Raises ArchivedObjectError if the object cannot be downloaded."""
         if self.obstacle is not None:
             raise self.obstacle
         return self
 
 
 class MissingObjectError(errors.GantryError):
-    """An archive or a dump that a definition names, and that is not there."""
+    """An archive or a dump that a definition names does not exist."""
 
     def __init__(self, url: str, wanted_by: str) -> None:
         self.url = url
@@ -85,7 +85,7 @@ class MissingObjectError(errors.GantryError):
 
 
 class ForbiddenObjectError(errors.GantryError):
-    """S3 refuses to say anything about an object, which has two possible causes."""
+    """S3 refuses any information about an object, for one of two possible reasons."""
 
     def __init__(self, url: str, wanted_by: str, connection: names.ConnectionId) -> None:
         self.url = url
@@ -99,7 +99,7 @@ class ForbiddenObjectError(errors.GantryError):
 
 
 class MissingBucketError(errors.GantryError):
-    """Where something should be put, there is no bucket."""
+    """The bucket of an upload does not exist."""
 
     def __init__(self, bucket: str, connection: names.ConnectionId) -> None:
         self.bucket = bucket
@@ -112,13 +112,13 @@ class MissingBucketError(errors.GantryError):
 class Objects:
     """S3 with the credentials of one Airflow connection.
 
-    A call that is refused because the credentials have ended is made once more with those that the connection gives
-    then, and so is a link for whoever asks for it with `renewed`.
+    A call that is refused because the credentials have expired is repeated once with renewed credentials from the
+    connection; links are signed with these if `renewed` is given.
 
     Args:
         s3: the client for calls.
         connection: its connection, for errors.
-        source: makes further clients: for links, and with renewed credentials. Without one there is only `s3`.
+        source: creates further clients: for links, and with renewed credentials. Without it there is only `s3`.
     """
 
     def __init__(self, s3: S3Client, connection: names.ConnectionId, source: S3Access | None = None) -> None:
@@ -129,27 +129,27 @@ class Objects:
 
     @classmethod
     def of(cls, source: S3Access) -> Objects:
-        """What a connection opens. Raises UnknownConnectionError, CloudUnreachableError."""
+        """Create from a connection. Raises UnknownConnectionError, CloudUnreachableError."""
         return cls(source.client, source.connection, source)
 
     @property
     def whose(self) -> str:
-        """Whose credentials links are signed with, for a person."""
+        """Return whose credentials links are signed with, for people."""
         if self._source is None:
             return f"the credentials of the Airflow connection {self._connection!r}"
         return self._source.whose
 
     def facts(self, url: str, wanted_by: str) -> ObjectFacts:
-        """Look at an object.
+        """Query an object's state.
 
         Args:
             url: `s3://bucket/key`.
-            wanted_by: what names it, for the error.
+            wanted_by: the user of the object, for the error.
 
         Raises:
-            MissingObjectError: there is no such bucket or key.
-            ForbiddenObjectError: there is none, or it may not be read.
-            CloudError: the cloud refused to say.
+            MissingObjectError: the bucket or the key does not exist.
+            ForbiddenObjectError: it does not exist, or may not be read.
+            CloudError: the cloud refused.
         """
         bucket, key = parts(url)
         try:
@@ -164,15 +164,15 @@ class Objects:
         return ObjectFacts(url, found["ETag"].strip('"'), found["ContentLength"], obstacle)
 
     def head(self, url: str, wanted_by: str, count: int) -> tuple[ObjectFacts, bytes]:
-        """An object as it is now, and its first bytes, `count` at most. One request.
+        """Return an object's state and its first bytes, at most `count`, with one request.
 
-        Raises as `facts`, and ArchivedObjectError if S3 gives nothing of it back.
+        Raises as `facts`, and ArchivedObjectError if S3 does not return any of it.
         """
         bucket, key = parts(url)
 
         def get(s3: S3Client) -> tuple[ObjectFacts, bytes]:
             found = s3.get_object(Bucket=bucket, Key=key, Range=f"bytes=0-{count - 1}")
-            # `bytes 0-511/2048`; a store that knows no ranges sends all of it.
+            # `bytes 0-511/2048`; a store without ranges sends all of it.
             whole = found.get("ContentRange", "").rpartition("/")[2]
             size = int(whole) if whole.isdecimal() else found["ContentLength"]
             with contextlib.closing(found["Body"]) as body:
@@ -184,23 +184,23 @@ class Objects:
             if error.code == _NO_SUCH_RANGE:
                 return self.facts(url, wanted_by), b""
             if error.code == archived.REFUSAL:
-                # Only headers tell where it is.
+                # Only headers show the storage class.
                 self.facts(url, wanted_by).fetchable()
             raise self._about(error, url, wanted_by) from error
 
     def link(self, url: str, *, upload: bool = False, renewed: bool = False) -> str:
-        """A URL that fetches the object, or puts it, without credentials. It is a secret.
+        """Return a URL that downloads or uploads the object without credentials. It is a secret.
 
-        It is signed for the bucket's own region, for its own host there, and good for `LINK_LIFETIME` at most.
+        It is signed for the bucket's own region, for that region's host, and valid for at most `LINK_LIFETIME`.
 
         Args:
             url: `s3://bucket/key`.
-            upload: whether it puts the object, `UPLOAD_TYPE` being its type.
-            renewed: sign it with credentials that are read again, since a link of those before was refused.
+            upload: whether it uploads the object, with the content type `UPLOAD_TYPE`.
+            renewed: sign it with reloaded credentials, since a link with the previous ones was refused.
 
         Raises:
-            MissingBucketError: there is no such bucket.
-            CloudError, CloudUnreachableError: the bucket's region cannot be found, or no link be signed.
+            MissingBucketError: the bucket does not exist.
+            CloudError, CloudUnreachableError: the bucket's region cannot be determined, or signing failed.
         """
         if renewed:
             self._renew()
@@ -216,7 +216,7 @@ class Objects:
             )
 
     def region(self, url: str) -> str:
-        """Where the bucket of a URL is. It stays there for good, so it is looked for once. Raises as `link`."""
+        """Return the region of a URL's bucket. It never changes, so it is looked up once. Raises as `link`."""
         bucket, _ = parts(url)
         if bucket not in self._regions:
             try:
@@ -230,11 +230,11 @@ class Objects:
         return self._regions[bucket]
 
     def try_link(self, url: str) -> None:
-        """Use a link as a server would, for one byte, from here and by the connection's proxies.
+        """Test a link as a server would use it, for one byte, from here and through the connection's proxies.
 
         Raises:
-            RefusedLinkError: S3 does not take it. An object that cannot be fetched is no such thing, see `ObjectFacts`.
-            MissingBucketError, CloudError, CloudUnreachableError: as `link`; or nothing answers.
+            RefusedLinkError: S3 rejects it. An object that cannot be downloaded does not count, see `ObjectFacts`.
+            MissingBucketError, CloudError, CloudUnreachableError: as `link`; or there is no answer.
         """
         link = self.link(url)
         if self._source is None:
@@ -244,7 +244,7 @@ class Objects:
             raise RefusedLinkError(url, urllib.parse.urlsplit(link).netloc, status, _said(said))
 
     def read(self, url: str, wanted_by: str) -> bytes:
-        """A small object's content. Raises as `facts`."""
+        """Return a small object's content. Raises as `facts`."""
         bucket, key = parts(url)
         try:
             return self._ask(
@@ -255,7 +255,7 @@ class Objects:
             raise self._about(error, url, wanted_by) from error
 
     def write(self, url: str, content: bytes) -> None:
-        """Put a small object, in place of what may be there. Raises MissingBucketError, CloudError."""
+        """Write a small object, replacing an existing one. Raises MissingBucketError, CloudError."""
         bucket, key = parts(url)
         try:
             self._ask(f"writing {url}", lambda s3: s3.put_object(Bucket=bucket, Key=key, Body=content))
@@ -265,7 +265,7 @@ class Objects:
             raise
 
     def names_in(self, folder: str) -> tuple[str, ...]:
-        """The names of the objects in a folder (`s3://bucket/…/`), sorted, without those of folders below it."""
+        """Return the sorted names of the objects in a folder (`s3://bucket/…/`), without those of subfolders."""
         bucket, prefix = parts(folder)
 
         def keys(s3: S3Client) -> list[str]:
@@ -281,23 +281,24 @@ class Objects:
         return tuple(sorted(key.removeprefix(prefix) for key in found))
 
     def remove(self, url: str) -> None:
-        """Take an object away; one that is gone already is no error. Raises CloudError."""
+        """Remove an object; a missing one is not an error. Raises CloudError."""
         bucket, key = parts(url)
         self._ask(f"removing {url}", lambda s3: s3.delete_object(Bucket=bucket, Key=key))
 
     def put(self, file: pathlib.Path, url: str, sha256: str) -> bool:
-        """Put a file where `url` says, unless the very same is there already.
+        """Upload a file to `url`, unless the same content is already there.
 
         Args:
-            file: what to put there.
+            file: the file to upload.
             url: `s3://bucket/key`.
-            sha256: of the file; it is kept beside the object, which makes the same file known again.
+            sha256: the file's digest; it is stored as the object's metadata, by which the same file is recognized
+                later.
 
         Returns:
-            Whether there was anything to do.
+            Whether there was anything to upload.
 
         Raises:
-            MissingBucketError: there is no such bucket.
+            MissingBucketError: the bucket does not exist.
             CloudError: the cloud refused.
         """
         bucket, key = parts(url)
@@ -317,7 +318,7 @@ class Objects:
         return True
 
     def make_bucket(self, url: str) -> bool:
-        """Make the bucket of a URL in the client's region. Returns whether it was missing."""
+        """Create the bucket of a URL in the client's region. Returns whether it was missing."""
         bucket, _ = parts(url)
         try:
             self._ask(
@@ -350,13 +351,13 @@ class Objects:
                 lambda s3: s3.get_object(Bucket=bucket, Key=key, Range="bytes=0-0"),
             )
         except CloudError as error:
-            # Who may put objects need not be allowed to read them.
+            # Permission to write objects does not imply permission to read them.
             if error.code in _ABSENT or error.code in _FORBIDDEN:
                 return None
             raise
 
     def _about(self, error: CloudError, url: str, wanted_by: str) -> errors.GantryError:
-        """What a refusal means for an object that is to be read."""
+        """Return the error for a refused read of an object."""
         if error.code in _ABSENT:
             return MissingObjectError(url, wanted_by)
         if error.code in _FORBIDDEN:
@@ -368,12 +369,13 @@ class Objects:
     def _ask(
         self, doing: str, call: Callable[[S3Client], T], aloud: Callable[[S3Client], object] | None = None
     ) -> T:
-        """Make a call, once more if its credentials have ended.
+        """Make a call, and repeat it once if its credentials have expired.
 
         Args:
-            doing: for a person.
+            doing: the action, for people.
             call: the call.
-            aloud: one that is refused for the same reason, and says it; for a call whose answers have no body.
+            aloud: a call that is refused for the same reason with an error message; for a call whose answers have no
+                body.
         """
         try:
             return self._once(doing, call, aloud)
@@ -401,7 +403,7 @@ class Objects:
 
 
 def _said(document: str) -> str:
-    """Code and message of S3's error document."""
+    """Return code and message of S3's error document."""
     fields = (re.search(rf"<{name}>([^<]*)</{name}>", document) for name in ("Code", "Message"))
     return " ".join(found[1] for found in fields if found)
 
@@ -412,6 +414,6 @@ def _code(error: Exception) -> str:
 
 
 def parts(url: str) -> tuple[str, str]:
-    """The bucket and the key of `s3://bucket/key`."""
+    """Split `s3://bucket/key` into the bucket and the key."""
     bucket, _, key = url.removeprefix("s3://").partition("/")
     return bucket, key

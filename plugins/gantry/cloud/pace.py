@@ -1,7 +1,7 @@
-"""How often this process asks EC2: the account's budget of calls is shared with everybody else in the account.
+"""Rate limit of this process's EC2 calls: the account's API quota is shared with all its other users.
 
-EC2 lets an account read about 20 consoles a second, and refuses more (docs/aws.md). Whoever waits for many servers asks
-often, so calls have a pace: some at once, then two a second. Consoles are never read at once.
+EC2 lets an account read about 20 consoles a second, and refuses more (docs/aws.md). A wait for many servers makes many
+calls, so their rate is limited: a burst at first, then two per second. Consoles are never read in bursts.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from typing import Any
 from gantry import names
 
 _PER_SECOND = 2.0
-"""Calls to one account and region, once those are used up that may come at once."""
+"""Calls per second to one account and region, once the burst is used up."""
 
 _AT_ONCE = 10
-"""Calls that may come at once: a short step, or a command, does not wait."""
+"""Size of the burst: a short step, or a command, does not wait."""
 
 _AT_ONCE_TOGETHER = 40
-"""The same of all processes that share a pace. EC2 refuses the second hundred."""
+"""Size of the burst for all processes together that share a limit. EC2 refuses the second hundred."""
 
 _NEVER_AT_ONCE = frozenset({"GetConsoleOutput"})
 
 
 class _Row:
-    """Places in time, one after the other, of which some may be taken at once after a rest."""
+    """Consecutive time slots, of which some may be taken at once after an idle period."""
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
         self._next = 0.0
 
     def take(self, now: float, interval: float) -> float:
-        """The moment of the next free place, which is taken with it."""
+        """Reserve the next free slot and return its time."""
         self._next = max(self._next, now - (self._at_once - 1) * interval)
         place, self._next = self._next, self._next + interval
         return max(place, now)
 
 
 class Pace:
-    """The pace of this process towards one account's EC2 in one region."""
+    """The rate limit of this process for one account's EC2 in one region."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -50,10 +50,10 @@ class Pace:
         self._all = self._single = _Row(1)
 
     def reserve(self, operation: str) -> float:
-        """Take the place of a call, by the name of its operation.
+        """Reserve the slot of a call, by its operation's name.
 
         Returns:
-            Seconds until its time has come.
+            Seconds until its slot.
         """
         with self._lock:
             hands = _HANDS.get()
@@ -68,7 +68,7 @@ class Pace:
             return place - now
 
     def wait(self, operation: str) -> None:
-        """Block until a call may be made. What was reserved by whoever began it is not waited for again."""
+        """Block until a call may be made. Returns at once if the caller has already waited for a reserved slot."""
         place = _RESERVED.get()
         if place is not None and place.unused:
             place.unused = False
@@ -77,7 +77,7 @@ class Pace:
 
 
 class _Reserved:
-    """A place that has been waited for already."""
+    """A slot that has already been waited for."""
 
     unused = True
 
@@ -88,13 +88,13 @@ _paces: dict[tuple[str, str], Pace] = {}
 
 
 def of(connection: names.ConnectionId, region: str) -> Pace:
-    """The one pace of this process for a connection's account and a region."""
+    """Return this process's only rate limit for a connection's account and a region."""
     return _paces.setdefault((connection, region), Pace())
 
 
 @contextlib.contextmanager
 def reserved() -> Iterator[None]:
-    """The first call that is made inside has its place already."""
+    """Within this context, the first call has its slot already."""
     token = _RESERVED.set(_Reserved())
     try:
         yield
@@ -104,7 +104,7 @@ def reserved() -> Iterator[None]:
 
 @contextlib.contextmanager
 def shared(hands: int) -> Iterator[None]:
-    """So many processes do inside what this one does, at the same time: together they keep the pace of one."""
+    """Within this context, that many processes make calls in parallel: together they keep the rate of one."""
     token = _HANDS.set(max(1, hands))
     try:
         yield
@@ -113,10 +113,10 @@ def shared(hands: int) -> Iterator[None]:
 
 
 def keep(client: Any, found: Pace) -> None:  # noqa: ANN401 - a botocore client of whatever service
-    """Have each call of a client, repeated ones too, wait for its turn."""
+    """Make each call of a client, including retries, wait for its slot."""
 
     def wait(event_name: str, **_: object) -> None:
         found.wait(event_name.rpartition(".")[2])
 
-    # As botocore's own adaptive mode does. The signature is good for some minutes.
+    # As botocore's adaptive mode does. The signature is valid for some minutes.
     client.meta.events.register_first("before-send.ec2", wait)

@@ -1,4 +1,4 @@
-"""Where a bucket is: S3 signs, and answers, by region."""
+"""Region of a bucket: S3 signs, and answers, by region."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
 
 _HEADER = "x-amz-bucket-region"
 _OLD_NAMES = {"EU": "eu-west-1"}
-"""Locations that S3 tells by a name from before regions had theirs."""
+"""Locations whose S3 name is older than the regions' names."""
 
 _FIRST_REGION = "us-east-1"
 
 
 def region_of(s3: S3Client, bucket: str) -> str:
-    """The region of a bucket, wherever the client itself is.
+    """Return the region of a bucket, regardless of the client's own region.
 
-    S3 tells it with each answer about a bucket, also where it refuses: no right beyond the others is needed. Other
-    stores may tell nothing; then the client's own region is right.
+    S3 reports it with each answer about a bucket, even with refusals: no additional permission is needed. Other stores
+    may not report it; then the client's own region is right.
 
     Raises:
-        ClientError: botocore's: there is no such bucket, or the credentials are no good.
+        ClientError: botocore's: the bucket does not exist, or the credentials are not valid.
     """
     import botocore.exceptions  # noqa: PLC0415 - takes a while to load
 
@@ -34,7 +34,7 @@ def region_of(s3: S3Client, bucket: str) -> str:
     if found := headers.get(_HEADER):
         return found
     try:
-        # With a right of its own; but its refusals have a body that says why.
+        # This needs a separate permission; but its refusals have a body with the reason.
         location: str | None = s3.get_bucket_location(Bucket=bucket)["LocationConstraint"]
     except botocore.exceptions.ClientError as error:
         if error.response["Error"].get("Code") != "AccessDenied":

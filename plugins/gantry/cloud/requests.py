@@ -1,4 +1,4 @@
-"""What EC2 is asked for: the RunInstances request of a batch of servers, as its definition says it."""
+"""RunInstances requests for batches of servers, built from the definition."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LARGEST_BATCH = 50
-"""Instances in one RunInstances call: their slots must fit into a tag's value, which is 256 characters."""
+"""Maximum instances per RunInstances call: their slots must fit into a tag's value, which is 256 characters."""
 
 
 def batches(items: Sequence[T]) -> Iterator[list[T]]:
-    """Items in their order, at most `LARGEST_BATCH` at a time."""
+    """Split items, in their order, into batches of at most `LARGEST_BATCH`."""
     for start in range(0, len(items), LARGEST_BATCH):
         yield list(items[start : start + LARGEST_BATCH])
 
 
 def subnet_of(network: models.Network, slot: names.Slot) -> str | None:
-    """The subnet of a slot's server: always the same one, whatever else is started with it."""
+    """Return the subnet of a slot's server: always the same one, whatever else is started with it."""
     return network.subnets[(slot - 1) % len(network.subnets)] if network.subnets else None
 
 
 def rotation(network: models.Network, slot: names.Slot) -> tuple[str | None, ...]:
-    """The subnets that a slot's server may stand in, its own first: where one has no room, the next is tried."""
+    """Return the subnets allowed for a slot's server, its own first: if one has no room, the next is tried."""
     if not network.subnets:
         return (None,)
     own = (slot - 1) % len(network.subnets)
@@ -46,20 +46,20 @@ def rotation(network: models.Network, slot: names.Slot) -> tuple[str | None, ...
 
 
 def subnet_in(request: RunInstancesRequestTypeDef) -> str | None:
-    """The subnet that a request names, or None where the cloud chooses its default one."""
+    """Return the subnet that a request names, or None if the cloud chooses its default one."""
     interfaces = request.get("NetworkInterfaces") or [{}]
     return request.get("SubnetId") or interfaces[0].get("SubnetId")
 
 
 def in_subnet(request: RunInstancesRequestTypeDef, subnet: str) -> RunInstancesRequestTypeDef:
-    """The same request for another subnet than the slots' own."""
+    """Return the same request for another subnet than the slots' own."""
     if interfaces := request.get("NetworkInterfaces"):
         return {**request, "NetworkInterfaces": [{**interfaces[0], "SubnetId": subnet}, *interfaces[1:]]}
     return {**request, "SubnetId": subnet}
 
 
 def calls(network: models.Network, slots: Sequence[names.Slot]) -> Iterator[list[names.Slot]]:
-    """Slots by the calls that start them: all instances of one call are in the same subnet."""
+    """Group slots by the calls that start them: all instances of one call are in the same subnet."""
     for home in network.subnets or (None,):
         yield from batches([slot for slot in slots if subnet_of(network, slot) == home])
 
@@ -74,13 +74,13 @@ def run_instances(
     token: str,
     run: str,
 ) -> RunInstancesRequestTypeDef:
-    """The request that starts the servers of some slots of a tier, or the first of them where there is another subnet.
+    """Return the request that starts a tier's servers of some slots, or the first of them if more subnets exist.
 
-    The slots are those of one call, as `calls` has them; `boot` is the user data, `token` EC2's idempotency token;
+    The slots are those of one call, as grouped by `calls`; `boot` is the user data, `token` EC2's idempotency token;
     `run` is the digest of the run that starts them.
     """
     launch = definition.launch_configuration_of(tier)
-    # What one subnet has no room for is placed in the next one; without a next one it is all or nothing.
+    # Instances that find no room in one subnet are placed in the next one; without a next one it is all or nothing.
     several = len(launch.network.subnets) > 1
     request: RunInstancesRequestTypeDef = {
         "ImageId": image_id,
@@ -107,7 +107,7 @@ def run_instances(
         if groups:
             request["SecurityGroupIds"] = groups
     else:
-        # Only an interface can be told so, and then EC2 wants subnet and groups there as well.
+        # Only an interface has this setting, and then EC2 requires subnet and groups there as well.
         interface: InstanceNetworkInterfaceSpecificationTypeDef = {
             "DeviceIndex": 0,
             "AssociatePublicIpAddress": launch.network.public_address,

@@ -1,4 +1,4 @@
-"""Servers on EC2: found by their tags, started once, taken down."""
+"""Servers on EC2: found by their tags, started once, terminated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ALIVE = (
 
 
 class TwoServersOneSlotError(errors.GantryError):
-    """Two living instances say that they fill the same slot."""
+    """Two living instances have tags of the same slot."""
 
     def __init__(self, name: names.ServerName, instances: tuple[str, str]) -> None:
         self.name = name
@@ -40,7 +40,7 @@ class TwoServersOneSlotError(errors.GantryError):
 
 
 class LostServerError(errors.GantryError):
-    """A server that a step wants to work on, and that is not there or not running."""
+    """A server that a step works on does not exist or does not run."""
 
     def __init__(self, name: names.ServerName, state: inventory.InstanceState | None) -> None:
         self.name = name
@@ -54,7 +54,7 @@ class LostServerError(errors.GantryError):
 
 
 class KeyNotShownError(LostServerError):
-    """A running server whose host key the cloud does not show: the tag was written moments ago, or never."""
+    """The cloud does not show a running server's host key: its tag was written moments ago, or never."""
 
     transient = True
 
@@ -70,7 +70,7 @@ class KeyNotShownError(LostServerError):
 
 
 class NoAddressError(errors.GantryError):
-    """A running server without the address that the control plane connects to."""
+    """A running server lacks the address that the control plane connects to."""
 
     def __init__(self, server: inventory.Server) -> None:
         self.name = server.name
@@ -83,7 +83,7 @@ class NoAddressError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class Scaling:
-    """What scaling one tier up did: the scaling event.
+    """The result of scaling a tier up (the scaling event).
 
     `before` and `after` count servers; `started` are new, `resumed` were stopped and run again.
     """
@@ -98,13 +98,13 @@ class Scaling:
 
     @property
     def servers(self) -> tuple[inventory.Server, ...]:
-        """All servers of the tier, by slot."""
+        """Return all servers of the tier, by slot."""
         return tuple(sorted((*self.started, *self.resumed, *self.kept), key=lambda each: each.slot))
 
 
 @dataclasses.dataclass(frozen=True)
 class Intention:
-    """What a scaling event is about to do: servers to keep, stopped ones to resume, slots to fill."""
+    """The plan of a scaling event: servers to keep, stopped ones to resume, slots to fill."""
 
     kept: tuple[inventory.Server, ...]
     resumed: tuple[inventory.Server, ...]
@@ -112,12 +112,12 @@ class Intention:
 
 
 def intend(known: Sequence[inventory.Server], wanted: int, lost: Iterable[names.Slot] = ()) -> Intention:
-    """What makes a tier have at least `wanted` running servers, and its lost slots filled. Nothing is taken away.
+    """Plan how a tier gets at least `wanted` running servers and its lost slots filled. No server is removed.
 
     Args:
-        known: the tier's servers that are not gone and do not leave.
+        known: the tier's servers that neither are terminated nor leave.
         wanted: the number to reach.
-        lost: slots that are filled in any case, unless they are already.
+        lost: slots to fill in any case, unless they are filled already.
     """
     resumed = tuple(
         each
@@ -136,12 +136,12 @@ def intend(known: Sequence[inventory.Server], wanted: int, lost: Iterable[names.
 
 
 def is_misnamed(server: inventory.Server) -> bool:
-    """Whether the cloud shows another name than the definition gives. A new server is named by its handshake."""
+    """Return whether the cloud shows another name than the definition's. A new server is named by its handshake."""
     return server.host_key is not None and server.tagged_name != server.name
 
 
 class ServerScope(NamedTuple):
-    """Where a deployment's servers are: whoever looks there sees the same."""
+    """Where a deployment's servers are: equal scopes show the same servers."""
 
     connection: names.ConnectionId
     region: str
@@ -165,7 +165,7 @@ class Servers:
         self.place = ServerScope(self._connection, definition.cloud.region, self._deployment)
 
     def find(self) -> inventory.Inventory:
-        """All servers that are not gone.
+        """Return all servers that are not terminated.
 
         Raises:
             CloudError: the cloud refused.
@@ -185,20 +185,20 @@ class Servers:
         return inventory.Inventory(staying, tuple(server for server, leaves in found if leaves))
 
     def find_with(self, started: Collection[str]) -> inventory.Inventory:
-        """As `find`, once the cloud lists these instances (by ids), which were started just now.
+        """As `find`, once the cloud lists these recently started instances (by id).
 
         Raises:
-            NotListedYetError: it does not list them after half a minute, and they have not ended either.
+            NotListedYetError: they are not listed after half a minute, and have not ended either.
         """
         return eventual_listing.complete(self._deployment, started, self.find, self._ended, self._log)
 
     def everything(self, started: Collection[str] = ()) -> inventory.Inventory:
-        """All instances of the deployment that are not terminated, whatever their tags say.
+        """Return all of the deployment's instances that are not terminated, regardless of their tags.
 
-        Two of those that stay may fill the same slot, some may be about to end, and some are `unreadable`.
+        Two of the staying ones may fill the same slot, some may be about to end, and some are `unreadable`.
 
         Args:
-            started: instances (by ids) that were started just now. They are waited for, as `find_with` does.
+            started: ids of recently started instances. They are waited for, as in `find_with`.
         """
         return eventual_listing.complete(self._deployment, started, self._everything, self._ended, self._log)
 
@@ -211,9 +211,9 @@ class Servers:
         order: instance_start.StartOrder,
         lost: Iterable[names.Slot] = (),
     ) -> Scaling:
-        """Make a tier have at least `wanted` running servers and its `lost` slots filled; start only what is missing.
+        """Start what a tier lacks to have at least `wanted` running servers and its `lost` slots filled.
 
-        A repeated call (the same `order`, the same gaps) returns the instances of the first one.
+        A repeated call (same `order`, same gaps) returns the instances of the first one.
         """
         known = self.find_with(order.before).of_tier(tier)
         intended = intend(known, wanted, lost)
@@ -243,19 +243,19 @@ class Servers:
         )
 
     def console_host_key(self, server: inventory.Server) -> str | None:
-        """The host key that the server printed on its console at its first boot, or None so far."""
+        """Return the host key that the server printed on its console at its first boot, or None so far."""
         with worded(f"reading the console of {server.name} ({server.instance_id})", self._connection):
             try:
                 answer = self._ec2.get_console_output(InstanceId=server.instance_id, Latest=True)
             except self._ec2.exceptions.ClientError as error:
                 if error.response["Error"].get("Code") != "UnsupportedOperation":
                     raise
-                # Types before Nitro show their console only now and then.
+                # Instance types before Nitro update their console output only occasionally.
                 answer = self._ec2.get_console_output(InstanceId=server.instance_id)
         return user_data.host_key_on_console(answer.get("Output", ""))
 
     def pin_host_key(self, server: inventory.Server, host_key: str) -> None:
-        """Keep a server's host key with its instance, for every later connection."""
+        """Store a server's host key as a tag of its instance, for every later connection."""
         with worded(f"pinning the host key of {server.name}", self._connection):
             self._ec2.create_tags(
                 Resources=[server.instance_id],
@@ -266,22 +266,22 @@ class Servers:
             )
 
     def note_arrived(self, servers: Sequence[inventory.Server]) -> None:
-        """Note that the deployment is RUNNING with these servers: from now on, no failed run takes them away."""
+        """Record that the deployment is RUNNING with these servers: from now on, no failed run terminates them."""
         for batch in requests.batches([each.instance_id for each in servers if each.is_new]):
             with worded("noting that servers are not new any more", self._connection):
                 self._ec2.delete_tags(Resources=batch, Tags=[{"Key": tags.NEW}])
 
     def terminate(self, servers: Sequence[inventory.Server]) -> None:
-        """Terminate servers. Those that are gone already are no error."""
+        """Terminate servers. Already terminated ones are not an error."""
         for batch in requests.batches([each.instance_id for each in servers]):
             self._log.info("TerminateInstances %s", " ".join(batch))
             with worded("terminating servers", self._connection):
                 self._ec2.terminate_instances(InstanceIds=batch)
 
     def ending(self, tier: names.TierName | None, *, only_leaving: bool = False) -> tuple[str, ...]:
-        """The ids of a tier's instances that are not terminated yet, in whatever state; or of those that leave.
+        """Return the ids of a tier's instances, or of the leaving ones, that are not terminated yet, in any state.
 
-        Of the whole deployment, where no tier is given.
+        Of the whole deployment, if no tier is given.
         """
         states = (*_ALIVE, inventory.InstanceState.SHUTTING_DOWN)
         return tuple(
@@ -291,32 +291,32 @@ class Servers:
         )
 
     def ended(self) -> tuple[inventory.Server, ...]:
-        """The deployment's instances that have ended, or are about to, as long as the cloud still shows them."""
+        """Return the deployment's instances that have ended, or are about to, while the cloud still shows them."""
         return tuple(tags.any_server(self._definition, each) for each in self._instances(instance_start.DEAD))
 
     def living(self, instances: Collection[str]) -> tuple[str, ...]:
-        """Those of some instances (by ids) that are not ended, whosever they are by their tags."""
+        """Return which of some instances (by id) have not ended, whatever their tags say."""
         states = [state for state in inventory.InstanceState if state not in instance_start.DEAD]
         return tuple(sorted(self._in_states(instances, states))) if instances else ()
 
     def let_leave(self, servers: Sequence[inventory.Server]) -> None:
-        """Note on servers that they leave. Nothing else happens to them yet."""
+        """Mark servers as leaving. Nothing else happens to them yet."""
         self._tag(servers, tags.LEAVING, "yes", f"choosing {', '.join(each.name for each in servers)}")
 
     def give_up(self, server: inventory.Server, why: str, *, anyway: bool = False) -> None:
-        """Note on a server that it is lost: it leaves, and its slot is free. Nothing else happens to it yet.
+        """Mark a server as lost: it leaves, and its slot is free. Nothing else happens to it yet.
 
-        With `anyway`, a person wants that even if it is well.
+        With `anyway`, a person wants this even if the server is healthy.
         """
         value = f"{tags.LOST}{tags.ANYWAY if anyway else ''}{why}"[: tags.LONGEST_VALUE]
         self._tag([server], tags.LEAVING, value, f"noting that {server.name} is lost")
 
     def remember_wanted(self, servers: Sequence[inventory.Server], wanted: int) -> None:
-        """Note on a tier's servers how many there shall be, for every launch that comes."""
+        """Record the wanted number of a tier on its servers, for all later launches."""
         self._tag(servers, tags.WANTED, str(wanted), f"noting that {wanted} servers are wanted")
 
     def note_well(self, server: inventory.Server) -> None:
-        """Note that a server has answered."""
+        """Record that a server has answered."""
         if server.ailing is not None:
             health.Health(self._ec2, self._connection).note_well([server])
 
@@ -339,7 +339,10 @@ class Servers:
         )
 
     def _ended(self, instances: Sequence[str]) -> frozenset[str]:
-        """Those of some instances that the cloud shows as ended. What it does not know yet is no error."""
+        """Return which of some instances the cloud shows as ended.
+
+        An instance that it does not know yet is not an error.
+        """
         return self._in_states(instances, instance_start.DEAD)
 
     def _in_states(
@@ -374,7 +377,7 @@ class Servers:
             self._ec2.start_instances(InstanceIds=ids)
 
     def _rename(self, servers: Sequence[inventory.Server]) -> None:
-        """Let the cloud show the names that the definition gives now; new servers are named by their handshake."""
+        """Update the names in the cloud to those of the definition; new servers are named by their handshake."""
         for server in servers:
             if is_misnamed(server):
                 self._log.info("server %s was called %s in the cloud", server.name, server.tagged_name)
@@ -384,7 +387,7 @@ class Servers:
                     )
 
     def _await_stopped(self, servers: Sequence[inventory.Server]) -> None:
-        """What is just stopping can be started only when it has stopped."""
+        """Wait for stopping instances: they can be started only when they have stopped."""
         server_names = ", ".join(each.name for each in servers)
         self._log.info("waiting until %s is stopped, to resume it", server_names)
         attempts = self._definition.timeouts.scale_up.total_seconds() / _POLL_SECONDS
@@ -395,5 +398,5 @@ class Servers:
             )
 
     def image_id(self, image: str) -> str:
-        """The id of the image that servers would be started from now. Raises as `images.image_id`."""
+        """Return the id of the image that servers would be started from now. Raises as `images.image_id`."""
         return images.image_id(self._ec2, image, self._definition.cloud)

@@ -1,7 +1,7 @@
-"""What botocore knows of AWS's services, read once in a process.
+"""Cache of botocore's service models, read once per process.
 
-botocore reads a service's model from a file for each session again, and the amazon provider makes a session for each
-client. EC2's model is some megabytes of JSON, which is most of the processor time of a short task.
+botocore reads a service's model from a file again for each session, and the amazon provider creates a session for each
+client. EC2's model is some megabytes of JSON, whose parsing takes most of the CPU time of a short task.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def shared(session: Any) -> Any:  # noqa: ANN401 - boto3's, which is loaded late
-    """The same session of boto3, which takes models from those that this process has read already."""
-    # boto3 shows its botocore session nowhere else.
+    """Make a boto3 session use the models that this process has already read; return it."""
+    # boto3 does not expose its botocore session otherwise.
     below = session._session  # noqa: SLF001
     below.register_component("data_loader", _loader(below.get_config_variable("data_path")))
     return session
 
 
 def load() -> None:
-    """Read what clients of EC2 and S3 need. Nobody is called."""
+    """Preload what clients of EC2 and S3 need. No network call is made."""
     import boto3  # noqa: PLC0415 - takes half a second
 
     session = shared(boto3.Session("none", "none", region_name="us-east-1"))

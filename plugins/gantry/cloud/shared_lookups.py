@@ -1,7 +1,7 @@
-"""What those who wait for new servers ask the cloud: together, and as seldom as will do.
+"""Shared cloud queries for waiting tasks: batched, and as rare as possible.
 
-Many servers are waited for side by side, by many triggers of one triggerer. All of them share one look at a deployment,
-and each reads a console only when its turn has come.
+Many servers are waited for in parallel, by many triggers of one triggerer. All of them share one query of a
+deployment, and each reads a console only when its slot in the rate limit has come.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from gantry.cloud import pace, servers
 T = TypeVar("T")
 
 _YOUNGEST, _OLDEST = 1.0, 10.0
-"""Seconds that a look is good for: little at first, more the longer nothing came of it."""
+"""Seconds for which a query's result is reused: short at first, longer the more often nothing has changed."""
 _GROWS = 6.0
 
 _FIRST, _LONGEST = 1.0, 20.0
-"""Seconds between two looks at the console of one server."""
+"""Seconds between two reads of the console of one server."""
 
-# Triggers share asyncio's own threads with everything else in a triggerer: a throttled call, which botocore repeats for
-# half a minute, would keep one from all of them.
+# Triggers share asyncio's own threads with everything else in a triggerer: a throttled call, which botocore retries
+# for half a minute, would block one of them for all.
 _threads = concurrent.futures.ThreadPoolExecutor(4, "gantry-asking")
 
 
 class _Answer(Generic[T]):
-    """What the cloud says to one question, for all in this process who wait with it."""
+    """The cloud's answer to one query, for all waiting callers in this process."""
 
     def __init__(self, question: Callable[[servers.Servers], T]) -> None:
         self._question = question
@@ -52,7 +52,7 @@ class _Answer(Generic[T]):
                 await self._ask(cloud)
                 self._at = time.monotonic()
             if self._trouble is not None:
-                # Else it would gather the frames of all who get it.
+                # Otherwise it would accumulate the frames of all who receive it.
                 raise self._trouble.with_traceback(None)
             return self._found[0]
 
@@ -62,12 +62,12 @@ class _Answer(Generic[T]):
             self._found = (answer,)
             self._trouble = None
         except errors.GantryError as error:
-            # All who wait would ask, one after the other.
+            # All waiting callers would query, one after the other.
             self._trouble = error
 
 
 class _Look:
-    """A deployment's servers, and those of it that have ended, for all in this process who wait for some."""
+    """A deployment's servers, and its ended ones, shared by all waiting callers in this process."""
 
     def __init__(self) -> None:
         self.servers = _Answer(lambda cloud: cloud.find())
@@ -77,7 +77,7 @@ class _Look:
 _looks: weakref.WeakKeyDictionary[
     asyncio.AbstractEventLoop, weakref.WeakValueDictionary[servers.ServerScope, _Look]
 ] = weakref.WeakKeyDictionary()
-"""The looks that somebody in an event loop waits with; a process has one loop, unless it simulates others."""
+"""The queries in use, by event loop; a process has one loop, unless it simulates others."""
 
 
 def _look(place: servers.ServerScope) -> _Look:
@@ -89,7 +89,7 @@ def _look(place: servers.ServerScope) -> _Look:
 
 
 class _Console:
-    """The host key of one instance, or why its console could not be read; and when that may be done again."""
+    """The host key of one instance, or why its console could not be read; and when it may be read again."""
 
     def __init__(self) -> None:
         self.host_key: str | None = None
@@ -102,32 +102,32 @@ class _Console:
         return time.monotonic() >= self._next
 
     def note(self) -> None:
-        """It is read now."""
+        """Record that it is read now."""
         self._pause = min(self._pause * 2, _LONGEST)
-        # Not a secret: it only has to differ from one server to the next.
+        # Not a secret: it only has to differ between servers.
         self._next = time.monotonic() + self._pause * random.uniform(0.75, 1.25)  # noqa: S311
 
 
 class SharedLookup:
-    """Asks the cloud for those who wait. What it raises may be shared with others."""
+    """Queries the cloud on behalf of waiting callers. Exceptions may be shared between callers."""
 
     def __init__(self, cloud: servers.Servers) -> None:
         self._cloud = cloud
         self._shared: _Look | None = None
         self._consoles: dict[str, _Console] = {}
-        # Looks, and what has to be noted, do not queue behind a hundred consoles.
+        # Server queries and writes must not queue behind a hundred console reads.
         self._reading = asyncio.Lock()
 
     async def servers(self) -> inventory.Inventory:
-        """The deployment's servers, some seconds old at most. Raises as `Servers.find`."""
+        """Return the deployment's servers, at most some seconds old. Raises as `Servers.find`."""
         return await self._look().servers.found(self._cloud)
 
     async def ended(self) -> Sequence[inventory.Server]:
-        """The deployment's servers that have ended and are still told of. Raises as `Servers.ended`."""
+        """Return the deployment's ended servers that are still shown. Raises as `Servers.ended`."""
         return await self._look().ended.found(self._cloud)
 
     async def host_key(self, server: inventory.Server) -> str | None:
-        """A server's host key: the pinned one, or the one on its console, or None so far.
+        """Return a server's host key: the pinned one, or the one on its console, or None so far.
 
         Raises:
             CloudError: the cloud refused.
@@ -152,16 +152,16 @@ class SharedLookup:
         try:
             console.host_key, console.trouble = await _call(self._cloud, "GetConsoleOutput", read), None
         except errors.GantryError as error:
-            # Until it is read again, there is nothing else to tell.
+            # Until it is read again, nothing else is known.
             console.trouble = error
 
     def doubt(self, server: inventory.Server) -> None:
-        """Have the console read once more: a server may print further host keys."""
+        """Have the console read again: a server may print further host keys."""
         if console := self._consoles.get(server.instance_id):
             console.host_key = None
 
     async def note(self, server: inventory.Server, host_key: str) -> None:
-        """Note that a server has answered, with its host key. Raises CloudError."""
+        """Record that a server has answered, with its host key. Raises CloudError."""
         if server.host_key is None:
             pin = functools.partial(self._cloud.pin_host_key, server, host_key)
             await _call(self._cloud, "CreateTags", pin)
@@ -170,13 +170,13 @@ class SharedLookup:
 
 
 async def _call(cloud: servers.Servers, operation: str, call: Callable[[], T]) -> T:
-    """Make a call when its turn has come, in a thread. Nobody waits for a turn in there."""
+    """Make a call when its slot has come, in a thread. Waiting for the slot does not occupy a thread."""
     await asyncio.sleep(pace.of(cloud.place.connection, cloud.place.region).reserve(operation))
 
     def in_turn() -> T:
         with pace.reserved():
             return call()
 
-    # With the context of who asks: it says whose log this is.
+    # With the caller's context, which determines the log.
     context = contextvars.copy_context()
     return await asyncio.get_running_loop().run_in_executor(_threads, functools.partial(context.run, in_turn))

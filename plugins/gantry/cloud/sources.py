@@ -1,4 +1,4 @@
-"""S3 as one Airflow connection opens it: clients for any region, and whose credentials they use, until when."""
+"""S3 access with one Airflow connection: clients for any region, and owner and expiry of the credentials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _OWN_HOST = re.compile(r"https?://s3[.-][a-z0-9.-]*(amazonaws\.com(\.[a-z.]+)?|api\.aws)(:\d+)?/?")
-"""S3's own regional and global hosts. Everything else is an endpoint that somebody has chosen."""
+"""S3's own regional and global hosts. Everything else is a custom endpoint."""
 
 
 _PATIENCE = 10
@@ -24,7 +24,7 @@ _PATIENCE = 10
 
 
 class S3Access:
-    """S3 with an Airflow connection. Each client is made once; they share one session, and so its credentials."""
+    """S3 with an Airflow connection. Each client is created once; they share one session, and so its credentials."""
 
     def __init__(self, connection: names.ConnectionId, region: str | None) -> None:
         self.connection = connection
@@ -34,15 +34,15 @@ class S3Access:
 
     @functools.cached_property
     def client(self) -> S3Client:
-        """For calls. Raises as `clients.ec2`."""
+        """Return the client for calls. Raises as `clients.ec2`."""
         with errors.worded("preparing to speak to S3", self.connection):
             return self._client(self._hook.region_name, self._hook.config)
 
     def linking(self, region: str) -> S3Client:
-        """For links to buckets of that region: signed by version 4, at the region's own host.
+        """Return the client for links to buckets of that region: signature version 4, at the region's own host.
 
-        What the connection's `config_kwargs` say about the signature and the style of addresses comes first, and an
-        endpoint of its own is kept.
+        The connection's `config_kwargs` take precedence for the signature and the addressing style, and a custom
+        endpoint is kept.
 
         Raises:
             CloudUnreachableError: as `client`.
@@ -54,12 +54,12 @@ class S3Access:
             return self._linking[region]
 
     def renewed(self) -> S3Access:
-        """The same with credentials that are read and asked for again."""
+        """Return the same access with reloaded credentials."""
         return S3Access(self.connection, self._region)
 
     @property
     def whose(self) -> str:
-        """Whose credentials these are, and until when they hold as far as that is known. No secrets."""
+        """Return whose credentials these are, and their expiry if known. No secrets."""
         credentials = self._session.get_credentials()
         settings = self._hook.conn_config
         connection = f"the Airflow connection {self.connection!r}"
@@ -72,20 +72,20 @@ class S3Access:
             found = f"the credentials that {connection} gets from {credentials.method}"
         else:
             found = f"the credentials of {connection}"
-        # botocore shows it nowhere else.
+        # botocore does not expose it otherwise.
         until = getattr(credentials, "_expiry_time", None)
         if isinstance(until, datetime.datetime):
             found += f", good until {until.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
         return found
 
     def first_byte(self, link: str) -> tuple[int, str]:
-        """Fetch the first byte behind a link, without credentials and redirects, by the connection's proxies.
+        """Read the first byte of a link, without credentials and redirects, through the connection's proxies.
 
         Returns:
-            The HTTP status, and what came.
+            The HTTP status, and the body.
 
         Raises:
-            CloudUnreachableError: nothing answers.
+            CloudUnreachableError: there is no answer.
         """
         from botocore import awsrequest, exceptions, httpsession  # noqa: PLC0415 - as slow to load as boto3
 
@@ -98,7 +98,7 @@ class S3Access:
             answer = web.send(request.prepare())
         except exceptions.BotoCoreError as error:
             host = urllib.parse.urlsplit(link).netloc
-            # Not in its own words, which quote the link.
+            # Without its own message, which quotes the link.
             raise errors.CloudUnreachableError(
                 f"trying a link at {host}", type(error).__name__, self.connection, transient=True
             ) from None
@@ -123,7 +123,8 @@ class S3Access:
             found.meta.endpoint_url
         ):
             return found
-        # Only with this botocore keeps from the global host, which knows new buckets late and new regions never.
+        # Only this setting keeps botocore off the global host, which learns of new buckets late and of new regions
+        # never.
         settings["addressing_style"] = "virtual"
         return self._client(region, given.merge(Config(signature_version=version, s3=settings)))
 

@@ -1,8 +1,8 @@
-"""The tags by which servers are found: the truth about which server fills which slot.
+"""Tags by which servers are found: the source of truth about which server fills which slot.
 
-A batch of servers is started by one call, and one call gives all its instances the same tags. So the batch
-carries its slots in order, and an instance's place in the batch (EC2's `AmiLaunchIndex`) picks its own. An
-instance is therefore found, slot and all, from the moment it exists, even if nobody lived to name it.
+A batch of servers is started by one call, and one call gives all its instances the same tags. So the tags contain the
+slots of the batch in order, and an instance's index in the batch (EC2's `AmiLaunchIndex`) selects its own. An instance
+can therefore be found, slot included, from the moment it exists, even if the task died before naming it.
 """
 
 from __future__ import annotations
@@ -23,29 +23,30 @@ TIER = "gantry:tier"
 SLOTS = "gantry:slots"
 HOST_KEY = "gantry:host-key"
 RUN = "gantry:run"
-"""A digest of the run that started the server: a run's own id may hold what EC2 takes in no tag."""
+"""A digest of the run that started the server: a run's id may have characters that EC2 does not allow in tags."""
 NEW = "gantry:new"
-"""Set on an instance when it is started. It goes when the deployment is RUNNING with it, and never comes back."""
+"""Set on an instance when it is started. Removed when the deployment is RUNNING with it, and never set again."""
 LEAVING = "gantry:leaving"
-"""Set on an instance that a scale in has chosen, or that is lost: it is let go of, and nobody is told of it."""
+"""Set on an instance that a scale-in has chosen, or that is lost: balancers drop it, and other servers are not told of
+it."""
 LOST = "lost: "
-"""What the value of `LEAVING` begins with on an instance that is lost; behind it stands why."""
+"""Prefix of `LEAVING`'s value on a lost instance, followed by the reason."""
 ANYWAY = "anyway: "
-"""What stands between them where a person wants it replaced even if it is well."""
+"""Between prefix and reason if a person wants it replaced even if it is healthy."""
 AILING = "gantry:ailing-since"
-"""The first and the last look (ISO 8601, `FIRST/LAST`) that have found an instance not well; `unproven` behind them
-where it may have been the way to it. It goes when a look finds the instance well, and with the instance."""
+"""The first and the last check (ISO 8601, `FIRST/LAST`) that found an instance unhealthy, followed by `unproven` if
+the network may have been the cause. Removed when a check finds the instance healthy; disappears with the instance."""
 _UNPROVEN = " unproven"
 WANTED = "gantry:wanted"
-"""How many servers the instance's tier was last scaled to. It goes with the tier's servers."""
+"""How many servers the instance's tier was last scaled to. Disappears with the tier's servers."""
 NAME = "Name"
 
 LONGEST_VALUE = 256
-"""Characters that EC2 takes in a tag's value."""
+"""Maximum length of a tag's value in EC2."""
 
 
 class UnreadableTagsError(errors.GantryError):
-    """An instance of the deployment whose tags do not say which server it is; somebody changed them by hand."""
+    """The tags of one of the deployment's instances do not identify the server; they were changed by hand."""
 
     def __init__(self, instance_id: str, problem: str) -> None:
         self.instance_id = instance_id
@@ -59,9 +60,9 @@ class UnreadableTagsError(errors.GantryError):
 def of_batch(
     definition: models.Definition, tier: names.TierName, slots: Sequence[names.Slot], run: str
 ) -> list[TagTypeDef]:
-    """The tags that a batch of new servers is started with.
+    """Return the tags that a batch of new servers is started with.
 
-    Several servers of one call have one `Name`, until the handshake gives each its own.
+    Servers of one call share one `Name`, until the handshake gives each its own.
     """
     name = definition.name_of(tier, slots[0]) if len(slots) == 1 else f"{definition.deployment}-{tier}"
     return _listed(
@@ -78,18 +79,18 @@ def of_batch(
 
 
 def of_volumes(definition: models.Definition, tier: names.TierName) -> list[TagTypeDef]:
-    """The tags of new servers' volumes."""
+    """Return the tags of new servers' volumes."""
     return _of_parts(definition, tier, definition.launch_configuration_of(tier).volume_tags)
 
 
 def of_interfaces(definition: models.Definition, tier: names.TierName) -> list[TagTypeDef]:
-    """The tags of new servers' network interfaces; none where the definition wants none."""
+    """Return the tags of new servers' network interfaces; empty if the definition wants none."""
     more = definition.launch_configuration_of(tier).network.tags
     return [] if more is None else _of_parts(definition, tier, more)
 
 
 def _of_parts(definition: models.Definition, tier: names.TierName, more: dict[str, str]) -> list[TagTypeDef]:
-    """The tags of what servers have: nothing finds them by these, so they tell whose it is."""
+    """Return the tags of servers' parts: nothing is found by these, they only show the owner."""
     return _listed(
         {
             **definition.resource_tags(tier),
@@ -106,15 +107,15 @@ def _listed(tags: dict[str, str]) -> list[TagTypeDef]:
 
 
 def read(instance: InstanceTypeDef) -> dict[str, str]:
-    """An instance's tags by their keys."""
+    """Return an instance's tags as a mapping."""
     return {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
 
 
 def server(definition: models.Definition, instance: InstanceTypeDef) -> inventory.Server:
-    """The server that an instance is, with the name that its definition gives it now.
+    """Return the server that an instance is, with its current name according to the definition.
 
     Raises:
-        UnreadableTagsError: the tags do not say which slot it fills.
+        UnreadableTagsError: the tags do not identify its slot.
     """
     tags = read(instance)
     for key in (DEPLOYMENT, TIER, SLOTS):
@@ -133,7 +134,7 @@ def server(definition: models.Definition, instance: InstanceTypeDef) -> inventor
 
 
 def any_server(definition: models.Definition, instance: InstanceTypeDef) -> inventory.Server:
-    """As `server`, also for an instance whose tags do not say which server it is: that one is called by its id."""
+    """As `server`, also for an instance whose tags do not identify the server: it is named by its id."""
     try:
         return server(definition, instance)
     except errors.GantryError as error:
@@ -157,7 +158,7 @@ def _server(
     why = leaving.removeprefix(LOST) if leaving.startswith(LOST) else None
     ipv6 = _ipv6(instance)
     private, public = instance.get("PrivateIpAddress"), instance.get("PublicIpAddress")
-    # Somebody may have taken the tier out of the definition while its servers run.
+    # The tier may have been removed from the definition while its servers run.
     is_known = tier in definition.tiers
     return inventory.Server(
         name=name,
@@ -168,7 +169,7 @@ def _server(
         image=instance["ImageId"],
         size=instance.get("InstanceType", ""),
         launched_at=instance["LaunchTime"],
-        # In an IPv6-only subnet it has one address for everybody.
+        # In an IPv6-only subnet it has one address for all purposes.
         private_address=private or ipv6,
         public_address=public if private else public or ipv6,
         host_key=tags.get(HOST_KEY),
@@ -185,7 +186,7 @@ def _server(
 
 
 def _ipv6(instance: InstanceTypeDef) -> str | None:
-    """The first IPv6 address of an instance's first network interface, if it has one."""
+    """Return the first IPv6 address of an instance's first network interface, if it has one."""
     interfaces = instance.get("NetworkInterfaces") or [{}]
     found = [each.get("Ipv6Address") for each in interfaces[0].get("Ipv6Addresses", [])]
     return instance.get("Ipv6Address") or next(filter(None, found), None)
@@ -198,15 +199,16 @@ def _reason(instance: InstanceTypeDef) -> inventory.StateReason | None:
 
 
 def ailing_value(looks: inventory.Ailing) -> str:
-    """The value of `AILING`."""
+    """Format the value of `AILING`."""
     moments = (each.isoformat(timespec="milliseconds") for each in (looks.since, looks.seen))
     return "/".join(moments) + (_UNPROVEN if looks.unproven else "")
 
 
 def _ailing(text: str) -> inventory.Ailing | None:
-    """The looks that a value of `AILING` tells of; None for what somebody has changed by hand."""
+    """Parse a value of `AILING`; None if it was changed by hand."""
     first, _, last = text.removesuffix(_UNPROVEN).partition("/")
-    # An earlier Gantry has kept the first look alone, also where it may have been the way. No loss follows from that.
+    # An older Gantry recorded the first check alone, even if the network may have been the cause. This never counts as
+    # a loss.
     since, seen = _moment(first), _moment(last or first)
     if since is None or seen is None or seen < since:
         return None
@@ -214,7 +216,7 @@ def _ailing(text: str) -> inventory.Ailing | None:
 
 
 def _moment(text: str) -> datetime.datetime | None:
-    """A moment; None for what somebody has changed by hand."""
+    """Parse a time; None if it was changed by hand."""
     try:
         found = datetime.datetime.fromisoformat(text)
     except ValueError:
@@ -223,5 +225,5 @@ def _moment(text: str) -> datetime.datetime | None:
 
 
 def is_leaving(instance: InstanceTypeDef) -> bool:
-    """Whether a scale in has chosen the instance, or it is lost."""
+    """Return whether the instance is leaving: chosen by a scale-in, or lost."""
     return LEAVING in read(instance)

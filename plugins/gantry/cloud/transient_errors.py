@@ -1,7 +1,7 @@
-"""What passes by itself, and how long a call waits for that.
+"""Transient errors, and how long a call is retried because of them.
 
-botocore repeats throttled calls, with growing pauses that chance spreads. It does not repeat a call that EC2 refuses
-because a new instance is not known everywhere yet.
+botocore retries throttled calls, with growing, randomized pauses. It does not retry a call that EC2 refuses because a
+new instance is not known everywhere yet.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from botocore.config import Config
 
 ATTEMPTS = 8
-"""Of a call that is throttled: about half a minute."""
+"""Attempts of a throttled call: about half a minute."""
 
 _LOOKS = 5
 """Attempts of a call about an instance that is not known yet."""
 
 _LONGEST = 5.0
-"""Seconds between two of these."""
+"""Maximum seconds between two of these."""
 
 
 def settings(given: Config, session: Any) -> Config:  # noqa: ANN401 - boto3's, which is loaded late
-    """A connection's configuration, with more attempts where neither it nor the session's environment says how many.
+    """Return a connection's configuration, with more attempts unless it or the session's environment sets them.
 
-    In which mode botocore repeats (`standard`, `adaptive`) is left to them in any case.
+    The retry mode (`standard`, `adaptive`) is always left to them.
     """
     from botocore.config import Config  # noqa: PLC0415
 
@@ -41,14 +41,14 @@ def settings(given: Config, session: Any) -> Config:  # noqa: ANN401 - boto3's, 
 
 
 def with_new_instances(client: Any) -> None:  # noqa: ANN401 - a botocore client of whatever service
-    """Have a client ask again about an instance that EC2 does not know yet."""
+    """Make a client retry calls about an instance that EC2 does not know yet."""
     client.meta.events.register_first("needs-retry.ec2", _again)
 
 
 def _again(attempts: int, response: tuple[Any, dict[str, Any]] | None = None, **_: object) -> float | None:
-    """Seconds until the next attempt, or None for whatever botocore itself decides."""
+    """Return the seconds until the next attempt, or None to leave the decision to botocore."""
     code = (response[1].get("Error") or {}).get("Code") if response is not None else None
     if code not in errors.LATE or attempts >= _LOOKS:
         return None
-    # Not a secret: it only has to differ from one call to the next.
+    # Not a secret: it only has to differ between calls.
     return min(2.0 ** (attempts - 1), _LONGEST) * random.uniform(0.5, 1)  # noqa: S311

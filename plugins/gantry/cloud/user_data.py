@@ -1,4 +1,4 @@
-"""What a new server is told at its first boot: cloud-init's cloud-config, with a definition's own part before it."""
+"""User data of a new server: cloud-init's cloud-config, with a definition's own part before it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _ED25519 = re.compile(r"\bssh-ed25519 [A-Za-z0-9+/]{68}={0,2}")
 
 
 def cloud_config(user: str, authorized_key: str) -> str:
-    """User data that lets `user` in with one key, and nobody with a password.
+    """Return user data that gives `user` access with one key, and no password logins.
 
-    No private host key travels in it: a batch of servers shares its user data, and any process on a server
-    may read it, so whoever owned one server could pose as its neighbours. Each server makes its own host key
-    and prints the public half on its console, where only the cloud's API shows it.
+    It contains no private host key: a batch of servers shares its user data, and any process on a server may read it,
+    so an attacker on one server could impersonate its neighbours. Each server generates its own host key and prints
+    the public half on its console, which only the cloud's API shows.
     """
     as_root = user == "root"
     account = {
@@ -32,18 +32,18 @@ def cloud_config(user: str, authorized_key: str) -> str:
         "ssh_deletekeys": True,
         "ssh_genkeytypes": ["ed25519"],
         "ssh": {"emit_keys_to_console": True},
-        # cloud-init's own default, said: whole values of this part replace those of the one before it.
+        # cloud-init's own default, stated explicitly: whole values of this part replace those of the one before it.
         "merge_how": "dict(replace)+list()+str()",
     }
     return f"#cloud-config\n{yaml.safe_dump(config, sort_keys=True)}"
 
 
 def first_boot(user: str, authorized_key: str, own: str | None) -> str:
-    """User data of a definition's own part and Gantry's.
+    """Combine a definition's own part and Gantry's to user data.
 
-    Gantry's comes last: where both say something, cloud-init's later part wins, and access is decided here. (The
-    definition is refused such keys; this is the second lock on the same door.) The same parts give the same text, as
-    EC2 refuses a repeated call whose parameters differ.
+    Gantry's comes last: cloud-init's later part wins in conflicts, and access is decided here. (The definition check
+    already rejects such keys; this is the second safeguard.) The same parts give the same text, since EC2 refuses a
+    repeated call whose parameters differ.
     """
     ours = cloud_config(user, authorized_key)
     if own is None:
@@ -59,7 +59,7 @@ def first_boot(user: str, authorized_key: str, own: str | None) -> str:
 
 
 def _part(kind: str, text: str) -> str:
-    """One part of a MIME message. Letters beyond ASCII are encoded: cloud-init reads the envelope as text."""
+    """Format one part of a MIME message. Non-ASCII characters are encoded: cloud-init reads the envelope as text."""
     head = f'Content-Type: text/{kind}; charset="utf-8"\nMIME-Version: 1.0\n'
     if text.isascii():
         return f"{head}Content-Transfer-Encoding: 7bit\n\n{text}"
@@ -67,9 +67,9 @@ def _part(kind: str, text: str) -> str:
 
 
 def host_key_on_console(console: str) -> str | None:
-    """The public host key that cloud-init printed at the first boot, or None if it is not there yet.
+    """Return the public host key that cloud-init printed at the first boot, or None if it is not there yet.
 
-    Later blocks are ignored: what prints them has had time to be somebody else.
+    Later blocks are ignored: by then, something else may have printed them.
     """
     block = _BLOCK.search(console)
     key = _ED25519.search(block[1]) if block else None

@@ -1,4 +1,4 @@
-"""What makes a bare server what its tier's run list says, before any service is installed.
+"""Configuration management: applies its tier's run list to a bare server, before services are installed.
 
 A kind of configuration management is a `manager.Manager`: `chef` is one, `script` another.
 """

@@ -1,4 +1,4 @@
-"""Chef Infra: what a node is told, when it runs, and how it is forgotten."""
+"""Chef Infra: a node's configuration, its runs, and its removal."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ TRUSTED = f"{FOLDER}/trusted.crt"
 REBOOT = f"{FOLDER}/reboot"
 LICENSE_SERVER = f"{FOLDER}/license-server"
 LICENSE_KEY = f"{session.TEMPORARY}/chef-license.key"
-"""Known to the script by its place. An argument would show in the list of processes."""
+"""The script knows this path. An argument would be visible in the list of processes."""
 CLIENT_KEY = "/etc/chef/client.pem"
 VALIDATION_KEY = "/etc/chef/validation.pem"
 DEFAULT_ENVIRONMENT = "_default"
 OURS = "gantry"
 MARK_OF_ORIGIN = "origin"
-"""Attributes of a node: `gantry.origin`."""
+"""Attribute of a node: `gantry.origin`."""
 
 
 class NoValidatorError(errors.GantryError):
-    """A new node, and nothing to register it with."""
+    """A new node cannot be registered without a validation key."""
 
     def __init__(self, server: names.ServerName, connection: str) -> None:
         self.server = server
@@ -44,17 +44,17 @@ class NoValidatorError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class Credentials:
-    """A Chef server, and who we are there.
+    """A Chef server, and the credentials for it.
 
     Attributes:
         connection: the Airflow connection that all this comes from, for error messages.
         url: with or without `/organizations/NAME`.
-        certificate: PEM; what a server with a certificate of its own is trusted by.
-        validator: the client that may register nodes, and nothing else; known nodes need none.
-        admin: who may remove nodes and clients, if anybody.
-        origin: the mark that nodes of this Airflow carry, where several use one organization.
-        license_key: what Chef Infra Client 19 runs under, where its distribution asks for it.
-        license_server: where it asks for a license instead: URLs, with commas between them.
+        certificate: PEM, trusted in addition; for a server with its own certificate.
+        validator: the client that may register nodes, and nothing else; known nodes do not need it.
+        admin: the actor that may remove nodes and clients, if any.
+        origin: the mark on nodes of this Airflow, if several share one organization.
+        license_key: license key for Chef Infra Client 19, if its distribution requires one.
+        license_server: alternatively, the URLs of license servers, separated by commas.
     """
 
     connection: names.ConnectionId
@@ -82,22 +82,22 @@ class ChefManager:
 
     @property
     def environment(self) -> str:
-        """The Chef environment: the definition's, else the connection's. With a policy there is none (NULL)."""
+        """Return the Chef environment: the definition's, else the connection's. With a policy there is none (NULL)."""
         if self._settings.policy_name is not None:
             return "NULL"
         return self._settings.environment or self._credentials.environment or DEFAULT_ENVIRONMENT
 
     @property
     def _place(self) -> str:
-        """What, beside its attributes, decides what a node becomes: its environment, or its policy."""
+        """Return the input of a run besides the attributes: the environment, or the policy."""
         if self._settings.policy_name is None:
             return self.environment
         return f"{self._settings.policy_group}/{self._settings.policy_name}"
 
     def prepare(self, server: inventory.Server, applied: Applied) -> Work:
-        """`first-boot.json`, settings, certificate and license server, as far as they are not there.
+        """Return the work of writing `first-boot.json`, settings, certificate and license server, if not up to date.
 
-        The validator's key and the license's are not among them: they travel with the run that needs them.
+        The validation key and the license key are not among them: they are sent with the run that needs them.
 
         Raises:
             NoValidatorError: the run could not register the node.
@@ -115,7 +115,7 @@ class ChefManager:
         )
 
     def run(self, server: inventory.Server, applied: Applied, occasion: manager.Occasion) -> Work:
-        """One run of chef-client, with the license's key; a node that is not registered gets the validator's too.
+        """Return one run of chef-client, with the license key; an unregistered node also gets the validation key.
 
         Raises:
             NoValidatorError: it could not register the node.
@@ -141,7 +141,7 @@ class ChefManager:
                 self.environment,
             ),
             self._definition.timeouts.execute_configuration_management.total_seconds(),
-            # The script removes its copy; this is for the case that it is killed at once.
+            # The script removes its copy; this covers the case that it is killed at once.
             remove=(*(each.path for each in sent), *((VALIDATION_KEY,) if token else ())),
             mark=occasion.mark(wanted),
             unmark=(manager.MARK,),
@@ -150,7 +150,7 @@ class ChefManager:
         return Work(sent, (job,))
 
     def _first_boot(self, server: inventory.Server) -> bytes:
-        """The tier's run list and attributes, with the mark of origin if there is one: Chef keeps it on the node."""
+        """Return the tier's run list and attributes, with the mark of origin, if any: Chef stores it on the node."""
         content = manager.first_boot(self._definition, server)
         if self._credentials.origin is None:
             return content
@@ -168,20 +168,20 @@ class ChefManager:
 
 
 def _line(text: str | None) -> bytes:
-    """The content of a file that holds one line, or nothing."""
+    """Return the content of a file with one line, or an empty one."""
     return f"{text}\n".encode() if text else b""
 
 
 def registered(applied: Applied) -> bool:
-    """Whether the server has a client key of its own."""
+    """Return whether the server has a client key of its own."""
     return CLIENT_KEY in applied.digests
 
 
 @dataclasses.dataclass(frozen=True)
 class Forgotten:
-    """What became of nodes and clients: those that were removed, as `node NAME` and `client NAME`, and those that stay.
+    """The result of removing nodes and clients: the removed ones, as `node NAME` and `client NAME`, and the others.
 
-    `others`: names of nodes that do not carry our mark of origin. Their clients stay too.
+    `others`: names of nodes without our mark of origin. Their clients stay too.
     """
 
     removed: tuple[str, ...]
@@ -189,18 +189,18 @@ class Forgotten:
 
 
 def forget(credentials: Credentials, servers: Iterable[str]) -> Forgotten:
-    """Remove nodes and clients from the Chef server, unless they are another Airflow's.
+    """Remove nodes and clients from the Chef server, unless they belong to another Airflow.
 
     Raises:
-        LookupError: the credentials name no administrator; ask before.
-        ChefServerError and its kin: the Chef server refuses, or cannot be reached.
+        LookupError: the credentials have no administrator; check before.
+        ChefServerError and its subclasses: the Chef server refuses, or cannot be reached.
     """
     if credentials.admin is None:
         raise LookupError("no user to remove nodes with")
     server = chef_server.ChefServer(credentials.url, credentials.admin, credentials.certificate)
     wanted = set(servers)
     nodes = wanted & server.nodes()
-    # One that has gone since it was listed is nobody's.
+    # A node that was removed since the listing has no origin.
     found = {name: server.node(name) for name in sorted(nodes)}
     others = {name for name, node in found.items() if node and _origin(node) != credentials.origin}
     clients = (wanted - others) & server.clients()
@@ -212,7 +212,7 @@ def forget(credentials: Credentials, servers: Iterable[str]) -> Forgotten:
 
 
 def _origin(node: Any) -> str | None:  # noqa: ANN401 - JSON
-    """The mark of origin that a node carries."""
+    """Return a node's mark of origin."""
     found = _mapping(_mapping(_mapping(node).get("normal")).get(OURS)).get(MARK_OF_ORIGIN)
     return found if isinstance(found, str) else None
 
@@ -222,7 +222,7 @@ def _mapping(value: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
 
 
 def client_settings(settings: models.Chef) -> bytes:
-    """The lines of `client.rb` beyond those that the agent's script writes itself."""
+    """Return the lines of `client.rb` in addition to those that the agent's script writes itself."""
     lines = []
     if settings.log_level != "auto":
         lines.append(f"log_level :{settings.log_level}")

@@ -1,7 +1,7 @@
-"""What a failure of chef-client means: its cause in one line, what to do, and whether another try may help.
+"""Diagnosis of chef-client failures: the cause in one line, advice, and whether a retry may help.
 
-Where it failed comes first. What a resource says of its own network is the recipe's affair, in whatever words: only
-what names the server of the connection is about the Chef server.
+The place of the failure decides first. A resource's own network error, however worded, is the recipe's: an error is
+attributed to the Chef server only if it names the connection's server.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ REBOOTS = {
     35: "a recipe has asked for a reboot, and it is under way",
     37: "a recipe has found that the server needs a reboot",
 }
-"""Exit codes of a run that has converged, and wants a reboot."""
+"""Exit codes of a converged run that wants a reboot."""
 
 _OTHER_CODES = {
     2: "it was interrupted (SIGINT)",
@@ -30,7 +30,7 @@ _OTHER_CODES = {
     213: "it has replaced itself with another version",
 }
 _MOST_CAUSES = 10
-"""Of a run with several failures; Chef's explanations have them all."""
+"""Maximum number of causes of a run with several failures; Chef's explanations have all of them."""
 _RESOURCE = re.compile(r"^(?:[A-Z][\w:]*: )?[a-z_][a-z_0-9]*\[")
 _CLASS = re.compile(r"^([A-Z]\w*(?:::\w+)*)(?:: |$)")
 _URL = re.compile(r"https?://[^\s'\")]+")
@@ -51,12 +51,12 @@ _STATUS = re.compile(r"^Net::HTTP\w+: \"?(?P<status>\d\d\d)\b")
 
 @dataclasses.dataclass(frozen=True)
 class Cause:
-    """What a failure means.
+    """The diagnosis of a failure.
 
     Attributes:
-        headline: Chef's own last word, with what it leaves out; or ours, where it had none.
+        headline: Chef's final message, completed; or ours, if there is none.
         advice: what to do.
-        transient: whether another try may help.
+        transient: whether a retry may help.
         is_chefs: whether the headline is a FATAL line's.
     """
 
@@ -68,14 +68,14 @@ class Cause:
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """What chef-client was called with."""
+    """The arguments of chef-client."""
 
     url: str
     environment: str
 
 
 def cause_of(told: chef_log.ChefReport, asked: Asked) -> Cause | None:
-    """The cause of a failed run; None where chef-client did not get to speak."""
+    """Return the cause of a failed run; None if chef-client printed nothing useful."""
     if told.code in _LICENSES:
         return Cause(_by_code(told.code), _LICENSES[told.code], is_chefs=False)
     if told.code in REBOOTS:
@@ -103,12 +103,12 @@ def _by_code(code: int | None) -> str:
 
 
 def meaning(code: int | None) -> str | None:
-    """What an exit code says by itself; None where nothing."""
+    """Return the meaning of an exit code on its own; None if it has none."""
     return (REBOOTS | _OTHER_CODES).get(code or 0)
 
 
 def _unspoken(told: chef_log.ChefReport) -> Cause | None:
-    """No FATAL line but those about the stack trace: `exit` in a recipe, a kill, or no chef-client at all."""
+    """Diagnose a failure without a relevant FATAL line: `exit` in a recipe, a kill, or no chef-client at all."""
     if told.code is None:
         return None
     if not told.blocks:
@@ -118,12 +118,12 @@ def _unspoken(told: chef_log.ChefReport) -> Cause | None:
         known = told.code in _OTHER_CODES
         return Cause(_by_code(told.code), _LOOK, is_chefs=False) if known else None
     block = told.blocks[-1]
-    # Not what the code means elsewhere: `exit 3` in a recipe is no signal.
+    # Not the code's usual meaning: `exit 3` in a recipe is not a signal.
     return Cause(f"chef-client ended with exit code {told.code}: {_gist(block)}", _MEND, is_chefs=False)
 
 
 def _gist(block: chef_log.Block) -> str:
-    """A block in one line: the error, and where."""
+    """Summarize a block in one line: the error, and where."""
     heading, text = block.sections[0] if block.sections else ("", "")
     said = ": ".join(each for each in (heading.rstrip(":"), text.partition("\n")[0]) if each)
     return f"{said} ({block.title})" if said else block.title
@@ -142,7 +142,7 @@ def _of_a_resource(fatal: str, block: chef_log.Block | None, asked: Asked) -> Ca
         )
     inner = fatal.partition(" had an error: ")[2]
     if not inner and block is not None:
-        # The resource's name has a line break, and the last word ends there.
+        # The resource's name has a line break, where the final message ends.
         fatal = f"{fatal} … {_gist(block)}"
     if _NETWORK.match(inner) and _is_ours(inner, asked.url):
         return Cause(fatal, _UNREACHABLE, transient=True)
@@ -165,7 +165,7 @@ def _of_a_recipe(fatal: str, block: chef_log.Block, told: chef_log.ChefReport, a
 
 
 def _is_ours(text: str, url: str) -> bool:
-    """Whether a text names the Chef server: the same scheme, host and port."""
+    """Return whether a text names the Chef server: the same scheme, host and port."""
     wanted = _origin(url)
     return any(_origin(found) == wanted for found in _URL.findall(text))
 
@@ -180,7 +180,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _of_the_server(fatal: str, block: chef_log.Block | None, asked: Asked) -> Cause:
-    """A failure before the recipes: of a request to the Chef server, or of what it has."""
+    """Diagnose a failure before the recipes: of a request to the Chef server, or of its contents."""
     said = "\n".join([fatal, *(text for _, text in (block.sections if block else ()))])
     if _NETWORK.match(fatal):
         return Cause(fatal, _UNREACHABLE, transient=True)
@@ -210,7 +210,7 @@ def _of_the_server(fatal: str, block: chef_log.Block | None, asked: Asked) -> Ca
 
 
 def _missing(block: chef_log.Block | None) -> str:
-    """What the last word leaves out: names of cookbooks and roles."""
+    """Return what the final message omits: names of cookbooks and roles."""
     for heading in ("Missing Cookbooks:", "Cookbook dependency resolution error:"):
         if block and (text := block.section(heading)):
             lines = text.splitlines()
@@ -286,4 +286,4 @@ _BEFORE_RECIPES = (
         "server (knife list policies, chef push). Then clear this task.",
     ),
 )
-"""Looked for in the FATAL line, and in the block above it, of a failure that is no recipe's."""
+"""Searched in the FATAL line, and in the block above it, of a failure outside of recipes."""

@@ -1,7 +1,7 @@
-"""The shape of what chef-client prints: log lines, resources with their ends, and blocks that explain a failure.
+"""Parser of chef-client's output: log lines, resources with their ends, and blocks that explain a failure.
 
-Seen with Chef Infra Client 17.10 and 18.10. Its `doc` formatter tells of resources by indentation, and the logger
-writes between its words: a log line may begin where the formatter has left a line open.
+Observed with Chef Infra Client 17.10 and 18.10. Its `doc` formatter prints resources with indentation, and the logger
+writes in between: a log line may begin in the middle of an unfinished line of the formatter.
 
     Recipe: web::default
       * file[/etc/motd] action create (up to date)
@@ -45,19 +45,19 @@ _UNIT_SECONDS = {"hour": 3600, "minute": 60, "second": 1}
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """An explanation of a failure: its title, and what stands under its headings, in their order."""
+    """An explanation of a failure: its title, and the texts under its headings, in order."""
 
     title: str
     sections: tuple[tuple[str, str], ...]
 
     def section(self, heading: str) -> str:
-        """The text under a heading, or nothing."""
+        """Return the text under a heading, or an empty one."""
         return next((text for each, text in self.sections if each == heading), "")
 
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """The last line of a run that got to its end. `seconds` is chef-client's own count."""
+    """The last line of a completed run. `seconds` is chef-client's own count."""
 
     updated: int
     total: int
@@ -66,16 +66,16 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True)
 class ChefReport:
-    """What a run has said.
+    """The parsed output of a run.
 
     Attributes:
-        updated: resources that were changed, as `TYPE[NAME] ACTION`, in the order in which they began.
-        blocks: explanations, the last one last.
-        fatal: the texts of the FATAL lines that are no notices about the stack trace.
-        causes: of a run with several failures: each of them.
+        updated: resources that were changed, as `TYPE[NAME] ACTION`, in the order of their beginnings.
+        blocks: explanations, in order.
+        fatal: the texts of the FATAL lines, without notices about the stack trace.
+        causes: the failures of a run with several.
         errors: the texts of the ERROR lines.
-        counts: None of a run that did not get to its end.
-        code: chef-client's exit code, or None where its caller has said none.
+        counts: None for an incomplete run.
+        code: chef-client's exit code, or None if its caller has not reported one.
     """
 
     updated: tuple[str, ...]
@@ -98,14 +98,14 @@ class _Resource:
 
     @property
     def is_updated(self) -> bool:
-        """Whether it did something, or one of its parts did. Some, such as `log`, end without a word."""
+        """Return whether it, or one of its parts, did something. Some, such as `log`, end without a message."""
         if self.untouched or self.failed:
             return False
         return self.worked or any(part.is_updated for part in self.parts)
 
 
 def keeps(line: str, kept: Sequence[str]) -> bool:
-    """Whether a line is needed to understand the run. `kept`: what was needed before it."""
+    """Return whether a line is needed to analyse the run. `kept`: the lines kept before."""
     if logged := _LOGGED.search(line):
         return logged["level"] in _LEVELS or logged.start() > 0
     if any(
@@ -140,7 +140,7 @@ def _ends_a_block(line: str) -> bool:
 
 
 def read(kept: Sequence[str]) -> ChefReport:
-    """Understand the lines that were kept."""
+    """Parse the kept lines."""
     lines = [part for line in kept for part in _apart(line)]
     tree, blocks, rest = _Tree(), [], iter(_Lines(lines))
     for line in rest:
@@ -168,7 +168,7 @@ def read(kept: Sequence[str]) -> ChefReport:
 
 
 def _apart(line: str) -> Iterator[str]:
-    """A line of the formatter's and the log line that has begun in it."""
+    """Split a formatter's line from the log line that begins in it."""
     logged = _LOGGED.search(line)
     if logged is None or logged.start() == 0:
         yield line
@@ -178,7 +178,7 @@ def _apart(line: str) -> Iterator[str]:
 
 
 class _Lines:
-    """Lines that can be put back, so that what ends a block is not lost."""
+    """Lines with pushback, so that the line that ends a block is not lost."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         self._lines = list(reversed(lines))
@@ -196,7 +196,7 @@ class _Lines:
 
 
 def _block(lines: _Lines) -> Block:
-    """What follows a ruler: a title to the second ruler, then headings, each with a line under it, and their texts."""
+    """Parse the lines after a ruler: a title up to the second ruler, then underlined headings with their texts."""
     title: list[str] = []
     for line in lines:
         if _RULER.match(line):
@@ -223,7 +223,7 @@ def _block(lines: _Lines) -> Block:
 
 
 class _Tree:
-    """Resources by their indentation: whose word is whose."""
+    """Resources by indentation: attributes messages to resources."""
 
     def __init__(self) -> None:
         self.everything: list[_Resource] = []
@@ -231,7 +231,7 @@ class _Tree:
         self._half: re.Match[str] | None = None
 
     def feed(self, line: str) -> None:
-        """Take a line of the formatter's."""
+        """Process a line of the formatter."""
         half, self._half = self._half, None
         if found := _BEGINS.match(line):
             self._begin(len(found["indent"]), found["name"], found["action"], found["rest"])
@@ -249,7 +249,7 @@ class _Tree:
                 owner.worked = True
 
     def fails(self, title: str) -> None:
-        """Take a block: a resource's own says that it changed nothing, whether the run goes on or not."""
+        """Process a block: a resource's own block means that it changed nothing, whether or not the run continues."""
         if not title.startswith("Error executing action") or not self._open:
             return
         named = [each for each in self._open if f"'{each.label.rpartition(' ')[0]}'" in title]
@@ -270,7 +270,7 @@ class _Tree:
             self._open.pop()
 
     def _close(self, indent: int) -> _Resource:
-        """The resource that ends with a word on a line of its own; where the log came between, without an indent."""
+        """Return the resource whose end is on a line of its own; without indentation if a log line came in between."""
         at = next(
             (at for at, each in enumerate(self._open) if each.indent + 3 == indent), len(self._open) - 1
         )
@@ -282,6 +282,6 @@ class _Tree:
 
 
 def _seconds(words: str | None) -> int | None:
-    """`01 minutes 05 seconds` in seconds."""
+    """Convert `01 minutes 05 seconds` to seconds."""
     parts = re.findall(r"(\d+) (hour|minute|second)s?", words or "")
     return sum(int(number) * _UNIT_SECONDS[unit] for number, unit in parts) if parts else None

@@ -1,4 +1,4 @@
-"""What becomes of chef-client's output: the summary of a run, and an error with its cause and what to do."""
+"""Results of chef-client runs: a summary, or an error with its cause and advice."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from gantry.agent import errors
 from gantry.configuration_management import chef_causes, chef_log
 
 _MOST_RESOURCES = 200
-"""Updated resources in a result at most; the log has them all."""
+"""Maximum number of updated resources in a result; the log has all of them."""
 _MOST_LINES = 30
-"""Lines of an explanation in an error at most; the log has them all."""
+"""Maximum number of lines of an explanation in an error; the log has all of them."""
 _LESS_OF_USE = ("System Info:", "Expanded Run List:", "Compiled Resource:")
 
 
 @dataclasses.dataclass(frozen=True)
 class ChefSummary:
-    """How a run went. `seconds` is chef-client's own count; `resources` were updated."""
+    """The summary of a run. `seconds` is chef-client's own count; `resources` were updated."""
 
     updated: int
     total: int
@@ -26,12 +26,12 @@ class ChefSummary:
     resources: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """The summary as plain JSON."""
+        """Convert the summary to plain JSON."""
         return {**dataclasses.asdict(self), "resources": list(self.resources)}
 
 
 class ChefRunFailedError(errors.ServerError):
-    """chef-client failed. The first line is the cause, and what to do; so is the last, behind Chef's explanation."""
+    """chef-client failed. The first and the last line have the cause and advice; Chef's explanation is in between."""
 
     def __init__(self, failed: errors.ScriptFailedError, cause: chef_causes.Cause, said: str) -> None:
         self.cause = cause
@@ -50,11 +50,11 @@ class ChefReader:
     """Reads the log of a chef-client. See `gantry.agent.jobs.Reader`."""
 
     def keeps(self, line: str, kept: Sequence[str]) -> bool:
-        """Resources, explanations, and what tells of the end."""
+        """Keep resources, explanations, and the lines about the end."""
         return chef_log.keeps(line, kept)
 
     def failure(self, error: errors.ScriptFailedError, kept: Sequence[str]) -> errors.ServerError:
-        """The cause, with what to do; the error itself where Chef did not get to speak."""
+        """Return an error with the cause and advice; the error itself if chef-client printed nothing useful."""
         told = chef_log.read(kept)
         cause = chef_causes.cause_of(told, _asked(error.call))
         if cause is None:
@@ -67,7 +67,7 @@ class ChefReader:
         return ChefRunFailedError(error, cause, said)
 
     def summary(self, kept: Sequence[str]) -> ChefSummary | None:
-        """The counts, and which resources were updated; None where the run did not get to its end."""
+        """Return the counts, and the updated resources; None if the run is incomplete."""
         told = chef_log.read(kept)
         if told.counts is None:
             return None
@@ -76,12 +76,12 @@ class ChefReader:
 
 
 def _asked(call: str) -> chef_causes.Asked:
-    """Which Chef server and environment the script was called with: its sixth and seventh argument."""
+    """Return the Chef server and environment that the script was called with: its sixth and seventh argument."""
     return chef_causes.Asked(*[*call.split()[6:8], "", "NULL"][:2])
 
 
 def _explanation(block: chef_log.Block) -> str:
-    """What a block says, without what is the same in each of them."""
+    """Return the text of a block, without the parts that are the same in every block."""
     lines = [block.title]
     for heading, text in block.sections:
         if heading not in _LESS_OF_USE:

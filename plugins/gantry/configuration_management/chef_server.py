@@ -1,7 +1,7 @@
-"""A Chef server's API: signed requests, with or without an organization in the URL.
+"""Client of a Chef server's API: signed requests, with or without an organization in the URL.
 
-Signing protocol 1.3 (RSA, SHA-256), which Chef Infra Server since 12.4 and goiardi speak. httpx and cryptography are
-imported where they are used: operators import this module, and every task start imports operators.
+Uses signing protocol 1.3 (RSA, SHA-256), supported by Chef Infra Server since 12.4 and by goiardi. httpx and
+cryptography are imported where they are used: operators import this module, and every task start imports operators.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _UNKNOWN_ISSUER = re.compile("self-signed|unable to get (local )?issuer|unable t
 
 
 class UnusableChefKeyError(errors.GantryError):
-    """What should be a client's private key is none."""
+    """A client's private key is not valid."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -43,14 +43,14 @@ class UnusableChefKeyError(errors.GantryError):
 
 
 class UnusableChefCertificateError(errors.GantryError):
-    """What should be a certificate to trust is none."""
+    """A certificate to trust is not valid."""
 
     def __init__(self) -> None:
         super().__init__("no certificate: it does not begin with -----BEGIN CERTIFICATE-----")
 
 
 class ChefServerError(errors.GantryError):
-    """A Chef server's answer that is of no use. `status` is HTTP's."""
+    """A Chef server's answer is unusable. `status` is the HTTP status."""
 
     def __init__(self, what: str, status: int, said: str) -> None:
         self.status = status
@@ -59,7 +59,7 @@ class ChefServerError(errors.GantryError):
 
 
 class ChefServerRefusedError(errors.GantryError):
-    """A Chef server that does not accept who we are, or does not let us. `by_clock`: since this machine's is wrong."""
+    """A Chef server rejects the login or the request. `by_clock`: because this machine's clock is wrong."""
 
     def __init__(self, what: str, actor: str, status: int, said: str) -> None:
         self.actor = actor
@@ -78,7 +78,7 @@ class ChefServerRefusedError(errors.GantryError):
 
 
 class ChefServerUnreachableError(errors.GantryError):
-    """A Chef server that does not answer, or whose certificate is not trusted (`untrusted`)."""
+    """A Chef server does not answer, or its certificate is not trusted (`untrusted`)."""
 
     def __init__(self, what: str, reason: str, *, untrusted: bool) -> None:
         self.reason = reason
@@ -101,17 +101,17 @@ class Actor:
 
     @functools.cached_property
     def key(self) -> rsa.RSAPrivateKey:
-        """The key, ready to sign. Raises UnusableChefKeyError."""
+        """Return the key, ready to sign. Raises UnusableChefKeyError."""
         return _loaded(self.private_key)
 
 
 class ChefServer:
-    """A Chef server, spoken to as one actor.
+    """A Chef server, accessed as one actor.
 
     Args:
         url: its root, or `…/organizations/NAME`.
-        actor: who signs.
-        certificate: PEM that is trusted in addition to the machine's own; for a server that made its own.
+        actor: the signer of the requests.
+        certificate: PEM, trusted in addition to the machine's own; for a server with its own certificate.
         timeout: seconds for one request.
     """
 
@@ -128,15 +128,15 @@ class ChefServer:
         return self._json("GET", path)
 
     def post(self, path: str, body: Any) -> Any:  # noqa: ANN401 - JSON
-        """Create something."""
+        """Create an object."""
         return self._json("POST", path, body)
 
     def put(self, path: str, body: Any) -> Any:  # noqa: ANN401 - JSON
-        """Replace something."""
+        """Replace an object."""
         return self._json("PUT", path, body)
 
     def delete(self, path: str) -> bool:
-        """Remove something; whether it was there."""
+        """Remove an object; return whether it existed."""
         try:
             self._json("DELETE", path)
         except ChefServerError as error:
@@ -146,21 +146,21 @@ class ChefServer:
         return True
 
     def put_file(self, url: str, content: bytes) -> None:
-        """Upload the content of a file to the place that the server named for it."""
+        """Upload the content of a file to the URL that the server returned for it."""
         checksum = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
         headers = {"Content-Type": "application/x-binary", "Content-MD5": checksum}
         self._checked(f"PUT {url}", self._send("PUT", url, content, headers))
 
     def nodes(self) -> frozenset[str]:
-        """The names of all nodes."""
+        """Return the names of all nodes."""
         return self._names("/nodes")
 
     def clients(self) -> frozenset[str]:
-        """The names of all clients."""
+        """Return the names of all clients."""
         return self._names("/clients")
 
     def node(self, name: str) -> Any:  # noqa: ANN401 - JSON
-        """A node as the server has it; None where it has none of that name."""
+        """Return a node; None if it does not exist."""
         try:
             return self.get(f"/nodes/{quote(name, safe='')}")
         except ChefServerError as error:
@@ -169,15 +169,15 @@ class ChefServer:
             return None
 
     def delete_node(self, name: str) -> bool:
-        """Remove a node; whether it was there."""
+        """Remove a node; return whether it existed."""
         return self.delete(f"/nodes/{quote(name, safe='')}")
 
     def delete_client(self, name: str) -> bool:
-        """Remove a client; whether it was there."""
+        """Remove a client; return whether it existed."""
         return self.delete(f"/clients/{quote(name, safe='')}")
 
     def check(self) -> None:
-        """See that the server knows the actor and accepts its key.
+        """Check that the server knows the actor and accepts its key.
 
         Raises:
             ChefServerRefusedError, ChefServerUnreachableError, ChefServerError, UnusableChefKeyError: it does not.
@@ -188,15 +188,15 @@ class ChefServer:
             except ChefServerError as error:
                 if error.status != _NOT_FOUND:
                     raise
-                # A user is no client; and no client is found either where there is no such organization.
+                # A user is not a client; and no client is found either if the organization does not exist.
                 self.nodes()
         except ChefServerRefusedError as error:
-            # A validation client may look at little; that it was told so means that its key is right.
+            # A validation client may read little; an authorization error proves that its key is right.
             if error.status == _REFUSALS[0]:
                 raise
 
     def _names(self, path: str) -> frozenset[str]:
-        """The names in an index, which is an object of names and URLs."""
+        """Return the names in an index, which is an object of names and URLs."""
         found = self.get(path)
         if not isinstance(found, dict):
             raise ChefServerError(
@@ -212,7 +212,7 @@ class ChefServer:
         try:
             return answer.json()
         except ValueError:
-            # goiardi answers paths that it does not know with nothing, and 200.
+            # goiardi answers unknown paths with an empty body, and 200.
             raise ChefServerError(what, answer.status_code, "no JSON; is the URL right?") from None
 
     def _send(self, method: str, url: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
@@ -248,7 +248,7 @@ class ChefServer:
         raise ChefServerError(what, answer.status_code, said)
 
     def _signed(self, method: str, url: str, content: bytes) -> dict[str, str]:
-        """The headers of the signing protocol, version 1.3. The query is not part of what is signed."""
+        """Return the headers of the signing protocol, version 1.3. The query is not signed."""
         from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - see the head of this module
         from cryptography.hazmat.primitives.asymmetric import padding  # noqa: PLC0415
 
@@ -281,10 +281,10 @@ class ChefServer:
 
 
 def usable_key(text: str) -> str:
-    """A private key in PEM, as it should be, from one whose line breaks a form or JSON has eaten.
+    """Normalize a private key in PEM whose line breaks were lost in a form or in JSON.
 
     Raises:
-        UnusableChefKeyError: it is no RSA private key.
+        UnusableChefKeyError: it is not an RSA private key.
     """
     key = pem.key(text)
     if not key:
@@ -294,7 +294,7 @@ def usable_key(text: str) -> str:
 
 
 def usable_certificate(text: str) -> str:
-    """Certificates in PEM, as they should be, from ones whose line breaks a form or JSON has eaten.
+    """Normalize certificates in PEM whose line breaks were lost in a form or in JSON.
 
     Raises:
         UnusableCertificateError: there is none.
@@ -314,7 +314,7 @@ def _loaded(text: str) -> rsa.RSAPrivateKey:
     try:
         key = serialization.load_pem_private_key(text.encode(), password=None)
     except (ValueError, TypeError, exceptions.UnsupportedAlgorithm):
-        # Without the library's own words, which could repeat a part of the key.
+        # Without the library's own message, which could contain a part of the key.
         raise UnusableChefKeyError("it cannot be read, or it is encrypted") from None
     if not isinstance(key, kinds.RSAPrivateKey):
         raise UnusableChefKeyError("it is not an RSA key")

@@ -1,4 +1,4 @@
-"""The seam between a launch and a kind of configuration management."""
+"""Interface between a launch and a kind of configuration management."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from gantry.agent.fan_out import Applied, Work
 from gantry.definition import models, template_facts
 
 MARK = "configuration-management"
-"""The note on a server about what it was last configured with."""
+"""The mark on a server for what it was last configured with."""
 
 
 class Manager(Protocol):
     """One kind of configuration management, for the servers of one tier.
 
-    `files` are the paths on a server whose digests decide what is left to do there.
+    `files` are the paths on a server whose digests determine the remaining work.
     """
 
     files: tuple[str, ...]
 
     def prepare(self, server: inventory.Server, applied: Applied) -> Work:
-        """What the server needs before the run, as far as it is not there already."""
+        """Return what the server needs before the run and does not have yet."""
         ...
 
     def run(self, server: inventory.Server, applied: Applied, occasion: Occasion) -> Work:
-        """The run; nothing if nothing changed since the last one that succeeded."""
+        """Return the run; no work if nothing has changed since the last successful one."""
         ...
 
 
 class AttributeTemplateError(errors.GantryError):
-    """A template among a tier's attributes that cannot be rendered."""
+    """A template among a tier's attributes cannot be rendered."""
 
     def __init__(self, tier: names.TierName, path: str, reason: str) -> None:
         self.tier = tier
@@ -49,12 +49,12 @@ class AttributeTemplateError(errors.GantryError):
 
 
 def first_boot(definition: models.Definition, server: inventory.Server) -> bytes:
-    """`first-boot.json`: the tier's run list, and its attributes with their templates rendered.
+    """Return `first-boot.json`: the tier's run list, and its attributes with their templates rendered.
 
     The same facts give the same bytes.
 
     Raises:
-        AttributeTemplateError: a template asks for what is not there.
+        AttributeTemplateError: a template uses something that does not exist.
     """
     tier = definition.tiers[server.tier]
     known = template_facts.InAttributes(
@@ -85,43 +85,43 @@ def first_boot(definition: models.Definition, server: inventory.Server) -> bytes
 
 
 def as_json(content: Mapping[str, pydantic.JsonValue]) -> bytes:
-    """The bytes of `first-boot.json`. The same facts give the same."""
+    """Return the bytes of `first-boot.json`. The same facts give the same bytes."""
     return f"{json.dumps(content, indent=2, sort_keys=True, allow_nan=False)}\n".encode()
 
 
 def digest(*parts: bytes | str) -> str:
-    """A fingerprint of everything that a run depends on."""
+    """Return a fingerprint of everything that a run depends on."""
     sums = [hashlib.sha256(part.encode() if isinstance(part, str) else part).hexdigest() for part in parts]
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
 class Occasion:
-    """Why a run is asked for.
+    """Why a run is requested.
 
     Attributes:
-        step: the step of the launch that asks, the same for all its tries.
-        forced: whether a person wants it in any case.
+        step: the requesting step of the launch, the same for all its tries.
+        forced: whether a person wants the run in any case.
     """
 
     step: str
     forced: bool = False
 
     def wants(self, applied: Applied, wanted: str, converge: models.Converge) -> bool:
-        """Whether a server has to be configured (again).
+        """Return whether a server has to be configured (again).
 
-        Also where an earlier try of this very step did it: its job is there, and tells what it did.
+        Also true if an earlier try of this very step has done it: its job exists, and reports what it did.
         """
         done, _, by = applied.marks.get(MARK, "").partition(" ")
         return self.forced or converge == "always" or done != wanted or by == self.step
 
     def mark(self, wanted: str) -> tuple[str, str]:
-        """What the server notes when the run has succeeded."""
+        """Return the mark on the server after a successful run."""
         return MARK, f"{wanted} {self.step}"
 
 
 def differs(digests: Mapping[str, str], path: str, content: bytes) -> bool:
-    """Whether a file is not on the server as it should be. An empty file and none are the same."""
+    """Return whether a file on the server is missing or differs. An empty file counts as missing."""
     return digests.get(path, _EMPTY) != hashlib.sha256(content).hexdigest()
 
 

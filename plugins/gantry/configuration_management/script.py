@@ -1,4 +1,4 @@
-"""A program of the user's own as configuration management: no server, no registration, nothing to clean up."""
+"""The user's own program as configuration management: no server, no registration, no cleanup."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class ScriptManager:
         self._program = program
 
     def prepare(self, server: inventory.Server, applied: Applied) -> Work:
-        """The run list and the attributes as JSON, as far as they are not there."""
+        """Return the run list and the attributes as JSON, unless they are already there."""
         config = session.RemoteFile(CONFIG, manager.first_boot(self._definition, server))
         return Work((config,) if manager.differs(applied.digests, CONFIG, config.content) else ())
 
     def run(self, server: inventory.Server, applied: Applied, occasion: manager.Occasion) -> Work:
-        """Download the program and call it with the run list's items."""
+        """Return the download of the program and its call with the run list's items."""
         first_boot = manager.first_boot(self._definition, server)
         wanted = manager.digest(first_boot, self._program.version)
         if not occasion.wants(applied, wanted, self._settings.converge):

@@ -1,1 +1,1 @@
-"""Airflow connections → the logins and accounts that the rooms above work with. The only place where secrets enter."""
+"""Credentials from Airflow connections: logins and accounts. The only place where secrets enter."""

@@ -1,4 +1,4 @@
-"""The fields of an Airflow connection, in the shapes that forms, JSON and secrets backends give them."""
+"""Fields of an Airflow connection, normalized from forms, JSON and secrets backends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HIGHEST_PORT = 65535
 
 
 class ConnectionFactError(errors.GantryError):
-    """An Airflow connection that lacks something, or holds something unusable."""
+    """An Airflow connection lacks a field, or has an unusable value."""
 
     def __init__(self, connection: str, problem: str) -> None:
         self.connection = connection
@@ -22,12 +22,12 @@ class ConnectionFactError(errors.GantryError):
 
 
 def checked(connection: Connection) -> Connection:
-    """A connection whose own fields are text, and whose port is a port.
+    """Return a connection with valid types: its own fields are text, and its port is a number.
 
-    JSON may hold numbers in their place; whole ones are taken as they are written.
+    JSON may contain numbers instead of text; integers are converted.
 
     Raises:
-        ConnectionFactError: a field is neither text nor a whole number. It names the field, and not what is in it.
+        ConnectionFactError: a field is neither text nor an integer. Names the field without its content.
     """
     for field in ("host", "login", "password", "schema"):
         value = getattr(connection, field)
@@ -42,10 +42,10 @@ def checked(connection: Connection) -> Connection:
 
 
 def extras(connection: Connection) -> dict[str, Any]:
-    """The extra fields. Airflow masks what looks like a secret in them.
+    """Return the extra fields. Airflow masks values in them that look like secrets.
 
     Raises:
-        ConnectionFactError: they are no JSON object.
+        ConnectionFactError: they are not a JSON object.
     """
     given = connection.extra
     if given is None or given == "":
@@ -57,7 +57,7 @@ def extras(connection: Connection) -> dict[str, Any]:
     try:
         found = json.loads(given)
     except (ValueError, RecursionError) as error:
-        # Airflow itself would log it, and go on with none.
+        # Airflow itself would log it, and continue without extra fields.
         where = (
             f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
         )
@@ -73,16 +73,16 @@ def extras(connection: Connection) -> dict[str, Any]:
 
 
 def text(connection: Connection, given: dict[str, Any], field: str, *, numbers: bool = False) -> str:
-    """An extra field that holds text; empty where there is none.
+    """Return a text from the extra fields; empty if the field is missing.
 
     Args:
-        connection: whose.
+        connection: the connection.
         given: its extra fields.
-        field: its name.
-        numbers: whether a whole number is taken as it is written.
+        field: the field's name.
+        numbers: whether to convert an integer to text.
 
     Raises:
-        ConnectionFactError: it holds something else.
+        ConnectionFactError: the field contains something else.
     """
     value = given.get(field)
     if value is None:

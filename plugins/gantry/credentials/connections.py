@@ -1,4 +1,4 @@
-"""Airflow connections → what the rooms below work with. The only place where secrets enter, masked at once."""
+"""Conversion of Airflow connections to logins and accounts. The only place where secrets enter, masked at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_LICENSE_SERVERS = 5
 
 
 class UnknownConnectionError(errors.GantryError):
-    """A connection that the definition names and Airflow does not have."""
+    """Airflow does not have a connection that the definition names."""
 
     def __init__(self, connection: str, reason: str) -> None:
         self.connection = connection
@@ -40,14 +40,14 @@ def _get(connection: str) -> Connection:
     try:
         found = BaseHook.get_connection(connection)
     except (ValueError, TypeError, AttributeError):
-        # What cannot be taken apart is quoted in the library's own words, which may hold a part of the password.
+        # The library's error quotes what it cannot parse, which may contain a part of the password.
         raise UnknownConnectionError(connection, _NEITHER) from None
     except Exception as error:
         said = str(error)
         if said.startswith("Invalid connection string"):
             # Airflow quotes all of it.
             raise UnknownConnectionError(connection, _NEITHER) from None
-        # Every secrets backend raises its own; none of them names what to do.
+        # Every secrets backend raises its own errors; none of them says what to do.
         raise UnknownConnectionError(connection, said) from error
     return connection_fields.checked(found)
 
@@ -59,7 +59,7 @@ _NEITHER = (
 
 
 def access(settings: models.Ssh) -> ssh.Access:
-    """How servers are reached, from connections of the type `ssh`.
+    """Return how servers are reached, from connections of the type `ssh`.
 
     Raises:
         ConnectionFactError, UnknownConnectionError, UnusableKeyError: what is missing, and where.
@@ -88,7 +88,7 @@ def facts_of(
     services: Iterable[names.ServiceName],
     balancers: Iterable[names.BalancerName] = (),
 ) -> server_facts.Facts:
-    """What the files of these services and load balancers are made from. Reads only the secrets that they need.
+    """Return the facts for the files of these services and load balancers. Reads only the secrets that they need.
 
     Raises:
         ConnectionFactError, UnknownConnectionError: what is missing, and where.
@@ -117,7 +117,7 @@ def accounts(
     definition: models.Definition,
     needed: set[tuple[names.ServiceName, names.DatasourceName]],
 ) -> dict[tuple[names.ServiceName, names.DatasourceName], server_facts.Account]:
-    """The accounts of datasources, from the connections that the definition names."""
+    """Return the accounts of datasources, from the connections that the definition names."""
     return {
         (service, datasource): _account(definition.services[service].datasources[datasource])
         for service, datasource in sorted(needed)
@@ -125,7 +125,7 @@ def accounts(
 
 
 def replication(wanted: models.Replication) -> server_facts.ReplicationAccount:
-    """The account that replicants copy with. Raises ConnectionFactError, UnknownConnectionError."""
+    """Return the account that replicants copy with. Raises ConnectionFactError, UnknownConnectionError."""
     found = _get(wanted.connection)
     if not found.login or not found.password:
         raise ConnectionFactError(wanted.connection, "replication needs a login and a password")
@@ -134,7 +134,7 @@ def replication(wanted: models.Replication) -> server_facts.ReplicationAccount:
 
 
 def chef_credentials(settings: models.Chef) -> chef.Credentials:
-    """A Chef server and who we are there, from the connection that the definition names.
+    """Return the Chef server and our client on it, from the connection that the definition names.
 
     Raises:
         ConnectionFactError, UnknownConnectionError, UnusableChefKeyError: what is missing, and where.
@@ -143,7 +143,7 @@ def chef_credentials(settings: models.Chef) -> chef.Credentials:
 
 
 def chef_from(connection: Connection) -> chef.Credentials:
-    """What a connection of the type `chef` says. Raises as `chef_credentials`."""
+    """Convert a connection of the type `chef`. Raises as `chef_credentials`."""
     connection = connection_fields.checked(connection)
     extra = connection_fields.extras(connection)
     validator = admin = None
@@ -181,7 +181,7 @@ def chef_from(connection: Connection) -> chef.Credentials:
 
 
 def with_secrets(definition: models.Definition) -> tuple[names.ConnectionId, ...]:
-    """The connections whose secrets scripts on servers are told."""
+    """Return the connections whose secrets scripts on servers receive."""
     found = [
         *(
             each.connection
@@ -197,7 +197,7 @@ def with_secrets(definition: models.Definition) -> tuple[names.ConnectionId, ...
 
 
 def words_of(connection: str) -> dict[str, str]:
-    """The secrets of a connection that could be words, by their fields. Raises as `access`."""
+    """Return the secrets of a connection that could be ordinary words, by field. Raises as `access`."""
     found = _get(connection)
     given = {
         "password": found.password or "",
@@ -209,11 +209,11 @@ def words_of(connection: str) -> dict[str, str]:
 
 
 _SHORTEST_MASKED = 5
-"""Characters. Airflow masks no shorter secret, unless it is told to (`[logging] min_length_masked_secret`)."""
+"""Characters. Airflow does not mask shorter secrets, unless configured to (`[logging] min_length_masked_secret`)."""
 
 
 def mask(connections: Iterable[str]) -> None:
-    """Mask in this process what another one has read and told to scripts. What cannot be read is let be."""
+    """Mask in this process the secrets that another one has passed to scripts. Unreadable connections are skipped."""
     for each in connections:
         with contextlib.suppress(UnknownConnectionError, ConnectionFactError):
             found = _get(each)
@@ -223,16 +223,16 @@ def mask(connections: Iterable[str]) -> None:
 
 
 def certificate(connection: names.ConnectionId) -> tls.Certificate:
-    """A certificate with its private key, from a connection of the type `tls`.
+    """Return a certificate with its private key, from a connection of the type `tls`.
 
     Raises:
-        ConnectionFactError, UnknownConnectionError: what is missing, and where; also that it is not valid today.
+        ConnectionFactError, UnknownConnectionError: what is missing, and where; or that it is not valid today.
     """
     return certificate_from(_get(connection))
 
 
 def certificate_from(connection: Connection) -> tls.Certificate:
-    """What a connection of the type `tls` says. Raises as `certificate`."""
+    """Convert a connection of the type `tls`. Raises as `certificate`."""
     connection = connection_fields.checked(connection)
     extra = connection_fields.extras(connection)
     key = connection.password or ""
@@ -248,8 +248,8 @@ def certificate_from(connection: Connection) -> tls.Certificate:
 
 
 def _mask(secret: str) -> None:
-    """Mask a secret, and every line of one that has several: what scripts print comes line by line."""
-    # A key also as it is written on the server: what a form has made of it looks different.
+    """Mask a secret, and every line of one that has several: scripts' output is logged line by line."""
+    # Also mask a key as written on the server: it is formatted differently from the form's content.
     forms = [each for each in (secret, pem.key(secret)) if each]
     lines = {line.strip() for each in forms for line in each.splitlines()}
     mask_secret(
@@ -258,7 +258,7 @@ def _mask(secret: str) -> None:
 
 
 _TELLING = 16
-"""Characters. A shorter line of a key tells nothing, and could be a word of somebody's."""
+"""Characters. A shorter line of a key reveals nothing, and could be an ordinary word."""
 
 
 def _chef_key(connection: Connection, key: str, field: str) -> str:
@@ -266,7 +266,7 @@ def _chef_key(connection: Connection, key: str, field: str) -> str:
         usable = chef_server.usable_key(key)
     except errors.GantryError as error:
         raise ConnectionFactError(connection.conn_id, f"the field {field}: {error}") from None
-    # As it is written on the server: what a form has made of it looks different.
+    # As written on the server: it is formatted differently from the form's content.
     _mask(usable)
     return usable
 
@@ -279,11 +279,11 @@ def _chef_certificate(connection: Connection, text: str) -> str | None:
 
 
 def _license_key(connection: Connection, text: str) -> str | None:
-    """A license key as chef-client takes it. The forms themselves are its vendor's, who may find new ones."""
+    """Return a license key as chef-client accepts it. Its vendor defines the formats, and may add new ones."""
     found = text.strip()
     if not found:
         return None
-    # Also one that is refused: it may be a secret of something else.
+    # Also a rejected one: it may be a secret of something else.
     _mask(found)
     if not _LICENSE_KEY.fullmatch(found):
         raise ConnectionFactError(
@@ -294,7 +294,7 @@ def _license_key(connection: Connection, text: str) -> str | None:
 
 
 def _license_server(connection: Connection, text: str) -> str | None:
-    """The URLs of Chef's license service, as chef-client takes them."""
+    """Return the URLs of Chef's license service, as chef-client accepts them."""
     found = [each.strip().rstrip("/") for each in text.split(",")] if text.strip() else []
     if len(found) > _MOST_LICENSE_SERVERS or not all(map(_CHEF_URL.fullmatch, found)):
         raise ConnectionFactError(
@@ -306,7 +306,7 @@ def _license_server(connection: Connection, text: str) -> str | None:
 
 
 def _chef_url(connection: Connection) -> str:
-    """`https://chef.example.com/organizations/acme`: whole in the host field, or scheme, host and port apart."""
+    """Return `https://chef.example.com/organizations/acme`, from the host field, or from scheme, host and port."""
     host = (connection.host or "").strip().rstrip("/")
     if host and "://" not in host:
         port = f":{connection.port}" if connection.port else ""
@@ -346,7 +346,7 @@ def _login(connection: Connection) -> ssh.Login:
         private_key = private_keys.text_of(content)
     except private_keys.PrivateKeyFormatError as error:
         raise ssh.UnusableKeyError(connection.conn_id, error.reason, field) from None
-    # As it is used: what a form has made of it looks different.
+    # As used: it is formatted differently from the form's content.
     _mask(private_key)
     login = ssh.Login(
         user=connection.login,
@@ -356,13 +356,13 @@ def _login(connection: Connection) -> ssh.Login:
         connection=connection.conn_id,
         key_field=field,
     )
-    # An unusable key is said here, and not in the middle of a step.
+    # An unusable key is reported here, rather than in the middle of a step.
     login.key()
     return login
 
 
 def _key_of(connection: Connection, extra: dict[str, Any]) -> tuple[str, str | bytes]:
-    """The private key as it is written, and the extra field that it stands in or that names its file."""
+    """Return the private key as written, and the extra field that contains it or names its file."""
     written = connection_fields.text(connection, extra, "private_key")
     name = connection_fields.text(connection, extra, "key_file")
     if written.strip() or not name:

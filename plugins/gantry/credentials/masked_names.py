@@ -1,4 +1,4 @@
-"""Secrets that are ordinary words: Airflow blanks them wherever they stand, in the names of servers too."""
+"""Warnings about secrets that are ordinary words: Airflow masks them everywhere, even in server names."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gantry.definition import models
 
 
 def warnings(definition: models.Definition) -> Iterator[str]:
-    """What to tell of each secret that is a part of a name, without the secret.
+    """Yield a warning for each secret that is a part of a name, without the secret.
 
-    A connection that cannot be read is for those to complain of who need it.
+    Unreadable connections are skipped: they are reported where they are needed.
     """
     known = _names(definition)
     for connection, place in _connections(definition).items():
@@ -31,7 +31,7 @@ def warnings(definition: models.Definition) -> Iterator[str]:
 
 
 def _names(definition: models.Definition) -> dict[str, list[str]]:
-    """What logs are full of, by its kind."""
+    """Return names that logs are full of, by kind."""
     return {
         "its own": [definition.deployment],
         "tiers": list(definition.tiers),
@@ -43,7 +43,7 @@ def _names(definition: models.Definition) -> dict[str, list[str]]:
 
 
 def _connections(definition: models.Definition) -> dict[names.ConnectionId, str]:
-    """Which connections are read, and where the definition names them: the secret may be a part of their names too."""
+    """Return the connections that are read, with their places in the definition: their names may contain secrets."""
     found: dict[names.ConnectionId, str] = {}
     for name, launch in definition.launch_configurations.items():
         place = f"launch_configurations.{name}"

@@ -1,4 +1,4 @@
-"""Plan → Airflow's DAGs, task groups, params and pages."""
+"""Compilation of plans to Airflow's DAGs, task groups, params and documentation pages."""
 
 from __future__ import annotations
 

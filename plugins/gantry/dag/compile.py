@@ -1,7 +1,7 @@
-"""Plan → Airflow. The only place where DAGs are built.
+"""Compiles plans to Airflow DAGs. The only place where DAGs are created.
 
-Nothing here reads a connection, a variable, the cloud or the network, and the same definition gives the same DAG
-every time; otherwise each parse would make a new DAG version.
+Nothing here reads a connection, a variable, the cloud or the network, and the same definition always gives the same
+DAG; otherwise each parse would create a new DAG version.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from gantry.reconcile import step_run
 from gantry.runtime import task_run
 
 _NO_DATE = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-"""Every DAG's start date. Fixed, because a moving one would make a new DAG version at each parse."""
+"""Every DAG's start date. Constant, because a moving one would create a new DAG version at each parse."""
 
 Approve = Callable[..., BaseOperator]
-"""Makes the task that asks a person whether a run of this DAG shall begin. Takes the approval and a task's keywords."""
+"""Creates the task that asks a person for approval of this DAG's run. Takes the approval and a task's keywords."""
 
 
 def deployment_dags(
@@ -47,7 +47,7 @@ def deployment_dags(
     environment: str | None = None,
     variables: Mapping[str, gantry.definition.Scalar] | None = None,
 ) -> tuple[DAG, ...]:
-    """The DAGs of the definition in a file, one for each operation: its launch, its termination, and so on.
+    """Return the DAGs of the definition in a file, one per operation: its launch, its termination, and so on.
 
     A loader in the DAGs folder is two lines::
 
@@ -56,15 +56,15 @@ def deployment_dags(
         dags = deployment_dags("/path/to/bookshop.yaml")
 
     Args:
-        path: the definition.
-        environment: such as `staging`: the overlay `bookshop.staging.yaml` is laid over it.
-        variables: values for the definition's variables. They win over the overlay's.
+        path: the path of the definition.
+        environment: for example `staging`: the overlay `bookshop.staging.yaml` is applied.
+        variables: values for the definition's variables. They take precedence over the overlay's.
 
     Returns:
-        The DAGs, in the order of `names.Operation`. Where a task is about to run, its DAG alone.
+        The DAGs, in the order of `names.Operation`. If a task is about to run, only its DAG.
 
     Raises:
-        DefinitionError: the definition is wrong, or another loader makes the same deployment. Airflow shows the
+        DefinitionError: the definition is invalid, or another loader creates the same deployment. Airflow shows the
             message, which begins `file:line:column`.
     """
     loaded = gantry.definition.read(pathlib.Path(path), environment=environment, variables=variables)
@@ -73,7 +73,7 @@ def deployment_dags(
     wanted = get_parsing_context().dag_id
     found = [*notifications.findings(definition)]
     if wanted is None:
-        # A run goes on with the definition that it has begun with, whatever other file appears beside it.
+        # A run continues with the definition that it began with, even if another file appears beside it.
         found += loaders.findings(definition.deployment)
     if found:
         raise loaded.refusal(found)
@@ -87,12 +87,12 @@ def deployment_dags(
 def operation_dag(
     definition: models.Definition, operation: names.Operation, read: source.DefinitionData | None = None
 ) -> DAG:
-    """The DAG of one operation of the deployment. The launch's id is the deployment's name.
+    """Return the DAG of one operation of the deployment. The launch's id is the deployment's name.
 
     Args:
-        definition: the deployment's.
+        definition: the deployment's definition.
         operation: the operation.
-        read: the files that the definition comes from, so that tasks can say where something stands.
+        read: the files that the definition was read from, for positions in the tasks' errors.
     """
     recipe = RECIPES[operation]
     dag_id = names.dag_id(definition.deployment, operation)
@@ -114,28 +114,28 @@ def operation_dag(
         **({} if facts.read_only else notifications.on_failure(definition)),
     )
     with dag:
-        # The pages read the deployment's own definition, of a drill too: that is what plans are made from.
+        # The pages read the deployment's own definition, also for a drill: plans are made from that.
         carried = stored.dump(definition)
         _fill(plan, subject, carried, functools.partial(notifications.approve, f"{purpose}?", form))
     return dag
 
 
 def backup_asset(deployment: names.DeploymentName, backup: names.BackupName) -> Asset:
-    """The asset that each complete backup updates."""
+    """Return the asset that each complete backup updates."""
     return Asset(
         name=f"backup://{deployment}/{backup}", uri=f"backup://{deployment}/{backup}", group="gantry"
     )
 
 
 def deployment_asset(deployment: names.DeploymentName) -> Asset:
-    """The asset that a successful launch updates; of a drill's name, a successful drill."""
+    """Return the asset that a successful launch updates; for a drill's name, a successful drill."""
     return Asset(name=names.asset(deployment), uri=names.asset(deployment), group="gantry")
 
 
 def _keeping(deployment: names.DeploymentName) -> dict[str, Any]:
-    """The assets with whose state things are kept: there from the first reading of the file on, and kept by an alias.
+    """Return the assets that hold the deployment's state: created at the first parsing, and protected by an alias.
 
-    An inlet makes an asset that no event is emitted for. See `gantry.runtime.asset_state`.
+    As an inlet, an asset exists without any event. See `gantry.runtime.asset_state`.
     """
     states = tuple(dict.fromkeys(map(names.state, (names.deployment_of(deployment), deployment))))
     return {
@@ -166,9 +166,9 @@ def _dag(compiled: step_run.DagPayload, **settings: Any) -> DAG:  # noqa: ANN401
 
 
 def _fill(plan: Plan, definition: models.Definition, carried: str, approve: Approve) -> None:
-    """Make the tasks, group by group, and then the edges."""
+    """Create the tasks, group by group, and then the edges."""
     tasks: dict[str, BaseOperator] = {}
-    # Tiers first: what is dealt to servers hangs on the task that deals them.
+    # Tiers first: mapped tasks depend on the task that distributes the servers.
     groups = sorted(
         dict.fromkeys(step.group for step in plan), key=lambda each: each.kind is not GroupKind.TIER
     )
@@ -194,7 +194,8 @@ def _fill(plan: Plan, definition: models.Definition, carried: str, approve: Appr
     for before, after in plan.edges:
         tasks[before] >> tasks[after]
     if plan.aftermath is not None:
-        # A failure makes what waits for it fail at once, while others are still at work: this waits for them all.
+        # Downstream tasks fail at once after a failure, while others are still working: this one waits for all of
+        # them.
         last = registry.OPERATORS[plan.aftermath.kind](
             **_common(plan.aftermath, definition), trigger_rule=TriggerRule.ALL_DONE
         )
@@ -206,7 +207,7 @@ def _single(step: Step, definition: models.Definition, carried: str, approve: Ap
     if step.kind is StepKind.APPROVE and definition.approval is not None:
         return approve(definition.approval, **common)
     if step.facts.carries_definition:
-        # Every operation has one such task, and Airflow keeps what it says for each version of the DAG.
+        # Every operation has one such task, and Airflow stores its fields for each version of the DAG.
         common |= {"doc_json": carried}
     if step.facts.keeps_state:
         common |= _keeping(definition.deployment)
@@ -218,7 +219,7 @@ def _single(step: Step, definition: models.Definition, carried: str, approve: Ap
     if step.kind is StepKind.KEEP_BACKUP and step.backup is not None:
         common |= {"outlets": [backup_asset(definition.deployment, step.backup)]}
     if step.kind is StepKind.FINISH_DRILL:
-        # Its own asset: a drill that has succeeded is no launch that has.
+        # A separate asset: a successful drill is not a successful launch.
         common |= {"outlets": [deployment_asset(definition.deployment)]}
     if step.always:
         common |= {"trigger_rule": TriggerRule.ALL_DONE}
@@ -228,10 +229,11 @@ def _single(step: Step, definition: models.Definition, carried: str, approve: Ap
 def _dealt(
     group: Group, steps: Sequence[Step], tasks: dict[str, BaseOperator], definition: models.Definition
 ) -> None:
-    """The steps that are dealt to servers: those of one tier in a row share their hands.
+    """Create the mapped steps: consecutive steps of one tier form one mapped task group.
 
-    In such a row each hand goes at its own pace; a slow server holds up only what depends on it. Steps that wait for
-    all servers, or that all have to wait for, stand in rows of their own: between two rows everybody waits.
+    In such a group each task instance proceeds at its own pace; a slow server delays only its dependents. Steps that
+    wait for all servers, or that all others wait for, form groups of their own: between two groups all instances are
+    synchronized.
     """
     rows: dict[tuple[names.TierName | None, str], list[Step]] = {}
     for step in steps:
@@ -246,7 +248,7 @@ def _dealt(
         what = f"{called} " if called else ""
         task_group(
             group_id=f"{group_id(group)}-{what.replace(' ', '-')}on-{tier}",
-            # Short: Airflow draws it beside the number of tasks.
+            # Short: Airflow shows it beside the number of tasks.
             group_display_name=f"{what}on {tier}",
             prefix_group_id=False,
         )(on_servers).expand(servers=scale_up.output)
@@ -267,7 +269,7 @@ def _common(step: Step, definition: models.Definition) -> dict[str, Any]:
         common["trigger_rule"] = TriggerRule.NONE_FAILED
     settings = definition.step_settings(step.kind)
     if step.facts.effect is Effect.LOOKS:
-        # The next look comes anyway.
+        # The next check comes anyway.
         common["retries"] = 0
     if settings is not None:
         # The keys of the language are Airflow's own words.

@@ -1,4 +1,4 @@
-"""What an expression in a DAG file comes to, told without running the file: paths, texts, what is made from them."""
+"""Static evaluation of expressions in a DAG file: paths, texts, and combinations of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class UntoldError(Exception):
-    """An expression whose value only running the file would tell."""
+    """The expression cannot be evaluated without running the file."""
 
 
 class Values:
@@ -26,7 +26,7 @@ class Values:
                     self._known[name] = value
 
     def of(self, node: ast.expr) -> Any:  # noqa: ANN401 - a path, a text, a number or None
-        """An expression's value. Raises UntoldError."""
+        """Return an expression's value. Raises UntoldError."""
         try:
             return self._of(node)
         except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
@@ -39,7 +39,7 @@ class Values:
             case ast.Name(id="__file__"):
                 return str(self._file)
             case ast.Name(id=name):
-                # Of a name that is made from itself, there is no end.
+                # A name that is defined by itself would lead to endless recursion.
                 return self._of(self._known[name])
             case ast.Call(func=function, args=arguments, keywords=[]):
                 return self._called(function, arguments)
@@ -47,7 +47,7 @@ class Values:
                 return self._made(node)
 
     def _made(self, node: ast.expr) -> Any:  # noqa: ANN401 - as above
-        """From other values, without a call."""
+        """Evaluate an expression of other values, without a call."""
         match node:
             case ast.BinOp(left=left, op=ast.Div(), right=right):
                 return pathlib.Path(self._of(left)) / self._of(right)
@@ -78,7 +78,7 @@ class Values:
 
 
 def last_name(node: ast.expr) -> str | None:
-    """`c` of `a.b.c`."""
+    """Return `c` of `a.b.c`."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
@@ -86,7 +86,7 @@ def last_name(node: ast.expr) -> str | None:
 
 
 def _asks_environment(function: ast.expr) -> bool:
-    """Whether it is `os.environ.get` or `os.getenv`."""
+    """Return whether it is `os.environ.get` or `os.getenv`."""
     match function:
         case ast.Attribute(value=value, attr="get"):
             return last_name(value) == "environ"
@@ -94,5 +94,5 @@ def _asks_environment(function: ast.expr) -> bool:
 
 
 def _part(node: ast.expr) -> ast.expr:
-    """A part of an f-string: a text, or the expression in braces."""
+    """Return a part of an f-string: a text, or the expression in braces."""
     return node.value if isinstance(node, ast.FormattedValue) else node

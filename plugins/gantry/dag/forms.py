@@ -1,4 +1,4 @@
-"""The trigger form: scalars, choices and lists of words, each in a section and with a description."""
+"""Trigger forms: scalars, choices and lists of words, each in a section and with a description."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gantry.plan import scalable
 
 
 def launch_params(definition: models.Definition) -> dict[str, Any]:
-    """The form of a launch. Every field has a default, so a scheduled run needs nobody."""
+    """Return the form of a launch. Every field has a default, so a scheduled run needs no input."""
     params: dict[str, Any] = {}
     for name, tier in definition.tiers.items():
         params[f"servers_{name}"] = Param(
@@ -60,7 +60,7 @@ def launch_params(definition: models.Definition) -> dict[str, Any]:
 
 
 def recover_params(definition: models.Definition) -> dict[str, Any]:
-    """The form of a recovery: which servers, and what may be lost with them."""
+    """Return the form of a recovery: the servers to replace, and data that may be lost with them."""
     return {
         "servers": Param(
             [],
@@ -141,7 +141,7 @@ def _reason(description: str = "Why?") -> Param:
 
 
 def scale_params(definition: models.Definition) -> dict[str, Any]:
-    """The form of a scaling: a number for each tier that can have several; empty leaves it as it is."""
+    """Return the form of a scaling: a number for each scalable tier; empty leaves it unchanged."""
     params: dict[str, Any] = {
         f"servers_{name}": Param(
             None,
@@ -163,7 +163,7 @@ def scale_params(definition: models.Definition) -> dict[str, Any]:
 
 
 def _choice(choices: Sequence[str], *, title: str, description: str, section: str) -> Param:
-    """Any of these names, none of them by default."""
+    """Return a multiple choice of these names, none of them by default."""
     return Param(
         [],
         type="array",
@@ -176,14 +176,14 @@ def _choice(choices: Sequence[str], *, title: str, description: str, section: st
 
 
 def backups_of(definition: models.Definition) -> models.Backups:
-    """What is backed up. Only for a definition with backups."""
+    """Return what is backed up. Only for a definition with backups."""
     if definition.backups is None:
         raise LookupError(f"{definition.deployment} has no backups")
     return definition.backups
 
 
 def backup_params(definition: models.Definition) -> dict[str, Any]:
-    """The form of a run of backups. A scheduled one makes all of them."""
+    """Return the form of a backup run. A scheduled run makes all backups."""
     return {
         "backups": _choice(
             sorted(backups_of(definition).of),
@@ -196,7 +196,7 @@ def backup_params(definition: models.Definition) -> dict[str, Any]:
 
 
 def restore_params(definition: models.Definition) -> dict[str, Any]:
-    """The form of a restore: what, which one, and the deployment's name typed."""
+    """Return the form of a restore: what, which backup, and the deployment's name typed."""
     known = sorted(backups_of(definition).of)
     return {
         "backup": Param(
@@ -232,17 +232,17 @@ def restore_params(definition: models.Definition) -> dict[str, Any]:
 
 
 def watch_params(definition: models.Definition) -> dict[str, Any]:  # noqa: ARG001 - as the other forms
-    """The form of a look, which asks nothing."""
+    """Return the form of a watch run, which has no fields."""
     return {}
 
 
 def drill_params(_: models.Definition) -> dict[str, Any]:
-    """The form of a drill: what it restores is the definition's to say."""
+    """Return the form of a drill: the definition determines what it restores."""
     return {"reason": _reason()}
 
 
 def termination_params(definition: models.Definition) -> dict[str, Any]:
-    """The form of a termination: the deployment's name has to be typed."""
+    """Return the form of a termination: the deployment's name has to be typed."""
     params: dict[str, Any] = {
         "confirm": Param(
             "",

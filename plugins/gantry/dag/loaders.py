@@ -1,8 +1,8 @@
-"""Which other loader makes the DAGs of the same deployment: Airflow says nothing, and takes either at each parse.
+"""Detects other loaders of the same deployment: Airflow does not report them, and uses either at each parse.
 
-The other files are read, and not run: which definition they name is worked out from their text, as far as it is
+The other files are read without running them: the definition that they name is evaluated statically, as far as it is
 written with paths, `__file__` and environment variables. The first file by path keeps the deployment; the others are
-refused.
+rejected.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from gantry.dag import expressions
 from gantry.definition import references
 
 _CALL = "deployment_dags"
-"""What loaders call."""
+"""The function that loaders call."""
 
 _LEFT_OUT = frozenset({"__pycache__", "dist-packages", "node_modules", "site-packages"})
-"""Folders in which no DAG files are; nor in hidden ones."""
+"""Folders without DAG files, like hidden ones."""
 
 
 def findings(deployment: str) -> Iterator[references.Finding]:
-    """The deployment's name, if another file that comes before the one that is being loaded has it too."""
+    """Yield the deployment's name, if another file that comes before the one being loaded has it too."""
     own = _loading()
     if own is None:
         return
@@ -44,12 +44,12 @@ def findings(deployment: str) -> Iterator[references.Finding]:
 
 
 def _loading() -> pathlib.Path | None:
-    """The DAG file that is being loaded; None where something else than a module asks."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the file's path is known to nobody else
+    """Return the DAG file that is being loaded; None if the caller is not a module."""
+    frame = sys._getframe(1)  # noqa: SLF001 - only this frame knows the file's path
     while frame is not None:
         if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") != "__main__":
             file = pathlib.Path(frame.f_code.co_filename).resolve()
-            # An installed module that runs programs (pytest's workers, say) is no DAG file.
+            # An installed module that runs programs (pytest's workers, say) is not a DAG file.
             is_dag_file = file.suffix == ".py" and file.is_file() and not _LEFT_OUT & {*file.parts}
             return file if is_dag_file else None
         if frame.f_back is None:
@@ -59,13 +59,13 @@ def _loading() -> pathlib.Path | None:
 
 
 def _root(own: pathlib.Path) -> pathlib.Path:
-    """The folder of the DAG bundle, which Airflow puts where modules are found; else the file's own folder."""
+    """Return the folder of the DAG bundle, which Airflow adds to the module path; else the file's own folder."""
     known = {pathlib.Path(each).resolve() for each in sys.path if each}
     return next((each for each in own.parents if each in known), own.parent)
 
 
 def _others(root: pathlib.Path, own: pathlib.Path, deployment: str) -> Iterator[pathlib.Path]:
-    """The DAG files before this one that make the same deployment."""
+    """Yield the DAG files before this one that create the same deployment."""
     looked_at: frozenset[pathlib.Path] | None = None
     for file in _files(root):
         if file >= own:
@@ -78,7 +78,7 @@ def _others(root: pathlib.Path, own: pathlib.Path, deployment: str) -> Iterator[
 
 
 def _files(root: pathlib.Path) -> Iterator[pathlib.Path]:
-    """All Python files below a folder, sorted by path."""
+    """Yield all Python files below a folder, sorted by path."""
     found = []
     for here, folders, files in os.walk(root):
         folders[:] = [each for each in folders if not each.startswith(".") and each not in _LEFT_OUT]
@@ -87,7 +87,7 @@ def _files(root: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _looked_at(root: pathlib.Path) -> frozenset[pathlib.Path]:
-    """The files that Airflow takes for DAG files: `.airflowignore` may name others. Asked only where it matters."""
+    """Return the files that Airflow treats as DAG files, considering `.airflowignore`. Called only if it matters."""
     from airflow.utils.file import list_py_file_paths  # noqa: PLC0415 - not for tasks, and not for every parse
 
     return frozenset(pathlib.Path(each).resolve() for each in list_py_file_paths(root))
@@ -95,13 +95,13 @@ def _looked_at(root: pathlib.Path) -> frozenset[pathlib.Path]:
 
 @dataclasses.dataclass(frozen=True)
 class _Made:
-    """What one call in a loader makes DAGs of."""
+    """The definition that one call in a loader creates DAGs from."""
 
     path: pathlib.Path
     environment: str | None
 
     def makes(self, deployment: str) -> bool:
-        """Whether the definition, as it is written, is of this deployment; whether it can be used is not asked."""
+        """Return whether the definition, as written, is of this deployment; its validity is not checked."""
         name = self._written()
         if name is None or "${" not in name:
             return name == deployment
@@ -125,7 +125,7 @@ class _Made:
 
 
 def _read(file: pathlib.Path) -> Iterator[_Made]:
-    """What a loader makes DAGs of, as far as its text tells it."""
+    """Yield the definitions of a loader, as far as its text shows them."""
     try:
         text = file.read_bytes()
         if _CALL.encode() not in text:

@@ -1,7 +1,7 @@
-"""What a DAG tells people and asks them: the approval, callbacks, the deadline.
+"""Notifications and approvals of a DAG: the approval task, callbacks, the deadline.
 
-`gantry.runtime.notifiers` and `gantry.operators.approval` are loaded only where a definition has need of them: every
-task start builds its DAG again.
+`gantry.runtime.notifiers` and `gantry.operators.approval` are loaded only for definitions that need them: every task
+start builds its DAG again.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from gantry.definition import models, references, source
 from gantry.runtime import task_run
 
 Callbacks = dict[str, Any]
-"""Airflow's keywords for callbacks; without those that nobody asked for."""
+"""Airflow's keywords for callbacks, without those that are not configured."""
 
 
 def findings(definition: models.Definition) -> Iterator[references.Finding]:
-    """Notifiers that cannot be used. Only here Airflow, and what is installed beside it, can be asked."""
+    """Yield unusable notifiers. Only here Airflow and the packages installed with it are available."""
     every = tuple(_all(definition))
     if not every:
         return
@@ -41,20 +41,20 @@ def findings(definition: models.Definition) -> Iterator[references.Finding]:
 
 
 def on_success(definition: models.Definition) -> Callbacks:
-    """For the task that says that the deployment is RUNNING."""
+    """Return the callbacks of the task that marks the deployment RUNNING."""
     return _callbacks("on_success_callback", definition.on_success_callback)
 
 
 def on_failure(definition: models.Definition) -> Callbacks:
-    """For a DAG."""
+    """Return the callbacks of a DAG."""
     return _callbacks("on_failure_callback", definition.on_failure_callback)
 
 
 def time_limits(definition: models.Definition) -> dict[str, Any]:
-    """For the launch's DAG: when it is ended, and when somebody is told that it is not over.
+    """Return the limits of the launch's DAG: its timeout, and the deadline after which notifications are sent.
 
-    Airflow skips all tasks of a run that it ends. Where one has to clean up, the steps themselves end the run's work in
-    time (`runs.Run.until`), and Airflow only what is not over then.
+    Airflow skips all tasks of a run that times out. If one has to clean up, the steps themselves end the run's work in
+    time (`runs.Run.until`), and Airflow only what is left after that.
     """
     limits: dict[str, Any] = {}
     if definition.dagrun_timeout is not None:
@@ -69,7 +69,7 @@ def time_limits(definition: models.Definition) -> dict[str, Any]:
             name="launch",
             reference=DeadlineReference.DAGRUN_QUEUED_AT,
             interval=definition.deadline.interval,
-            # Called in the triggerer, which a launch needs anyway; not every executor calls back.
+            # Called in the triggerer, which a launch needs anyway; not every executor runs callbacks.
             callback=AsyncCallback(
                 notifying.DEADLINE_PASSED,
                 {"notifiers": [each.model_dump(mode="json") for each in definition.deadline.callback]},
@@ -84,13 +84,13 @@ def approve(
     approval: models.Approval,
     **common: Any,  # noqa: ANN401 - Airflow's keywords
 ) -> BaseOperator:
-    """The task that asks before anything is started.
+    """Return the task that asks for approval before anything is started.
 
     Args:
-        question: what is asked, unless the definition has its own words.
-        form: of the operation. What was put into it is shown with the question.
+        question: the question, unless the definition has its own.
+        form: the operation's form. Its values are shown with the question.
         approval: who is asked, and how.
-        common: what every task has.
+        common: the keywords that every task has.
     """
     from gantry.operators import approval as approvals  # noqa: PLC0415 - see the head of this module
 
@@ -101,20 +101,20 @@ def approve(
         response_timeout=approval.response_timeout,
         notifiers=_made(approval.notifiers),
         params=approvals.form(),
-        # Nobody is asked again because the time to answer has passed.
+        # Not retried after the time to answer has passed.
         retries=0,
         **common,
     )
 
 
 def _body(form: Mapping[str, Param]) -> str:
-    """What a run was asked to do, as Markdown that Airflow renders when it asks."""
+    """Return the values of a run's form, as Markdown that Airflow renders for the approval."""
     rows = [f"| {param.schema['title']} | {_entered(name, param)} |" for name, param in form.items()]
     return "\n".join(("| field | entered |", "|---|---|", *rows))
 
 
 def _entered(name: str, param: Param) -> str:
-    """A template of what was put into a field. A cell holds one line, and no bar of somebody's own."""
+    """Return a template of a field's value. A table cell contains one line, without bars."""
     known, kind, empty = f"params['{name}']", param.schema["type"], "-"
     if kind == "array":
         known = f"{known} | join(', ')"

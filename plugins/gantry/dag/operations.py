@@ -1,4 +1,4 @@
-"""Each operation's DAG: when it runs, its form and its page. What Airflow is not needed for is in `gantry.plan`."""
+"""Each operation's DAG: its schedule, its form and its page. Parts without Airflow are in `gantry.plan`."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def _by_hand(_: models.Definition) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How an operation's DAG differs from the others'.
+    """The specifics of an operation's DAG.
 
     Attributes:
-        form: the params of the trigger form.
-        page: the DAG's documentation, in Markdown.
-        schedule: when it runs by itself.
-        needed: whether a definition has need of the operation.
-        subject: what its tasks work on, made from the definition.
+        form: returns the params of the trigger form.
+        page: returns the DAG's documentation, in Markdown.
+        schedule: returns its timetable.
+        needed: returns whether a definition needs the operation.
+        subject: returns the definition that its tasks work on.
     """
 
     form: Callable[[models.Definition], dict[str, Any]]
@@ -56,7 +56,7 @@ def _redeploys(definition: models.Definition) -> Timetable | None:
 
 
 def _clock(definition: models.Definition) -> Timetable | None:
-    """The times of all entries; which of them a run is for, the run looks up."""
+    """Return the times of all entries; the run itself looks up which of them it is for."""
     times = dict.fromkeys(entry.schedule for entry in definition.scaling)
     return MultipleCronTriggerTimetable(*times, timezone=definition.timezone) if times else None
 
@@ -66,7 +66,7 @@ def _backups(definition: models.Definition) -> Timetable | None:
 
 
 def _looks(definition: models.Definition) -> Timetable | None:
-    """From one look to the next; those that were missed are not made up for."""
+    """Return the interval of checks; missed ones are not made up for."""
     return None if definition.watch is None else DeltaTriggerTimetable(definition.watch.every)
 
 

@@ -1,4 +1,4 @@
-"""The definition language: YAML text in, a checked and frozen `Definition` out."""
+"""The definition language: parses YAML text into a checked and frozen `Definition`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a deployment can be backed up, and what cannot. Unknown names: see `references`."""
+"""Checks of what can be backed up, and what cannot. Unknown names: see `references`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gantry.definition import drills, models, references, server_checks, source
 
 
 def findings(definition: models.Definition) -> Iterator[references.Finding]:
-    """Everything that is wrong with the backups."""
+    """Yield everything that is wrong with the backups."""
     if definition.backups is None:
         return
     first: dict[str, str] = {}
@@ -17,7 +17,7 @@ def findings(definition: models.Definition) -> Iterator[references.Finding]:
         path: source.Path = ("backups", "of", name)
         service = definition.services.get(part.service)
         if part.datasource is None and service is not None and service.datasources:
-            # The files of a database that runs are no backup of it.
+            # The files of a running database do not make a consistent backup.
             rather = ", ".join(f"{part.service}.{each}" for each in service.datasources)
             yield path, f"service {part.service!r} has datasources: it is they that are backed up ({rather})"
         other = first.setdefault(str(part), name)
@@ -30,7 +30,7 @@ def findings(definition: models.Definition) -> Iterator[references.Finding]:
 def _drill(
     definition: models.Definition, backups: models.Backups, drill: models.Drill
 ) -> Iterator[references.Finding]:
-    """What a drill cannot restore or check."""
+    """Yield what a drill cannot restore or check."""
     here: source.Path = ("backups", "drill")
     for index, name in enumerate(drill.of):
         if name not in backups.of:

@@ -1,4 +1,4 @@
-"""What one value cannot know by itself: ids that must differ, ports, cycles. Unknown names: see `references`."""
+"""Cross-checks of a definition: duplicate ids, ports, cycles. Unknown names: see `references`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from gantry.definition import backup_checks, models, references, rule_checks, se
 _CHEF_ITEM = re.compile(r"(role|recipe)\[[A-Za-z0-9_:.@\-]+\]")
 
 MOST_OF_NAMES = 100_000
-"""Characters of all names of a load balancer. They are one argument of a script, for which Linux has 131,072 bytes."""
+"""Maximum length of all names of a load balancer. They are one argument of a script, for which Linux has 131,072
+bytes."""
 
 Finding = references.Finding
 
 
 def findings(definition: models.Definition) -> Iterator[Finding]:
-    """Everything that is wrong between the parts of a definition."""
+    """Yield everything that is wrong between the parts of a definition."""
     yield from server_checks.findings(definition)
     yield from _tiers(definition)
     yield from _scaling(definition)
@@ -41,7 +42,7 @@ def findings(definition: models.Definition) -> Iterator[Finding]:
 
 
 def dependency_cycle(definition: models.Definition) -> tuple[names.ServiceName, ...]:
-    """One circle of service dependencies, its first service repeated at the end, or nothing."""
+    """Return one cycle of service dependencies, with its first service repeated at the end; empty if there is none."""
     needs = {
         name: tuple(each.service for each in service.depends_on if each.service in definition.services)
         for name, service in definition.services.items()
@@ -49,7 +50,7 @@ def dependency_cycle(definition: models.Definition) -> tuple[names.ServiceName, 
     try:
         graphlib.TopologicalSorter(needs).prepare()
     except graphlib.CycleError as error:
-        # graphlib names the needed one first; people say who needs whom.
+        # graphlib lists the dependency first; people expect the dependent first.
         circle: list[names.ServiceName] = list(reversed(error.args[1]))[:-1]
         first = min(range(len(circle)), key=lambda at: list(needs).index(circle[at]))
         return (*circle[first:], *circle[:first], circle[first])
@@ -121,7 +122,7 @@ def _services(definition: models.Definition) -> Iterator[Finding]:
 
 
 def _ports(name: names.ServiceName, service: models.Service) -> Iterator[Finding]:
-    """What one service says of its own ports."""
+    """Yield what is wrong with one service's own ports."""
     if not service.ports:
         return
     if service.port is not None:
@@ -136,7 +137,7 @@ def _ports(name: names.ServiceName, service: models.Service) -> Iterator[Finding
 
 
 def _numbers(service: models.Service) -> Iterator[tuple[source.Path, int]]:
-    """A service's ports: where each of them stands below the service, and its number."""
+    """Yield a service's ports: path relative to the service, and number."""
     if service.port is not None:
         yield ("port",), service.port
     for key, each in service.ports.items():
@@ -161,7 +162,7 @@ def _datasources(
                     f"datasource {datasource!r} has this account already; replicants copy with one of their own",
                 )
     elif service.datasources and most > 1:
-        # Without replication, two masters with the same dump would silently drift.
+        # Without replication, two masters with the same dump would silently diverge.
         yield (
             ("services", name, "datasources"),
             f"a service with datasources runs on one server unless it has replication; "
@@ -172,7 +173,7 @@ def _datasources(
 def _update(
     definition: models.Definition, name: names.ServiceName, service: models.Service
 ) -> Iterator[Finding]:
-    """What is said about the update of a service, and can never be."""
+    """Yield impossible settings of a service's update."""
     if service.update is None:
         return
     if service.datasources:
@@ -225,7 +226,7 @@ def _load_balancers(definition: models.Definition) -> Iterator[Finding]:
 
 
 def _templates(definition: models.Definition) -> Iterator[Finding]:
-    """What is wrong with templates. Jinja is loaded only where there are some."""
+    """Yield what is wrong with templates. Jinja is loaded only if there are any."""
     written = [*_custom_texts(definition), *_attribute_texts(definition)]
     if not written:
         return
@@ -238,7 +239,7 @@ def _templates(definition: models.Definition) -> Iterator[Finding]:
             if any(
                 each.service not in definition.services for each in definition.services[service].depends_on
             ):
-                # Said already, and what can be asked for follows from it.
+                # Already reported, and the available names depend on it.
                 continue
             known = template_types.in_custom(definition, service)
         else:
@@ -260,7 +261,7 @@ def _attribute_texts(definition: models.Definition) -> Iterator[tuple[source.Pat
 
 
 def _texts(value: pydantic.JsonValue, path: source.Path) -> Iterator[tuple[source.Path, str]]:
-    """The texts within a value that may be templates."""
+    """Yield the texts within a value that may be templates."""
     if isinstance(value, str):
         if "{" in value:
             yield path, value
@@ -279,7 +280,7 @@ def _balanced(
     services: dict[tuple[str, str, int], str],
     kinds: dict[tuple[str, int], tuple[str, str]],
 ) -> Iterator[Finding]:
-    """What a load balancer sends to. `services` and `kinds` hold what the ones before it said, and get its own."""
+    """Yield what is wrong with a load balancer's target. `services` and `kinds` accumulate those of all balancers."""
     service = definition.services.get(balancer.service)
     if service is None:
         return

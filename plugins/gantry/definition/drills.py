@@ -1,7 +1,7 @@
-"""What a drill launches: a deployment of its own, made from the definition, that has one server of each tier it needs.
+"""Definition of a drill's deployment: derived from the original, with one server of each required tier.
 
-It has another name, and everything that servers are told, counted and found by is made from that. So nobody takes its
-servers for the deployment's, and whatever a launch can do can be done to them.
+It has another name, from which all names, tags and facts of its servers are derived. So its servers cannot be confused
+with the deployment's, and everything that a launch can do works on them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gantry.definition import models
 
 
 def drilled(definition: models.Definition) -> tuple[names.BackupName, ...]:
-    """The backups that a drill restores, those of services that others depend on first."""
+    """Return the backups that a drill restores, dependencies first."""
     backups = definition.backups
     if backups is None or backups.drill is None:
         return ()
@@ -26,7 +26,7 @@ def drilled(definition: models.Definition) -> tuple[names.BackupName, ...]:
 def needed(
     definition: models.Definition, services: Iterable[names.ServiceName]
 ) -> frozenset[names.ServiceName]:
-    """Services, and everything that they depend on. Names of nothing are left out."""
+    """Return services and everything that they depend on, without unknown names."""
     found: set[names.ServiceName] = set()
     left = list(services)
     while left:
@@ -38,20 +38,20 @@ def needed(
 
 
 def of_drills(definition: models.Definition) -> models.Definition:
-    """The definition by which servers of its drills are found, whatever it said when they were started."""
+    """Return the definition for finding the servers of its drills, whatever it was when they were started."""
     return definition.model_copy(
         update={
             "deployment": names.of_drill(definition.deployment),
-            # A template of somebody's own need not tell deployments apart.
+            # A custom template may not distinguish deployments.
             "server_name": models.SERVER_NAME,
         }
     )
 
 
 def throw_away(definition: models.Definition) -> models.Definition:
-    """What a drill launches. Only for a definition with drills.
+    """Return the definition that a drill launches. Only for a definition with drills.
 
-    Nobody comes to it, so it has no load balancers; and it is no copy of anything, so it replicates nothing.
+    It has no visitors, so it has no load balancers; and it replicates nothing.
     """
     backups = definition.backups
     chosen = drilled(definition)
@@ -84,7 +84,7 @@ def throw_away(definition: models.Definition) -> models.Definition:
 
 
 def _going(volume: models.Volume) -> models.Volume:
-    """A volume that is not kept when its server is terminated: nobody would ever find it."""
+    """Return a volume that is deleted when its server is terminated: otherwise it would never be found again."""
     return volume.model_copy(update={"delete_on_termination": True})
 
 

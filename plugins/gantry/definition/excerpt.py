@@ -1,4 +1,4 @@
-"""The offending line of a file, with a caret below what is wrong; harmless in any terminal or browser."""
+"""Excerpt of a file: the invalid line, with a caret below the error; safe for any terminal or browser."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import unicodedata
 from gantry import terminal
 
 WIDEST = 100
-"""Columns of a line that are shown. What is cut away becomes an ellipsis."""
+"""Maximum columns shown of a line. Omitted parts are replaced by an ellipsis."""
 
 _BEFORE = 60
-"""Columns that are kept before the caret where a line has to be cut."""
+"""Columns kept before the caret if a line has to be cut."""
 
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-"""What libyaml counts as the end of a line."""
+"""Line breaks according to libyaml."""
 
 _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 
 def lines(text: str) -> list[str]:
-    """The lines of a text as YAML counts them."""
+    """Return the lines of a text as YAML counts them."""
     return _BREAK.split(text)
 
 
 def excerpt(line: str, number: int, column: int, width: int) -> str:
-    """Two lines: the numbered line, and carets below `width` characters from `column` (counted from 1) on."""
+    """Return two lines: the numbered line, and carets below `width` characters from `column` (counted from 1) on."""
     at = min(column - 1, len(line))
-    # Characters far to the left or right are never looked at: a line may be a megabyte long.
+    # Characters far to the left or right are never processed: a line may be a megabyte long.
     start = max(0, at - _BEFORE) if len(line) > WIDEST else 0
     end = min(len(line), start + WIDEST)
     before, marked, after = (
@@ -44,7 +44,7 @@ def excerpt(line: str, number: int, column: int, width: int) -> str:
 
 
 def harmless(text: str) -> str:
-    """A text on one line, with nothing in it that a terminal would obey."""
+    """Return a text on one line, without terminal control characters."""
     return text if text.isascii() and text.isprintable() else "".join(map(_harmless, text))
 
 
@@ -55,7 +55,7 @@ def _harmless(character: str) -> str:
 
 
 def _columns(text: str) -> int:
-    """How many columns a text takes in a terminal."""
+    """Return how many columns a text takes in a terminal."""
     return sum(map(_width, text))
 
 

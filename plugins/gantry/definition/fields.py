@@ -1,4 +1,4 @@
-"""The words of the definition language: names, lengths of time, URLs, and what each of them must look like."""
+"""Field types of the definition language: names, durations, URLs, and their formats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def _duration(value: object) -> object:
-    """Read `90`, `"90s"`, `"15m"` or `"1h"` as a length of time."""
+    """Parse `90`, `"90s"`, `"15m"` or `"1h"` as a duration."""
     if isinstance(value, datetime.timedelta):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -35,7 +35,7 @@ def _duration(value: object) -> object:
 
 
 def written(value: datetime.timedelta) -> str:
-    """A length of time as a definition has it: in the largest unit that leaves no fraction."""
+    """Format a duration as in a definition: in the largest unit without a fraction."""
     seconds = value.total_seconds()
     for unit, length in sorted(_SECONDS.items(), key=lambda each: -each[1]):
         if seconds % length == 0:
@@ -82,9 +82,9 @@ _S3_URL = r"^s3://[a-z0-9][a-z0-9.\-]{2,62}/\S+$"
 ARCHIVE_ENDINGS = (
     ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar", ".zip",
 )  # fmt: skip
-"""How the name of a service archive may end, in any case; servers go by what is in it."""
+"""Possible suffixes of a service archive's name, in any case; servers detect the format by the content."""
 _ENDING = "|".join(ARCHIVE_ENDINGS).replace(".", r"\.")
-# No (?i): editors read the pattern too, and theirs has none.
+# No (?i): editors use the pattern too, and their dialect does not support it.
 _ARCHIVE_URL = r"^s3://[a-z0-9][a-z0-9.\-]{2,62}/\S*(%s)$" % re.sub(  # noqa: UP031 - braces are the pattern's own
     "[a-z]", lambda found: f"[{found[0].upper()}{found[0]}]", _ENDING
 )
@@ -132,7 +132,7 @@ FORMS = {
     _CUSTOM_KEY: "a custom key (letters, digits, _ . -; a letter first)",
     _VARIABLE: "the name of a variable (letters, digits, _; no digit first)",
 }
-"""What people call the texts that a pattern describes."""
+"""Descriptions of the formats that patterns define."""
 
 _NAME = Field(pattern=names.NAME_PATTERN, max_length=40)
 DeploymentName = Annotated[names.DeploymentName, _NAME]
@@ -175,7 +175,7 @@ ClientSetting = Annotated[str, Field(pattern=_SETTING)]
 DottedName = Annotated[str, Field(pattern=_DOTTED_NAME, max_length=500)]
 CustomKey = Annotated[str, Field(pattern=_CUSTOM_KEY)]
 VariableName = Annotated[str, Field(pattern=_VARIABLE, max_length=40)]
-# Numbers in them have to be what was written, since nobody knows whether a version or a number is meant.
+# Numbers in them have to keep their spelling, since it is unknown whether a version or a number is meant.
 Json = Annotated[pydantic.JsonValue, pydantic.BeforeValidator(spelling.refuse)]
 Scalar = Annotated[
     str | int | float | bool, pydantic.BeforeValidator(_scalar), pydantic.BeforeValidator(spelling.refuse)
@@ -183,16 +183,16 @@ Scalar = Annotated[
 Text = Annotated[
     str | int | float | bool, pydantic.BeforeValidator(_scalar), pydantic.BeforeValidator(spelling.as_written)
 ]
-"""A scalar that ends as text on a server, as it is written."""
+"""A scalar that is written to a server as text, with its original spelling."""
 
 
 class Model(pydantic.BaseModel):
-    """What every part of a definition is: frozen, and closed to keys it does not know."""
+    """Base class of every part of a definition: frozen, and without unknown keys."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     short_form: ClassVar[Mapping[str, object] | None] = None
-    """JSON Schema of what may be written instead of the mapping, if anything."""
+    """JSON Schema of a short form that may be written instead of the mapping, if any."""
 
     only_short: ClassVar[bool] = False
     """Whether the short form is the only one."""

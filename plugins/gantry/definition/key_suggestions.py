@@ -1,4 +1,4 @@
-"""What the language knows at a place of a definition: the keys of the model that stands there."""
+"""Known keys at a path of a definition, for suggestions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gantry.definition import models, source
 
 
 def keys_at(path: source.Path) -> frozenset[str]:
-    """The keys that the language knows at a path; none where the names are the user's own."""
+    """Return the known keys at a path; empty if the names there are the user's own."""
     return _keys(models.Definition, path)
 
 
 def unknown_key(path: source.Path) -> str:
-    """Say that the last key of a path is unknown, with the nearest one that is known there."""
+    """Return a message that the last key of a path is unknown, with the nearest known one."""
     key = str(path[-1])
     known = sorted(keys_at(path[:-1]))
     found = near_key(path)
@@ -26,7 +26,7 @@ def unknown_key(path: source.Path) -> str:
 
 
 def near_key(path: source.Path) -> str | None:
-    """The key that was probably meant by the last one of a path."""
+    """Return the key that was probably meant by the last one of a path."""
     return source.near(str(path[-1]), keys_at(path[:-1]))
 
 
@@ -37,14 +37,14 @@ def _keys(model: type[pydantic.BaseModel], path: source.Path) -> frozenset[str]:
     if field is None:
         return frozenset()
     inner, named = _model_in(field.annotation)
-    # Names of the user's own, and positions in a list, are stepped through.
+    # The user's own names, and positions in a list, are skipped.
     if inner is None or (named and len(path) == 1):
         return frozenset()
     return _keys(inner, path[2:] if named else path[1:])
 
 
 def _model_in(annotation: object) -> tuple[type[pydantic.BaseModel] | None, bool]:
-    """The model that a field's value consists of, and whether it stands behind a name or in a list."""
+    """Return the model of a field's value, and whether it is in a mapping or in a list."""
     if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
         return annotation, False
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)

@@ -1,4 +1,4 @@
-"""What was loaded: a checked definition, and where everything in it comes from."""
+"""A loaded definition, and the source of every value in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gantry.definition.variables import Setting
 
 
 class Value(NamedTuple):
-    """One value of a definition: its path, what it is, and where it comes from."""
+    """One value of a definition: its path, the value, and its source."""
 
     path: Path
     value: Data
@@ -22,10 +22,10 @@ class Value(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Loaded:
-    """A checked definition, and where everything in it comes from.
+    """A checked definition, and the source of everything in it.
 
-    `source` has the data as written, overlay and variables included; `variables` what each variable's value is;
-    `files` what was read, the definition first.
+    `source` has the data as written, overlay and variables included; `variables` the value of each variable; `files`
+    the files that were read, the definition first.
     """
 
     definition: models.Definition
@@ -35,21 +35,21 @@ class Loaded:
     variables: Mapping[str, Setting]
 
     def origin(self, path: Path) -> Origin:
-        """Where the value at a path, such as `("tiers", "web", "servers")`, comes from."""
+        """Return the source of the value at a path, such as `("tiers", "web", "servers")`."""
         return self.source.origin(path)
 
     def refusal(self, findings: Iterable[references.Finding]) -> DefinitionError:
-        """The error for a definition that is good in itself, and wrong to somebody who knows more, such as Airflow."""
+        """Return the error for a definition that is valid on its own, but rejected elsewhere, such as by Airflow."""
         return DefinitionError(self.source.problem(path, message) for path, message in findings)
 
     def values(self) -> Iterator[Value]:
-        """Every value with its origin: in each mapping what is written, in the order of the file, then the defaults."""
+        """Yield every value with its source: in each mapping the written ones, in the file's order, then defaults."""
         yield from self._values(self.source.data, self.definition.model_dump(mode="json"), ())
 
     def _values(self, written: Data, whole: Data, path: Path) -> Iterator[Value]:
-        """The values below a path: of `written` in the files, of `whole` in the definition."""
+        """Yield the values below a path: of `written` in the files, of `whole` in the definition."""
         if not isinstance(written, dict) or not isinstance(whole, dict) or not (written or whole):
-            # A short form, a list, a single value: shown as it is written.
+            # A short form, a list, or a single value: shown as written.
             yield Value(path, written, self.origin(path))
             return
         for key, value in written.items():

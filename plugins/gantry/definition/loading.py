@@ -1,4 +1,4 @@
-"""Text or files → a checked definition, or every problem with its place."""
+"""Loads and checks a definition from text or files; reports every problem with its position."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def load(
 
     Args:
         path: the file, such as `bookshop.yaml`.
-        environment: such as `staging`: the overlay `bookshop.staging.yaml` beside it is laid over the definition.
-        variables: values for the definition's variables. They win over the overlay's.
+        environment: for example `staging`: the overlay `bookshop.staging.yaml` beside it is applied to the definition.
+        variables: values for the definition's variables. They take precedence over the overlay's.
 
     Raises:
         DefinitionError: with every problem of the files, each as `file:line:column: message` and an excerpt.
@@ -49,7 +49,7 @@ def read(
     environment: str | None = None,
     variables: Mapping[str, source.Scalar] | None = None,
 ) -> loaded.Loaded:
-    """As `load`, with the origin of every value. Raises DefinitionError."""
+    """As `load`, with the source of every value. Raises DefinitionError."""
     files = [path] if environment is None else [path, _overlay(path, environment)]
     kinds = (source.OriginKind.FILE, source.OriginKind.OVERLAY)
     sources: list[source.DefinitionData] = []
@@ -70,13 +70,13 @@ def loads(
     *,
     variables: Mapping[str, source.Scalar] | None = None,
 ) -> models.Definition:
-    """Read a definition from text; `file` is what errors call it. Raises DefinitionError."""
+    """Load a definition from text; `file` is its name in errors. Raises DefinitionError."""
     read_ = reading.read(source.Document(file, text))
     return _loaded([read_], (), None, variables or {}).definition
 
 
 def environments(path: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The environments of a definition: for each the overlay beside it (`bookshop.ENVIRONMENT.yaml`)."""
+    """Return the environments of a definition, with the overlay of each (`bookshop.ENVIRONMENT.yaml`)."""
     found = {}
     for file in sorted(path.parent.glob(f"*{path.suffix}")):
         name = file.name.removesuffix(path.suffix).removeprefix(f"{path.stem}.")
@@ -86,7 +86,7 @@ def environments(path: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def overlaid(path: pathlib.Path) -> pathlib.Path | None:
-    """The definition that a file is an overlay of, or nothing if it is no overlay."""
+    """Return the definition that a file is an overlay of, or None if it is not an overlay."""
     stem, dot, environment = path.stem.rpartition(".")
     base = path.with_name(f"{stem}{path.suffix}") if dot and stem else None
     if base is None or not _ENVIRONMENT.fullmatch(environment) or not base.exists():
@@ -95,8 +95,8 @@ def overlaid(path: pathlib.Path) -> pathlib.Path | None:
 
 
 def _overlay(path: pathlib.Path, environment: str) -> pathlib.Path:
-    """The overlay of an environment. Raises DefinitionError if there is none."""
-    # An environment may be typed by anybody: it is a word, and no way into another folder.
+    """Return the overlay of an environment. Raises DefinitionError if there is none."""
+    # The environment may be untrusted input: it is a word, and must not lead into another folder.
     if path.name and _ENVIRONMENT.fullmatch(environment):
         file = path.with_name(f"{path.stem}.{environment}{path.suffix}")
         if _exists(file) or not _exists(path):
@@ -111,7 +111,7 @@ def _exists(path: pathlib.Path) -> bool:
     try:
         return path.exists()
     except OSError:
-        # The name is longer than any file's may be.
+        # The name is longer than the file system allows.
         return False
 
 
@@ -126,7 +126,7 @@ def _loaded(
     problems: list[source.Problem] = []
     if overlay is not None:
         if isinstance(overlay.data, dict):
-            # Values for variables are no declarations of them.
+            # Values of variables are not declarations.
             overlay.data.pop(variables.SECTION, None)
         base, problems = merging.merged(base, overlay)
     filled, failed = known.insert(base)
@@ -136,7 +136,7 @@ def _loaded(
         definition = models.Definition.model_validate(filled.data, context=models.WRITTEN)
     except pydantic.ValidationError as error:
         refused = list(validation_errors.problems(filled, error))
-        # What is wrong there has been said: a variable has no value.
+        # Already reported: a variable has no value.
         problems.extend(problem for path, problem in refused if path not in failed)
         failed |= {path for path, _ in refused}
         findings = references.findings(filled.data, guarded=True)

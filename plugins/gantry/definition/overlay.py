@@ -1,4 +1,4 @@
-"""An overlay laid over a definition: mappings merge, lists and values replace, `null` takes a key away."""
+"""Application of an overlay to a definition: mappings merge, lists and values replace, `null` removes a key."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from gantry.definition import key_suggestions, source
 def merged(
     base: source.DefinitionData, overlay: source.DefinitionData
 ) -> tuple[source.DefinitionData, list[source.Problem]]:
-    """A definition's data with an overlay over it, and what is wrong with the overlay.
+    """Return a definition's data with an overlay applied, and what is wrong with the overlay.
 
-    The data of both is used up: it becomes the data of the result.
+    The data of both is consumed: it becomes the data of the result.
     """
     merge = _Merge(base, overlay)
     if isinstance(base.data, dict) and isinstance(overlay.data, dict):
@@ -34,13 +34,13 @@ class _Merge:
             data=self._base.data,
             values=self._values,
             keys=self._keys,
-            # What an overlay replaced is open no more, unless the overlay's own text is.
+            # A text that the overlay replaced needs no variables any more, unless the overlay's own text does.
             open=[path for path in paths if path in self._values and "${" in self._values[path].node.value],
             removed=self._removed,
         )
 
     def lay(self, below: dict[str, source.Data], above: dict[str, source.Data], path: source.Path) -> None:
-        """Change `below` into what it is under `above`."""
+        """Merge `above` into `below`, in place."""
         for key, value in above.items():
             here = (*path, key)
             if value is None:
@@ -52,7 +52,7 @@ class _Merge:
                     self._forget(beneath, here)
                     self._adopt_spot(here)
                     beneath = below[key] = {}
-                # A mapping that is new goes the same way, so that a null in it is a key that is not there.
+                # A new mapping is merged the same way, so that a null in it removes a key.
                 self.lay(beneath, value, here)
             else:
                 self._forget(beneath, here)
@@ -73,14 +73,14 @@ class _Merge:
             self.problems.append(self._overlay.problem(path, message, at_key=True))
 
     def _forget(self, data: source.Data, path: source.Path) -> None:
-        """Drop the spots of what is replaced."""
+        """Delete the positions of replaced values."""
         self._values.pop(path, None)
         self._keys.pop(path, None)
         for part, inner in _parts(data):
             self._forget(inner, (*path, part))
 
     def _adopt(self, data: source.Data, path: source.Path) -> None:
-        """Take over the overlay's spots of what replaces."""
+        """Take over the overlay's positions of replacing values."""
         self._adopt_spot(path)
         for part, inner in _parts(data):
             self._adopt(inner, (*path, part))

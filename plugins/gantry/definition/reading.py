@@ -1,7 +1,7 @@
-"""One file → plain data, with the place of every value.
+"""YAML reader: one file to plain data, with the position of every value.
 
-PyYAML composes the nodes (libyaml does the work); this module turns them into data itself, because the
-ready-made constructors forget places, take the last of two equal keys, and let tags build objects.
+PyYAML composes the nodes (libyaml does the work); this module converts them itself, because the standard constructors
+lose positions, accept duplicate keys, and let tags create objects.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from yaml import reader
 from gantry.definition import source, spelling
 
 MOST_NODES = 50_000
-"""Values of a file, before and after aliases are followed: a few lines must not unfold into gigabytes."""
+"""Maximum values of a file, before and after aliases are expanded: a few lines must not expand to gigabytes."""
 
 MOST_CHARACTERS = 2 * source.LARGEST_FILE
-"""Characters of all values, after aliases are followed."""
+"""Maximum characters of all values, after aliases are expanded."""
 
 _LARGEST_NUMBER_BITS = 63
 
@@ -33,8 +33,8 @@ _PLAIN_TAGS = {
 }
 
 _WRITTEN_TAGS = {
-    # YAML reads 2024-01-31 as a date, and `=` and `<<` as signs. No value of a definition is one of them, so
-    # they stay what was written.
+    # YAML parses 2024-01-31 as a date, and `=` and `<<` specially. A definition has no such values, so they remain
+    # text.
     "tag:yaml.org,2002:timestamp",
     "tag:yaml.org,2002:value",
     "tag:yaml.org,2002:merge",
@@ -47,14 +47,14 @@ def read_file(path: pathlib.Path, kind: source.OriginKind = source.OriginKind.FI
     """Read the YAML document in a file.
 
     Raises:
-        DefinitionError: the file cannot be read, is too large or not UTF-8, or what it holds is refused by `read`.
+        DefinitionError: the file cannot be read, is too large or not UTF-8, or its content is rejected by `read`.
     """
     name = str(path)
     try:
         with path.open("rb") as file:
             raw = file.read(source.LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
-        # A ValueError: no file's name has a null character.
+        # A ValueError: a file name must not contain a null character.
         reason = getattr(error, "strerror", None) or error
         problem = source.Problem(name, source.TOP, f"cannot be read: {reason}")
         raise source.DefinitionError((problem,)) from None
@@ -69,10 +69,10 @@ def read_file(path: pathlib.Path, kind: source.OriginKind = source.OriginKind.FI
 
 
 def read(document: source.Document) -> source.DefinitionData:
-    """Read one YAML document, which holds a mapping.
+    """Read one YAML document that contains a mapping.
 
     Raises:
-        DefinitionError: the text is no YAML, holds no or several documents, a key twice, a tag, or no mapping.
+        DefinitionError: the text is not YAML, has no or several documents, duplicate keys, tags, or is not a mapping.
     """
     if len(document.text.encode(errors="surrogatepass")) > source.LARGEST_FILE:
         raise _too_large(document.name)
@@ -113,7 +113,7 @@ def _too_large(name: str) -> source.DefinitionError:
 
 
 def _place_of(raw: bytes, offset: int) -> source.Position:
-    """The place of a byte of a UTF-8 text; what stands before it on its line must be readable."""
+    """Return the position of a byte of a UTF-8 text; the text before it on its line must be valid."""
     before = raw[:offset].removeprefix(b"\xef\xbb\xbf")
     line_start = before.rfind(b"\n") + 1
     column = len(before[line_start:].decode(errors="replace")) + 1
@@ -121,7 +121,7 @@ def _place_of(raw: bytes, offset: int) -> source.Position:
 
 
 def _scan(document: source.Document) -> None:
-    """Refuse what must not reach the composer, reading the text as a flat stream of events.
+    """Reject unsafe input for the composer, by reading the text as a flat stream of events.
 
     Raises:
         DefinitionError: nested too deeply, too many values, a second document, or tags.
@@ -179,7 +179,7 @@ _TOO_MANY = f"more than {MOST_NODES:,} values"
 
 
 class _Walk:
-    """Goes through the nodes once, collecting data, spots and problems."""
+    """Traverses the nodes once, collecting data, positions and problems."""
 
     def __init__(self, document: source.Document) -> None:
         self._document = document
@@ -269,7 +269,7 @@ _TOO_LONG = f"more than {MOST_CHARACTERS:,} characters of text, aliases followed
 
 
 def _surprises(tag: str, written: str) -> bool:
-    """Whether YAML 1.1 would make something of a text that its writer does not expect.
+    """Return whether YAML 1.1 would interpret a text differently from what its author expects.
 
     PyYAML still reads `no` as false and `1:30` as ninety. Here they are text, as in YAML 1.2.
     """

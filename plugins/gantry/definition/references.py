@@ -1,6 +1,6 @@
-"""Names that must exist: what a definition says of its own parts, looked up in the data as written.
+"""Checks of references: names that must exist in the same definition, looked up in the data as written.
 
-In the data, and not in the models, so that a wrong name is told together with everything else that is wrong.
+They use the data, not the models, so that an unknown name is reported together with all other problems.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import NamedTuple
 from gantry.definition import source
 
 Finding = tuple[source.Path, str]
-"""Where (a path into the data) and what."""
+"""The path into the data, and the problem."""
 
 
 class _Reference(NamedTuple):
-    """A key that names an entry of another section."""
+    """A key that refers to an entry of another section."""
 
     section: str
     key: str
@@ -32,11 +32,11 @@ _REFERENCES = (
 
 
 def findings(data: source.Data, *, guarded: bool = False) -> Iterator[Finding]:
-    """Every name of nothing. What is no name at all is left to the models.
+    """Yield every reference to an unknown name. Invalid names are left to the models.
 
     Args:
         data: the whole definition.
-        guarded: other things are wrong with it: say nothing where a section is missing that names are looked up in.
+        guarded: other problems exist: do not report references into missing sections.
     """
     for section, key, target, kind in _REFERENCES:
         known = _names(data, target)
@@ -62,7 +62,7 @@ def findings(data: source.Data, *, guarded: bool = False) -> Iterator[Finding]:
 
 
 def _rules(data: source.Data, services: Iterable[str]) -> Iterator[Finding]:
-    """The services that rules of tiers ask."""
+    """Yield the services that scaling rules of tiers refer to."""
     for tier, entry in _entries(data, "tiers"):
         rule = entry.get("rule")
         check = rule.get("check") if isinstance(rule, dict) else None
@@ -71,7 +71,7 @@ def _rules(data: source.Data, services: Iterable[str]) -> Iterator[Finding]:
 
 
 def _backups(data: source.Data) -> Iterator[tuple[source.Path, str]]:
-    """What is backed up: where it stands, and what is written there."""
+    """Yield what is backed up: path, and value."""
     section = data.get("backups") if isinstance(data, dict) else None
     parts = section.get("of") if isinstance(section, dict) else None
     for name, written in parts.items() if isinstance(parts, dict) else ():
@@ -80,7 +80,7 @@ def _backups(data: source.Data) -> Iterator[tuple[source.Path, str]]:
 
 
 def _scaling(data: source.Data, *, guarded: bool) -> Iterator[Finding]:
-    """The tiers that the clock names."""
+    """Yield the tiers in scaling schedules."""
     known = _names(data, "tiers")
     written = data.get("scaling") if isinstance(data, dict) else None
     if known is None and guarded:
@@ -93,7 +93,7 @@ def _scaling(data: source.Data, *, guarded: bool) -> Iterator[Finding]:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Say that a name is unknown, with the nearest one that is known."""
+    """Return a message that a name is unknown, with the nearest known one."""
     return f"unknown {kind} {source.shown(name)}{source.or_rather(name, known)}"
 
 
@@ -111,13 +111,13 @@ def _dependency(
 
 
 def _names(data: source.Data | Mapping[str, source.Data], section: str) -> tuple[str, ...] | None:
-    """The names in a section, or None where there is none or something else."""
+    """Return the names in a section, or None if it is missing or not a mapping."""
     found = data.get(section) if isinstance(data, Mapping) else None
     return tuple(each.strip() for each in found) if isinstance(found, dict) else None
 
 
 def _entries(data: source.Data, section: str) -> Iterator[tuple[str, Mapping[str, source.Data]]]:
-    """The entries of a section that are mappings; an empty one stands for what is none."""
+    """Yield the entries of a section; those that are not mappings are replaced by empty ones."""
     found = data.get(section) if isinstance(data, dict) else None
     for name, entry in found.items() if isinstance(found, dict) else ():
         yield name, entry if isinstance(entry, dict) else {}

@@ -1,4 +1,4 @@
-"""What rules of tiers say, and can never be. Unknown names: see `references`."""
+"""Checks of scaling rules that can never work. Unknown names: see `references`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gantry.definition import fields, models, references
 
 
 def findings(definition: models.Definition) -> Iterator[references.Finding]:
-    """Everything that is wrong between a rule and the rest of the definition."""
+    """Yield everything that is wrong between a rule and the rest of the definition."""
     for name, tier in definition.tiers.items():
         rule = tier.rule
         if rule is None:

@@ -1,9 +1,9 @@
-"""The language as JSON Schema, so that editors complete and check.
+"""JSON Schema of the language, for completion and validation in editors.
 
     python -m gantry.definition.schema
 
-writes the two files of this package again; a test notices when they are not current. What a schema cannot say (that a
-tier exists, that no two services have one port) `gantry validate` says.
+rewrites the two files of this package; a test fails when they are outdated. Problems that a schema cannot express (a
+missing tier, two services with the same port) are reported by `gantry validate`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Schema = dict[str, Any]
 DEFINITION_FILE = pathlib.Path(__file__).with_name("definition.schema.json")
 OVERLAY_FILE = pathlib.Path(__file__).with_name("overlay.schema.json")
 
-# Draft 7 is what editors know best. There, nothing counts beside a `$ref`.
+# Draft 7 is the version that editors support best. In it, keys beside a `$ref` are ignored.
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _REF = "#/definitions/"
 _USE = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
@@ -39,7 +39,7 @@ _NULL: Schema = {"type": "null"}
 
 
 def definition_schema() -> Schema:
-    """What a definition may say, as JSON Schema."""
+    """Return the JSON Schema of a definition."""
     whole = models.Definition.model_json_schema(
         ref_template=f"{_REF}{{model}}", schema_generator=_WithWrittenDefaults
     )
@@ -57,7 +57,7 @@ def definition_schema() -> Schema:
 
 
 def overlay_schema() -> Schema:
-    """What an overlay may say: nothing has to be there, and `null` takes a key away."""
+    """Return the JSON Schema of an overlay: nothing is required, and `null` removes a key."""
     whole = definition_schema()
     definitions = whole.pop("definitions")
     value: Schema = {"type": [*models.variables.TYPES, "null"]}
@@ -74,14 +74,14 @@ def overlay_schema() -> Schema:
 
 
 class _WithWrittenDefaults(json_schema.GenerateJsonSchema):
-    """Lengths of time as people write them."""
+    """Writes durations as in definitions."""
 
     def encode_default(self, dft: Any) -> Any:  # noqa: ANN401 - pydantic's signature
         return fields.written(dft) if isinstance(dft, datetime.timedelta) else super().encode_default(dft)
 
 
 def _complete(whole: Schema, definitions: dict[str, Schema], title: str) -> Schema:
-    """A schema with those of the definitions that it needs."""
+    """Return a schema with the definitions that it needs."""
     needed: dict[str, Schema] = {}
     todo = list(_references(whole))
     while todo:
@@ -95,7 +95,7 @@ def _complete(whole: Schema, definitions: dict[str, Schema], title: str) -> Sche
 
 
 def _short_forms(definitions: dict[str, Schema]) -> None:
-    """Add to each model what may be written instead of its mapping."""
+    """Add to each model its short form."""
     for model in _subclasses(fields.Model):
         if model.short_form is not None and model.__name__ in definitions:
             mapping = definitions[model.__name__]
@@ -111,7 +111,7 @@ def _subclasses(model: type[fields.Model]) -> Iterator[type[fields.Model]]:
 
 
 def _tidy(schema: Schema) -> Schema:
-    """A schema without pydantic's noise, and closed to names that have the wrong form."""
+    """Return a schema without pydantic's noise, and closed to names in a wrong format."""
     found = _inside(schema, _tidy)
     found.pop("title", None)
     if isinstance(found.get("default"), dict) or found.get("default", ...) in (None, [], ""):
@@ -124,7 +124,7 @@ def _tidy(schema: Schema) -> Schema:
 
 
 def _with_variables(schema: Schema) -> Schema:
-    """A schema that also takes a variable wherever a value stands."""
+    """Return a schema that also accepts a variable instead of any value."""
     use = _use_for(schema)
     if use is None:
         return _inside(schema, _with_variables)
@@ -134,14 +134,14 @@ def _with_variables(schema: Schema) -> Schema:
     if choices is None:
         choices = [rest]
     else:
-        # The alternatives are opened together; only what stands inside them is opened by itself.
+        # The alternatives are extended together; only their inner schemas are extended separately.
         choices = [each if _use_for(each) else _with_variables(each) for each in choices]
         about = rest | about
     return {**about, "anyOf": [*choices, {"$ref": f"{_REF}{use}"}]}
 
 
 def _use_for(schema: Schema) -> str | None:
-    """Which kind of use of a variable a schema ought to take; nothing if it takes any text, or no single value."""
+    """Return the kind of variable use to add to a schema; None if it accepts any text, or is not a single value."""
     if "anyOf" in schema:
         uses = [_use_for(each) for each in schema["anyOf"]]
         if any(_is_any_text(each) for each in schema["anyOf"]):
@@ -158,7 +158,7 @@ def _is_any_text(schema: Schema) -> bool:
 
 
 def _partial(schema: Schema) -> Schema:
-    """A schema for a part of what another one describes: to be merged, so nothing is required. Lists stay whole."""
+    """Return a schema for a partial document, to be merged, so nothing is required. Lists are not partial."""
     if "$ref" in schema:
         return {"$ref": f"{_REF}{_overlay_name(schema['$ref'].removeprefix(_REF))}"}
     if schema.get("type") == "array":
@@ -175,7 +175,7 @@ def _partial(schema: Schema) -> Schema:
 
 
 def _or_null(schema: Schema) -> Schema:
-    """A schema that takes null too; those of an overlay's parts do already."""
+    """Return a schema that accepts null too; those of an overlay's parts already do."""
     if not schema or _NULL in schema.get("anyOf", ()) or "$ref" in schema:
         return schema
     if schema.get("type") == "object":
@@ -193,7 +193,7 @@ def _overlay_name(name: str) -> str:
 
 
 def _inside(schema: Schema, change: Callable[[Schema], Schema]) -> Schema:
-    """A schema with each schema directly inside it changed."""
+    """Return a schema with each directly nested schema changed."""
     found = dict(schema)
     for key in ("properties", "patternProperties"):
         if key in found:
@@ -217,7 +217,7 @@ def _references(schema: Schema) -> Iterator[str]:
         return each
 
     _inside(schema, noted)
-    # What names may be is no value, and stays as it is; but it may be described elsewhere.
+    # The format of names is not a value, and remains unchanged; but it may be described elsewhere.
     if "propertyNames" in schema:
         inside.append(schema["propertyNames"])
     for each in inside:
@@ -225,7 +225,7 @@ def _references(schema: Schema) -> Iterator[str]:
 
 
 def text(schema: Schema) -> str:
-    """A schema as it stands in its file."""
+    """Return a schema as text for its file."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

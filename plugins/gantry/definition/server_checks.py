@@ -1,4 +1,4 @@
-"""What one value cannot know by itself about servers: names that must differ, addresses that must exist, tags."""
+"""Cross-checks of servers: unique names, existing addresses, tags."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST_HOST_NAME = 63
 """Characters: the limit of a DNS label. A server's name is usable as its host name."""
 
 MOST_SERVERS_IN_ALL = 10_000
-"""Of a deployment. Each has a name that is made and compared at every parse of the DAG."""
+"""Maximum servers of a deployment. Their names are generated and compared at every parse of the DAG."""
 
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _RESERVED = ("gantry:", "aws:")
@@ -21,10 +21,10 @@ Finding = references.Finding
 
 
 def findings(definition: models.Definition) -> Iterator[Finding]:
-    """Everything that is wrong between the parts of a definition that say how servers are made."""
+    """Yield everything that is wrong between the parts of a definition about servers."""
     total = sum(tier.servers.max for tier in definition.tiers.values())
     if total > MOST_SERVERS_IN_ALL:
-        # Not one name is made: there would be too many.
+        # No names are generated: there would be too many.
         yield ("tiers",), f"{total:,} servers at most in all tiers; possible are {MOST_SERVERS_IN_ALL:,}"
         return
     yield from _names(definition) if definition.server_name == models.SERVER_NAME else _made_names(definition)
@@ -34,7 +34,10 @@ def findings(definition: models.Definition) -> Iterator[Finding]:
 
 
 def _made_names(definition: models.Definition) -> Iterator[Finding]:
-    """What is wrong with the template of names, and else with the names. Jinja is loaded only where there is one."""
+    """Yield what is wrong with the template of names, or else with the names.
+
+    Jinja is loaded only if there is a template.
+    """
     from gantry import templates  # noqa: PLC0415 - see above
     from gantry.definition import template_checks, template_facts, template_types  # noqa: PLC0415 - see above
 
@@ -51,7 +54,7 @@ def _made_names(definition: models.Definition) -> Iterator[Finding]:
 
 
 def _names(definition: models.Definition) -> Iterator[Finding]:
-    """Names that are no host names, and names of two servers. Raises TemplateError."""
+    """Yield names that are not host names, and duplicate names. Raises TemplateError."""
     filled: dict[names.ServerName, tuple[names.TierName, int]] = {}
     for tier, found in definition.tiers.items():
         longest = definition.name_of(tier, found.servers.max)
@@ -106,7 +109,7 @@ def _tags(
     more: dict[str, str],
     what: str,
 ) -> Iterator[Finding]:
-    """Look at the tags of servers, or at what a kind of their resources has more."""
+    """Check the tags of servers, or the additional ones of a kind of their resources."""
     here = ("launch_configurations", name, *key)
     own = launch.tags if key == ("tags",) else more
     yield from _reserved_tags(here, own)

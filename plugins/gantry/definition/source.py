@@ -1,4 +1,4 @@
-"""What stands in the files of a definition: data, where each value comes from, and what is wrong with it."""
+"""Content of a definition's files: data, the source of each value, and problems."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from gantry import errors
 from gantry.definition import excerpt, spelling
 
 DEEPEST = 40
-"""Levels of nesting. Composing YAML recurses in C, where too deep a text ends the whole process."""
+"""Maximum levels of nesting. Composing YAML recurses in C, where a stack overflow kills the whole process."""
 
 LARGEST_FILE = 1_000_000
-"""Bytes. A definition is written by people; anything larger is a mistake or an attack."""
+"""Bytes. A definition is written by people; a larger file is a mistake or an attack."""
 
 MOST_PROBLEMS = 100
-"""Problems that are looked for in one file. Nobody reads more before correcting the first ones."""
+"""Maximum number of problems reported per file. Further ones would not be read before correcting the first."""
 
 LONGEST_ECHO = 80
-"""Characters of a value that a message repeats."""
+"""Maximum characters of a value that are quoted in a message."""
 
 MOST_LISTED = 12
-"""Names that a message lists."""
+"""Maximum number of names listed in a message."""
 
 _MOST_COMPARED = 1000
-"""Names among which a near one is looked for."""
+"""Maximum number of names among which a near one is searched."""
 
 Scalar = str | int | float | bool
 Path = tuple[str | int, ...]
@@ -49,7 +49,7 @@ TOP = Position(1, 1)
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, and where. `excerpt` is the line with a caret below it, or empty."""
+    """One problem, with its position. `excerpt` is the line with a caret below it, or empty."""
 
     file: str
     place: Position
@@ -61,14 +61,14 @@ class Problem:
 
 
 class DefinitionError(errors.GantryError):
-    """A definition that cannot be used. Every problem found in its files is in `problems`.
+    """A definition is invalid. Every problem found in its files is in `problems`.
 
-    The message has, for each, `file:line:column: message` and below it the line in question with a caret.
+    For each of them, the message has `file:line:column: message` and below it the line with a caret.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        # An alias brings the same problem once for each of its uses. A definition comes before its overlay, whose
-        # name is the longer one.
+        # An alias repeats the same problem for each of its uses. A definition comes before its overlay, whose name is
+        # longer.
         in_order = sorted(problems, key=lambda each: (len(each.file), each.file, each.place))
         self.problems = tuple(dict.fromkeys(in_order))[:MOST_PROBLEMS]
         super().__init__(
@@ -77,7 +77,7 @@ class DefinitionError(errors.GantryError):
 
 
 class OriginKind(enum.Enum):
-    """What a value's origin is."""
+    """The kind of a value's source."""
 
     FILE = "file"
     OVERLAY = "overlay"
@@ -88,13 +88,13 @@ class OriginKind(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Insertion:
-    """A variable that was inserted into a value, and where the variable's own value comes from."""
+    """A variable that was inserted into a value, and the source of the variable's own value."""
 
     variable: str
     origin: Origin
 
     def where(self, file: str) -> str:
-        """Where the variable was set, as a message says it that is about a file."""
+        """Return where the variable was set, relative to the file that a message is about."""
         if self.origin.place is None:
             return "was given as an argument"
         if self.origin.file == file:
@@ -104,10 +104,10 @@ class Insertion:
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """Where a value comes from.
+    """The source of a value.
 
-    `file` and `place` say where it stands; a default and an argument stand in no file. A value with `${NAME}` in it
-    is of the kind VARIABLE, or ARGUMENT if such a variable was set by one, and says what was inserted.
+    `file` and `place` are its position; a default and an argument have none. A value that contains `${NAME}` is of the
+    kind VARIABLE, or ARGUMENT if such a variable was set by one, and lists the insertions.
     """
 
     kind: OriginKind
@@ -124,7 +124,7 @@ class Origin:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Document:
-    """The text of one file. `name` is what errors call it."""
+    """The text of one file. `name` is its name in errors."""
 
     name: str
     text: str
@@ -132,14 +132,14 @@ class Document:
 
     @functools.cached_property
     def lines(self) -> list[str]:
-        """The text's lines, as YAML counts them."""
+        """Return the text's lines, as YAML counts them."""
         return excerpt.lines(self.text)
 
     def problem(self, place: Position, message: str, width: int = 1) -> Problem:
-        """Say that `width` characters from a place on are wrong."""
+        """Report a problem of `width` characters from a position on."""
         line = self.lines[place.line - 1] if place.line <= len(self.lines) else ""
         shown = excerpt.excerpt(line, place.line, place.column, width) if line.strip() else ""
-        # Names of the user's own are in it, some of them not checked yet.
+        # It contains the user's own names, some of them not validated yet.
         return Problem(self.name, place, excerpt.harmless(message), shown)
 
 
@@ -151,30 +151,30 @@ class Spot(NamedTuple):
 
     @property
     def place(self) -> Position:
-        """Where it begins."""
+        """Return where it begins."""
         mark = self.node.start_mark
         return Position(mark.line + 1, mark.column + 1)
 
     @property
     def width(self) -> int:
-        """How many characters it has on its first line."""
+        """Return its number of characters on its first line."""
         start, end = self.node.start_mark, self.node.end_mark
         if start.line == end.line:
             return int(end.column - start.column)
-        # A block begins with its first key and goes on below: one caret says enough.
+        # A block begins with its first key and continues below: a single caret suffices.
         return 1
 
     def problem(self, message: str) -> Problem:
-        """Say that what stands here is wrong."""
+        """Report a problem at this position."""
         return self.document.problem(self.place, message, self.width)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DefinitionData:
-    """The data of a definition, and where each value and each key stands.
+    """The data of a definition, and the position of each value and each key.
 
-    `documents` are the files that it comes from, the definition first; `removed` is where an overlay took a key away;
-    `open` are the paths of texts in which a variable may have to be inserted.
+    `documents` are its files, the definition first; `removed` has the positions where an overlay removed a key; `open`
+    has the paths of texts in which a variable may have to be inserted.
     """
 
     documents: tuple[Document, ...]
@@ -186,7 +186,7 @@ class DefinitionData:
     insertions: Mapping[Path, tuple[Insertion, ...]] = dataclasses.field(default_factory=dict)
 
     def problem(self, path: Path, message: str, *, at_key: bool = False) -> Problem:
-        """Say that what stands at `path` is wrong. A path that is absent means its nearest parent."""
+        """Report a problem at `path`. A path that does not exist stands for its nearest parent."""
         if at_key and path in self.keys:
             return self.keys[path].problem(message)
         while path and path not in self.values:
@@ -197,9 +197,9 @@ class DefinitionData:
         return spot.problem(message)
 
     def origin(self, path: Path) -> Origin:
-        """Where the value at `path` comes from. What stands in no file is a default.
+        """Return the source of the value at `path`. A value that is in no file is a default.
 
-        What a short form stands for (`servers: 2`) comes from where the short form stands.
+        The expansion of a short form (`servers: 2`) has the source of the short form.
         """
         data: Data = self.data
         for index, part in enumerate(path):
@@ -224,11 +224,11 @@ class DefinitionData:
 
 
 def shown(value: object) -> str:
-    """A value as a message repeats it: as YAML has it, and never long."""
+    """Format a value for a message: as YAML, and never long."""
     if isinstance(value, spelling.SpelledInt | spelling.SpelledFloat):
         text = value.written
     elif isinstance(value, str):
-        # Cut before quoting: the repr of a whole file would be built only to be thrown away.
+        # Truncate before quoting: the repr of a whole file would be expensive and useless.
         text = repr(value[: LONGEST_ECHO + 1])
     elif isinstance(value, bool):
         text = str(value).lower()
@@ -238,7 +238,7 @@ def shown(value: object) -> str:
 
 
 def listed(words: Sequence[str]) -> str:
-    """Words with commas between them; of many only the first few, and none of them long."""
+    """Join words by commas; only the first few of many, and each truncated."""
     first = ", ".join(
         word if len(word) <= LONGEST_ECHO else f"{word[: LONGEST_ECHO - 1]}…" for word in words[:MOST_LISTED]
     )
@@ -248,14 +248,14 @@ def listed(words: Sequence[str]) -> str:
 
 
 def near(word: str, known: Iterable[str]) -> str | None:
-    """The one of the known words that was probably meant."""
+    """Return the known word that was probably meant."""
     if len(word) > LONGEST_ECHO:
         return None
     return errors.near(word, sorted(known)[:_MOST_COMPARED])
 
 
 def or_rather(word: str, known: Iterable[str]) -> str:
-    """What to write instead of an unknown word: `, did you mean 'web'?`, or the words that are known."""
+    """Return the end of a message about an unknown word: `, did you mean 'web'?`, or the known words."""
     candidates = sorted(known)
     found = near(word, candidates)
     if found is not None:

@@ -1,7 +1,7 @@
-"""Numbers that are written otherwise than they are said: `1.10`, `01067`, `+4930123`, `1_000`, `0755`, `0x1F`.
+"""Numbers whose spelling is not canonical: `1.10`, `01067`, `+4930123`, `1_000`, `0755`, `0x1F`.
 
-YAML 1.1 takes them for numbers, and people mean a version, a postcode, a mode as often. Where a number belongs (a port,
-a count) they are numbers like any other. Where a value goes to a server, it has to be what was written.
+YAML 1.1 parses them as numbers, while people often mean a version, a postcode, or a mode. In numeric fields (a port, a
+count) they are ordinary numbers. In values for servers, their spelling has to be preserved.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ from typing import Self
 
 
 class SpelledInt(int):
-    """A whole number that is not written as its digits; `written` is how it is."""
+    """An integer with a non-canonical spelling; `written` is the spelling."""
 
     written: str
 
     def __new__(cls, value: int, written: str) -> Self:
-        """A number, and how it is written."""
+        """Create a number with its spelling."""
         made = super().__new__(cls, value)
         made.written = written
         return made
 
 
 class SpelledFloat(float):
-    """A number that is not written as it is said; `written` is how it is."""
+    """A float with a non-canonical spelling; `written` is the spelling."""
 
     written: str
 
     def __new__(cls, value: float, written: str) -> Self:
-        """A number, and how it is written."""
+        """Create a number with its spelling."""
         made = super().__new__(cls, value)
         made.written = written
         return made
 
 
 class NotAsWrittenError(ValueError):
-    """A number would reach a server otherwise than it is written.
+    """A number would reach a server with a different spelling.
 
-    `number` is what it would become; `path` is where it stands within the value that was looked at.
+    `number` is what it would become; `path` is its position within the checked value.
     """
 
     def __init__(self, value: SpelledInt | SpelledFloat, path: tuple[str | int, ...] = ()) -> None:
@@ -49,19 +49,19 @@ class NotAsWrittenError(ValueError):
 
 
 def spelled(value: float, written: str) -> int | float:
-    """A number as a file has it, with its spelling if that is not how the number is said."""
+    """Return a number, with its spelling if that is not canonical."""
     if str(value) == written:
         return value
     return SpelledInt(value, written) if isinstance(value, int) else SpelledFloat(value, written)
 
 
 def as_written(value: object) -> object:
-    """What stands in the file, where a value goes to a server as text."""
+    """Return the spelling in the file, for a value that goes to a server as text."""
     return value.written if isinstance(value, SpelledInt | SpelledFloat) else value
 
 
 def refuse(value: object, path: tuple[str | int, ...] = ()) -> object:
-    """A value in which every number is as it is written. Raises NotAsWrittenError."""
+    """Return a value in which every number has its original spelling. Raises NotAsWrittenError."""
     if isinstance(value, SpelledInt | SpelledFloat):
         raise NotAsWrittenError(value, path)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A definition as text that a DAG carries along, for the pages: who looks at them has no definition file at hand."""
+"""Definition as text within a DAG, for the pages, which have no access to the definition file."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _LEFT_OUT: dict[str, Any] = {
     "services": {"__all__": {"custom"}},
     "tiers": {"__all__": {"attributes"}},
 }
-"""Free values. No page needs them, and somebody may have written into one what is nobody else's business."""
+"""Free-form values. No page needs them, and they may contain confidential data."""
 
 _NEEDED = ("cloud", "ssh")
-"""The parts whose connections the pages use themselves, for the servers that there are and for the agent's log."""
+"""The sections whose connections the pages use themselves, for the servers and for the agent's log."""
 
 NOT_TOLD = "not_told"
-"""Stands where other connections are named: these are the business of tasks alone."""
+"""Placeholder for all other connections: only tasks need them."""
 
 
 def dump(definition: models.Definition) -> str:
-    """A definition as JSON, without what no page shows. The same definition gives the same text."""
+    """Serialize a definition as JSON, without parts that no page shows. The same definition gives the same text."""
     found = definition.model_dump(mode="json", exclude_defaults=True, exclude=_LEFT_OUT)
-    # Not sorted: the order of tiers and services is the file's, and plans follow it.
+    # Not sorted: the order of tiers and services is the file's, and plans depend on it.
     return json.dumps(_without_connections(found))
 
 
 def load(text: str) -> models.Definition | None:
-    """What `dump` made; None for what another version of Gantry has written and this one cannot read."""
+    """Parse the output of `dump`; None if it was written by an incompatible version of Gantry."""
     try:
         return models.Definition.model_validate_json(text)
     except pydantic.ValidationError:

@@ -1,6 +1,6 @@
-"""What is wrong with a template, found by reading it: it is never run before a launch.
+"""Static checks of templates: they are never run before a launch.
 
-Only what is certain is said. What depends on a launch (how many peers there are) is left to the launch.
+Only definite errors are reported. Whatever depends on the launch (the number of peers) is left to the launch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gantry.definition import references, source
 from gantry.definition.template_types import Items, Parts, Plain, Shape
 
 LONGEST = 20_000
-"""Characters of a template."""
+"""Maximum characters of a template."""
 
 _ALONE = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)
 _SIGNS = ("{{", "{%", "{#")
@@ -40,12 +40,12 @@ Scope = dict[str, Shape]
 
 
 def is_template(text: str) -> bool:
-    """Whether there is anything in a text that a template would replace."""
+    """Return whether a text contains template syntax."""
     return any(sign in text for sign in _SIGNS)
 
 
 def problems(text: str, known: Parts) -> tuple[str, ...]:
-    """What is wrong with a template that may use the known names, in the order of the text, each once."""
+    """Return what is wrong with a template that may use the known names, in the text's order, without duplicates."""
     if not is_template(text):
         return ()
     if len(text) > LONGEST:
@@ -62,14 +62,14 @@ def problems(text: str, known: Parts) -> tuple[str, ...]:
 
 
 class _Reading:
-    """Goes through a template once, with what each name stands for at that place."""
+    """Traverses a template once, tracking the shape of each name."""
 
     def __init__(self, tree: nodes.Template) -> None:
         self.found: list[str] = []
         self._asked_for = frozenset(_asked_for(tree))
 
     def block(self, body: list[nodes.Node], scope: Scope) -> None:
-        """Statements, one after the other. Names that they set are put into the scope."""
+        """Check consecutive statements. Names that they set are added to the scope."""
         for node in body:
             self._node(node, scope)
 
@@ -142,7 +142,7 @@ class _Reading:
 
     def _bind(self, target: nodes.Node, shape: Shape, scope: Scope, *, is_new: bool = False) -> None:
         if isinstance(target, nodes.Name):
-            # What is set twice (on one side of a condition, perhaps) can be either afterwards.
+            # A name that is set twice (in one branch of a condition, perhaps) may have either shape afterwards.
             scope[target.name] = shape if is_new or target.name not in scope else None
         elif isinstance(target, nodes.Tuple):
             for each in target.items:
@@ -174,7 +174,7 @@ class _Reading:
         return self._look(whole, key, _path(node) or ())
 
     def _look(self, whole: Shape, key: object, path: Names) -> Shape:
-        """What stands in `whole` under `key`. `path` names both for a message, where it can be named."""
+        """Return the shape of `key` in `whole`. `path` is the name of both for a message, if there is one."""
         if isinstance(whole, Parts):
             return self._look_in_parts(whole, key, path)
         if whole is None or not isinstance(key, str):
@@ -217,7 +217,7 @@ class _Reading:
         return value.each if node.name in _ONE_OF_IT else None
 
     def _attribute(self, node: nodes.Filter, several: Items) -> Shape:
-        """What `attribute="address"` (or its like) takes of each item."""
+        """Return the shape of an attribute of each item, as in `attribute="address"`."""
         named = [each.value for each in node.kwargs if each.key == "attribute" and node.name in _BY_ATTRIBUTE]
         if not named and node.name in _FIRST_IS_ATTRIBUTE:
             named = node.args[:1]
@@ -236,14 +236,14 @@ class _Reading:
 
 
 def _each(several: Shape) -> Shape:
-    """What a loop goes through: a list's items, a mapping's keys."""
+    """Return the shape of a loop's variable: a list's items, a mapping's keys."""
     if isinstance(several, Items):
         return several.each
     return Plain() if isinstance(several, Parts) else None
 
 
 def _path(node: nodes.Node | None) -> Names | None:
-    """`dependencies.db["port"]` as its names, or None where it is more than names."""
+    """Return `dependencies.db["port"]` as its names, or None if it contains other expressions."""
     if isinstance(node, nodes.Name):
         return (node.name,)
     if isinstance(node, nodes.Getattr):
@@ -257,7 +257,7 @@ def _path(node: nodes.Node | None) -> Names | None:
 
 
 def _asked_for(tree: nodes.Template) -> Iterator[Names]:
-    """What a template asks for before it uses it: `x.y is defined`, `x.y | default(…)`, `"y" in x`."""
+    """Yield what a template tests before using it: `x.y is defined`, `x.y | default(…)`, `"y" in x`."""
     for compared in tree.find_all(nodes.Compare):
         for operand in compared.ops:
             path = _path(operand.expr)

@@ -1,7 +1,8 @@
-"""What templates may use, as types: which names there are, and what stands behind each.
+"""Facts available to templates, as types.
 
-The reference's table, the check of a definition and the facts that are handed to templates all come from here. A
-template sees plain data, made by `known`: texts, numbers, mappings and lists, never these objects, never a password.
+The reference's table, the check of a definition and the facts passed to templates are all derived from these. A
+template sees plain data, created by `known`: texts, numbers, mappings and lists, never these objects, never a
+password.
 """
 
 from __future__ import annotations
@@ -13,23 +14,23 @@ from pydantic import Field
 
 
 class TemplateFacts(pydantic.BaseModel):
-    """A mapping that templates see. What is None is absent, so that a template that asks for it fails."""
+    """A mapping available to templates. None values are absent, so that a template that uses one fails."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     def known(self) -> dict[str, Any]:
-        """The facts as plain data."""
+        """Return the facts as plain data."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
 class TemplateNamed(TemplateFacts):
-    """A thing of which the name is known before there are servers."""
+    """An object whose name is known before there are servers."""
 
     name: str = Field(description="Its name.", examples=["bookshop"])
 
 
 class Numbered(TemplateFacts):
-    """A server before there is one."""
+    """A server before it exists."""
 
     slot: int = Field(description="Its number in its tier, from 1.", examples=[1])
 
@@ -57,7 +58,7 @@ class TemplateServer(TemplateFacts):
 
 
 class TemplateService(TemplateFacts):
-    """The service that the text is for."""
+    """The service that the text belongs to."""
 
     name: str = Field(description="Its name.", examples=["app"])
     id: str = Field(description="Its id.", examples=["a1002"])
@@ -68,7 +69,7 @@ class TemplateService(TemplateFacts):
 
 
 class TemplateDependency(TemplateFacts):
-    """A service that is depended on."""
+    """A dependency of the service."""
 
     addresses: tuple[str, ...] = Field(
         description="The addresses of its servers, by slot.", examples=[["10.0.0.11"]]
@@ -80,7 +81,7 @@ class TemplateDependency(TemplateFacts):
 
 
 class InCustom(TemplateFacts):
-    """What a service's `custom` values may use."""
+    """Facts available to a service's `custom` values."""
 
     deployment: TemplateDeployment = Field(description="The deployment.")
     tier: TemplateTier = Field(description="The service's tier.")
@@ -93,9 +94,9 @@ class InCustom(TemplateFacts):
 
 
 class InAttributes(TemplateFacts):
-    """What the texts among a tier's `attributes` may use.
+    """Facts available to the texts among a tier's `attributes`.
 
-    Nothing that changes because another server comes or goes: each change converges every server again.
+    Nothing that changes when another server comes or goes: each change converges every server again.
     """
 
     deployment: TemplateDeployment = Field(description="The deployment.")
@@ -104,7 +105,7 @@ class InAttributes(TemplateFacts):
 
 
 class InServerName(TemplateFacts):
-    """What `server_name` may use: what is known of a server that does not exist yet, and never changes."""
+    """Facts available to `server_name`: what is known before the server exists, and never changes."""
 
     deployment: TemplateNamed = Field(description="The deployment.")
     tier: TemplateNamed = Field(description="The tier.")

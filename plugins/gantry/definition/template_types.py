@@ -1,4 +1,4 @@
-"""What the names in a template stand for, as far as that is known before a launch."""
+"""Shapes of the names in a template, as far as known before a launch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gantry.definition import models, template_facts
 
 @dataclasses.dataclass(frozen=True)
 class Plain:
-    """A text or a number: it has no parts."""
+    """A text or a number, without parts."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Items:
-    """A list of like things."""
+    """A list of items of one shape."""
 
     each: Shape
 
@@ -28,9 +28,9 @@ class Parts:
     """A mapping whose keys are known.
 
     Attributes:
-        absent: keys that others of this kind have, and what to say about their absence here.
-        kind: what a key is called.
-        is_open: whether a template may ask if a key is there. A misspelled key would never be.
+        absent: keys that others of this kind have, with a message about their absence here.
+        kind: the noun for a key.
+        is_open: whether a template may test for a key. A misspelled key would never exist.
     """
 
     known: Mapping[str, Shape]
@@ -40,11 +40,11 @@ class Parts:
 
 
 Shape = Plain | Items | Parts | None
-"""None stands for what nothing is known about."""
+"""None stands for an unknown shape."""
 
 
 def in_custom(definition: models.Definition, name: names.ServiceName) -> Parts:
-    """What a service's `custom` values may use: of ports and dependencies only what it has."""
+    """Return the shape of a service's `custom` facts, with only the ports and dependencies that it has."""
     service = definition.services[name]
     needed: dict[str, Shape] = {}
     for each in dict.fromkeys(dependency.service for dependency in service.depends_on):
@@ -60,7 +60,7 @@ def in_custom(definition: models.Definition, name: names.ServiceName) -> Parts:
 
 
 def of(model: type[template_facts.TemplateFacts]) -> Parts:
-    """The shape of a mapping, with everything that it can have."""
+    """Return the shape of a mapping, with all possible keys."""
     return Parts({key: _of_type(field.annotation) for key, field in model.model_fields.items()})
 
 

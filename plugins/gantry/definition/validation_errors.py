@@ -1,4 +1,4 @@
-"""Pydantic's errors → problems in words, with their places."""
+"""Conversion of pydantic's errors to problems with messages and positions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _QUOTED = re.compile(r"'([^']*)'")
 def problems(
     read: source.DefinitionData, error: pydantic.ValidationError
 ) -> Iterable[tuple[source.Path, source.Problem]]:
-    """What is wrong, each with the path that it stands at."""
+    """Return the problems with their paths."""
     errors = error.errors(include_url=False)
     meant = {
         (*each["loc"][:-1], key_suggestions.near_key(tuple(each["loc"])))
@@ -44,7 +44,7 @@ def problems(
         if each["type"] == "extra_forbidden"
     }
     for each in errors[: source.MOST_PROBLEMS]:
-        # A key that is there, but misspelled, is not missing as well.
+        # A misspelled key must not be reported as missing as well.
         if each["type"] != "missing" or tuple(each["loc"]) not in meant:
             problem = _problem(read, each)
             yield _known_part(read, _location(each)), problem
@@ -67,14 +67,14 @@ def _problem(read: source.DefinitionData, error: Any) -> source.Problem:  # noqa
 
 
 def _location(error: Any) -> source.Path:  # noqa: ANN401 - as below
-    """Where an error is: pydantic knows no place within a value that it does not look into."""
+    """Return the path of an error: pydantic has no position within a value that it does not validate itself."""
     raised = error.get("ctx", {}).get("error")
     within = raised.path if isinstance(raised, spelling.NotAsWrittenError) else ()
     return (*error["loc"], *within)
 
 
 def words(error: Any) -> str:  # noqa: ANN401 - as below
-    """What is wrong with a value."""
+    """Return the message for a value's error."""
     return _message(error["type"], error, error.get("ctx", {}))
 
 
@@ -109,7 +109,7 @@ def _form(context: Mapping[str, object]) -> str:
 
 
 def _known_part(read: source.DefinitionData, location: source.Path) -> source.Path:
-    """The part of an error's location that stands in the file.
+    """Return the part of an error's location that exists in the file.
 
     Pydantic adds the names of union members and validators to a location; no key of the file has them.
     """

@@ -1,6 +1,6 @@
-"""Variables: which value each has, and `${NAME}` replaced by it.
+"""Variables: their values, and the substitution of `${NAME}`.
 
-Replaced in data, never in YAML text: a value cannot become a key, a list or a second value.
+They are substituted in data, never in YAML text: a value cannot become a key, a list or a second value.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gantry.definition import models, source
 
 SECTION = "variables"
 MOST_INSERTED = source.LARGEST_FILE
-"""Characters that all insertions of a definition come to."""
+"""Maximum characters of all insertions in a definition."""
 
 _USE = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -23,7 +23,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """The value of a variable, and where it comes from."""
+    """The value of a variable, and its source."""
 
     value: source.Scalar
     origin: source.Origin
@@ -32,7 +32,7 @@ class Setting:
 class Variables:
     """The variables of a definition, with their values in an environment.
 
-    `problems` is what is wrong with them; `invalid` are those that have no value because of that.
+    `problems` has the problems with them; `invalid` those that have no value because of that.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Variables:
             try:
                 self._declared[name] = models.Variable.model_validate(written)
             except pydantic.ValidationError:
-                # The definition as a whole is validated too, and says what is wrong.
+                # The definition as a whole is validated too, which reports the problem.
                 self.invalid.add(name)
 
     def _defaults(self) -> None:
@@ -106,7 +106,7 @@ class Variables:
     ) -> None:
         variable = self._declared[name]
         try:
-            # A command line has texts only.
+            # A command line only has texts.
             is_text = origin.kind is source.OriginKind.ARGUMENT and isinstance(value, str)
             good = variable.read(str(value)) if is_text else variable.checked(value)
         except ValueError as error:
@@ -116,7 +116,7 @@ class Variables:
         self.settings[name] = Setting(good, origin)
 
     def _spoil(self, name: str) -> None:
-        """What is wrong with a variable has been said; its uses say no more about it."""
+        """Mark a variable as reported; problems of its uses are not reported any more."""
         self.invalid.add(name)
         self.settings.pop(name, None)
 
@@ -136,8 +136,8 @@ class Variables:
     def insert(self, read: source.DefinitionData) -> tuple[source.DefinitionData, set[source.Path]]:
         """Replace every `${NAME}` of the data by its value, and every `$${` by `${`.
 
-        Returns the new source, and the paths of values where that was not possible; what is wrong there is added to
-        `problems`. The data of `read` is changed.
+        Returns the new source, and the paths of values where that was not possible; their problems are added to
+        `problems`. The data of `read` is modified.
         """
         insertions: dict[source.Path, tuple[source.Insertion, ...]] = {}
         failed: set[source.Path] = set()
@@ -167,7 +167,7 @@ class Variables:
     def _fill(
         self, text: str, read: source.DefinitionData, path: source.Path
     ) -> tuple[source.Scalar, list[str]] | None:
-        """A text with its variables' values in it, and their names; nothing if one has no value."""
+        """Return a text with its variables substituted, and their names; None if one has no value."""
         used: list[str] = []
         wrong: dict[str, str | None] = {}
         size = len(text)
@@ -184,7 +184,7 @@ class Variables:
             used.append(name)
             text_of_value = _text(self.settings[name].value)
             size += len(text_of_value)
-            # Too much, and said by the caller: not a character more.
+            # The limit is exceeded, which the caller reports: no further character.
             return text_of_value if size <= 2 * MOST_INSERTED else ""
 
         filled = _USE.sub(value, text)
@@ -197,7 +197,7 @@ class Variables:
         return filled, used
 
     def _wrong(self, name: str, *, closed: bool) -> str | None:
-        """What is wrong with a use of a variable that has no value, unless that is said elsewhere."""
+        """Return what is wrong with a use of a variable without a value, unless that is reported elsewhere."""
         if not closed or not _NAME.fullmatch(name):
             shown = source.shown(f"${{{name}}}" if closed else f"${{{name}")
             return f"{shown} is not a variable (${{NAME}}); a text with such signs is written $${{"
@@ -214,7 +214,7 @@ def _text(value: source.Scalar) -> str:
 
 
 def _put(data: source.Data, path: source.Path, value: source.Scalar) -> None:
-    """Put a value in the place of the one at a path that exists."""
+    """Replace the value at an existing path."""
     if len(path) > 1:
         if isinstance(data, dict):
             _put(data[str(path[0])], path[1:], value)

@@ -1,1 +1,1 @@
-"""Connection types of Gantry's own."""
+"""Hooks of Gantry's own connection types."""

@@ -1,4 +1,4 @@
-"""Connection types of Gantry's own, as Airflow's connection form wants them."""
+"""Gantry's own connection types, as Airflow's connection form requires them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ChefHook(BaseHook):
         self.chef_conn_id = chef_conn_id
 
     def test_connection(self) -> tuple[bool, str]:
-        """Sign a request with each key that the connection holds; whether the Chef server accepts them, in words."""
+        """Sign a request with each of the connection's keys; return whether the Chef server accepts it, and why."""
         try:
             found = connections.chef_from(self.get_connection(self.chef_conn_id))
             actors = [actor for actor in (found.validator, found.admin) if actor is not None]
@@ -58,7 +58,7 @@ class TlsHook(BaseHook):
         self.tls_conn_id = tls_conn_id
 
     def test_connection(self) -> tuple[bool, str]:
-        """Look whether the key fits the certificate, the chain follows it, and both are valid today; in words."""
+        """Check that key and certificate match, the chain is complete, and both are valid today; return a message."""
         try:
             found = connections.certificate_from(self.get_connection(self.tls_conn_id))
         except errors.GantryError as error:

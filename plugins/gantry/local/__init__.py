@@ -1,7 +1,7 @@
-"""The embedded cloud of the demo and the tests: real EC2 and S3 wire protocol, instances that are containers.
+"""The embedded cloud of the demo and the tests: real EC2 and S3 wire protocol, containers as instances.
 
-Nothing in the product may import it. The cloud itself knows of the product the root error and how to talk to a
-Chef server; the demo that plays on it uses the product as anybody would.
+The product must not import it. Of the product, the cloud itself uses only the root error and the Chef server client;
+the demo uses the product as any user would.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["DEMO", "EmbeddedCloud", "LocalCloudError", "down", "leftovers", "load", "up"]
 
 DEMO = "demo"
-"""The name of the demo, its cloud and its profile, if none is given."""
+"""The default name of the demo, its cloud and its profile."""
 
 _HOMES = {
     "down": "cloud.control",
@@ -30,7 +30,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    # `gantry --help` asks the command in this package for its help, also where Docker's client is not installed.
+    # `gantry --help` reads the help of this package's command, even without Docker's client installed.
     if name in _HOMES:
         return getattr(importlib.import_module(f"gantry.local.{_HOMES[name]}"), name)
     raise AttributeError(name)

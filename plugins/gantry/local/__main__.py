@@ -19,7 +19,7 @@ _console = console.out
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the result is the exit code."""
+    """Run one command; return the exit code."""
     options = _parser().parse_args(arguments)
     try:
         {"up": _up, "down": _down, "status": _status, "put": _put, "serve": _serve}[options.command](options)

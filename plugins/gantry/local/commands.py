@@ -1,4 +1,4 @@
-"""`gantry demo`: deployments launched on this machine, on an embedded cloud, by a real Airflow."""
+"""`gantry demo`: launches deployments on this machine, on an embedded cloud, with a real Airflow."""
 
 from __future__ import annotations
 
@@ -66,16 +66,16 @@ def up(
     realistic: _Realistic = False,
     region: _Region = None,
 ) -> None:
-    """Begin a demo of the project in this folder; it stands in the background until `gantry demo down`.
+    """Start a demo of the project in this folder; it runs in the background until `gantry demo down`.
 
-    Prepares the machine, starts the embedded cloud and an Airflow on the folder's [bold]dags/[/], and makes the
+    Prepares the machine, starts the embedded cloud and an Airflow on the folder's [bold]dags/[/], and creates the
     connections that the definitions name. Writes a profile, so that `gantry plan`, `launch`, `status`, `logs` and
-    `terminate` find both. Called again it adds connections that are new, and starts what is gone.
+    `terminate` find both. When called again, it adds new connections, and restarts what is gone.
     """
     from gantry.local.cloud import behavior  # noqa: PLC0415 - Docker, Airflow: not for --help
     from gantry.local.demo import background  # noqa: PLC0415 - Docker, Airflow: not for --help
 
-    # Asked to end, it takes away what it had begun.
+    # When asked to end, it removes what it has started.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     wanted = behavior.REALISTIC if realistic else behavior.BRISK
@@ -87,7 +87,7 @@ def up(
 
 @app.command()
 def down(*, name: _Name = local.DEMO) -> None:
-    """End the demo and remove everything of it: servers, objects, Airflow, profile. Also after a crash."""
+    """End the demo and remove all of it: servers, objects, Airflow, profile. Also after a crash."""
     from gantry.local.demo import background  # noqa: PLC0415 - as above
 
     removed = background.down(name, console.say)
@@ -102,7 +102,7 @@ def status(
     name: _Name = local.DEMO,
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Say what stands: Airflow, the embedded cloud, its servers and buckets. Exit code 1 if a part is missing."""
+    """Show what is running: Airflow, the embedded cloud, its servers and buckets. Exit code 1 if a part is missing."""
     from gantry.local.demo import background  # noqa: PLC0415 - as above
     from gantry.local.demo import status as report  # noqa: PLC0415 - as above
 
@@ -130,9 +130,9 @@ def run(
         typer.Option(help="Of cloud and bookshop; without it the definition's.", show_default=False),
     ] = None,
 ) -> None:
-    """Launch the bookshop before your eyes; Ctrl-C removes all of it.
+    """Launch the bookshop and show its progress; Ctrl-C removes all of it.
 
-    What `make demo` runs. Uses the bookshop of this folder where there is one, else the package's.
+    This is what `make demo` runs. Uses the bookshop of this folder if there is one, else the package's.
     """
     from gantry.local import resources  # noqa: PLC0415 - as above
     from gantry.local.demo import machine  # noqa: PLC0415 - as above

@@ -1,4 +1,4 @@
-"""What can go wrong with the embedded cloud itself, worded for the person who runs the demo or the tests."""
+"""Errors of the embedded cloud itself, worded for users of the demo and the tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gantry.local import resources
 
 
 class LocalCloudError(GantryError):
-    """The embedded cloud cannot do what it was asked to."""
+    """The embedded cloud cannot do what was requested."""
 
 
 class EngineUnreachableError(LocalCloudError):
@@ -21,7 +21,7 @@ class EngineUnreachableError(LocalCloudError):
 
 
 class ImageMissingError(LocalCloudError):
-    """The image that instances boot from is not there."""
+    """The image that instances boot from does not exist."""
 
     def __init__(self, image: str) -> None:
         self.image = image
@@ -29,7 +29,7 @@ class ImageMissingError(LocalCloudError):
 
 
 class NoFreeNetworkError(LocalCloudError):
-    """Every address range that the embedded cloud may take is in use."""
+    """All address ranges of the embedded cloud are in use."""
 
     def __init__(self, pool: str) -> None:
         self.pool = pool
@@ -40,7 +40,7 @@ class NoFreeNetworkError(LocalCloudError):
 
 
 class CloudNotRunningError(LocalCloudError):
-    """There is no embedded cloud of that name."""
+    """No embedded cloud of that name is running."""
 
     def __init__(self, name: str, state_file: Path) -> None:
         self.name = name
@@ -61,7 +61,7 @@ class CloudStartError(LocalCloudError):
 
 
 class MachineError(LocalCloudError):
-    """A container that stands for an instance could not be made, started or stopped."""
+    """A container of an instance could not be created, started or stopped."""
 
     def __init__(self, instance_id: str, action: str, reason: str) -> None:
         self.instance_id = instance_id

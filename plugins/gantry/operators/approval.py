@@ -1,4 +1,4 @@
-"""The question before a launch. Loaded only for definitions that have one asked."""
+"""Approval task before a launch. Imported only if the definition requires approval."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOTE = "note"
 
 
 def form() -> dict[str, Param]:
-    """What is asked beside yes and no."""
+    """Return the fields that the approval form shows besides yes and no."""
     note = Param(
         "",
         type="string",
@@ -28,17 +28,17 @@ def form() -> dict[str, Param]:
 
 
 class ApproveOperator(ApprovalOperator):
-    """Waits, without a worker, for a person who agrees. After a refusal nothing is started, and no step runs."""
+    """Waits for a person's approval without occupying a worker. After a refusal, all later steps are skipped."""
 
     ui_color = "#fff4d6"
 
     def execute(self, context: Context) -> Any:  # noqa: ANN401 - Airflow's signature
-        """Ask, unless there is nothing to ask about."""
+        """Ask for approval, unless there is nothing to ask about."""
         base.refuse_backfill(context)
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> xcom.Result:
-        """Say who answered what, and leave out what follows if it was no."""
+        """Report who answered and how; skip the downstream tasks if the answer was no."""
         user = event.get("responded_by_user") or {}
         who = str(user.get("name") or user.get("id") or "an unknown user")
         note = str((event.get("params_input") or {}).get(NOTE) or "")
@@ -50,6 +50,6 @@ class ApproveOperator(ApprovalOperator):
             self.log.info("note: %s", note or "none")
             if not approved:
                 self.log.info("nothing is started")
-        # Does not come back after a no: Airflow skips by raising.
+        # After a no, this does not return: Airflow skips by raising.
         super().execute_complete(context, event)
         return xcom.result(context, [], by=who, note=note)

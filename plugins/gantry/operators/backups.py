@@ -1,4 +1,4 @@
-"""Backups: made and uploaded on a server, noted and kept in object storage, chosen and restored."""
+"""Backup operators: create, upload and record backups in object storage; choose and restore them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gantry.state import run_records
 
 
 class NothingRunsError(errors.GantryError):
-    """A tier without a server that something could be backed up from, or restored to."""
+    """A tier has no running server to back up from, or to restore to."""
 
     def __init__(self, tier: names.TierName, service: names.ServiceName, who: str) -> None:
         self.tier = tier
@@ -32,7 +32,7 @@ class NothingRunsError(errors.GantryError):
 
 
 class NoFinalBackupError(errors.GantryError):
-    """A final backup of servers that are there, and do not run or are given up: their data would be lost."""
+    """A final backup is impossible because the existing servers do not run or are given up: data would be lost."""
 
     def __init__(self, backup: names.BackupName, there: tuple[inventory.Server, ...]) -> None:
         self.backup = backup
@@ -48,7 +48,7 @@ class NoFinalBackupError(errors.GantryError):
 
 
 class NoSumError(errors.GantryError):
-    """A server that uploaded a backup and did not say what."""
+    """A server uploaded a backup without reporting its checksum."""
 
     def __init__(self, step: str) -> None:
         super().__init__(
@@ -58,7 +58,7 @@ class NoSumError(errors.GantryError):
 
 
 class OtherKindError(errors.GantryError):
-    """A datasource's backup for a service, or the other way round."""
+    """A datasource's backup was requested for a service, or a service's for a datasource."""
 
     def __init__(self, url: str, backup: names.BackupName, wanted: str, found: str) -> None:
         self.url = url
@@ -68,13 +68,13 @@ class OtherKindError(errors.GantryError):
 
 
 class BackUpOperator(server_step.ServerStepOperator):
-    """Has one server of the service make a backup and upload it: the one of the lowest slot that runs."""
+    """Backs up a service on one server, the running one with the lowest slot, and uploads the backup."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's keywords
         super().__init__(servers=(), **kwargs)
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """As any step on servers, if this backup is asked for."""
+        """Run the jobs as any server step does, if this backup is requested."""
         if run.backups and run.backup not in run.backups:
             raise AirflowSkipException(f"backup {run.backup} was not asked for")
         if run.is_termination:
@@ -82,7 +82,7 @@ class BackUpOperator(server_step.ServerStepOperator):
         return super().perform(context, run)
 
     def _perform_last(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Before a termination, what was never there is no reason to go no further."""
+        """Back up before a termination; a service whose servers never existed does not block the termination."""
         if not run.final_backup:
             raise AirflowSkipException("no final backup was asked for")
         there = [each for each in run.inventory.of_tier(run.tier) if each.host_key is not None]
@@ -103,19 +103,19 @@ class BackUpOperator(server_step.ServerStepOperator):
         return found
 
     def reader(self, run: step_run.StepRun) -> output_readers.Name | None:  # noqa: ARG002 - as those that ask
-        """Size, sum and archive."""
+        """Read size, checksum and archive from the output."""
         return "backup"
 
     def targets(self, run: step_run.StepRun) -> list[ssh.Target]:
-        """The server of the lowest slot. In a replicated service that is its master, as long as there is one."""
+        """Return the running server with the lowest slot. In a replicated service, that is its master, if it exists."""
         return [step_run.target(each, each.name) for each in running(run, "server")[:1]]
 
 
 class KeepBackupOperator(base.StepOperator):
-    """Looks whether a backup is complete, notes it, and removes the oldest."""
+    """Verifies that a backup is complete, records it, and removes the oldest ones."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Write the manifest once the object is what the server has sent."""
+        """Write the manifest once the stored object matches what the server reported."""
         made = step_id(Group(GroupKind.BACKUP, run.backup), StepKind.BACK_UP)
         said = [each for report in xcom.reports(context, made) for each in report.get("runs", {}).values()]
         if not said:
@@ -141,10 +141,10 @@ class KeepBackupOperator(base.StepOperator):
 
 
 class ConfirmRestoreOperator(base.StepOperator):
-    """Nothing is restored before somebody has typed the deployment's name, and before there is a backup to restore."""
+    """Checks before a restore that the deployment's name was typed in and that the backups exist."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Compare what was typed, and choose: retries and later backups change nothing about it."""
+        """Compare the typed name and choose the backups once: retries and later backups do not change the choice."""
         params = context["params"]
         typed = str(params.get("confirm") or "")
         if typed != run.definition.deployment:
@@ -162,17 +162,17 @@ class RestoreOperator(server_step.ServerStepOperator):
         super().__init__(servers=(), **kwargs)
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """As any step on servers, if this backup is the one."""
+        """Run the jobs as any server step does, if this backup is to be restored."""
         chosen = chosen_backups(context, run)
         if run.backup not in chosen:
             raise AirflowSkipException(f"backup {' and '.join(chosen)} is restored, and not {run.backup}")
         found = chosen[run.backup]
-        # What a person has restored is not a failed launch's to take away.
+        # A failed launch must not remove what a person has restored.
         run.cloud.note_arrived([each for each in run.inventory.of_tier(run.tier) if each.is_new])
         return super().perform(context, dataclasses.replace(run, restored=found))
 
     def targets(self, run: step_run.StepRun) -> list[ssh.Target]:
-        """A replicated datasource is never restored on a replicant."""
+        """Return the servers to restore on. A replicated datasource is never restored on a replicant."""
         if run.backed_up.datasource is None:
             found = running(run, "server")
         elif run.definition.services[run.service].replication is None:
@@ -185,10 +185,10 @@ class RestoreOperator(server_step.ServerStepOperator):
 
 
 class KeepRecordOperator(base.StepOperator):
-    """Closes the record of a run of backups, or of a restore."""
+    """Closes the record of a backup run or of a restore."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Say what was made, or restored."""
+        """Record what was backed up or restored."""
         found = run_history.made(context, run) | _restored(context, run)
         if not found:
             raise AirflowSkipException("nothing was made or restored")
@@ -199,7 +199,7 @@ class KeepRecordOperator(base.StepOperator):
 
 
 def _restored(context: Context, run: step_run.StepRun) -> dict[str, run_records.Object]:
-    """What the run has put back, if it is a restore."""
+    """Return the objects that the run restored; empty if it is not a restore."""
     return {
         name: run_records.Object(
             stored.url,
@@ -211,7 +211,7 @@ def _restored(context: Context, run: step_run.StepRun) -> dict[str, run_records.
 
 
 def chosen_backups(context: Context, run: step_run.StepRun) -> dict[names.BackupName, backups.Stored]:
-    """The backups that the run restores, as an earlier step has chosen them."""
+    """Return the backups that the run restores, as chosen by an earlier step."""
     kinds = (StepKind.CONFIRM_RESTORE, StepKind.CHOOSE_BACKUPS)
     return {
         names.BackupName(name): backups.Stored.model_validate(stored)
@@ -223,11 +223,11 @@ def chosen_backups(context: Context, run: step_run.StepRun) -> dict[names.Backup
 
 
 def fitting(run: step_run.StepRun, name: names.BackupName, wanted: str = "") -> backups.Stored:
-    """A backup that can be restored to what the definition says its name is of; by default the newest.
+    """Return a backup that can be restored to what the definition says the name belongs to; by default the newest.
 
     Raises:
-        OtherKindError: a datasource's for a service, or the other way round.
-        NoBackupError, StrangeBackupError, ManifestError: there is none that may be used.
+        OtherKindError: the backup is a datasource's and the target a service, or the reverse.
+        NoBackupError, StrangeBackupError, ManifestError: no usable backup exists.
     """
     found = run.shelf(name).find(wanted)
     here, there = run.backup_settings.of[name].datasource, found.manifest.datasource
@@ -237,7 +237,7 @@ def fitting(run: step_run.StepRun, name: names.BackupName, wanted: str = "") -> 
 
 
 def running(run: step_run.StepRun, who: str) -> list[inventory.Server]:
-    """The tier's servers that can be worked with, by slot. Raises NothingRunsError."""
+    """Return the tier's usable servers, by slot. Raises NothingRunsError."""
     found = [
         each
         for each in run.inventory.of_tier(run.tier)

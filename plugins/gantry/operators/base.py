@@ -1,4 +1,4 @@
-"""What every Gantry operator does alike: know its step, word its errors, report when it worked on what."""
+"""Base class of all Gantry operators: finds the step, translates errors, records when it worked on what."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gantry.reconcile import step_run
 from gantry.runtime import failures, lock_holder, recent_starts, task_run
 
 _BACKFILL = "backfill"
-"""Airflow's type of a run."""
+"""Airflow's run type of a backfill."""
 
 
 class BackfillError(errors.GantryError):
-    """A backfill of an operation: its runs would work beside each other, on the servers of today."""
+    """An operation was started by a backfill, whose runs would work in parallel on today's servers."""
 
     def __init__(self, dag: str) -> None:
         self.dag = dag
@@ -30,22 +30,22 @@ class BackfillError(errors.GantryError):
 
 
 def refuse_backfill(context: Context) -> None:
-    """Fail a task of a backfill's run; a run that a backfill has taken over stays one. Raises AirflowFailException."""
+    """Fail a backfill run's task; a run that a backfill took over remains one. Raises AirflowFailException."""
     dag_run = context["dag_run"]
     if dag_run.run_type == _BACKFILL:
         fail(context, BackfillError(dag_run.dag_id))
 
 
 def fail(context: Context, error: errors.GantryError, *, retry: bool = False) -> NoReturn:
-    """Fail the task in Airflow's terms: what cannot pass by itself is not tried again. Its failures stay as an XCom.
+    """Fail the task: keep its failures as an XCom, and have Airflow retry only what may pass by itself.
 
     Args:
-        context: the task's.
+        context: the context of the task.
         error: the cause.
-        retry: the definition wants every failure tried again.
+        retry: whether the definition wants every failure retried.
 
     Raises:
-        AirflowFailException: a retry would meet the same cause.
+        AirflowFailException: a retry would hit the same cause.
         AirflowException: a retry may succeed.
     """
     failures.keep(context, error.failures)
@@ -55,12 +55,12 @@ def fail(context: Context, error: errors.GantryError, *, retry: bool = False) ->
 
 
 class StepOperator(BaseOperator):
-    """A task that carries out the plan's step of the same id."""
+    """Executes the plan's step whose id is the task's id."""
 
     ui_color = "#e8f1fb"
 
     def execute(self, context: Context) -> Any:  # noqa: ANN401 - XComs are JSON
-        """Carry the step out; see `perform`."""
+        """Execute the step; see `perform`."""
         refuse_backfill(context)
         run = recent_starts.aware(task_run.run_of(context))
         try:
@@ -73,24 +73,24 @@ class StepOperator(BaseOperator):
             fail(context, error, retry=_wants_retry(run, error))
 
     def resume(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ANN401 - XComs are JSON
-        """Fail with what the triggerer met. Success never comes here: the triggerer ends the task itself."""
+        """Fail with the error from the triggerer. Successes do not resume here: the triggerer ends the task itself."""
         error = fan_out.StepFailedError(failures.of_event(event))
         run = task_run.run_of(context)
-        # This process has read no secret yet, and a failure ends with what a script has printed.
+        # This process has read no secret yet, so masking knows none, and a failure ends with a script's output.
         connections.mask(connections.with_secrets(run.definition))
         self._advise(error)
         fail(context, error, retry=_wants_retry(run, error))
 
     def _advise(self, error: errors.GantryError) -> None:
-        """Say first what to do. What has happened follows: it may be long, with all that a script has printed."""
+        """Log the remedy first. The description of the error follows: with a script's output, it may be long."""
         for line in dict.fromkeys(each.advice for each in error.failures if each.advice):
             self.log.error("what to do: %s", line)
 
     def perform(self, context: Context, run: step_run.StepRun) -> Any:  # noqa: ANN401 - XComs are JSON
-        """What the step does. Raises GantryError."""
+        """Execute the step. Raises GantryError."""
         raise NotImplementedError
 
 
 def _wants_retry(run: step_run.StepRun, error: errors.GantryError) -> bool:
-    """Whether a failure on servers is tried again because the definition says so; other mistakes stay mistakes."""
+    """Return whether the definition asks for a retry of a failure on servers; other errors are not retried."""
     return isinstance(error, fan_out.StepFailedError) and run.definition.retries_every_failure(run.step.kind)

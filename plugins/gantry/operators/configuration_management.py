@@ -1,4 +1,4 @@
-"""Phases 2 and 3 of a launch, and what remains of them at its end. What each kind does stands in its own room."""
+"""Operators of a launch's phases 2 and 3 (configuration management), and its cleanup when servers are terminated."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from gantry.runtime import xcom
 
 
 class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
-    """Gives servers what they need for the run, and makes way for new ones on the Chef server."""
+    """Prepares servers for configuration management, and deletes former servers' registrations with Chef."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Prepare the servers; then remove what former servers of their names left on the Chef server."""
+        """Prepare the servers; then remove what earlier servers of the same names left on the Chef server."""
         self._new: set[names.ServerName] = set()
         report = super().perform(context, run)
         settings = run.definition.launch_configuration_of(run.tier).chef
@@ -29,7 +29,7 @@ class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
         return report
 
     def decide(self, run: step_run.StepRun) -> fan_out.Decide:
-        """The files that are not there yet, or not as they should be; who is new to Chef is noted."""
+        """Return the job: write files that are missing or differ. Servers that are new to Chef are recorded."""
         prepare = super().decide(run)
         is_chef = run.definition.launch_configuration_of(run.tier).chef is not None
 
@@ -44,7 +44,7 @@ class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
         return decide
 
     def _make_way(self, credentials: chef.Credentials) -> None:
-        """A server without a key is new to the Chef server: whatever is registered under its name is not it."""
+        """Remove registrations under the name of a server that has no key: they belong to an earlier server."""
         if credentials.admin is None:
             self.log.info(
                 "connection %s has no admin key: what a former server of the same name has left on the Chef server "
@@ -55,7 +55,7 @@ class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
         try:
             found = chef.forget(credentials, self._new)
         except chef_server.ChefServerUnreachableError as error:
-            # The servers may reach it all the same; if something is left, their run says so.
+            # The servers may still reach it; if a registration is left, their run reports it.
             self.log.warning("not looked for former servers of the same names: %s", error)
             return
         for what in found.removed:
@@ -65,10 +65,10 @@ class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
 
 
 class ExecuteConfigurationManagementOperator(server_step.ServerStepOperator):
-    """Runs the configuration management where something has changed since it last succeeded."""
+    """Runs configuration management where something has changed since it last succeeded."""
 
     def reader(self, run: step_run.StepRun) -> output_readers.Name | None:
-        """Chef's output tells what was updated, and what a failure means."""
+        """Return the reader of Chef's output, which shows what was updated and explains failures."""
         return "chef" if run.definition.launch_configuration_of(run.tier).chef is not None else None
 
 
@@ -76,7 +76,7 @@ class CleanUpConfigurationManagementOperator(base.StepOperator):
     """Removes a tier's nodes and clients from the Chef server when their servers are gone."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Remove what is there under the names that the tier's servers can have; say what cannot be removed."""
+        """Remove everything registered under the tier's possible server names; log what cannot be removed."""
         settings = run.definition.launch_configuration_of(run.tier).chef
         if settings is None:
             raise step_work.NoManagementError(run.tier)
@@ -89,16 +89,16 @@ class CleanUpConfigurationManagementOperator(base.StepOperator):
 def forget(
     operator: base.StepOperator, context: Context, settings: models.Chef, gone: Sequence[names.ServerName]
 ) -> list[str]:
-    """Remove the nodes and clients of servers that are gone from the Chef server; what could not be removed.
+    """Remove the nodes and clients of terminated servers from the Chef server; return what could not be removed.
 
     Args:
-        operator: the task that asks; what was removed goes to its log.
-        context: the task's try, which tells whether there will be another.
-        settings: which Chef server, and as whom.
-        gone: the servers' names.
+        operator: the calling task; removals are written to its log.
+        context: the context of the task's try, which shows whether further tries follow.
+        settings: the Chef server and the login for it.
+        gone: the names of the terminated servers.
 
     Raises:
-        GantryError: a cause that passes by itself, in any try but the last.
+        GantryError: a transient error, in any try but the last.
     """
     instance = context["ti"]
     last_try = instance.try_number > (instance.max_tries or 0)
@@ -109,7 +109,7 @@ def forget(
             return [f"{nodes} stay on {credentials.url}: connection {settings.connection} has no admin key"]
         found = chef.forget(credentials, gone)
     except errors.GantryError as error:
-        # The servers are gone; a Chef server or a connection in trouble must not keep the run from its end.
+        # The servers are gone; an error of the Chef server or of a connection must not fail the end of the run.
         if error.transient and not last_try:
             raise
         return [f"{nodes} may still be on the Chef server: {str(error).splitlines()[0]}"]
@@ -118,7 +118,7 @@ def forget(
 
 
 def not_ours(node: str, credentials: chef.Credentials) -> str:
-    """Why a node is not removed."""
+    """Return why a node is not removed."""
     return (
         f"node {node} stays on the Chef server: it does not carry the mark of origin of connection "
         f"{credentials.connection} ({credentials.origin or 'none'}), so it may be another Airflow's"
@@ -126,9 +126,10 @@ def not_ours(node: str, credentials: chef.Credentials) -> str:
 
 
 def possible_names(definition: models.Definition, tier: names.TierName) -> tuple[names.ServerName, ...]:
-    """The names that servers of a tier can have had, with a larger maximum too.
+    """Return the names that servers of a tier can have had, also with a larger maximum.
 
-    Only those within today's maximum where the names do not tell the deployment: others may share the pattern.
+    Includes only those within today's maximum if the names do not contain the deployment's: other deployments may
+    share the pattern.
     """
     if "deployment.name" not in definition.server_name:
         return definition.names_of(tier)

@@ -1,4 +1,4 @@
-"""A drill: the newest backups are restored on throw-away servers and checked, and the servers go in any case."""
+"""Restore drill: restores and checks the newest backups on temporary servers, which are always terminated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gantry.runtime import lost_server_report, run_history, server_notes, xcom
 
 
 class OldBackupError(errors.GantryError):
-    """A newest backup that is older than the definition allows."""
+    """The newest backup is older than the definition allows."""
 
     def __init__(
         self, backup: names.BackupName, url: str, age: datetime.timedelta, most: datetime.timedelta
@@ -33,10 +33,10 @@ class OldBackupError(errors.GantryError):
 
 
 class ChooseBackupsOperator(base.StepOperator):
-    """Takes away what an earlier drill has left, and chooses the newest backups."""
+    """Removes the leftovers of an earlier drill, and chooses the newest backups."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Choose once: retries and later backups change nothing about it."""
+        """Choose once: retries and later backups do not change the choice."""
         gone = termination.remove_drill_servers(context, run, self)
         _forget(run, gone)
         if gone:
@@ -57,27 +57,27 @@ class ChooseBackupsOperator(base.StepOperator):
 
 
 class CheckBackupOperator(server_step.ServerStepOperator):
-    """Runs the definition's own check of a restored backup."""
+    """Runs the definition's check of a restored backup."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's keywords
         super().__init__(servers=(), **kwargs)
 
     def reader(self, run: step_run.StepRun) -> output_readers.Name | None:  # noqa: ARG002 - as those that ask
-        """Its last words."""
+        """Return the reader of the last line of output."""
         return "check"
 
     def targets(self, run: step_run.StepRun) -> list[ssh.Target]:
-        """The one server that there is of a tier."""
+        """Return the tier's only server."""
         return [step_run.target(each, each.name) for each in backups.running(run, "server")]
 
 
 class RemoveDrillServersOperator(base.StepOperator):
-    """Terminates the throw-away servers, however the drill went."""
+    """Terminates the temporary servers, whether or not the drill succeeded."""
 
     ui_color = "#fbe8e8"
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Say what has failed, if anything, and terminate."""
+        """Report failures, if any, and terminate."""
         failed = launch_cleanup.failed_steps(context, run)
         if failed:
             self.log.error("the drill has failed at %s", ", ".join(failed))
@@ -90,10 +90,10 @@ class RemoveDrillServersOperator(base.StepOperator):
 
 
 class FinishDrillOperator(base.StepOperator):
-    """Says what was restored from what, how long that took, and what the checks said."""
+    """Reports what was restored from which backup, how long it took, and what the checks printed."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Sum up. It is reached only if all went well."""
+        """Summarize. Runs only if all earlier steps succeeded."""
         said = []
         for each in outcomes(context, run):
             said.append(dataclasses.asdict(each))
@@ -104,20 +104,20 @@ class FinishDrillOperator(base.StepOperator):
 
 
 def _forget(run: step_run.StepRun, gone: Iterable[str]) -> None:
-    """What was noted of the throw-away servers goes with them: a lost database would be none of the next drill's."""
+    """Delete the state recorded for the temporary servers: otherwise the next drill would find a lost database."""
     lost_server_report.memory(run).forget_all()
     server_notes.forget_versions(run, gone)
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of one backup.
+    """The result of one backup's restore.
 
     Attributes:
-        age: seconds between the backup and its choice.
+        age: seconds between the creation of the backup and its choice.
         size: bytes.
-        took: seconds from the download's beginning until the service's check said OK.
-        said: the last line of the definition's own check; None where it has none, or was silent.
+        took: seconds from the start of the download until the service's check succeeded.
+        said: the last line of the definition's check; None if it has no check, or the check printed nothing.
     """
 
     backup: names.BackupName
@@ -137,7 +137,7 @@ class Outcome:
 
 
 def told(length: datetime.timedelta) -> str:
-    """A length of time in its two largest units, such as `1 d 3 h`."""
+    """Format a duration in its two largest units, such as `1 d 3 h`."""
     seconds = max(0, round(length.total_seconds()))
     parts: list[str] = []
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
@@ -148,7 +148,7 @@ def told(length: datetime.timedelta) -> str:
 
 
 def outcomes(context: Context, run: step_run.StepRun) -> Iterator[Outcome]:
-    """What came of each backup, when all went well."""
+    """Yield the result of each backup, when all restores succeeded."""
     stored = backups.chosen_backups(context, run)
     (choice,) = xcom.reports(context, step_id(DEPLOYMENT, StepKind.CHOOSE_BACKUPS))
     when = datetime.datetime.fromisoformat(choice["ended"])

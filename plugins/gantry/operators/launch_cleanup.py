@@ -1,4 +1,4 @@
-"""After a launch that failed: the servers that are new are taken away again, if the definition says so."""
+"""Cleanup after a failed launch: terminates the servers that it started, if the definition says so."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from gantry.runtime import lost_server_report, server_notes, xcom
 
 
 class RemoveNewServersOperator(base.StepOperator):
-    """Terminates what is new, and nothing else; see `kept`. Skipped where nothing has failed.
+    """Terminates new servers only; see `kept`. Skipped if nothing has failed.
 
-    It runs beside the launch's own end, not after it: a run whose last task is this one would read as a success.
+    It runs in parallel to the launch's last task, not after it: if this were the run's last task, a failed run would
+    count as a success.
     """
 
     ui_color = "#fbe8e8"
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Let configuration management forget them, terminate them, and wait until they are gone."""
+        """Remove the servers from configuration management, terminate them, and wait until they are gone."""
         failed = failed_steps(context, run)
         if not failed:
             raise AirflowSkipException("nothing has failed: every server stays")
@@ -38,8 +39,9 @@ class RemoveNewServersOperator(base.StepOperator):
         new = [each for each in everything.everything if each.instance_id not in reasons]
         if not new:
             self.log.info("this run has started no server that is left and is new")
-        # Data that only this run has made; what was lost before it is lost all the same. Before they go: a try that
-        # is lost in between would find none of them any more. So does Chef.
+        # Forget data that only this run has created; data that was lost before stays lost. This happens before the
+        # termination, since after a crash in between, the next try would no longer find the servers. The same applies
+        # to Chef.
         memory.forget(_ids(new))
         names_kept = {each.name for each in everything if each.instance_id in reasons}
         skipped = self._forget(context, run, [each for each in new if each.name not in names_kept])
@@ -65,10 +67,10 @@ class RemoveNewServersOperator(base.StepOperator):
 def kept(
     run: step_run.StepRun, everything: inventory.Inventory, memory: data_placement.DataLocations
 ) -> dict[str, str]:
-    """Why servers are not taken away, by their instances; those that are new and go are absent.
+    """Return why servers are kept, by instance id; new servers that are to be terminated are absent.
 
-    New is what the run itself has started, as long as the deployment was never RUNNING with it. A database goes only
-    with all that knows it: what others have written there since is nowhere else.
+    A server is new if the run itself started it and the deployment was never RUNNING with it. A database is terminated
+    only together with all its dependents: the data that others have written to it exists nowhere else.
     """
     reasons: dict[str, str] = {}
     ending = inventory.InstanceState.SHUTTING_DOWN
@@ -98,18 +100,18 @@ def kept(
 
 
 def _dependents(run: step_run.StepRun, service: names.ServiceName) -> Iterator[names.TierName]:
-    """The tiers of the services that depend on one."""
+    """Yield the tiers of the services that depend on a service."""
     for each in run.definition.services.values():
         if any(dependency.service == service for dependency in each.depends_on):
             yield each.tier
 
 
 def failed_steps(context: Context, run: step_run.StepRun) -> tuple[str, ...]:
-    """The steps that failed, in the plan's order; not those that only could not begin."""
+    """Return the steps that failed, in the plan's order, without those whose upstream failed."""
     instance = context["ti"]
     states = instance.get_task_states(dag_id=instance.dag_id, run_ids=[run.id]).get(run.id, {})
     failed = {task for task, state in states.items() if state == TaskInstanceState.FAILED}
-    # Airflow tells the instances of a mapped task apart by a number behind the task's name.
+    # Airflow distinguishes the instances of a mapped task by a number after the task's name.
     tasks = failed | {task.rpartition("_")[0] for task in failed if task.rpartition("_")[2].isdecimal()}
     return tuple(step.id for step in run.plan if step.id in tasks)
 

@@ -1,4 +1,4 @@
-"""The end of a launch: the deployment is RUNNING, and its log says where the time went."""
+"""Last step of a launch: marks the deployment RUNNING and logs where the time went."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from gantry.state import filled_slots
 
 
 class FinishLaunchOperator(base.StepOperator):
-    """Says what runs where and how long each phase took, and keeps the record."""
+    """Reports what runs where and how long each phase took, and closes the run's record."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Take away what a scaling that died has left, and sum up."""
+        """Remove leftovers of an interrupted scaling, and summarize the launch."""
         gone = server_retirement.retire_all(context, run, self)
         server_retirement.remember(run)
         tasks = [view for step in run.plan for view in _views(context, step)]
         now = datetime.datetime.now(tz=datetime.UTC)
-        # This task is the one thing that is not over; for the summary it counts as done.
+        # This task itself is the only one still running; for the summary it counts as done.
         tasks.append(
             status.TaskView(run.step.id, -1, status.TaskState.SUCCESS, context["ti"].start_date, now)
         )
@@ -46,7 +46,7 @@ class FinishLaunchOperator(base.StepOperator):
 
 
 def _settle(run: step_run.StepRun) -> None:
-    """Every server has answered, and every database has its data. From now on, none of them is new."""
+    """Record that every server has answered and every database has its data: from now on, none counts as new."""
     run.cloud.note_arrived([each for each in run.inventory if each.is_new])
     again = [each for each in run.inventory if each.ailing is not None]
     if again:
@@ -58,7 +58,7 @@ def _settle(run: step_run.StepRun) -> None:
 
 
 def summary(run: step_run.StepRun, found: status.DeploymentStatus, times: status.Timeline) -> Iterator[str]:
-    """The lines that a person reads at the end of a launch."""
+    """Yield the lines of the summary that is logged at the end of a launch."""
     definition = run.definition
     yield f"deployment {definition.deployment} is {found.state}"
     for server in run.inventory:
@@ -103,7 +103,7 @@ def _seconds(length: datetime.timedelta | None) -> str:
 
 
 def _retired(context: Context, run: step_run.StepRun) -> Iterator[str]:
-    """The servers that the steps of a scaling have taken away."""
+    """Yield the servers that the steps of a scaling have terminated."""
     for step in run.plan:
         if step.kind is StepKind.RETIRE_SERVERS:
             for report in xcom.reports(context, step.id):
@@ -111,7 +111,7 @@ def _retired(context: Context, run: step_run.StepRun) -> Iterator[str]:
 
 
 def _views(context: Context, step: Step) -> Iterator[status.TaskView]:
-    """What a step's instances have reported: they succeeded, or this task would not run."""
+    """Yield views of a step's task instances; they all succeeded, otherwise this task would not run."""
     key = "report" if step.kind is StepKind.SCALE_UP else "return_value"
     for index, report in enumerate(xcom.reports(context, step.id, key)):
         yield status.TaskView(

@@ -1,4 +1,4 @@
-"""The callback of an earlier Gantry: Airflow's database has its path for deadlines that were set by then."""
+"""Deadline callback of an older Gantry: Airflow's database holds its path for deadlines that were set back then."""
 
 from __future__ import annotations
 

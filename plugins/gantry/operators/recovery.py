@@ -1,4 +1,4 @@
-"""Lost servers give their slots free: found, said, checked against what goes with them, and noted as leaving."""
+"""Lost servers: finds and reports them, checks what depends on them, and marks them as leaving to free their slots."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from gantry.runtime import lock_holder, lost_server_report, run_history, xcom
 from gantry.state import filled_slots
 
 _PAUSE = 10.0
-"""Seconds between looks at a server that is waited for."""
+"""Seconds between two checks of a server that is waited for."""
 
 _LONGEST_WAIT = datetime.timedelta(minutes=10)
-"""The longest `recovery_delay` that a run waits for by itself: it keeps a worker busy."""
+"""The longest `recovery_delay` for which a run waits by itself: the wait occupies a worker."""
 
 _SLACK = datetime.timedelta(minutes=1)
-"""A look takes a while, and comes a while after the moment that it waits for."""
+"""A check takes a while, and starts some time after the moment that it waits for."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Outlook:
-    """What a run is going to do about lost servers.
+    """What a run will do about lost servers.
 
     Attributes:
         missing: the slots that it fills, by tier.
-        renewals: what it restores on them.
+        renewals: the data that it restores on them.
     """
 
     choice: replacement.Choice
@@ -56,14 +56,14 @@ def outlook(
     before: replacement.Slots,
     known: data_renewal.DeploymentPast,
 ) -> Outlook:
-    """What follows for a run. Changes nothing but the memory of data.
+    """Return what a run will do about lost servers. Changes only the record of where the data is.
 
     Raises:
         UnknownServerError, WellError, NobodyAnswersError: as `replacing.choose`.
         DataLostError, UnknownDataError, ContradictionError, ReplicantsLeftError: as `data_renewal.renewals`.
     """
     choice = replacement.choose(run.definition, run.inventory, findings, run.lost, before)
-    # A number that is asked for counts as it is.
+    # An explicitly requested number of servers is used unchanged.
     choice = dataclasses.replace(
         choice, slots={tier: slots for tier, slots in choice.slots.items() if tier not in run.scaled_to}
     )
@@ -71,7 +71,7 @@ def outlook(
     for service in data_placement.databases(run.definition):
         for each in run.inventory.of_tier(run.definition.services[service].tier):
             if each.name in choice.servers and each.host_key is not None:
-                # An earlier Gantry, or another Airflow, may have filled it, or its note is lost.
+                # An older Gantry or another Airflow may have filled it, or its record may be lost.
                 memory.begin(service, each)
     missing = replacement.missing(run.definition, staying, run.wanted, choice.slots)
     renewals = data_renewal.renewals(
@@ -88,16 +88,16 @@ def outlook(
                 memory.begin(service, each)
     for renewal in renewals:
         for slot in renewal.slots:
-            # What a person has said of one without a note holds for the runs that come, should this one fail.
+            # A person's decision about an unrecorded server also holds for later runs, in case this one fails.
             memory.expect(renewal.service, slot, renewal.from_dump(run.definition))
     return Outlook(choice, missing, renewals)
 
 
 class FindLostOperator(base.StepOperator):
-    """Looks at every server, and notes those that are lost as leaving: what comes after fills their slots again."""
+    """Checks every server, and marks lost ones as leaving: the steps that follow fill their slots again."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Refuse before anything is noted; a repeated call finds what it has noted."""
+        """Refuse before anything is recorded; a repeated call finds what the first one recorded."""
         lock_holder.secure(context, run)
         memory = lost_server_report.memory(run)
         data_loss_check.before_beginning(run.definition, run.inventory, (run.cloud, run.health), memory)
@@ -127,10 +127,11 @@ class FindLostOperator(base.StepOperator):
         )
 
     def _look(self, run: step_run.StepRun) -> tuple[step_run.StepRun, server_health.HealthReport]:
-        """Look at the servers; the run, as it finds them, and how they are.
+        """Check the servers; return the run with their current state, and their health.
 
-        Without a watch, runs may be days apart, and so are their looks. A server that one of them has found not well
-        is looked at again and again here, until it is well or lost: otherwise none of them would ever replace it.
+        Without a watch, runs may be days apart, and so are their checks. A server that one of them found unhealthy is
+        therefore checked here repeatedly until it is healthy or counts as lost: otherwise no run would ever replace
+        it.
         """
         findings = self._once(run)
         if run.lost is not None and run.lost.servers:
@@ -148,7 +149,7 @@ class FindLostOperator(base.StepOperator):
         end = time.monotonic() + (_LONGEST_WAIT + _SLACK).total_seconds()
         while any(each.server.instance_id in waited for each in findings.ailing) and time.monotonic() < end:
             time.sleep(_PAUSE)
-            # Its servers as they are by then.
+            # The servers as they are after the wait.
             run = dataclasses.replace(run)
             findings = self._once(run)
         return run, findings
@@ -161,7 +162,7 @@ class FindLostOperator(base.StepOperator):
     def _end_if_needless(
         self, context: Context, run: step_run.StepRun, findings: server_health.HealthReport, found: Outlook
     ) -> None:
-        """Skip a run that would replace nothing. Raises NotYetLostError, NotAskedError."""
+        """Skip a run that would replace no server. Raises NotYetLostError, NotAskedError."""
         staying = found.choice.staying(run.inventory)
         stopped = replacement.resumed(run.definition, staying, run.wanted, found.choice.slots)
         if staying.leaving or stopped or any(found.missing.values()):
@@ -170,13 +171,13 @@ class FindLostOperator(base.StepOperator):
             raise replacement.NotYetLostError(findings.ailing)
         if findings.unreached:
             raise replacement.NotAskedError(findings.unreached)
-        # Its last step is skipped too, and would have done that.
+        # The run's last step, which would have done this, is skipped too.
         run_history.close_record(context, run)
         raise AirflowSkipException(f"no server of {run.definition.deployment} is lost: nothing to replace")
 
 
 def told(run: step_run.StepRun, renewal: data_renewal.Renewal) -> Iterator[str]:
-    """What a lost database begins from."""
+    """Yield lines that say what a lost database is restored from."""
     for slot in renewal.slots:
         name = run.definition.name_of(run.definition.services[renewal.service].tier, slot)
         for datasource in run.definition.services[renewal.service].datasources:

@@ -1,4 +1,4 @@
-"""Which operator carries out which kind of step."""
+"""Mapping from the kind of a step to the operator that executes it."""
 
 from __future__ import annotations
 

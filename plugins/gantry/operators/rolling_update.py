@@ -1,4 +1,4 @@
-"""The rolling update of a balanced service: batch after batch leaves its load balancers, is updated, joins again."""
+"""Rolling update of a load-balanced service: batch by batch, servers leave the balancers, are updated, and rejoin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOTHING = fan_out.Questions()
 
 
 class RolloutStoppedError(fan_out.StepFailedError):
-    """A batch did not get through; no other server was touched after it."""
+    """The update of a batch failed; no servers of later batches were touched."""
 
     def __init__(
         self,
@@ -45,15 +45,16 @@ class RolloutStoppedError(fan_out.StepFailedError):
 
 
 class UpdateOperator(stoppable.StoppableOperator):
-    """Updates the servers on which a balanced service runs already, a few at a time; the others serve meanwhile.
+    """Updates the servers that already run a balanced service, a few at a time; the others keep serving.
 
-    One task, in the worker: what it does on servers are jobs, so whoever clears it, or tries it again, goes on.
+    This is a single task in the worker. All its work on servers is done by jobs, so a cleared or retried task resumes
+    where it stopped.
     """
 
     _crew: _Crew | None = None
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Ask every server what is to be done, and do it batch by batch."""
+        """Ask every server what has to be done, and do it batch by batch."""
         self._crew = crew = _Crew(
             run, task_log.printer(self.log, several=True), server_notes.ServerNotes(context, run, self.log)
         )
@@ -63,7 +64,7 @@ class UpdateOperator(stoppable.StoppableOperator):
         return xcom.result(context, [node.name for node in found.nodes])
 
     async def end(self, unconfirmed: set[names.ServerName]) -> None:
-        """Take the remote processes along."""
+        """Kill the remote processes."""
         if self._crew is not None:
             await self._crew.kill(unconfirmed)
 
@@ -89,7 +90,7 @@ class UpdateOperator(stoppable.StoppableOperator):
         batch: update_batches.Batch,
         nodes: rolling_update_plan.Said,
     ) -> None:
-        """Update a batch, out of the load balancers."""
+        """Update a batch while it is out of the load balancers."""
         left = await crew.work(found.balancers, lambda target, _: found.leave(target.name, batch))
         fan_out.verdict(left)
         servers = [node for node in found.nodes if node.name in batch]
@@ -110,7 +111,7 @@ class UpdateOperator(stoppable.StoppableOperator):
             back = await crew.work(
                 [node for node in servers if node.name in replaced],
                 found.roll_back,
-                # The step has another result now: whoever tries it again starts over on these servers.
+                # The result of the step changes here: a retry starts over on these servers.
                 key=dataclasses.replace(found.run.key, epoch=f"{found.run.key.epoch}.back"),
                 ends_with_run=False,
             )
@@ -134,7 +135,7 @@ class UpdateOperator(stoppable.StoppableOperator):
         failed: Sequence[jobs.ServerProgress],
         nodes: rolling_update_plan.Said,
     ) -> update_batches.Batch:
-        """The servers whose failure has changed nothing: they go on serving with what they have."""
+        """Return the servers that the failure left unchanged: they continue to serve with their old version."""
         failing = {each.target.name for each in failed}
         servers = [node for node in found.nodes if node.name in failing]
         now = await crew.ask(servers, step_work.questions(found.run), strict=False)
@@ -146,7 +147,7 @@ class UpdateOperator(stoppable.StoppableOperator):
     async def _watch(
         self, found: rolling_update_plan.Rollout, crew: _Crew, batch: update_batches.Batch
     ) -> None:
-        """Let a batch serve for a while; it has to be healthy still before the next one leaves."""
+        """Let a batch serve for a while; it must still be healthy before the next batch leaves."""
         pause = found.settings.pause.total_seconds()
         self.log.info("%s serve again; the next batch leaves in %g s", ", ".join(batch), pause)
         await asyncio.sleep(pause)
@@ -173,7 +174,7 @@ class UpdateOperator(stoppable.StoppableOperator):
         fan_out.verdict(joined)
 
     async def _standing(self, found: rolling_update_plan.Rollout, crew: _Crew) -> list[str]:
-        """Which version runs where, as far as servers tell: nothing of it may hide the error that it goes with."""
+        """Describe which version runs where, as far as servers report it; never hides the error that it is added to."""
         try:
             nodes = await crew.ask(found.nodes, step_work.questions(found.run), strict=False)
             balancers = await crew.ask(found.balancers, strict=False)
@@ -200,7 +201,7 @@ def _shown(
 
 
 class _Crew:
-    """Servers of several tiers, each reached by its tier's login, and what is running on them."""
+    """The servers of several tiers, each reached with its tier's login, and the jobs running on them."""
 
     def __init__(self, run: step_run.StepRun, output: jobs.Output, notes: server_notes.ServerNotes) -> None:
         self._run = run
@@ -215,7 +216,7 @@ class _Crew:
         *,
         strict: bool = True,
     ) -> Mapping[names.ServerName, fan_out.Applied]:
-        """What servers say of themselves. Raises StepFailedError if one does not, and `strict` holds."""
+        """Return the servers' own reports. Raises StepFailedError if one does not answer and `strict` is set."""
         said: dict[names.ServerName, fan_out.Applied] = {}
 
         def listen(target: ssh.Target, applied: fan_out.Applied) -> fan_out.Work:
@@ -236,9 +237,9 @@ class _Crew:
         key: jobs.StepKey | None = None,
         ends_with_run: bool = True,
     ) -> Sequence[jobs.ServerProgress]:
-        """Decide on every server, and carry it out, all of them side by side; how far each has come.
+        """Decide for every server and execute, all servers in parallel; return the progress of each.
 
-        What puts things right again is done even if the run's time is up (`ends_with_run`).
+        With `ends_with_run` false, jobs that repair something run even if the run's time is up.
         """
         self._driven = []
         for tier in dict.fromkeys(server.tier for server in servers):
@@ -265,5 +266,5 @@ class _Crew:
         return done
 
     async def kill(self, unconfirmed: set[names.ServerName]) -> None:
-        """End what is running on every server."""
+        """Kill all running jobs on every server."""
         await asyncio.gather(*(fan_out.kill(*each, unconfirmed) for each in self._driven))

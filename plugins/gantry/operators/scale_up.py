@@ -1,4 +1,4 @@
-"""Scale up and handshake: from a number in the trigger form to servers whose agents answer."""
+"""Scale-up and handshake: start as many servers as requested, and wait until their agents answer."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from gantry.triggers import server_work
 
 
 class ScaleUpOperator(base.StepOperator):
-    """The scaling event of a tier. Its XCom deals the tier's servers to the task instances that follow."""
+    """Starts a tier's missing servers. Its XCom distributes the servers over the mapped task instances that follow."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> list[list[str]]:
-        """Start what is missing; return batches of server names, `fan_out` at most."""
+        """Start the missing servers; return batches of server names, `fan_out` at most."""
         if not _releases(run):
             server_retirement.release(run, self.log)
         wanted = tier_size.wanted_servers(run.definition, run.tier, run.wanted[run.tier])
@@ -60,7 +60,7 @@ class ScaleUpOperator(base.StepOperator):
 
 
 def _releases(run: step_run.StepRun) -> bool:
-    """Whether steps of their own have the balancers let go of the tier's servers that leave."""
+    """Return whether separate steps remove the tier's leaving servers from the load balancers."""
     services = run.definition.services
     return any(
         step.kind is StepKind.RELEASE_NODES
@@ -71,7 +71,7 @@ def _releases(run: step_run.StepRun) -> bool:
 
 
 class HandshakeOperator(base.StepOperator):
-    """Waits until servers answer and gives them the agent: their agents go from STARTING to RUNNING."""
+    """Waits until servers answer, and installs the agent: their agents change from STARTING to RUNNING."""
 
     template_fields: Sequence[str] = ("servers",)
 
@@ -81,11 +81,11 @@ class HandshakeOperator(base.StepOperator):
 
     @property
     def servers_label(self) -> str:
-        """What the task instance is called in the UI."""
+        """Return the task instance's label in the UI."""
         return labels.label(list(self.servers))
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Greet for the attend time; hand over to the triggerer what takes longer."""
+        """Try for the attend time; defer to the triggerer what takes longer."""
         guests = server_bootstrap.everyone(self.servers)
         limit = server_bootstrap.Limit.of(run.definition.timeouts.handshake.total_seconds(), run.until)
         output = task_log.printer(self.log, several=len(guests) > 1)
@@ -123,15 +123,15 @@ class HandshakeOperator(base.StepOperator):
 
 
 def hands(run: step_run.StepRun) -> int:
-    """How many task instances wait for servers at the same time, each in a process of its own."""
+    """Return how many task instances wait for servers in parallel, each in a process of its own."""
     fan_out = run.definition.fan_out
     return sum(min(fan_out, run.wanted.get(tier, 0)) for tier in run.definition.tiers)
 
 
 def deal(servers: Sequence[str], hands: int) -> list[list[str]]:
-    """Deal servers to at most so many hands, neighbours together, sizes as even as can be.
+    """Split servers into at most that many batches of neighbours, with sizes as even as possible.
 
-    Five servers and two hands make three and two; one server is one hand.
+    Five servers in two batches make three and two; one server makes one batch.
     """
     count = min(hands, len(servers))
     edges = [len(servers) * number // count for number in range(count + 1)] if count else [0]

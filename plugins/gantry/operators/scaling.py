@@ -1,4 +1,4 @@
-"""Scaling out and in: who leaves is chosen, let go of by the balancers, and taken away at the end."""
+"""Scaling: choose the servers that leave, remove them from the load balancers, and terminate them at the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gantry.runtime import xcom
 
 
 class NoServersToScaleError(errors.GantryError):
-    """A deployment without servers: it is launched, not scaled."""
+    """The deployment has no servers: it must be launched, not scaled."""
 
     def __init__(self, deployment: names.DeploymentName) -> None:
         self.deployment = deployment
@@ -26,10 +26,10 @@ class NoServersToScaleError(errors.GantryError):
 
 
 class ChooseServersOperator(base.StepOperator):
-    """Notes in the cloud how many servers each tier shall have, and which ones leave: those of the highest slots."""
+    """Records in the cloud how many servers each tier shall have, and which ones leave: those of the highest slots."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Check every number before the first note is made; a repeated call finds what it has noted."""
+        """Check every number before anything is recorded; a repeated call finds what the first one recorded."""
         if not run.inventory.everything:
             if run.by_clock:
                 raise AirflowSkipException(f"{run.definition.deployment} is not launched: nothing to scale")
@@ -47,27 +47,27 @@ class ChooseServersOperator(base.StepOperator):
                 "scaling event: tier %s, before %d, wanted %d, leaving: %s",
                 tier, len(has), count, ", ".join(each.name for each in going) or "none",
             )  # fmt: skip
-            # First who stays: a lost worker must not leave fewer servers behind than are remembered.
+            # Record first which servers stay: after a crash, there must not be fewer servers than recorded.
             run.cloud.remember_wanted(staying, count)
             run.cloud.let_leave(going)
         return xcom.result(context, [])
 
 
 class ReleaseNodesOperator(server_step.ServerStepOperator):
-    """A load balancer's servers let go of the nodes that leave, and finish what is under way there."""
+    """Removes leaving nodes from a load balancer's servers, and waits until their open requests are finished."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - Airflow's
         super().__init__(servers=(), **kwargs)
 
     def targets(self, run: step_run.StepRun) -> list[ssh.Target]:
-        """All servers of the balancer, if there is anything to let go of."""
+        """Return all servers of the balancer, if nodes have to be removed."""
         return server_retirement.balancers(run)
 
 
 class RetireServersOperator(base.StepOperator):
-    """Takes a tier's leaving servers away: nobody needs them any more."""
+    """Terminates a tier's leaving servers, which are no longer needed."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Stop what answers, forget the servers where Chef knows them, terminate them, and wait until they are gone."""
+        """Stop services where possible, remove the servers from Chef, terminate them, and wait until they are gone."""
         found = server_retirement.retire(context, run, self)
         return xcom.result(context, [], retired=list(found.ended), skipped=list(found.skipped))

@@ -1,6 +1,6 @@
-"""Servers that leave: let go of by the balancers, and taken away when nobody needs them any more.
+"""Retirement of leaving servers: removed from the load balancers, and terminated when no longer needed.
 
-A scale in has chosen them, or they are lost.
+They were chosen by a scale-in, or are lost.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def release(run: step_run.StepRun, log: Logger) -> None:
-    """Have the balancers let go of the leaving servers of the step's tier, and finish what is under way there.
+    """Remove the leaving servers of the step's tier from the balancers, and wait until open requests are finished.
 
-    For a launch that finds servers which are lost, or which a scaling that died has chosen.
+    For a launch that finds lost servers, or servers that an interrupted scaling has chosen.
     """
     if not run.inventory.leaving_of_tier(run.tier):
         return
@@ -47,14 +47,14 @@ async def _work(run: step_run.StepRun, everything: list[jobs.ServerProgress], ou
 
 @dataclasses.dataclass(frozen=True)
 class Retired:
-    """Servers that were taken away, and what was skipped on the way."""
+    """Servers that were terminated, and what was skipped meanwhile."""
 
     ended: tuple[str, ...]
     skipped: tuple[str, ...]
 
 
 def retire_all(context: Context, run: step_run.StepRun, operator: base.StepOperator) -> list[str]:
-    """Take the leaving servers of all tiers away, for a launch that finds some; which ones."""
+    """Terminate the leaving servers of all tiers, for a launch that finds some; return their names."""
     return [
         server
         for tier in dict.fromkeys(each.tier for each in run.inventory.leaving)
@@ -64,12 +64,12 @@ def retire_all(context: Context, run: step_run.StepRun, operator: base.StepOpera
 
 
 def retire(context: Context, run: step_run.StepRun, operator: base.StepOperator) -> Retired:
-    """Take a tier's leaving servers away.
+    """Terminate a tier's leaving servers.
 
-    They are terminated last: until then, a repeated call finds them.
+    The termination comes last: until then, a repeated call still finds them.
 
     Raises:
-        AnswersAgainError: one that was lost, and has data, has come back.
+        AnswersAgainError: a server that was lost, and that has data, answers again.
     """
     leaving = run.inventory.leaving_of_tier(run.tier)
     if not leaving:
@@ -79,7 +79,7 @@ def retire(context: Context, run: step_run.StepRun, operator: base.StepOperator)
     data_loss_check.before_terminating(run, leaving, lost_server_report.memory(run))
     skipped = termination.stop(run, leaving, operator.log).skipped
     chef = run.definition.launch_configuration_of(run.tier).chef
-    # A slot may have been filled again under the same name, which is then not theirs any more.
+    # A slot may have been filled again under the same name, which then belongs to the new server.
     gone = {each.name for each in leaving} - {each.name for each in run.inventory}
     if chef is not None and gone:
         skipped += configuration_management.forget(operator, context, chef, sorted(gone))
@@ -87,7 +87,7 @@ def retire(context: Context, run: step_run.StepRun, operator: base.StepOperator)
         operator.log.warning("skipped: %s", line)
     server_notes.forget_versions(run, [each.name for each in leaving])
     run.cloud.terminate(leaving)
-    # Those too that an earlier try has asked to go.
+    # Includes instances whose termination an earlier try has requested.
     termination.await_end(run, run.tier, frozenset(run.cloud.ending(run.tier, only_leaving=True)))
     return Retired(tuple(each.name for each in leaving), tuple(skipped))
 
@@ -98,7 +98,7 @@ def _called(server: inventory.Server) -> str:
 
 
 def remember(run: step_run.StepRun) -> None:
-    """Have new servers remember what their tier was scaled to, as those do that were there when it was."""
+    """Record on new servers the number that their tier was scaled to, as it is recorded on the older ones."""
     for tier in run.definition.tiers:
         found = run.inventory.of_tier(tier)
         wanted = run.inventory.scaled_to(tier)
@@ -108,15 +108,15 @@ def remember(run: step_run.StepRun) -> None:
 
 
 def balancers(run: step_run.StepRun) -> list[ssh.Target]:
-    """The servers of a release step's balancer that can know of the nodes which leave; none if no node leaves.
+    """Return the servers of a release step's balancer that may know the leaving nodes; empty if no node leaves.
 
     Raises:
-        NoAddressError: one of them runs, and cannot be reached.
+        NoAddressError: one of them runs but cannot be reached.
     """
     tier = run.definition.services[run.service].tier
     if not run.inventory.leaving_of_tier(tier):
         return []
-    # A new one knows nobody yet; one that is stopped lets go when `start_proxy` has its turn there.
+    # A new one has no nodes yet; a stopped one drops them when `start_proxy` runs there.
     return step_run.targets(
         run.inventory,
         [

@@ -1,4 +1,4 @@
-"""Steps that run scripts on servers: attended by the worker for a short while, then by the triggerer."""
+"""Base operator of steps that run scripts on servers: first followed by the worker, then by the triggerer."""
 
 from __future__ import annotations
 
@@ -34,27 +34,30 @@ class ServerStepOperator(stoppable.StoppableOperator):
 
     @property
     def servers_label(self) -> str:
-        """What the task instance is called in the UI."""
+        """Return the task instance's label in the UI."""
         return labels.label(list(self.servers))
 
     def decide(self, run: step_run.StepRun) -> fan_out.Decide:
-        """What is left to do on a server. Called once a task; what it returns, once a server."""
+        """Return a function that decides what is left to do on a server.
+
+        Called once per task, the function per server.
+        """
         return step_work.decide(run)
 
     def reader(self, run: step_run.StepRun) -> output_readers.Name | None:  # noqa: ARG002 - for those that have one
-        """Who makes sense of what the scripts print, if anybody."""
+        """Return the name of the reader that interprets the scripts' output, if any."""
         return None
 
     def holding(self, run: step_run.StepRun) -> dict[str, str]:  # noqa: ARG002 - for those that load data
-        """What is noted about data when the step is done; see `data.DataLocations.holding`."""
+        """Return what is recorded about data when the step is done; see `data.DataLocations.holding`."""
         return {}
 
     def targets(self, run: step_run.StepRun) -> list[ssh.Target]:
-        """The servers to work on."""
+        """Return the servers to work on."""
         return step_run.targets(run.inventory, [names.ServerName(each) for each in self.servers])
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Prepare the servers, run their jobs, hand over to the triggerer what takes longer."""
+        """Prepare the servers, run their jobs, and defer to the triggerer what takes longer."""
         found = self.targets(run)
         access = run.access()
         output = task_log.printer(self.log, several=len(found) > 1)
@@ -99,14 +102,14 @@ class ServerStepOperator(stoppable.StoppableOperator):
         )
 
     def _note_well(self, run: step_run.StepRun, everything: Sequence[jobs.ServerProgress]) -> None:
-        """What looks have found before is over at servers that have worked since."""
+        """Clear the recorded health findings of servers that have worked since."""
         answered = {each.target.instance_id for each in everything if each.failure is None}
         again = [each for each in run.inventory if each.ailing is not None and each.instance_id in answered]
         if again:
             run.health.note_well(again)
 
     async def end(self, unconfirmed: set[names.ServerName]) -> None:
-        """Take the remote processes along."""
+        """Kill the remote processes."""
         if self._driven is not None:
             await fan_out.kill(*self._driven, unconfirmed)
 
@@ -139,6 +142,6 @@ class ServerStepOperator(stoppable.StoppableOperator):
 
 
 def _longest(everything: Sequence[jobs.ServerProgress], patience: float) -> datetime.timedelta:
-    """A limit for the triggerer, well past the jobs' own: it must not fire before they are killed in order."""
+    """Return a time limit for the triggerer, well beyond the jobs' own: they must be killed before it fires."""
     seconds = max(sum(job.longest for job in each.jobs[each.index :]) for each in everything)
     return datetime.timedelta(seconds=seconds + 10 * patience)

@@ -1,6 +1,6 @@
-"""Services: download and install, datasources, configuration, grants, proxies.
+"""Service operators: download and install, datasources, configuration, grants, load balancers.
 
-What each step does on a server stands in `gantry.reconcile.step_work`; a class of its own gives its tasks their name.
+What each step does on a server is defined in `gantry.reconcile.step_work`; the subclasses give tasks their names.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from gantry.runtime import lost_server_report, xcom
 
 
 class InstallServicesOperator(server_step.ServerStepOperator):
-    """Every server downloads and installs all services of its tier."""
+    """Downloads and installs all services of a tier on each of its servers."""
 
 
 class InstallDatasourcesOperator(server_step.ServerStepOperator):
-    """Loads a database service's datasources, unless they are loaded already. What is lost comes from its backup."""
+    """Loads a database service's datasources unless they are loaded already. Lost ones are restored from the backup."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """As any step on servers; it is noted where the data is before there is any."""
+        """Run the jobs as any server step does; where the data will be is recorded before there is any."""
         memory = lost_server_report.memory(run)
         servers = [run.server(names.ServerName(each)) for each in self.servers]
         for server in servers:
             memory.begin(run.service, server)
-        # Asked again: a server may have been lost, and its slot filled, since the run has looked for lost ones.
+        # Checked again: since the run looked for lost servers, one may have been lost and its slot filled.
         answers = data_renewal.DataEvidence(run.from_dump)
         renewals = data_renewal.renewals(
             run.definition, run.inventory, {}, memory, lambda name: run.shelf(name).find(""), answers
@@ -36,26 +36,26 @@ class InstallDatasourcesOperator(server_step.ServerStepOperator):
         return super().perform(context, dataclasses.replace(run, renewals=renewals))
 
     def holding(self, run: step_run.StepRun) -> dict[str, str]:
-        """The data that is there when all is loaded."""
+        """Return the data that exists when everything is loaded."""
         servers = [run.server(names.ServerName(each)) for each in self.servers]
         return lost_server_report.memory(run).holding(run.service, servers)
 
 
 class ConfigureOperator(server_step.ServerStepOperator):
-    """Hands over `enstratus.cfg`, configures, restarts, and waits for the check."""
+    """Writes `enstratus.cfg`, configures and restarts the service, and waits for its check."""
 
 
 class RestartOperator(server_step.ServerStepOperator):
-    """The second half of the configuration where the datasource comes in between."""
+    """Second half of the configuration, for services whose datasource is loaded in between."""
 
 
 class ConfigureReplicantsOperator(server_step.ServerStepOperator):
-    """Configures and starts the copies of a replicated service, whose master runs by now."""
+    """Configures and starts the replicants of a replicated service, whose master is already running."""
 
 
 class GrantAccessOperator(server_step.ServerStepOperator):
-    """On the database's servers, opens the access for exactly the dependent's addresses."""
+    """Grants access to a database, on its servers, to exactly the addresses of the dependent service."""
 
 
 class StartProxyOperator(server_step.ServerStepOperator):
-    """Tells a load balancer of every node of its service."""
+    """Configures a load balancer with every node of its service."""

@@ -1,8 +1,8 @@
-"""What ends a task's process, and what that means for the scripts that it follows on servers.
+"""Handling of terminated task processes, and of the scripts that they follow on servers.
 
-Airflow calls `on_kill` in the same way for a person who has marked or cleared the task, for a worker that is shut down,
-and for an API server that did not answer three heartbeats. Only the first is a verdict. So Airflow is asked what has
-become of the task instance; whatever cannot be found out is no verdict, and the scripts go on: the next try finds them.
+Airflow calls `on_kill` in three cases: a person marked or cleared the task, the worker shuts down, or the API server
+did not answer three heartbeats. Only in the first case must the scripts be stopped. So Airflow is asked for the state
+of the task instance; if that fails, the scripts continue, and the next try resumes following them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
 _ANSWER = 2.5
-"""Seconds to wait for Airflow's answer. What comes later still counts, as long as the process lives."""
+"""Seconds to wait for Airflow's answer. A later answer still counts while the process lives."""
 
 _UNTIL_KILLED = 4.0
-"""Seconds after which it is said what is not done. After five, Airflow ends the process."""
+"""Seconds after which unfinished work is reported. After five, Airflow kills the process."""
 
 
 class StoppedError(errors.GantryError):
-    """A process that had to end although its task was to go on."""
+    """The process had to end although its task was to continue."""
 
     transient = True
 
@@ -43,7 +43,7 @@ class StoppedError(errors.GantryError):
 
 
 class TaskEndedError(errors.GantryError):
-    """A task that a person has ended, or whose run is over."""
+    """The task was ended by a person, or its run is over."""
 
     def __init__(self, why: str) -> None:
         self.why = why
@@ -51,7 +51,7 @@ class TaskEndedError(errors.GantryError):
 
 
 class StoppableOperator(base.StepOperator):
-    """A step that follows scripts on servers in the worker, and knows what to do when its process has to end."""
+    """A step that follows scripts on servers in the worker, and handles the termination of its process."""
 
     _instance: task_verdict.TaskInstanceIdentity | None = None
     _out_of_time = False
@@ -62,7 +62,7 @@ class StoppableOperator(base.StepOperator):
     _killer: threading.Thread | None = None
 
     def execute(self, context: Context) -> Any:  # noqa: ANN401 - XComs are JSON
-        """Carry the step out, and remember who it is carried out for."""
+        """Execute the step, and remember its task instance."""
         self._instance = context["ti"]
         try:
             return super().execute(context)
@@ -72,11 +72,11 @@ class StoppableOperator(base.StepOperator):
             raise
 
     async def end(self, unconfirmed: set[names.ServerName]) -> None:
-        """End what runs on servers. `unconfirmed` has those on which it may still run."""
+        """Kill the jobs on servers. `unconfirmed` receives the servers on which they may still run."""
         raise NotImplementedError
 
     def follow(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
-        """Run a coroutine; False if the process had to end before it was done. Raises EndedError."""
+        """Run a coroutine; return False if the process had to end before it was done. Raises EndedError."""
 
         async def stoppable() -> None:
             self._loop, self._work = asyncio.get_running_loop(), asyncio.current_task()
@@ -90,7 +90,7 @@ class StoppableOperator(base.StepOperator):
             if not self._stopped:
                 raise
             if self._killer is not None:
-                # Airflow's answer may have come late, or be on its way.
+                # Airflow's answer may have arrived late, or may still be under way.
                 self._killer.join(_UNTIL_KILLED)
             if self._why is not None:
                 raise TaskEndedError(self._why) from None
@@ -100,7 +100,7 @@ class StoppableOperator(base.StepOperator):
         return True
 
     def on_kill(self) -> None:
-        """Begin nothing new; end the remote processes only if a person, or the time that is up, wants that."""
+        """Start nothing new; kill the remote processes only if a person or an expired time limit requires it."""
         # Airflow calls this from a signal handler, in the middle of this thread's own event loop.
         self._stopped = True
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Taking a deployment down: every step does what it can, says what it skipped, and lets the next one go on."""
+"""Termination of a deployment: each step does what it can, reports what it skipped, and lets the next one continue."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
 _PAUSE, _LONGEST_PAUSE = 1.0, 5.0
-"""Seconds between two looks whether instances are gone: somewhat more each time."""
+"""Seconds between two checks whether instances are gone, increasing each time."""
 _GROWS = 1.2
 _PATIENCE = 20.0
-"""Seconds that a server has to answer. It is going away anyway; what it does not do is said and skipped."""
+"""Seconds that a server has to answer. It will be terminated anyway; what fails is reported and skipped."""
 
 
 class NotConfirmedError(errors.GantryError):
-    """A termination or a restore without the deployment's name typed in."""
+    """A termination or restore was started without the deployment's name typed in."""
 
     def __init__(
         self, deployment: names.DeploymentName, typed: str, nothing: str = "nothing was terminated"
@@ -46,7 +46,7 @@ class NotConfirmedError(errors.GantryError):
 
 
 class SilentServersError(errors.GantryError):
-    """Servers that run, and that nobody can stop anything on."""
+    """Servers run on which nothing can be stopped, because they do not answer."""
 
     def __init__(self, silent: Mapping[names.ServerName, str]) -> None:
         self.silent = dict(silent)
@@ -60,7 +60,7 @@ class SilentServersError(errors.GantryError):
 
 
 class NotStoppedError(errors.GantryError):
-    """Something that did not stop cleanly."""
+    """Something did not stop cleanly."""
 
     def __init__(self, step: str, messages: Sequence[str]) -> None:
         self.messages = tuple(messages)
@@ -73,7 +73,7 @@ class NotStoppedError(errors.GantryError):
 
 
 class StillThereError(errors.GantryError):
-    """Instances that did not go in time."""
+    """Instances were not terminated in time."""
 
     transient = True
 
@@ -88,10 +88,10 @@ class StillThereError(errors.GantryError):
 
 
 class ConfirmOperator(base.StepOperator):
-    """Nothing goes before somebody has typed the deployment's name."""
+    """Checks before a termination that the deployment's name was typed in."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Compare what was typed."""
+        """Compare the typed name."""
         typed = str(context["params"].get("confirm") or "")
         if typed != run.definition.deployment:
             raise NotConfirmedError(run.definition.deployment, typed)
@@ -105,10 +105,10 @@ class ConfirmOperator(base.StepOperator):
 
 
 class AskServersOperator(base.StepOperator):
-    """Every server that runs has to answer before anything is stopped; or it is known which ones are skipped."""
+    """Checks that every running server answers before anything is stopped, or that the silent ones may be skipped."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Ask them all. What does not run, or has never shaken hands, has nothing that could be stopped."""
+        """Check all servers. Nothing has to be stopped on one that does not run or never completed its handshake."""
         there = run.cloud.everything()
         everything = there.everything
         called = deployment_instances.labels(everything)
@@ -126,7 +126,7 @@ class AskServersOperator(base.StepOperator):
         if silent and not run.force:
             raise SilentServersError(silent)
         skipped = [_one_line(each) for each in silent.values()]
-        # These are terminated all the same, and somebody may miss them.
+        # These are terminated all the same, so their names are reported.
         skipped += deployment_instances.strange(run.definition, there)
         for line in (*skipped, *(excuse for each in found for excuse in each.excused)):
             self.log.warning("skipped: %s", line)
@@ -134,10 +134,10 @@ class AskServersOperator(base.StepOperator):
 
 
 class StopOperator(base.StepOperator):
-    """Runs stopping jobs on the tier's servers that can still be worked with."""
+    """Runs stopping jobs on the tier's reachable servers."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Stop what runs; note what does not. Where something does not stop, go on only if that was asked for."""
+        """Stop what runs; record failures. After a failure, continue only if that was requested."""
         found = stop(run, _of_tier(run), self.log)
         if found.failures and not run.force:
             raise NotStoppedError(run.step.id, list(found.failures.values()))
@@ -147,7 +147,7 @@ class StopOperator(base.StepOperator):
 
 
 class StopProxyOperator(StopOperator):
-    """Takes all nodes of a service out of a load balancer."""
+    """Removes all nodes of a service from a load balancer."""
 
 
 class StopServiceOperator(StopOperator):
@@ -158,7 +158,7 @@ class TerminateServersOperator(base.StepOperator):
     """Terminates a tier's servers and waits until they are gone."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Ask for the termination once, then look until nothing is left."""
+        """Request the termination once, then poll until no instance is left."""
         going = _of_tier(run)
         if not going:
             self.log.info("tier %s has no servers", run.tier)
@@ -173,18 +173,18 @@ class TerminateServersOperator(base.StepOperator):
         ]
         for line in skipped:
             self.log.warning("skipped: %s", line)
-        # Now, and not only when all is over: a termination that fails in another tier must leave no claim that data
-        # still lives here.
+        # Recorded now and not at the end: if the termination of another tier fails, the record must not claim that the
+        # data still exists.
         memory.forget_tier(run.tier)
         server_notes.forget_versions(run, [server.name for server in going])
         return xcom.result(context, list(dict.fromkeys(server.name for server in going)), skipped=skipped)
 
 
 class FinishTerminationOperator(base.StepOperator):
-    """Takes what the tiers' steps have not found, looks that nothing is left, and says what was skipped."""
+    """Terminates what the tiers' steps did not find, verifies that nothing is left, and reports what was skipped."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Take away what drills have left, and whatever else the cloud still has of the deployment."""
+        """Remove leftovers of drills, and everything else of the deployment in the cloud."""
         remove_drill_servers(context, run, self)
         stray, said_late = self._left(run)
         for server in stray:
@@ -216,17 +216,17 @@ class FinishTerminationOperator(base.StepOperator):
         run_history.close_record(
             context, run, ended=gone, objects=run_history.made(context, run), skipped=skipped
         )
-        # A launch that comes begins from the dumps, with as many servers as the definition says.
+        # The next launch starts from the dumps, with as many servers as the definition says.
         lost_server_report.memory(run).forget_all()
         lock_holder.store(run.definition.deployment).delete(filled_slots.KEY)
         return xcom.result(context, [], skipped=skipped)
 
     def _left(self, run: step_run.StepRun) -> tuple[tuple[inventory.Server, ...], list[str]]:
-        """What the cloud still has, and what a person should know of it."""
+        """Return what the cloud still has of the deployment, and what the user should know about it."""
         try:
             return run.cloud.everything(run.started()).everything, []
         except eventual_listing.NotListedYetError as error:
-            # Its tags may be gone; and nothing of that may keep a termination from its end.
+            # Its tags may be gone; that must not make the termination fail.
             line = f"{', '.join(error.instances)}: started lately, and not listed as the deployment's; look there"
             self.log.warning("skipped: %s", line)
             return run.cloud.everything().everything, [line]
@@ -234,12 +234,12 @@ class FinishTerminationOperator(base.StepOperator):
 
 @dataclasses.dataclass(frozen=True)
 class Stopped:
-    """What came of it.
+    """The result of stopping services on servers.
 
     Attributes:
-        asked: the servers that something was tried on.
-        excused: about servers that do not run, or have never shaken hands.
-        failures: why it did not work, by server.
+        asked: the servers on which something was tried.
+        excused: lines about servers that do not run or never completed their handshake.
+        failures: the error, by server.
     """
 
     asked: tuple[names.ServerName, ...]
@@ -248,17 +248,17 @@ class Stopped:
 
     @property
     def skipped(self) -> list[str]:
-        """All that was not stopped, a line each."""
+        """Return everything that was not stopped, one line each."""
         return [*self.excused, *map(_one_line, self.failures.values())]
 
 
 def stop(run: step_run.StepRun, servers: Sequence[inventory.Server], log: Logger) -> Stopped:
-    """Run the step's jobs on servers that are going away anyway."""
+    """Run the step's jobs on servers that will be terminated anyway."""
     return _visit(run, servers, step_work.decide(run), log)
 
 
 def _ask(run: step_run.StepRun, servers: Sequence[inventory.Server], log: Logger) -> Stopped:
-    """Ask servers whether they answer."""
+    """Check whether servers answer."""
     return _visit(run, servers, lambda _, __: fan_out.Work(), log)
 
 
@@ -271,7 +271,7 @@ def _visit(
     called = deployment_instances.labels(servers)
     for server in servers:
         if deployment_instances.beyond_reach(run.definition, server) is not None:
-            # That was said when all were asked.
+            # Already reported when all servers were checked.
             continue
         name = called[server.instance_id]
         try:
@@ -285,7 +285,7 @@ def _visit(
     try:
         access = dataclasses.replace(run.access(), patience=_PATIENCE)
     except errors.GantryError as error:
-        # The login is gone: then none of them can be reached.
+        # The login is gone, so none of them can be reached.
         unreached = {each.name: f"{each.name}: {error}" for each in found}
         return Stopped((), tuple(excused), failures | unreached)
     output = task_log.printer(log, several=len(found) > 1)
@@ -304,7 +304,7 @@ def _visit(
 
 
 def _of_tier(run: step_run.StepRun) -> list[inventory.Server]:
-    """All instances of the step's tier, whatever else their tags say."""
+    """Return all instances of the step's tier, regardless of their other tags."""
     return [each for each in run.cloud.everything().everything if each.tier == run.tier]
 
 
@@ -313,15 +313,15 @@ def _one_line(message: str) -> str:
 
 
 def remove_drill_servers(context: Context, run: step_run.StepRun, operator: base.StepOperator) -> list[str]:
-    """Terminate what the deployment's drills have in the cloud, and wait until it is gone; the servers' names.
+    """Terminate the servers of the deployment's drills, and wait until they are gone; return their names.
 
     Args:
-        context: the task's try.
-        run: a drill's, or one of another operation of the deployment.
-        operator: the task that asks; what it does goes to its log.
+        context: the context of the task's try.
+        run: a drill's run, or one of another operation of the deployment.
+        operator: the calling task; actions are written to its log.
 
     Raises:
-        StillThereError: something did not go in time.
+        StillThereError: an instance was not terminated in time.
         CloudError: the cloud refused.
     """
     if run.definition.deployment == run.deployment:
@@ -331,7 +331,7 @@ def remove_drill_servers(context: Context, run: step_run.StepRun, operator: base
     for tier in dict.fromkeys(server.tier for server in found):
         chef = run.definition.launch_configuration_of(tier).chef if tier in run.definition.tiers else None
         if chef is not None:
-            # First: a try that is lost after their end would find none of them any more.
+            # Do this first: after a crash following the termination, the next try would no longer find them.
             there = [server.name for server in found if server.tier == tier]
             skipped += configuration_management.forget(operator, context, chef, there)
     for line in skipped:
@@ -341,16 +341,16 @@ def remove_drill_servers(context: Context, run: step_run.StepRun, operator: base
             "%s: instance %s, %s: terminated, it is a drill's", server.name, server.instance_id, server.state
         )
     run.cloud.terminate(found)
-    # Those too that an earlier try has asked to go.
+    # Includes instances whose termination an earlier try has requested.
     await_end(run, None)
     return list(dict.fromkeys(server.name for server in found))
 
 
 def await_end(run: step_run.StepRun, tier: names.TierName | None, ids: frozenset[str] | None = None) -> None:
-    """Wait until instances of a tier, or of the whole deployment, are gone, by default all.
+    """Wait until instances of a tier, or of the whole deployment, are gone; by default all of them.
 
     Raises:
-        StillThereError: they did not go in time.
+        StillThereError: they were not terminated in time.
         CloudError: the cloud refused.
     """
     started = time.monotonic()

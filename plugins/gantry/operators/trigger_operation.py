@@ -1,4 +1,4 @@
-"""Having another operation of the deployment run, because a look at its servers calls for it."""
+"""Task that triggers another operation of the deployment after a check of its servers called for it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gantry.runtime import trigger_request
 
 _REQUEST = pydantic.TypeAdapter(trigger_request.TriggerRequest)
 _LONGEST_REASON = 500
-"""Characters, as the forms of all operations have it."""
+"""Maximum length in characters, the same as in the trigger forms of all operations."""
 
 
 class PausedOperationError(errors.GantryError):
-    """An operation that has to run, and whose DAG is paused."""
+    """The operation to trigger has a paused DAG."""
 
     def __init__(self, dag: str, why: str) -> None:
         self.dag = dag
@@ -34,7 +34,7 @@ class TriggerOperator(base.StepOperator):
     """Triggers the operation that its step names."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> NoReturn:
-        """Trigger it."""
+        """Trigger the operation."""
         dag = names.dag_id(run.definition.deployment, TRIGGERED[run.step.kind])
         found = context["ti"].xcom_pull(task_ids=StepKind.WATCH.value, key=run.step.id)
         if found is None:
@@ -43,11 +43,11 @@ class TriggerOperator(base.StepOperator):
         if context["ti"].get_dag(dag).is_paused:
             raise PausedOperationError(dag, request.why)
         self.log.info("%s is triggered with %s: %s", dag, request.conf, request.why)
-        # What Airflow's own TriggerDagRunOperator raises. That one would load Airflow's database models at each
-        # start of a task.
+        # The same exception that Airflow's TriggerDagRunOperator raises. That operator would load Airflow's database
+        # models at each task start.
         raise DagRunTriggerException(
             trigger_dag_id=dag,
-            # The same at each try: a lost worker's next one triggers nothing twice.
+            # The same in each try: a retry after a lost worker triggers nothing twice.
             dag_run_id=f"watch__{run.id}",
             conf={**request.conf, "reason": request.why[:_LONGEST_REASON]},
             note=request.why,

@@ -1,4 +1,4 @@
-"""Triggers of an earlier Gantry: Airflow's database has their paths for tasks that were deferred by then."""
+"""Triggers of an older Gantry: Airflow's database holds their paths for tasks that were deferred back then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trigger of an earlier Gantry: Airflow's database has its path for runs that waited by then."""
+"""Trigger of an older Gantry: Airflow's database holds its path for runs that were waiting back then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The wait for the turn: it is taken by the worker, and waited for in the triggerer, which only reads."""
+"""First task of each run: acquires the deployment's lock in the worker, or waits in the triggerer, which only reads."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gantry.triggers import turn
 
 
 class TurnOperator(base.StepOperator):
-    """Lets the run go on when no other operation of the deployment is at work."""
+    """Lets the run continue once no other operation of the deployment is running."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Take the turn, or have the triggerer wait for it."""
+        """Acquire the lock, or defer to the triggerer to wait for it."""
         task_run.begin_life(context)
         run_history.open_record(context, run)
         if names.operation_of(context["ti"].dag_id) is names.Operation.LAUNCH:
@@ -27,7 +27,7 @@ class TurnOperator(base.StepOperator):
         return self._take(context, run)
 
     def resume(self, context: Context, event: dict[str, Any]) -> Any:  # noqa: ANN401 - XComs are JSON
-        """Try again, since the triggerer has seen that others are done."""
+        """Try again after the triggerer has seen that the other runs are done."""
         if failures.of_event(event):
             super().resume(context, event)
         try:
@@ -61,9 +61,9 @@ class TurnOperator(base.StepOperator):
         return report
 
     def _look(self, run: step_run.StepRun) -> None:
-        """Look at what the run needs, before it touches anything. Raises NotReadyError.
+        """Check the run's prerequisites before it changes anything. Raises NotReadyError.
 
-        A termination begins whatever is said: it takes down what there is, with what is left of it.
+        A termination starts regardless of the result: it removes whatever is left.
         """
         needs = preflight.of_definition(run.definition, run.plan)
         found = list(preflight.examine(run.definition, needs, run.wanted))

@@ -1,4 +1,4 @@
-"""One look at a deployment's servers: who answers, and which operation that calls for."""
+"""Watch task: checks a deployment's servers once, and decides which operation that calls for."""
 
 from __future__ import annotations
 
@@ -29,51 +29,51 @@ if TYPE_CHECKING:
 
 
 Decider = Callable[[step_run.StepRun, WatchReport, "Logger"], TriggerRequest | None]
-"""Says whether a look calls for an operation, and logs why, or why not."""
+"""Decides whether a check calls for an operation, and logs why or why not."""
 
 DECIDERS: dict[StepKind, Decider] = {
     StepKind.TRIGGER_RECOVER: auto_recovery.decide,
     StepKind.TRIGGER_SCALE: autoscaling.decide,
 }
-"""Who decides about each operation that can be triggered. At most one follows from a look, the first of `TRIGGERED`:
-what others would make of the servers is another thing once it is done."""
+"""The decider of each operation that can be triggered. At most one operation follows from a check, the first of
+`TRIGGERED`: the servers will have changed once it is done."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Kept:
-    """What a look leaves for the next one: when it was, and since when instances are silent. Times in ISO 8601."""
+    """State that one check leaves for the next: its time, and since when instances are silent. Times in ISO 8601."""
 
     looked: str
     silent: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def when(self) -> datetime.datetime:
-        """When the look was."""
+        """Return the time of the check."""
         return datetime.datetime.fromisoformat(self.looked)
 
 
 _KEPT = pydantic.TypeAdapter(_Kept)
 _KEY = "watch"
-"""Among the states of the deployment's asset."""
+"""The key in the state of the deployment's asset."""
 
 _SLACK = datetime.timedelta(seconds=30)
-"""A look that waits for a silent server takes about so long, and the next one is late by it."""
+"""Tolerance: a check that waits for a silent server takes about this long, which delays the next one."""
 
 
 class WatchOperator(base.StepOperator, SkipMixin):
-    """Looks at the servers, and has at most one of the operations triggered that come after it."""
+    """Checks the servers, and lets at most one of the downstream trigger tasks run."""
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
-        """Look, unless another operation is at work; skip what the look does not call for."""
+        """Check the servers unless another operation is running; skip the operations that are not called for."""
         order = self._order(context, run)
         follows = None
         if order is not None:
             follows = step_id(DEPLOYMENT, order[0])
             context["ti"].xcom_push(key=follows, value=order[1].as_json())
         report = xcom.result(context, [])
-        # Before the skipping, which ends this.
+        # Must come before the skipping, which ends this task.
         context["ti"].xcom_push(key="return_value", value=report)
-        # Skipped here and now: no process has to be started for a task that would do nothing.
+        # Skipped here directly: no process has to be started for a task that would do nothing.
         self.skip(context["ti"], [each for each in self.downstream_list if each.task_id != follows])
         return report
 
@@ -84,13 +84,13 @@ class WatchOperator(base.StepOperator, SkipMixin):
                 "nothing is measured and nothing decided: %s",
                 lock_holder.told(run.definition.deployment, busy),
             )
-            # What was seen before an operation says nothing about what is there after it.
+            # Observations from before an operation do not describe the servers after it.
             store.delete(_KEY)
             return None
         look = self._look(run, store.get(_KEY))
         store.set(_KEY, _KEPT.dump_python(_kept(look), mode="json"))
         if any(each.seen.unmeasured for each in look.sights):
-            # What a script has printed instead of a number may be anything.
+            # A script may have printed anything instead of a number.
             connections.mask(connections.with_secrets(run.definition))
         tell(look, self.log)
         look = auto_recovery.remember(run, look)
@@ -132,7 +132,7 @@ _TOLD = {
 
 
 def tell(look: WatchReport, log: Logger) -> None:
-    """Say who answers, and since when somebody does not."""
+    """Log which servers answer, and since when others do not."""
     answering = [each for each in look.sights if each.silent_since is None]
     log.info("%d of %d servers answer", len(answering), len(look.sights))
     for each in look.sights:
@@ -145,7 +145,7 @@ def tell(look: WatchReport, log: Logger) -> None:
 
 
 async def _everybody(run: step_run.StepRun) -> list[metrics.MetricsResult]:
-    """All servers that stay, in the inventory's order."""
+    """Query all servers that are not leaving, in the inventory's order."""
     logins = {
         tier: connections.access(run.definition.launch_configuration_of(tier).ssh)
         for tier in dict.fromkeys(each.tier for each in run.inventory)
@@ -201,7 +201,7 @@ def _kept(look: WatchReport) -> _Kept:
 
 
 def load(kept: object) -> _Kept | None:
-    """What the look before has left; nothing if it cannot be read, as another Gantry may have written it."""
+    """Load the state of the previous check; None if unreadable, for example written by another Gantry version."""
     try:
         return None if kept is None else _KEPT.validate_python(kept)
     except pydantic.ValidationError:
@@ -209,7 +209,7 @@ def load(kept: object) -> _Kept | None:
 
 
 def before(earlier: _Kept | None, now: datetime.datetime, run: step_run.StepRun) -> datetime.datetime | None:
-    """When the look before was, if no other one should have come in between."""
+    """Return the time of the previous check, unless another check should have happened in between."""
     watch = run.definition.watch
     if earlier is None or watch is None:
         return None

@@ -1,4 +1,4 @@
-"""What has to happen: pure functions from a definition to steps and edges."""
+"""Plans: pure functions from a definition to steps and edges."""
 
 from __future__ import annotations
 

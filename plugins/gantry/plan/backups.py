@@ -1,4 +1,4 @@
-"""Definition → the plans that back a deployment up, and that restore a backup. Neither has a launch's phases."""
+"""Plans of backups and restores. Neither has a launch's phases."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gantry.plan.turn import behind_turn
 
 
 def backup_plan(definition: models.Definition) -> Plan:
-    """What a run of backups has to do: each is made and uploaded, then noted and the oldest removed.
+    """Return the plan of a backup run: each backup is created and uploaded, then recorded and the oldest removed.
 
-    Backups are independent: what goes wrong with one holds up no other.
+    Backups are independent: the failure of one does not block others.
     """
     steps = backup_steps(definition)
     kept = [step.id for step in steps if step.kind is StepKind.KEEP_BACKUP]
@@ -21,7 +21,7 @@ def backup_plan(definition: models.Definition) -> Plan:
 
 
 def backup_steps(definition: models.Definition, after: tuple[str, ...] = ()) -> list[Step]:
-    """All backups of a definition, each behind the steps `after`."""
+    """Return all backups of a definition, each after the steps `after`."""
     steps = []
     for name, part in _parts(definition):
         made = _step(
@@ -37,7 +37,7 @@ def backup_steps(definition: models.Definition, after: tuple[str, ...] = ()) -> 
 
 
 def restore_plan(definition: models.Definition) -> Plan:
-    """What a restore has to do: the question which backup and whether, then one of the restores."""
+    """Return the plan of a restore: the confirmation and choice of the backup, then one of the restores."""
     confirm = Step(
         id=step_id(DEPLOYMENT, StepKind.CONFIRM_RESTORE),
         kind=StepKind.CONFIRM_RESTORE,
@@ -52,7 +52,7 @@ def _plan(definition: models.Definition, steps: list[Step]) -> Plan:
 
 
 def _record(upstream: list[str]) -> Step:
-    """What was done is noted; by one step, since runs of several are written to one place."""
+    """Return the step that records what was done; a single step, since runs of several are stored in one place."""
     return Step(
         id=step_id(DEPLOYMENT, StepKind.KEEP_RECORD),
         kind=StepKind.KEEP_RECORD,
@@ -63,7 +63,7 @@ def _record(upstream: list[str]) -> Step:
 
 
 def restore_step(definition: models.Definition, name: names.BackupName, after: tuple[str, ...]) -> Step:
-    """The step that restores a backup once it is chosen."""
+    """Return the step that restores a backup once it is chosen."""
     is_datasource = dict(_parts(definition))[name].datasource is not None
     scripts = _DATASOURCE_SCRIPTS if is_datasource else _SERVICE_SCRIPTS
     return _step(definition, name, StepKind.RESTORE, *scripts, after=after)

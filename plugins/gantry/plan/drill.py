@@ -1,4 +1,4 @@
-"""Definition → the plan of a drill: a launch of throw-away servers, restores on them, and their end in any case."""
+"""Plan of a drill: launch temporary servers, restore backups on them, and terminate them in any case."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, in_order
 
 
 def drill_plan(definition: models.Definition) -> Plan:
-    """What a drill has to do, all of it with the definition that `drills.throw_away` makes.
+    """Return the plan of a drill, for the definition that `drills.throw_away` returns.
 
-    Backups are restored when everything stands, side by side; those of a service after those of what it depends on.
-    The servers are taken away as soon as nothing is at work on them any more, whatever happened. The last step comes
-    after that, and only if all went well: a run that ended with the removal would read as a success.
+    Backups are restored in parallel after the launch; those of a service after those of its dependencies. The servers
+    are terminated as soon as no step is working on them, regardless of failures. The last step comes after that, and
+    only if all succeeded: a run that ended with the removal would count as a success.
     """
     copy = drills.throw_away(definition)
     launch = launch_plan(copy)
@@ -26,7 +26,7 @@ def drill_plan(definition: models.Definition) -> Plan:
     launched = [
         dataclasses.replace(step, upstream=(choose.id,)) if step.kind is StepKind.SCALE_UP else step
         for step in launch
-        # What a launch asks, looks for and sums up for the deployment as a whole is not for a drill.
+        # The approval, the lost server check and the summary of a launch are not part of a drill.
         if step.group != DEPLOYMENT
     ]
     work = [*turn, choose, *launched, *_restores(copy, last_of(launched))]
@@ -46,7 +46,7 @@ def _step(kind: StepKind, *upstream: str, always: bool = False) -> Step:
 
 
 def _restores(copy: models.Definition, ready: tuple[str, ...]) -> list[Step]:
-    """Each backup's restore, and what is checked then. They come in the order of their services."""
+    """Return each backup's restore with its check, in the order of their services."""
     backups = copy.backups
     if backups is None or backups.drill is None:
         raise LookupError(f"{copy.deployment} has no drills")

@@ -1,4 +1,4 @@
-"""Definition → the plan of a launch."""
+"""Plan of a launch."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ UPDATE_SCRIPTS = (
 
 
 def launch_plan(definition: models.Definition) -> Plan:
-    """What a launch of the deployment has to do.
+    """Return the plan of a deployment's launch.
 
-    The order among services follows the dependencies alone. Archives are unpacked as soon as their servers
-    are ready; nothing of a service is set up (datasource, configuration, start) before what it depends on
-    is satisfied: datasource loaded, and its check says OK.
+    The order of services follows the dependencies alone. Archives are unpacked as soon as their servers are ready; a
+    service is not set up (datasource, configuration, start) before its dependencies are satisfied: datasource loaded,
+    and check successful.
     """
     needed = depended_on(definition)
     work = [
@@ -74,9 +74,9 @@ def launch_plan(definition: models.Definition) -> Plan:
 
 
 def aftermath(definition: models.Definition, steps: Sequence[Step]) -> Step | None:
-    """What takes the servers of a failed launch away, if the definition wants that.
+    """Return the step that terminates the servers of a failed launch, if the definition wants that.
 
-    It waits for every single step: some still work on servers when others have failed.
+    It waits for every single step: some may still work on servers when others have failed.
     """
     if definition.on_failure == "keep":
         return None
@@ -89,13 +89,13 @@ def aftermath(definition: models.Definition, steps: Sequence[Step]) -> Step | No
 
 
 def find_lost_step() -> Step:
-    """Servers that are lost give their slots free, before anything fills slots."""
+    """Return the step that frees the slots of lost servers, before any slots are filled."""
     kind = StepKind.FIND_LOST
     return Step(id=step_id(DEPLOYMENT, kind), kind=kind, group=DEPLOYMENT)
 
 
 def tier_servers(definition: models.Definition) -> tuple[TierServers, ...]:
-    """The servers that every launch of the deployment has at least."""
+    """Return the minimum servers of every launch of the deployment."""
     return tuple(
         TierServers(
             tier=name,
@@ -108,14 +108,14 @@ def tier_servers(definition: models.Definition) -> tuple[TierServers, ...]:
 
 
 def depended_on(definition: models.Definition) -> frozenset[names.ServiceName]:
-    """The services that at least one other service waits for."""
+    """Return the services that at least one other service waits for."""
     return frozenset(
         dependency.service for service in definition.services.values() for dependency in service.depends_on
     )
 
 
 def _approve_step(definition: models.Definition) -> tuple[Step, ...]:
-    """The question whether to launch at all, if the definition wants it asked."""
+    """Return the approval step, if the definition requires one."""
     if definition.approval is None:
         return ()
     kind = StepKind.APPROVE
@@ -123,7 +123,7 @@ def _approve_step(definition: models.Definition) -> tuple[Step, ...]:
 
 
 def _tier_steps(definition: models.Definition, tier: names.TierName) -> Iterator[Step]:
-    """Scale up, handshake, configuration management, download and install."""
+    """Yield scale-up, handshake, configuration management, download and install."""
     group = Group(GroupKind.TIER, tier)
     configuration = definition.tiers[tier].launch_configuration
     management = definition.launch_configurations[configuration].configuration_management
@@ -158,7 +158,7 @@ def _tier_steps(definition: models.Definition, tier: names.TierName) -> Iterator
 
 
 def _service_steps(definition: models.Definition, name: names.ServiceName, phase: Phase) -> Iterator[Step]:
-    """Grants on what it depends on, datasources, configuration, start, check."""
+    """Yield grants on its dependencies, datasources, configuration, start, check."""
     service = definition.services[name]
     group = Group(GroupKind.SERVICE, name)
     before = [_tier_ready(definition, service.tier)]
@@ -189,12 +189,12 @@ def _service_steps(definition: models.Definition, name: names.ServiceName, phase
 
 
 def _service_work(service: models.Service) -> tuple[tuple[StepKind, tuple[str, ...]], ...]:
-    """What sets a service up, in the order that its archive wants.
+    """Return the steps that set a service up, in the order that its archive requires.
 
-    Where it is replicated, this is its master; its replicants come when the master's check has said OK.
+    For a replicated service, these are its master's; its replicants follow after the master's check has succeeded.
     """
     load = (StepKind.INSTALL_DATASOURCES, DATASOURCE_SCRIPTS)
-    # A master that runs is opened for its replicants.
+    # A running master grants access to its replicants.
     opened = () if service.replication is None else (GRANT_SCRIPT,)
     replicants = () if service.replication is None else ((StepKind.CONFIGURE_REPLICANTS, CONFIGURE_SCRIPTS),)
     if not service.datasources:
@@ -210,10 +210,10 @@ def _service_work(service: models.Service) -> tuple[tuple[StepKind, tuple[str, .
 
 
 def _update_step(definition: models.Definition, group: Group, phase: Phase, before: list[str]) -> Step:
-    """Bring what changed to the servers that serve already, a few at a time; a first launch finds none.
+    """Return the rolling update step: updates the serving servers, a few at a time; in a first launch there are none.
 
-    The step before it installs on new servers only, and what comes after finds those done that it has updated. It
-    leaves the balancers and joins them, so their agents have to be there.
+    The step before it installs on new servers only, and later steps find nothing left to do on the updated ones. It
+    removes nodes from the balancers and adds them again, so their agents are required.
     """
     name = names.ServiceName(group.name)
     tiers = dict.fromkeys(each.tier for each in definition.balancers_before(name).values())
@@ -234,7 +234,7 @@ def _update_step(definition: models.Definition, group: Group, phase: Phase, befo
 
 
 def _grant_step(definition: models.Definition, group: Group, target: names.ServiceName, phase: Phase) -> Step:
-    """On the database's servers, open the access for the dependent's addresses.
+    """Return the step that grants access to the dependent's addresses, on the database's servers.
 
     The addresses are known as soon as the dependent's tier has scaled up, long before its servers are ready.
     """
@@ -256,10 +256,11 @@ def _grant_step(definition: models.Definition, group: Group, target: names.Servi
 
 
 def _proxy_step(definition: models.Definition, name: names.BalancerName) -> Step:
-    """Tell the balancer of each node, once the service's check says OK everywhere."""
+    """Return the step that configures the balancer's nodes, after the service's check has succeeded on all servers."""
     balancer = definition.load_balancers[name]
     group = Group(GroupKind.LOAD_BALANCER, name)
-    # Those that share a port of a machine share a part of its configuration: one after the other, whose fails is wrong.
+    # Balancers on the same port of a machine share a part of its configuration: sequentially, the faulty one is
+    # evident.
     sharing = [
         step_id(Group(GroupKind.LOAD_BALANCER, other), StepKind.START_PROXY)
         for other, each in definition.load_balancers.items()
@@ -283,13 +284,13 @@ def _proxy_step(definition: models.Definition, name: names.BalancerName) -> Step
 
 
 def _tier_ready(definition: models.Definition, tier: names.TierName) -> str:
-    """The step after which a tier's servers can be worked on."""
+    """Return the step after which a tier's servers can be worked on."""
     has_services = bool(definition.services_of(tier))
     kind = StepKind.INSTALL_SERVICES if has_services else StepKind.EXECUTE_CONFIGURATION_MANAGEMENT
     return step_id(Group(GroupKind.TIER, tier), kind)
 
 
 def _service_ready(definition: models.Definition, service: names.ServiceName) -> str:
-    """The step after which a service's check has said OK on every server."""
+    """Return the step after which a service's check has succeeded on every server."""
     kind, _ = _service_work(definition.services[service])[-1]
     return step_id(Group(GroupKind.SERVICE, service), kind)

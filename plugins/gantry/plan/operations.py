@@ -1,6 +1,6 @@
-"""The operations: one row for each, with everything that differs between them and needs no Airflow.
+"""Table of operations: one row each, with everything specific that does not need Airflow.
 
-What an operation's DAG looks like (its form, its page, its schedule) is in `gantry.dag.operations`.
+The DAG of an operation (its form, its page, its schedule) is defined in `gantry.dag.operations`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from gantry.plan.watch import watch_plan
 
 
 class UnknownOperationError(errors.GantryError):
-    """A DAG that belongs to no operation of this Gantry.
+    """A DAG does not belong to an operation of this Gantry version.
 
     Attributes:
-        dag: its id.
+        dag: the DAG's id.
     """
 
     def __init__(self, dag: str) -> None:
@@ -39,20 +39,20 @@ class UnknownOperationError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class OperationFacts:
-    """What is particular about an operation.
+    """The specifics of an operation.
 
     Attributes:
-        plan: its steps, from a definition.
-        noun: what people call a run of it: `last termination: success`.
-        title: what the button that starts it says.
-        purpose: what its DAG does, before the deployment's name.
-        dangerous: whether it destroys something, so that its button warns.
-        read_only: whether it changes nothing: it waits for no other operation, and leaves no record. One that fails is
-            followed by the next one soon, so it is not tried again, and nobody is notified.
-        keeps_state: whether it leaves a deployment in the state in which it finds it.
+        plan: returns its steps, given a definition.
+        noun: the noun for a run of it: `last termination: success`.
+        title: the label of the button that starts it.
+        purpose: what its DAG does, placed before the deployment's name.
+        dangerous: whether it destroys something, so that its button is a warning.
+        read_only: whether it changes nothing: it waits for no other operation, and leaves no record. A failed run is
+            soon followed by the next one, so there are no retries and no notifications.
+        keeps_state: whether it leaves the deployment's state unchanged.
         launches: whether it ends as a launch does, with every server set up and its databases filled.
-        isolated: whether it works on servers of its own. Then only a termination, which takes those too, must not
-            run at the same time.
+        isolated: whether it works on separate servers. Then only a termination, which removes those too, must not run
+            concurrently.
     """
 
     plan: Callable[[models.Definition], Plan]
@@ -66,7 +66,7 @@ class OperationFacts:
     isolated: bool = False
 
     def describe(self, deployment: str) -> str:
-        """What its DAG does, in a sentence: the DAG's description, unless the definition has one of its own."""
+        """Return a sentence about what its DAG does: the DAG's description, unless the definition has its own."""
         return f"{self.purpose} {deployment}"
 
 
@@ -104,7 +104,7 @@ OPERATIONS: dict[Operation, OperationFacts] = {
         isolated=True,
     ),
 }
-"""In the order of `names.Operation`, which is that of buttons and lists."""
+"""In the order of `names.Operation`, which is also that of buttons and lists."""
 
 READ_ONLY = frozenset(each for each, facts in OPERATIONS.items() if facts.read_only)
 KEEPS_STATE = frozenset(each for each, facts in OPERATIONS.items() if facts.keeps_state)
@@ -113,15 +113,15 @@ ISOLATED = frozenset(each for each, facts in OPERATIONS.items() if facts.isolate
 
 
 def plan_of(definition: models.Definition, operation: Operation) -> Plan:
-    """The plan that an operation of the deployment carries out."""
+    """Return the plan of an operation of the deployment."""
     return OPERATIONS[operation].plan(definition)
 
 
 def operation_of(dag: str) -> Operation:
-    """The operation of a DAG, by its id.
+    """Return the operation of a DAG, by its id.
 
     Raises:
-        UnknownOperationError: it belongs to none.
+        UnknownOperationError: it does not belong to one.
     """
     found = names.operation_of(dag)
     if found is None:

@@ -1,4 +1,4 @@
-"""The phases of a launch, as data: what is true while each of them runs."""
+"""Phases of a launch, as data: the states during each of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import enum
 
 
 class Phase(enum.IntEnum):
-    """The launch's phases in their order. The value is the number people know them by."""
+    """The launch's phases in order. The value is the number that people know them by."""
 
     PRE_LAUNCH = 0
     SCALE_UP = 1
@@ -20,12 +20,12 @@ class Phase(enum.IntEnum):
 
     @property
     def title(self) -> str:
-        """What people read, for example `service download and install`."""
+        """Return the displayed title, for example `service download and install`."""
         return FACTS[self].title
 
 
 class DeploymentState(enum.StrEnum):
-    """What a deployment is doing."""
+    """The state of a deployment."""
 
     STOPPED = "STOPPED"
     LAUNCHING = "LAUNCHING"
@@ -35,7 +35,7 @@ class DeploymentState(enum.StrEnum):
 
 
 class AgentState(enum.StrEnum):
-    """Whether a server's agent answers."""
+    """The state of a server's agent."""
 
     STARTING = "STARTING"
     RUNNING = "RUNNING"
@@ -43,7 +43,7 @@ class AgentState(enum.StrEnum):
 
 
 class ServiceState(enum.StrEnum):
-    """What a service is doing on one server."""
+    """The state of a service on one server."""
 
     PAUSED = "PAUSED"
     STARTING = "STARTING"
@@ -56,8 +56,7 @@ class ServiceState(enum.StrEnum):
 class PhaseFacts:
     """One row of the launch's table.
 
-    `depended_on` is the state of the services that others depend on, `dependent` that of all others, while
-    the phase runs.
+    `depended_on` is the state of the services that others depend on, `dependent` that of all others, during the phase.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Definition → the plan that replaces servers that are lost: a launch between a farewell and a funeral.
+"""Plan of a recovery, which replaces lost servers: a launch, preceded and followed by the removal of lost servers.
 
 The launch's own first step, `find_lost`, chooses them here too; a person may name them.
 """
@@ -12,5 +12,5 @@ from gantry.plan.steps import Plan
 
 
 def recover_plan(definition: models.Definition) -> Plan:
-    """What replacing lost servers has to do: any tier may have lost some."""
+    """Return the plan of a recovery: any tier may have lost servers."""
     return with_farewell(definition, launch_plan(definition), tuple(definition.tiers), find_lost_step().id)

@@ -1,7 +1,7 @@
-"""Whether a tier becomes larger or smaller by its rule: pure functions of what looks have found.
+"""Scaling rules: pure functions that decide from measurements whether a tier grows or shrinks.
 
-A look gives one sample: the mean over the servers that have said a number. A breach begins with the first sample beyond
-a threshold, and lasts for as long as every later one is beyond the same threshold. A sample that is missing ends it.
+Each check gives one sample: the mean over the servers that have reported a number. A breach begins with the first
+sample beyond a threshold, and lasts while every later one is beyond the same threshold. A missing sample ends it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gantry.definition import models
 
 
 class Direction(enum.StrEnum):
-    """Which threshold a sample is beyond, and so where the tier goes."""
+    """The threshold that a sample is beyond, and thus the direction of scaling."""
 
     OUT = "out"
     IN = "in"
@@ -23,12 +23,12 @@ class Direction(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """What a look has found of a tier.
+    """The measurement of a tier in one check.
 
     Attributes:
-        value: the mean, or None where no server has said a number.
-        measured: servers that have said one.
-        servers: all servers of the tier.
+        value: the mean, or None if no server has reported a number.
+        measured: the number of servers that have reported one.
+        servers: the number of all servers of the tier.
     """
 
     value: float | None
@@ -38,14 +38,14 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Breach:
-    """Samples in a row that are beyond one threshold: the time of the first of them."""
+    """Consecutive samples beyond one threshold: the time of the first of them."""
 
     direction: Direction
     since: datetime.datetime
 
 
 class Verdict(enum.StrEnum):
-    """What a rule says."""
+    """The result of a rule."""
 
     UNKNOWN = "nothing is measured (of the CPU two looks in a row say how busy it was)"
     STEADY = "within the thresholds"
@@ -58,30 +58,30 @@ class Verdict(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class ScalingDecision:
-    """What a rule says, and how many servers it wants, where it says `SCALE`."""
+    """The result of a rule, and the number of servers that it wants if it is `SCALE`."""
 
     verdict: Verdict
     wanted: int | None = None
 
 
 def sample(numbers: Sequence[float | None]) -> Sample:
-    """The sample that the numbers of all servers of a tier make; None of one that has said none."""
+    """Return the sample of the numbers of a tier's servers; None for a server that has reported none."""
     said = [each for each in numbers if each is not None]
     return Sample(sum(said) / len(said) if said else None, len(said), len(numbers))
 
 
 def beyond(rule: models.Rule, value: float) -> Direction | None:
-    """The threshold that a mean is beyond, if any."""
+    """Return the threshold that a mean is beyond, if any."""
     if value > rule.above:
         return Direction.OUT
     return Direction.IN if value < rule.below else None
 
 
 def breach(before: Breach | None, rule: models.Rule, found: Sample, now: datetime.datetime) -> Breach | None:
-    """The breach after one more sample.
+    """Return the breach after one more sample.
 
     Args:
-        before: the breach after the sample before, or None; also where that is missing or too long ago.
+        before: the breach after the previous sample, or None; also None if that is missing or too long ago.
         rule: the tier's rule.
         found: the sample.
         now: its time.
@@ -102,15 +102,15 @@ def decide(
     changed: datetime.datetime | None,
     now: datetime.datetime,
 ) -> ScalingDecision:
-    """What follows from the newest sample.
+    """Return the decision after the newest sample.
 
     Args:
         rule: the tier's rule.
-        limits: the fewest and the most servers.
+        limits: the minimum and the maximum number of servers.
         found: the newest sample.
         lasting: the breach that it belongs to.
-        base: how many servers the tier has, or is wanted to have.
-        changed: when the tier's servers have changed last, or were asked to; None: never.
+        base: the number of servers that the tier has, or is wanted to have.
+        changed: when the tier's servers last changed, or were requested to; None: never.
         now: the sample's time.
     """
     if found.value is None:

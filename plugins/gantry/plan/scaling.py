@@ -1,6 +1,6 @@
-"""Definition → the plan that makes tiers larger or smaller: a launch with another wanted count.
+"""Plan of a scaling, which makes tiers larger or smaller: a launch with another wanted count.
 
-What leaves is let go of first and taken away last; what a launch does in between makes everybody else know.
+Leaving servers are removed from the balancers first and terminated last; the launch in between updates all others.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, in_order
 
 
 def scalable(definition: models.Definition) -> tuple[names.TierName, ...]:
-    """The tiers whose number of servers can change."""
+    """Return the tiers whose number of servers can change."""
     return tuple(name for name, tier in definition.tiers.items() if tier.servers.min < tier.servers.max)
 
 
 def scale_plan(definition: models.Definition) -> Plan:
-    """What a scaling of the deployment has to do."""
+    """Return the plan of a deployment's scaling."""
     launch = launch_plan(definition)
     choose = Step(
         id=step_id(DEPLOYMENT, StepKind.CHOOSE_SERVERS),
@@ -36,10 +36,10 @@ def scale_plan(definition: models.Definition) -> Plan:
 def with_farewell(
     definition: models.Definition, launch: Plan, tiers: Sequence[names.TierName], chosen: str
 ) -> Plan:
-    """A launch around which servers of some tiers leave, once the step `chosen` has said which.
+    """Return a launch during which servers of some tiers leave, once the step `chosen` has chosen them.
 
-    Nothing of a launch begins before the balancers have let go of the servers that leave: grants that are taken back
-    from them must not meet their visitors. They go when everybody else has been told.
+    No step of the launch begins before the balancers have removed the leaving servers: revoking their grants must not
+    affect visitors. They are terminated when all other servers have been updated.
     """
     releases = [
         dataclasses.replace(step, upstream=(chosen,))
@@ -69,7 +69,7 @@ def with_farewell(
 
 
 def release_steps(definition: models.Definition, tier: names.TierName) -> tuple[Step, ...]:
-    """The balancers that stand in front of a tier's services let go of the servers that leave."""
+    """Return the steps in which the balancers of a tier's services remove the leaving servers."""
     return tuple(
         Step(
             id=step_id(Group(GroupKind.LOAD_BALANCER, name), StepKind.RELEASE_NODES),
@@ -86,7 +86,7 @@ def release_steps(definition: models.Definition, tier: names.TierName) -> tuple[
 
 
 def retire_step(tier: names.TierName) -> Step:
-    """A tier's servers that leave are stopped, forgotten by their configuration management, and terminated."""
+    """Return the step that stops a tier's leaving servers, removes them from Chef, and terminates them."""
     group = Group(GroupKind.TIER, tier)
     return Step(
         id=step_id(group, StepKind.RETIRE_SERVERS),

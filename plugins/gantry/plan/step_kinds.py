@@ -1,4 +1,4 @@
-"""The kinds of steps: one row for each, with all that is true of every step of the kind.
+"""Table of step kinds: one row each, with everything that applies to all steps of the kind.
 
 A new kind is a name in `gantry.names.StepKind`, a row here, and an operator in `gantry.operators.registry`.
 """
@@ -13,35 +13,35 @@ from gantry.plan.phases import Phase
 
 
 class Effect(enum.Enum):
-    """What a step does to the deployment: the weakest that fits, from a question to a change."""
+    """The effect of a step on the deployment: the weakest that applies, from a question to a change."""
 
     ASKS = "asks"
-    """Asks a person whether anything shall be done at all. Other operations are not kept waiting meanwhile."""
+    """Asks a person for approval. Other operations do not wait meanwhile."""
 
     LOOKS = "looks"
-    """Belongs to a run that touches nothing, and so takes no turn."""
+    """Belongs to a run that changes nothing, and so takes no lock."""
 
     WAITS = "waits"
-    """Waits until no other operation is at work."""
+    """Waits until no other operation is working."""
 
     CHECKS = "checks"
-    """Comes before all that a termination takes down: everything still does what it did."""
+    """Comes before a termination's changes: everything still works as before."""
 
     CHOOSES = "chooses"
-    """Chooses what the steps after it work on. Everything still does what it did."""
+    """Chooses what the steps after it work on. Everything still works as before."""
 
     CHANGES = "changes"
     """Changes the deployment, its servers or what runs on them."""
 
     RECORDS = "records"
-    """Notes what was done."""
+    """Records what was done."""
 
 
 class Requirement(enum.Enum):
-    """What a step would ask for, and so what is looked at before an operation begins."""
+    """What a step needs, and so what is checked before an operation begins."""
 
     NEW_SERVERS = "new servers"
-    """May start servers of its tier. Steps of a tier without this need log in to servers that are there."""
+    """May start servers of its tier. Steps of a tier without this log in to existing servers."""
 
     MANAGEMENT = "configuration management"
     TIER_ARCHIVES = "archives of the tier's services"
@@ -54,26 +54,27 @@ class Requirement(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class KindFacts:
-    """What is true of every step of a kind.
+    """Properties of every step of a kind.
 
     Attributes:
-        effect: what it does to the deployment.
-        phase: the phase of a launch that it belongs to; None for that in which its service is set up. Outside of a
-            launch, the one that it undoes or `PRE_LAUNCH`.
-        per_server: whether its work is dealt to the servers of its tier, several task instances side by side.
-        row: what the row of its task instances is called, if they have one of their own: then they wait until the step
-            before is done on every server, and what comes after waits for all of them. Empty: a server whose turn it is
-            goes on to the next step by itself.
-        previewed: whether `gantry plan` says what it would change on each server.
-        installs: whether it puts a service's archive on servers. Then it also notes which version it finds there.
-        needs: what it would ask for.
-        triggers: the operation that it starts where a look at the servers says so. Of several rows the first goes
-            first.
+        effect: its effect on the deployment.
+        phase: the phase of a launch that it belongs to; None for the phase in which its service is set up. Outside of
+            a launch, the phase that it undoes or `PRE_LAUNCH`.
+        per_server: whether its work is distributed over the servers of its tier, with several task instances in
+            parallel.
+        row: the name of a separate group of its task instances, if any: they wait until the step before is done on
+            every server, and the step after waits for all of them. Empty: a server proceeds to the next step
+            independently.
+        previewed: whether `gantry plan` shows what it would change on each server.
+        installs: whether it installs a service's archive on servers. Then it also records the version found there.
+        needs: what it needs.
+        triggers: the operation that it triggers if a check of the servers calls for it. Of several, the first row
+            takes precedence.
         carries_definition: whether its task carries the definition for the pages. One step of each plan does.
-        keeps_state: whether its task holds on to the asset with what is kept of the deployment.
+        keeps_state: whether its task protects the asset with the deployment's state.
         opens_application: whether its task has a link to the application.
-        title: what people read for its task instead of the kind's name; empty for that.
-        short: the same where there is little room.
+        title: its task's displayed title; empty for the kind's name.
+        short: the same for tight spaces.
     """
 
     effect: Effect
@@ -159,7 +160,7 @@ STEP_KINDS: dict[StepKind, KindFacts] = {
         needs=_needs(Requirement.CONNECTIONS),
         short="replicants",
     ),
-    # Whoever asks a database is let in by every one of its servers.
+    # A dependent of a database gets access on every one of its servers.
     StepKind.GRANT_ACCESS: KindFacts(
         Effect.CHANGES,
         None,
@@ -209,15 +210,15 @@ STEP_KINDS: dict[StepKind, KindFacts] = {
 
 
 def with_effect(*effects: Effect) -> frozenset[StepKind]:
-    """The kinds that have one of these effects."""
+    """Return the kinds that have one of these effects."""
     return frozenset(kind for kind, facts in STEP_KINDS.items() if facts.effect in effects)
 
 
 BEFORE_WORK = with_effect(Effect.ASKS, Effect.LOOKS, Effect.WAITS)
-"""Steps that need no turn."""
+"""Steps that do not need the lock."""
 
 UNTOUCHING = BEFORE_WORK | with_effect(Effect.CHECKS, Effect.CHOOSES)
-"""Steps after which everything of the deployment still does what it did."""
+"""Steps after which everything in the deployment still works as before."""
 
 TRIGGERED = {kind: facts.triggers for kind, facts in STEP_KINDS.items() if facts.triggers is not None}
-"""The operations that a look at the servers may start, by the kinds of step that do it, in order of precedence."""
+"""The operations that a check of the servers may trigger, by kind of the triggering step, by precedence."""

@@ -1,4 +1,4 @@
-"""Steps: what has to happen, where, and after what. Neutral: nothing here knows Airflow or a network."""
+"""Steps: units of work with a place and predecessors. Independent of Airflow and of any network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gantry.plan.step_kinds import STEP_KINDS, KindFacts
 
 
 class GroupKind(enum.StrEnum):
-    """What a group of steps belongs to."""
+    """The kind of a group of steps."""
 
     TIER = "tier"
     SERVICE = "service"
@@ -44,34 +44,34 @@ _PREFIXES = {
 
 
 def group_id(group: Group) -> str:
-    """The id of a group's Airflow task group; empty for the deployment, whose steps stand in no group.
+    """Return the id of a group's Airflow task group; empty for the deployment, whose steps are in no group.
 
-    A tier and a service may share a name, so the kind leads.
+    A tier and a service may share a name, so the kind comes first.
     """
     return f"{_PREFIXES[group.kind]}{group.name}"
 
 
 def step_id(group: Group, name: str) -> str:
-    """The id of a step, from its group and its own name."""
+    """Return the id of a step, from its group and its own name."""
     return str(name) if group == DEPLOYMENT else f"{group_id(group)}.{name}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One thing that has to happen.
+    """One unit of work.
 
     Attributes:
         id: unique in its plan, e.g. `tier-database.handshake`; also the id of its Airflow task.
         tier: the tier whose servers it works on, or None.
         service: the service it is about, or None.
         peer: the other service (grants: the dependent one), or None.
-        backup: the backup it makes or restores, or None.
-        scripts: the agent scripts it runs on each server, in their order.
+        backup: the backup it creates or restores, or None.
+        scripts: the agent scripts it runs on each server, in order.
         upstream: ids of the steps that must have succeeded (or, for `always`, be over) before.
         skipped: why the step has nothing to do, or None. It keeps its place in the plan.
-        after_left_out: whether it is done also where a step before it was not asked for.
-        always: whether it is done when those before it are over, whatever became of them.
-        service_phase: the phase in which its service is set up; it counts where the kind has no phase of its own.
+        after_left_out: whether it runs even if a step before it was not requested.
+        always: whether it runs when those before it are over, even if they failed.
+        service_phase: the phase in which its service is set up; used if the kind has no phase of its own.
     """
 
     id: str
@@ -91,24 +91,24 @@ class Step:
 
     @property
     def facts(self) -> KindFacts:
-        """What is true of every step of its kind."""
+        """Return the properties of its kind."""
         return STEP_KINDS[self.kind]
 
     @property
     def phase(self) -> Phase:
-        """The phase of the launch that it belongs to."""
+        """Return the phase of the launch that it belongs to."""
         own = self.facts.phase
         return self.service_phase if own is None else own
 
     @property
     def per_server(self) -> bool:
-        """Whether the step's work is dealt to servers."""
+        """Return whether the step's work is distributed over servers."""
         return self.facts.per_server
 
 
 @dataclasses.dataclass(frozen=True)
 class TierServers:
-    """The servers that a plan counts on for one tier: the fewest that the definition allows."""
+    """The servers that a plan counts on for one tier: the minimum in the definition."""
 
     tier: names.TierName
     fewest: int
@@ -118,11 +118,11 @@ class TierServers:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Everything that a launch (or a termination) has to do, in an order that respects every edge.
+    """All steps of an operation, in an order that respects every edge.
 
     Attributes:
-        aftermath: what is done when a step has failed and no other is at work any more, or None. It is no part of
-            what the plan is for, and so none of `steps`.
+        aftermath: the step that runs after a failure when no other is working any more, or None. It does not serve the
+            plan's purpose, so it is not in `steps`.
     """
 
     deployment: names.DeploymentName
@@ -132,7 +132,7 @@ class Plan:
 
     @functools.cached_property
     def by_id(self) -> dict[str, Step]:
-        """The steps by their ids, the aftermath too."""
+        """Return the steps by id, including the aftermath."""
         aftermath = () if self.aftermath is None else (self.aftermath,)
         return {step.id: step for step in (*self.steps, *aftermath)}
 
@@ -140,17 +140,17 @@ class Plan:
         return iter(self.steps)
 
     def servers_of(self, step: Step) -> tuple[names.ServerName, ...]:
-        """The servers that a step works on, as far as the definition alone can tell."""
+        """Return the servers that a step works on, as far as the definition alone determines them."""
         return next((each.names for each in self.tiers if each.tier == step.tier), ())
 
     @functools.cached_property
     def edges(self) -> tuple[tuple[str, str], ...]:
-        """Pairs (before, after)."""
+        """Return pairs (before, after)."""
         return tuple((before, step.id) for step in self.steps for before in step.upstream)
 
 
 def in_order(steps: list[Step]) -> tuple[Step, ...]:
-    """Sort steps so that each comes after its upstream; equals keep the order they came in.
+    """Sort steps so that each comes after its upstream; the sort is stable.
 
     Raises:
         graphlib.CycleError: the steps wait for each other. A checked definition has no such plan.
@@ -168,7 +168,7 @@ def in_order(steps: list[Step]) -> tuple[Step, ...]:
 
 
 def last_of(steps: Iterable[Step]) -> tuple[str, ...]:
-    """The ids of the steps that no other step waits for."""
+    """Return the ids of the steps that no other step waits for."""
     every = tuple(steps)
     waited_for = {before for step in every for before in step.upstream}
     return tuple(step.id for step in every if step.id not in waited_for)

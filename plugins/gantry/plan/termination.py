@@ -1,4 +1,4 @@
-"""Definition → the plan that takes a deployment down, against the direction of its dependencies."""
+"""Plan of a termination, against the direction of dependencies."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gantry.plan.turn import behind_turn
 
 
 def termination_plan(definition: models.Definition) -> Plan:
-    """What a termination has to do.
+    """Return the plan of a termination.
 
-    A service is stopped after its balancers stopped sending traffic and after everything that depends on it
-    has stopped. Servers go when everything has stopped: what cannot be stopped holds up all of it, as long as it can
-    still be mended. Before anything is stopped, every server is asked whether it answers, and the final backups are
-    made.
+    A service is stopped after its balancers have stopped sending traffic and after all its dependents have stopped.
+    Servers are terminated when everything has stopped: a failure to stop something blocks all of this, while it can
+    still be fixed. Before anything is stopped, every server is checked for an answer, and the final backups are
+    created.
     """
     confirm = Step(
         id=step_id(DEPLOYMENT, StepKind.CONFIRM),
@@ -48,7 +48,7 @@ def termination_plan(definition: models.Definition) -> Plan:
         *(
             _clean_up(name)
             for name in definition.tiers
-            # Of what is known today, only a Chef server keeps anything about servers that are gone.
+            # Of the supported kinds, only a Chef server keeps records of terminated servers.
             if definition.launch_configuration_of(name).chef is not None
         ),
     ]
@@ -110,7 +110,7 @@ def _terminate_servers(name: names.TierName, stopped: tuple[str, ...]) -> Step:
 
 
 def _clean_up(name: names.TierName) -> Step:
-    """Forget the servers where their configuration management registered them, once they are gone."""
+    """Return the step that removes terminated servers from their configuration management."""
     group = Group(GroupKind.TIER, name)
     return Step(
         id=step_id(group, StepKind.CLEAN_UP_CONFIGURATION_MANAGEMENT),

@@ -1,4 +1,4 @@
-"""The place of the wait for the turn: behind what a person is asked, before everything that touches the deployment."""
+"""Position of the `turn` step: after questions to people, before everything that changes the deployment."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gantry.plan.steps import DEPLOYMENT, Step, last_of, step_id
 
 
 def behind_turn(steps: Iterable[Step]) -> list[Step]:
-    """These steps of an operation, and the wait for its turn before all of them but the gates.
+    """Return an operation's steps, with the `turn` step before all of them except the gates.
 
-    Every operation's plan goes through here: then no two operations of a deployment work at once.
+    Every operation's plan is built with this function: so no two operations of a deployment work concurrently.
     """
     every = tuple(steps)
     gates = [step for step in every if step.facts.effect is Effect.ASKS]

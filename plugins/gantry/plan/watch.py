@@ -1,4 +1,4 @@
-"""Definition → the plan of one look at a deployment's servers, and of what may follow from it."""
+"""Plan of a watch: one check of a deployment's servers, and the operations that it may trigger."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gantry.plan.steps import DEPLOYMENT, Plan, Step, step_id
 
 
 def watch_plan(definition: models.Definition) -> Plan:
-    """One look at all servers, and the operations that it may trigger, each of which can be skipped."""
+    """Return the plan of a check of all servers. Each operation that it may trigger can be skipped."""
     look = Step(id=step_id(DEPLOYMENT, StepKind.WATCH), kind=StepKind.WATCH, group=DEPLOYMENT)
     triggers = (
         Step(
@@ -24,7 +24,7 @@ def watch_plan(definition: models.Definition) -> Plan:
 
 
 def _wanted(definition: models.Definition) -> tuple[StepKind, ...]:
-    """The triggers that a definition has need of."""
+    """Return the triggers that a definition needs."""
     replaces = definition.watch is not None and definition.watch.replace
     has_rules = any(tier.rule is not None for tier in definition.tiers.values())
     return (

@@ -1,7 +1,7 @@
-"""A look before the launch: what can be known before a server starts or a service is touched, all of it at once.
+"""Preflight checks: everything that can be checked before a server starts or a service is changed, all at once.
 
-Reading only. What is asked of clouds and servers is asked side by side; connections are read one after the other, as
-Airflow hands them out.
+Read-only. Clouds and servers are queried in parallel; connections are read one after the other, as Airflow provides
+them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 _log = logging.getLogger("gantry")
 _SIDE_BY_SIDE = 16
-"""Questions that are asked at once."""
+"""Number of parallel queries."""
 
 Wanted = Mapping[str, int]
 
@@ -40,13 +40,13 @@ Wanted = Mapping[str, int]
 def examine(
     definition: models.Definition, needs: Needs, wanted: Wanted | None = None
 ) -> Iterator[PreflightFinding]:
-    """Look at everything, in the order of the definition. Never raises GantryError: that is a finding.
+    """Make all checks, in the order of the definition. Never raises GantryError: that becomes a finding.
 
     Args:
-        definition: the deployment's.
-        needs: what is looked at.
-        wanted: how many servers tiers are to have. What new servers are made from is looked at only where some are
-            missing: nothing else asks for it. None: for every tier, as before a first launch.
+        definition: the deployment's definition.
+        needs: what is to be checked.
+        wanted: the requested numbers of servers of tiers. The inputs of new servers are checked only if servers are
+            missing: nothing else needs them. None: for every tier, as before a first launch.
     """
     yield from logins.read(definition, needs)
     reached, jumps = logins.reached(definition, needs)
@@ -57,7 +57,7 @@ def examine(
     found = look.of(lambda: sources.S3Access(cloud.connection, cloud.region).whose)
     yield found
     if found.standing is CheckOutcome.WELL:
-        # All the rest would say the same.
+        # All other checks would give the same result.
         ready, more = _in_the_cloud(definition, needs, wanted)
         yield ready
         asked += more
@@ -69,7 +69,7 @@ def examine(
 
 
 def refuse(found: list[PreflightFinding], read: source.DefinitionData | None) -> None:
-    """Let an operation begin unless something is certainly wrong. Raises NotReadyError."""
+    """Let an operation begin unless something is definitely wrong. Raises NotReadyError."""
     wrong = [each for each in found if each.is_wrong]
     if wrong:
         raise NotReadyError(wrong, read)
@@ -78,7 +78,7 @@ def refuse(found: list[PreflightFinding], read: source.DefinitionData | None) ->
 def _in_the_cloud(
     definition: models.Definition, needs: Needs, wanted: Wanted | None
 ) -> tuple[PreflightFinding, list[Callable[[], list[PreflightFinding]]]]:
-    """The servers that there are, and what is to be asked besides."""
+    """Return the finding about the existing servers, and further checks in the cloud."""
     cloud = definition.cloud
     look = PreflightCheck(f"servers in {cloud.region}", ("cloud", "region"))
     try:

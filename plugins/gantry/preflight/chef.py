@@ -1,6 +1,6 @@
-"""The Chef server of a tier: whether it answers, knows us, and has what the run list names.
+"""Checks of a tier's Chef server: whether it answers, accepts our login, and has the items of the run list.
 
-From here, and not from the servers: that it does not answer here need not mean that it does not answer there.
+The checks are made from here, not from the servers: a server may reach it even if this machine does not.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from gantry.preflight.requirements import Needs
 
 _ITEM = re.compile(r"(?P<kind>role|recipe)\[(?P<name>[^\]@]+)(@[^\]]*)?\]")
 _PATIENCE = 5.0
-"""Seconds for one answer. A server that only servers reach says nothing at all."""
+"""Seconds for one answer. A Chef server that only servers can reach does not answer at all."""
 
 _NOT_FOUND = 404
 _UNKNOWN_ACTOR = 401
 _DEFAULT = "_default"
 _MOST_ROLES = 200
-"""Roles within roles that are followed."""
+"""Maximum number of nested roles that are followed."""
 
 
 def looks(
     definition: models.Definition, needs: Needs, tiers: frozenset[names.TierName]
 ) -> Iterator[Callable[[], list[PreflightFinding]]]:
-    """What is to be looked at for these tiers. Connections that cannot be used have been told already."""
+    """Yield the checks for these tiers. Unusable connections have already been reported."""
     for tier in needs.managed:
         settings = definition.launch_configuration_of(tier).chef
         if tier not in tiers or settings is None:
@@ -77,14 +77,14 @@ def _look(
 
 
 def _validator(look: PreflightCheck, credentials: chef.Credentials) -> PreflightFinding:
-    """Whether servers could register: they do it as the validation client."""
+    """Check whether servers can register, which they do as the validation client."""
     actor = credentials.validator or credentials.admin
     if actor is None:
         return look.unknown("no user to ask it with; only servers that are registered already can run")
     try:
         chef_server.ChefServer(credentials.url, actor, credentials.certificate, _PATIENCE).check()
     except chef_server.ChefServerRefusedError as error:
-        # A clock that is wrong is this machine's, and an administrator's key is none that servers use.
+        # A wrong clock is this machine's problem, and servers do not use an administrator's key.
         is_certain = actor is credentials.validator and error.status == _UNKNOWN_ACTOR and not error.by_clock
         return look.failed(error) if is_certain else look.unknown(str(error))
     except errors.GantryError as error:
@@ -94,13 +94,13 @@ def _validator(look: PreflightCheck, credentials: chef.Credentials) -> Preflight
 
 @dataclasses.dataclass
 class _Library:
-    """What is on a Chef server. `asked` holds what has been looked at."""
+    """The contents of a Chef server. `asked` has what was already checked."""
 
     server: chef_server.ChefServer
     asked: set[str] = dataclasses.field(default_factory=set)
 
     def item(self, whose: str, path: source.Path, item: str, environment: str) -> list[PreflightFinding]:
-        """An item of a run list; of a role, those that it stands for too."""
+        """Check an item of a run list; for a role, also the items that it contains."""
         matched = _ITEM.fullmatch(item)
         if matched is None or len(self.asked) > _MOST_ROLES:
             return []
@@ -112,7 +112,7 @@ class _Library:
         found = self.look(what, path, f"/roles/{_word(matched['name'])}", role)
         listed = role.get("env_run_lists", {}).get(environment) or role.get("run_list", [])
         for each in listed:
-            # Chef writes a recipe of a role with and without its word.
+            # Chef writes a recipe of a role with and without the word `recipe`.
             text = str(each) if "[" in str(each) else f"recipe[{each}]"
             found += self.item(what, path, text, environment)
         return found
@@ -120,7 +120,7 @@ class _Library:
     def look(
         self, what: str, path: source.Path, url: str, content: dict[str, Any] | None = None
     ) -> list[PreflightFinding]:
-        """Whether something is there; nothing of what has been looked at before. `content` gets what it says."""
+        """Check whether an object exists, unless already checked. `content` receives its content."""
         if url in self.asked:
             return []
         self.asked.add(url)
@@ -139,7 +139,7 @@ class _Library:
 
 
 class MissingOnChefError(errors.GantryError):
-    """A role, a cookbook, an environment or a policy that a definition names and the Chef server does not have."""
+    """The Chef server lacks a role, cookbook, environment or policy that a definition names."""
 
     def __init__(self, server: str, path: str) -> None:
         self.path = path

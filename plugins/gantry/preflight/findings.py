@@ -1,4 +1,4 @@
-"""What comes of a look, and what a failed one means: a mistake that is certain, or something nobody could find out."""
+"""Results of checks, and the meaning of a failed one: a definite error, or something that could not be determined."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from gantry.cloud.errors import CloudError
 from gantry.definition import source
 
 Ask = Callable[[], str]
-"""Says what is there. Raises GantryError."""
+"""Returns a description of the current state. Raises GantryError."""
 
 NO_RIGHT = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "403"})
-"""What the cloud says to those who have no right to look, whatever is there."""
+"""Error codes of the cloud for missing read permission, whether or not the object exists."""
 
 
 class CheckOutcome(enum.StrEnum):
-    """What a look has come to."""
+    """The result of a check."""
 
     WELL = "well"
     WRONG = "wrong"
     UNKNOWN = "unknown"
-    """It could not be found out from here. That refuses nothing."""
+    """It could not be determined from here. This does not block operations."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PreflightFinding:
-    """What came of one look.
+    """The finding of one check.
 
     Attributes:
-        what: what was looked at.
-        said: what is known of it now, or what is wrong and what to do.
-        path: what in the definition names it.
-        transient: whether what is wrong may pass by itself.
+        what: the checked object.
+        said: its current state, or what is wrong and what to do.
+        path: its place in the definition.
+        transient: whether the problem may pass by itself.
     """
 
     what: str
@@ -46,7 +46,7 @@ class PreflightFinding:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether an operation that needs it is certain to fail."""
+        """Return whether an operation that needs it would definitely fail."""
         return self.standing is CheckOutcome.WRONG
 
     def __str__(self) -> str:
@@ -54,11 +54,11 @@ class PreflightFinding:
         return self.said if self.said.startswith(self.what) else f"{self.what}: {self.said}"
 
     def problem(self, read: source.DefinitionData | None) -> source.Problem | None:
-        """The same with its place in the definition's files, where they are at hand."""
+        """Return the finding with its position in the definition's files, if they are available."""
         return None if read is None else read.problem(self.path, str(self))
 
     def as_json(self, read: source.DefinitionData | None) -> dict[str, Any]:
-        """For programs."""
+        """Convert for programs."""
         problem = self.problem(read)
         place = None
         if problem is not None:
@@ -67,10 +67,10 @@ class PreflightFinding:
 
 
 class NotReadyError(errors.GantryError):
-    """What an operation needs is not there. Nothing has been begun: no server is started, no service touched.
+    """A prerequisite of an operation is missing. Nothing was started: no server, no change of a service.
 
     Attributes:
-        findings: what is wrong, in the order of the looks.
+        findings: what is wrong, in the order of the checks.
     """
 
     def __init__(
@@ -94,13 +94,13 @@ class NotReadyError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class PreflightCheck:
-    """A thing to look at.
+    """A check to make.
 
     Attributes:
-        what: for a person.
-        path: what in the definition names it.
-        is_certain: whether a refusal means that an operation fails as well. Where it is not, since an operation does
-            not need that right, or goes another way, a refusal is something that could not be found out.
+        what: the checked object, for people.
+        path: its place in the definition.
+        is_certain: whether a refusal means that an operation fails as well. If not (the operation does not need that
+            permission, or uses another way), a refusal counts as undetermined.
     """
 
     what: str
@@ -108,23 +108,23 @@ class PreflightCheck:
     is_certain: Callable[[errors.GantryError], bool] = lambda _: True
 
     def of(self, ask: Ask) -> PreflightFinding:
-        """Look. Never raises GantryError: that is a finding."""
+        """Make the check. Never raises GantryError: that becomes a finding."""
         try:
             return self.well(ask())
         except errors.GantryError as error:
             return self.failed(error)
 
     def well(self, said: str) -> PreflightFinding:
-        """It is as it should be."""
+        """Return a finding that all is well."""
         return PreflightFinding(self.what, said, CheckOutcome.WELL, self.path)
 
     def unknown(self, said: str) -> PreflightFinding:
-        """It could not be found out."""
+        """Return a finding that it could not be determined."""
         return PreflightFinding(self.what, said, CheckOutcome.UNKNOWN, self.path)
 
     def failed(self, error: errors.GantryError) -> PreflightFinding:
-        """What it means that this was raised."""
-        # What may pass by itself need not be there any more when an operation comes to it, which tries several times.
+        """Return the finding for an exception."""
+        # A transient error may be gone when an operation, which retries several times, gets there.
         wrong = not error.transient and self.is_certain(error)
         return PreflightFinding(
             self.what, str(error), CheckOutcome.WRONG if wrong else CheckOutcome.UNKNOWN, self.path
@@ -132,5 +132,5 @@ class PreflightCheck:
 
 
 def may_look(error: errors.GantryError) -> bool:
-    """Whether this says anything but that one must not look."""
+    """Return whether this error says more than that reading is forbidden."""
     return not (isinstance(error, CloudError) and error.code in NO_RIGHT)

@@ -1,6 +1,6 @@
-"""What new servers are made from: the image of each tier, its subnets, and one server as a dry run.
+"""Checks for new servers: the image of each tier, its subnets, and a dry run of starting one server.
 
-EC2 checks rights and parameters of a dry run, and starts nothing.
+EC2 checks permissions and parameters in a dry run, and starts nothing.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _WOULD_WORK = "DryRunOperation"
 def looks(
     definition: models.Definition, tier: names.TierName, known: servers.Servers, ec2: EC2Client
 ) -> Iterator[Callable[[], list[PreflightFinding]]]:
-    """What is to be looked at for the new servers of a tier."""
+    """Yield the checks for the new servers of a tier."""
     name = definition.tiers[tier].launch_configuration
     launch = definition.launch_configurations[name]
     place = ("launch_configurations", name)
     for index, subnet in enumerate(launch.network.subnets):
-        # A launch itself does not look at them.
+        # A launch itself does not read them.
         look = PreflightCheck(
             f"tier {tier}: subnet {subnet}", (*place, "network", "subnets", index), may_look
         )
@@ -45,7 +45,7 @@ def _one(look: PreflightCheck, ask: Callable[[], str]) -> list[PreflightFinding]
 def _started(
     definition: models.Definition, tier: names.TierName, known: servers.Servers, ec2: EC2Client
 ) -> list[PreflightFinding]:
-    """The image, and one server in each subnet: the second needs the first."""
+    """Check the image, and one server in each subnet: the second needs the first."""
     name = definition.tiers[tier].launch_configuration
     launch = definition.launch_configurations[name]
     place = ("launch_configurations", name)
@@ -61,7 +61,7 @@ def _started(
 
 
 def _subnet(definition: models.Definition, ec2: EC2Client, subnet: str) -> str:
-    # A dry run may end before it looks for the subnet.
+    # A dry run may end before it checks the subnet.
     with worded(f"looking for the subnet {subnet}", definition.cloud.connection):
         (found,) = ec2.describe_subnets(SubnetIds=[subnet])["Subnets"]
     return f"is in {found['AvailabilityZone']}, with {found['AvailableIpAddressCount']} free addresses"
@@ -73,7 +73,7 @@ def _dry_run(
     request: Any = requests.run_instances(
         definition, tier, [slot], image_id=image, boot=_BOOT, token="", run="examination"
     )
-    # There is nothing that must not happen twice.
+    # Nothing here has to be protected from happening twice.
     del request["ClientToken"]
     try:
         with worded(f"trying to start a server of tier {tier}", definition.cloud.connection):

@@ -1,4 +1,4 @@
-"""The connections that a definition names: each is read, and its keys tried; jump hosts are greeted."""
+"""Checks of a definition's connections: each is read, its keys are tried, and jump hosts are logged in to."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gantry.preflight.requirements import Needs
 
 
 def read(definition: models.Definition, needs: Needs) -> Iterator[PreflightFinding]:
-    """Every connection but the cloud's and those of SSH: the same readers as the steps' own."""
+    """Check every connection except the cloud's and those for SSH, with the same readers as the steps."""
     asked: set[tuple[str, str]] = set()
     for look, ask in (
         *_services(definition, needs),
         *_balancers(definition, needs),
         *_chef(definition, needs),
     ):
-        # Several services may share one; the first place is as good as another.
+        # Several services may share one; any of its places will do.
         if (key := (look.what, _kind(ask))) not in asked:
             asked.add(key)
             yield look.of(ask)
@@ -32,7 +32,7 @@ def read(definition: models.Definition, needs: Needs) -> Iterator[PreflightFindi
 def reached(
     definition: models.Definition, needs: Needs
 ) -> tuple[list[PreflightFinding], list[Callable[[], PreflightFinding]]]:
-    """The connections of SSH: what reading them has come to, and looks at the jump hosts that are left to do."""
+    """Return the findings from reading the SSH connections, and the remaining checks of jump hosts."""
     said: list[PreflightFinding] = []
     jumps: dict[tuple[str, str | None], Callable[[], PreflightFinding]] = {}
     asked: set[tuple[str, str | None]] = set()
@@ -64,7 +64,7 @@ def _greet(look: PreflightCheck, access: ssh.Access) -> PreflightFinding:
     try:
         asyncio.run(ssh.greet_jump_host(access))
     except errors.GantryError as error:
-        # No server can be reached without it, and several minutes are over until a handshake says so.
+        # Without it no server can be reached, which a handshake would report only after several minutes.
         found = PreflightFinding(
             look.what, str(error), CheckOutcome.WRONG, look.path, transient=error.transient
         )

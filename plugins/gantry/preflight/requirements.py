@@ -1,4 +1,4 @@
-"""What an operation needs, read off its plan: only what one of its steps would ask for is looked at before it."""
+"""Prerequisites of an operation, derived from its plan: only what its steps use is checked."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gantry.plan import Plan, Requirement, Step, launch_plan
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-    """What is looked at.
+    """What is to be checked.
 
     Attributes:
         reached: tiers whose servers are logged in to.
         started: tiers that may get new servers.
         managed: tiers that configuration management runs on.
-        archives: services whose archives servers fetch.
-        dumps: services whose dumps servers fetch.
+        archives: services whose archives servers download.
+        dumps: services whose dumps servers download.
         told: services whose connections are read.
         balancers: load balancers whose certificates are read.
         backups: whether backups are written or read.
@@ -36,7 +36,7 @@ class Needs:
 
 
 def of_plan(plan: Plan) -> Needs:
-    """What the steps of a plan ask for."""
+    """Return what the steps of a plan need."""
     steps = [step for step in plan if step.skipped is None]
 
     def needing(need: Requirement) -> list[Step]:
@@ -60,7 +60,7 @@ def of_plan(plan: Plan) -> Needs:
 
 
 def of_definition(definition: models.Definition, plan: Plan) -> Needs:
-    """What a plan of this definition asks for: with the archives of the tiers that it installs on."""
+    """Return what a plan of this definition needs: with the archives of the tiers that it installs on."""
     found = of_plan(plan)
     installed = {step.tier for step in plan if Requirement.TIER_ARCHIVES in step.facts.needs}
     archives = [name for name, each in definition.services.items() if each.tier in installed]
@@ -68,7 +68,7 @@ def of_definition(definition: models.Definition, plan: Plan) -> Needs:
 
 
 def of_launch(definition: models.Definition) -> Needs:
-    """What a first launch asks for, and the backups that come after it."""
+    """Return what a first launch needs, and the backups after it."""
     found = of_definition(definition, launch_plan(definition))
     return dataclasses.replace(found, backups=definition.backups is not None)
 

@@ -1,6 +1,6 @@
-"""Objects that servers fetch: whether each is there and may be read, its size, and what it really is.
+"""Checks of objects that servers download: existence, permission, size, and actual format.
 
-One request for each object, of its first bytes; and one link for each bucket, as servers get it: region, host and
+One request per object, for its first bytes; and one link per bucket, created as for servers: region, host and
 signature are the same for all of its objects.
 """
 
@@ -24,7 +24,7 @@ _SCRIPT = b"#!"
 def looks(
     definition: models.Definition, needs: Needs, objects: Objects
 ) -> Iterator[Callable[[], list[PreflightFinding]]]:
-    """What is to be looked at in the storage."""
+    """Yield the checks of the storage."""
     buckets: set[str] = set()
     for url, (path, judge) in fetched(definition, needs).items():
         bucket, _ = parts(url)
@@ -40,7 +40,7 @@ def looks(
 
 
 def fetched(definition: models.Definition, needs: Needs) -> dict[str, tuple[source.Path, Judge]]:
-    """Every object that a server may fetch: where it is named, and how its first bytes are judged."""
+    """Return all objects that servers may download, with their places in the definition and checks of first bytes."""
     found: dict[str, tuple[source.Path, Judge]] = {}
     for name in needs.archives:
         found.setdefault(definition.services[name].archive, (("services", name, "archive"), of_archive))
@@ -69,7 +69,7 @@ def _look(
     try:
         facts, head = objects.head(url, f"deployment {deployment}", file_kinds.HEAD)
     except archived.ArchivedObjectError as error:
-        # Only who has to fetch it needs it: what servers have already, they keep.
+        # Only needed for a new download: servers keep what they have.
         return [look.unknown(str(error))]
     except errors.GantryError as error:
         return [look.failed(error)]
@@ -88,9 +88,9 @@ def _look(
 
 
 def of_archive(url: str, head: bytes) -> tuple[CheckOutcome, str] | None:
-    """What servers could not unpack, whatever its name is. Whether they can unpack the rest, only they know."""
+    """Return why servers could not unpack it, whatever its name. Whether they can unpack the rest, only they know."""
     kind = file_kinds.of(head)
-    # A very old tar does not say that it is one.
+    # A very old tar has no signature.
     is_old_tar = file_kinds.promised(url) is file_kinds.FileKind.TAR and kind in (
         file_kinds.FileKind.TEXT,
         file_kinds.FileKind.BINARY,
@@ -101,7 +101,7 @@ def of_archive(url: str, head: bytes) -> tuple[CheckOutcome, str] | None:
 
 
 def of_dump(url: str, head: bytes) -> tuple[CheckOutcome, str] | None:
-    """The service's own script loads a dump, and may know more kinds than its name tells."""
+    """Accept unknown formats: the service's own script loads a dump, and may support more than the name suggests."""
     kind, promised = file_kinds.of(head), file_kinds.promised(url)
     if promised is None or promised is kind:
         return None
@@ -113,7 +113,7 @@ def of_dump(url: str, head: bytes) -> tuple[CheckOutcome, str] | None:
 
 
 def of_program(_: str, head: bytes) -> tuple[CheckOutcome, str] | None:
-    """Linux starts it by its first line."""
+    """Check the first line, which Linux starts it by."""
     first = head.partition(b"\n")[0]
     if not head:
         return (

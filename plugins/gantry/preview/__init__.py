@@ -1,4 +1,4 @@
-"""What a launch would do now: the steps' own decisions, walked through without doing anything.
+"""Preview of a launch: runs the steps' own decisions without executing them.
 
-`rehearsal.rehearse` is the way in. It asks the cloud and the servers, and changes nothing on either.
+The entry point is `rehearsal.rehearse`. It queries the cloud and the servers, and changes nothing on either.
 """

@@ -1,4 +1,4 @@
-"""What becomes of data that is lost, as far as it can be known before the launch."""
+"""Preview of data recovery after a loss, as far as it can be known before the launch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NEW = (Action.START, Action.REPLACE)
 
 
 class StoredFacts:
-    """What Airflow keeps of the deployment, to be read only. `ran` as `rehearsal.rehearse` has it."""
+    """The deployment's state in Airflow, read-only. For `ran`, see `rehearsal.rehearse`."""
 
     def __init__(self, kept: Mapping[str, Any] | None, *, ran: bool = False) -> None:
         self.ran = ran
@@ -27,15 +27,15 @@ class StoredFacts:
         self._kept = dict(kept or {})
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - JSON
-        """What is kept under a key, or None."""
+        """Return the value stored under a key, or None."""
         return self._kept.get(key)
 
     def set(self, key: str, value: Any) -> None:  # noqa: ANN401 - JSON
-        """For this rehearsal alone."""
+        """Store a value for this preview only."""
         self._kept[key] = value
 
     def delete(self, key: str) -> None:
-        """For this rehearsal alone."""
+        """Delete a value for this preview only."""
         self._kept.pop(key, None)
 
 
@@ -47,10 +47,10 @@ def foresee(
     wishes: Wishes,
     kept: StoredFacts,
 ) -> tuple[Scaled, data_renewal.Renewals]:
-    """What is restored on servers that replace lost ones; and the servers, with what a person should know of them.
+    """Return the servers, with notes for people, and what is restored on replacements of lost ones.
 
     Raises:
-        DataLostError, UnknownDataError, ContradictionError, ReplicantsLeftError: a launch would not begin.
+        DataLostError, UnknownDataError, ContradictionError, ReplicantsLeftError: a launch would not start.
     """
     new = [each for each in scaled.inventory if scaled.actions[each.name] in _NEW]
     staying = tuple(each for each in scaled.inventory if each not in new)
@@ -59,7 +59,7 @@ def foresee(
     if kept.is_known:
         there = inventory.Inventory(staying, scaled.inventory.leaving)
         known = data_history.of(kept, there, lambda: kept.ran)
-    # A server that is lost had its data; so has one that is there, as far as nobody knows better.
+    # A lost server had its data, and so has an existing one, unless the records say otherwise.
     noted = known is not None and known.is_complete
     for service in data_placement.databases(definition):
         for each in (*(() if noted else staying), *scaled.replaced.values()):
@@ -100,7 +100,7 @@ def _ailing(findings: server_health.HealthReport) -> Iterator[tuple[names.Server
 def _unknown(
     definition: models.Definition, scaled: Scaled, kept: StoredFacts
 ) -> Iterator[tuple[names.ServerName, str]]:
-    """Databases that are to be started, of which only Airflow knows whether they are new or lost."""
+    """Yield databases to be started of which only Airflow knows whether they are new or lost."""
     if kept.is_known or all(each in _NEW for each in scaled.actions.values()):
         return
     for service in data_placement.databases(definition):

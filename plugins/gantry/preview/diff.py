@@ -1,4 +1,4 @@
-"""Diffs of configuration files as `gantry plan` shows them: what is known only after the launch is called so."""
+"""Diffs of configuration files for `gantry plan`: values that are known only after the launch are named as such."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from gantry.preview import placeholders
 
 
 def unified(path: str, before: str | None, after: str, secrets: Collection[str] = ()) -> tuple[str, ...]:
-    """As `config_diff.unified`, without stand-ins."""
+    """As `config_diff.unified`, with readable placeholders."""
     return tuple(placeholders.shown(line) for line in config_diff.unified(path, before, after, secrets))

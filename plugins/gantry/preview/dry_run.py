@@ -1,7 +1,7 @@
-"""A launch without the launch: the plan's steps decide, one after the other, and nothing is done.
+"""Dry run of a launch: the plan's steps decide one after the other, and nothing is executed.
 
-Servers are asked once what is applied there; from then on each step's work is taken for done before the next one
-decides, as it would be in a launch that succeeds.
+Servers are asked once what is applied there; from then on each step's work is assumed done before the next one
+decides, as in a successful launch.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _NEW = (Action.START, Action.REPLACE)
 
 @dataclasses.dataclass(frozen=True)
 class DryRunContext:
-    """What a rehearsal goes by.
+    """The inputs of a dry run.
 
     Attributes:
-        scaled: the deployment as it will be when it is scaled up.
-        objects: archives and dumps as they are now.
-        renewals: what databases that take the place of lost ones are filled with.
-        secrets: those that have been read so far, so that none is shown. Grows with each step that reads some.
+        scaled: the deployment after scaling up.
+        objects: the current archives and dumps.
+        renewals: what databases that replace lost ones are filled with.
+        secrets: the secrets read so far, so that they are masked. Grows with each step that reads some.
     """
 
     definition: models.Definition
@@ -60,13 +60,13 @@ class DryRunContext:
     secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     def run(self, step: Step) -> step_run.StepRun:
-        """One step's run, as its operator would have it."""
+        """Return one step's run, as its operator would have it."""
         return _Run(
             definition=self.definition,
             plan=self.plan,
             step=step,
             id="plan",
-            # No launch has this one: what a step of an earlier launch did is not taken for this one's own.
+            # No launch has this id: work of an earlier launch's step does not count as this one's own.
             key=jobs.StepKey(step=f"plan.{step.id}", epoch="0", attempt="1"),
             wanted=self.wishes.wanted(self.definition),
             redeploy=self.wishes.redeploy,
@@ -81,18 +81,18 @@ class DryRunContext:
 
 @dataclasses.dataclass(frozen=True)
 class _Run(step_run.StepRun):
-    """A step's run that finds the servers as they will be, and shares what all steps look at."""
+    """A step's run that finds the servers in their future state, and shares the queries of all steps."""
 
     stage: DryRunContext = dataclasses.field(kw_only=True)
 
     @functools.cached_property
     def inventory(self) -> inventory.Inventory:
-        """The deployment's servers once every tier is scaled up."""
+        """Return the deployment's servers after every tier is scaled up."""
         return self.stage.scaled.inventory
 
     @functools.cached_property
     def objects(self) -> Objects:
-        """Archives and dumps in the cloud."""
+        """Return the archives and dumps in the cloud."""
         return self.stage.objects
 
 
@@ -104,19 +104,19 @@ def rehearse(
     ran: bool = False,
     read: source.DefinitionData | None = None,
 ) -> report.Report:
-    """What a launch would do now.
+    """Return what a launch would do now.
 
     Args:
-        definition: the deployment's.
+        definition: the deployment's definition.
         wishes: its trigger form, filled in.
-        kept: what Airflow keeps of the deployment; None where it cannot be asked for it.
+        kept: the deployment's state in Airflow; None if Airflow cannot be asked.
         ran: whether a run has ever loaded data, as far as Airflow knows.
-        read: the files that the definition comes from, so that errors say where something stands.
+        read: the files that the definition was read from, for positions in errors.
 
     Raises:
-        NotReadyError: what the look before a launch has found wrong, all of it.
-        GantryError: what a launch would fail at before it changes anything: a connection, an image, an archive, a
-            template, data that is lost or may be; or a wish that the deployment's form does not offer.
+        NotReadyError: the problems found by the preflight checks.
+        GantryError: an error at which a launch would fail before it changes anything: a connection, an image, an
+            archive, a template, data that is lost or may be; or a wish that the deployment's form does not offer.
     """
     wishes.check(definition)
     needs = preflight.of_definition(definition, launch_plan(definition))
@@ -153,7 +153,7 @@ def rehearse(
 
 @dataclasses.dataclass(frozen=True)
 class Walked:
-    """What the plan's steps would do, and what servers would say then. See `report.Report`."""
+    """What the plan's steps would do, and the servers' state afterwards. See `report.Report`."""
 
     changes: tuple[report.Change, ...]
     repeated: tuple[report.Change, ...]
@@ -162,11 +162,11 @@ class Walked:
 
 
 def walk(stage: DryRunContext, states: Mapping[names.ServerName, ServerState]) -> Walked:
-    """Go through the plan's steps, each deciding after the ones before it have been taken for done.
+    """Go through the plan's steps; each decides as if the ones before it were done.
 
     Args:
-        stage: what the steps go by.
-        states: what is applied on each server now. On those that are missing here nothing is decided.
+        stage: the inputs of the steps.
+        states: what is applied on each server now. Servers that are missing here are skipped.
     """
     now = dict(states)
     everywhere = [each for each in stage.scaled.inventory if each.tier in stage.definition.tiers]
@@ -194,7 +194,7 @@ def walk(stage: DryRunContext, states: Mapping[names.ServerName, ServerState]) -
 
 @dataclasses.dataclass
 class _Walking:
-    """How far a rehearsal is. `now` is what servers would say by then."""
+    """The progress of a dry run. `now` is the servers' state at that point."""
 
     stage: DryRunContext
     now: dict[names.ServerName, ServerState]
@@ -207,7 +207,7 @@ class _Walking:
     def decide(
         self, step: Step, server: inventory.Server, decide: fan_out.Decide, questions: fan_out.Questions
     ) -> None:
-        """Have a step decide about a server of which is known what is applied there."""
+        """Let a step decide about a server whose state is known."""
         state = self.now.get(server.name)
         if state is not None:
             self._take(
@@ -250,7 +250,7 @@ class _Walking:
         return {name: self.now[name].applied(questions) for name in known}
 
     def _take(self, step: Step, server: inventory.Server, state: ServerState, found: fan_out.Work) -> None:
-        """Note what work changes, and take it for done."""
+        """Record the changes of some work, and assume it done."""
         scene = explain.StepContext(
             definition=self.stage.definition,
             step=step,
@@ -282,12 +282,12 @@ class _Walking:
 
 
 def decided(plan: Plan) -> Iterable[Step]:
-    """The steps that decide on each server what is left to do there."""
+    """Return the steps that decide per server."""
     return (step for step in plan if step.facts.previewed and step.skipped is None)
 
 
 def _rename(stage: DryRunContext, server: inventory.Server) -> Iterable[report.Change]:
-    """The name that the cloud shows, where the definition has been given another one since."""
+    """Return the change of the name in the cloud, if the definition's name has changed since."""
     if servers.is_misnamed(server):
         step = _of_tier(stage, StepKind.SCALE_UP, server.tier)
         yield report.Change(
@@ -306,7 +306,7 @@ def _of_tier(stage: DryRunContext, kind: StepKind, tier: names.TierName) -> Step
 def _handshake(
     stage: DryRunContext, server: inventory.Server, states: Mapping[names.ServerName, ServerState]
 ) -> Iterable[report.Change]:
-    """The agent's scripts, where a server that runs has others than a launch sends."""
+    """Return the agent's scripts that a running server lacks or has in another version."""
     state = states.get(server.name)
     if state is None or not state.stale or stage.scaled.actions[server.name] in _NEW:
         return
@@ -323,7 +323,7 @@ def _handshake(
 def _ask(
     stage: DryRunContext, cloud: servers.Servers
 ) -> tuple[dict[names.ServerName, ServerState], dict[names.ServerName, str]]:
-    """What is applied on each server, and why it is not known of the others."""
+    """Return what is applied on each server, and for the others why it is unknown."""
     states: dict[names.ServerName, ServerState] = {}
     unknowns: dict[names.ServerName, str] = {}
     visits: list[probe.ProbeRequest] = []
@@ -352,7 +352,7 @@ def _ask(
 
 
 def _interest(stage: DryRunContext, tier: names.TierName) -> probe.Interest:
-    """Everything that the steps on a tier's servers will ask."""
+    """Return everything that the steps on a tier's servers will ask."""
     asked = [step_work.questions(stage.run(step)) for step in decided(stage.plan) if step.tier == tier]
     definition = stage.definition
     balanced = (each for each in definition.load_balancers.values() if each.tier == tier)
@@ -367,7 +367,7 @@ def _interest(stage: DryRunContext, tier: names.TierName) -> probe.Interest:
 
 
 def _reached(server: inventory.Server, cloud: servers.Servers) -> ssh.Target:
-    """How to reach a server; one that has never shaken hands shows its host key on its console."""
+    """Return how to reach a server; one without a handshake so far shows its host key on its console."""
     if server.host_key is None and server.state is inventory.InstanceState.RUNNING:
         server = dataclasses.replace(server, host_key=cloud.console_host_key(server))
     return step_run.target(server, server.name)

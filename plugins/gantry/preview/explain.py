@@ -1,4 +1,4 @@
-"""From the work that a step finds on a server to words: what it does there, and why. Pure."""
+"""Explanation of a step's work on a server: what it does there, and why. Pure functions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Changes = tuple[report.Change, ...]
 
 @dataclasses.dataclass(frozen=True)
 class StepContext:
-    """One step on one server, just before it.
+    """One step on one server, just before it runs.
 
     Attributes:
-        redeploy, converge: what a person wants done in any case.
+        redeploy, converge: what the user wants done in any case.
         secrets: values that must not be shown.
-        servers: the deployment's servers by their addresses.
+        servers: the deployment's servers by address.
         earlier: what earlier steps do on this server.
-        renewal: what it is filled with if it takes the place of a lost database server.
+        renewal: what it is filled with if it replaces a lost database server.
     """
 
     definition: models.Definition
@@ -41,18 +41,18 @@ class StepContext:
     renewal: data_renewal.Renewal | None = None
 
     def before(self, job: jobs.Job) -> str | None:
-        """The note that a job is about to replace."""
+        """Return the mark that a job is about to replace."""
         return self.state.marks.get(job.noted[0][0]) if job.noted else None
 
     @property
     def service(self) -> models.Service:
-        """The service that the step is about."""
+        """Return the step's service."""
         if self.step.service is None:
             raise LookupError(f"{self.step.id} is about no service")
         return self.definition.services[self.step.service]
 
     def change(self, called: tuple[jobs.Job, ...], *reasons: str, **more: tuple[str, ...]) -> report.Change:
-        """What jobs of this step do."""
+        """Return what jobs of this step do."""
         calls = tuple(each for job in called for each in _calls(job))
         return report.Change(
             step=self.step.id,
@@ -68,21 +68,21 @@ class StepContext:
 
 
 def explain(scene: StepContext) -> Changes:
-    """What the step would change on the server; nothing if there is nothing to do, or only what is so already."""
+    """Return what the step would change on the server; empty if it does nothing, or repeats what is already so."""
     if not scene.work.jobs and not scene.work.files:
         return ()
     return tuple(WORDS[scene.step.kind](scene))
 
 
 def repeated(scene: StepContext) -> Changes:
-    """What the step would do and what changes nothing."""
+    """Return what the step would do without changing anything."""
     if scene.work.jobs and not explain(scene):
         return (scene.change(scene.work.jobs, "joins at every launch"),)
     return ()
 
 
 def other_objects(scene: StepContext) -> Iterator[tuple[report.ObjectKind, str, str]]:
-    """The archives and dumps that are other ones now than what the server has: kind, whose it is, URL."""
+    """Yield the archives and dumps that differ from those on the server: kind, owner, URL."""
     for job in scene.work.jobs:
         key, version = job.noted[0] if job.noted else ("", "")
         if scene.before(job) not in (None, version):
@@ -90,13 +90,13 @@ def other_objects(scene: StepContext) -> Iterator[tuple[report.ObjectKind, str, 
 
 
 def held_objects(scene: StepContext) -> Iterator[tuple[report.ObjectKind, str, str]]:
-    """The dumps that have changed and that are not loaded, since there is data."""
+    """Yield the changed dumps that are not loaded, since there is data."""
     for each in scene.work.held:
         yield from _object(scene, each.key)
 
 
 def _object(scene: StepContext, key: str) -> Iterator[tuple[report.ObjectKind, str, str]]:
-    """The archive or dump of which a server's note says what was applied."""
+    """Yield the archive or dump that a server's mark refers to."""
     id_, _, what = key.partition("/")
     name = next((name for name, each in scene.definition.services.items() if each.id == id_), None)
     if name is None:
@@ -184,7 +184,7 @@ def _other_object(scene: StepContext, job: jobs.Job, new: str, changed: str) -> 
 
 
 def _update(scene: StepContext) -> Iterator[report.Change]:
-    """On a balancer: who leaves and joins again. On a server of the service: what is new there."""
+    """Explain an update. On a balancer: which nodes leave and rejoin. On a server of the service: what is new there."""
     if {job.script for job in scene.work.jobs} <= {"stopProxy", "awaitDrained", "startProxy"}:
         told = {"stopProxy": "leaves", "startProxy": "joins again"}
         details = [
@@ -214,7 +214,7 @@ def _configured(scene: StepContext, reasons: list[str]) -> Iterator[report.Chang
     lines: tuple[str, ...] = ()
     if [job.script for job in scene.work.jobs] == ["putConfig"]:
         reasons.append("enstratus.cfg is made root's; the service goes on running")
-    # Without one, the file has been handed over by an earlier launch, and the service only wants a restart.
+    # Without one, an earlier launch has written the file, and the service only needs a restart.
     handed = {job.arguments[1] for job in scene.work.jobs if job.script == "putConfig"}
     sent = next((each.content for each in scene.work.files if each.path in handed), None)
     if sent is not None and path in scene.state.unreadable:
@@ -233,7 +233,7 @@ def _configured(scene: StepContext, reasons: list[str]) -> Iterator[report.Chang
 
 
 def _configured_otherwise(scene: StepContext) -> bool:
-    """Whether the service was configured with something else that succeeded, and is to have a certificate."""
+    """Return whether the service was configured successfully with other facts, and is to have a certificate."""
     jobs_ = (job for job in scene.work.jobs if job.script == "configureService")
     return scene.service.tls is not None and any(scene.before(job) is not None for job in jobs_)
 
@@ -268,7 +268,7 @@ def _grant_access(scene: StepContext) -> Iterator[report.Change]:
 
 
 def _access(scene: StepContext, job: jobs.Job, what: str = "") -> str:
-    """Who has access to what from where, as the file that the job is handed says it."""
+    """Describe who has access to what from where, according to the job's file."""
     content = next((file.content.decode() for file in scene.work.files if file.path in job.remove), "")
     facts = dict(line.split("=", 1) for line in content.splitlines() if "=" in line)
     granted = f"{scene.step.peer} on {scene.step.service}.{facts.get('dataSource', '?')}"
@@ -302,12 +302,12 @@ def _start_proxy(scene: StepContext) -> Iterator[report.Change]:
 
 
 def _renews(job: jobs.Job, scene: StepContext) -> bool:
-    """Whether a job does again, with something else, what it has done before."""
+    """Return whether a job repeats an earlier one with other inputs."""
     return job.mark is not None and scene.before(job) not in (None, job.mark[1])
 
 
 def _staying(found: fan_out.Work) -> Iterator[session.RemoteFile]:
-    """The files that are sent to stay. The others wait for a script, and some of them are nothing but a secret."""
+    """Yield the files that stay on the server. The others wait for a script, and some contain only a secret."""
     return (file for file in found.files if not file.path.startswith(f"{session.TEMPORARY}/"))
 
 
@@ -318,7 +318,7 @@ def _node(scene: StepContext, address: str) -> str:
 
 
 def _calls(job: jobs.Job) -> Iterator[report.ScriptCall]:
-    """The scripts of the contract that a job runs."""
+    """Yield the contract's scripts that a job runs."""
     arguments = tuple(placeholders.shown(each) for each in job.arguments)
     if job.script == "withDownload":
         yield report.ScriptCall("downloadFile", arguments[:3])
@@ -335,7 +335,7 @@ def _one_line(said: str | None) -> str:
 
 
 _APPLIES = 10
-"""Arguments of `withDownload` and `applyObject` before the script that is called with what was fetched."""
+"""Number of arguments of `withDownload` and `applyObject` before the script that is called with the downloaded file."""
 
 _LONGEST_ANSWER = 120
 _NOT_INSTALLED = "not installed yet"

@@ -1,4 +1,4 @@
-"""What cannot be known before the launch: stand-ins in the facts, and how people see them."""
+"""Placeholders for facts that cannot be known before the launch, and their display."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gantry import inventory, names
 SHOWN = "(known after launch)"
 
 _STAND_IN = re.compile(r"\{(?:address|instance) of [a-z0-9.-]+\}", re.IGNORECASE)
-"""Each is another for each server, so that the addresses of two of them do not count as one."""
+"""Each server has its own, so that the addresses of two of them do not count as equal."""
 
 
 def server(name: names.ServerName, tier: names.TierName, slot: names.Slot) -> inventory.Server:
-    """A server that is not started yet."""
+    """Return a server that is not started yet."""
     return inventory.Server(
         name=name,
         tier=tier,
@@ -30,12 +30,12 @@ def server(name: names.ServerName, tier: names.TierName, slot: names.Slot) -> in
 
 
 def filled(known: inventory.Server) -> inventory.Server:
-    """A server with a stand-in for an address that the cloud has not given it yet."""
+    """Return a server with a placeholder for an address that the cloud has not assigned yet."""
     if known.private_address is not None:
         return known
     return dataclasses.replace(known, private_address=f"{{address of {known.name}}}")
 
 
 def shown(text: str) -> str:
-    """A text for people."""
+    """Format a text with placeholders for people."""
     return _STAND_IN.sub(SHOWN, text)

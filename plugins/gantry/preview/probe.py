@@ -1,4 +1,4 @@
-"""Asking servers what is applied there. Only reads: no handshake, no file, no line in the agent's journal."""
+"""Queries servers about what is applied there. Read-only: no handshake, no file, no line in the agent's journal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gantry.agent import agent_bundle, bootstrap, config_snapshot, fan_out, job_
 from gantry.preview.state import ServerState
 
 PATIENCE = 90.0
-"""Seconds that a server has to answer everything; a connection of its own limit comes first."""
+"""Seconds that a server has to answer everything; its own connection timeout comes first."""
 
 _NEEDED = frozenset({"bin/marks", "bin/digests", "bin/checkService", "lib/agent.sh"})
 
 
 class IncompleteAgentError(errors.GantryError):
-    """A server whose agent cannot answer: scripts are missing that the next handshake would send."""
+    """A server's agent cannot answer: scripts are missing that the next handshake would send."""
 
     def __init__(self, server: names.ServerName, missing: Sequence[str]) -> None:
         self.server = server
@@ -28,7 +28,7 @@ class IncompleteAgentError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class Interest:
-    """What is to be asked of a server: checks of services, digests of files, contents of configuration files."""
+    """What a server is asked: checks of services, digests of files, contents of configuration files."""
 
     checked: tuple[names.ServiceId, ...] = ()
     files: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Interest:
 
 @dataclasses.dataclass(frozen=True)
 class ProbeRequest:
-    """A server to be asked, with the login for it."""
+    """A server to query, with its login."""
 
     target: ssh.Target
     access: ssh.Access
@@ -45,7 +45,7 @@ class ProbeRequest:
 
 
 def look(visits: Sequence[ProbeRequest]) -> Mapping[names.ServerName, ServerState | errors.GantryError]:
-    """What each server says, all of them asked side by side; or why it does not."""
+    """Return each server's answers, or the error, querying all in parallel."""
 
     async def everybody() -> list[ServerState | errors.GantryError]:
         return list(await asyncio.gather(*(_visit(each) for each in visits)))
@@ -54,7 +54,7 @@ def look(visits: Sequence[ProbeRequest]) -> Mapping[names.ServerName, ServerStat
 
 
 class ProbeTimeoutError(errors.GantryError):
-    """A server that let us in and then did not answer in time."""
+    """A server accepted the login, but did not answer in time."""
 
     transient = True
 
@@ -66,7 +66,7 @@ class ProbeTimeoutError(errors.GantryError):
 async def _visit(visit: ProbeRequest) -> ServerState | errors.GantryError:
     try:
         async with asyncio.timeout(PATIENCE):
-            # Once: who waits for the answer is a person, who can ask again.
+            # Only once: the user is waiting for the answer, and can ask again.
             async with job_runner.Agent(visit.target, visit.access).open() as server:
                 return await _ask(server, visit.target.name, visit.interest)
     except TimeoutError:
@@ -79,7 +79,7 @@ async def _ask(server: session.Session, name: names.ServerName, interest: Intere
     shipped = agent_bundle.bundle()
     folder = await server.run("find", "/", "-maxdepth", "1", "-name", session.HOME.removeprefix("/"))
     if not folder.strip():
-        # Nobody has shaken hands with it: nothing of ours is there.
+        # There was no handshake with it: nothing of ours is there.
         return ServerState(stale=tuple(file.path for file in shipped.files))
     stale = tuple(file.path for file in await bootstrap.stale_scripts(server, shipped))
     missing = sorted(_NEEDED.intersection(stale) - await _present(server))

@@ -1,4 +1,4 @@
-"""What a launch would do now, as typed facts: what `gantry plan` shows, and its JSON."""
+"""Report of what a launch would do now, as typed data: the content of `gantry plan`, and its JSON."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gantry.plan import StepKind
 
 
 class Action(enum.StrEnum):
-    """What becomes of a server. A launch starts, resumes and keeps; it replaces what is lost.
+    """What happens to a server. A launch starts, resumes and keeps servers, and replaces lost ones.
 
-    It removes those alone that a scale in has chosen.
+    It removes only servers that a scale-in has chosen.
     """
 
     START = "start"
@@ -32,10 +32,10 @@ class ServerPreview:
 
     Attributes:
         instance: its EC2 id, or None before it is started.
-        address: how others reach it.
-        image, size: of the instance; of the launch configuration if it is to be started.
-        unknown: why nobody can say what a launch does on it, or None.
-        notes: what a person should know of it, though a launch does nothing about it.
+        address: the address by which others reach it.
+        image, size: those of the instance; of the launch configuration if it is to be started.
+        unknown: why it is unknown what a launch does on it, or None.
+        notes: what the user should know about it, though a launch does nothing about it.
     """
 
     name: names.ServerName
@@ -51,7 +51,7 @@ class ServerPreview:
 
 @dataclasses.dataclass(frozen=True)
 class ScriptCall:
-    """An agent script that would be run. Its arguments hold no secrets."""
+    """An agent script that would be run. Its arguments contain no secrets."""
 
     script: str
     arguments: tuple[str, ...]
@@ -63,12 +63,12 @@ class Change:
 
     Attributes:
         step: the step's id, as in the graph of the launch.
-        reasons: why, for a person.
-        details: what exactly, for a person: nodes that join or leave, addresses that are let in.
-        calls: the agent's scripts, in their order. None: the step only sends files.
-        files: those that it sends and that stay.
+        reasons: why, for people.
+        details: what exactly, for people: nodes that join or leave, addresses that are granted access.
+        calls: the agent's scripts, in order. None: the step only sends files.
+        files: the sent files that stay on the server.
         restarts: whether the service is restarted.
-        diff: a configuration file as it is and as it would be, as a unified diff; secrets are hidden.
+        diff: the change of a configuration file, as a unified diff; secrets are hidden.
     """
 
     step: str
@@ -84,7 +84,7 @@ class Change:
 
 
 class ObjectKind(enum.StrEnum):
-    """What an object in the storage is to a deployment."""
+    """The role of an object in the storage."""
 
     ARCHIVE = "archive"
     DATASOURCE = "datasource"
@@ -92,12 +92,12 @@ class ObjectKind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class ChangedObject:
-    """An archive or a dump that is another one now than what servers have.
+    """An archive or a dump that differs from the one on servers.
 
     Attributes:
         of: the service, or `SERVICE.DATASOURCE`.
-        servers: those that have another version.
-        held: it is not loaded there, since the datasource holds data.
+        servers: the servers with another version.
+        held: whether it is not loaded there, since the datasource has data.
     """
 
     kind: ObjectKind
@@ -112,9 +112,9 @@ class Report:
     """What a launch would do now.
 
     Attributes:
-        changes: in the order of the launch.
-        repeated: what every launch does and what changes nothing: nodes that a balancer knows join again.
-        remarks: what the look before a launch could not find out.
+        changes: the changes, in the order of the launch.
+        repeated: what every launch does without changing anything: known nodes rejoin their balancers.
+        remarks: what the preflight checks could not determine.
     """
 
     deployment: names.DeploymentName
@@ -126,22 +126,22 @@ class Report:
 
     @property
     def nothing_to_do(self) -> bool:
-        """Whether a launch would change nothing, as far as can be known; what is unknown is no such promise."""
+        """Return whether a launch would change nothing, as far as known; unknowns count as changes."""
         return not self.changes and all(
             each.action is Action.KEEP and each.unknown is None for each in self.servers
         )
 
     def of(self, action: Action) -> tuple[ServerPreview, ...]:
-        """The servers that this becomes of."""
+        """Return the servers with this action."""
         return tuple(each for each in self.servers if each.action is action)
 
     @property
     def unknown(self) -> Iterator[ServerPreview]:
-        """The servers of which nobody can say what a launch does there."""
+        """Yield the servers for which it is unknown what a launch does there."""
         return (each for each in self.servers if each.unknown is not None)
 
     def as_json(self) -> dict[str, Any]:
-        """As plain data, with `nothing_to_do` in it."""
+        """Convert to plain data, including `nothing_to_do`."""
         dumped: dict[str, Any] = pydantic.TypeAdapter(Report).dump_python(self, mode="json")
         return {
             "deployment": dumped.pop("deployment"),

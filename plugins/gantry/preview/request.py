@@ -1,4 +1,4 @@
-"""What a person wants of a launch beyond its definition, as the trigger form asks it."""
+"""Options of a launch beyond its definition, as in the trigger form."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class UnknownChoiceError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class Wishes:
-    """The trigger form, filled in.
+    """The filled-in trigger form.
 
     Attributes:
-        servers: how many servers tiers have at least after the launch; for the others, their `min`.
+        servers: the minimum numbers of servers of tiers after the launch; for the others, their `min`.
         redeploy: services that are installed, configured and restarted in any case.
         converge: tiers whose configuration management runs in any case.
-        from_dump: datasources that start over from their dump if they are lost.
-        from_backup: datasources that begin from their newest backup if nothing is noted of them.
+        from_dump: datasources that start from their dump if they are lost.
+        from_backup: datasources that start from their newest backup if they have no record.
         reload_dump: datasources that are loaded from their dump although they hold data.
     """
 
@@ -38,7 +38,7 @@ class Wishes:
     reload_dump: frozenset[str] = frozenset()
 
     def check(self, definition: models.Definition) -> None:
-        """Raise UnknownChoiceError for what the deployment's form does not offer."""
+        """Raise UnknownChoiceError for anything that the deployment's form does not offer."""
         managed = {
             tier
             for tier in definition.tiers
@@ -59,7 +59,7 @@ class Wishes:
                     raise UnknownChoiceError(what, name, known)
 
     def wanted(self, definition: models.Definition) -> dict[str, int]:
-        """How many servers each tier is to have."""
+        """Return the wanted number of servers of each tier."""
         return {
             tier: self.servers.get(names.TierName(tier), found.servers.min)
             for tier, found in definition.tiers.items()

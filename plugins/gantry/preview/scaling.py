@@ -1,4 +1,4 @@
-"""What becomes of the deployment's servers, and what is to be noted of those that stay."""
+"""Preview of scaling: what happens to the deployment's servers, and notes about those that stay."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gantry.reconcile import replacement, server_health, tier_size
 
 @dataclasses.dataclass(frozen=True)
 class Scaled:
-    """The deployment's servers once every tier is scaled up.
+    """The deployment's servers after every tier is scaled up.
 
     Attributes:
-        inventory: all of them; those that are to be started have stand-ins for addresses.
-        actions: what becomes of each.
-        notes: what a person should know of servers that stay as they are, and why others are replaced.
+        inventory: all servers; those to be started have placeholders for addresses.
+        actions: what happens to each.
+        notes: what the user should know of unchanged servers, and why others are replaced.
         replaced: the lost servers whose slots are filled again.
     """
 
@@ -35,7 +35,7 @@ class Scaled:
     def report(
         self, definition: models.Definition, unknowns: dict[names.ServerName, str]
     ) -> Iterator[report.ServerPreview]:
-        """The servers for the report."""
+        """Yield the servers for the report."""
         for server in self.inventory:
             action = self.actions[server.name]
             new = action in (Action.START, Action.REPLACE)
@@ -74,19 +74,19 @@ def scale(
     findings: server_health.HealthReport = server_health.NOTHING,
     before: replacement.Slots = types.MappingProxyType({}),
 ) -> Scaled:
-    """What replacing lost servers, and scaling every tier up, would do.
+    """Return the result of replacing lost servers and scaling every tier up.
 
     Args:
-        cloud: where the servers are.
-        definition: the deployment's.
-        wanted: how many servers each tier is to have.
-        findings: how the servers are.
-        before: the slots that were filled when the last run had arrived, as far as is known.
+        cloud: the servers in the cloud.
+        definition: the deployment's definition.
+        wanted: the wanted number of servers of each tier.
+        findings: the servers' health.
+        before: the slots that were filled at the end of the last run, as far as known.
 
     Raises:
-        NobodyAnswersError: a launch would not begin.
-        ServerCountError: a tier is to have more or fewer servers than its limits allow.
-        UnknownImageError, UnknownParameterError: servers are to be started from an image that there is not.
+        NobodyAnswersError: a launch would not start.
+        ServerCountError: the wanted number of servers is outside a tier's limits.
+        UnknownImageError, UnknownParameterError: servers are to be started from an image that does not exist.
         CloudError: the cloud refused.
     """
     there = cloud.find()
@@ -106,7 +106,7 @@ def scale(
             every[new.name], actions[new.name] = new, Action.START
         image = functools.cache(lambda wanted=launch.image: cloud.image_id(wanted))
         if intended.missing:
-            # A launch would fail there; better now.
+            # A launch would fail there; better to fail now.
             image()
         for server in found.of_tier(tier):
             notes[server.name] = tuple(_differences(server, launch, image))
@@ -136,7 +136,7 @@ def _forgotten(server: inventory.Server, definition: models.Definition) -> tuple
 def _differences(
     server: inventory.Server, launch: models.LaunchConfiguration, image: functools._lru_cache_wrapper[str]
 ) -> Iterator[str]:
-    """How a server differs from what its launch configuration would make today."""
+    """Yield how a server differs from one that its launch configuration would create today."""
     try:
         wanted = image()
     except errors.GantryError as error:

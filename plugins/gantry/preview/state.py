@@ -1,4 +1,4 @@
-"""What a server says of itself, and what it would say after some work. Pure."""
+"""State of a server as it reports it, and its predicted state after some work. Pure functions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gantry.agent import fan_out, jobs
 
 @dataclasses.dataclass(frozen=True)
 class ServerState:
-    """What decides about a server.
+    """The state of a server that decisions depend on.
 
     Attributes:
-        marks: what succeeded jobs have noted there.
-        checks: what services' checks say, by id.
-        digests: SHA-256 sums of files, by path; of those that are there and hold something.
-        configs: configuration files by their paths. They hold secrets.
-        unreadable: configuration files that are there and cannot be read, and why.
+        marks: the marks that succeeded jobs have left there.
+        checks: the output of services' checks, by id.
+        digests: SHA-256 digests of existing, non-empty files, by path.
+        configs: configuration files by path. They contain secrets.
+        unreadable: existing configuration files that cannot be read, and why.
         stale: the agent's scripts that the handshake would send.
     """
 
@@ -31,7 +31,7 @@ class ServerState:
     stale: tuple[str, ...] = ()
 
     def applied(self, questions: fan_out.Questions) -> fan_out.Applied:
-        """The answers to a step's questions."""
+        """Return the answers to a step's questions."""
         return fan_out.Applied(
             marks=self.marks,
             healthy=questions.checked is not None and self.checks.get(questions.checked) == fan_out.OK,
@@ -39,7 +39,7 @@ class ServerState:
         )
 
     def after(self, work: fan_out.Work) -> ServerState:
-        """What the server says when that has succeeded."""
+        """Return the server's state after successful work."""
         checks, digests = dict(self.checks), dict(self.digests)
         for file in work.files:
             digests.pop(file.path, None)
@@ -53,6 +53,6 @@ class ServerState:
                     checks[names.ServiceId(job.arguments[0])] = fan_out.OK
                 case "stopService":
                     checks[names.ServiceId(job.arguments[0])] = "it is stopped"
-        # The handshake came before all work.
+        # The handshake comes before all work.
         marks = jobs.after(self.marks, work.jobs)
         return dataclasses.replace(self, marks=marks, checks=checks, digests=digests, stale=())

@@ -1,1 +1,1 @@
-"""Desired against actual: what has to be done, on which servers. Decides; the rooms above carry it out. No Airflow."""
+"""Desired vs. actual state: decides what has to be done on which servers; the callers carry it out. No Airflow."""

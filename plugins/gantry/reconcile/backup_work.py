@@ -1,4 +1,4 @@
-"""What backups and restores do on one server: from facts and marks to files and jobs. Pure functions."""
+"""Backup and restore on one server: turns facts and marks into files and jobs. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from gantry.definition import models
 from gantry.reconcile import service_work
 
 _LONGEST_WORDS = 200
-"""Characters of what a check says that stand in a report."""
+"""Maximum characters of a check's output in a report."""
 
 _ASKED = 60.0
-"""Seconds for a question that the server answers at once."""
+"""Timeout in seconds for a query that the server answers at once."""
 
 _UPLOADED = re.compile(r"uploadBackup: (?P<size>\d+) bytes, SHA-256 (?P<sha256>[0-9a-f]{64})")
 _ARCHIVE = re.compile(r"a\d+/archive (?P<version>\S+)")
 
 
 class NotInstalledError(errors.ServerError):
-    """A service that is not on its server (any more, or yet)."""
+    """A service is not installed on its server (any more, or yet)."""
 
     def __init__(self, server: names.ServerName, service: names.ServiceName) -> None:
         self.service = service
@@ -37,30 +37,30 @@ class NotInstalledError(errors.ServerError):
 
 @dataclasses.dataclass(frozen=True)
 class UploadedBackup:
-    """What a server says of a backup that it has uploaded: bytes, checksum, which archive is installed."""
+    """A server's report of an uploaded backup: bytes, checksum, version of the installed archive."""
 
     size: int
     sha256: str
     archive: str
 
     def as_json(self) -> dict[str, str | int]:
-        """For a step's result."""
+        """Convert for a step's result."""
         return dataclasses.asdict(self)
 
 
 class BackupReader:
-    """Finds in what the scripts print what the manifest says."""
+    """Extracts the manifest's data from the scripts' output."""
 
     def keeps(self, line: str, kept: Sequence[str]) -> bool:  # noqa: ARG002 - as a Reader has it
-        """Whether a line says something about the backup."""
+        """Return whether a line is about the backup."""
         return bool(_UPLOADED.fullmatch(line) or _ARCHIVE.fullmatch(line))
 
     def failure(self, error: errors.ScriptFailedError, kept: Sequence[str]) -> root.GantryError:  # noqa: ARG002 - as a Reader has it
-        """The failure as it is: the scripts say themselves what is wrong."""
+        """Return the error unchanged: the scripts' messages explain it."""
         return error
 
     def summary(self, kept: Sequence[str]) -> UploadedBackup | None:
-        """What the last lines of each kind say; None before the upload."""
+        """Return the data from the last line of each kind; None before the upload."""
         uploads = [found for each in kept if (found := _UPLOADED.fullmatch(each))]
         archives = [found["version"] for each in kept if (found := _ARCHIVE.fullmatch(each))]
         if not uploads:
@@ -72,28 +72,28 @@ class BackupReader:
 
 @dataclasses.dataclass(frozen=True)
 class Said:
-    """The last words of a check."""
+    """The last line that a check printed."""
 
     said: str
 
     def as_json(self) -> dict[str, str]:
-        """For a step's result."""
+        """Convert for a step's result."""
         return dataclasses.asdict(self)
 
 
 class CheckReader:
-    """Keeps what a check has said last."""
+    """Keeps the last line that a check printed."""
 
     def keeps(self, line: str, kept: Sequence[str]) -> bool:  # noqa: ARG002 - as a Reader has it
-        """Whether a line says something at all."""
+        """Return whether a line is not blank."""
         return bool(line.strip())
 
     def failure(self, error: errors.ScriptFailedError, kept: Sequence[str]) -> root.GantryError:  # noqa: ARG002 - as a Reader has it
-        """The failure as it is: it ends with what the check has printed."""
+        """Return the error unchanged: it ends with the check's output."""
         return error
 
     def summary(self, kept: Sequence[str]) -> Said | None:
-        """The last line; None of a check that is silent."""
+        """Return the last line; None if the check printed nothing."""
         return Said(kept[-1].strip()[:_LONGEST_WORDS]) if kept else None
 
 
@@ -104,16 +104,16 @@ def back_up(
     url: str,
     marks: service_work.Marks,
 ) -> Work:
-    """Write a datasource, or a service, to a file and upload it to `url`; nothing stays on the server.
+    """Write a datasource or a service to a file and upload it to `url`; nothing stays on the server.
 
-    Two jobs, so that the link for the upload is made when the file is there, however long that has taken.
+    These are two jobs, so that the upload link is created when the file exists, however long writing it took.
 
     Raises:
-        NotInstalledError: the service is not there.
+        NotInstalledError: the service is not installed there.
     """
     service = _installed(known, part.service, server, marks)
     name = f"backup-{service.id}-{downloads.short(url)}"
-    # By its end the agent knows whether it has to be packed.
+    # When it ends, the agent knows whether the file has to be packed.
     ending = downloads.suffix_of(url) or ".file"
     link, file, config = (f"{session.TEMPORARY}/{name}{end}" for end in (".url", ending, ".cfg"))
     seconds = known.definition.timeouts.back_up.total_seconds()
@@ -130,7 +130,7 @@ def back_up(
         (link, file),
         seconds,
         remove=(link,),
-        # Without the file there is nothing to upload again: it has to be written again.
+        # If the file is gone, the upload cannot be repeated: the file has to be written again.
         conclusive=True,
         link=jobs.PresignedLink(link, url, upload=True),
         kept=(file,),
@@ -146,12 +146,12 @@ def restore_datasource(
     backup: downloads.Download,
     marks: service_work.Marks,
 ) -> Work:
-    """Load a backup as a dump is loaded, and wait for the check. Replicants get it from their master.
+    """Load a backup in the same way as a dump, and wait for the check. Replicants get the data from their master.
 
-    The mark of the loaded dump stays as it is: the next launch loads a dump only if the definition's is another one.
+    The mark of the loaded dump is unchanged: the next launch loads a dump only if the definition has a different one.
 
     Raises:
-        NotInstalledError: the service is not there.
+        NotInstalledError: the service is not installed there.
     """
     service = _installed(known, name, server, marks)
     job_name = f"restore-{service.id}-{datasource}-{downloads.short(backup.url)}"
@@ -181,21 +181,21 @@ def restore_service(
     archive: str,
     applied: Applied,
 ) -> Work:
-    """Install a service's folder as it was: fetched and checked first, then stopped, installed, configured, started.
+    """Restore a service's folder: fetch and check the backup, then stop, install, configure and start the service.
 
     Args:
-        known: the deployment.
+        known: the deployment's facts.
         name: the service.
-        server: where.
-        backup: the object.
-        archive: the version of the service archive that was installed when it was made. From now on this one counts
-            as installed, so a launch with a newer archive installs that.
-        applied: what the server says of itself.
+        server: the server to restore on.
+        backup: the backup's object.
+        archive: the version of the service archive that was installed when the backup was made. From now on it counts
+            as installed, so a launch with a newer archive installs that one.
+        applied: the server's report of what is applied there.
     """
     service = known.definition.services[name]
     key, forgets = layout.archive_mark(service), service_work.installed_marks(service)
     target = f"{session.TEMPORARY}/{service.id}{downloads.suffix_of(backup.url)}"
-    # One job: whoever tries again after a failure needs the object again.
+    # A single job, since a retry after a failure needs the object again.
     job = downloads.fetched(
         f"install-{service.id}-{downloads.short(backup.version)}",
         backup,
@@ -211,7 +211,7 @@ def restore_service(
         known.definition.timeouts.install_services.total_seconds(),
         (key, archive),
     )
-    # Not before the backup is unpacked and checked: until then the service runs as it did.
+    # Not before the backup is unpacked and checked: until then the service keeps running.
     job = dataclasses.replace(job, unmark=(), forgets=forgets)
     installed = dataclasses.replace(applied, marks={**applied.marks, key: archive})
     after = service_work.set_up_anew(known, name, server, installed)
@@ -226,10 +226,10 @@ def check_backup(
     timeout: float,
     marks: service_work.Marks,
 ) -> Work:
-    """Run a definition's own check of what was restored, in the folder of its service.
+    """Run the definition's check of the restored data, in the folder of its service.
 
     Raises:
-        NotInstalledError: the service is not there.
+        NotInstalledError: the service is not installed there.
     """
     service = _installed(known, name, server, marks)
     job_name = f"check-backup-{service.id}-{downloads.short(script)}"

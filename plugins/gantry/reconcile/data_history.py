@@ -1,8 +1,8 @@
-"""What is known of a deployment's past: whether what has no note never had data, or whether the notes are lost.
+"""A deployment's past: whether an unrecorded database never had data, or whether the records are lost.
 
-Notes can be missing for two reasons: nothing was ever launched, or what Airflow kept is gone (another Airflow, a
-metadata database restored or set up again, a person who deleted it). Only in the first case may a database be filled
-from its dump without a question.
+Records can be missing for two reasons: nothing was ever launched, or Airflow's state is lost (another Airflow, a
+metadata database that was restored or set up again, a person who deleted it). Only in the first case may a database be
+loaded from its dump without asking.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from gantry.reconcile import data_placement, data_renewal
 from gantry.state import filled_slots, run_records
 
 COMPLETE = "complete"
-"""The key that says since when every database that is given data has a note. Gone when the notes are."""
+"""Key of the time since when every database with data has a record. It is lost together with the records."""
 
 
 def of(
     store: data_placement.Store, found: inventory.Inventory, ran: Callable[[], bool]
 ) -> data_renewal.DeploymentPast:
-    """Look at what is kept, and where that says nothing, at what else would be there.
+    """Read the stored state, and if it is inconclusive, look for other evidence of data.
 
     Args:
-        store: what is kept of the deployment.
-        found: its servers.
-        ran: asks whether one of the tasks that `telling` names has ever succeeded.
+        store: the deployment's stored state.
+        found: the deployment's servers.
+        ran: returns whether one of the tasks that `telling` names has ever succeeded.
     """
     given_up = _given_up(store)
     if given_up is not None or is_complete(store):
@@ -44,11 +44,11 @@ def of(
 
 
 _SOME = 3
-"""Servers that are named."""
+"""Number of servers that are named in a message."""
 
 
 def telling(definition: models.Definition) -> list[str]:
-    """The ids of the tasks after whose success there is data. A run can succeed without them: one that was rejected."""
+    """Return the ids of tasks after whose success there is data. A run can succeed without them, if it was rejected."""
     loading = (
         step_id(Group(GroupKind.SERVICE, str(name)), StepKind.INSTALL_DATASOURCES)
         for name in data_placement.databases(definition)
@@ -57,18 +57,18 @@ def telling(definition: models.Definition) -> list[str]:
 
 
 def is_complete(store: data_placement.Store) -> bool:
-    """Whether the notes are complete: it is written there, or was implied by what an earlier Gantry wrote."""
+    """Return whether the records are complete: stated by the stored state, or implied by an older Gantry's."""
     return store.get(COMPLETE) is not None or bool(filled_slots.load(store.get(filled_slots.KEY)))
 
 
 def note_complete(store: data_placement.Store, now: str) -> None:
-    """Note that every database that has data has a note from now on (ISO 8601)."""
+    """Record that from now on (ISO 8601), every database with data has a record."""
     if store.get(COMPLETE) is None:
         store.set(COMPLETE, now)
 
 
 def _given_up(store: data_placement.Store) -> datetime.datetime | None:
-    """The end of the last termination that succeeded."""
+    """Return the end of the last successful termination."""
     ends = [
         datetime.datetime.fromisoformat(each.over)
         for each in run_records.load(store.get(run_records.key(names.Operation.TERMINATE.value)))

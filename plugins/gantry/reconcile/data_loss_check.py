@@ -1,7 +1,7 @@
-"""Servers with data are looked at once more: just before they are given up, and just before they are terminated.
+"""Second check of lost servers with data, right before they are given up and right before they are terminated.
 
-Between a look and what follows from it there may be minutes, and for a server that is terminated although it has come
-back there is no way back. One that shows that it is there is kept until a person has decided.
+Minutes may pass between a check and its consequence, and terminating a server that has come back cannot be undone. A
+server that shows signs of life is kept until a person decides.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from gantry.reconcile import data_placement, replacement, server_health, step_ru
 
 @dataclasses.dataclass(frozen=True)
 class Doubt:
-    """A server with data that was found lost, and that cannot be taken for lost.
+    """A server with data that was found lost, but cannot safely be treated as lost.
 
     Attributes:
-        why: it was found lost.
-        now: what the second look says of it.
-        is_there: whether it has shown that it is there; otherwise it could not be looked at.
+        why: why it was found lost.
+        now: the result of the second check.
+        is_there: whether it showed a sign of life; otherwise it could not be checked.
     """
 
     server: Server
@@ -38,9 +38,9 @@ class Doubt:
 
 
 class NotLostError(errors.GantryError):
-    """Servers with data that were about to be replaced, and that are not lost after all."""
+    """Servers with data were about to be replaced, but are not lost after all."""
 
-    # The next try finds them well, and goes on without replacing them.
+    # The next try finds them healthy, and continues without replacing them.
     transient = True
 
     def __init__(self, doubts: Sequence[Doubt]) -> None:
@@ -54,7 +54,7 @@ class NotLostError(errors.GantryError):
 
 
 class AnswersAgainError(errors.GantryError):
-    """Servers with data that others are to take the place of, or have, and that have come back."""
+    """Lost servers with data have come back, after or while others take their places."""
 
     def __init__(self, doubts: Sequence[Doubt], replaced: Iterable[names.ServerName]) -> None:
         self.doubts = tuple(doubts)
@@ -80,10 +80,10 @@ class AnswersAgainError(errors.GantryError):
 
 
 def before_giving_up(run: step_run.StepRun, choice: replacement.Choice) -> None:
-    """Look once more at servers with data that are about to be replaced.
+    """Check servers with data again before they are replaced.
 
     Raises:
-        NotLostError: one of them is there, or could not be looked at.
+        NotLostError: one of them is there, or could not be checked.
     """
     suspects = [
         each
@@ -91,7 +91,7 @@ def before_giving_up(run: step_run.StepRun, choice: replacement.Choice) -> None:
         if each.name in choice.servers and each.name not in choice.anyway
     ]
     others = [each for each in run.inventory if each.name not in choice.servers]
-    # Who names a server has looked at the network already.
+    # A person who names a server has already checked the network.
     is_named = run.lost is not None and bool(run.lost.servers)
     doubts = list(
         _doubts(
@@ -115,18 +115,18 @@ def before_beginning(
     at: tuple[servers.Servers, health.Health],
     memory: data_placement.DataLocations,
 ) -> None:
-    """Look once more at servers with data that an earlier run has found lost, and has not come to terminate.
+    """Check servers with data again that an earlier run found lost but has not terminated yet.
 
     Args:
-        definition: the deployment's.
-        found: its servers.
-        at: where they are.
-        memory: where the data is.
+        definition: the deployment's definition.
+        found: the deployment's servers.
+        at: the cloud and its health checks.
+        memory: the record of where the data is.
 
     Raises:
         AnswersAgainError: one of them is there.
     """
-    # What is not known is no reason to stop here: nothing is taken from them yet.
+    # An unknown state is no reason to stop here: nothing is taken from these servers yet.
     doubts = [each for each in _of_leaving(definition, found.leaving, found, at) if each.is_there]
     if doubts:
         raise AnswersAgainError(doubts, _replaced(definition, doubts, memory))
@@ -135,10 +135,10 @@ def before_beginning(
 def before_terminating(
     run: step_run.StepRun, leaving: Iterable[Server], memory: data_placement.DataLocations
 ) -> None:
-    """Look once more at lost servers with data that are about to be terminated.
+    """Check lost servers with data again before they are terminated.
 
     Raises:
-        AnswersAgainError: one of them is there, or could not be looked at.
+        AnswersAgainError: one of them is there, or could not be checked.
     """
     doubts = list(_of_leaving(run.definition, leaving, run.inventory, (run.cloud, run.health)))
     if doubts:
@@ -151,7 +151,7 @@ def _of_leaving(
     staying: Iterable[Server],
     at: tuple[servers.Servers, health.Health],
 ) -> Iterator[Doubt]:
-    """Doubts about lost servers with data; those that stay show whether the way works."""
+    """Yield doubts about lost servers with data; the staying servers show whether the network path works."""
     suspects = {
         each.instance_id: (each, each.lost)
         for each in _holding_data(definition, leaving)
@@ -161,7 +161,7 @@ def _of_leaving(
 
 
 def _holding_data(definition: models.Definition, found: Iterable[Server]) -> Iterator[Server]:
-    """Those that run, have been greeted, and belong to the tier of a service with datasources."""
+    """Yield servers that run, have been greeted, and belong to the tier of a service with datasources."""
     tiers = {definition.services[each].tier for each in data_placement.databases(definition)}
     for each in found:
         if each.tier in tiers and each.state is InstanceState.RUNNING and each.host_key is not None:
@@ -171,7 +171,7 @@ def _holding_data(definition: models.Definition, found: Iterable[Server]) -> Ite
 def _replaced(
     definition: models.Definition, doubts: Iterable[Doubt], memory: data_placement.DataLocations
 ) -> Iterator[names.ServerName]:
-    """Those whose slots others have been given data for."""
+    """Yield servers whose slots already have data on another server."""
     for server in (each.server for each in doubts):
         for service in data_placement.databases(definition):
             if definition.services[service].tier == server.tier:
@@ -191,7 +191,7 @@ def _doubts(
     if not suspects:
         return
     cloud, checks = at
-    # Who has taken a slot has the name of the server that leaves: here each is called by its instance.
+    # A replacement has the same name as the leaving server, so servers are identified by instance here.
     called = {
         instance: dataclasses.replace(server, name=names.ServerName(instance))
         for instance, (server, _) in suspects.items()
@@ -208,7 +208,7 @@ def _doubts(
 
 
 def _objection(answer: reachability.ServerAnswer, why: str, *, is_impaired: bool, works: bool) -> str | None:
-    """Why a server cannot be taken for lost, or None where it is lost still."""
+    """Return why a server cannot be treated as lost, or None if it is still lost."""
     match answer.contact:
         case Contact.SILENT:
             return (
@@ -219,7 +219,7 @@ def _objection(answer: reachability.ServerAnswer, why: str, *, is_impaired: bool
         case Contact.UNREACHED:
             return None if is_impaired else f"it could not be looked at: {answer.said}"
         case Contact.ANSWERS:
-            # One that was found lost for another cause than silence has answered then as well.
+            # A server that was found lost for another reason than silence answered back then, too.
             is_well = not answer.impaired and not is_impaired
             return "it answers now" if is_well or why.startswith(server_health.SILENCE) else None
     return f"something answers there now: {answer.said}" if why.startswith(server_health.SILENCE) else None

@@ -1,7 +1,8 @@
-"""What is remembered of databases: which server holds whose data.
+"""Record of database placement: which server holds which service's data.
 
-It is noted in Airflow (see `keeping`), from the moment that data is loaded there. `data_renewal` says what follows from
-a note, and from none. A termination forgets. The note cannot be a tag: it has to outlive all servers.
+It is stored in Airflow (see `keeping`), from the moment that data is loaded. `data_renewal` decides what follows from
+a record and from a missing one. A termination deletes the records. A tag would not do: the record has to outlive all
+servers.
 """
 
 from __future__ import annotations
@@ -18,27 +19,27 @@ from gantry.definition import models
 
 
 class Store(Protocol):
-    """What is kept of a deployment."""
+    """Store of a deployment's state."""
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - JSON
-        """What is kept under a key, or None."""
+        """Return the value stored under a key, or None."""
 
     def set(self, key: str, value: Any) -> None:  # noqa: ANN401 - JSON
-        """Keep something."""
+        """Store a value."""
 
     def delete(self, key: str) -> None:
-        """Forget it."""
+        """Delete a value."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DataLocation:
-    """Which instance holds the data of a slot.
+    """The instance that holds the data of a slot.
 
     Attributes:
-        instance: its id.
-        renewed: whether it took the place of one that was lost.
-        from_dump: of data of which nothing was noted, and that is not there yet: the datasources that a person has said
-            begin from their dump. The others begin from their backup.
+        instance: the instance's id.
+        renewed: whether it replaced one that was lost.
+        from_dump: for data without a record that is not there yet, the datasources that, by a person's decision, start
+            from their dump. The others start from their backup.
     """
 
     instance: str
@@ -48,7 +49,7 @@ class DataLocation:
 
 _NOTE = pydantic.TypeAdapter(DataLocation)
 _UNKNOWN = "unknown"
-"""Stands for the id of the instance that held data before notes were lost."""
+"""Placeholder for the id of the instance that held data before records were lost."""
 
 
 class DataLocations:
@@ -59,36 +60,36 @@ class DataLocations:
         self._definition = definition
 
     def of(self, service: names.ServiceName, slot: names.Slot) -> DataLocation | None:
-        """The note of a slot."""
+        """Return the record of a slot."""
         kept = self._store.get(key(service, slot))
         return None if kept is None else _NOTE.validate_python(kept)
 
     def is_noted(self, service: names.ServiceName) -> bool:
-        """Whether any slot of a service has a note."""
+        """Return whether any slot of a service has a record."""
         return any(of == service and self.of(of, slot) is not None for of, slot in self._slots())
 
     def expect(
         self, service: names.ServiceName, slot: names.Slot, from_dump: Iterable[names.DatasourceName]
     ) -> None:
-        """A slot without a note counts as lost from now on, until it is noted that a server has its data.
+        """Treat a slot without a record as lost until a server is recorded as holding its data.
 
-        Until then it is remembered which datasources a person has said begin from their dump.
+        Until then, the record keeps which datasources a person wants to start from their dump.
         """
         known, expected = self.of(service, slot), DataLocation(_UNKNOWN, from_dump=tuple(from_dump))
         if known is None or (known.instance == _UNKNOWN and known != expected):
             self._write(service, slot, expected)
 
     def begin(self, service: names.ServiceName, server: inventory.Server) -> None:
-        """A server is about to be given data. One that replaces another is noted when it has got them."""
+        """Record that a server is about to receive data. A replacement is recorded when it has received them."""
         if holds_data(self._definition, service, server.slot) and self.of(service, server.slot) is None:
             self._write(service, server.slot, DataLocation(server.instance_id))
 
     def end(self, service: names.ServiceName, server: inventory.Server) -> None:
-        """A server has its data."""
+        """Record that a server has its data."""
         settle(self._store, self.holding(service, [server]))
 
     def holding(self, service: names.ServiceName, servers: Iterable[inventory.Server]) -> dict[str, str]:
-        """The keys of the notes that are due when these servers have their data, and the instances that have it."""
+        """Return the records, by key, to write when these servers have their data; values are instance ids."""
         return {
             key(service, each.slot): each.instance_id
             for each in servers
@@ -96,14 +97,14 @@ class DataLocations:
         }
 
     def forget(self, instances: Collection[str]) -> None:
-        """Forget what these instances held, by their ids; not what one holds that has replaced another."""
+        """Delete the records of these instances, by id; not of one that has replaced another."""
         for service, slot in self._slots():
             note = self.of(service, slot)
             if note is not None and note.instance in instances and not note.renewed:
                 self._store.delete(key(service, slot))
 
     def holders(self, tier: names.TierName) -> dict[str, names.ServiceName]:
-        """The instances (by ids) that are noted to hold data of a tier, and whose data."""
+        """Return the instances (by id) that are recorded to hold data of a tier, with the service."""
         noted = {
             (service, slot): self.of(service, slot)
             for service, slot in self._slots()
@@ -112,13 +113,13 @@ class DataLocations:
         return {note.instance: service for (service, _), note in noted.items() if note is not None}
 
     def forget_tier(self, tier: names.TierName) -> None:
-        """Forget everything that a tier's servers held: they were terminated because a person wanted it."""
+        """Delete the records of all of a tier's servers: they were terminated because a person wanted it."""
         for service, slot in self._slots():
             if self._definition.services[service].tier == tier:
                 self._store.delete(key(service, slot))
 
     def forget_all(self) -> None:
-        """Forget everything: the deployment is terminated, and a launch begins from the dumps."""
+        """Delete all records: the deployment is terminated, and a launch starts from the dumps."""
         for service, slot in self._slots():
             self._store.delete(key(service, slot))
 
@@ -135,11 +136,11 @@ class DataLocations:
 
 
 def settle(store: Store, holding: Mapping[str, str]) -> None:
-    """Note where data is now; see `Memory.holding`."""
+    """Record where data is now; see `Memory.holding`."""
     for key, instance in holding.items():
         known = store.get(key)
         if known is None or _NOTE.validate_python(known).instance != instance:
-            # A run that takes back what began from a dump leaves the question open that a person has answered.
+            # A run that retracts what began from a dump leaves the question open that a person has answered.
             renewed = known is not None and not _NOTE.validate_python(known).from_dump
             store.set(key, _dumped(DataLocation(instance, renewed)))
 
@@ -149,15 +150,15 @@ def _dumped(note: DataLocation) -> Any:  # noqa: ANN401 - JSON
 
 
 def key(service: names.ServiceName, slot: names.Slot) -> str:
-    """Under which the note of a slot is kept."""
+    """Return the key of a slot's record."""
     return f"data:{service}:{slot}"
 
 
 def databases(definition: models.Definition) -> tuple[names.ServiceName, ...]:
-    """The services with datasources."""
+    """Return the services with datasources."""
     return tuple(name for name, service in definition.services.items() if service.datasources)
 
 
 def holds_data(definition: models.Definition, service: names.ServiceName, slot: int) -> bool:
-    """Whether the server of a slot is given data from a dump; a replicant has its master's."""
+    """Return whether the server of a slot is loaded from a dump; a replicant copies its master's data."""
     return definition.services[service].replication is None or slot == server_facts.MASTER

@@ -1,7 +1,7 @@
-"""Databases that are lost: what a server that replaces one is filled with.
+"""Recovery of lost databases: decides which data a replacement server is filled with.
 
-A slot with a note (see `data`) and another server (or none) is a loss. A slot without one has never had data, unless
-something says that notes are missing (see `past`): then a person has to say what it begins from.
+A slot whose record (see `data`) names another server, or none that exists, is a loss. A slot without a record never
+had data, unless there is evidence that records are missing (see `past`): then a person has to say what it starts from.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Missing = Mapping[names.TierName, Collection[names.Slot]]
 
 
 class DataLostError(errors.GantryError):
-    """A database server is lost, and nothing is there to fill a new one with."""
+    """A database server is lost, and there is nothing to fill a new one with."""
 
     def __init__(self, lost: Mapping[models.Dependency, str]) -> None:
         self.lost = dict(lost)
@@ -35,7 +35,7 @@ class DataLostError(errors.GantryError):
 
 
 class UnknownDataError(errors.GantryError):
-    """A database is to be started of which nothing is noted, and it may have had data."""
+    """A database without a record is about to be started, and it may have had data."""
 
     def __init__(self, unknown: Mapping[models.Dependency, str]) -> None:
         self.unknown = dict(unknown)
@@ -51,7 +51,7 @@ class UnknownDataError(errors.GantryError):
 
 
 class ContradictionError(errors.GantryError):
-    """Data that is to begin from its backup, and from its dump."""
+    """A datasource is to start both from its backup and from its dump."""
 
     def __init__(self, part: models.Dependency) -> None:
         self.part = part
@@ -62,7 +62,7 @@ class ContradictionError(errors.GantryError):
 
 
 class ReplicantsLeftError(errors.GantryError):
-    """A master is lost whose replicants hold data that is newer than any backup."""
+    """A master is lost whose replicants hold newer data than any backup."""
 
     def __init__(self, service: names.ServiceName, replicants: Collection[names.ServerName]) -> None:
         self.service = service
@@ -78,11 +78,11 @@ class ReplicantsLeftError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class Renewal:
-    """What new servers of a service that take the place of lost ones are filled with.
+    """The data that new servers of a service receive when they replace lost ones.
 
     Attributes:
-        slots: those of lost servers, and those of which nothing is noted and a person has said what they begin from.
-        backups: by datasource; one that is absent starts over from its dump.
+        slots: the slots of lost servers, and those without a record for which a person has said what they start from.
+        backups: by datasource; a datasource that is absent starts from its dump.
     """
 
     service: names.ServiceName
@@ -90,7 +90,7 @@ class Renewal:
     backups: Mapping[names.DatasourceName, backups.Stored]
 
     def from_dump(self, definition: models.Definition) -> tuple[names.DatasourceName, ...]:
-        """The datasources that start over from their dump."""
+        """Return the datasources that start from their dump."""
         return tuple(
             each for each in definition.services[self.service].datasources if each not in self.backups
         )
@@ -99,7 +99,7 @@ class Renewal:
 Renewals = tuple[Renewal, ...]
 
 Newest = Callable[[names.BackupName], backups.Stored]
-"""The newest backup of a name. Raises NoBackupError."""
+"""Returns the newest backup of a name. Raises NoBackupError."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +107,9 @@ class DeploymentPast:
     """A deployment's past, as far as it is known.
 
     Attributes:
-        is_complete: whether the notes are: what has none has never had data, or has given it up.
-        given_up: when a termination has taken the deployment down last, and with it all that it held.
-        signs: where the notes are not complete, what says that there was data.
+        is_complete: whether the records are complete: then a service without one never had data, or has given it up.
+        given_up: when the deployment, with all its data, was last terminated.
+        signs: if the records are not complete, the evidence that there was data.
     """
 
     is_complete: bool = True
@@ -119,13 +119,13 @@ class DeploymentPast:
 
 @dataclasses.dataclass(frozen=True)
 class DataEvidence:
-    """What decides about data that is not there, besides the notes. Datasources are named `SERVICE.DATASOURCE`.
+    """Inputs, besides the records, to the decision about missing data. Datasources are named `SERVICE.DATASOURCE`.
 
     Attributes:
-        from_dump: those that begin from their dump if they are lost or unknown, whatever backups there are.
-        from_backup: those that begin from their newest backup if nothing is noted of them, also if it was said before
-            that they begin from their dump.
-        past: whether notes may be missing; None where that is not asked, as everything is noted by then.
+        from_dump: datasources that start from their dump if they are lost or unknown, even if there are backups.
+        from_backup: datasources that start from their newest backup if they have no record, even if they were earlier
+            said to start from their dump.
+        past: whether records may be missing; None if that does not matter because everything is recorded by then.
     """
 
     from_dump: Collection[str] = ()
@@ -133,11 +133,11 @@ class DataEvidence:
     past: DeploymentPast | None = None
 
     def __contains__(self, part: models.Dependency) -> bool:
-        """Whether a person has said what a datasource begins from."""
+        """Return whether a person has said what a datasource starts from."""
         return str(part) in self.from_dump or str(part) in self.from_backup
 
     def drops(self, part: models.Dependency) -> bool:
-        """Whether a datasource begins from its dump. Raises ContradictionError."""
+        """Return whether a datasource starts from its dump. Raises ContradictionError."""
         if str(part) in self.from_dump and str(part) in self.from_backup:
             raise ContradictionError(part)
         return str(part) in self.from_dump
@@ -151,21 +151,21 @@ def renewals(
     newest: Newest,
     answers: DataEvidence,
 ) -> Renewals:
-    """What is restored on servers that replace lost ones.
+    """Return what is restored on servers that replace lost ones.
 
     Args:
-        definition: the deployment's.
-        staying: its servers without those that leave.
+        definition: the deployment's definition.
+        staying: its servers without the leaving ones.
         missing: the slots that will be filled.
-        memory: which slots have had data.
+        memory: the record of which slots have had data.
         newest: finds backups.
         answers: what a person has said, and what is known of the past.
 
     Raises:
-        DataLostError: there is no backup of one.
-        UnknownDataError: nothing is noted of one that may have had data, and nobody has said what it begins from.
-        ContradictionError: one is to begin from both.
-        ReplicantsLeftError: a master is lost whose replicants are there.
+        DataLostError: a datasource has no backup.
+        UnknownDataError: one without a record may have had data, and it is not specified what it starts from.
+        ContradictionError: one is to start from both.
+        ReplicantsLeftError: a master is lost whose replicants exist.
     """
     found: list[Renewal] = []
     hopeless: dict[models.Dependency, str] = {}
@@ -207,16 +207,16 @@ def _restored(
     notes: Collection[DataLocation | None],
     answers: DataEvidence,
 ) -> Iterator[models.Dependency]:
-    """The datasources of a service that do not begin from their dump. Raises ContradictionError."""
+    """Yield the datasources of a service that do not start from their dump. Raises ContradictionError."""
     for part in _parts(definition, service):
-        # A person may have said so in an earlier run, which has not come so far.
+        # A person may have said so in an earlier run that did not get this far.
         was_dropped = all(note is not None and part.datasource in note.from_dump for note in notes)
         if not answers.drops(part) and (not was_dropped or str(part) in answers.from_backup):
             yield part
 
 
 def _parts(definition: models.Definition, service: names.ServiceName) -> list[models.Dependency]:
-    """A service's datasources, as definitions name them."""
+    """Return a service's datasources, as definitions name them."""
     return [
         models.Dependency.model_validate(f"{service}.{each}")
         for each in definition.services[service].datasources
@@ -230,13 +230,13 @@ def _lost(
     new: Iterable[names.Slot],
     memory: DataLocations,
 ) -> Iterator[names.Slot]:
-    """The slots whose data is gone with a server."""
+    """Yield the slots whose data was lost with a server."""
     there = {each.slot: each.instance_id for each in staying.of_tier(definition.services[service].tier)}
     for slot in sorted({*there, *new}):
         if not holds_data(definition, service, slot):
             continue
         note = memory.of(service, slot)
-        # Also a new server that was started by a run which then failed: whether it has been given the data, it tells.
+        # This includes a new server of a run that then failed: the record shows whether it has received the data.
         if note is not None and note.instance != there.get(slot):
             yield slot
 
@@ -249,11 +249,11 @@ def _unnoted(
     memory: DataLocations,
     past: DeploymentPast,
 ) -> tuple[names.Slot, ...]:
-    """The slots that would be filled from the dump because nothing is noted of them."""
+    """Return the slots that would be filled from the dump because they have no record."""
     if past.is_complete and memory.is_noted(service):
-        # One of several that was never filled, beside others that were.
+        # One slot of several that was never filled, while others were.
         return ()
-    # Who has never been greeted has never been given anything.
+    # A server that was never greeted has never received data.
     empty = {
         each.slot for each in staying.of_tier(definition.services[service].tier) if each.host_key is None
     }
@@ -267,7 +267,7 @@ def _unnoted(
 def _reasons(
     definition: models.Definition, service: names.ServiceName, past: DeploymentPast, newest: Newest
 ) -> dict[models.Dependency, str]:
-    """Why a service of which nothing is noted may have had data, by datasource; empty if nothing says so."""
+    """Return why a service without a record may have had data, by datasource; empty if there is no evidence."""
     parts = _parts(definition, service)
     found = {part: why for part in parts if (why := _on_the_shelf(definition, part, past, newest))}
     if not found and not past.signs:
@@ -279,7 +279,7 @@ def _reasons(
 def _on_the_shelf(
     definition: models.Definition, part: models.Dependency, past: DeploymentPast, newest: Newest
 ) -> str | None:
-    """What the backups say about a datasource; nothing where a termination has given up what is on the shelf."""
+    """Return what the backups say about a datasource; None if a termination has given up the existing backups."""
     try:
         backup = _newest(definition, part, newest)
     except MissingBucketError:
@@ -292,7 +292,7 @@ def _on_the_shelf(
 
 
 def _newest(definition: models.Definition, part: models.Dependency, newest: Newest) -> backups.Stored | str:
-    """The newest backup of a datasource, or why there is none."""
+    """Return the newest backup of a datasource, or why there is none."""
     of = {} if definition.backups is None else definition.backups.of
     for name, each in of.items():
         if each == part:

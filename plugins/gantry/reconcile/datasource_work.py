@@ -1,4 +1,4 @@
-"""What becomes of a service's dumps on its servers: loaded once, and over live data only if a person says so. Pure."""
+"""Loading of a service's dumps on its servers: once, and over existing data only on request. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gantry.reconcile import service_work
 
 @dataclasses.dataclass(frozen=True)
 class Reload:
-    """What a person wants loaded in place of the data that is there, and the run that they have said it to.
+    """A request to load dumps over existing data, bound to the run that it was made to.
 
     Attributes:
-        datasources: those of the service.
-        run: its digest. A run that is cleared later does not load it once more.
+        datasources: the service's datasources.
+        run: the run's digest. If the run is cleared later, it does not load them once more.
     """
 
     datasources: frozenset[names.DatasourceName] = frozenset()
@@ -37,7 +37,7 @@ def install_datasources(
 ) -> Work:
     """Load the datasources that are not loaded yet. Replicants get theirs from the master.
 
-    What is loaded holds data by now. So a changed dump is only told of, and loaded only if a person says so.
+    Once loaded, a datasource holds live data. So a changed dump is only reported, and loaded only on request.
     """
     if known.is_replicant(name, server):
         return Work()
@@ -55,7 +55,7 @@ def install_datasources(
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """A service on one of its servers, and what that has noted."""
+    """A service on one of its servers, and the server's marks."""
 
     known: server_facts.Facts
     name: names.ServiceName
@@ -85,7 +85,7 @@ def _install(
     is_reload = datasource in reload.datasources and marks.get(reloaded) != reload.run
     if standing is not content_digests.ContentState.ABSENT and not is_reload:
         return _held(place, datasource, key, dump, standing)
-    # A backup counts as the dump from then on: the next launch leaves it be.
+    # From then on, a backup counts as the dump: the next launch does not load the dump.
     source = dump if is_reload or backup is None else backup
     job_name = f"{'reload' if is_reload else 'datasource'}-{service.id}-{datasource}-{downloads.short(source.version)}"
     config = f"{session.TEMPORARY}/{job_name}.cfg"
@@ -93,7 +93,7 @@ def _install(
     call = ("installDataSource", service.id, config, target)
     digest = content_digests.offered(marks, key, dump.version, dump.sha256)
     if source is dump:
-        # What is noted stays until the load has succeeded: if it fails, the data that is there is not taken for none.
+        # The mark stays until the load has succeeded: if it fails, the existing data must not be taken for missing.
         applying = downloads.Applying(key, digest)
         job = downloads.applied(job_name, source, target, applying, call, place.timeout)
     else:
@@ -115,7 +115,7 @@ def _held(
     dump: downloads.Download,
     standing: content_digests.ContentState,
 ) -> Work:
-    """What becomes of a dump where there is data already: nothing, but it is told."""
+    """Return the work for a dump whose datasource already has data: nothing but a report."""
     why = (
         "not loaded: the datasource holds data. To load it in place of the data: "
         f"--reload-dump {place.name}.{datasource}, or reload_dump in the form"

@@ -1,7 +1,7 @@
-"""All instances of a deployment, also those whose tags somebody has changed or copied.
+"""All instances of a deployment, including those whose tags were changed or copied by hand.
 
-What they are called, and why nothing can be stopped on some. Only a termination works on these; everything else
-refuses them.
+Their labels, and why some cannot be stopped properly. Only a termination works on these; all other operations refuse
+them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gantry.definition import models
 
 
 def labels(servers: Sequence[inventory.Server]) -> dict[str, names.ServerName]:
-    """What servers are called, by their instances: two of the same name are told apart by those."""
+    """Return display names by instance id: servers of the same name are distinguished by their instances."""
     often = collections.Counter(each.name for each in servers)
     return {
         each.instance_id: each.name
@@ -25,7 +25,7 @@ def labels(servers: Sequence[inventory.Server]) -> dict[str, names.ServerName]:
 
 
 def strange(definition: models.Definition, found: inventory.Inventory) -> Iterator[str]:
-    """What a person should know of instances that are not simply servers of the definition, a line each."""
+    """Yield a line about each instance that is not simply a server of the definition."""
     slots: dict[names.ServerName, list[str]] = {}
     for server in found.everything:
         if server.unreadable is not None:
@@ -40,7 +40,7 @@ def strange(definition: models.Definition, found: inventory.Inventory) -> Iterat
 
 
 def beyond_reach(definition: models.Definition, server: inventory.Server) -> str | None:
-    """Why nobody can log in to a server that runs, as far as its tags tell; None where one may try."""
+    """Return why a running server cannot be logged in to, judging by its tags; None if it may be tried."""
     if server.state is not inventory.InstanceState.RUNNING:
         return None
     if server.tier not in definition.tiers:

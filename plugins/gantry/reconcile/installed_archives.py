@@ -1,4 +1,4 @@
-"""Which archives a step's jobs leave on a server. Pure."""
+"""Which archives a step's jobs leave on a server. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from gantry.agent import jobs
 from gantry.reconcile import service_work
 
 Archives = Mapping[names.ServiceId, str | None]
-"""Versions by service; None where an installation has begun and not finished."""
+"""Versions by service; None if an installation has begun and not finished."""
 
 
 def in_marks(marks: service_work.Marks) -> Archives:
-    """What a server says."""
+    """Return the versions that a server reports."""
     return {_service(key): value for key, value in marks.items() if _is_archive(key)}
 
 
 def changed(progress: jobs.ServerProgress) -> Archives:
-    """What the jobs have changed so far, as the server has noted it."""
+    """Return what the jobs have changed so far, according to the server's marks."""
     found: dict[names.ServiceId, str | None] = {}
     for number, job in enumerate(_begun(progress)):
         found.update({_service(key): None for key in (*job.unmark, *job.forgets) if _is_archive(key)})
         if number < progress.index:
-            # What a script notes itself is known from the server only: the digest of what it has fetched.
+            # Marks that a script writes itself are known from the server only: the digest of what it has fetched.
             noted = {key: progress.found.get(key, value) for key, value in job.notes} | dict(
                 job.noted[len(job.notes) :]
             )

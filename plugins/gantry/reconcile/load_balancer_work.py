@@ -1,4 +1,4 @@
-"""What the steps of a load balancer do on one of its servers: nodes join and leave. Pure functions, as in `work`."""
+"""Load balancer steps on one server: nodes join and leave. Pure functions, as in `work`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gantry.reconcile import service_work
 def start_proxy(
     known: server_facts.Facts, name: names.BalancerName, server: inventory.Server, marks: service_work.Marks
 ) -> fan_out.Work:
-    """Join every node of the service, and let go of addresses that are nobody's any more."""
+    """Join every node of the service, and remove addresses that belong to no server any more."""
     balancer = known.definition.load_balancers[name]
     balanced = server_facts.balanced_as(known.definition, balancer)
     timeout = known.definition.timeouts.start_proxy.total_seconds()
     nodes = known.addresses_of(balancer.service)
     prefix = f"proxy/{balanced}/"
     gone = [addresses.of_word(key.removeprefix(prefix)) for key in marks if key.startswith(prefix)]
-    # Those too whose mark has been forgotten by a job that failed.
+    # Includes those whose mark was removed by a failed job.
     gone += known.leaving_addresses_of(balancer.service)
     leave = tuple(
         jobs.Job(
@@ -33,7 +33,7 @@ def start_proxy(
         for address in sorted(set(gone) - set(nodes))
     )
     joining = join(known, name, server, nodes)
-    # Nodes join at every launch, known ones too: that is what starts a balancer again that has died.
+    # Nodes join at every launch, known ones too: this restarts a balancer that has died.
     return fan_out.Work(joining.files, (*leave, *joining.jobs))
 
 
@@ -44,7 +44,7 @@ def join(
     nodes: Sequence[str],
     suffix: str = "",
 ) -> fan_out.Work:
-    """Join nodes, by their addresses. `suffix` tells apart what is done several times in one step."""
+    """Join nodes, by address. `suffix` distinguishes repeated joins within one step."""
     balancer = known.definition.load_balancers[name]
     behind = known.definition.port_behind(balancer)
     balanced = server_facts.balanced_as(known.definition, balancer)
@@ -68,9 +68,9 @@ def join(
                 *paths,
             ),
             timeout,
-            # All joins read them; they run one after the other, and what does not run is cleaned up after.
+            # All joins read them; they run one after the other, and the cleanup removes what does not run.
             remove=paths if address == nodes[-1] else (),
-            # All that the node joins with: a preview tells by it whether joining again changes anything.
+            # Everything that the join depends on: from it, a preview can tell whether joining again changes anything.
             mark=(joined(known.definition, balancer, address), f"{behind.port} {version}"),
         )
         for address in nodes
@@ -80,14 +80,14 @@ def join(
 
 
 def joined(definition: models.Definition, balancer: models.LoadBalancer, address: str) -> str:
-    """The key of the mark that a balancer's server has of a node, for as long as it sends traffic there."""
+    """Return the key of a node's mark on a balancer's server, which is there while the balancer sends traffic to it."""
     return f"proxy/{server_facts.balanced_as(definition, balancer)}/{addresses.word(address)}"
 
 
 def stop_proxy(
     definition: models.Definition, name: names.BalancerName, marks: service_work.Marks
 ) -> fan_out.Work:
-    """Let go of every node of a load balancer, on one of its servers."""
+    """Remove every node from a load balancer, on one of its servers."""
     prefix = f"proxy/{server_facts.balanced_as(definition, definition.load_balancers[name])}/"
     return fan_out.Work(
         (),
@@ -106,10 +106,10 @@ def stop_proxy(
 
 
 def release_nodes(known: server_facts.Facts, name: names.BalancerName) -> fan_out.Work:
-    """Let go of the servers that leave, and wait until what is under way there is finished.
+    """Remove the leaving servers, and wait until open requests there are finished.
 
-    Each time again, whatever marks say: a balancer that failed in the middle of it has forgotten its mark already, and
-    may send to the node all the same.
+    This is repeated regardless of marks: a balancer that failed in the middle of it has already deleted its mark, and
+    may still send traffic to the node.
     """
     definition = known.definition
     balancer = definition.load_balancers[name]
@@ -139,16 +139,16 @@ def release_nodes(known: server_facts.Facts, name: names.BalancerName) -> fan_ou
 
 
 def await_drained(balanced: str, address: str, seconds: float, name: str) -> jobs.Job:
-    """A job that waits until nothing is under way to a node that has left. `name` is the job's."""
+    """Return a job that waits until no requests to a removed node are open. `name` is the job's name."""
     return jobs.Job(
         name, "awaitDrained", (balanced, address, str(max(1, round(seconds)))), seconds + _DRAIN_SLACK
     )
 
 
 _DRAIN_SLACK = 30.0
-"""Seconds that `awaitDrained` gets beyond its own, to say what is still there."""
+"""Extra seconds beyond the timeout of `awaitDrained`, in which it reports what is still open."""
 
 
 def balancer_config(definition: models.Definition, balancer: models.LoadBalancer) -> str:
-    """Where a balancer keeps what it was told of the service that it stands in front of."""
+    """Return the path of a balancer's configuration of the service behind it."""
     return f"{session.HOME}/ws/proxy/{server_facts.balanced_as(definition, balancer)}/enstratus.cfg"

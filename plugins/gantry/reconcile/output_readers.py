@@ -1,4 +1,4 @@
-"""Who makes sense of the output of which scripts, by a name that can travel."""
+"""Readers of the scripts' output, by a serializable name."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _READERS: dict[Name, chef_output.ChefReader | backup_work.BackupReader | backup_
 
 
 def named(name: Name | None) -> jobs.Reader | None:
-    """The reader of that name; none for none."""
+    """Return the reader of that name; None for None."""
     return None if name is None else _READERS[name]
 
 
 def report(name: Name | None, everything: Sequence[jobs.ServerProgress]) -> dict[str, Any]:
-    """What the servers' runs did, for the step's result: `{"runs": {SERVER: {...}}}`, or nothing without a reader."""
+    """Return the servers' results for the step: `{"runs": {SERVER: {...}}}`, or an empty dict without a reader."""
     if name is None:
         return {}
     read = _READERS[name]

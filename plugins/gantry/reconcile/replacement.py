@@ -1,6 +1,6 @@
-"""Who is replaced: from what is known of a deployment's servers, and from what a person wants, to slots to be filled.
+"""Choice of the servers to replace: from their health and a person's request to the slots to fill.
 
-Pure decisions, which `find_lost` carries out and `gantry plan` tells.
+Pure decisions, executed by `find_lost` and shown by `gantry plan`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class UnknownServerError(errors.GantryError):
 
 
 class WellError(errors.GantryError):
-    """Servers that are to be replaced, and of which nothing shows that they are not well.
+    """Servers are to be replaced that show no sign of being unhealthy.
 
     Attributes:
-        unclear: why it is not known how one of them is, where it is not.
+        unclear: why a server's state is unknown, if it is.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class WellError(errors.GantryError):
 
 
 class NobodyAnswersError(errors.GantryError):
-    """Servers are silent, and not one shows that the way to them works: none is taken for lost."""
+    """Servers are silent, and none proves that the network path works: none is treated as lost."""
 
     transient = True
 
@@ -88,7 +88,7 @@ class NobodyAnswersError(errors.GantryError):
 
 
 class NotAskedError(errors.GantryError):
-    """Servers of which nothing is known, in a run that would replace what is lost."""
+    """A run that would replace lost servers could not check some of them."""
 
     transient = True
 
@@ -102,7 +102,7 @@ class NotAskedError(errors.GantryError):
 
 
 class NotYetLostError(errors.GantryError):
-    """Servers that are not well, and that have time left to come back."""
+    """Servers are unhealthy, and still have time to come back."""
 
     transient = True
 
@@ -117,12 +117,12 @@ class NotYetLostError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What is to be replaced.
+    """The servers and slots to replace.
 
     Attributes:
-        servers: those that leave, with the reason.
-        anyway: those of them that a person wants replaced even if they are well.
-        slots: those that are filled in any case, by tier: of lost servers, also of such that are gone already.
+        servers: the leaving servers, with the reason.
+        anyway: those of them that are replaced on request even if they are healthy.
+        slots: the slots to fill in any case, by tier: those of lost servers, including servers that are already gone.
     """
 
     servers: Mapping[names.ServerName, str]
@@ -130,7 +130,7 @@ class Choice:
     anyway: frozenset[names.ServerName] = frozenset()
 
     def staying(self, found: inventory.Inventory) -> inventory.Inventory:
-        """The inventory once those servers leave."""
+        """Return the inventory without those servers."""
         return inventory.Inventory(
             tuple(each for each in found if each.name not in self.servers),
             (
@@ -151,18 +151,18 @@ def choose(
     named: step_run.ServersToReplace | None,
     before: Slots,
 ) -> Choice:
-    """Who is replaced.
+    """Choose which servers are replaced.
 
     Args:
-        definition: the deployment's.
-        found: its servers.
-        findings: how they are.
-        named: whom a person names; None in a run that is for something else than replacing.
-        before: the slots that were filled when the last run had arrived.
+        definition: the deployment's definition.
+        found: the deployment's servers.
+        findings: the servers' health.
+        named: the servers named by a person; None in a run that does not aim at replacing servers.
+        before: the slots that were filled at the end of the last run.
 
     Raises:
-        UnknownServerError, WellError: somebody is named who cannot be, or need not be, replaced.
-        NobodyAnswersError: servers have been silent for so long that they would be lost, and it may be the way to them.
+        UnknownServerError, WellError: a named server cannot be, or need not be, replaced.
+        NobodyAnswersError: servers have been silent long enough to count as lost, but it may be the network.
     """
     anyway: frozenset[names.ServerName] = frozenset()
     if named is not None and named.servers:
@@ -206,7 +206,7 @@ def _by_name(
 def _place(
     definition: models.Definition, word: str, known: Collection[str]
 ) -> tuple[names.TierName, names.Slot]:
-    """The slot of a server that is not there."""
+    """Return the slot of a server that does not exist."""
     for tier in definition.tiers:
         for slot, name in enumerate(definition.names_of(tier), start=1):
             if word in (name, f"{tier}-{slot}"):
@@ -229,7 +229,8 @@ def _slots(
         wanted |= {each.slot for each in leaving if each.lost is not None}
         wanted |= set(named.get(tier, ()))
         if inventory.scaled_to((*known, *leaving)) is None:
-            # What a tier was scaled to is remembered by its servers; otherwise only the last run tells who is gone.
+            # A tier's size after scaling is recorded on its servers; otherwise only the last run shows which ones are
+            # gone.
             shrunk = {each.slot for each in leaving if each.lost is None}
             wanted |= set(before.get(tier, ())) - shrunk
         wanted -= {each.slot for each in known if each.name not in chosen}
@@ -241,10 +242,10 @@ def _slots(
 def missing(
     definition: models.Definition, staying: inventory.Inventory, wanted: Mapping[str, int], slots: Slots
 ) -> dict[names.TierName, tuple[names.Slot, ...]]:
-    """The slots that a launch fills then, by tier.
+    """Return the slots that a launch would fill, by tier.
 
     Raises:
-        ServerCountError: a tier is to have more or fewer servers than its limits allow.
+        ServerCountError: the requested number of servers is outside a tier's limits.
     """
     return {tier: intended.missing for tier, intended in _intended(definition, staying, wanted, slots)}
 
@@ -252,7 +253,7 @@ def missing(
 def resumed(
     definition: models.Definition, staying: inventory.Inventory, wanted: Mapping[str, int], slots: Slots
 ) -> tuple[inventory.Server, ...]:
-    """The stopped servers that a launch starts again then. Raises as `missing`."""
+    """Return the stopped servers that a launch would start again. Raises as `missing`."""
     return tuple(
         each for _, intended in _intended(definition, staying, wanted, slots) for each in intended.resumed
     )

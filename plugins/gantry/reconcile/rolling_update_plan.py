@@ -1,6 +1,6 @@
-"""The update of one balanced service: which servers in which order, and what its balancers do meanwhile.
+"""Plan of a rolling update of one balanced service: the order of its servers, and the work on its balancers.
 
-Nothing is done here: the step carries it out, and `gantry plan` tells it.
+Decides only: the step executes it, and `gantry plan` shows it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from gantry.inventory import Server
 from gantry.reconcile import rolling_update_work, step_run, step_work, update_batches
 
 Said = Mapping[names.ServerName, fan_out.Applied]
-"""What servers say of themselves."""
+"""Reports of servers about themselves."""
 
 
 @dataclasses.dataclass(frozen=True)
 class UpdateOrder:
-    """What is to be done, in this order.
+    """The work to do, in this order.
 
     Attributes:
-        stray: servers that run as they should and that a balancer does not know (somebody was stopped between the
-            two): they are back in before others leave.
-        batches: those that are updated together.
+        stray: servers that run properly and that a balancer does not know (an update was interrupted in between): they
+            rejoin before others leave.
+        batches: the servers that are updated together.
     """
 
     stray: update_batches.Batch
@@ -34,7 +34,7 @@ class UpdateOrder:
 
 @dataclasses.dataclass(frozen=True)
 class Rollout:
-    """What the rollout of a run's service goes by. `decide` is what is left to do on each of its servers."""
+    """Inputs of the rollout of a run's service. `decide` returns the work that is left on a server."""
 
     run: step_run.StepRun
     settings: models.Update
@@ -43,19 +43,19 @@ class Rollout:
 
     @property
     def nodes(self) -> tuple[Server, ...]:
-        """The servers of the service, in the order in which they are updated."""
+        """Return the servers of the service, in the order in which they are updated."""
         servers = self.run.inventory.of_tier(self.run.tier)
         return servers[::-1] if self.settings.order == "reverse" else servers
 
     @property
     def balancers(self) -> tuple[Server, ...]:
-        """The servers of all its load balancers."""
+        """Return the servers of all its load balancers."""
         before = self.run.definition.balancers_before(self.run.service)
         tiers = dict.fromkeys(each.tier for each in before.values())
         return tuple(server for tier in tiers for server in self.run.inventory.of_tier(tier))
 
     def outdated(self, said: Said) -> tuple[Server, ...]:
-        """The servers on which something is to be done, of those that have said something."""
+        """Return the servers with work to do, among those that have reported."""
         return tuple(
             node
             for node in self.nodes
@@ -63,13 +63,13 @@ class Rollout:
         )
 
     def order(self, nodes: Said, balancers: Said) -> UpdateOrder:
-        """What is to be done. Raises TooFewHealthyError."""
+        """Return the work to do. Raises TooFewHealthyError."""
         outdated = {each.name for each in self.outdated(nodes)}
         found, stray = [], []
         for node in self.nodes:
             if node.name not in nodes or not self._ran_before(nodes[node.name]):
                 continue
-            # A stray one serves when its turn comes.
+            # A stray server is serving by the time it is its turn.
             joined = self.is_joined(node, nodes[node.name], balancers)
             if not joined and node.name not in outdated:
                 stray.append(node.name)
@@ -81,7 +81,7 @@ class Rollout:
         )
 
     def is_joined(self, node: Server, applied: fan_out.Applied, balancers: Said) -> bool:
-        """Whether every balancer sends traffic to a node, of those that have said something."""
+        """Return whether every balancer that has reported sends traffic to a node."""
         return all(
             rolling_update_work.is_joined(
                 self.run.definition,
@@ -95,7 +95,7 @@ class Rollout:
         )
 
     def leave(self, balancer: names.ServerName, batch: Sequence[names.ServerName]) -> fan_out.Work:
-        """What a balancer does before a batch is updated."""
+        """Return a balancer's work before a batch is updated."""
         nodes = [self.run.server(name) for name in batch]
         return rolling_update_work.leave(
             self.run.definition, self.run.service, self.run.server(balancer), nodes, self.run.key.attempt
@@ -104,7 +104,7 @@ class Rollout:
     def join(
         self, balancer: names.ServerName, batch: Sequence[names.ServerName], nodes: Said
     ) -> fan_out.Work:
-        """What a balancer does after a batch was updated. `nodes` is what the servers have said before."""
+        """Return a balancer's work after a batch was updated. `nodes` has the servers' reports from before."""
         marks = {name: nodes[name].marks for name in batch}
         return rolling_update_work.join(
             self.known, self.run.service, self.run.server(balancer), marks, self.run.key.attempt
@@ -113,7 +113,7 @@ class Rollout:
     def unchanged(
         self, failed: Sequence[jobs.ServerProgress], before: Said, now: Said
     ) -> update_batches.Batch:
-        """Those of the servers on which the update has failed that run well what they ran before it."""
+        """Return the servers whose update failed and that still run their previous version properly."""
         service = self.run.definition.services[self.run.service]
         return tuple(
             each.target.name
@@ -123,7 +123,7 @@ class Rollout:
         )
 
     def roll_back(self, _: ssh.Target, applied: fan_out.Applied) -> fan_out.Work:
-        """What puts the version back on a server that was kept there."""
+        """Return the work that restores a server's saved version."""
         return rolling_update_work.roll_back(self.known, self.run.service, applied.marks)
 
     def _ran_before(self, applied: fan_out.Applied) -> bool:
@@ -131,7 +131,7 @@ class Rollout:
 
 
 def of(run: step_run.StepRun) -> Rollout:
-    """The rollout that a run's step is about. Raises as `decisions.decide`."""
+    """Return the rollout of a run's step. Raises as `decisions.decide`."""
     settings = run.definition.update_of(run.service)
     if settings is None:
         raise LookupError(f"{run.step.id}: service {run.service} is behind no load balancer")
@@ -139,5 +139,5 @@ def of(run: step_run.StepRun) -> Rollout:
 
 
 def target(server: Server) -> ssh.Target:
-    """A server as decisions know it: by its name. Nobody connects to it."""
+    """Wrap a server for decisions, by its name only. Nothing connects to it."""
     return ssh.Target(server.name, server.instance_id, server.private_address or "", server.host_key or "")

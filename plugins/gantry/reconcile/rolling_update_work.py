@@ -1,6 +1,6 @@
-"""What the update of a balanced service does: on one of its servers, and on the balancers before and after.
+"""Rolling update of a balanced service: work on one of its servers, and on the balancers before and after.
 
-Pure functions, as in `work`, of which the update is made: what it has done, the usual steps find done.
+Pure functions, as in `work`, from which they are composed: the usual steps find nothing left to do afterwards.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from gantry.definition import models
 from gantry.reconcile import load_balancer_work, service_work
 
 _REPLACING = frozenset({"withDownload", "putConfig", "configureService"})
-"""Scripts after which the version that ran before is not there any more."""
+"""Scripts after which the previous version is gone."""
 
 _BEFORE = frozenset({"keepService", "withDownload"})
-"""Scripts that may have failed before they put anything in the place of the version that ran."""
+"""Scripts that may have failed before they replaced any part of the running version."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Version:
-    """What runs on a server: the archive's version, and the digest of all that was applied with it."""
+    """The version that runs on a server: the archive's version, and the digest of everything applied with it."""
 
     archive: str
     applied: str
@@ -33,7 +33,7 @@ class Version:
 
 
 def ran_before(service: models.Service, marks: service_work.Marks) -> bool:
-    """Whether a service has run on a server once: only then is there something to be careful with."""
+    """Return whether a service has run on a server before: only then does the update need care."""
     return _running(service, marks) is not None or _kept(service) in marks
 
 
@@ -44,15 +44,16 @@ def update(
     applied: Applied,
     wanted: service_work.Install,
 ) -> Work:
-    """Keep what runs, install, configure, restart, wait for the check; nothing where nothing has changed."""
+    """Save the running version, install, configure, restart, wait for the check; no work if nothing has changed."""
     if not ran_before(wanted.service, applied.marks):
         return Work()
-    # What is configured below depends on what is noted of the archive, so that is settled beforehand.
+    # The configuration below depends on the recorded archive, so that is determined first.
     install = service_work.install_services(known.definition, (wanted,), applied.marks, settled=True)
     later = dataclasses.replace(applied, marks=jobs.after(applied.marks, install.jobs))
     configure = service_work.configure(known, name, server, later, forced=wanted.forced)
     if [job.script for job in configure.jobs] == ["putConfig"]:
-        # The file is only made root's. That is no reason to leave the load balancers: the usual step does it.
+        # Only the file's owner changes to root. That alone does not justify leaving the load balancers: the usual step
+        # does it.
         configure = Work()
     changes = (*install.jobs, *configure.jobs)
     running = _running(wanted.service, applied.marks)
@@ -62,16 +63,16 @@ def update(
 
 
 def replaces(done: Sequence[jobs.Job]) -> bool:
-    """Whether jobs put something in the place of the version that ran: only then there is one to go back to."""
+    """Return whether jobs replace a part of the running version: only then is there one to roll back to."""
     return any(job.script in _REPLACING for job in done)
 
 
 def has_changed_nothing(
     service: models.Service, failed: jobs.ServerProgress, before: service_work.Marks, now: Applied
 ) -> bool:
-    """Whether an update has failed on a server before the version that runs there made way, and it runs well."""
+    """Return whether an update failed on a server before it replaced the running version, which is healthy."""
     if (failed.failure is not None and failed.failure.transient) or failed.index >= len(failed.jobs):
-        # A connection that was lost: what it was about may go on.
+        # After a lost connection, the job may still be running.
         return False
     if failed.jobs[failed.index].script not in _BEFORE or replaces(failed.jobs[: failed.index]):
         return False
@@ -80,7 +81,7 @@ def has_changed_nothing(
 
 
 def roll_back(known: server_facts.Facts, name: names.ServiceName, marks: service_work.Marks) -> Work:
-    """Put the version back that was kept, and restart it; nothing where none was kept."""
+    """Restore the saved version and restart it; no work if none was saved."""
     service = known.definition.services[name]
     archive, _, applied = marks.get(_kept(service), "").partition(" ")
     if not archive:
@@ -122,9 +123,9 @@ def leave(
     nodes: Sequence[inventory.Server],
     attempt: str,
 ) -> Work:
-    """On a balancer: let go of nodes, and wait until nothing is under way to them.
+    """On a balancer: remove nodes, and wait until no requests to them are open.
 
-    The jobs are named after the try: a node that has joined again since has to leave again.
+    The jobs' names include the try: a node that has rejoined since has to leave again.
     """
     seconds = definition.drain_of(name).total_seconds()
     fronts = _fronts(definition, name, on)
@@ -162,7 +163,7 @@ def join(
     nodes: Mapping[names.ServerName, service_work.Marks],
     attempt: str,
 ) -> Work:
-    """On a balancer: take nodes back, also for other services that run on them. `nodes` are their marks."""
+    """On a balancer: take nodes back, also for other services that run on them. `nodes` has their marks."""
     found = Work()
     for key, front in _fronts(known.definition, name, on).items():
         back = [
@@ -184,7 +185,7 @@ def is_joined(
     node: inventory.Server,
     node_marks: service_work.Marks,
 ) -> bool:
-    """Whether a balancer sends traffic to a node, for everything that runs on it."""
+    """Return whether a balancer sends traffic to a node, for every service that runs on it."""
     return all(
         load_balancer_work.joined(definition, front, addresses.of(node)) in marks
         for front in _fronts(definition, name, on).values()
@@ -204,7 +205,7 @@ def _runs(
     front: models.LoadBalancer,
     marks: service_work.Marks,
 ) -> bool:
-    """Whether a node should have a balancer's traffic: other services only where they have been set up."""
+    """Return whether a node should get a balancer's traffic: other services count only where they are set up."""
     other = definition.services[front.service]
     return front.service == name or ran_before(other, marks)
 

@@ -1,6 +1,6 @@
-"""Which servers are lost: what the cloud, a look over SSH and the services' checks say of them, and for how long.
+"""Detection of lost servers from the cloud's status, a check over SSH and the services' checks, over time.
 
-Nothing is changed here. A launch's `find_lost`, the watch and `gantry plan` all ask the same.
+Changes nothing. Used by a launch's `find_lost`, by the watch and by `gantry plan`.
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ from gantry.inventory import InstanceState, Server
 from gantry.reconcile import step_run
 
 SILENCE = "it does not answer"
-"""What is said first of a server that is silent."""
+"""The beginning of the message about a silent server."""
 
 _LEAST_GAP = datetime.timedelta(minutes=10)
-"""Looks that are no further apart than that follow each other, however short a tier's `recovery_delay` is: so a person
-has time to look at the first error and run the launch again."""
+"""Checks at most this far apart count as consecutive, however short a tier's `recovery_delay` is: this leaves a person
+time to look at the first error and to run the launch again."""
 
 _DELAYS = 3
-"""Looks that are no further apart than so many times the `recovery_delay` follow each other."""
+"""Checks count as consecutive if they are at most this many `recovery_delay`s apart."""
 
 _SLACK = datetime.timedelta(minutes=1)
-"""A look of the watch comes late by what the one before it has taken."""
+"""Tolerance: a check of the watch is delayed by the duration of the previous one."""
 
 
 @dataclasses.dataclass(frozen=True)
 class UnhealthyServer:
-    """A server that is not well.
+    """A server that is not healthy.
 
     Attributes:
-        what: what is wrong with it, for a person.
-        looks: those in a row that have found it so, this one included if it counts.
+        what: what is wrong with it, for people.
+        looks: the number of consecutive checks that found it so, including this one if it counts.
         due: when it counts as lost.
-        is_proven: whether this look counts: it was not silence alone, or others have shown that the way works.
-        was_so_before: whether looks have found it so before, which are too long ago to count.
+        is_proven: whether this check counts: it found more than silence, or other servers proved that the network path
+            works.
+        was_so_before: whether earlier checks found it so, too long ago to count.
     """
 
     server: Server
@@ -55,7 +56,7 @@ class UnhealthyServer:
 
     @property
     def outlook(self) -> str:
-        """What becomes of it, for a person."""
+        """Describe what happens next with the server, for people."""
         if self.is_proven:
             return f"it counts as lost if a look from {told(self.due)} on finds it so too"
         return "it is not taken for lost: no other server shows that the way to it works"
@@ -63,19 +64,19 @@ class UnhealthyServer:
 
 @dataclasses.dataclass(frozen=True)
 class HealthReport:
-    """How a deployment's servers are.
+    """The health of a deployment's servers.
 
     Attributes:
-        lost: those that are to be replaced.
-        ailing: those that are not well, and not lost either.
-        well: those that have shown that they are there. What looks before have noted of them is over.
-        strangers: where another SSH server answers; never replaced unless a person says so.
-        refusing: those that answer and let nobody in; neither well nor lost.
-        busy: those that take connections and close them; neither well nor lost.
-        unreached: those that were not asked, as something was in the way; nothing is known of them.
-        cut_off: whether servers are silent, and not one shows that the way works. Then silence is no loss: it may be
-            the way to them.
-        is_overdue: whether any of those has been silent for its `recovery_delay`.
+        lost: servers to be replaced.
+        ailing: servers that are unhealthy, but not lost.
+        well: servers that have shown that they are there. Earlier findings about them are obsolete.
+        strangers: servers where another SSH server answers; replaced only on request.
+        refusing: servers that answer and refuse the login; neither healthy nor lost.
+        busy: servers that accept connections and close them; neither healthy nor lost.
+        unreached: servers that were not checked, as something prevented it; their state is unknown.
+        cut_off: whether servers are silent and none proves that the network path works. Then silence does not count as
+            a loss: it may be the network.
+        is_overdue: whether one of those has been silent for its `recovery_delay`.
     """
 
     lost: tuple[UnhealthyServer, ...] = ()
@@ -90,11 +91,11 @@ class HealthReport:
 
     @property
     def troubles(self) -> tuple[UnhealthyServer, ...]:
-        """All servers that are not well."""
+        """Return all servers that are unhealthy."""
         return (*self.lost, *self.ailing)
 
     def of(self, name: names.ServerName) -> str | None:
-        """What is wrong with a server, or None: one that is busy, or was not reached, may well be well."""
+        """Return what is wrong with a server, or None: a busy or unreached one may be healthy."""
         for each in self.troubles:
             if each.server.name == name:
                 return str(each)
@@ -102,23 +103,23 @@ class HealthReport:
 
 
 NOTHING = HealthReport()
-"""Of servers that nobody has looked at."""
+"""The report when no servers were checked."""
 
 
 def told(moment: datetime.datetime) -> str:
-    """A moment, for a person."""
+    """Format a time, for people."""
     return f"{moment.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def examine(
     definition: models.Definition, found: inventory.Inventory, cloud: servers.Servers, checks: health.Health
 ) -> HealthReport:
-    """How the servers are now, all of them asked side by side.
+    """Check the servers' health now, all in parallel.
 
-    Those that are stopped or just being started are not asked: a launch resumes the ones and waits for the others.
+    Stopped and starting servers are not checked: a launch resumes the former and waits for the latter.
 
     Raises:
-        ConnectionFactError, UnknownConnectionError, UnusableKeyError: nobody can log in anywhere.
+        ConnectionFactError, UnknownConnectionError, UnusableKeyError: no server can be logged in to.
         CloudError: the cloud refused.
     """
     running = running_of(definition, found)
@@ -130,20 +131,23 @@ def examine(
 
 
 def running_of(definition: models.Definition, found: Iterable[Server]) -> list[Server]:
-    """Those of some servers that can be looked at."""
+    """Return the servers that can be checked."""
     return [each for each in found if each.state is InstanceState.RUNNING and each.tier in definition.tiers]
 
 
 def meet(
     definition: models.Definition, running: Iterable[Server], cloud: servers.Servers
 ) -> dict[names.ServerName, reachability.ServerAnswer]:
-    """How servers that run are met, and what the checks say that count for their tiers. Raises as `examine`."""
+    """Return how running servers answer, and the result of the checks that count for their tiers.
+
+    Raises as `examine`.
+    """
     calls, answers = [], {}
     for server in running:
         try:
             calls.append(_call(definition, server, cloud))
         except servers.LostServerError:
-            # It has never been greeted, and has not said anything on its console either: it has not come up.
+            # Never greeted, and without output on its console: it has not come up.
             answers[server.name] = reachability.ServerAnswer(
                 reachability.Contact.SILENT, "it has shown no host key on its console", by_cloud=True
             )
@@ -172,17 +176,17 @@ def judge(
     impaired: Mapping[str, str],
     now: datetime.datetime,
 ) -> HealthReport:
-    """What follows from what was seen, and from what looks before have noted.
+    """Judge the servers' health from this check and the recorded earlier ones.
 
-    A server is lost if this look has found it not well, and the looks in a row that have, began at least its tier's
-    `recovery_delay` ago. Silence counts only where another server has shown that the way works.
+    A server is lost if this check finds it unhealthy, and the consecutive checks with that result began at least its
+    tier's `recovery_delay` ago. Silence counts only if another server proves that the network path works.
 
     Args:
-        definition: says how long a tier's servers have.
-        running: the servers that were looked at.
-        answers: how each was met.
-        impaired: what the cloud's checks say is wrong, by instance.
-        now: the moment of the look.
+        definition: sets how long a tier's servers have to come back.
+        running: the servers that were checked.
+        answers: how each of them answered.
+        impaired: the failures of the cloud's checks, by instance.
+        now: the time of the check.
     """
     troubles = []
     well = []
@@ -220,7 +224,7 @@ def judge(
 
 
 def way_works(answers: Iterable[reachability.ServerAnswer]) -> bool:
-    """Whether a server that has proven who it is has been reached. Then silence of another is not the network's."""
+    """Return whether a verified server was reached: then the silence of another is not caused by the network."""
     return any(
         each.contact in (reachability.Contact.ANSWERS, reachability.Contact.REFUSES) for each in answers
     )
@@ -229,10 +233,10 @@ def way_works(answers: Iterable[reachability.ServerAnswer]) -> bool:
 def _looks(
     definition: models.Definition, server: Server, now: datetime.datetime, *, is_proven: bool
 ) -> inventory.Ailing:
-    """The looks in a row that have found a server not well, up to this one.
+    """Return the consecutive checks that found a server unhealthy, up to this one.
 
-    Those before count only if they follow each other: nobody knows how the server was in a gap of weeks. Nor do they if
-    its instance has been started since.
+    Earlier ones count only if they are consecutive: a server's state within a gap of weeks is unknown. They do not
+    count if its instance was started since.
     """
     before = server.ailing
     follows = (
@@ -242,12 +246,12 @@ def _looks(
     )
     if before is None or not follows or (is_proven and before.unproven):
         return inventory.Ailing(now, now, unproven=not is_proven)
-    # A look that may have seen the way alone says nothing new of a server that was found not well for certain.
+    # A check that may only have met a network failure adds nothing about a server that was proven unhealthy.
     return before if not is_proven and not before.unproven else dataclasses.replace(before, seen=now)
 
 
 def longest_gap(definition: models.Definition, tier: names.TierName) -> datetime.timedelta:
-    """How far apart two looks at a tier's servers may be and follow each other all the same."""
+    """Return the maximum time between two checks of a tier's servers that still count as consecutive."""
     gap = max(_LEAST_GAP, _DELAYS * definition.tiers[tier].recovery_delay)
     if definition.watch is None:
         return gap
@@ -263,7 +267,7 @@ def _sick(
     answers: Mapping[names.ServerName, reachability.ServerAnswer],
     impaired: Mapping[str, str],
 ) -> frozenset[names.ServiceName]:
-    """The services of which a server is not well, or that run nowhere: what depends on them cannot be well."""
+    """Return the services with an unhealthy server, or with none running: their dependents cannot be healthy."""
     healthy = {each.tier for each in running}
     for server in running:
         if answers[server.name].contact in _MAYBE_DOWN or server.instance_id in impaired:
@@ -280,14 +284,14 @@ def _wrong(
     if answer.contact is reachability.Contact.SILENT:
         yield f"{SILENCE} ({answer.said})"
     for name in answer.impaired:
-        # Otherwise a lost database would cost all servers that need it.
+        # Otherwise the loss of a database would cost all servers that need it.
         if sick.isdisjoint(_needs(definition, name)):
-            # Not what it says: that goes to places where nothing is masked, and it may be anything.
+            # Not the check's output: this text goes to places without masking, and the output may contain anything.
             yield f"service {name} is IMPAIRED: its check does not say OK"
 
 
 def _needs(definition: models.Definition, service: names.ServiceName) -> Iterator[names.ServiceName]:
-    """The services that a service depends on, and what those depend on. A checked definition has no circle."""
+    """Yield the services that a service depends on, directly or not. A checked definition has no cycle."""
     for each in definition.services[service].depends_on:
         yield each.service
         yield from _needs(definition, each.service)

@@ -1,7 +1,7 @@
-"""What each step does on one server: from facts, and from what is applied there, to files and jobs.
+"""Work of each service step on one server: turns facts, and what is applied there, into files and jobs.
 
-Pure functions. A job's name holds a digest of what it applies, so within one run a changed archive or changed
-facts are a new job, and the same ones are not applied twice.
+Pure functions. A job's name contains a digest of what it applies, so within one run a changed archive or changed facts
+make a new job, and unchanged ones are not applied twice.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from gantry.definition import models
 
 Marks = Mapping[str, str]
 _CHECK_SLACK = 30.0
-"""Seconds that `awaitService` gets beyond its own timeout, to say what it last saw."""
+"""Extra seconds beyond the timeout of `awaitService`, in which it reports what it last saw."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Install:
-    """A service to be installed, and whether even if it is there already."""
+    """A service to install, and whether to install it even if it is already there."""
 
     service: models.Service
     archive: downloads.Download
@@ -34,14 +34,14 @@ class Install:
 def install_services(
     definition: models.Definition, wanted: Iterable[Install], marks: Marks, *, settled: bool = False
 ) -> Work:
-    """Every server of a tier downloads and installs all services of its tier.
+    """Download and install all services of the tier that the server lacks.
 
     Args:
-        definition: the deployment's.
+        definition: the deployment's definition.
         wanted: the services.
-        marks: what the server has noted.
-        settled: what will be noted of an archive is decided here, and not by what is found in it: for a step that has
-            to know it before.
+        marks: the server's marks.
+        settled: the mark of an archive is decided here, not by its content: for a step that has to know the mark
+            beforehand.
     """
     found = [_install(definition, each, marks, settled=settled) for each in wanted]
     return Work((), tuple(job for each in found for job in each.jobs))
@@ -65,7 +65,7 @@ def _install(definition: models.Definition, wanted: Install, marks: Marks, *, se
             may_be_same=standing is content_digests.ContentState.UNKNOWN
             and not wanted.forced
             and not settled,
-            # Another archive wants to be configured again, even if no fact has changed.
+            # A different archive has to be configured again, even if no fact has changed.
             forgets=installed_marks(service),
         ),
         _install_call(definition, service, target),
@@ -75,9 +75,9 @@ def _install(definition: models.Definition, wanted: Install, marks: Marks, *, se
 
 
 def _mend(definition: models.Definition, wanted: Install, marks: Marks) -> Work:
-    """Install the same archive again where an older Gantry has given it to the service's user: root runs what is in it.
+    """Reinstall the same archive if an older Gantry made the service's user its owner: root executes files in it.
 
-    The service goes on running.
+    The service keeps running.
     """
     service = wanted.service
     if owned_mark(service) in marks:
@@ -100,10 +100,10 @@ def _install_call(definition: models.Definition, service: models.Service, target
 
 
 def compare_archives(definition: models.Definition, wanted: Iterable[Install], marks: Marks) -> Work:
-    """Find out what is in archives of which the store says that they are others now; no other version is installed.
+    """Find out what has changed in archives whose objects in the store have changed; no other version is installed.
 
-    For those that an update installs later: before it takes a server out of its load balancers, it has to know whether
-    there is anything to install, and that it can be installed.
+    For archives that an update installs later: before it removes a server from its load balancers, it has to know
+    whether there is anything to install, and that it can be installed.
     """
     calls: list[jobs.Job] = []
     for each in wanted:
@@ -132,11 +132,11 @@ def configure(
     *,
     forced: bool = False,
 ) -> Work:
-    """Hand over `enstratus.cfg`, configure, restart, wait for the check; nothing if nothing changed.
+    """Write `enstratus.cfg`, configure, restart, wait for the check; no work if nothing has changed.
 
-    A service that is configured as it should be and does not say OK is only restarted. With the other order of
-    steps (configure first) the restart is a step of its own. A master is then opened for its replicants, which have
-    their turn after it.
+    A service that is configured as intended but whose check fails is only restarted. With the other order of steps
+    (configure first), the restart is a step of its own. On a master, access is then granted to its replicants, which
+    are configured after it.
     """
     if known.is_replicant(name, server):
         return Work()
@@ -153,7 +153,7 @@ def configure_replicant(
     *,
     forced: bool = False,
 ) -> Work:
-    """As `configure`, for the replicants of a service whose master runs. The master itself has had its turn."""
+    """As `configure`, for the replicants of a service whose master runs. The master itself is already configured."""
     if not known.is_replicant(name, server):
         return Work()
     return _set_up(known, name, server, applied, forced=forced, restarts=True)
@@ -162,7 +162,7 @@ def configure_replicant(
 def restart(
     known: server_facts.Facts, name: names.ServiceName, server: inventory.Server, applied: Applied
 ) -> Work:
-    """Stop, start, wait for the check: the second half of `configure` where the datasource comes between."""
+    """Stop, start, wait for the check: the second half of `configure` if the datasource is loaded in between."""
     if known.is_replicant(name, server):
         return Work()
     service = known.definition.services[name]
@@ -176,7 +176,7 @@ def restart(
 def set_up_anew(
     known: server_facts.Facts, name: names.ServiceName, server: inventory.Server, applied: Applied
 ) -> Work:
-    """Configure and restart a service whatever is applied, the archive being the one that the marks say."""
+    """Configure and restart a service regardless of what is applied, with the archive that the marks name."""
     return _set_up(known, name, server, applied, forced=True, restarts=True)
 
 
@@ -208,13 +208,13 @@ def _set_up(
     handed = Work((session.RemoteFile(path, content),), (put,))
     is_done = applied.marks.get(_applied(service)) == digest and applied.healthy
     if (is_done or applied.marks.get(_configured(service)) == digest) and not forced:
-        # An older Gantry has given the file to the service's user, who may have changed it since.
+        # An older Gantry made the service's user the owner of the file, who may have changed it since.
         before = Work() if applied.marks.get(_handed(service)) == ROOT else handed
         return Work(before.files, (*before.jobs, *(() if is_done else after)))
     put = dataclasses.replace(put, unmark=(_applied(service), _configured(service)))
     files = () if certificate is None else certificate.files(path.removesuffix(".cfg"))
     paths = tuple(file.path for file in files)
-    # A replicant copies its master's data now, which takes what loading them took.
+    # A replicant now copies its master's data, which takes as long as loading it did.
     copies = known.is_replicant(name, server)
     apply = jobs.Job(
         f"configure-{service.id}-{brief}",
@@ -235,7 +235,7 @@ def _set_up(
 def _then_open(
     known: server_facts.Facts, name: names.ServiceName, server: inventory.Server, marks: Marks, found: Work
 ) -> Work:
-    """A master's work, and after it the opening of its account for exactly its replicants."""
+    """Return a master's work, followed by granting access to its account to exactly its replicants."""
     service = known.definition.services[name]
     if service.replication is None:
         return found
@@ -251,7 +251,7 @@ def grant_access(
     dependent: names.ServiceName,
     marks: Marks,
 ) -> Work:
-    """Open the database for exactly the addresses of the dependent's servers."""
+    """Grant access to the database to exactly the addresses of the dependent's servers."""
     service = known.definition.services[name]
     found = Work()
     for dependency in known.definition.services[dependent].depends_on:
@@ -261,8 +261,8 @@ def grant_access(
         what = f"{dependent}.{dependency.datasource}"
         grant = _grant(known, service, what, content, marks)
         closing = known.revoke_file(name, dependency.datasource, server, dependent)
-        # A grant is for exactly the addresses in its file, and yet an archive may only ever add to what there is:
-        # after a new one, access is taken back again.
+        # A grant is for exactly the addresses in its file, yet an archive may only ever add access: after a change,
+        # the old access is revoked.
         before = {} if grant.jobs else marks
         revoke = Work() if closing is None else _access(known, service, "revoke", what, closing, before)
         found = Work((*found.files, *grant.files, *revoke.files), (*found.jobs, *grant.jobs, *revoke.jobs))
@@ -272,7 +272,7 @@ def grant_access(
 def _grant(
     known: server_facts.Facts, service: models.Service, what: str, content: bytes, marks: Marks
 ) -> Work:
-    """Open access, unless the very same was opened last. `what` names the grant."""
+    """Grant access, unless the very same access was granted last. `what` names the grant."""
     return _access(known, service, "grant", what, content, marks)
 
 
@@ -284,7 +284,7 @@ def _access(
     content: bytes,
     marks: Marks,
 ) -> Work:
-    """Hand a file to `grantDatabaseAccess` or `revokeDatabaseAccess`, unless this very file was handed to it last."""
+    """Pass a file to `grantDatabaseAccess` or `revokeDatabaseAccess`, unless the same file was passed last."""
     digest = config_file.digest(content)
     key = f"{service.id}/{verb}.{what}"
     if marks.get(key) == digest:
@@ -304,7 +304,7 @@ def _access(
 
 
 def stop_service(definition: models.Definition, service: models.Service, marks: Marks) -> Work:
-    """Stop a service where it is installed."""
+    """Stop a service if it is installed."""
     if layout.archive_mark(service) not in marks:
         return Work()
     timeout = definition.timeouts.stop.total_seconds()
@@ -313,7 +313,7 @@ def stop_service(definition: models.Definition, service: models.Service, marks: 
 
 
 def stop_services(definition: models.Definition, tier: names.TierName, marks: Marks) -> Work:
-    """Stop all services of a tier, those that others depend on last."""
+    """Stop all services of a tier; dependencies are stopped last."""
     services = definition.services_of(tier)
     needs = {name: [each.service for each in service.depends_on] for name, service in services.items()}
     ordered = [name for name in graphlib.TopologicalSorter(needs).static_order() if name in services]
@@ -324,14 +324,14 @@ def stop_services(definition: models.Definition, tier: names.TierName, marks: Ma
 
 
 def separate_restart(service: models.Service) -> bool:
-    """Whether the service is restarted by a step of its own."""
+    """Return whether the service is restarted by a separate step."""
     return bool(service.datasources) and service.order == "configure-first"
 
 
 def restart_jobs(
     definition: models.Definition, service: models.Service, digest: str, *, prefix: str = ""
 ) -> tuple[jobs.Job, jobs.Job, jobs.Job]:
-    """Stop, start, wait for the check, which notes that the digest is applied. `prefix` begins the jobs' names."""
+    """Stop, start, wait for the check, which marks the digest as applied. `prefix` begins the jobs' names."""
     timeout = definition.timeouts.configure.total_seconds()
     suffix = f"{service.id}-{downloads.short(digest)}"
     return (
@@ -342,14 +342,14 @@ def restart_jobs(
         dataclasses.replace(
             awaited(definition, service, f"{prefix}{suffix}"),
             mark=(_applied(service), digest),
-            # Started, and yet not healthy: once the cause is mended it wants a start, not more waiting.
+            # Started, yet not healthy: once the cause is fixed it needs a restart, not more waiting.
             conclusive=True,
         ),
     )
 
 
 def awaited(definition: models.Definition, service: models.Service, suffix: str) -> jobs.Job:
-    """A job that waits for a service's check to say OK; `suffix` makes its name another one in its step."""
+    """Return a job that waits until a service's check succeeds; `suffix` makes its name unique within the step."""
     patience = definition.timeouts.check.total_seconds()
     return jobs.Job(
         f"await-{suffix}", "awaitService", (service.id, str(int(patience))), patience + _CHECK_SLACK
@@ -357,22 +357,22 @@ def awaited(definition: models.Definition, service: models.Service, suffix: str)
 
 
 ROOT = "root"
-"""What is noted where something is root's, by a Gantry that knows that it has to be."""
+"""The value of the mark of something owned by root, written by a Gantry that requires it."""
 
 
 def owned_mark(service: models.Service) -> str:
-    """The mark that says whose the service's folder is."""
+    """Return the key of the mark that names the owner of the service's folder."""
     return f"{service.id}/owned"
 
 
 def _handed(service: models.Service) -> str:
-    """The key of the note whose `enstratus.cfg` is."""
+    """Return the key of the mark that names the owner of the service's `enstratus.cfg`."""
     return f"{service.id}/handed"
 
 
 def installed_marks(service: models.Service) -> tuple[str, ...]:
-    """The keys of all notes that stop being true when something else is installed."""
-    # What the object in the store holds stays true.
+    """Return the keys of all marks that become invalid when something else is installed."""
+    # The mark of the object in the store remains valid.
     return (*content_digests.keys(layout.archive_mark(service))[:2], _applied(service), _configured(service))
 
 

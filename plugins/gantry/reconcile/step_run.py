@@ -1,4 +1,4 @@
-"""What a task knows about itself: its step, its run, its deployment."""
+"""Context of a task: its step, its run, its deployment."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from gantry.reconcile import data_renewal
 LOG = logging.getLogger("gantry")
 
 NO_MOMENT = datetime.datetime.fromtimestamp(0, datetime.UTC)
-"""For a run that never takes place."""
+"""The time of a run that never takes place."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DagPayload:
-    """What a DAG was compiled from; `source` tells where everything in the definition stands, if that is known."""
+    """The inputs that a DAG was compiled from; `source` has the positions in the definition file, if known."""
 
     definition: models.Definition
     plan: Plan
@@ -36,11 +36,11 @@ class DagPayload:
 
 @dataclasses.dataclass(frozen=True)
 class ServersToReplace:
-    """Servers that a person wants replaced.
+    """Servers to be replaced at a person's request.
 
     Attributes:
         servers: their names, or `TIER-SLOT`; none: all that are found lost.
-        anyway: whether even one that is well.
+        anyway: whether to replace even healthy ones.
     """
 
     servers: tuple[str, ...] = ()
@@ -53,23 +53,23 @@ class StepRun:
 
     Attributes:
         id: the run's id in Airflow; runs of two operations can have the same.
-        key: what the names of its jobs begin with.
-        scaled_to: the sizes that tiers are scaled to, where the run scales; tiers that are left alone are absent.
+        key: the beginning of the names of its jobs.
+        scaled_to: the sizes to scale tiers to, if the run scales; unchanged tiers are absent.
         by_clock: whether the run is a scheduled one.
         moment: when the run was due.
-        backups: those that were asked for; none: all.
+        backups: the requested backups; none: all.
         restored: the backup that the run restores, once it is chosen.
-        lost: which servers a person wants replaced; None where the run is for something else.
-        from_dump: datasources (`SERVICE.DATASOURCE`) that may start over from their dump if they are lost.
-        from_backup: datasources that begin from their newest backup if nothing is noted of them.
+        lost: the servers to be replaced on request; None if the run has another purpose.
+        from_dump: datasources (`SERVICE.DATASOURCE`) that may start from their dump if they are lost.
+        from_backup: datasources that start from their newest backup if they have no record.
         reload_dump: datasources (`SERVICE.DATASOURCE`) that are loaded from their dump although they hold data.
-        renewals: what databases that take the place of lost ones are filled with, once it is known.
-        force: whether a termination goes on where a server does not answer.
-        final_backup: whether a termination makes all backups first.
-        started: asks for the instances (by ids) that were started so lately that the cloud may not list them yet.
-        until: when the run's time is up (seconds since 1970), or 0 where Airflow alone sees to that.
-        secrets: those that have been read so far, so that none is shown.
-        source: where everything in the definition stands, if that is known.
+        renewals: what databases that replace lost ones are filled with, once it is known.
+        force: whether a termination continues when a server does not answer.
+        final_backup: whether a termination creates all backups first.
+        started: returns the ids of instances that were started so recently that the cloud may not list them yet.
+        until: when the run's time is up (seconds since 1970), or 0 if only Airflow enforces that.
+        secrets: the secrets read so far, so that they are masked.
+        source: the positions in the definition file, if known.
     """
 
     definition: models.Definition
@@ -100,34 +100,34 @@ class StepRun:
 
     @functools.cached_property
     def cloud(self) -> servers.Servers:
-        """The deployment's servers in the cloud."""
+        """Return the deployment's servers in the cloud."""
         return servers.Servers(clients.ec2(self.definition.cloud), self.definition, LOG)
 
     @functools.cached_property
     def health(self) -> health.Health:
-        """How the deployment's servers are, as the cloud says and remembers it."""
+        """Return the health records of the deployment's servers in the cloud."""
         return health.Health(clients.ec2(self.definition.cloud), self.definition.cloud.connection)
 
     @functools.cached_property
     def objects(self) -> Objects:
-        """Archives and dumps in the cloud."""
+        """Return the archives and dumps in the cloud."""
         return self.links.objects
 
     @functools.cached_property
     def links(self) -> download_links.CloudLinks:
-        """Makes links to them for servers."""
+        """Return the factory of download links for servers."""
         return download_links.CloudLinks(self.definition.cloud)
 
     @functools.cached_property
     def inventory(self) -> inventory.Inventory:
-        """The deployment's servers, as they were when first asked for in this task.
+        """Return the deployment's servers, as of the first call in this task.
 
-        Those that were `started` lately are among them, or it is too soon to tell: then it raises NotListedYetError.
+        Includes the recently `started` ones; raises NotListedYetError while the cloud does not list them yet.
         """
         return self.cloud.find_with(self.started())
 
     def at(self, step: Step) -> StepRun:
-        """The same try, doing the work of another step on the way."""
+        """Return the same try, executing the work of another step."""
         prefix = self.key.step.removesuffix(self.step.id)
         return dataclasses.replace(
             self, step=step, key=dataclasses.replace(self.key, step=f"{prefix}{step.id}")
@@ -135,91 +135,94 @@ class StepRun:
 
     @property
     def deployment(self) -> names.DeploymentName:
-        """The deployment's own name, also in a drill: what it launches has another one."""
+        """Return the deployment's own name, also in a drill, whose servers have another one."""
         return names.deployment_of(self.definition.deployment)
 
     @property
     def digest(self) -> str:
-        """What tells the run apart from every other, also from one of the same id that was deleted."""
+        """Return a digest that distinguishes the run from all others, also from a deleted one with the same id."""
         return self.key.step.partition(".")[0]
 
     @property
     def tier(self) -> names.TierName:
-        """The tier that the step works on."""
+        """Return the tier that the step works on."""
         if self.step.tier is None:
             raise LookupError(f"{self.step.id} works on no tier")
         return self.step.tier
 
     @property
     def service(self) -> names.ServiceName:
-        """The service that the step is about."""
+        """Return the service that the step is about."""
         if self.step.service is None:
             raise LookupError(f"{self.step.id} is about no service")
         return self.step.service
 
     @property
     def ssh_settings(self) -> models.Ssh:
-        """How the step's servers are reached."""
+        """Return the SSH settings of the step's servers."""
         return self.definition.launch_configuration_of(self.tier).ssh
 
     @property
     def is_termination(self) -> bool:
-        """Whether the run takes the deployment down."""
+        """Return whether the run terminates the deployment."""
         return any(step.kind is StepKind.FINISH_TERMINATION for step in self.plan)
 
     @property
     def backup(self) -> names.BackupName:
-        """The backup that the step makes or restores."""
+        """Return the backup that the step creates or restores."""
         if self.step.backup is None:
             raise LookupError(f"{self.step.id} is about no backup")
         return self.step.backup
 
     @property
     def backup_settings(self) -> models.Backups:
-        """What the definition says about backups."""
+        """Return the definition's settings for backups."""
         if self.definition.backups is None:
             raise LookupError(f"{self.definition.deployment} has no backups")
         return self.definition.backups
 
     @property
     def backed_up(self) -> models.Dependency:
-        """What the step's backup is of."""
+        """Return what the step's backup is of."""
         return self.backup_settings.of[self.backup]
 
     def shelf(self, backup: names.BackupName) -> stored.Shelf:
-        """The backups of that name."""
+        """Return the backups of that name."""
         return stored.Shelf(self.objects, self.backup_settings, self.deployment, backup)
 
     @property
     def backup_object(self) -> str:
-        """The name of the object that this run's backup becomes."""
+        """Return the name of the object that this run's backup will have."""
         datasource = self.backed_up.datasource
         suffix = ".tar.gz"
         if datasource is not None:
-            # It is loaded as the dump is loaded.
+            # It is loaded in the same way as the dump.
             suffix = downloads.suffix_of(self.definition.services[self.service].datasources[datasource].dump)
         return stored.object_name(self.moment, self.id, suffix)
 
     def access(self) -> ssh.Access:
-        """The login for the step's servers."""
+        """Return the login for the step's servers."""
         return connections.access(self.ssh_settings)
 
     def server(self, name: names.ServerName) -> Server:
-        """One of the deployment's servers, which has to be there."""
+        """Return a server of the deployment, which must exist."""
         found = self.inventory.named(name)
         if found is None:
             raise LookupError(f"{name} is not in the inventory it came from")
         return found
 
     def download(self, url: str, sha256: str | None, wanted_by: str) -> downloads.Download:
-        """An object as it is now. `wanted_by` is what names it, for errors. Raises MissingObjectError, CloudError."""
+        """Return the current state of an object.
+
+        `wanted_by` names the user of it in errors. Raises MissingObjectError, CloudError.
+        """
         found = self.objects.facts(url, f"{wanted_by}, deployment {self.definition.deployment}")
         return downloads.Download(url, found.version, sha256, found.obstacle)
 
     def facts(self, *services: names.ServiceName) -> server_facts.Facts:
-        """What the files of these services, and of the step's load balancers, are made from.
+        """Return the facts for the files of these services and of the step's load balancers.
 
-        Reads only the secrets that they need, and notes them. Raises as `connections.facts_of`.
+        Reads only the secrets that they need, and registers them. Raises as `connections.facts_of`.
         """
         balancers: tuple[names.BalancerName, ...] = ()
         if self.step.balancer is not None:
@@ -233,22 +236,22 @@ class StepRun:
 
 
 def any_scaling(plan: Plan) -> bool:
-    """Whether a plan makes tiers larger or smaller."""
+    """Return whether a plan changes the size of tiers."""
     return any(step.kind is StepKind.CHOOSE_SERVERS for step in plan)
 
 
 def targets(found: inventory.Inventory, wanted: list[names.ServerName]) -> list[ssh.Target]:
-    """The SSH side of servers that have shaken hands.
+    """Return the SSH targets of servers whose handshake is complete.
 
     Raises:
-        LostServerError: one of them is not there any more, or (KeyNotShownError) its host key is not known yet.
+        LostServerError: one of them no longer exists, or (KeyNotShownError) its host key is not known yet.
         NoAddressError: one of them lacks the address that it is reached by.
     """
     return [target(found.named(name), name) for name in wanted]
 
 
 def target(server: inventory.Server | None, name: names.ServerName) -> ssh.Target:
-    """The SSH side of one server. Raises as `targets` does."""
+    """Return the SSH target of one server. Raises as `targets` does."""
     if server is None or server.state is not inventory.InstanceState.RUNNING:
         raise servers.LostServerError(name, None if server is None else server.state)
     if server.host_key is None:

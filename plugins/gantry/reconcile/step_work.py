@@ -1,7 +1,7 @@
-"""What each kind of step finds left to do on a server.
+"""Decisions of each kind of step: which work is left on a server.
 
-The operators do what is decided here, and `gantry plan` tells it: what it says is therefore what the next run does.
-Nothing here changes anything.
+The operators execute these decisions and `gantry plan` shows them, so its output is what the next run does. Nothing
+here changes anything.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from gantry.reconcile import (
 
 
 class NoManagementError(errors.GantryError):
-    """A step of configuration management where the launch configuration has none."""
+    """A step of configuration management has a launch configuration without it."""
 
     def __init__(self, tier: names.TierName) -> None:
         super().__init__(f"tier {tier}: its launch configuration names no configuration management")
 
 
 def decide(run: step_run.StepRun) -> fan_out.Decide:
-    """What is left to do on a server, for the run's step.
+    """Return a function that decides which work of the run's step is left on a server.
 
-    Called once a task: what all servers share (connections, archives) is looked at here. What it returns is called
-    once a server.
+    Called once per task: everything that the servers share (connections, archives) is read here. The returned function
+    is called once per server.
 
     Raises:
-        GantryError: a connection, an archive or a dump that the step needs cannot be had.
+        GantryError: a connection, an archive or a dump that the step needs is not available.
     """
     return DECISIONS[run.step.kind].decide(run)
 
 
 def questions(run: step_run.StepRun) -> fan_out.Questions:
-    """What else than its marks a server is asked before that: a service's check, files."""
+    """Return what a server is asked besides its marks: a service's check, files."""
     return DECISIONS[run.step.kind].questions(run)
 
 
 def management(run: step_run.StepRun) -> manager.Manager:
-    """The configuration management of the step's tier, with its credentials."""
+    """Return the configuration management of the step's tier, with its credentials."""
     settings = run.definition.launch_configuration_of(run.tier).configuration_management
     match settings:
         case models.Chef():
@@ -69,7 +69,7 @@ def _nothing(run: step_run.StepRun) -> fan_out.Questions:  # noqa: ARG001 - as t
 
 
 def _check(run: step_run.StepRun) -> fan_out.Questions:
-    """A service that should run and does not is started again, even if no fact has changed."""
+    """Check services: one that should run and does not is restarted, even if no fact has changed."""
     return fan_out.Questions(checked=run.definition.services[run.service].id)
 
 
@@ -79,23 +79,23 @@ def _management_files(run: step_run.StepRun) -> fan_out.Questions:
 
 
 def _prepare_management(run: step_run.StepRun) -> fan_out.Decide:
-    """The files that are not there yet, or not as they should be."""
+    """Write the files that are missing or differ."""
     found = management(run)
     return lambda target, applied: found.prepare(run.server(target.name), applied)
 
 
 def _execute_management(run: step_run.StepRun) -> fan_out.Decide:
-    """The run, where something has changed since it last succeeded."""
+    """Run configuration management where something has changed since it last succeeded."""
     found = management(run)
     occasion = manager.Occasion(run.key.step, forced=run.tier in run.converge)
     return lambda target, applied: found.run(run.server(target.name), applied, occasion)
 
 
 def _install_services(run: step_run.StepRun) -> fan_out.Decide:
-    """Every server downloads and installs all services of its tier that it lacks.
+    """Download and install on every server the services of its tier that it lacks.
 
-    Where a balanced service has run before, its update does that, so that not all servers change at once; here it is
-    only found out whether there is something to update.
+    If a balanced service has run there before, its rolling update does that instead, so that not all servers change at
+    once; here it is only determined whether there is something to update.
     """
     definition = run.definition
     wanted = [_install(run, name) for name in definition.services_of(run.tier)]
@@ -122,7 +122,7 @@ def _install(run: step_run.StepRun, name: names.ServiceName) -> service_work.Ins
 
 
 def _update(run: step_run.StepRun) -> fan_out.Decide:
-    """On a server where a balanced service has run before: all that has changed since."""
+    """Apply everything that has changed since, on a server where a balanced service has run before."""
     known = run.facts(run.service)
     wanted = _install(run, run.service)
     return lambda target, applied: rolling_update_work.update(
@@ -131,7 +131,7 @@ def _update(run: step_run.StepRun) -> fan_out.Decide:
 
 
 def _install_datasources(run: step_run.StepRun) -> fan_out.Decide:
-    """The dumps that are not loaded yet; on a server that replaces a lost one, the backups."""
+    """Load the dumps that are not loaded yet, or on a server that replaces a lost one, the backups."""
     known = run.facts(run.service)
     dumps: Mapping[names.DatasourceName, downloads.Download] = {
         name: run.download(
@@ -160,9 +160,9 @@ def _install_datasources(run: step_run.StepRun) -> fan_out.Decide:
 
 
 def _configure(run: step_run.StepRun) -> fan_out.Decide:
-    """Facts are made once, from the whole deployment."""
+    """Configure the services; the facts are created once, from the whole deployment."""
     known = run.facts(run.service)
-    # What is updated in batches has been redeployed then.
+    # Services that are updated in batches have already been redeployed.
     forced = run.service in run.redeploy and run.definition.update_of(run.service) is None
     return lambda target, applied: service_work.configure(
         known, run.service, run.server(target.name), applied, forced=forced
@@ -170,7 +170,7 @@ def _configure(run: step_run.StepRun) -> fan_out.Decide:
 
 
 def _restart(run: step_run.StepRun) -> fan_out.Decide:
-    """The second half of the configuration where the datasource comes in between."""
+    """Restart the services: the second half of the configuration if the datasource is loaded in between."""
     known = run.facts(run.service)
     return lambda target, applied: service_work.restart(known, run.service, run.server(target.name), applied)
 
@@ -185,7 +185,7 @@ def _configure_replicants(run: step_run.StepRun) -> fan_out.Decide:
 
 
 def _grant_access(run: step_run.StepRun) -> fan_out.Decide:
-    """On the database's servers: the access for exactly the dependent's addresses."""
+    """On the database's servers: grant access to exactly the dependent's addresses."""
     known = run.facts(run.service)
     dependent = run.step.peer
     if dependent is None:
@@ -196,7 +196,7 @@ def _grant_access(run: step_run.StepRun) -> fan_out.Decide:
 
 
 def _start_proxy(run: step_run.StepRun) -> fan_out.Decide:
-    """On a balancer: every node of its service."""
+    """On a balancer: join every node of its service."""
     known = run.facts()
     balancer = _balancer(run)
     return lambda target, applied: load_balancer_work.start_proxy(
@@ -205,7 +205,7 @@ def _start_proxy(run: step_run.StepRun) -> fan_out.Decide:
 
 
 def _stop_proxy(run: step_run.StepRun) -> fan_out.Decide:
-    """Whatever nodes the balancer knows."""
+    """Remove all nodes that the balancer knows."""
     balancer = _balancer(run)
     return lambda _, applied: load_balancer_work.stop_proxy(run.definition, balancer, applied.marks)
 
@@ -217,26 +217,26 @@ def _balancer(run: step_run.StepRun) -> names.BalancerName:
 
 
 def _release_nodes(run: step_run.StepRun) -> fan_out.Decide:
-    """On a balancer: the nodes that leave, whether it says that it knows them or not."""
-    # Addresses alone: no secret is read for that.
+    """On a balancer: remove the leaving nodes, even if it does not report them."""
+    # Only addresses: no secret is read for that.
     known = server_facts.Facts(run.definition, run.inventory, {})
     balancer = _balancer(run)
     return lambda _, __: load_balancer_work.release_nodes(known, balancer)
 
 
 def _retire_servers(run: step_run.StepRun) -> fan_out.Decide:
-    """Whatever is installed there is stopped."""
+    """Stop everything that is installed there."""
     return lambda _, applied: service_work.stop_services(run.definition, run.tier, applied.marks)
 
 
 def _stop_service(run: step_run.StepRun) -> fan_out.Decide:
-    """Where it is installed."""
+    """Stop the service if it is installed."""
     service = run.definition.services[run.service]
     return lambda _, applied: service_work.stop_service(run.definition, service, applied.marks)
 
 
 def _back_up(run: step_run.StepRun) -> fan_out.Decide:
-    """The file, and its upload to where this run's backup belongs."""
+    """Write the backup file and upload it to the location of this run's backup."""
     known = run.facts(run.service)
     url = run.shelf(run.backup).url(run.backup_object)
 
@@ -246,14 +246,14 @@ def _back_up(run: step_run.StepRun) -> fan_out.Decide:
         except backup_work.NotInstalledError:
             if not run.is_termination:
                 raise
-            # What was never there is no reason to keep a deployment.
+            # A service that was never installed must not block a termination.
             return fan_out.Work()
 
     return left
 
 
 def _restore(run: step_run.StepRun) -> fan_out.Decide:
-    """What the chosen backup is loaded or installed with."""
+    """Load or install the chosen backup."""
     if run.restored is None:
         raise LookupError(f"{run.step.id}: no backup is chosen")
     found, known, datasource = run.restored, run.facts(run.service), run.backed_up.datasource
@@ -268,16 +268,16 @@ def _restore(run: step_run.StepRun) -> fan_out.Decide:
 
 
 def _stored(found: stored.Stored) -> downloads.Download:
-    """A backup, to be fetched by a server."""
+    """Return a backup as a download for a server."""
     return downloads.Download(found.url, found.manifest.sha256, found.manifest.sha256)
 
 
 def _check_backup(run: step_run.StepRun) -> fan_out.Decide:
-    """What the definition checks a restored backup with."""
+    """Run the definition's check of a restored backup."""
     drill = run.backup_settings.drill
     if drill is None or run.backup not in drill.check:
         raise LookupError(f"{run.step.id}: nothing is to be checked")
-    # Names and addresses alone: no secret is read for that.
+    # Only names and addresses: no secret is read for that.
     known = server_facts.Facts(run.definition, run.inventory, {})
     script, seconds = drill.check[run.backup], drill.timeout.total_seconds()
     return lambda target, applied: backup_work.check_backup(
@@ -287,7 +287,7 @@ def _check_backup(run: step_run.StepRun) -> fan_out.Decide:
 
 @dataclasses.dataclass(frozen=True)
 class StepDecision:
-    """How a kind of step decides."""
+    """The decision functions of a kind of step."""
 
     decide: Callable[[step_run.StepRun], fan_out.Decide]
     questions: Callable[[step_run.StepRun], fan_out.Questions] = _nothing
@@ -312,4 +312,4 @@ DECISIONS: dict[StepKind, StepDecision] = {
     StepKind.RESTORE: StepDecision(_restore),
     StepKind.CHECK_BACKUP: StepDecision(_check_backup),
 }
-"""Each kind of step that decides on every server what is left to do there."""
+"""The decisions of all kinds of steps that decide per server."""

@@ -1,4 +1,4 @@
-"""How many servers a tier is to have: what is asked for, within its limits, and what it was scaled to."""
+"""Number of servers of a tier: the requested number within its limits, and the number that it was scaled to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from gantry.definition import models
 
 
 class ServerCountError(errors.GantryError):
-    """A wanted number of servers outside the tier's limits."""
+    """A requested number of servers is outside the tier's limits."""
 
     def __init__(self, tier: names.TierName, wanted: int, fewest: int, most: int) -> None:
         self.tier = tier
@@ -19,7 +19,7 @@ class ServerCountError(errors.GantryError):
 
 
 def wanted_servers(definition: models.Definition, tier: names.TierName, wanted: int) -> int:
-    """The number itself, if the tier's limits allow it. Raises ServerCountError."""
+    """Return the number if the tier's limits allow it. Raises ServerCountError."""
     limits = definition.tiers[tier].servers
     if not limits.min <= wanted <= limits.max:
         raise ServerCountError(tier, wanted, limits.min, limits.max)
@@ -29,6 +29,6 @@ def wanted_servers(definition: models.Definition, tier: names.TierName, wanted: 
 def or_remembered(
     definition: models.Definition, tier: names.TierName, wanted: int, found: inventory.Inventory
 ) -> int:
-    """The number itself, or the one that the tier was scaled to if that is more: a launch undoes no scaling."""
+    """Return the number, or the one that the tier was scaled to if that is larger: a launch undoes no scaling."""
     remembered = found.scaled_to(tier) or wanted
     return max(wanted, min(remembered, definition.tiers[tier].servers.max))

@@ -1,4 +1,4 @@
-"""Which servers of a balanced service are updated together, and in which order. Pure arithmetic."""
+"""Batches and order in which servers of a balanced service are updated. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Node:
     """A server on which a service has run before.
 
     Attributes:
-        serves: its check says OK, and its balancers send traffic to it.
-        outdated: something is to be done there.
+        serves: its check succeeds, and its balancers send traffic to it.
+        outdated: it has something to update.
     """
 
     name: names.ServerName
@@ -25,7 +25,7 @@ class Node:
 
 
 class TooFewHealthyError(errors.GantryError):
-    """Not one server may leave, since too few serve already."""
+    """No server may leave because too few are serving already."""
 
     transient = True
 
@@ -40,19 +40,19 @@ class TooFewHealthyError(errors.GantryError):
 
 
 def batches(service: names.ServiceName, nodes: Sequence[Node], size: int, healthy: int) -> tuple[Batch, ...]:
-    """The batches of a rollout.
+    """Return the batches of a rollout.
 
-    Those that serve nobody are first: it costs nothing to take them, and the others need them. Every outdated server
-    is in one batch; within the two kinds the order of `nodes` is kept.
+    Servers that do not serve come first: taking them costs nothing, and the others depend on them. Every outdated
+    server is in exactly one batch; within both groups, the order of `nodes` is kept.
 
     Args:
-        service: whose servers they are, for the error.
-        nodes: in the order in which they should be updated.
-        size: how many are updated together at most; at least 1.
-        healthy: how many have to serve at any time.
+        service: the servers' service, for the error.
+        nodes: the servers in the preferred order of updating.
+        size: the maximum number that is updated together; at least 1.
+        healthy: the number that has to serve at any time.
 
     Raises:
-        TooFewHealthyError: the first server that serves could not leave without going below `healthy`.
+        TooFewHealthyError: the first serving server could not leave without falling below `healthy`.
     """
     idle = [node.name for node in nodes if node.outdated and not node.serves]
     serving = [node.name for node in nodes if node.outdated and node.serves]

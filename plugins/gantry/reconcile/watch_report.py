@@ -1,4 +1,4 @@
-"""What a look at a deployment's servers has found, for those who decide what follows."""
+"""Result of a check of a deployment's servers, as input for decisions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from gantry.reconcile import server_health
 
 @dataclasses.dataclass(frozen=True)
 class ServerObservation:
-    """A server as a look has found it.
+    """A server as a check has found it.
 
     Attributes:
-        silent_since: when the first look was that it has not answered since, at each look; None where it answers.
+        silent_since: time of the first of the consecutive checks without an answer; None if it answers.
     """
 
     server: inventory.Server
@@ -25,13 +25,13 @@ class ServerObservation:
 
 @dataclasses.dataclass(frozen=True)
 class WatchReport:
-    """All that a look has found.
+    """The result of a check.
 
     Attributes:
-        now: when it was.
-        before: when the look before it was, or None where something came in between, or too much time.
+        now: the time of the check.
+        before: the time of the previous check; None if it was interrupted by an operation or is too long ago.
         sights: each server that stays, in the inventory's order.
-        findings: what follows for the servers; nothing where the watch replaces none and none was unwell before.
+        findings: the servers' health; empty if the watch replaces none and none was unhealthy before.
     """
 
     now: datetime.datetime

@@ -1,1 +1,1 @@
-"""Airflow's own REST API, from outside: who we are there, and what a person does in the UI. No Airflow is needed."""
+"""Client of Airflow's REST API: login, and the actions that a user has in the UI. Airflow itself is not required."""

@@ -16,17 +16,17 @@ from gantry.rest import errors, login, logs, transport
 Json = transport.Json
 
 PAGES = "/gantry/api/v1"
-"""Where the API of Gantry's pages is, below the address of Airflow."""
+"""The path of the pages' API below Airflow's URL."""
 
 RUNNING = ("queued", "running")
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.3, 2.0
-"""Seconds between two looks at a run. Each costs Airflow as much as a short task's own questions."""
+"""Seconds between two polls of a run. Each costs Airflow as much as a short task's own requests."""
 """The states of a run that is not over."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Dag:
-    """A DAG as the API shows it. `file` is its loader, as import errors name it."""
+    """A DAG in the API. `file` is its loader, as named in import errors."""
 
     id: str
     is_paused: bool
@@ -39,12 +39,12 @@ class Dag:
 
 @dataclasses.dataclass(frozen=True)
 class ApiDagRun:
-    """A run of a DAG as the API shows it; times are ISO texts.
+    """A run of a DAG in the API; times are ISO texts.
 
     Attributes:
         state: `queued`, `running`, `success` or `failed`.
-        asked: when it was triggered, or was due (Airflow's `run_after`, by which the pages order runs too). Not its
-            `queued_at`: that moves when a run is cleared.
+        asked: when it was triggered, or was due (Airflow's `run_after`, by which the pages also sort runs). Not its
+            `queued_at`, which changes when a run is cleared.
     """
 
     dag: str
@@ -58,13 +58,13 @@ class ApiDagRun:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will happen in it any more."""
+        """Return whether the run is over."""
         return self.state not in RUNNING
 
 
 @dataclasses.dataclass(frozen=True)
 class ApiTaskInstance:
-    """A task instance as the API shows it."""
+    """A task instance in the API."""
 
     task_id: str
     map_index: int
@@ -77,61 +77,61 @@ class ApiTaskInstance:
 
 @dataclasses.dataclass(frozen=True)
 class BrokenFile:
-    """A DAG file that Airflow could not read, and why."""
+    """A DAG file that Airflow could not parse, and why."""
 
     file: str
     message: str
 
 
 class AirflowApi:
-    """Airflow's API. Nothing is asked before the first call; that one logs in."""
+    """Airflow's API. The first call logs in; before it there are no requests."""
 
     def __init__(self, who: login.AirflowLogin) -> None:
         self.login = who
         self._airflow = transport.Connection(who)
 
     def call(self, method: str, path: str, **more: Any) -> Json:  # noqa: ANN401 - httpx's keywords
-        """One call below `/api/v2`; its answer as JSON.
+        """Make one call below `/api/v2`; return the JSON answer.
 
         Raises:
-            RestError: one of its kinds says what is wrong.
+            RestError: one of its subclasses describes the problem.
         """
         return self._airflow.call(method, path, **more)
 
     def pages(self, path: str, **more: Any) -> Json:  # noqa: ANN401 - as above
-        """One question to the API of Gantry's pages, which the same server answers; its answer as JSON.
+        """Make one call of the pages' API, on the same server; return the JSON answer.
 
         Raises:
-            NotFoundError, NotAirflowError: nothing answers there, or no API: Airflow shows its UI under all paths that
-                it does not know.
+            NotFoundError, NotAirflowError: there is no answer, or not from an API: Airflow serves its UI under all
+                unknown paths.
             RestError: as `call`.
         """
         return self._airflow.call("GET", f"{PAGES}{path}", below="", **more)
 
     def dags(self, *tags: str) -> Iterator[Dag]:
-        """All DAGs that have all these tags, by id."""
+        """Yield all DAGs that have all these tags, by id."""
         params = {"tags": list(tags), "tags_match_mode": "all", "order_by": "dag_id"}
         for each in self._airflow.pages("/dags", "dags", params):
             yield _dag(each)
 
     def dag(self, dag: str) -> Dag:
-        """One DAG. Raises NotFoundError."""
+        """Return one DAG. Raises NotFoundError."""
         return _dag(self.call("GET", _path("dags", dag)))
 
     def params(self, dag: str) -> Json:
-        """What a DAG's form asks for: `value`, `schema` and `description` by name."""
+        """Return the parameters of a DAG's form: `value`, `schema` and `description` by name."""
         found: Json = self.call("GET", _path("dags", dag, "details"))["params"] or {}
         return found
 
     def unpause(self, dag: str) -> None:
-        """Let a DAG run."""
+        """Unpause a DAG."""
         self.call("PATCH", _path("dags", dag), json={"is_paused": False})
 
     def await_dag(self, dag: str, seconds: float = 180) -> None:
         """Wait until Airflow has parsed a DAG, and unpause it.
 
         Raises:
-            NotFoundError: it does not come, or its loader cannot be read; the message holds Airflow's reason.
+            NotFoundError: it does not appear, or its loader cannot be parsed; the message contains Airflow's reason.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -146,36 +146,36 @@ class AirflowApi:
                 return
 
     def import_errors(self, loader: str = "") -> list[str]:
-        """What Airflow shows about DAG files that it could not read: all of them, or one loader's."""
+        """Return Airflow's errors about DAG files that it could not parse: all of them, or one loader's."""
         return [each.message for each in self.broken_files() if loader in ("", Path(each.file).stem)]
 
     def broken_files(self) -> Iterator[BrokenFile]:
-        """The DAG files that Airflow could not read."""
+        """Yield the DAG files that Airflow could not parse."""
         for each in self._airflow.pages("/importErrors", "import_errors", {}):
             yield BrokenFile(each["filename"] or "", each["stack_trace"] or "")
 
     def trigger(self, dag: str, **conf: Any) -> str:  # noqa: ANN401 - params are JSON
-        """Start a run; its id."""
+        """Start a run; return its id."""
         return self.start(dag, conf).id
 
     def start(self, dag: str, conf: Json) -> ApiDagRun:
         """Start a run.
 
         Raises:
-            RefusedError: a parameter is not what the DAG's form allows.
+            RefusedError: a parameter is not allowed by the DAG's form.
         """
         return _run(
             self.call("POST", _path("dags", dag, "dagRuns"), json={"logical_date": None, "conf": conf})
         )
 
     def runs(self, dag: str, limit: int = 20) -> Iterator[ApiDagRun]:
-        """The runs of a DAG, the newest first, page by page as they are wanted."""
+        """Yield the runs of a DAG, newest first, fetched page by page on demand."""
         params = {"order_by": "-run_after", "limit": limit}
         for each in self._airflow.pages(_path("dags", dag, "dagRuns"), "dag_runs", params):
             yield _run(each)
 
     def has_succeeded(self, dags: list[str], tasks: list[str]) -> bool:
-        """Whether an instance of one of these tasks of one of these DAGs has ever succeeded."""
+        """Return whether an instance of one of these tasks of one of these DAGs has ever succeeded."""
         found = self.call(
             "POST",
             "/dags/~/dagRuns/~/taskInstances/list",
@@ -184,15 +184,15 @@ class AirflowApi:
         return bool(found["task_instances"])
 
     def run(self, dag: str, run: str) -> ApiDagRun:
-        """One run. Raises NotFoundError."""
+        """Return one run. Raises NotFoundError."""
         return _run(self.call("GET", _path("dags", dag, "dagRuns", run)))
 
     def run_state(self, dag: str, run: str) -> str:
-        """`queued`, `running`, `success` or `failed`."""
+        """Return `queued`, `running`, `success` or `failed`."""
         return self.run(dag, run).state
 
     def instances(self, dag: str, run: str) -> list[ApiTaskInstance]:
-        """All task instances of a run."""
+        """Return all task instances of a run."""
         found = self._airflow.pages(_path("dags", dag, "dagRuns", run, "taskInstances"), "task_instances", {})
         return [
             ApiTaskInstance(
@@ -208,12 +208,12 @@ class AirflowApi:
         ]
 
     def downstream(self, dag: str) -> dict[str, tuple[str, ...]]:
-        """The tasks of a DAG, and which come after each."""
+        """Return the tasks of a DAG, with the downstream ones of each."""
         found = self.call("GET", _path("dags", dag, "tasks"))["tasks"]
         return {each["task_id"]: tuple(each["downstream_task_ids"] or ()) for each in found}
 
     def asset_state(self, asset: str) -> Json:
-        """What is kept with an asset, by key; nothing where there is no such asset."""
+        """Return the state stored with an asset, by key; empty if there is no such asset."""
         params = {"name_prefix_pattern": asset}
         found = [each for each in self._airflow.pages("/assets", "assets", params) if each["name"] == asset]
         if not found:
@@ -231,7 +231,7 @@ class AirflowApi:
         try_number: int | None = None,
         token: str | None = None,
     ) -> logs.Chunk:
-        """A try's log, or what was added since the chunk that gave the token."""
+        """Return a try's log, or the part added since the chunk with the token."""
         number = instance.try_number if try_number is None else try_number
         found = self.call(
             "GET",
@@ -255,12 +255,12 @@ class AirflowApi:
         return root.Failure.load_all(json.loads(found) if isinstance(found, str) else found)
 
     def log(self, dag: str, run: str, task: str, map_index: int = -1, try_number: int = 1) -> str:
-        """A task's log as plain lines: level and message."""
+        """Return a task's log as plain lines: level and message."""
         instance = ApiTaskInstance(task, map_index, "", None, None, None, try_number)
         return "\n".join(each.plain() for each in self.log_chunk(dag, run, instance).lines)
 
     def clear(self, dag: str, run: str, *tasks: str, downstream: bool = True) -> None:
-        """What a person does in the UI to run tasks again."""
+        """Clear tasks so that they run again, as in the UI."""
         self.call(
             "POST",
             _path("dags", dag, "clearTaskInstances"),
@@ -275,7 +275,7 @@ class AirflowApi:
         )
 
     def await_run(self, dag: str, run: str, seconds: float) -> str:
-        """Wait until a run has ended; its state."""
+        """Wait until a run has ended; return its state."""
         deadline, pause = time.monotonic() + seconds, _SHORTEST_PAUSE
         while (state := self.run_state(dag, run)) in RUNNING:
             if time.monotonic() > deadline:
@@ -288,12 +288,12 @@ class AirflowApi:
         return state
 
     def link(self, dag: str, run: str) -> str:
-        """Where a person sees a run in the UI."""
+        """Return the URL of a run in the UI."""
         return f"{self.login.url}{_path('dags', dag, 'runs', run)}"
 
 
 def _path(*parts: str) -> str:
-    """A path from parts that people may have typed."""
+    """Build a path from parts that may be user input."""
     return "".join(f"/{quote(each, safe=':+~')}" for each in parts)
 
 

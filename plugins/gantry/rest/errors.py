@@ -1,4 +1,4 @@
-"""What can go wrong between a person and Airflow's API, worded for who has to act."""
+"""Errors of Airflow's API, with messages for the person who has to act."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from gantry import errors
 
 
 class RestError(errors.GantryError):
-    """Something about Airflow's API.
+    """An error of Airflow's API.
 
     Attributes:
-        call: what was asked, such as `GET /dags/shop`; empty before anything was.
-        code: the answer's status; 0 where there was none.
+        call: the request, such as `GET /dags/shop`; empty before the first one.
+        code: the answer's status; 0 if there was no answer.
     """
 
     def __init__(self, message: str, call: str = "", code: int = 0) -> None:
@@ -22,7 +22,7 @@ class RestError(errors.GantryError):
 
 
 class NoAirflowError(RestError):
-    """Nobody said which Airflow is meant."""
+    """No Airflow is configured."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(
@@ -33,7 +33,7 @@ class NoAirflowError(RestError):
 
 
 class UrlError(RestError):
-    """An address that is none."""
+    """The URL is invalid."""
 
     def __init__(self, url: str, said_by: str) -> None:
         super().__init__(
@@ -42,14 +42,14 @@ class UrlError(RestError):
 
 
 class SecretFileError(RestError):
-    """A file that was to hold a password, or certificates."""
+    """A file with a password or certificates is unusable."""
 
     def __init__(self, option: str, file: Path, reason: str) -> None:
         super().__init__(f"{option} {file}: {reason}")
 
 
 class UnreachableError(RestError):
-    """No answer from Airflow."""
+    """Airflow does not answer."""
 
     transient = True
 
@@ -63,7 +63,7 @@ class UnreachableError(RestError):
 
 
 class CertificateError(RestError):
-    """The server's certificate is signed by nobody known, or is another's."""
+    """The server's certificate is not signed by a trusted authority, or is for another host."""
 
     def __init__(self, call: str, url: str, reason: str) -> None:
         self.reason = reason
@@ -76,7 +76,7 @@ class CertificateError(RestError):
 
 
 class NotAirflowError(RestError):
-    """Something else than Airflow's API answers there."""
+    """The answer is not from Airflow's API."""
 
     def __init__(self, call: str, code: int, url: str, said_by: str, seen: str) -> None:
         super().__init__(
@@ -88,7 +88,7 @@ class NotAirflowError(RestError):
 
 
 class LoginRefusedError(RestError):
-    """Airflow does not know the user, or not by this password."""
+    """Airflow does not accept the user or the password."""
 
     def __init__(self, url: str, code: int, username: str, said_by: str, reason: str) -> None:
         self.username = username
@@ -116,7 +116,7 @@ class DatabaseAwayError(RestError):
 
 
 class NoCredentialsError(RestError):
-    """Airflow wants to know who asks."""
+    """Airflow requires credentials."""
 
     def __init__(self, url: str, missing: str) -> None:
         super().__init__(
@@ -128,7 +128,7 @@ class NoCredentialsError(RestError):
 
 
 class TokenRefusedError(RestError):
-    """The token is not, or no longer, good."""
+    """The token is not valid, or no longer."""
 
     def __init__(self, call: str, code: int, url: str, said_by: str, reason: str) -> None:
         super().__init__(
@@ -140,7 +140,7 @@ class TokenRefusedError(RestError):
 
 
 class ForbiddenError(RestError):
-    """The user has not the right."""
+    """The user lacks the permission."""
 
     def __init__(self, call: str, who: str, reason: str) -> None:
         super().__init__(
@@ -152,7 +152,7 @@ class ForbiddenError(RestError):
 
 
 class NotFoundError(RestError):
-    """Airflow has no such thing."""
+    """The object does not exist in Airflow."""
 
     def __init__(self, call: str, reason: str) -> None:
         self.reason = reason
@@ -160,7 +160,7 @@ class NotFoundError(RestError):
 
 
 class ConflictError(RestError):
-    """What is there already stands in the way."""
+    """An existing object conflicts with the request."""
 
     def __init__(self, call: str, reason: str) -> None:
         self.reason = reason
@@ -168,7 +168,7 @@ class ConflictError(RestError):
 
 
 class RefusedError(RestError):
-    """Airflow understood, and does not want to."""
+    """Airflow rejected the request."""
 
     def __init__(self, call: str, code: int, reason: str) -> None:
         self.reason = reason
@@ -176,7 +176,7 @@ class RefusedError(RestError):
 
 
 class BrokenError(RestError):
-    """Airflow itself is in trouble."""
+    """Airflow itself has failed."""
 
     transient = True
 

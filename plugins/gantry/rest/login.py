@@ -1,4 +1,4 @@
-"""Which Airflow, and who asks: options go before the environment, and that before a profile."""
+"""Selection of Airflow and credentials: options take precedence over the environment, and that over a profile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CA_FILE = "GANTRY_CA_FILE"
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What was said on the command line; nothing of it has to be."""
+    """The options of the command line; none of them is required."""
 
     url: str | None = None
     token: str | None = dataclasses.field(default=None, repr=False)
@@ -29,11 +29,11 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class AirflowLogin:
-    """An Airflow, and who asks it: by a token, or by a user and a password that are exchanged for one.
+    """An Airflow and the credentials for it: a token, or a user and a password that are exchanged for one.
 
     Attributes:
-        url: of the UI, without a slash at its end.
-        url_from, credentials_from: who said so, for error messages.
+        url: the UI's URL, without a trailing slash.
+        url_from, credentials_from: their sources, for error messages.
     """
 
     url: str
@@ -47,7 +47,7 @@ class AirflowLogin:
 
 @dataclasses.dataclass(frozen=True)
 class _Level:
-    """What one source says."""
+    """The values from one source."""
 
     source: str
     url: str | None
@@ -58,12 +58,12 @@ class _Level:
 
     @property
     def names_somebody(self) -> bool:
-        """Whether it says who asks."""
+        """Return whether it has credentials."""
         return bool(self.token or self.username)
 
 
 def is_configured(options: Options, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether anybody said which Airflow is meant. A profile that cannot be read is for `find` to complain of."""
+    """Return whether an Airflow is configured. An unreadable profile is reported by `find`."""
     try:
         return bool(options.url or environ.get(URL) or profiles.choose(options.profile, environ))
     except root.GantryError:
@@ -71,13 +71,13 @@ def is_configured(options: Options, environ: Mapping[str, str] = os.environ) -> 
 
 
 def find(options: Options, environ: Mapping[str, str] = os.environ) -> AirflowLogin:
-    """Who asks which Airflow.
+    """Return the Airflow and the credentials for it.
 
-    What a profile keeps secret is sent to that profile's address only.
+    A profile's secrets are sent to that profile's URL only.
 
     Raises:
-        NoAirflowError: nobody said which.
-        UrlError, SecretFileError: what was said is no good.
+        NoAirflowError: none is configured.
+        UrlError, SecretFileError: the configuration is invalid.
         ProfileError, UnknownProfileError: as `profiles.choose`.
     """
     levels = [_of_options(options), _of_environment(environ)]

@@ -1,4 +1,4 @@
-"""A task's log as Airflow's API gives it: structured lines, chunk by chunk, and the error at its end."""
+"""A task's log in Airflow's API: structured lines, in chunks, and the error at its end."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from gantry import log_marks
 
 _BEGINNINGS = ("::group::Pre Execute", "Pausing task as")
-"""What stands before a task's work, and before a pause behind which it goes on."""
+"""Lines before a task's work, and before a pause after which it continues."""
 
 _END = "::group::Post Execute"
 _END_IN_TRIGGERER = "trigger completed"
 LAST_LINES = datetime.timedelta(seconds=5)
-"""How long after a task's end its last lines may still be on their way."""
+"""Time after a task's end during which its last lines may still be missing."""
 
 _ENDED = ("success", "failed", "skipped")
 
@@ -30,24 +30,24 @@ class ApiLogLine:
 
     @property
     def is_mark(self) -> bool:
-        """Whether it says nothing itself: it folds other lines in the UI."""
+        """Return whether it only folds other lines in the UI."""
         return self.text.startswith(log_marks.MARKS)
 
     def plain(self) -> str:
-        """Level and message."""
+        """Return level and message."""
         return f"{self.level} {self.text}".strip()
 
 
 @dataclasses.dataclass(frozen=True)
 class Chunk:
-    """Some lines, and the token that gets what comes after them; None where nothing will."""
+    """Some lines, and the token for the next chunk; None if there is none."""
 
     lines: tuple[ApiLogLine, ...]
     token: str | None
 
 
 def chunk(found: dict[str, Any]) -> Chunk:
-    """What the API answered."""
+    """Convert the API's answer."""
     lines: list[ApiLogLine] = []
     for each in found["content"]:
         if isinstance(each, str):
@@ -64,7 +64,7 @@ def chunk(found: dict[str, Any]) -> Chunk:
 
 
 def told(lines: Sequence[ApiLogLine]) -> list[ApiLogLine]:
-    """The lines that a person reads: without where the log was found, and what folds lines in the UI."""
+    """Return the lines for readers: without the log's source, and without the UI's folding markers."""
     kept: list[ApiLogLine] = []
     inside = False
     for each in lines:
@@ -80,16 +80,16 @@ def told(lines: Sequence[ApiLogLine]) -> list[ApiLogLine]:
 def may_grow(
     lines: Sequence[ApiLogLine], state: str | None, ended: str | None, now: datetime.datetime
 ) -> bool:
-    """Whether the last lines of a task that has ended are still to come.
+    """Return whether the last lines of a finished task's log may still be missing.
 
-    Airflow knows how a task ended a moment before its log is written to the end. A process that was killed never
-    writes it.
+    Airflow knows a task's final state slightly before its log is completely written. A process that was killed never
+    completes it.
 
     Args:
-        lines: the log as it is now, from its beginning.
+        lines: the current log, from its beginning.
         state: the task instance's state.
         ended: when it ended, as an ISO text.
-        now: the time of day.
+        now: the current time.
     """
     if state not in _ENDED or is_whole(lines):
         return False
@@ -97,7 +97,7 @@ def may_grow(
 
 
 def is_whole(lines: Sequence[ApiLogLine]) -> bool:
-    """Whether a log is written to its end, by the worker or by the triggerer that ended the task."""
+    """Return whether a log is complete, written by the worker or by the triggerer that ended the task."""
     last = _last(lines)
     if last is None:
         # Some tasks do nothing: no process ever begins their log.
@@ -108,14 +108,14 @@ def is_whole(lines: Sequence[ApiLogLine]) -> bool:
 
 
 def _last(lines: Sequence[ApiLogLine]) -> int | None:
-    """Where the work began that the log tells of last."""
+    """Return the index at which the last part of the work begins."""
     return max(
         (number for number, each in enumerate(lines) if each.text.startswith(_BEGINNINGS)), default=None
     )
 
 
 def failure(lines: Sequence[ApiLogLine]) -> tuple[str, tuple[str, ...]]:
-    """The error that a failed task ended with (empty if it did not say), and the lines before it."""
+    """Return the error of a failed task (empty if there is none), and the lines before it."""
     at = next(
         (number for number in range(len(lines) - 1, -1, -1) if lines[number].text == log_marks.FAILED),
         len(lines),

@@ -1,4 +1,4 @@
-"""Deployments as Airflow knows them: each has a DAG that launches it and one that terminates it."""
+"""Deployments in Airflow, and the `conf` of their operations' runs: each operation is a DAG."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _TAG, _LAUNCH = "gantry", "launch"
 """The tags of every launch DAG."""
 
 _SERVERS = "servers_"
-"""What the parameters that count a tier's servers begin with."""
+"""Prefix of the parameters with the numbers of servers of tiers."""
 
 
 class UnknownDeploymentError(root.GantryError):
-    """Airflow has no such deployment."""
+    """Airflow does not have this deployment."""
 
     def __init__(self, name: str, url: str, known: list[str], why: Iterable[str] = ()) -> None:
         self.name = name
@@ -30,7 +30,7 @@ class UnknownDeploymentError(root.GantryError):
 
 
 class BrokenDefinitionError(root.GantryError):
-    """Airflow cannot read the deployment's definition or loader any more."""
+    """Airflow can no longer parse the deployment's definition or loader."""
 
     def __init__(self, name: str, reasons: list[str]) -> None:
         self.name = name
@@ -40,7 +40,7 @@ class BrokenDefinitionError(root.GantryError):
 
 
 class GoneError(root.GantryError):
-    """The deployment's loader is not there any more."""
+    """The deployment's loader no longer exists."""
 
     def __init__(self, name: str, file: str) -> None:
         self.name = name
@@ -62,7 +62,7 @@ class PausedError(root.GantryError):
 
 
 class NothingToScaleError(root.GantryError):
-    """No tier of the deployment may have another number of servers."""
+    """The number of servers is fixed for all tiers of the deployment."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -73,7 +73,7 @@ class NothingToScaleError(root.GantryError):
 
 
 class CountError(root.GantryError):
-    """A number of servers that the definition does not allow."""
+    """The definition does not allow this number of servers."""
 
     def __init__(self, option: str, tier: str, count: int, fewest: int, most: int) -> None:
         self.tier = tier
@@ -85,7 +85,7 @@ class CountError(root.GantryError):
 
 
 class NoOperationError(root.GantryError):
-    """A deployment that does not have what is asked of it."""
+    """The deployment does not have the requested operation."""
 
     def __init__(self, name: str, dag: str) -> None:
         self.dag = dag
@@ -96,7 +96,7 @@ class NoOperationError(root.GantryError):
 
 
 class ParameterError(root.GantryError):
-    """The deployment's form has no such choice."""
+    """The deployment's form does not have this choice."""
 
     def __init__(self, option: str, value: str, what: str, known: list[str]) -> None:
         self.value = value
@@ -104,7 +104,7 @@ class ParameterError(root.GantryError):
 
 
 def every(api: client.AirflowApi) -> list[client.Dag]:
-    """The launch DAGs of all deployments that the user may see, by name. Those whose loader is gone are left out."""
+    """Return the launch DAGs of all deployments that the user may see, by name, without those whose loader is gone."""
     return [each for each in api.dags(_TAG, _LAUNCH) if not each.is_stale]
 
 
@@ -112,8 +112,8 @@ def scalable(api: client.AirflowApi, name: str, dag: str) -> None:
     """Find the DAG that scales a deployment.
 
     Raises:
-        UnknownDeploymentError: Airflow has no such deployment.
-        NothingToScaleError: it has, but none of its tiers may have another number of servers.
+        UnknownDeploymentError: Airflow does not have this deployment.
+        NothingToScaleError: the number of servers is fixed for all its tiers.
     """
     find(api, name)
     try:
@@ -123,10 +123,10 @@ def scalable(api: client.AirflowApi, name: str, dag: str) -> None:
 
 
 def find(api: client.AirflowApi, name: str, dag: str | None = None) -> client.Dag:
-    """A DAG of a deployment, by default the one that launches it, be it broken or gone.
+    """Return a DAG of a deployment, by default the one that launches it, even if it is broken or gone.
 
     Raises:
-        UnknownDeploymentError: Airflow has none of that name; says so if a loader of that name cannot be read.
+        UnknownDeploymentError: it does not exist; the message says so if a loader of that name cannot be parsed.
     """
     try:
         found = api.dag(dag or names.dag_id(name, names.Operation.LAUNCH))
@@ -140,13 +140,13 @@ def find(api: client.AirflowApi, name: str, dag: str | None = None) -> client.Da
 
 
 def ready(api: client.AirflowApi, name: str, dag: str, *, unpause: bool) -> client.Dag:
-    """A DAG of a deployment that can run now.
+    """Return a DAG of a deployment that can run now.
 
     Raises:
-        UnknownDeploymentError: there is none.
-        BrokenDefinitionError: its loader or definition cannot be read.
+        UnknownDeploymentError: it does not exist.
+        BrokenDefinitionError: its loader or definition cannot be parsed.
         GoneError: its loader is gone.
-        PausedError: it is paused, and shall not be unpaused.
+        PausedError: it is paused, and `unpause` is false.
     """
     found = find(api, name, dag)
     if found.has_import_errors:
@@ -164,7 +164,7 @@ def operable(api: client.AirflowApi, name: str, dag: str, *, unpause: bool) -> c
     """As `ready`, for a DAG that not every deployment has.
 
     Raises:
-        NoOperationError: the deployment is there, and has no such DAG.
+        NoOperationError: the deployment exists, but does not have this DAG.
     """
     find(api, name)
     try:
@@ -175,7 +175,7 @@ def operable(api: client.AirflowApi, name: str, dag: str, *, unpause: bool) -> c
 
 
 def backup_conf(params: Mapping[str, Any], only: Iterable[str], reason: str) -> dict[str, Any]:
-    """What a run of backups is triggered with: `only` these, or all. Raises ParameterError."""
+    """Return the conf of a backup run: `only` these backups, or all. Raises ParameterError."""
     chosen = list(dict.fromkeys(only))
     known = _choices(params, "backups")
     for each in chosen:
@@ -187,7 +187,7 @@ def backup_conf(params: Mapping[str, Any], only: Iterable[str], reason: str) -> 
 def restore_conf(
     params: Mapping[str, Any], backup: str, object_: str, confirm: str, reason: str
 ) -> dict[str, Any]:
-    """What a restore is triggered with. Raises ParameterError."""
+    """Return the conf of a restore. Raises ParameterError."""
     known = [str(each) for each in ((params.get("backup") or {}).get("schema") or {}).get("enum") or ()]
     if backup not in known:
         raise ParameterError("BACKUP", backup, "backup", known)
@@ -204,10 +204,10 @@ def termination_conf(
     final_backup: bool | None,
     reason: str,
 ) -> dict[str, Any]:
-    """What a termination is triggered with. `final_backup` is None where the definition decides.
+    """Return the conf of a termination. `final_backup` is None if the definition decides.
 
     Raises:
-        NoOperationError: a final backup of a deployment that has no backups.
+        NoOperationError: a final backup was requested of a deployment without backups.
     """
     if final_backup and "final_backup" not in params:
         raise NoOperationError(name, names.dag_id(name, names.Operation.BACKUP))
@@ -233,22 +233,22 @@ def conf(  # noqa: PLR0913 - one parameter a field of the form
     reason: str = "",
     option: str = "--servers",
 ) -> dict[str, Any]:
-    """What a launch is triggered with. Airflow takes what its form does not know, and nobody ever reads it.
+    """Return the conf of a launch. Airflow itself accepts unknown keys, which nothing reads.
 
     Args:
-        params: the DAG's, as `client.AirflowApi.params` gives them.
-        servers: how many at least, by tier.
+        params: the DAG's parameters, from `client.AirflowApi.params`.
+        servers: the minimum numbers of servers, by tier.
         redeploy: services to install again.
         converge: tiers whose configuration management runs again.
-        from_dump: datasources that start over from their dump if they are lost.
-        from_backup: datasources that begin from their newest backup if nothing is noted of them.
+        from_dump: datasources that start from their dump if they are lost.
+        from_backup: datasources that start from their newest backup if they have no record.
         reload_dump: datasources that are loaded from their dump although they hold data.
-        reason: kept with the run.
-        option: where the numbers were given, for errors.
+        reason: recorded with the run.
+        option: the option with the numbers, for errors.
 
     Raises:
-        ParameterError: there is no such tier or service.
-        CountError: the tier cannot have so many servers.
+        ParameterError: the tier or the service does not exist.
+        CountError: the tier cannot have this number of servers.
     """
     tiers = [each.removeprefix(_SERVERS) for each in params if each.startswith(_SERVERS)]
     for tier, count in servers.items():
@@ -281,7 +281,7 @@ def recover_conf(
     from_backup: Iterable[str] = (),
     reason: str,
 ) -> dict[str, Any]:
-    """What a recovery is triggered with: `servers` alone, or all that are lost. Raises ParameterError."""
+    """Return the conf of a recovery: `servers` only, or all lost ones. Raises ParameterError."""
     found = {
         "servers": list(dict.fromkeys(servers)),
         "anyway": anyway,
@@ -293,7 +293,7 @@ def recover_conf(
 
 
 def _chosen(params: Mapping[str, Any], key: str, wanted: Iterable[str], what: str) -> dict[str, Any]:
-    """Some of a field's choices, if any. Raises ParameterError."""
+    """Return some of a field's choices, if any. Raises ParameterError."""
     chosen = list(dict.fromkeys(wanted))
     choices = _choices(params, key)
     for each in chosen:
@@ -314,10 +314,10 @@ def _hint(value: str, known: list[str]) -> str:
 
 
 def _broken(api: client.AirflowApi, loader: str) -> list[client.BrokenFile]:
-    """The import errors of a loader, named by its path or by the file's stem."""
+    """Return the import errors of a loader, given by its path or by the file's stem."""
     try:
         found = list(api.broken_files())
     except errors.ForbiddenError:
-        # Who may see the DAG need not see these.
+        # The right to see the DAG does not imply the right to see these.
         return []
     return [each for each in found if loader in (each.file, PurePosixPath(each.file).stem)]

@@ -1,4 +1,4 @@
-"""Where Airflow is and who we are there, kept in a file: one table for each Airflow that a person works with.
+"""Profiles: a file with URLs and credentials, with one table for each Airflow that a user works with.
 
 [production]
 url = "https://airflow.example.com"
@@ -29,7 +29,7 @@ CHOICE = "GANTRY_PROFILE"
 """The environment variable that chooses a profile."""
 
 DEFAULT = "default"
-"""The profile that is taken where several are kept and none is chosen."""
+"""The profile used if several exist and none is selected."""
 
 _COUNTS = {2: "two", 3: "three", 4: "four"}
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -41,7 +41,7 @@ _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
 class ProfileError(errors.GantryError):
-    """A file of profiles, or an environment file, that cannot be used."""
+    """A profile file or an environment file is unusable."""
 
     def __init__(self, file: Path, problem: str) -> None:
         self.file = file
@@ -49,7 +49,7 @@ class ProfileError(errors.GantryError):
 
 
 class NotPrivateError(ProfileError):
-    """A file with secrets that others may read."""
+    """A file with secrets is readable by others."""
 
     def __init__(self, file: Path, mode: int) -> None:
         self.mode = mode
@@ -59,7 +59,7 @@ class NotPrivateError(ProfileError):
 
 
 class UnknownProfileError(errors.GantryError):
-    """No profile has that name, or several are kept and none is chosen."""
+    """No profile has that name, or several exist and none is selected."""
 
     def __init__(self, file: Path, wanted: str | None, known: list[str]) -> None:
         self.wanted = wanted
@@ -77,14 +77,14 @@ class UnknownProfileError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """One Airflow, and who we are there.
+    """One Airflow, and the credentials for it.
 
     Attributes:
-        url: of the UI; the API is below it.
-        token: for the API; or else `username` and `password`, which are exchanged for one.
-        ca_file: certificates (PEM) of who signed the server's, where the system does not know them.
-        environment_file: `KEY=VALUE` lines with connections (`AIRFLOW_CONN_…`), for the commands that read the
-            cloud or a server without going through Airflow.
+        url: the UI's URL; the API is below it.
+        token: the API token; or else `username` and `password`, which are exchanged for one.
+        ca_file: certificates (PEM) of the authority that signed the server's, if the system does not trust it.
+        environment_file: `KEY=VALUE` lines with connections (`AIRFLOW_CONN_…`), for commands that access the cloud or
+            a server without Airflow.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Profile:
 
 
 def file(environ: Mapping[str, str] = os.environ) -> Path:
-    """The file of profiles: `$GANTRY_PROFILES`, or `gantry/profiles.toml` in the user's configuration."""
+    """Return the file of profiles: `$GANTRY_PROFILES`, or `gantry/profiles.toml` in the user's configuration."""
     if named := environ.get(VARIABLE):
         return Path(named).expanduser()
     home = environ.get("XDG_CONFIG_HOME")
@@ -105,11 +105,11 @@ def file(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def read(environ: Mapping[str, str] = os.environ) -> dict[str, Profile]:
-    """All profiles, by name; none where there is no file.
+    """Return all profiles, by name; empty if there is no file.
 
     Raises:
-        ProfileError: it is no TOML, or says something that no profile can say.
-        NotPrivateError: it holds a token or a password, and others may read it.
+        ProfileError: it is not TOML, or has an invalid key or value.
+        NotPrivateError: it has a token or a password, and is readable by others.
     """
     path = file(environ)
     try:
@@ -126,12 +126,12 @@ def read(environ: Mapping[str, str] = os.environ) -> dict[str, Profile]:
 
 
 def choose(name: str | None = None, environ: Mapping[str, str] = os.environ) -> Profile | None:
-    """The profile of that name; without one, what `$GANTRY_PROFILE` says, or the only one, or `default`.
+    """Return the profile of that name; by default the one in `$GANTRY_PROFILE`, or the only one, or `default`.
 
-    None where no file is kept and none is asked for.
+    None if there is no file and none is requested.
 
     Raises:
-        UnknownProfileError: none has that name, or it is not clear which is meant.
+        UnknownProfileError: it does not exist, or the choice is ambiguous.
         ProfileError: as `read`.
     """
     found = read(environ)
@@ -148,7 +148,7 @@ def choose(name: str | None = None, environ: Mapping[str, str] = os.environ) -> 
 
 
 def write(profile: Profile, environ: Mapping[str, str] = os.environ) -> Path:
-    """Keep a profile, in place of one of the same name. The rest of the file stays as it is; its path.
+    """Store a profile, replacing one of the same name. The rest of the file is unchanged. Return its path.
 
     Raises:
         ProfileError: it cannot be written.
@@ -163,7 +163,7 @@ def write(profile: Profile, environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def remove(name: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Forget a profile; whether there was one."""
+    """Remove a profile; return whether it existed."""
     if not file(environ).exists() or name not in read(environ):
         return False
     _edit(environ, name, "")
@@ -171,11 +171,11 @@ def remove(name: str, environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def environment(profile: Profile | None) -> dict[str, str]:
-    """The variables of a profile's environment file; none where it names no file.
+    """Return the variables of a profile's environment file; empty if it names no file.
 
     Raises:
-        ProfileError: the file is not there, or a line of it is not `KEY=VALUE`.
-        NotPrivateError: others may read it.
+        ProfileError: the file does not exist, or a line of it is not `KEY=VALUE`.
+        NotPrivateError: it is readable by others.
     """
     if profile is None or profile.environment_file is None:
         return {}
@@ -195,14 +195,17 @@ def environment(profile: Profile | None) -> dict[str, str]:
             continue
         key, equals, value = line.removeprefix("export ").partition("=")
         if not equals or not key.strip().isidentifier():
-            # The line itself is not shown: it may hold a secret.
+            # The line itself is not shown: it may contain a secret.
             raise ProfileError(path, f"line {number} is not KEY=VALUE")
         found[key.strip()] = _unquoted(value.strip())
     return found
 
 
 def use_environment(profile: Profile | None) -> None:
-    """Let this process read connections from a profile's environment file. What is set already stays."""
+    """Make connections from a profile's environment file available in this process.
+
+    Existing variables take precedence.
+    """
     for key, value in environment(profile).items():
         os.environ.setdefault(key, value)
 
@@ -216,7 +219,7 @@ def write_environment(path: Path, variables: Mapping[str, str]) -> None:
     for key, value in variables.items():
         if "\n" in value or "\r" in value:
             raise ProfileError(path, f"the value of {key} has more than one line")
-    # What stands in quotes already gets another pair, which is what reading takes off.
+    # A quoted value gets another pair of quotes, which reading removes.
     quotes = {key: '"' if value[:1] in ("'", '"') else "" for key, value in variables.items()}
     _replace(path, "".join(f"{key}={quotes[key]}{value}{quotes[key]}\n" for key, value in variables.items()))
 
@@ -247,7 +250,7 @@ def _profile(path: Path, name: str, table: Any) -> Profile:  # noqa: ANN401 - wh
 
 
 def _edit(environ: Mapping[str, str], name: str, new: str) -> Path:
-    """Put a table in place of one of the same name, and leave every other line as a person wrote it."""
+    """Replace a table of the same name, and leave every other line as written."""
     path = file(environ)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -289,7 +292,7 @@ def _replace(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Two commands that write at the same time must not lose each other's profile."""
+    """Prevent two concurrent commands from losing each other's profile."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -309,5 +312,5 @@ def _quoted(text: str) -> str:
 
 
 def _unquoted(value: str) -> str:
-    """A value may stand in quotes, as shells and compose files want them; JSON does not begin with one."""
+    """Remove the quotes of a value, as used in shells and compose files; JSON does not begin with one."""
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value

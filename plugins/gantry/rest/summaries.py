@@ -1,4 +1,4 @@
-"""The list of deployments as Gantry's own pages tell it to programs: one answer for many deployments."""
+"""List of deployments from the pages' API: one request for many deployments."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from gantry.rest import client, errors
 
 
 class _Part(pydantic.BaseModel):
-    """What is read of an answer. It may say more: it is of the pages' own version."""
+    """The part of an answer that is read. It may have more fields, of the pages' own version."""
 
     model_config = pydantic.ConfigDict(frozen=True)
 
 
 class RunSummary(_Part):
-    """The run that worked last, with what was asked for; times are ISO texts."""
+    """The last run that worked, with its request; times are ISO texts."""
 
     dag: str
     id: str
@@ -26,7 +26,7 @@ class RunSummary(_Part):
     reason: str
 
     def as_run(self) -> client.ApiDagRun:
-        """As Airflow's API would tell it; of what it was asked with, there is the reason only."""
+        """Convert to Airflow's API model; of its request, only the reason is available."""
         return client.ApiDagRun(
             dag=self.dag,
             id=self.id,
@@ -43,8 +43,8 @@ class DeploymentSummary(_Part):
     """A deployment in the list.
 
     Attributes:
-        worked: None where it has had no run that changes it.
-        settled: whether older runs than the pages look at cannot matter to `state`, `failed` and `worked`.
+        worked: None if it has had no run that changes it.
+        settled: whether older runs than the pages read cannot affect `state`, `failed` and `worked`.
     """
 
     name: str
@@ -63,12 +63,12 @@ class _Listing(_Part):
 
 
 def every(api: client.AirflowApi) -> list[DeploymentSummary] | None:
-    """All deployments that the user may see, by name. None where that Airflow has no such list.
+    """Return all deployments that the user may see, by name. None if that Airflow has no such list.
 
-    That is so where its Gantry has no pages, or those of another version, which do not say all of this.
+    That is the case if its Gantry has no pages, or those of another version, which lack some fields.
 
     Raises:
-        RestError: the list is there, and was refused, or could not be made.
+        RestError: the list exists, but was refused or failed.
     """
     found: dict[str, DeploymentSummary] = {}
     page = pages = 1
@@ -77,7 +77,7 @@ def every(api: client.AirflowApi) -> list[DeploymentSummary] | None:
             answer = _Listing.model_validate(api.pages("/deployments", params={"page": page}))
         except (errors.NotFoundError, errors.NotAirflowError, pydantic.ValidationError):
             return None
-        # Where a deployment comes or goes meanwhile, another may be on two pages.
+        # If deployments are added or removed meanwhile, one may be on two pages.
         found |= {each.name: each for each in answer.deployments}
         page, pages = page + 1, answer.pages
     return list(found.values())

@@ -1,4 +1,4 @@
-"""Calls to Airflow's API: who asks, what is trusted, and what a refusal means."""
+"""HTTP transport of Airflow's API: login, trusted certificates, and translation of errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOT_FOUND, _BROKEN = 404, 500
 
 
 class Connection:
-    """A connection to one Airflow. Nothing is asked before the first call; that one logs in."""
+    """A connection to one Airflow. The first call logs in; before it there are no requests."""
 
     def __init__(self, who: login.AirflowLogin) -> None:
         self.login = who
@@ -28,7 +28,7 @@ class Connection:
             self._take(who.token)
 
     def pages(self, path: str, key: str, params: Json) -> Iterator[Json]:
-        """All entries of a collection. Airflow gives at most so many at once as its settings allow."""
+        """Yield all entries of a collection. Airflow limits the number per page by its settings."""
         seen = 0
         while True:
             answer = self.call("GET", path, params={"limit": _PAGE, **params, "offset": seen})
@@ -39,14 +39,14 @@ class Connection:
                 return
 
     def call(self, method: str, path: str, *, below: str = "/api/v2", **more: Any) -> Json:  # noqa: ANN401 - httpx's
-        """One call; its answer. See `client.AirflowApi.call`."""
+        """Make one call; return its answer. See `client.AirflowApi.call`."""
         call = f"{method} {path}"
         if not self._is_logged_in:
             self._log_in()
         place = f"{below}{path}"
         answer = self._request(call, method, place, **more)
         if _is_about_the_token(answer) and self.login.token is None:
-            # What was exchanged for the password has expired meanwhile.
+            # The token that was exchanged for the password has expired.
             self._log_in()
             answer = self._request(call, method, place, **more)
         if answer.is_success:
@@ -64,7 +64,7 @@ class Connection:
                 call, "POST", "/auth/token", json={"username": who.username, "password": who.password}
             )
         else:
-            # Airflow's simple auth manager can be told to let everybody in.
+            # Airflow's simple auth manager can be configured to admit all users.
             answer = self._request(call, "GET", "/auth/token")
         if answer.status_code >= _BROKEN:
             raise errors.BrokenError(call, answer.status_code, _reason(answer))
@@ -111,7 +111,7 @@ class Connection:
             found = answer.json()
         except ValueError:
             raise self._not_airflow(call, answer) from None
-        # `null` is what Airflow answers where there is nothing to say.
+        # Airflow answers `null` if there is nothing to return.
         if not isinstance(found, dict | None):
             raise self._not_airflow(call, answer)
         return found or {}
@@ -147,12 +147,12 @@ class Connection:
 
 def _trusted(who: login.AirflowLogin) -> ssl.SSLContext | bool:
     if who.url.startswith("http://"):
-        # There is no certificate; and loading all that sign some takes a tenth of a second.
+        # There is no certificate; and loading the trusted ones takes a tenth of a second.
         return False
     if who.ca_file is None:
         return True
     try:
-        # What the system trusts stays trusted: the proxy in between may be anybody's.
+        # Certificates that the system trusts remain trusted: a proxy in between may have any of them.
         context = ssl.create_default_context()
         context.load_verify_locations(who.ca_file)
     except OSError as error:
@@ -163,7 +163,7 @@ def _trusted(who: login.AirflowLogin) -> ssl.SSLContext | bool:
 
 
 def _certificate(error: BaseException | None) -> str | None:
-    """Why a certificate was refused, if that is what is behind an error."""
+    """Return why a certificate was rejected, if that is the cause of an error."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return error.verify_message
@@ -172,7 +172,7 @@ def _certificate(error: BaseException | None) -> str | None:
 
 
 def _is_about_the_token(answer: httpx.Response) -> bool:
-    """Whether the token itself is refused: Airflow says 401 where it has expired, 403 where it is none of its own."""
+    """Return whether the token is rejected: Airflow answers 401 if it has expired, 403 if it is not one of its own."""
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         return True
     return answer.status_code == httpx.codes.FORBIDDEN and _reason(answer) == "Invalid JWT token"
@@ -183,7 +183,7 @@ def _is_json(answer: httpx.Response) -> bool:
 
 
 def _reason(answer: httpx.Response) -> str:
-    """What Airflow says is wrong: a sentence, or one for each field of the request."""
+    """Return Airflow's error message: a sentence, or one for each field of the request."""
     try:
         detail = answer.json()["detail"]
     except (ValueError, KeyError, TypeError):

@@ -1,1 +1,1 @@
-"""What a task gets from Airflow, and what it keeps there."""
+"""Airflow-facing runtime of tasks: what they read from Airflow, and the state that they store there."""

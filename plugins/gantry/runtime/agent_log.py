@@ -1,4 +1,4 @@
-"""The agent's own log on a server, read over SSH by a person: from the terminal, or on a page."""
+"""Read the agent's log on a server over SSH, for the command line and for the pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AGENT_LOG = f"{session.HOME}/ws/log/agent.log"
 
 
 class NoServerError(errors.GantryError):
-    """The cloud has no server of that name that one could look at."""
+    """The cloud has no readable server of that name."""
 
     def __init__(self, wanted: str, known: list[str], *, is_near: bool = False) -> None:
         self.wanted = wanted
@@ -24,7 +24,7 @@ class NoServerError(errors.GantryError):
 
 
 class ServerNotReadyError(errors.GantryError):
-    """A server that cannot be asked yet, or any more."""
+    """A server cannot be reached yet, or can no longer be reached."""
 
     def __init__(self, name: names.ServerName, reason: str) -> None:
         self.name = name
@@ -40,26 +40,26 @@ def read(
     lines: int | None,
     follow: bool,
 ) -> None:
-    """Hand on the agent's log on a server, with the host key checked. Blocks.
+    """Stream the agent's log on a server, with the host key checked. Blocks.
 
     Args:
-        definition: of the deployment.
-        found: its servers.
-        wanted: the server's name, with or without the deployment's in front.
-        show: is handed the log piece by piece.
-        lines: so many from its end; None for all of it.
-        follow: go on with what comes, until interrupted.
+        definition: the deployment's definition.
+        found: the deployment's servers.
+        wanted: the server's name, with or without the deployment's name in front.
+        show: called with each piece of the log.
+        lines: the number of lines from the end of the log; None for all of it.
+        follow: continue with new output until interrupted.
 
     Raises:
-        NoServerError, NotReadyError: there is no such server, or it does not run.
-        ServerError, ConnectionFactError, UnknownConnectionError: it cannot be reached, or not without a key.
+        NoServerError, NotReadyError: the server does not exist, or does not run.
+        ServerError, ConnectionFactError, UnknownConnectionError: it cannot be reached, or its key is missing.
     """
-    # Who leaves can be looked at too, unless its name is another one's by now.
+    # Leaving servers can be read too, unless their name now belongs to another server.
     known = {each.name: each for each in (*found.leaving, *found.servers)}
     name = names.ServerName(wanted if wanted in known else f"{definition.deployment}-{wanted}")
     server = known.get(name)
     if server is None:
-        # Short or whole, it is near to the same names.
+        # Short or full, the name resembles the same names.
         near = errors.near(name, known)
         raise NoServerError(wanted, [near] if near else list(known), is_near=bool(near))
     if server.state is not inventory.InstanceState.RUNNING:
@@ -74,7 +74,7 @@ def read(
 async def _read(
     target: ssh.Target, access: ssh.Access, show: Callable[[bytes], None], *, lines: int | None, follow: bool
 ) -> None:
-    # From the first line on, or so many from the last one.
+    # Start at the first line, or this many lines before the end.
     start = "+1" if lines is None else str(lines)
     async with ssh.connect(target, access) as connection:
         agent = session.Session(connection, target, access.login)

@@ -1,12 +1,12 @@
-"""Where what must outlive a deployment's runs is kept in Airflow, and what keeps it there.
+"""Persistent state of a deployment in Airflow: stored in an asset's state, and protected from Airflow's cleanup.
 
-It is the state of the asset `deployment-state://NAME`. Airflow's scheduler deletes the state of an asset that no DAG
-refers to any more: a loader that cannot be read, or is not there at one refresh, would be enough. But an asset that has
-been updated through an alias counts as referred to, and that association outlives its DAGs: neither a broken DAG file
-nor `airflow db clean` removes it. So the first steps of every run update the asset through its alias.
+The asset is `deployment-state://NAME`. Airflow's scheduler deletes the state of an asset that no DAG refers to any
+more; a DAG file that is broken, or missing at one refresh, would be enough. However, an asset that was updated through
+an alias counts as referenced, and this association outlives its DAGs: neither a broken DAG file nor `airflow db clean`
+removes it. So the first steps of every run update the asset through its alias.
 
-An earlier Gantry kept the state with the asset `deployment://NAME`. It is read there, and moved by the first run that
-has its turn.
+An older Gantry stored the state with the asset `deployment://NAME`. It is still read, and migrated by the first run
+that holds the deployment's lock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessor
 
 TURN = "turn:{}"
-"""The key of an operation's mark."""
+"""The key of an operation's lock mark."""
 
 
 class _Place(Protocol):
@@ -40,42 +40,42 @@ class _Place(Protocol):
 
 
 class DeploymentStore:
-    """What is kept of a deployment: values by key. Each call blocks for a request or two to Airflow."""
+    """Key-value store of a deployment's state. Each call blocks for one or two requests to Airflow."""
 
     def __init__(self, new: _Place, old: _Place) -> None:
         self._new, self._old = new, old
         self._moved: bool | None = None
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - JSON
-        """What is kept under a key, or None."""
+        """Return the value stored under a key, or None."""
         found = self._new.get(key)
-        # An operation that an earlier Gantry began has its mark in the old place until it is over.
+        # An operation that was started by an older Gantry has its mark in the old place until it is over.
         if found is None and (key.startswith(TURN.format("")) or not self.is_moved()):
             return self._old.get(key)
         return found
 
     def set(self, key: str, value: Any) -> None:  # noqa: ANN401 - JSON
-        """Keep something."""
+        """Store a value."""
         self._new.set(key, value)
 
     def delete(self, key: str) -> None:
-        """Forget it, in both places."""
+        """Delete a value, in both places."""
         self._new.delete(key)
         if not self.is_moved():
             self._old.delete(key)
 
     def is_moved(self) -> bool:
-        """Whether everything that was in the old place is in the new one."""
+        """Return whether all values of the old place are in the new one."""
         if not self._moved:
             self._moved = self._new.get(keys.MOVED) is not None
         return self._moved
 
     def move(self, definition: models.Definition) -> int:
-        """Copy what an earlier Gantry has kept, once; how many values. Only for the run that has its turn."""
+        """Copy the values that an older Gantry stored, once; return how many. Only for the run that holds the lock."""
         if self.is_moved():
             return 0
         count = 0
-        # Each run notes its operation's record: without one, nothing was ever kept there.
+        # Each run writes its operation's record: if there is none, nothing was ever stored there.
         if any(self._old.get(run_records.key(each.value)) is not None for each in names.Operation):
             for key in _keys(definition):
                 value = self._old.get(key)
@@ -88,14 +88,14 @@ class DeploymentStore:
 
 
 def store(deployment: str) -> DeploymentStore:
-    """What is kept of a deployment. The context has no such thing in the triggerer."""
+    """Return the store of a deployment. In the triggerer, the context does not provide one."""
     return DeploymentStore(_place(names.state(deployment)), _place(names.asset(deployment)))
 
 
 def secure(context: Context, asset: str) -> None:
-    """Have Airflow keep the asset's state when its DAGs are gone: the task that is running updates it by its alias.
+    """Make Airflow keep the asset's state when its DAGs are gone: the running task updates it by its alias.
 
-    The association is made when the task succeeds in a worker. The triggerer, where a wait may end, makes none.
+    The association is created when the task succeeds in a worker, but not in the triggerer, where a wait may end.
     """
     context["outlet_events"][AssetAlias(asset)].add(Asset(name=asset, uri=asset, group="gantry"))
 
@@ -107,7 +107,7 @@ def _place(asset: str) -> AssetStateStoreAccessor:
 
 
 def _keys(definition: models.Definition) -> Iterator[str]:
-    """All keys that are moved. Airflow's tasks cannot list them; marks of turns stay with the runs that wrote them."""
+    """Yield all keys to migrate: Airflow's tasks cannot list them. Lock marks stay with the runs that wrote them."""
     yield from (run_records.key(each.value) for each in names.Operation)
     yield filled_slots.KEY
     for name, service in definition.services.items():

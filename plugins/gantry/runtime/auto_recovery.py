@@ -1,4 +1,4 @@
-"""The watch over lost servers: what a look at them says, and whether it calls for a recovery."""
+"""Automatic recovery: evaluates a watch's check for lost servers, and decides whether to trigger a recovery."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from airflow.sdk.types import Logger
 
 _KEY = "watch:recover"
-"""Among the states of the deployment's asset: what a recovery was asked for last, and when."""
+"""The key in the asset's state: what the last triggered recovery was for, and when."""
 
 _AGAIN = datetime.timedelta(hours=1)
-"""A recovery that did not help is asked for again after that. It has failed for a cause that wants a person."""
+"""Time after which an unsuccessful recovery is triggered again. Its cause probably needs a person."""
 
 
 def remember(run: step_run.StepRun, look: WatchReport) -> WatchReport:
-    """Note what a look says of servers that are not well, or are well again; the look, with that.
+    """Record what a check says about unhealthy or recovered servers; return the check including that.
 
-    Where the watch replaces nothing, that costs nothing as long as no look before (a launch's, say) has noted anything.
+    If the watch does not replace servers, this is free unless an earlier check (a launch's, say) has recorded
+    something.
     """
     replaces = any(step.kind is StepKind.TRIGGER_RECOVER for step in run.plan)
     if not replaces and all(each.server.ailing is None for each in look.sights):
@@ -41,15 +42,15 @@ def remember(run: step_run.StepRun, look: WatchReport) -> WatchReport:
 
 
 def decide(run: step_run.StepRun, look: WatchReport, log: Logger) -> TriggerRequest | None:
-    """Ask for a recovery where servers are lost.
+    """Request a recovery if servers are lost.
 
-    The recovery is asked for all that it finds lost, not for these by name: it looks again when it has its turn, and
-    who has come back by then is left alone.
+    The recovery is requested for all lost servers, not for these by name: it checks again when it holds the lock, and
+    servers that answer by then are left alone.
     """
     store = lock_holder.store(run.definition.deployment)
     before = filled_slots.load(store.get(filled_slots.KEY))
     if not before:
-        # Never launched, terminated, or a launch has not arrived yet: that is for the launch to go on with.
+        # Never launched, terminated, or in the middle of a launch: then it is for the launch to continue.
         return None
     findings = look.findings
     for line in lost_server_report.said(findings):
@@ -79,13 +80,13 @@ def decide(run: step_run.StepRun, look: WatchReport, log: Logger) -> TriggerRequ
 
 
 def _findings(run: step_run.StepRun, look: WatchReport) -> server_health.HealthReport:
-    """How the servers are, from what the look has seen; services' checks are asked where they count."""
+    """Return the servers' health from what the check has seen; queries services' checks where they count."""
     running = server_health.running_of(run.definition, (each.server for each in look.sights))
     answers = {
         each.server.name: reachability.ServerAnswer(each.seen.answer, each.seen.why) for each in look.sights
     }
-    # One that has never been greeted may have shown its key on its console since, and one without an address is not
-    # silent.
+    # A server that was never greeted may have published its key on its console since, and one without an address does
+    # not count as silent.
     again = [
         each
         for each in running
@@ -103,7 +104,7 @@ def _findings(run: step_run.StepRun, look: WatchReport) -> server_health.HealthR
 
 
 def _reasons(run: step_run.StepRun, choice: replacement.Choice) -> Iterator[tuple[names.ServerName, str]]:
-    """Why a recovery is called for, by server."""
+    """Yield why a recovery is called for, by server."""
     yield from choice.servers.items()
     staying = choice.staying(run.inventory)
     for each in replacement.resumed(run.definition, staying, run.wanted, choice.slots):
@@ -116,7 +117,7 @@ def _reasons(run: step_run.StepRun, choice: replacement.Choice) -> Iterator[tupl
 
 
 def _who(run: step_run.StepRun, reasons: dict[names.ServerName, str]) -> Iterator[tuple[str, str]]:
-    """The lost servers, and which of their instances: a new one that is lost too is another loss."""
+    """Yield the lost servers with their instances: a replacement that is lost too is a new loss."""
     for name in reasons:
         server = run.inventory.named(name)
         yield name, "" if server is None else server.instance_id

@@ -1,4 +1,4 @@
-"""Scaling by rule: what a look says about the tiers that have one, and what follows from it."""
+"""Rule-based scaling: evaluates a watch's measurements of tiers with rules, and decides whether to scale."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class _Kept:
-    """What is kept of a tier from one look to the next; times in ISO 8601.
+    """State of a tier between two checks; times in ISO 8601.
 
     Attributes:
-        looked: when the look was. Not every one judges a tier: the next one must know whether it was the one before.
-        servers: a digest of who they are and how many are wanted. Another one means that somebody has scaled the tier.
-        changed: when that was seen first, or when a rule has asked for it.
+        looked: time of the check. Not every check judges a tier: the next one must know whether this was the previous
+            one.
+        servers: digest of the servers and of their wanted number. A different one means that the tier was scaled by
+            hand.
+        changed: when that was first seen, or when a rule last requested a scaling.
         beyond, since: the breach, if there is one.
-        cpu: the counters of each instance.
+        cpu: the CPU counters of each instance.
     """
 
     looked: str
@@ -44,7 +46,7 @@ class _Kept:
 
     @property
     def breach(self) -> rules.Breach | None:
-        """The breach, if there is one."""
+        """Return the breach, if there is one."""
         if self.beyond is None:
             return None
         return rules.Breach(self.beyond, datetime.datetime.fromisoformat(self.since))
@@ -52,14 +54,14 @@ class _Kept:
 
 _KEPT = pydantic.TypeAdapter(_Kept)
 _CPU = "cpu"
-"""What people read for the measure of a rule without a check."""
+"""The measure's name in messages, for a rule without a check."""
 
 _KEY = "watch:tier:{}"
-"""A tier's among the states of the deployment's asset."""
+"""A tier's key in the state of the deployment's asset."""
 
 
 def decide(run: step_run.StepRun, look: WatchReport, log: Logger) -> TriggerRequest | None:
-    """Judge every tier that has a rule, keep what the next look needs, and say what is wanted."""
+    """Judge every tier that has a rule, store what the next check needs, and return the wanted operation."""
     conf: dict[str, int] = {}
     reasons = []
     store = lock_holder.store(run.definition.deployment)
@@ -68,7 +70,7 @@ def decide(run: step_run.StepRun, look: WatchReport, log: Logger) -> TriggerRequ
             continue
         sights = tuple(each for each in look.sights if each.server.tier == name)
         if not sights:
-            # Launched, it starts over.
+            # After a launch, the state starts from scratch.
             store.delete(_KEY.format(name))
             continue
         judged = judge(name, tier, tier.rule, look, sights, load(store.get(_KEY.format(name))))
@@ -81,7 +83,7 @@ def decide(run: step_run.StepRun, look: WatchReport, log: Logger) -> TriggerRequ
 
 
 def question(definition: models.Definition, tier: names.TierName) -> metrics.Question | None:
-    """What the servers of a tier are asked at each look."""
+    """Return the measurement to take on the servers of a tier at each check."""
     rule = definition.tiers[tier].rule if tier in definition.tiers else None
     if rule is None:
         return None
@@ -90,7 +92,7 @@ def question(definition: models.Definition, tier: names.TierName) -> metrics.Que
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """What a look says about a tier, and what is kept for the next one."""
+    """The judgment on one tier, and the state for the next check."""
 
     tier: names.TierName
     rule: models.Rule
@@ -103,7 +105,7 @@ class Judged:
 
     @property
     def why(self) -> str:
-        """Why the tier is scaled, for the record."""
+        """Return why the tier is scaled, for the record."""
         breach = self.kept.breach
         since = self.now if breach is None else breach.since
         return (
@@ -112,7 +114,7 @@ class Judged:
         )
 
     def tell(self, log: Logger) -> None:
-        """Say what was measured, against what, since when, and what follows."""
+        """Log what was measured, against which threshold, since when, and what follows."""
         for each in self.sights:
             if each.seen.unmeasured:
                 log.warning("%s is not measured: %s", each.server.name, each.seen.unmeasured)
@@ -162,11 +164,11 @@ def judge(
     sights: Sequence[ServerObservation],
     kept: _Kept | None,
 ) -> Judged:
-    """What a look says about one tier. `kept` is what the look before has left, if anything."""
+    """Judge one tier. `kept` is the state of the previous check, if any."""
     last = kept if kept is not None and look.before == datetime.datetime.fromisoformat(kept.looked) else None
     found = rules.sample(numbers(rule, sights, {} if last is None else last.cpu))
     digest = _digest(sights)
-    # Nobody knows how long they have been as they are, so it counts as if they had just become so.
+    # How long the servers have been in this state is unknown, so it counts from now.
     is_other = kept is None or kept.servers != digest
     changed = look.now if kept is None or is_other else datetime.datetime.fromisoformat(kept.changed)
     before = None if last is None or is_other else last.breach
@@ -174,7 +176,7 @@ def judge(
     remembered = inventory.scaled_to(each.server for each in sights) or 0
     base = max(len(sights), min(remembered, tier.servers.max), tier.servers.min)
     decision = rules.decide(rule, tier.servers, found, breach, base=base, changed=changed, now=look.now)
-    # From the request on: one that fails is not made again at each look.
+    # Counted from the request: a failed scaling is not requested again at each check.
     since = look.now if decision.verdict is rules.Verdict.SCALE else changed
     return Judged(
         tier=name,
@@ -202,7 +204,7 @@ def judge(
 def numbers(
     rule: models.Rule, sights: Sequence[ServerObservation], cpu: Mapping[str, tuple[int, int]]
 ) -> list[float | None]:
-    """What each server has said, or what its counters say against those of the look before."""
+    """Return each server's measurement: its script's number, or its CPU counters compared with the previous check."""
     if rule.check is not None:
         return [each.seen.number for each in sights]
     found: list[float | None] = []
@@ -217,7 +219,7 @@ def numbers(
 
 
 def load(kept: object) -> _Kept | None:
-    """What the look before has left; nothing if it cannot be read, as another Gantry may have written it."""
+    """Load the state of the previous check; None if unreadable, for example written by another Gantry version."""
     try:
         return None if kept is None else _KEPT.validate_python(kept)
     except pydantic.ValidationError:

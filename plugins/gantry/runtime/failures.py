@@ -14,11 +14,11 @@ from gantry import errors
 LOG = logging.getLogger("gantry")
 
 _MOST_LINES = 50
-"""Of a failure's detail, its end: the whole of it is in the task's log."""
+"""Number of lines kept of a failure's detail, the last ones. The task's log has all of them."""
 
 
 def event(failures: Sequence[errors.Failure]) -> dict[str, Any]:
-    """What a trigger ends with. Airflow's database holds it, so what is masked in logs is masked in it."""
+    """Build a trigger's event. Airflow stores it in its database, so it is masked as logs are."""
     masked = [_masked(each) for each in failures]
     # The worker that comes next may be of an earlier Gantry, which knows texts only.
     return {
@@ -28,14 +28,14 @@ def event(failures: Sequence[errors.Failure]) -> dict[str, Any]:
 
 
 def of_event(event: Mapping[str, Any]) -> list[errors.Failure]:
-    """What a trigger ended with, that of an earlier Gantry too: texts, and whether they may pass."""
+    """Read a trigger's event, also an older Gantry's, with texts only."""
     if "structured" in event:
         return [errors.Failure.load(each) for each in event["structured"]]
     return [errors.Failure.of(str(text), transient=bool(transient)) for text, transient in event["failures"]]
 
 
 def keep(context: Context, failures: Sequence[errors.Failure]) -> None:
-    """Keep them with the task instance. Where Airflow does not take them, they are in the task's log all the same."""
+    """Store failures with the task instance. If Airflow does not take them, they are in the task's log all the same."""
     try:
         context["ti"].xcom_push(
             key=errors.XCOM, value=[_shortened(_masked(each)).dump() for each in failures]

@@ -1,4 +1,4 @@
-"""Turns in Airflow: marks are among what is kept of the deployment, and Airflow knows which runs are running."""
+"""Deployment lock in Airflow: marks are stored in the deployment's state; Airflow knows which runs are running."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gantry.state import operation_lock
 
 
 class NotItsTurnError(errors.GantryError):
-    """A step of a run that was over and starts over while another operation is at work."""
+    """A step of a finished run was restarted while another operation is running."""
 
     def __init__(self, deployment: str, busy: operation_lock.LockedBy) -> None:
         self.deployment = deployment
@@ -31,7 +31,7 @@ class NotItsTurnError(errors.GantryError):
 
 
 class TurnTooSlowError(errors.GantryError):
-    """A process that stood still while it asked for the turn: what it has seen may be long past."""
+    """The process stalled while it acquired the lock: what it has read may be outdated."""
 
     transient = True
 
@@ -45,12 +45,12 @@ class TurnTooSlowError(errors.GantryError):
 
 _TURN = "turn"
 _LONGEST = 20.0
-"""Seconds from the first question to the last word about the turn. Airflow gives a worker up later than that."""
+"""Maximum seconds between the first read and the last write of the lock. Airflow gives up a worker later than that."""
 _MARK = pydantic.TypeAdapter(operation_lock.LockMark)
 
 
 def asker(context: Context, run: step_run.StepRun) -> operation_lock.LockApplicant:
-    """The run, as the others see it."""
+    """Return the run as a lock applicant, as other runs see it."""
     begun = context["dag_run"].start_date
     dag = context["ti"].dag_id
     return operation_lock.LockApplicant(
@@ -61,24 +61,24 @@ def asker(context: Context, run: step_run.StepRun) -> operation_lock.LockApplica
 
 
 def take(deployment: str, who: operation_lock.LockApplicant) -> operation_lock.LockedBy | None:
-    """Try once to take the turn; whom to wait for, or None. Blocks for some requests to Airflow."""
+    """Try once to acquire the lock; return the blocking run, or None. Blocks for some requests to Airflow."""
     return _answered(deployment, who, operation_lock.ask(who, now()))
 
 
 def look_again(deployment: str, who: operation_lock.LockApplicant) -> operation_lock.LockedBy | None:
-    """Whom a run still has to wait for, or None if it is time to try again. Writes nothing.
+    """Return the run that still blocks this one, or None if it is time to try again. Only reads.
 
-    So two triggerers may follow the same run, one of which was frozen, and neither takes down what the other wrote.
+    So two triggerers may follow the same run, one of them stalled, without overwriting each other's marks.
     """
     return _answered(deployment, who, operation_lock.ask(who, now()), writes=False)
 
 
 def keep(context: Context, run: step_run.StepRun) -> None:
-    """Let a step go on only if it is its run's turn. Raises NotItsTurnError.
+    """Let a step continue only if its run holds the lock. Raises NotItsTurnError.
 
-    The wait for the turn comes first in every run, so this is a question only where a person has cleared a step of a
-    run that was over; and directly behind that wait: until it has succeeded once for a deployment, Airflow may have
-    deleted the mark (see `keeping`).
+    The wait for the lock comes first in every run, so this check matters only if a person has cleared a step of a
+    finished run; and directly after that wait: until it has succeeded once for a deployment, Airflow may have deleted
+    the mark (see `keeping`).
     """
     is_first = step_id(DEPLOYMENT, StepKind.TURN) in run.step.upstream
     if run.step.kind in BEFORE_WORK or not (is_first or context["dag_run"].clear_number):
@@ -89,12 +89,12 @@ def keep(context: Context, run: step_run.StepRun) -> None:
 
 
 def at_work(context: Context, run: step_run.StepRun) -> operation_lock.LockedBy | None:
-    """The run of the deployment that is at work, if any. For one that takes no turn itself."""
+    """Return the deployment's running operation, if any. For a run that does not take the lock itself."""
     return _answered(run.definition.deployment, asker(context, run), operation_lock.look())
 
 
 def told(deployment: str, busy: operation_lock.LockedBy) -> str:
-    """Who is in the way, for a log."""
+    """Describe the blocking run, for a log."""
     dag = names.dag_id(deployment, busy.operation)
     if busy.mark is None:
         return f"another run of {dag} is running, and has not taken the turn either"
@@ -108,14 +108,17 @@ def told(deployment: str, busy: operation_lock.LockedBy) -> str:
 
 
 def now() -> str:
-    """The time of day, as marks have it."""
+    """Return the current time in the format of lock marks."""
     return datetime.datetime.now(tz=datetime.UTC).isoformat()
 
 
 def _answered(
     deployment: str, who: operation_lock.LockApplicant, asking: operation_lock.Asking, *, writes: bool = True
 ) -> operation_lock.LockedBy | None:
-    """Answer all its requests, or, where it must not write, those before it wants to. Raises TurnTooSlowError."""
+    """Serve all requests of the protocol; without `writes`, only those before its first write.
+
+    Raises TurnTooSlowError.
+    """
     marks = store(deployment)
     began = time.monotonic()
     answer: operation_lock.Answer = None
@@ -150,13 +153,13 @@ def _answer(
             return _running(names.dag_id(deployment, operation), run) > 0
         case operation_lock.IsAlone(operation, run):
             dag = names.dag_id(deployment, operation)
-            # All of them first: then this run is among those that were counted, if it is running still.
+            # All of them first: then this run is among those that were counted, if it is still running.
             return _running(dag) == 1 and _running(dag, run) == 1
 
 
 def _running(dag: str, run: str | None = None) -> int:
-    """How many runs of a DAG are running, or whether this one is. None of a DAG that is not there."""
-    # What the SDK has for sensors, in a worker and in the triggerer. Loaded by then in both.
+    """Return how many runs of a DAG are running, or whether this one is; 0 for a missing DAG."""
+    # The SDK's function for sensors, in worker and triggerer. Already loaded in both by then.
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415 - not for DAG files
 
     runs_asked = None if run is None else [run]
@@ -165,24 +168,24 @@ def _running(dag: str, run: str | None = None) -> int:
 
 
 def store(deployment: str) -> asset_state.DeploymentStore:
-    """What is kept of a deployment."""
+    """Return the deployment's store."""
     return asset_state.store(deployment)
 
 
 def secure(context: Context, run: step_run.StepRun) -> None:
-    """See to it that what is kept of the deployment stays. Only for a run that has its turn.
+    """Make sure that the deployment's state persists. Only for the run that holds the lock.
 
-    What an earlier Gantry has kept is moved, and Airflow has a reason to keep it when the DAGs are gone.
+    Migrates the state of an older Gantry, and makes Airflow keep the state when the DAGs are gone.
     """
     if run.definition.deployment == run.deployment:
-        # A drill's definition knows a part of the deployment, under other names.
+        # A drill's definition describes a part of the deployment under other names.
         store(run.deployment).move(run.definition)
     for name in dict.fromkeys((run.deployment, run.definition.deployment)):
         asset_state.secure(context, names.state(name))
 
 
 def ran(definition: models.Definition) -> bool:
-    """Whether a run has ever loaded data, as far as Airflow remembers runs."""
+    """Return whether a run has ever loaded data, as far as Airflow's history of runs goes."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415 - not for DAG files
 
     tasks = data_history.telling(definition)

@@ -1,4 +1,4 @@
-"""Lost servers: noted for the looks that come after, said to people, and handed to the steps behind `find_lost`."""
+"""Lost servers: recorded for later checks, described for people, and passed to the steps after `find_lost`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIND_LOST = step_id(DEPLOYMENT, StepKind.FIND_LOST)
 
 
 def slots(context: Context, tier: names.TierName) -> tuple[names.Slot, ...]:
-    """The slots of a tier that this run fills in any case: those of lost servers."""
+    """Return the slots of a tier that this run fills in any case: those of lost servers."""
     return tuple(
         names.Slot(slot)
         for report in xcom.reports(context, FIND_LOST)
@@ -25,19 +25,19 @@ def slots(context: Context, tier: names.TierName) -> tuple[names.Slot, ...]:
 
 
 def memory(run: step_run.StepRun) -> data_placement.DataLocations:
-    """Where the deployment's data is."""
+    """Return where the deployment's data is."""
     return data_placement.DataLocations(lock_holder.store(run.definition.deployment), run.definition)
 
 
 def remember(run: step_run.StepRun, findings: server_health.HealthReport) -> None:
-    """Note the looks that have found servers not well, and forget those at servers that have shown to be there."""
+    """Record the checks that found servers unhealthy, and delete the records of servers that answered."""
     noted: dict[inventory.Ailing, list[inventory.Server]] = {}
     for each in findings.troubles:
         if each.looks != each.server.ailing:
             noted.setdefault(each.looks, []).append(each.server)
     for looks, servers in noted.items():
         run.health.note_ailing(servers, looks)
-    # An instance that does not run, and will, starts over.
+    # An instance that is stopped and will run again starts from scratch.
     down = [each for each in run.inventory if each.state is not inventory.InstanceState.RUNNING]
     again = [each for each in (*findings.well, *down) if each.ailing is not None]
     if again:
@@ -45,7 +45,7 @@ def remember(run: step_run.StepRun, findings: server_health.HealthReport) -> Non
 
 
 def said(findings: server_health.HealthReport) -> Iterator[str]:
-    """What a person has to know of servers that are not lost, and not well either."""
+    """Yield lines about servers that are neither lost nor healthy."""
     for each in findings.ailing:
         yield f"{each.server.name}: {each}; {each.outlook}"
     for name, what in findings.strangers.items():

@@ -1,6 +1,6 @@
-"""Telling people: Airflow's notifiers, made from what a definition says, and what happens at a missed deadline.
+"""Airflow notifiers made from the definition, and the callback for missed deadlines.
 
-Nothing of this is loaded for a definition that tells nobody anything.
+Not imported for a definition without notifications.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from airflow.sdk import BaseNotifier
 from gantry import errors
 
 DEADLINE_PASSED = "gantry.runtime.notifiers.deadline_passed"
-"""Where Airflow finds what it calls when a deadline has passed."""
+"""The path of the callback that Airflow calls when a deadline has passed."""
 
 
 class NotifierError(errors.GantryError):
-    """A notifier that cannot be used.
+    """A notifier cannot be used.
 
     Attributes:
         reason: what is wrong with it.
-        key: the key of its `kwargs` that is at fault, `""` for all of them together, or None for the class itself.
-        known: the keys that it does take, where one is unknown.
+        key: the invalid key of its `kwargs`, `""` for all of them together, or None for the class itself.
+        known: the keys that it accepts, if one is unknown.
     """
 
     def __init__(self, reason: str, key: str | None = None, known: Sequence[str] = ()) -> None:
@@ -37,10 +37,10 @@ class NotifierError(errors.GantryError):
 
 
 def make(notifier: str, kwargs: Mapping[str, Any]) -> BaseNotifier:
-    """Make a notifier: import its class and call it.
+    """Create a notifier: import its class and call it.
 
     Raises:
-        NotifierError: there is no such class, it is no notifier, or it does not take these arguments.
+        NotifierError: the class does not exist, is not a notifier, or does not accept these arguments.
     """
     found = _class(notifier)
     try:
@@ -50,14 +50,14 @@ def make(notifier: str, kwargs: Mapping[str, Any]) -> BaseNotifier:
 
 
 async def deadline_passed(notifiers: Sequence[Mapping[str, Any]], context: dict[str, Any]) -> None:
-    """Called by the triggerer when a launch is not over in time.
+    """Send notifications about a launch that is not over in time. Called by the triggerer.
 
     Args:
         notifiers: as the definition has them, each with `notifier` and `kwargs`.
         context: `dag_run` as Airflow's API shows it, and `deadline`.
 
     Raises:
-        ExceptionGroup: of those that failed, after all others were told.
+        ExceptionGroup: the errors of those that failed, after all others were called.
     """
     run = context.get("dag_run") or {}
     # What templates call them everywhere else.
@@ -86,7 +86,7 @@ def _class(notifier: str) -> type[BaseNotifier]:
     try:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:
-        # A module of somebody's own raises what it likes.
+        # A custom notifier may raise any exception.
         raise NotifierError(f"{notifier} cannot be imported: {type(error).__name__}: {error}") from error
     if not isinstance(found, type) or not issubclass(found, BaseNotifier) or found is BaseNotifier:
         raise NotifierError(f"{notifier} is not a notifier: not a subclass of airflow.sdk.BaseNotifier")

@@ -1,8 +1,8 @@
-"""What was started just now: the cloud may list it some seconds later than it has named it.
+"""Recently started instances: the cloud may list an instance only some seconds after it has returned its id.
 
-A step that took the list for complete would tell the others of too few servers (a database would grant its access to
-some of them only), or start a second server for the same slot. So `scale_up` notes what it starts with the
-deployment's asset, and every step of every operation waits until the list has it.
+A step that took the list for complete would report too few servers to the others (a database would grant access to
+some of them only), or start a second server for the same slot. So `scale_up` records what it starts in the state of
+the deployment's asset, and every step of every operation waits until all of it is listed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gantry.reconcile import step_run
 from gantry.runtime import lock_holder
 
 _LISTED_AFTER = datetime.timedelta(minutes=15)
-"""What is older is listed, or is gone: whoever clears a step next week does not wait for last week's servers."""
+"""Older instances are listed or gone: a step that is cleared next week does not wait for last week's servers."""
 
 _NOTED: pydantic.TypeAdapter[dict[str, datetime.datetime]] = pydantic.TypeAdapter(
     dict[str, datetime.datetime]
@@ -29,34 +29,34 @@ _NOTED: pydantic.TypeAdapter[dict[str, datetime.datetime]] = pydantic.TypeAdapte
 
 
 def key(tier: names.TierName) -> str:
-    """Under which a tier's young instances are kept, with the moments (ISO 8601) of their starts."""
+    """Return the key of a tier's recently started instances, stored with their start times (ISO 8601)."""
     return f"started:{tier}"
 
 
 class _Full(pydantic.BaseModel):
-    """Subnets without room, and the generation of the step that has found them so."""
+    """Subnets without free addresses, and the generation of the step that found them so."""
 
     asked_by: str
     subnets: frozenset[str]
 
 
 def key_full(tier: names.TierName) -> str:
-    """Under which it is kept which subnets have no room for a tier's servers."""
+    """Return the key of the subnets that have no room for a tier's servers."""
     return f"full:{tier}"
 
 
 def full(run: step_run.StepRun) -> frozenset[str]:
-    """The subnets that earlier tries of this step, since its last clear, have found without room."""
+    """Return the subnets that earlier tries of this step, since its last clear, found full."""
     try:
         noted = _Full.model_validate(lock_holder.store(run.definition.deployment).get(key_full(run.tier)))
     except pydantic.ValidationError:
-        # There is nothing, or another Gantry has written it.
+        # Nothing is stored, or another Gantry version has written it.
         return frozenset()
     return noted.subnets if noted.asked_by == _asker(run) else frozenset()
 
 
 def note_full(run: step_run.StepRun, subnets: frozenset[str]) -> None:
-    """Note which subnets have no room, before another one is asked: a try that is repeated begins there."""
+    """Record which subnets are full, before another one is tried: a retry starts from there."""
     noted = _Full(asked_by=_asker(run), subnets=subnets)
     lock_holder.store(run.definition.deployment).set(key_full(run.tier), noted.model_dump(mode="json"))
 
@@ -66,16 +66,16 @@ def _asker(run: step_run.StepRun) -> str:
 
 
 def aware(run: step_run.StepRun) -> step_run.StepRun:
-    """The same try, that waits until the cloud lists what was started lately.
+    """Return the same try, made to wait until the cloud lists the recently started instances.
 
-    Where servers are started, other tiers' do not matter: tiers start side by side.
+    When servers are started, those of other tiers do not matter: tiers start in parallel.
     """
     tiers = (run.tier,) if run.step.kind is StepKind.SCALE_UP else tuple(run.definition.tiers)
     return dataclasses.replace(run, started=functools.partial(lately, run.definition.deployment, tiers))
 
 
 def note(run: step_run.StepRun, servers: Iterable[Server]) -> None:
-    """Note that servers of the run's tier were started now. What was noted lately stays."""
+    """Record servers of the run's tier as started now. Recent records are kept."""
     now = _now()
     store = lock_holder.store(run.definition.deployment)
     noted = _young(store.get(key(run.tier)), now)
@@ -85,7 +85,7 @@ def note(run: step_run.StepRun, servers: Iterable[Server]) -> None:
 
 
 def lately(deployment: names.DeploymentName, tiers: Collection[names.TierName]) -> frozenset[str]:
-    """The instances, by ids, that were started so lately that the cloud may not list them yet."""
+    """Return the ids of instances that were started so recently that the cloud may not list them yet."""
     now = _now()
     store = lock_holder.store(deployment)
     return frozenset(instance for tier in tiers for instance in _young(store.get(key(tier)), now))
@@ -95,7 +95,7 @@ def _young(kept: object, now: datetime.datetime) -> dict[str, datetime.datetime]
     try:
         noted = _NOTED.validate_python(kept or {})
     except pydantic.ValidationError:
-        # Another Gantry may have written it.
+        # Another Gantry version may have written it.
         return {}
     return {instance: at for instance, at in noted.items() if now - at < _LISTED_AFTER}
 

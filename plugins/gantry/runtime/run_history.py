@@ -1,4 +1,4 @@
-"""A run's record among what is kept of the deployment: opened with its turn, closed by its last step."""
+"""A run's record in the deployment's state: opened when the run gets its turn, closed by its last step."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from gantry.runtime import lock_holder, xcom
 from gantry.state import installed_versions, run_records
 
 _BY = {"scheduled": "schedule", "operator_triggered": "watch"}
-"""Who asked for a run that no person has asked for, by Airflow's type of the run."""
+"""Who started a run that no person has started, by Airflow's run type."""
 
 
 def open_record(context: Context, run: step_run.StepRun) -> None:
-    """Note that a run has begun. Until its last step says otherwise, it counts as one that failed."""
+    """Record that a run has begun. Until its last step says otherwise, the run counts as failed."""
     record = _record(context, run)
     _change(run, record.operation, lambda kept: run_records.opened(kept, record))
 
@@ -35,15 +35,15 @@ def close_record(
     objects: Mapping[str, run_records.Object] = types.MappingProxyType({}),
     skipped: Iterable[str] = (),
 ) -> None:
-    """Note that a run has done what it is for.
+    """Record that a run has succeeded.
 
     Args:
-        context: of its last step.
+        context: the context of the run's last step.
         run: the run.
-        times: where its time went.
+        times: the durations of the run's phases.
         ended: the servers that it terminated.
-        objects: the backups that it made or restored, by their names.
-        skipped: what it could not do on the way.
+        objects: the backups that it created or restored, by name.
+        skipped: what it could not do.
     """
     now = lock_holder.now()
     record = _record(context, run)
@@ -65,7 +65,7 @@ def close_record(
 
 
 def made(context: Context, run: step_run.StepRun) -> dict[str, run_records.Object]:
-    """The backups that a run has made and noted, by their names."""
+    """Return the backups that a run has created and recorded, by name."""
     return {
         str(step.backup): run_records.Object(
             url=report["object"],
@@ -79,7 +79,7 @@ def made(context: Context, run: step_run.StepRun) -> dict[str, run_records.Objec
 
 
 def seconds(context: Context, group: Group, kind: StepKind) -> float:
-    """How long a step has worked."""
+    """Return how many seconds a step has worked."""
     spans = (
         datetime.datetime.fromisoformat(report["ended"]) - datetime.datetime.fromisoformat(report["started"])
         for report in xcom.reports(context, step_id(group, kind))
@@ -92,7 +92,7 @@ def _change(
 ) -> None:
     store = lock_holder.store(run.deployment)
     key = run_records.key(operation)
-    # One run of an operation at a time, so nobody else writes here.
+    # An operation has only one run at a time, so there is no other writer.
     store.set(key, run_records.dump(change(run_records.load(store.get(key)))))
 
 
@@ -106,11 +106,12 @@ def _record(context: Context, run: step_run.StepRun) -> run_records.Record:
 
 
 def _versions(run: step_run.StepRun) -> dict[str, str]:
-    """What is installed now. A launch is not failed by a record that lacks something."""
+    """Return the installed versions. A launch must not fail because its record is incomplete."""
     found = {}
     store = lock_holder.store(run.deployment)
     for name, service in run.definition.services.items():
-        # All servers have the same by now. The digest of an archive is known to them, and not to the store.
+        # By now, all servers have the same versions. The digest of an archive is known to the servers only, not to the
+        # store.
         for server in run.inventory.of_tier(service.tier)[:1]:
             noted = installed_versions.load(store.get(installed_versions.PLACES.key(name, server.name)))
             if noted is not None and noted.version and noted.instance == server.instance_id:
@@ -125,7 +126,7 @@ def _versions(run: step_run.StepRun) -> dict[str, str]:
 
 
 def _before(run: step_run.StepRun) -> dict[str, str]:
-    """What the archives were when the last run had ended."""
+    """Return the archives' versions at the end of the previous run."""
     store = lock_holder.store(run.definition.deployment)
     changing = (each for each in names.Operation if each not in KEEPS_STATE)
     found = (
@@ -137,8 +138,8 @@ def _before(run: step_run.StepRun) -> dict[str, str]:
 
 
 def _started(run: step_run.StepRun, record: run_records.Record) -> dict[str, str]:
-    """The servers whose instances are younger than the run."""
-    # The cloud's times have whole seconds.
+    """Return the servers whose instances are younger than the run."""
+    # The cloud's times have a resolution of one second.
     began = record.began[: len("2026-11-20T05:00:00")]
     return {
         server.name: server.instance_id

@@ -1,4 +1,4 @@
-"""Waiting for servers: from "the cloud was asked" to "the agent answers". Same code in worker and triggerer."""
+"""Server bootstrap: from the cloud's acceptance of the request until the agent answers; in worker and triggerer."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from gantry.cloud import end_reasons, servers, shared_lookups
 from gantry.cloud import errors as cloud_errors
 
 _PAUSE = 0.5
-"""Seconds between two tries of a server. Not each of them asks the cloud."""
+"""Seconds between two attempts to reach a server. Not every attempt asks the cloud."""
 _UNSURE = 15.0
-"""Seconds. A new instance may not be listed so long, and be shown as stopped so long after it was started: what the
-cloud has shown of it before is not taken for its end until then."""
+"""Seconds for which a new instance may not be listed, or may be shown as stopped after it was started: during that
+time, the state that the cloud reports is not taken as final."""
 
 
 _SHELL_PATIENCE = 30.0
-"""Seconds for which a new server may refuse to run commands: its account may not be finished (`/etc/nologin`)."""
+"""Seconds for which a new server may refuse to run commands: its account may be incomplete (`/etc/nologin`)."""
 
 _BOOT_PAUSE = 2.0
-"""Seconds between two looks at what a server's first boot still does."""
+"""Seconds between two checks of a server's first boot."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """How long servers are waited for.
+    """The time limit of a wait for servers.
 
     Attributes:
-        asked: since when (seconds since 1970). Worker and triggerer wait one after the other.
-        deadline: until when.
-        key: of the definition, which sets that.
+        asked: start of the wait (seconds since 1970). Worker and triggerer wait one after the other.
+        deadline: end of the wait.
+        key: the definition's key that sets the limit.
     """
 
     asked: float
@@ -43,7 +43,7 @@ class Limit:
 
     @classmethod
     def of(cls, timeout: float, run_ends: float) -> Limit:
-        """One that begins now: so many seconds, or until the run's time is up (0: no limit)."""
+        """Return a limit that starts now: this many seconds, or until the run's time is up (0: no limit)."""
         now = time.time()
         if run_ends and run_ends < now + timeout:
             return cls(now, run_ends, "dagrun_timeout")
@@ -51,7 +51,7 @@ class Limit:
 
 
 class NoAnswerError(errors.GantryError):
-    """A server that did not answer in time."""
+    """A server did not answer in time."""
 
     def __init__(self, name: names.ServerName, limit: Limit, seen: str) -> None:
         self.name = name
@@ -69,11 +69,11 @@ class NoAnswerError(errors.GantryError):
 
 @dataclasses.dataclass
 class PendingServer:
-    """One awaited server: what was last seen of it, and how it ended.
+    """The state of one awaited server: what was last seen of it, and how the wait ended.
 
     Attributes:
-        instance_id: of the instance that the cloud has listed for it, or None so far.
-        down_since: since when (monotonic) it is not listed, or stopped, or None.
+        instance_id: the instance that the cloud has listed for it, or None so far.
+        down_since: since when (monotonic) it is unlisted or stopped, or None.
     """
 
     name: names.ServerName
@@ -82,31 +82,31 @@ class PendingServer:
     down_since: float | None = None
     answered: bool = False
     without_shell: float = 0.0
-    """Since when (seconds since 1970) commands are refused, or 0."""
+    """Since when (seconds since 1970) it refuses commands, or 0."""
 
     error: errors.GantryError | None = None
 
     @property
     def done(self) -> bool:
-        """Whether waiting is over."""
+        """Return whether the wait for this server is over."""
         return self.answered or self.error is not None
 
 
 def everyone(wanted: Sequence[str]) -> list[PendingServer]:
-    """Guests to wait for."""
+    """Return a pending server for each name."""
     return [PendingServer(names.ServerName(name)) for name in wanted]
 
 
 def failures(guests: Sequence[PendingServer]) -> list[errors.Failure]:
-    """What went wrong."""
+    """Return the failures."""
     return [guest.error.failure for guest in guests if guest.error is not None]
 
 
 class Bootstrapper:
-    """Greets servers side by side.
+    """Connects to servers in parallel and installs the agent.
 
-    `started` are the instances (by ids) that were started lately, as far as that is known: once each of them is listed
-    or has ended, what is not listed has ended too.
+    `started` has the ids of the recently started instances, as far as they are known: once each of them is listed or
+    has ended, unlisted servers have ended too.
     """
 
     def __init__(
@@ -124,9 +124,9 @@ class Bootstrapper:
     async def greet(
         self, guests: Sequence[PendingServer], limit: Limit, seconds: float | None = None
     ) -> bool:
-        """Wait until each guest has answered or the limit is over; say whether all are done.
+        """Wait until each server has answered or the limit is over; return whether all are done.
 
-        With `seconds`, return then at the latest; what is not done can be greeted again.
+        If `seconds` is given, return after that time at the latest; call again for servers that are not done.
         """
         waiting = [self._greet(each, limit) for each in guests if not each.done]
         await fan_out.side_by_side(waiting, seconds)
@@ -142,7 +142,7 @@ class Bootstrapper:
             guest.error = error
 
     async def _patiently(self, guest: PendingServer, deadline: float) -> bool:
-        """Try once. A cloud that is asked too often, or does not know an instance yet, costs time and nothing else."""
+        """Try once. Throttling, or an instance that the cloud does not know yet, only costs time."""
         try:
             return await self._try(guest, deadline)
         except cloud_errors.CloudError as error:
@@ -158,13 +158,13 @@ class Bootstrapper:
     async def _try(self, guest: PendingServer, deadline: float) -> bool:
         server = (await self._asker.servers()).named(guest.name)
         if server is None:
-            # A new instance may not be listed for some seconds; one that is gone for good is not either.
+            # A new instance may not be listed for some seconds; neither is one that is gone for good.
             await self._refuse_ended(guest)
             self._see(guest, "the cloud does not list it")
             return False
         guest.instance_id = server.instance_id
         if server.state is not inventory.InstanceState.RUNNING:
-            # EC2 stops again what it cannot start.
+            # EC2 stops an instance again if it cannot start it.
             if server.state is not inventory.InstanceState.STOPPED:
                 guest.down_since = None
             elif _is_down_for_sure(guest) and end_reasons.is_by_itself(server.reason):
@@ -194,7 +194,7 @@ class Bootstrapper:
     async def _install(
         self, guest: PendingServer, server: inventory.Server, target: ssh.Target, deadline: float
     ) -> tuple[str, ...] | None:
-        """Give a server the agent; which scripts were sent, or None where it is not ready yet."""
+        """Install the agent on a server; return which scripts were sent, or None if the server is not ready yet."""
         try:
             async with job_runner.Agent(target, self._access).open() as agent:
                 sent = await bootstrap.install_agent(agent, server.name)
@@ -213,7 +213,7 @@ class Bootstrapper:
             return None
 
     async def _booted(self, guest: PendingServer, server: session.Session, deadline: float) -> bool:
-        """Wait for the end of the first boot, whose user data may reboot the server under the first job."""
+        """Wait for the end of the first boot: its user data may reboot the server during the first job."""
         while busy := await bootstrap.still_boots(server):
             self._see(guest, busy)
             if time.time() > deadline:
@@ -224,10 +224,10 @@ class Bootstrapper:
     def _may_pass(
         self, guest: PendingServer, server: inventory.Server, error: agent_errors.ServerError
     ) -> bool:
-        """Whether a server that is not worked with now may be later.
+        """Return whether an error may pass.
 
-        sshd may be up before the account is, and before all host keys are made: refused now is not refused for good.
-        One that was greeted before has had its host keys, and its account. A jump host is no new server.
+        sshd may be up before the account is complete and before all host keys exist, so a refusal may be temporary. A
+        server that was greeted before already had its host keys and its account. A jump host is not a new server.
         """
         if error.on_the_way and not isinstance(error, agent_errors.ConnectionLostError):
             return False
@@ -237,7 +237,7 @@ class Bootstrapper:
         return server.host_key is None and time.time() - guest.without_shell < _SHELL_PATIENCE
 
     async def _refuse_ended(self, guest: PendingServer) -> None:
-        """Raise EndedServerError if the instance that was started for a guest has ended."""
+        """Raise EndedServerError if the instance that was started for this server has ended."""
         is_sure = _is_down_for_sure(guest)
         ended = await self._asker.ended()
         gone = [each for each in ended if each.name == guest.name]
@@ -256,7 +256,7 @@ class Bootstrapper:
 
 
 def _is_down_for_sure(guest: PendingServer) -> bool:
-    """Whether a guest is down, or not listed, longer than the cloud takes to show what is true."""
+    """Return whether a server has been down, or unlisted, for longer than the cloud's list may be outdated."""
     now = time.monotonic()
     guest.down_since = guest.down_since or now
     return now - guest.down_since > _UNSURE

@@ -1,6 +1,6 @@
-"""What a step hands to servers and installs there, noted in the state of the deployment's asset.
+"""Records of what a step writes to servers and installs there, in the state of the deployment's asset.
 
-There, because whoever may ask Airflow can read it without rights in the cloud and without a way to the servers.
+They can be read through Airflow without rights in the cloud and without SSH access to the servers.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ChangedBy:
-    """Who writes. Plain JSON, so that the triggerer can go on where a worker stopped.
+    """The author of a change. Plain JSON, so that the triggerer can continue where a worker stopped.
 
     Attributes:
-        services: names by ids.
+        services: names by id.
     """
 
     deployment: str
@@ -40,7 +40,7 @@ _AUTHOR = pydantic.TypeAdapter(ChangedBy)
 
 
 def author(context: Context, run: step_run.StepRun) -> ChangedBy:
-    """The run that is at work."""
+    """Return the current run as the author."""
     definition = run.definition
     return ChangedBy(
         definition.deployment,
@@ -51,18 +51,18 @@ def author(context: Context, run: step_run.StepRun) -> ChangedBy:
 
 
 def dump(who: ChangedBy) -> dict[str, pydantic.JsonValue]:
-    """As JSON."""
+    """Convert to JSON."""
     dumped: dict[str, pydantic.JsonValue] = _AUTHOR.dump_python(who, mode="json")
     return dumped
 
 
 def load(dumped: object) -> ChangedBy:
-    """From JSON."""
+    """Convert from JSON."""
     return _AUTHOR.validate_python(dumped)
 
 
 class ServerNotes:
-    """One task's notes. `witness` is for `drive.prepare`; the others write down what has come together."""
+    """One task's records. `witness` is a callback for `drive.prepare`; the other methods store what was collected."""
 
     def __init__(self, context: Context, run: step_run.StepRun, log: Logger) -> None:
         self._run = run
@@ -74,22 +74,22 @@ class ServerNotes:
 
     @property
     def who(self) -> ChangedBy:
-        """Who writes here."""
+        """Return the author of the records."""
         return self._who
 
     async def witness(
         self, server: session.Session, target: ssh.Target, applied: fan_out.Applied, wanted: fan_out.Work
     ) -> None:
-        """Look at what is there before it is replaced."""
+        """Look at what is on a server before it is replaced."""
         self._targets[target.name] = target
         if self._run.step.facts.installs:
-            # A note may have been lost, or be older than Gantry's first.
+            # A record may have been lost, or the server may be older than the first records.
             self._marks[target.name] = installed_archives.in_marks(applied.marks)
         for each in await config_snapshot.handed(server, wanted):
             self._handed[target.name, each.service] = each
 
     def keep_facts(self) -> None:
-        """Write down what servers are handed. Before they have it: a task that dies then has told already."""
+        """Store the configuration that servers receive. Called before it is written, so a crash loses nothing."""
         store = lock_holder.store(self._who.deployment)
         for (server, service), each in self._handed.items():
             name = self._who.services.get(service)
@@ -106,7 +106,7 @@ class ServerNotes:
         self._handed.clear()
 
     def keep_versions(self, everything: Iterable[jobs.ServerProgress]) -> None:
-        """Write down which archives are on servers now."""
+        """Store which archives are on the servers now."""
         for each in everything:
             found = {**self._marks.pop(each.target.name, {}), **installed_archives.changed(each)}
             keep_versions(self._who, each.target, found)
@@ -130,7 +130,7 @@ class ServerNotes:
 
 
 def keep_versions(who: ChangedBy, target: ssh.Target, found: installed_archives.Archives) -> None:
-    """Write down which archives are on a server, where that is news. Blocks for some requests to Airflow."""
+    """Store which archives are on a server, if that has changed. Blocks for some requests to Airflow."""
     store = lock_holder.store(who.deployment)
     for service, version in found.items():
         name = who.services.get(service)
@@ -147,7 +147,7 @@ def keep_versions(who: ChangedBy, target: ssh.Target, found: installed_archives.
 
 
 def forget_versions(run: step_run.StepRun, servers: Iterable[str]) -> None:
-    """Take away what is noted of servers that are gone. Another one may have got the name of one of them."""
+    """Delete the records of servers that are gone: another server may have received the same name."""
     store = lock_holder.store(run.definition.deployment)
     there = {each.name for each in run.cloud.everything()}
     for server in sorted(set(servers) - there):

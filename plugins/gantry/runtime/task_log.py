@@ -1,4 +1,4 @@
-"""How a script's output gets into the task's log."""
+"""Output of scripts in the task's log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gantry.agent import jobs
 
 
 def printer(log: Any, *, several: bool) -> jobs.Output:  # noqa: ANN401 - Airflow's loggers share no type
-    """Print lines as they come; with the server in front where a task drives several."""
+    """Return a callback that logs lines as they arrive, prefixed with the server if a task has several."""
 
     def output(server: names.ServerName, line: str) -> None:
         if several:

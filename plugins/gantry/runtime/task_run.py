@@ -1,4 +1,4 @@
-"""A task of a run as the steps' decisions see it: made from what Airflow says of the task."""
+"""The step's run, created from Airflow's context of the task."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from gantry.plan import BEFORE_WORK, Step, StepKind
 from gantry.reconcile import step_run
 
 CLEAN_UP_TIME = datetime.timedelta(minutes=30)
-"""After a run's `dagrun_timeout`, for the task that cleans up behind it. Airflow itself would skip that one."""
+"""Time after a run's `dagrun_timeout` for the task that cleans up. Airflow itself would skip that task."""
 
 _MARK = "life"
-"""The key of what tells a run apart from an earlier one of the same id, in the state and the XComs of its turn."""
+"""The key, in state and XComs of `turn`, of the value that distinguishes a run from an earlier one of its id."""
 
 MACRO = "gantry"
 """The name under which a DAG carries its deployment (a user-defined macro: Airflow does not serialize it)."""
 
 
 class RunTimeUpError(errors.GantryError):
-    """A task that would begin when its run should be over."""
+    """A task starts when its run should already be over."""
 
     def __init__(self, run: str) -> None:
         self.run = run
@@ -37,7 +37,7 @@ class RunTimeUpError(errors.GantryError):
 
 
 def run_of(context: Context) -> step_run.StepRun:
-    """The facts of the task that is running."""
+    """Return the step's run for the task that is running."""
     compiled = (context["dag"].user_defined_macros or {})[MACRO]
     instance = context["ti"]
     dag_run = context["dag_run"]
@@ -53,12 +53,12 @@ def run_of(context: Context) -> step_run.StepRun:
         id=dag_run.run_id,
         key=jobs.StepKey(
             step=f"{run_key}.{step.id}",
-            # Airflow raises max_tries exactly when a person clears the task: tries start over from there.
+            # Airflow raises max_tries only when a person clears the task: tries start over from there.
             epoch=str(instance.max_tries),
             attempt=str(instance.try_number),
         ),
         wanted={
-            # Where a scaling leaves a tier alone, nobody says a number.
+            # A tier that the scaling leaves unchanged has no number here.
             tier: scaled_to.get(tier) or int(params.get(f"servers_{tier}") or found.servers.min)
             for tier, found in compiled.definition.tiers.items()
         },
@@ -81,10 +81,10 @@ def run_of(context: Context) -> step_run.StepRun:
 
 
 def begin_life(context: Context) -> None:
-    """Tell the run's tasks what tells it apart from an earlier run of the same id. For the task that takes the turn.
+    """Publish the value that distinguishes this run from an earlier one of its id. For the task that takes the lock.
 
-    It lasts as long as Airflow's row of the run: clears and retries find it again, a run that is made again does not. A
-    run that an older Gantry has begun has none, and keeps its jobs' names.
+    It lives as long as Airflow's row of the run: clears and retries find it again, a run that is deleted and created
+    again does not. A run that was started by an older Gantry has none, and keeps its jobs' names.
     """
     from airflow.sdk.execution_time.context import NEVER_EXPIRE  # noqa: PLC0415 - not for DAG files
 
@@ -100,14 +100,14 @@ def begin_life(context: Context) -> None:
 
 def _life(context: Context, step: Step) -> tuple[str, ...]:
     if step.kind in BEFORE_WORK:
-        # These have no jobs, and start no servers.
+        # These have no jobs and start no servers.
         return ()
     found = context["ti"].xcom_pull(task_ids=StepKind.TURN.value, key=_MARK)
     return (str(found),) if found else ()
 
 
 def _until(context: Context, compiled: step_run.DagPayload, step: Step) -> float:
-    """Only a run that is cleaned up behind ends by itself: Airflow would skip the task that does it."""
+    """Return the time limit. Only a run with a cleanup task ends by itself: Airflow would skip that task."""
     limit, began = compiled.definition.dagrun_timeout, context["dag_run"].start_date
     aftermath = compiled.plan.aftermath
     if limit is None or began is None or aftermath is None or step.id == aftermath.id:
@@ -125,7 +125,7 @@ _SCHEDULED = "scheduled"
 
 
 def _scaled_to(compiled: step_run.DagPayload, context: Context) -> dict[names.TierName, int]:
-    """What the clock says, and over it what the form says."""
+    """Return the numbers of servers from the schedule, overridden by those from the form."""
     definition, dag_run = compiled.definition, context["dag_run"]
     found: dict[names.TierName, int] = {}
     if dag_run.run_type == _SCHEDULED and dag_run.logical_date is not None:

@@ -1,18 +1,18 @@
-"""What a person or Airflow has decided about a task instance while its scripts run on servers."""
+"""A person's or Airflow's decision about a task instance while its scripts run on servers."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 IN_WORKER = frozenset({"running", "deferred", "queued", "scheduled", "up_for_retry", "up_for_reschedule"})
-"""States in which a task is at work, or comes to it again: seen by a worker's process, they are no verdict."""
+"""States in which a task runs or will run again: if a worker's process sees them, no decision was made."""
 
 IN_TRIGGERER = frozenset({"deferred", "up_for_retry", "up_for_reschedule"})
-"""The same, seen by a triggerer whose trigger was taken away: another one may have it."""
+"""The same for a triggerer whose trigger was removed: another triggerer may have it."""
 
 
 class TaskInstanceIdentity(Protocol):
-    """What tells a task instance apart from others."""
+    """Identifies a task instance."""
 
     dag_id: str
     run_id: str
@@ -21,11 +21,11 @@ class TaskInstanceIdentity(Protocol):
 
 
 def verdict(instance: TaskInstanceIdentity, going_on: frozenset[str]) -> str | None:
-    """What was decided about a task instance, in words; None while it is in one of the states `going_on`.
+    """Return what was decided about a task instance, in words; None while its state is in `going_on`.
 
-    Blocks for a request to Airflow. Raises whatever Airflow's client raises if it cannot be asked.
+    Blocks for a request to Airflow. Raises any error of Airflow's client if Airflow cannot be asked.
     """
-    # What the SDK has for sensors, in a worker and in the triggerer. Loaded by then in both.
+    # The SDK's function for sensors, in worker and triggerer. Already loaded in both by then.
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance  # noqa: PLC0415 - not for DAG files
 
     place = -1 if instance.map_index is None else instance.map_index

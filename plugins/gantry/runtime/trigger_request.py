@@ -1,4 +1,4 @@
-"""An operation that a look at a deployment's servers calls for, as one task hands it to the next."""
+"""Request for an operation, passed from the task that checks a deployment's servers to the task that triggers it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class TriggerRequest:
-    """An operation that a look calls for.
+    """An operation that a check of the servers calls for.
 
     Attributes:
-        conf: what its run is triggered with, as its form has it; the reason comes by itself.
-        why: for people; also the run's reason.
+        conf: the form values that its run is triggered with; the reason is added automatically.
+        why: the explanation for people; also the run's reason.
     """
 
     conf: dict[str, Any]
     why: str
 
     def as_json(self) -> dict[str, Any]:
-        """For an XCom."""
+        """Convert for an XCom."""
         return dataclasses.asdict(self)

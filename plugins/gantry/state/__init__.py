@@ -1,1 +1,1 @@
-"""What is kept of a deployment in Airflow: keys, records, versions, and the lock that its operations share."""
+"""A deployment's state in Airflow: keys, run records, versions, and the lock that its operations share."""

@@ -1,4 +1,4 @@
-"""What servers were told: the last configuration files that each service was handed on each server."""
+"""Configuration history: the last configuration files that each service received on each server."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import pydantic
 from gantry.state import keys
 
 MOST = 5
-"""Files that are kept of each service on each server."""
+"""Number of files that are kept for each service on each server."""
 
 _LONGEST_LINE = 200
 _MOST_CHARACTERS = 4_000
-"""Of one diff. A whole `enstratus.cfg` is one to three thousand."""
+"""Maximum size of one diff. A whole `enstratus.cfg` has one to three thousand."""
 
 PLACES = keys.Places("facts:")
-"""Where they are kept."""
+"""The keys under which they are stored."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ConfigDelivery:
-    """One file that was handed over.
+    """One delivered configuration file.
 
     Attributes:
         at: when, in ISO 8601.
         digest: SHA-256 (hexadecimal) of the file without its secrets.
-        diff: what it changed, as a unified diff whose secrets are hidden; all of it where there was no file before.
-        left_out: lines of the diff for which there was no room.
+        diff: its changes, as a unified diff with hidden secrets; the whole file if there was none before.
+        left_out: number of the diff's lines that were cut off.
     """
 
     operation: str
@@ -40,20 +40,20 @@ class ConfigDelivery:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The diff, with a word about what is missing."""
+        """Return the diff, with a line about what was cut off."""
         cut = f"… {self.left_out} more lines were not kept"
         return (*self.diff, cut) if self.left_out else self.diff
 
 
 Handouts = tuple[ConfigDelivery, ...]
-"""Of one service on one server, the oldest first."""
+"""The deliveries of one service on one server, oldest first."""
 
 _HANDOUT = pydantic.TypeAdapter(ConfigDelivery)
 _HANDOUTS = pydantic.TypeAdapter(Handouts)
 
 
 def load(kept: object) -> Handouts:
-    """From JSON; none of what cannot be read, as a later Gantry may have written it."""
+    """Load from JSON; empty if unreadable, for example written by a later Gantry version."""
     try:
         return _HANDOUTS.validate_python(kept or ())
     except pydantic.ValidationError:
@@ -61,21 +61,21 @@ def load(kept: object) -> Handouts:
 
 
 def dump(kept: Handouts) -> list[pydantic.JsonValue]:
-    """As JSON, what is empty left out."""
+    """Convert to JSON without empty fields."""
     found: list[pydantic.JsonValue] = _HANDOUTS.dump_python(kept, mode="json", exclude_defaults=True)
     return found
 
 
 def as_json(handout: ConfigDelivery) -> dict[str, pydantic.JsonValue]:
-    """One of them, for programs."""
+    """Convert one delivery, for programs."""
     found: dict[str, pydantic.JsonValue] = _HANDOUT.dump_python(handout, mode="json")
     return found
 
 
 def added(kept: Handouts, new: ConfigDelivery) -> Handouts:
-    """With one more, as much of each as there is room for.
+    """Return the deliveries with one more, truncated to the size limits.
 
-    A file that a second try hands over again is no other one.
+    The same file delivered again by a retry is not added.
     """
     last = kept[-1] if kept else None
     if last and not new.diff and (last.digest, last.instance) == (new.digest, new.instance):

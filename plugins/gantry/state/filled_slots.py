@@ -1,6 +1,6 @@
-"""Which slots of each tier were filled when the last launch, scaling or recovery had arrived.
+"""Slots of each tier that were filled at the end of the last launch, scaling or recovery.
 
-This is kept in the state of the deployment's asset, so that it outlives the servers.
+Stored in the state of the deployment's asset, so that it outlives the servers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pydantic
 from gantry import names
 
 KEY = "slots"
-"""Under which it is kept."""
+"""The key of the stored value."""
 
 Slots = Mapping[names.TierName, tuple[names.Slot, ...]]
 
@@ -20,7 +20,7 @@ _SLOTS: pydantic.TypeAdapter[Slots] = pydantic.TypeAdapter(Slots)
 
 
 def load(kept: object) -> Slots:
-    """From JSON; nothing for what cannot be read, as another Gantry may have written it."""
+    """Load from JSON; empty if unreadable, for example written by another Gantry version."""
     try:
         return _SLOTS.validate_python(kept)
     except pydantic.ValidationError:
@@ -28,6 +28,6 @@ def load(kept: object) -> Slots:
 
 
 def dump(found: Slots) -> pydantic.JsonValue:
-    """As JSON."""
+    """Convert to JSON."""
     dumped: pydantic.JsonValue = _SLOTS.dump_python(found, mode="json")
     return dumped

@@ -1,4 +1,4 @@
-"""Which version of a service is on which server, as the steps that installed it have noted."""
+"""Versions of services on servers, as recorded by the steps that installed them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pydantic
 from gantry.state import keys
 
 PLACES = keys.Places("version:")
-"""Where they are kept."""
+"""The keys under which they are stored."""
 SHORT = 8
-"""Letters of a version that people are shown."""
+"""Number of characters of a version that people are shown."""
 
 Service = TypeVar("Service", bound=str)
 Server = TypeVar("Server", bound=str)
@@ -21,12 +21,12 @@ Server = TypeVar("Server", bound=str)
 
 @dataclasses.dataclass(frozen=True)
 class Installed:
-    """What is installed of a service on a server.
+    """The installed version of a service on a server.
 
     Attributes:
-        version: the SHA-256 digest of the archive, or its object's ETag where nobody had the digest; None where an
+        version: the SHA-256 digest of the archive, or its object's ETag if the digest was unknown; None if an
             installation has not finished.
-        instance: the server's instance then: of another one it says nothing.
+        instance: the server's instance at that time: the record does not apply to another one.
         operation, run, at: by which run, and when (ISO 8601).
     """
 
@@ -38,19 +38,19 @@ class Installed:
 
     @property
     def short(self) -> str:
-        """For people."""
+        """Return the short form for people."""
         return "unfinished" if self.version is None else self.version[:SHORT]
 
 
 def on(
     found: Mapping[tuple[Service, Server], Installed], server: str, instance: str | None
 ) -> dict[Service, Installed]:
-    """What is installed on a server, as far as it was noted of the very instance that is there now.
+    """Return what is installed on a server, as far as it was recorded for the current instance.
 
     Args:
-        found: by service and server.
-        server: its name.
-        instance: the server's instance now, or None where nobody knows: then everything is believed.
+        found: records by service and server.
+        server: the server's name.
+        instance: the server's current instance; None if it is unknown: then all records count.
     """
     return {
         service: each
@@ -63,7 +63,7 @@ _INSTALLED = pydantic.TypeAdapter(Installed)
 
 
 def load(kept: object) -> Installed | None:
-    """From JSON; None for what cannot be read, as a later Gantry may have written it."""
+    """Load from JSON; None if unreadable, for example written by a later Gantry version."""
     try:
         return _INSTALLED.validate_python(kept)
     except pydantic.ValidationError:
@@ -71,6 +71,6 @@ def load(kept: object) -> Installed | None:
 
 
 def dump(found: Installed) -> pydantic.JsonValue:
-    """As JSON."""
+    """Convert to JSON."""
     dumped: pydantic.JsonValue = _INSTALLED.dump_python(found, mode="json")
     return dumped

@@ -1,4 +1,4 @@
-"""Under which keys things are kept of a deployment in Airflow, and what an earlier Gantry has kept elsewhere."""
+"""Keys of a deployment's state in Airflow, and the places where an older Gantry stored it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ T = TypeVar("T")
 
 
 MOVED = "moved"
-"""The key that says since when nothing is kept in the old place, the state of `deployment://NAME`, any more."""
+"""Key of the time since when the old place, the state of `deployment://NAME`, is unused."""
 
 
 def merged(new: Mapping[str, T], old: Mapping[str, T]) -> dict[str, T]:
-    """What is kept in the new place, and as long as it has not been moved, what is kept in the old one alone."""
+    """Merge the values of both places; until the migration, the old place may have some that the new one lacks."""
     return dict(new) if MOVED in new else {**old, **new}
 
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """The keys of one kind of notes. `prefix` is what all of them begin with."""
+    """The keys of one kind of record. `prefix` is their common beginning."""
 
     prefix: str
 
     def key(self, service: names.ServiceName, server: names.ServerName) -> str:
-        """The key of a service on a server."""
+        """Return the key of a service on a server."""
         return f"{self.prefix}{service}@{server}"
 
     def parts(self, key: str) -> tuple[str, str] | None:
-        """The service and the server of a key, or None if it is one of another kind."""
+        """Return the service and the server of a key, or None for a key of another kind."""
         if not key.startswith(self.prefix):
             return None
         service, _, server = key.removeprefix(self.prefix).partition("@")

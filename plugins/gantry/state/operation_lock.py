@@ -1,16 +1,17 @@
-"""Who may work on a deployment: its operations take turns. The protocol alone, without Airflow.
+"""Mutual exclusion of a deployment's operations. Only the protocol, without Airflow.
 
 Each operation has one mark, which its runs write and all others read. A mark is up if it says that its run asks or
-works, and Airflow says that this run is running: so whatever ends a run takes its mark down. Operations have an order.
-A run puts its mark up, and then looks at those of the others: it goes if all of them are down. If one of an earlier
-operation is up, it takes its own down and waits; for a later one it waits with its own up, and the later one gives
-way. (This is the one-bit algorithm of Burns and Lamport; `tests/unit/operators/test_turns.py` tries all interleavings.)
+works, and if Airflow says that this run is running: so any end of a run takes its mark down. Operations are ordered. A
+run puts its mark up, and then looks at those of the others: it proceeds if all of them are down. If the mark of an
+earlier operation is up, it takes its own down and waits; for a later one it waits with its own up, and the later one
+yields. (This is the one-bit algorithm of Burns and Lamport; `tests/unit/operators/test_turns.py` tries all
+interleavings.)
 
-Runs of one operation share its mark. A run may make it its own only while no other run of the operation is running:
-then no two of them ever write it at the same time, since each would find the other one running.
+Runs of one operation share its mark. A run may claim it only while no other run of the operation is running: so two of
+them never write it at the same time, since each would find the other one running.
 
-The functions here are generators: they yield what they want to know or write, and are sent the answers. A worker and
-the triggerer answer from Airflow, each in its own way, and a test from a model.
+The functions here are generators: they yield the reads and writes that they need, and are sent the answers. A worker
+and the triggerer answer from Airflow, each in its own way, and a test from a model.
 """
 
 from __future__ import annotations
@@ -24,25 +25,25 @@ from gantry.plan import ISOLATED, READ_ONLY
 
 
 class LockStage(enum.StrEnum):
-    """How far a run is with its turn."""
+    """Stage of a run in the lock protocol."""
 
     WAITS = "waits"
     """Its mark is down: it lets others go first."""
 
     ASKS = "asks"
-    """Its mark is up, and it looks whether those of all others are down."""
+    """Its mark is up, and it checks whether those of all others are down."""
 
     WORKS = "works"
-    """It is this run's turn, until the run is over."""
+    """It holds the lock, until the run is over."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LockMark:
-    """What an operation's mark says.
+    """The content of an operation's mark.
 
     Attributes:
         run: the id of the run that wrote it.
-        begun: when Airflow began this run. A run that was over and of which a person clears a step starts over.
+        begun: when Airflow started this run. A finished run starts over when a person clears one of its steps.
         since: when the run reached this stage, in ISO 8601.
     """
 
@@ -52,26 +53,26 @@ class LockMark:
     since: str
 
     def is_of(self, asker: LockApplicant) -> bool:
-        """Whether the run wrote it since it began."""
+        """Return whether the run has written it since it began."""
         return (self.run, self.begun) == (asker.run, asker.begun)
 
 
 @dataclasses.dataclass(frozen=True)
 class LockApplicant:
-    """A run that wants to work."""
+    """A run that asks for the lock."""
 
     operation: names.Operation
     run: str
     begun: str
 
     def mark(self, stage: LockStage, now: str) -> LockMark:
-        """Its mark."""
+        """Return its mark."""
         return LockMark(run=self.run, begun=self.begun, stage=stage, since=now)
 
 
 @dataclasses.dataclass(frozen=True)
 class LockedBy:
-    """The run that another one has to wait for. Without a mark: one of the same operation, which has none yet."""
+    """The run that another one has to wait for. Without a mark: one of the same operation that has no mark yet."""
 
     operation: names.Operation
     mark: LockMark | None
@@ -79,21 +80,21 @@ class LockedBy:
 
 @dataclasses.dataclass(frozen=True)
 class Read:
-    """Asks for an operation's mark. The answer is a `LockMark`, or None."""
+    """Request to read an operation's mark. The answer is a `LockMark`, or None."""
 
     operation: names.Operation
 
 
 @dataclasses.dataclass(frozen=True)
 class Write:
-    """Asks to write the asker's own mark. The answer is None."""
+    """Request to write the applicant's own mark. The answer is None."""
 
     mark: LockMark
 
 
 @dataclasses.dataclass(frozen=True)
 class IsRunning:
-    """Asks whether a run of an operation is running, or whether any is. The answer is a bool."""
+    """Query whether a given run, or any run, of an operation is running. The answer is a bool."""
 
     operation: names.Operation
     run: str | None = None
@@ -101,7 +102,7 @@ class IsRunning:
 
 @dataclasses.dataclass(frozen=True)
 class IsAlone:
-    """Asks whether a run is running, and no other run of its operation is. The answer is a bool."""
+    """Query whether a run is running and no other run of its operation is. The answer is a bool."""
 
     operation: names.Operation
     run: str
@@ -113,9 +114,9 @@ Asking = Generator[Request, Answer, LockedBy | None]
 
 
 def order() -> tuple[names.Operation, ...]:
-    """The operations that take turns, those that go first in front.
+    """Return the operations that exclude each other, by precedence.
 
-    A termination is not kept waiting by what it makes needless.
+    A termination does not have to wait for operations that it makes pointless.
     """
     return (
         names.Operation.TERMINATE,
@@ -128,15 +129,18 @@ def order() -> tuple[names.Operation, ...]:
 
 
 def look() -> Asking:
-    """Who is at work, or None. For a run that takes no turn: it leaves no mark, and keeps nobody waiting."""
-    # What is done on servers of its own says nothing about the others.
+    """Return the run that is working, or None.
+
+    For a run that does not take the lock: it leaves no mark and blocks no one.
+    """
+    # Work on separate servers does not affect the others.
     return (yield from _busy(each for each in order() if each not in ISOLATED))
 
 
 def ask(asker: LockApplicant, now: str) -> Asking:
-    """Try once to take the turn. Returns None if it is taken, else whom to wait for; then try again.
+    """Try once to take the lock. Returns None if it is taken, else the run to wait for; then try again.
 
-    It may be tried as often as one likes, also after it was taken.
+    May be repeated any number of times, also after the lock was taken.
     """
     earlier, later = _others(asker.operation)
     own = yield Read(asker.operation)
@@ -160,10 +164,10 @@ def ask(asker: LockApplicant, now: str) -> Asking:
 
 
 def keep(asker: LockApplicant, now: str) -> Asking:
-    """Make sure that it is still the run's turn, after the run has begun again behind its wait for the turn.
+    """Make sure that the run still holds the lock, if it has started over behind its wait for the lock.
 
-    Returns None, or who is in the way; then nothing may be done. It does not take the mark down: other tasks of the
-    run may be at work under it.
+    Returns None, or the run that blocks; then nothing may be done. Does not take the mark down: other tasks of the run
+    may be working under it.
     """
     earlier, later = _others(asker.operation)
     own = yield Read(asker.operation)
@@ -174,7 +178,7 @@ def keep(asker: LockApplicant, now: str) -> Asking:
             return busy
         # Another run, which is over by now, may have written it since.
         own = yield Read(asker.operation)
-    # The mark of the run's first life is up already, and another task of it may have the turn by now.
+    # The mark from the run's first life is still up, and another task of it may hold the lock by now.
     if not (isinstance(own, LockMark) and own.run == asker.run and own.stage is not LockStage.WAITS):
         yield Write(asker.mark(LockStage.ASKS, now))
     if busy := (yield from _busy((*earlier, *later))):
@@ -184,9 +188,9 @@ def keep(asker: LockApplicant, now: str) -> Asking:
 
 
 def _others(own: names.Operation) -> tuple[tuple[names.Operation, ...], tuple[names.Operation, ...]]:
-    """The operations that must not be at work at the same time: those that go first, and those that go later.
+    """Return the operations that must not run concurrently: those that have precedence, and the others.
 
-    Each two exclude each other by their own two marks, so it does no harm if some do not look at some.
+    Each pair excludes each other by their own two marks, so not every operation has to look at every other.
     """
     every = order()
     place = every.index(own)
@@ -197,13 +201,13 @@ def _others(own: names.Operation) -> tuple[tuple[names.Operation, ...], tuple[na
 
 
 def excludes(one: names.Operation, other: names.Operation) -> bool:
-    """Whether two operations must not be at work at the same time."""
+    """Return whether two operations must not run concurrently."""
     either = {one, other}
     return names.Operation.TERMINATE in either or not either & ISOLATED
 
 
 def _owned(asker: LockApplicant, own: Answer) -> Asking:
-    """The run of the asker's own operation that has to be over before the operation's mark can be the asker's."""
+    """Return the run of the applicant's own operation that must end before the applicant can claim the mark."""
     if (yield IsAlone(asker.operation, asker.run)):
         return None
     if isinstance(own, LockMark) and own.run != asker.run and (yield IsRunning(asker.operation, own.run)):
@@ -212,7 +216,7 @@ def _owned(asker: LockApplicant, own: Answer) -> Asking:
 
 
 def _busy(operations: Iterable[names.Operation]) -> Asking:
-    """The first of these operations whose mark is up."""
+    """Return the first of these operations whose mark is up."""
     for operation in operations:
         # The usual answer is no, and then its mark need not be read.
         if not (yield IsRunning(operation)):

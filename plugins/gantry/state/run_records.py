@@ -1,4 +1,4 @@
-"""What is kept of a deployment's runs when Airflow has forgotten them."""
+"""Records of a deployment's runs, which outlive Airflow's own."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pydantic
 _T = TypeVar("_T")
 
 MOST = 50
-"""Records that are kept of each operation."""
+"""Number of records that are kept per operation."""
 
 _LONGEST_REASON = 200
 _MOST_NAMES = 50
 _MOST_CHARACTERS = 60_000
-"""Less than Airflow means for a state, which is 64 KB. Where records are large, fewer of them are kept."""
+"""Less than Airflow's intended limit for a state, which is 64 KB. If records are large, fewer are kept."""
 
 
 class Result(enum.StrEnum):
-    """How a run ended."""
+    """The outcome of a run."""
 
     RUNNING = "running"
-    """It had not ended when the record was written last."""
+    """The run had not ended when the record was last written."""
 
     SUCCESS = "success"
     FAILED = "failed"
@@ -31,12 +31,12 @@ class Result(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Object:
-    """A backup that was made or restored.
+    """A backup that was created or restored.
 
     Attributes:
-        url: of the object.
-        size: in bytes.
-        seconds: how long it took to make and upload it, or to fetch and restore it.
+        url: the object's URL.
+        size: size in bytes.
+        seconds: duration of creation and upload, or of download and restore.
     """
 
     url: str
@@ -49,16 +49,16 @@ class Record:
     """One run of an operation; times in ISO 8601, durations in seconds.
 
     Attributes:
-        by: the user who asked for it, or `schedule`, or `watch`.
-        reason: from the run's form.
+        by: the user who started it, or `schedule`, or `watch`.
+        reason: the reason from the run's form.
         versions: what was installed, by service: see `versions.Installed`.
-        versions_before: the same, as the last run left it that succeeded; of services that ran then.
-        started: instances by the server's name, as far as the run started them.
+        versions_before: the same, at the end of the last successful run; for services that ran then.
+        started: instances that the run started, by the server's name.
         ended: the names of the servers that it terminated.
-        objects: the backups that it made or restored, by their names in the definition.
-        skipped: what it could not do on the way, such as stopping a service on a server that does not answer.
-        phases: how long each took.
-        critical_path: the steps that decided how long the run took.
+        objects: the backups that it created or restored, by their names in the definition.
+        skipped: what it could not do, such as stopping a service on a server that does not answer.
+        phases: duration of each phase.
+        critical_path: the steps that determined the run's duration.
     """
 
     operation: str
@@ -79,18 +79,18 @@ class Record:
 
 
 Records = tuple[Record, ...]
-"""Of one operation, the oldest first."""
+"""The records of one operation, oldest first."""
 
 _RECORDS = pydantic.TypeAdapter(Records)
 
 
 def key(operation: str) -> str:
-    """Under which an operation's records are kept in the state of the deployment's asset."""
+    """Return the key of an operation's records in the state of the deployment's asset."""
     return f"history:{operation}"
 
 
 def load(kept: object) -> Records:
-    """Records from JSON; none of what cannot be read, as a later Gantry may have written it."""
+    """Load records from JSON; empty if unreadable, for example written by a later Gantry version."""
     try:
         return _RECORDS.validate_python(kept or ())
     except pydantic.ValidationError:
@@ -98,15 +98,15 @@ def load(kept: object) -> Records:
 
 
 def dump(records: Records) -> list[pydantic.JsonValue]:
-    """Records as JSON, what is empty left out."""
+    """Convert records to JSON without empty fields."""
     found: list[pydantic.JsonValue] = _RECORDS.dump_python(records, mode="json", exclude_defaults=True)
     return found
 
 
 def opened(records: Records, record: Record) -> Records:
-    """With the record of a run that begins. Earlier ones that nobody closed are those of runs that failed.
+    """Return the records with that of a run that begins. Earlier open records are those of failed runs.
 
-    A run of which a person clears the first task starts over; its record too.
+    A run whose first task is cleared starts over, and so does its record.
     """
     earlier = (each for each in records if each.run != record.run)
     closed = (
@@ -117,19 +117,19 @@ def opened(records: Records, record: Record) -> Records:
 
 
 def closed(records: Records, record: Record) -> Records:
-    """With the record of a run that has arrived, in the place of the one that it opened with."""
+    """Return the records with that of a completed run in place of the one that it opened with."""
     return _fitting((*(each for each in records if each.run != record.run), _small(record)))
 
 
 def versions_after(earlier: Records) -> dict[str, str]:
-    """What runs after these records, of whatever operations: nothing after a termination."""
+    """Return what is installed after these records, of whatever operations: nothing after a termination."""
     changing = [each for each in earlier if each.result is Result.SUCCESS and (each.versions or each.ended)]
     last = max(changing, key=lambda each: each.began, default=None)
     return {} if last is None else last.versions
 
 
 def _small(record: Record) -> Record:
-    """With so much of each part as there is room for."""
+    """Return the record with each part truncated to its size limit."""
     return dataclasses.replace(
         record,
         reason=record.reason[:_LONGEST_REASON],
@@ -148,7 +148,7 @@ def _some(found: dict[str, _T]) -> dict[str, _T]:
 
 
 def _fitting(records: Records) -> Records:
-    """The newest of them, as many as there is room for."""
+    """Return the newest records that fit the size limit."""
     kept = records[-MOST:]
     while len(kept) > 1 and len(_RECORDS.dump_json(kept, exclude_defaults=True)) > _MOST_CHARACTERS:
         kept = kept[1:]
@@ -156,11 +156,11 @@ def _fitting(records: Records) -> Records:
 
 
 def settled(record: Record, state: str | None, over: str | None = None) -> Record:
-    """A record that nobody closed, with the end of its run as Airflow tells it.
+    """Complete an open record with the end of its run according to Airflow.
 
     Args:
-        record: it stays as it is if it was closed.
-        state: the run's; None where somebody has deleted the run.
+        record: unchanged if it was closed.
+        state: the run's state; None if the run was deleted.
         over: when the run ended, in ISO 8601.
     """
     if record.result is not Result.RUNNING or state in ("queued", "running"):

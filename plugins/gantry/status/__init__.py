@@ -1,4 +1,4 @@
-"""What is going on: pure functions from a plan, its task instances and an inventory to states and times."""
+"""Current states and times: pure functions of a plan, its task instances and an inventory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known about a deployment at one moment, as plain frozen facts."""
+"""State of a deployment at one point in time, as plain frozen data."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from gantry.state import filled_slots
 from gantry.status import tasks
 
 RAN = (DeploymentState.RUNNING, DeploymentState.MAINTENANCE)
-"""States of a deployment whose servers run."""
+"""Deployment states in which the servers run."""
 
 Greeted = Mapping[names.TierName, frozenset[names.ServerName]]
-"""By tier, the servers that have answered a handshake and that no run has taken away since, as far as tasks tell."""
+"""By tier, the servers that completed a handshake and that no run has terminated since, according to the tasks."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TierStatus:
-    """How many servers of a tier run, and how many a launch wants at least now.
+    """The number of a tier's servers that run, and the minimum that a launch would want now.
 
-    That is what the definition says, or more if the tier was scaled.
+    That is the definition's minimum, or more if the tier was scaled.
     """
 
     tier: names.TierName
@@ -32,7 +32,7 @@ class TierStatus:
 
 
 class ApprovalState(enum.StrEnum):
-    """What became of the question whether to launch."""
+    """The state of the approval before a launch."""
 
     AWAITED = "waiting for approval"
     GIVEN = "approved"
@@ -44,15 +44,15 @@ class DeploymentStatus:
     """The states of a deployment and its parts.
 
     Attributes:
-        phase: the phase now running, or None when nothing runs.
-        failed: the phase that a failed run stopped at (while others may still work), or None. A launch that
-            failed is `LAUNCHING` (or `MAINTENANCE`), failed at this phase.
-        agents: a server that nobody has asked for yet, or that is gone on purpose, is absent.
+        phase: the current phase, or None when nothing runs.
+        failed: the phase that a failed run stopped at (while others may still work), or None. A failed launch is
+            `LAUNCHING` (or `MAINTENANCE`), failed at this phase.
+        agents: a server that was not requested yet, or that was terminated on purpose, is absent.
         services: by service and server. Empty before the launch.
-        approval: None where nobody is asked, or not yet, or nobody answered in time. While it is awaited and after it
-            was refused, the deployment is what it was before the run.
-        phases, steps: `NOT_APPLICABLE` where there is nothing to do, such as configuration management that
-            no launch configuration names.
+        approval: None if no approval is required, not yet requested, or not given in time. While it is pending and
+            after a refusal, the deployment is in the state from before the run.
+        phases, steps: `NOT_APPLICABLE` if there is nothing to do, such as configuration management without
+            configuration.
     """
 
     state: DeploymentState
@@ -67,15 +67,15 @@ class DeploymentStatus:
 
     @property
     def not_applicable(self) -> tuple[Phase, ...]:
-        """The phases that this deployment has nothing to do in."""
+        """Return the phases in which this deployment has nothing to do."""
         return tuple(
             phase for phase, progress in self.phases.items() if progress is tasks.Progress.NOT_APPLICABLE
         )
 
     def service(self, name: names.ServiceName) -> ServiceState | None:
-        """A service's state on all its servers together: the one that a person has to look at first.
+        """Return a service's state on all its servers together: the one that most needs attention.
 
-        It is RUNNING, PAUSED or STOPPED only if it is that everywhere. None before the launch.
+        It is RUNNING, PAUSED or STOPPED only if that holds on all of them. None before the launch.
         """
         states = {state for (service, _), state in self.services.items() if service == name}
         if len(states) == 1:
@@ -87,10 +87,10 @@ class DeploymentStatus:
 
 @dataclasses.dataclass(frozen=True)
 class StateEvidence:
-    """Everything that states are derived from.
+    """The inputs that states are derived from.
 
-    `inventory` is None when the cloud was not asked, or did not answer: then the tasks alone speak, `slots` are those
-    that were filled at the last arrival, and `greeted` the servers that earlier runs have left.
+    `inventory` is None if the cloud was not asked, or did not answer: then only the tasks count, `slots` are those
+    that were filled at the end of the last run, and `greeted` the servers left by earlier runs.
     """
 
     plan: Plan
@@ -103,18 +103,18 @@ class StateEvidence:
 
     @property
     def previously_running(self) -> bool:
-        """Whether the deployment ran before the run; a failed launch on what ran already takes nothing down."""
+        """Return whether the deployment ran before the run; a failed launch of a running one stops nothing."""
         return self.before_run in RAN
 
     def before(self) -> DeploymentState:
-        """What the deployment is while the run has not touched it."""
+        """Return the deployment's state until the run changes it."""
         if self.previously_running or self.inventory is None:
             return self.before_run
-        # Servers of a launch that failed.
+        # The servers of a failed launch.
         return DeploymentState.LAUNCHING if self.inventory.servers else DeploymentState.STOPPED
 
     def servers(self, tier: names.TierName) -> tuple[names.ServerName, ...]:
-        """Every server of a tier that the plan, the cloud or a task knows, by slot."""
+        """Return every server of a tier that the plan, the cloud or a task knows, by slot."""
         known = {name for each in self.plan.tiers if each.tier == tier for name in each.names}
         if self.inventory is not None:
             known.update(server.name for server in self.inventory.of_tier(tier))
@@ -127,42 +127,42 @@ class StateEvidence:
         return tuple(sorted(known, key=lambda name: (len(name), name)))
 
     def first_of(self, tier: names.TierName) -> names.ServerName:
-        """The server in a tier's first slot, which every launch has: the master of what is replicated there."""
+        """Return the server in a tier's first slot, which every launch has: the master of replicated services there."""
         return next(each.names[0] for each in self.plan.tiers if each.tier == tier)
 
     def instance(self, server: names.ServerName) -> inventories.Server | None:
-        """What the cloud says about a server."""
+        """Return a server according to the cloud."""
         return self.inventory.named(server) if self.inventory is not None else None
 
     def is_lost(self, server: names.ServerName) -> bool:
-        """Whether the cloud says that the server does not run: it is stopped, or it is not there."""
+        """Return whether the server does not run according to the cloud: it is stopped, or does not exist."""
         if self.inventory is None:
             return False
         instance = self.instance(server)
         return instance is None or not is_up(instance)
 
     def running(self, tier: names.TierName, agents: Mapping[names.ServerName, AgentState]) -> int:
-        """How many servers of a tier run; without the cloud's word, how many agents do."""
+        """Return how many servers of a tier run; without the cloud's answer, how many agents do."""
         if self.inventory is None:
             return sum(agents.get(server) is AgentState.RUNNING for server in self.servers(tier))
         states = [server.state for server in self.inventory.of_tier(tier)]
         return states.count(inventories.InstanceState.RUNNING)
 
     def wanted(self, tier: TierServers) -> int:
-        """How many servers of a tier a launch wants at least now."""
+        """Return the minimum number of a tier's servers that a launch would want now."""
         if self.inventory is None and self.previously_running and tier.tier not in self.slots:
-            # Nobody says which slots were filled: those of the servers that were there.
+            # The filled slots are not recorded: use those of the earlier servers.
             return max(tier.fewest, min(len(self.greeted.get(tier.tier, ())), tier.most))
         return wanted(tier, self.inventory, self.slots)
 
 
 def wanted(tier: TierServers, inventory: inventories.Inventory | None, known: filled_slots.Slots) -> int:
-    """How many servers of a tier a launch wants at least now.
+    """Return the minimum number of a tier's servers that a launch would want now.
 
     Args:
-        tier: with its limits.
-        inventory: what the cloud says, or None.
-        known: the slots that were filled at the last arrival.
+        tier: the tier, with its limits.
+        inventory: the cloud's answer, or None.
+        known: the slots that were filled at the end of the last run.
     """
     scaled = None if inventory is None else inventory.scaled_to(tier.tier)
     before = len(known.get(tier.tier, ())) if scaled is None else scaled
@@ -170,5 +170,5 @@ def wanted(tier: TierServers, inventory: inventories.Inventory | None, known: fi
 
 
 def is_up(server: inventories.Server) -> bool:
-    """Whether an instance runs, or is about to."""
+    """Return whether an instance runs, or is starting."""
     return server.state in (inventories.InstanceState.PENDING, inventories.InstanceState.RUNNING)

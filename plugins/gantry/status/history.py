@@ -1,4 +1,4 @@
-"""What a deployment is, from its runs alone: for lists, and for what was before the run that is looked at."""
+"""State of a deployment from its runs alone: for lists, and for the state before the run shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gantry.status.deployment import RAN, Greeted
 from gantry.status.tasks import TaskState, TaskView
 
 _GATES = tuple(kind.value for kind in UNTOUCHING)
-"""Tasks that touch nothing: they ask a person or a server, wait for their turn, look at what is wanted, back up."""
+"""Tasks that change nothing: they ask a person or a server, wait for their turn, check the request, back up."""
 
 UNTOUCHED = (
     TaskState.NONE,
@@ -27,11 +27,11 @@ UNTOUCHED = (
 _OF_TIER = group_id(Group(GroupKind.TIER))
 _GOOD = TaskState.SUCCESS
 _SAID = (_GOOD, TaskState.FAILED)
-"""States in which a handshake says whether its servers answer."""
+"""States of a handshake that show whether its servers answer."""
 
 
 class RunKind(enum.StrEnum):
-    """What a run is for."""
+    """The purpose of a run."""
 
     LAUNCH = "launch"
     TERMINATION = "termination"
@@ -39,10 +39,10 @@ class RunKind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class RunView:
-    """One run of a deployment, a launch or a termination.
+    """One run of a deployment: a launch or a termination.
 
     Attributes:
-        tasks: the states of its task instances, by task; of several instances the one that has come farthest.
+        tasks: the states of its tasks; of several instances, the most advanced one.
     """
 
     kind: RunKind
@@ -51,7 +51,7 @@ class RunView:
 
     @property
     def has_touched(self) -> bool:
-        """Whether it has begun to change anything."""
+        """Return whether it has begun to change anything."""
         return any(
             state not in UNTOUCHED
             for task, state in self.tasks.items()
@@ -60,19 +60,19 @@ class RunView:
 
     @property
     def decides(self) -> bool:
-        """Whether no earlier run matters to what the deployment is: it has arrived, or takes everything down."""
+        """Return whether earlier runs cannot affect the deployment's state: it has succeeded, or is a termination."""
         return self.has_touched and (self.kind is RunKind.TERMINATION or self.has_arrived)
 
     @property
     def has_arrived(self) -> bool:
-        """Whether its last step, the one that says so, has succeeded."""
+        """Return whether its last step, which reports success, has succeeded."""
         last = StepKind.FINISH_LAUNCH if self.kind is RunKind.LAUNCH else StepKind.FINISH_TERMINATION
         return self.tasks.get(last.value) is TaskState.SUCCESS
 
 
 @dataclasses.dataclass(frozen=True)
 class SettledState:
-    """A deployment's state; `failed` where the run that made it so did not get further."""
+    """A deployment's state; `failed` if the run that led to it failed there."""
 
     state: DeploymentState
     failed: bool = False
@@ -80,18 +80,18 @@ class SettledState:
 
 @dataclasses.dataclass(frozen=True)
 class Before:
-    """What a deployment was before a run: its state, and the servers that it had."""
+    """A deployment's state and servers before a run."""
 
     state: DeploymentState = DeploymentState.STOPPED
     greeted: Greeted = dataclasses.field(default_factory=dict)
 
 
 def greeted(runs: Iterable[Iterable[TaskView]]) -> Greeted:
-    """The servers that these launches, the newest first, have left running; the newest word on each counts."""
+    """Return the servers that these launches, newest first, have left running. The newest report on each counts."""
     last: dict[names.TierName, dict[names.ServerName, bool]] = {}
     for run in runs:
         tasks = tuple(run)
-        # It has ended those that it had started, and its tasks do not tell which.
+        # It has terminated the servers that it started, and its tasks do not show which ones.
         undone = any(_kind(each) == StepKind.REMOVE_NEW_SERVERS and each.state is _GOOD for each in tasks)
         for each in tasks:
             if _kind(each) != StepKind.HANDSHAKE or each.state not in _SAID:
@@ -111,7 +111,7 @@ def _kind(task: TaskView) -> str:
 
 
 def standing(runs: Iterable[RunView]) -> SettledState:
-    """What the runs, the newest first, have made of the deployment. Takes no more of them than it needs."""
+    """Return the deployment's state after the runs, newest first. Consumes no more of them than necessary."""
     newest_first = iter(runs)
     for run in newest_first:
         if not run.has_touched:
@@ -122,7 +122,7 @@ def standing(runs: Iterable[RunView]) -> SettledState:
             )
         if run.has_arrived:
             return SettledState(DeploymentState.RUNNING)
-        # A launch on what ran already and failed has taken nothing down.
+        # A failed launch of a running deployment has stopped nothing.
         redeploy = standing(newest_first).state in RAN
         return SettledState(
             DeploymentState.MAINTENANCE if redeploy else DeploymentState.LAUNCHING, _failed(run)

@@ -1,4 +1,4 @@
-"""Which servers an instance of a mapped task works on, by what it is called in Airflow."""
+"""Labels of mapped task instances in Airflow, which name their servers."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from gantry import log_marks, names
 _SEVERAL = re.compile(r"(?P<first>\S+) … (?P<last>\S+) \((?P<count>[0-9]{1,9})\)")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _MOST = 10_000
-"""Servers of a batch: more than any tier has. A label is text that somebody else may have written."""
+"""Maximum servers of a batch: more than any tier has. A label may come from elsewhere."""
 
 
 def label(servers: Sequence[str]) -> str:
-    """One name, or the first and the last of several."""
+    """Return one name, or the first and the last of several."""
     if len(servers) <= 1:
         return "".join(servers)
     return f"{servers[0]} … {servers[-1]} ({len(servers)})"
 
 
 def servers(text: str) -> tuple[names.ServerName, ...]:
-    """The servers that an instance is named after.
+    """Return the servers that an instance is named after.
 
-    None where that does not say it: Airflow calls one that has not begun by its number, and hides what is somebody's
-    secret; and a batch that leaves out slots names only its first and last server.
+    None if the label does not show them: Airflow labels an instance that has not begun by its number, and masks
+    secrets; and a batch with gaps names only its first and last server.
     """
     if log_marks.MASK in text:
         return ()
@@ -35,7 +35,7 @@ def servers(text: str) -> tuple[names.ServerName, ...]:
 
 
 def _between(first: str, last: str, count: int) -> tuple[names.ServerName, ...]:
-    """The names from one to another, which differ in the slot's number; nothing if they are not so many."""
+    """Return the names from one to another, which differ in the slot's number; empty if their count differs."""
     if not 1 < count <= _MOST:
         return ()
     for number in _NUMBER.finditer(first):

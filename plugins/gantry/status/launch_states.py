@@ -1,4 +1,4 @@
-"""The states of a deployment during and after a launch."""
+"""States of a deployment during and after a launch."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from gantry.status.deployment import ApprovalState, DeploymentStatus, StateEvide
 from gantry.status.tasks import Progress
 
 _CHECK = "awaitService"
-"""The script that waits for a service's check. A step that ends with it fails because the check does."""
+"""The script that waits for a service's check. A failure of a step that ends with it means a failed check."""
 
 
 def status(scene: StateEvidence) -> DeploymentStatus:
-    """The states that the tasks of a launch imply."""
+    """Return the states that the tasks of a launch imply."""
     state, phase, failed = _deployment(scene)
     agents = _agents(scene)
     return DeploymentStatus(
@@ -49,10 +49,10 @@ def status(scene: StateEvidence) -> DeploymentStatus:
 
 
 def _deployment(scene: StateEvidence) -> tuple[DeploymentState, Phase | None, Phase | None]:
-    """The deployment's state, the phase now running, the phase that failed."""
+    """Return the deployment's state, the current phase, and the failed phase."""
     progress = scene.steps.by_id()
     if not _has_begun(scene):
-        # Nobody was asked, or the answer is awaited, or it was no, or it came too late; or others are at work.
+        # The approval is missing, pending, refused or too late; or other runs are working.
         waits = _approval(scene) is ApprovalState.AWAITED or _awaits_turn(scene)
         unanswered = [step.phase for step in _before_work(scene) if progress[step.id] is Progress.FAILED]
         return scene.before(), Phase.PRE_LAUNCH if waits else None, min(unanswered, default=None)
@@ -64,7 +64,7 @@ def _deployment(scene: StateEvidence) -> tuple[DeploymentState, Phase | None, Ph
     if scene.run_ended:
         return state, None, min(failures or unfinished)
     begun = {step.phase for step in scene.plan if progress[step.id].has_begun}
-    # Between two phases the one that comes next is shown, rather than none.
+    # Between two phases the next one is shown, rather than none.
     running = min((phase for phase in unfinished if phase in begun), default=min(unfinished))
     return state, running, min(failures, default=None)
 
@@ -74,7 +74,7 @@ def _questions(scene: StateEvidence) -> list[Step]:
 
 
 def _has_begun(scene: StateEvidence) -> bool:
-    """Whether the run has touched the deployment. A question touches nothing, nor does waiting."""
+    """Return whether the run has changed the deployment. An approval or a wait changes nothing."""
     return any(scene.steps.progress(step.id).has_begun for step in scene.plan if step.kind not in UNTOUCHING)
 
 
@@ -95,14 +95,14 @@ def _approval(scene: StateEvidence) -> ApprovalState | None:
         if progress is Progress.IN_PROGRESS and not scene.run_ended:
             return ApprovalState.AWAITED
         if progress is Progress.SUCCEEDED:
-            # A refusal succeeds and leaves out what follows.
+            # A refused approval succeeds and skips what follows.
             after = [scene.steps.progress(step.id) for step in scene.plan if question.id in step.upstream]
             return ApprovalState.REFUSED if Progress.LEFT_OUT in after else ApprovalState.GIVEN
     return None
 
 
 def _is_complete(scene: StateEvidence) -> bool:
-    """Whether everything is done. The last step only reports that, so it is awaited only by a run's end."""
+    """Return whether everything is done. The last step only reports that, so only the end of the run requires it."""
     enough = {Progress.SUCCEEDED} if scene.run_ended else set(Progress) - {Progress.FAILED, Progress.LEFT_OUT}
     return all(
         scene.steps.progress(step.id) in enough
@@ -140,12 +140,12 @@ def _agent(
 
 
 def _was_greeted(scene: StateEvidence, server: names.ServerName) -> bool:
-    """Whether an earlier run has left it running, as far as anybody knows where the cloud is not asked."""
+    """Return whether an earlier run has left it running, as far as known without the cloud."""
     return scene.inventory is None and any(server in each for each in scene.greeted.values())
 
 
 def _ran_before(scene: StateEvidence, server: names.ServerName) -> bool:
-    """Whether a server belongs to what ran before the run, so that it is not new to anybody."""
+    """Return whether a server already belonged to the deployment before the run."""
     if not scene.previously_running:
         return False
     instance = scene.instance(server)
@@ -162,10 +162,10 @@ def _began(scene: StateEvidence) -> datetime.datetime | None:
 
 @dataclasses.dataclass(frozen=True)
 class _Work:
-    """What a service's state follows from: its own steps, and those of the services that it needs.
+    """The inputs of a service's state: its own steps, and those of the services that it depends on.
 
     Attributes:
-        replicants: the step that sets up the copies of a replicated service; `own` is its master's then.
+        replicants: the step that sets up the replicants of a replicated service; then `own` is its master's.
     """
 
     service: names.ServiceName
@@ -176,10 +176,10 @@ class _Work:
     replicants: Step | None = None
 
     def on(self, server: names.ServerName, master: names.ServerName) -> _Work:
-        """The work as it is on one server."""
+        """Return the work on one server."""
         if self.replicants is None or server == master:
             return self
-        # A copy waits for its master as a service waits for what it depends on.
+        # A replicant waits for its master as a service waits for its dependencies.
         return dataclasses.replace(self, own=(self.replicants,), needed=self.own[-1:])
 
 

@@ -1,4 +1,4 @@
-"""Plan + task instances + inventory → the states of a deployment, its tiers, agents and services."""
+"""States of a deployment, its tiers, agents and services, derived from plan, task instances and inventory."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def deployment_status(
     slots: filled_slots.Slots = types.MappingProxyType({}),
     greeted: Greeted = types.MappingProxyType({}),
 ) -> DeploymentStatus:
-    """The states at the moment that the tasks and the inventory were read.
+    """Return the states at the time when the tasks and the inventory were read.
 
     Args:
-        plan: of the run, a launch or a termination.
-        tasks: the run's task instances. Those that are no steps of the plan are ignored.
-        inventory: what the cloud says, or None when it was not asked; then the tasks alone speak.
-        run_ended: Airflow has finished the run. What is not done by then has failed.
-        before: what the deployment was when the run began. Where it ran, a launch is a redeploy (MAINTENANCE), and
-            what the run has not touched yet is RUNNING.
-        slots: those that were filled when the last launch had arrived: they tell how many servers are wanted where
-            the cloud does not.
-        greeted: the servers that earlier runs have left running: they are counted where the cloud is not asked.
+        plan: the plan of the run, a launch or a termination.
+        tasks: the run's task instances. Those that are not steps of the plan are ignored.
+        inventory: the cloud's answer, or None if it was not asked; then only the tasks count.
+        run_ended: whether Airflow has finished the run. Unfinished steps have then failed.
+        before: the deployment's state when the run began. If it was running, a launch is a redeploy (MAINTENANCE), and
+            parts that the run has not changed yet are RUNNING.
+        slots: the slots that were filled at the end of the last launch: they show how many servers are wanted, if the
+            cloud was not asked.
+        greeted: the servers that earlier runs have left running: they are counted if the cloud was not asked.
     """
     scene = StateEvidence(plan, Steps(plan, tasks), inventory, run_ended, before, slots, greeted)
     is_termination = any(step.kind is StepKind.FINISH_TERMINATION for step in plan)

@@ -1,4 +1,4 @@
-"""Airflow's task instances as plain facts, and what they say about a step's progress."""
+"""Airflow's task instances as plain data, and the progress of steps derived from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gantry.plan import Phase, Plan, Step, StepKind
 
 
 class TaskState(enum.StrEnum):
-    """A task instance's state, in Airflow's own words."""
+    """A task instance's state, with Airflow's values."""
 
     NONE = "none"
     SCHEDULED = "scheduled"
@@ -31,9 +31,9 @@ class TaskState(enum.StrEnum):
 
     @classmethod
     def of(cls, word: str | None) -> TaskState:
-        """The state that Airflow's word means: None is `none`.
+        """Convert Airflow's value to a state: None is `none`.
 
-        A word of a later Airflow counts as `none` too: a page that shows too little is better than none.
+        An unknown value of a later Airflow counts as `none` too: a page that shows too little is better than none.
         """
         return next((state for state in cls if state == word), cls.NONE)
 
@@ -43,11 +43,11 @@ class TaskView:
     """One task instance of a run.
 
     Attributes:
-        task_id: the id of the step that it performs.
+        task_id: the id of the step that it executes.
         map_index: its number among the instances of a mapped task, or -1.
-        started, ended: of its latest try.
-        servers: the servers that it works on. Empty means that they are not known (yet), or that it works on
-            all servers of its step's tier.
+        started, ended: times of its latest try.
+        servers: the servers that it works on. Empty means that they are not known (yet), or that it works on all
+            servers of its step's tier.
     """
 
     task_id: str
@@ -59,7 +59,7 @@ class TaskView:
 
 
 class Progress(enum.StrEnum):
-    """How far a step (or a phase) has come."""
+    """The progress of a step or a phase."""
 
     NOT_APPLICABLE = "not applicable"
     WAITING = "waiting"
@@ -71,12 +71,12 @@ class Progress(enum.StrEnum):
 
     @property
     def has_begun(self) -> bool:
-        """Whether work was started, however it ended."""
+        """Return whether work was started, however it ended."""
         return self in (Progress.IN_PROGRESS, Progress.SUCCEEDED, Progress.FAILED)
 
     @property
     def is_done(self) -> bool:
-        """Whether what comes after need not wait for it."""
+        """Return whether downstream steps need not wait for it."""
         return self in (Progress.SUCCEEDED, Progress.NOT_APPLICABLE)
 
 
@@ -98,7 +98,7 @@ _PROGRESS = {
 
 
 class Steps:
-    """The progress of a plan's steps, of one run. Tasks that are not steps, and removed ones, don't count."""
+    """The progress of the steps of a run's plan. Tasks that are not steps, and removed ones, are ignored."""
 
     def __init__(self, plan: Plan, tasks: Iterable[TaskView]) -> None:
         self._plan = plan
@@ -111,49 +111,49 @@ class Steps:
         }
         self._progress = {step.id: _of_step(step, self._tasks[step.id]) for step in plan}
         if any(self._tasks.values()):
-            # Airflow makes all tasks at once: a run without these is older than they are.
+            # Airflow creates all tasks at once: a run without these is older than they are.
             self._progress |= {
                 step.id: Progress.NOT_APPLICABLE
                 for step in plan
                 if step.kind in (StepKind.TURN, StepKind.FIND_LOST) and not self._tasks[step.id]
             }
-        # A run that is older than a step of the plan has no task of it, and went on without.
+        # A run that is older than a step of the plan has no task for it, and continued without.
         for step in plan:
             if self._progress[step.id].has_begun:
                 unknown = (each for each in step.upstream if not self._tasks[each])
                 self._progress.update(dict.fromkeys(unknown, Progress.NOT_APPLICABLE))
 
     def tasks(self, step: str) -> tuple[TaskView, ...]:
-        """A step's task instances, by map index."""
+        """Return a step's task instances, by map index."""
         return self._tasks[step]
 
     def progress(self, step: str) -> Progress:
-        """How far a step has come on all its servers together."""
+        """Return a step's progress on all its servers together."""
         return self._progress[step]
 
     def progress_on(self, step: str, server: names.ServerName) -> Progress:
-        """How far a step has come on one server: what the instances that name the server say.
+        """Return a step's progress on one server, from the instances that name the server.
 
-        Where none names it, those whose servers are not known speak for it.
+        If none names it, from those whose servers are not known.
         """
         tasks = self._tasks[step]
         own = [task for task in tasks if server in task.servers]
         return _of_step(self._plan.by_id[step], own or [task for task in tasks if not task.servers])
 
     def phases(self) -> dict[Phase, Progress]:
-        """The progress of each phase that the plan has steps in, by number."""
+        """Return the progress of each phase that has steps in the plan, by number."""
         return {
             phase: together(self._progress[step.id] for step in self._plan if step.phase is phase)
             for phase in sorted({step.phase for step in self._plan})
         }
 
     def by_id(self) -> dict[str, Progress]:
-        """The progress of every step, in the plan's order."""
+        """Return the progress of every step, in the plan's order."""
         return dict(self._progress)
 
 
 def together(parts: Iterable[Progress]) -> Progress:
-    """The progress of a whole, from its parts. A failure anywhere makes it failed, also while others work."""
+    """Combine the progress of several parts. If any failed, the whole has failed, even while others work."""
     each = [part for part in parts if part is not Progress.NOT_APPLICABLE]
     if not each:
         return Progress.NOT_APPLICABLE
@@ -167,7 +167,7 @@ def together(parts: Iterable[Progress]) -> Progress:
 
 
 def progress(tasks: Iterable[TaskView]) -> Progress:
-    """The progress of a task, from its instances; waiting where there are none yet."""
+    """Return the progress of a task, from its instances; waiting if there are none yet."""
     parts = [_PROGRESS[task.state] for task in tasks if task.state is not TaskState.REMOVED]
     return together(parts) if parts else Progress.WAITING
 

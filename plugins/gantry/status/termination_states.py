@@ -1,4 +1,4 @@
-"""The states of a deployment during and after a termination."""
+"""States of a deployment during and after a termination."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gantry.status.tasks import Progress
 
 
 def status(scene: StateEvidence) -> DeploymentStatus:
-    """The states that the tasks of a termination imply."""
+    """Return the states that the tasks of a termination imply."""
     state, phase, failed = _deployment(scene)
     agents = _agents(scene)
     is_going = state in (DeploymentState.STOPPING, DeploymentState.STOPPED)
@@ -49,7 +49,7 @@ def _deployment(scene: StateEvidence) -> tuple[DeploymentState, Phase | None, Ph
     if all(progress[step.id].is_done for step in work) and Progress.FAILED not in ends:
         return DeploymentState.STOPPED, None, None
     if not any(progress[step.id].has_begun for step in work):
-        # A refusal succeeds and leaves out what follows.
+        # A refused approval succeeds and skips what follows.
         refused = any(progress[step.id] is Progress.LEFT_OUT for step in work)
         if scene.run_ended or refused or not all(each.is_done for each in asked):
             return scene.before(), None, None
@@ -58,7 +58,7 @@ def _deployment(scene: StateEvidence) -> tuple[DeploymentState, Phase | None, Ph
     unfinished = [
         step.phase
         for step in scene.plan
-        # A final backup that nobody asked for stays undone.
+        # A final backup that was not requested stays undone.
         if step.facts.effect is not Effect.CHECKS and not progress[step.id].is_done
     ]
     if scene.run_ended:
@@ -91,5 +91,5 @@ def _service(scene: StateEvidence, stop: Step, agent: AgentState | None) -> Serv
         return ServiceState.STOPPED
     if progress is Progress.FAILED:
         return ServiceState.IMPAIRED
-    # What a failed launch left behind was never seen to run.
+    # Leftovers of a failed launch were never seen running.
     return ServiceState.RUNNING if scene.previously_running else ServiceState.PAUSED

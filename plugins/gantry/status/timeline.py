@@ -1,4 +1,4 @@
-"""When each phase and step began and ended, and which steps decided when the run ended."""
+"""Start and end of each phase and step of a run, and its critical path."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _ENDED = (Progress.SUCCEEDED, Progress.FAILED, Progress.LEFT_OUT)
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """A piece of time. `ended` is None while it lasts, both are None before it begins."""
+    """A time span. `ended` is None while it lasts, both are None before it begins."""
 
     started: datetime.datetime | None = None
     ended: datetime.datetime | None = None
 
     @property
     def duration(self) -> datetime.timedelta | None:
-        """From start to end, or None while there is no end."""
+        """Return the duration, or None while there is no end."""
         return self.ended - self.started if self.started and self.ended else None
 
 
@@ -48,7 +48,7 @@ class PhaseTime:
 
 @dataclasses.dataclass(frozen=True)
 class CriticalStep:
-    """One step of the critical path, and how long nothing happened between the step before it and it."""
+    """One step of the critical path, and the idle time between the step before it and it."""
 
     step: Step
     span: Span
@@ -57,11 +57,11 @@ class CriticalStep:
 
 @dataclasses.dataclass(frozen=True)
 class Timeline:
-    """A run in time.
+    """The times of a run.
 
     Attributes:
-        phases: those that the plan has steps in, by number.
-        critical_path: the steps that decided when the run ended (or how far it is), first to last.
+        phases: the phases with steps in the plan, by number.
+        critical_path: the steps that determined the end of the run (or its progress so far), first to last.
     """
 
     span: Span
@@ -70,16 +70,16 @@ class Timeline:
 
     @property
     def waited(self) -> datetime.timedelta:
-        """Time on the critical path in which no step worked: what the scheduler and the queue cost."""
+        """Return the time on the critical path in which no step worked: the cost of the scheduler and the queue."""
         return sum((link.waited for link in self.critical_path), _NOTHING)
 
     def phase(self, phase: Phase) -> PhaseTime | None:
-        """One phase's times, or None if the plan has no step in it."""
+        """Return one phase's times, or None if the plan has no step in it."""
         return next((each for each in self.phases if each.phase is phase), None)
 
 
 def timeline(plan: Plan, tasks: Iterable[TaskView]) -> Timeline:
-    """The times of a run. Tasks that are not steps of the plan, and removed ones, don't count."""
+    """Return the times of a run. Tasks that are not steps of the plan, and removed ones, are ignored."""
     steps = Steps(plan, tasks)
     times = {step.id: _step_time(step, steps) for step in plan}
     phases = []
@@ -95,7 +95,7 @@ def timeline(plan: Plan, tasks: Iterable[TaskView]) -> Timeline:
 def _step_time(step: Step, steps: Steps) -> StepTime:
     progress = steps.progress(step.id)
     if progress is Progress.NOT_APPLICABLE:
-        # Its task is empty; what little time it takes belongs to the waiting of the step after it.
+        # Its task is empty; its short duration counts as waiting time of the step after it.
         return StepTime(step, progress, Span())
     spans = [Span(task.started, task.ended) for task in steps.tasks(step.id)]
     return StepTime(step, progress, _together(spans, is_open=progress not in _ENDED))
@@ -112,7 +112,7 @@ def _critical_path(plan: Plan, times: dict[str, StepTime]) -> tuple[CriticalStep
 
     @functools.cache
     def timed_before(step: str) -> tuple[str, ...]:
-        """The steps that ended before it, seen through those that have no times."""
+        """Return the timed steps before it, looking through steps without times."""
         found: list[str] = []
         for before in plan.by_id[step].upstream:
             found.extend([before] if times[before].span.duration is not None else timed_before(before))
@@ -129,7 +129,7 @@ def _critical_path(plan: Plan, times: dict[str, StepTime]) -> tuple[CriticalStep
         span = times[at].span
         waited = _NOTHING
         if before is not None and span.started and (ended := times[before].span.ended):
-            # A cleared step can have ended after what came after it.
+            # A cleared step can have ended after its downstream steps.
             waited = max(span.started - ended, _NOTHING)
         path.append(CriticalStep(plan.by_id[at], span, waited))
         at = before

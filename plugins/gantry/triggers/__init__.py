@@ -1,1 +1,1 @@
-"""What goes on in Airflow's triggerer, without a worker."""
+"""Triggers: waits in Airflow's triggerer, without occupying a worker."""

@@ -1,4 +1,4 @@
-"""What goes on without a worker: following jobs to their end, waiting for servers to answer."""
+"""Triggers that follow jobs on servers to their end, or wait for servers to answer."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _PROGRESS = pydantic.TypeAdapter(list[jobs.ServerProgress])
 
 
 def dump(everything: Sequence[jobs.ServerProgress]) -> list[dict[str, Any]]:
-    """Progress as plain JSON. It holds no secrets: they are in files on the server by now."""
+    """Convert progress to plain JSON. It contains no secrets: these are in files on the server by now."""
     dumped: list[dict[str, Any]] = _PROGRESS.dump_python(list(everything), mode="json")
     return dumped
 
 
 def load(dumped: Sequence[Mapping[str, Any]]) -> list[jobs.ServerProgress]:
-    """Progress as it was dumped, by an earlier Gantry too: that one kept a failure as its text."""
+    """Load progress from JSON, also from an older Gantry's, which had a failure's text only."""
     return _PROGRESS.validate_python([_as_today(each) for each in dumped])
 
 
@@ -45,10 +45,10 @@ def _as_today(dumped: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class StepTrigger(BaseTrigger):
-    """Finishes what a worker began, and ends the task.
+    """Finishes what a worker has begun, and ends the task.
 
-    Yields TaskSuccessEvent when every server got through; otherwise one TriggerEvent with the failures, so that
-    a worker can fail the task in the usual way, retries included.
+    Yields TaskSuccessEvent when every server has succeeded; otherwise one TriggerEvent with the failures, so that a
+    worker can fail the task in the usual way, retries included.
     """
 
     def __init__(self, report: dict[str, Any]) -> None:
@@ -56,7 +56,7 @@ class StepTrigger(BaseTrigger):
         self._report = report
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Go on to the end."""
+        """Continue to the end."""
         try:
             found = await self._failures()
         except errors.GantryError as error:
@@ -68,15 +68,16 @@ class StepTrigger(BaseTrigger):
             yield TaskSuccessEvent(xcoms={"return_value": {**self._report, "ended": ended}})
 
     async def _failures(self) -> list[errors.Failure]:
-        """Do the work; what went wrong."""
+        """Do the work; return the failures."""
         raise NotImplementedError
 
 
 class JobsTrigger(StepTrigger):
     """Follows the jobs of a step to their end.
 
-    `secrets` are the connections whose secrets the scripts were told, and may print; `author` is who notes what they
-    have installed, `holding` what is noted about data when all is done, `cloud` what links are made with.
+    `secrets` are the connections whose secrets the scripts have received and may print; `author` is recorded with the
+    versions that they install, `holding` has the records about data to write at the end, `cloud` is the connection for
+    links.
     """
 
     def __init__(  # noqa: PLR0913 - its state, each part by its name
@@ -106,7 +107,7 @@ class JobsTrigger(StepTrigger):
         self._driven: tuple[Sequence[jobs.ServerProgress], ssh.Access] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The trigger's class and keywords."""
+        """Return the trigger's class and keywords."""
         return (
             "gantry.triggers.server_work.JobsTrigger",
             {
@@ -125,13 +126,13 @@ class JobsTrigger(StepTrigger):
         )
 
     async def _failures(self) -> list[errors.Failure]:
-        # Airflow (3.3.2) builds the API that triggers speak to at a process's first question, for many seconds on a
-        # busy machine. In `on_kill` there is no time for that.
+        # Airflow (3.3.2) creates the API client of triggers at a process's first request, which takes many seconds on
+        # a busy machine. `on_kill` does not have that time.
         self._first_question = asyncio.create_task(self._ask_once())
         everything, access = self._driven = await self._reach()
         await asyncio.to_thread(connections.mask, self._secrets)
         output = task_log.printer(self.log, several=len(everything) > 1)
-        # A worker of an earlier Gantry has put all links in place itself.
+        # A worker of an older Gantry has written all links itself.
         cloud = (
             None
             if self._cloud is None
@@ -141,7 +142,7 @@ class JobsTrigger(StepTrigger):
             everything, access, self._key, output, reader=output_readers.named(self._reader), links=cloud
         )
         self._report |= output_readers.report(self._reader, everything)
-        # A worker of an earlier Gantry may have begun it.
+        # The task may have been started by a worker of an older Gantry.
         if self._author is not None:
             who = server_notes.load(self._author)
             for each in everything:
@@ -160,14 +161,14 @@ class JobsTrigger(StepTrigger):
                 await asyncio.to_thread(task_verdict.verdict, self.task_instance, task_verdict.IN_TRIGGERER)
 
     async def _reach(self) -> tuple[list[jobs.ServerProgress], ssh.Access]:
-        """How far the servers are, and how they are reached. Raises GantryError."""
+        """Return the servers' progress, and the login for them. Raises GantryError."""
         access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
         return load(self._everything), access
 
     async def on_kill(self) -> None:
-        """End the remote processes if a person marked or cleared the task, or its run has ended.
+        """Kill the remote processes if a person marked or cleared the task, or its run has ended.
 
-        Airflow also calls this when this triggerer was frozen for a while and another one has the trigger now.
+        Airflow also calls this when this triggerer stalled for a while and another one has the trigger now.
         """
         if self.task_instance is None:
             return
@@ -194,9 +195,9 @@ class JobsTrigger(StepTrigger):
 
 
 class HandshakeTrigger(StepTrigger):
-    """Waits for servers to answer, gives them the agent, and ends the task. See `gantry.runtime.server_bootstrap`.
+    """Waits for servers to answer, installs the agent, and ends the task. See `gantry.runtime.server_bootstrap`.
 
-    `deployment` is the name that the servers are tagged with; a drill's is none that may stand in a definition.
+    `deployment` is the name in the servers' tags; a drill's name is not valid in a definition.
     """
 
     def __init__(  # noqa: PLR0913 - its state, each part by its name
@@ -217,12 +218,12 @@ class HandshakeTrigger(StepTrigger):
         self._login = login
         self._wanted = wanted
         self._deadline = deadline
-        # A worker of an earlier Gantry did not say since when it had waited.
+        # A worker of an older Gantry did not pass the start of its wait.
         self._asked = time.time() if asked is None else asked
         self._limit = limit
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The trigger's class and keywords."""
+        """Return the trigger's class and keywords."""
         return (
             "gantry.triggers.server_work.HandshakeTrigger",
             {
@@ -239,7 +240,7 @@ class HandshakeTrigger(StepTrigger):
 
     async def _failures(self) -> list[errors.Failure]:
         written = models.Definition.model_validate(self._definition)
-        # A worker of an earlier Gantry, which has begun it, knew of no drills.
+        # A task started by a worker of an older Gantry, which had no drills.
         definition = written.model_copy(update={"deployment": self._deployment or written.deployment})
         access = await asyncio.to_thread(connections.access, models.Ssh.model_validate(self._login))
         cloud = servers.Servers(await asyncio.to_thread(clients.ec2, definition.cloud), definition, LOG)

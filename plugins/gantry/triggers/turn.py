@@ -1,4 +1,4 @@
-"""The wait for the turn without a worker: the triggerer only reads."""
+"""Trigger that waits for a run's turn without a worker: it only reads."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gantry.state import operation_lock
 from gantry.triggers import server_work
 
 _PAUSE = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 _PATIENCE = 30.0
-"""Seconds that a run waits at least for another run of its operation that has not taken the turn either."""
+"""Minimum seconds that a run waits for another run of its operation that has not taken the lock either."""
 
 
 class SecondRunError(errors.GantryError):
-    """Two runs of one operation, of which none can be told to be the first."""
+    """Two runs of one operation wait, and it is undecidable which one is first."""
 
     def __init__(self, dag: str) -> None:
         self.dag = dag
@@ -34,7 +34,7 @@ class SecondRunError(errors.GantryError):
 
 
 class TurnTrigger(server_work.StepTrigger):
-    """Waits until a run can try again to take its turn. `waits_for` is what the log says already."""
+    """Waits until a run can try again to take its turn. `waits_for` has already been logged."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class TurnTrigger(server_work.StepTrigger):
         self._waits_for = waits_for
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The trigger's class and keywords."""
+        """Return the trigger's class and keywords."""
         return (
             "gantry.triggers.turn.TurnTrigger",
             {
@@ -64,13 +64,13 @@ class TurnTrigger(server_work.StepTrigger):
                 "begun": self._asker.begun,
                 "waits_for": self._waits_for,
                 "report": self._report,
-                # A triggerer of an older Gantry knows nothing of it.
+                # A triggerer of an older Gantry does not know this.
                 **({"until": self._until} if self._until else {}),
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait; the worker that comes next takes the turn, or waits on."""
+        """Wait; the next worker takes the turn, or waits on."""
         try:
             found = await self._failures()
         except errors.GantryError as error:
@@ -81,7 +81,7 @@ class TurnTrigger(server_work.StepTrigger):
         told = self._waits_for
         undecided_since: float | None = None
         while True:
-            # Also before the first look: Airflow shall have heard by then that the worker's process has ended.
+            # Also before the first check: by then, Airflow should know that the worker's process has ended.
             await asyncio.sleep(_PAUSE)
             busy = await asyncio.to_thread(lock_holder.look_again, self._deployment, self._asker)
             if busy is None:
@@ -101,5 +101,5 @@ class TurnTrigger(server_work.StepTrigger):
 
 
 def patience(run: str) -> float:
-    """Seconds, of another length for each run: then one gives way, and the other sees that it is alone."""
+    """Return the seconds to wait, different for each run: then one yields, and the other sees that it is alone."""
     return _PATIENCE + zlib.crc32(run.encode()) % 61

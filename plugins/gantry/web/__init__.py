@@ -1,10 +1,10 @@
-"""Pages: deployments in Airflow's UI, and the same facts as JSON.
+"""Web UI: pages of deployments within Airflow's UI, and the same data as a JSON API.
 
-The API server mounts the application of `entry` under `/gantry`, and Airflow's navigation shows it in a frame. What a
-page needs is read by `store` (the metadata database), `cloud` (the inventory) and `api_calls` (Airflow's own API, with
-the rights of who looks), put together by the functions of `status` and `plan`, and handed to templates as the frozen
-`facts`. Nothing is decided here.
+The API server mounts the application of `entry` under `/gantry`, and Airflow's navigation shows it in a frame. The
+data of a page is read by `store` (the metadata database), `cloud` (the inventory) and `api_calls` (Airflow's own API,
+with the visitor's rights), combined by the functions of `status` and `plan`, and passed to templates as the frozen
+`facts`. No decisions are made here.
 
-Airflow's frame is a sandbox: a link cannot open a window, and cannot replace the page around it. Links to Airflow's own
-pages carry `data-airflow` (a script of ours lets the page around follow them), all others stay in the frame.
+Airflow's frame is sandboxed: a link cannot open a window, and cannot replace the surrounding page. Links to Airflow's
+own pages have `data-airflow` (our script makes the surrounding page follow them), all others stay in the frame.
 """

@@ -1,4 +1,4 @@
-"""The pages' application: its routes, and what every answer of it carries."""
+"""FastAPI application of the pages: its routes, and the headers of every response."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gantry.web.routes import actions, api, pages, responses, task_pages
 _log = logging.getLogger(__name__)
 
 _HEADERS = {
-    # Everything from this server; no inline script or style, no plugin, shown in nobody else's frame.
+    # Only resources from this server; no inline script or style, no plugin, and no framing by other sites.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
         "form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
@@ -34,8 +34,8 @@ _STATIC = "/static"
 
 
 def create() -> fastapi.FastAPI:
-    """The application, which the API server mounts."""
-    # Its own description would answer anybody.
+    """Create the application that the API server mounts."""
+    # FastAPI's own description would be accessible without a login.
     app = fastapi.FastAPI(title="Gantry", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(pages.router)
     app.include_router(task_pages.router)
@@ -62,14 +62,14 @@ async def _with_headers(
 
 
 async def _refused(request: fastapi.Request, error: Exception) -> fastapi.Response:
-    """An answer that is none, in the words of who asked: a page for people, JSON for programs."""
+    """Answer with an error in the format of the request: a page for people, JSON for programs."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = str(error.detail) if isinstance(error, HTTPException) else ""
     return _told(request, status, detail)
 
 
 async def _failed(request: fastapi.Request, error: Exception) -> fastapi.Response:
-    """Something of ours that did not work, in its own words."""
+    """Answer with the message of a Gantry error."""
     status = 404 if isinstance(error, deployment_details.UnknownError) else 502
     return _told(
         request, error.status if isinstance(error, api_calls.ActionRefusedError) else status, str(error)
@@ -83,10 +83,10 @@ async def _misunderstood(request: fastapi.Request, error: Exception) -> fastapi.
 
 
 async def _broken(request: fastapi.Request, error: Exception) -> fastapi.Response:
-    """A mistake of ours. The server writes it down; nobody else is told what it was."""
+    """Answer to an unexpected exception. The server logs it; the response does not reveal it."""
     _log.error("answering %s", request.url.path, exc_info=error)
     response = _told(request, 500, "")
-    # This answer passes by what gives all others their headers.
+    # This response bypasses the code that adds the headers to all others.
     response.headers.update(_HEADERS | _NOT_KEPT)
     return response
 

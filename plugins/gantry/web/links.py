@@ -1,7 +1,7 @@
-"""Links on tasks in Airflow's own pages: to the deployment, to the server, to the application.
+"""Operator links on tasks in Airflow's own pages: to the deployment, to the server, to the application.
 
-They are worked out by the API server, when somebody looks at a task: so a task spends no time on them, and nothing of
-them is stored. A link leads to a page of ours, which knows (or asks the cloud) where it goes on.
+The API server computes them when a task's page is opened: so they cost tasks no time, and are not stored. A link leads
+to one of our pages, which knows the target (or asks the cloud).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _SHOWN_IN_FRAME = "/plugin/deployments"
 
 
 class _Operators(list[type[BaseOperator]]):
-    """The operators of some kinds of steps, looked up when Airflow reads the first DAG: tasks load the plugin, too."""
+    """The operators of some kinds of steps, loaded when Airflow reads the first DAG: tasks load the plugin, too."""
 
     def __init__(self, kinds: Callable[[], Collection[StepKind]]) -> None:
         super().__init__()
         self._kinds = kinds
 
     def __iter__(self) -> Iterator[type[BaseOperator]]:
-        """Each of them once."""
+        """Yield each of them once."""
         if not self:
             known = importlib.import_module(_CATALOG).OPERATORS
             kinds = self._kinds()
@@ -63,43 +63,43 @@ class _Link(BaseOperatorLink):
 
     @property
     def name(self) -> str:
-        """What the button says."""
+        """Return the button's label."""
         return self.label
 
 
 class DeploymentLink(_Link):
-    """To the deployment's page, in Airflow's frame."""
+    """Link to the deployment's page, in Airflow's frame."""
 
     label = "Deployment"
     operators: ClassVar[list[type[BaseOperator]]] = _Operators(_all)
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ANN401, ARG002 - Airflow's own, serialized
-        """The address."""
+        """Return the URL."""
         where = _where()
         inner = where.deployment(ti_key.dag_id.partition(".")[0]).removeprefix(where.airflow)
         return f"{where.airflow}{_SHOWN_IN_FRAME}{inner}"
 
 
 class ServerLink(_Link):
-    """To the server that a task works on: in the cloud's console, or on the deployment's page."""
+    """Link to the server that a task works on: in the cloud's console, or on the deployment's page."""
 
     label = "Server"
     operators: ClassVar[list[type[BaseOperator]]] = _Operators(_per_server)
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ANN401, ARG002 - as above
-        """The address."""
+        """Return the URL."""
         query = urllib.parse.urlencode({"task": ti_key.task_id, "map_index": ti_key.map_index})
         return f"{_where().run(ti_key.dag_id, ti_key.run_id)}/server?{query}"
 
 
 class ApplicationLink(_Link):
-    """To where people reach the application."""
+    """Link to the deployed application."""
 
     label = "Application"
     operators: ClassVar[list[type[BaseOperator]]] = _Operators(_open_to_visitors)
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ANN401, ARG002 - as above
-        """The address."""
+        """Return the URL."""
         return f"{_where().deployment(ti_key.dag_id.partition('.')[0])}/application"
 
 
@@ -107,7 +107,7 @@ LINKS = (DeploymentLink, ServerLink, ApplicationLink)
 
 
 def every() -> list[BaseOperatorLink]:
-    """For Airflow's plugin manager."""
+    """Return all links, for Airflow's plugin manager."""
     return [link() for link in LINKS]
 
 

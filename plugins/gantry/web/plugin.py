@@ -1,4 +1,4 @@
-"""What Airflow is told about the pages. Imported wherever plugins are: by tasks, too, so it loads nothing."""
+"""Airflow plugin for the pages. Imported wherever plugins are, also by tasks, so it loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gantry.web.http import mount
 
 
 class Application:
-    """The pages' application, made when the first request comes."""
+    """The pages' application, created at the first request."""
 
     def __init__(self) -> None:
         self._made: mount.Asgi | None = None
@@ -17,13 +17,13 @@ class Application:
 
     async def __call__(self, scope: mount.Scope, receive: mount.Receive, send: mount.Send) -> None:
         """Answer one request."""
-        # Until here the scope says which application has been asked; from here on it is ours.
+        # So far the scope names the requested application; from here on it is ours.
         scope[mount.AIRFLOW] = scope.get("app")
         await self.application(scope, receive, send)
 
     @property
     def application(self) -> mount.Asgi:
-        """The application itself."""
+        """Return the application itself."""
         with self._lock:
             if self._made is None:
                 # FastAPI and the API server's modules: only the API server needs them.
@@ -34,17 +34,17 @@ class Application:
 
 
 def fastapi_apps() -> list[dict[str, Any]]:
-    """For Airflow's plugin manager."""
+    """Return the applications, for Airflow's plugin manager."""
     return [{"app": Application(), "url_prefix": mount.PREFIX, "name": "gantry"}]
 
 
 def external_views() -> list[dict[str, Any]]:
-    """For Airflow's plugin manager: a page in the navigation, and tabs of DAGs and of their runs."""
+    """Return the views for Airflow's plugin manager: a page in the navigation, and tabs of DAGs and of their runs."""
     at = f"{mount.base_path()}{mount.PREFIX}"
     icon = {"icon": f"{at}/static/icon.svg"}
     return [
         {
-            # Short: Airflow cuts longer words off below their icons.
+            # Short: Airflow truncates longer words below their icons.
             "name": "Gantry",
             "href": f"{at}/",
             "destination": "nav",

@@ -1,4 +1,4 @@
-"""`gantry archive`: the folder of a service becomes the archive that a launch installs, on the spot or in S3."""
+"""`gantry archive`: packs a service's folder as the archive that a launch installs, locally or in S3."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 class NoArchiveNameError(errors.GantryError):
-    """A target by whose name a server would not know what it is."""
+    """The target's name does not have an archive format's suffix."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -27,7 +27,7 @@ class NoArchiveNameError(errors.GantryError):
 
 
 class NoUrlError(errors.GantryError):
-    """A target that begins like a URL, and is none."""
+    """The target begins like a URL, but is not a valid one."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -90,8 +90,8 @@ def archive_(  # noqa: PLR0913 - one parameter an option
 ) -> None:
     """Pack the folder of a service for a launch to install.
 
-    The same folder gives the same bytes, and what is in S3 already is not uploaded again: so a launch installs a
-    service again only if something in its folder has changed.
+    The same folder gives the same bytes, and an archive that is already in S3 is not uploaded again: so a launch
+    reinstalls a service only if something in its folder has changed.
     """
     if not target.endswith(archive.SUFFIXES):
         raise NoArchiveNameError(target)

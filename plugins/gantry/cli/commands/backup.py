@@ -1,4 +1,4 @@
-"""`gantry backup`: makes backups of a deployment now."""
+"""`gantry backup`: creates backups of a deployment now."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def backup(
     ] = None,
     reason: options.Reason = "",
 ) -> int:
-    """Back a deployment up: what its definition's [bold]backups[/] names, or some of it.
+    """Back up a deployment: all [bold]backups[/] in its definition, or some of them.
 
-    Ends with 0 when each backup is uploaded and complete, with 1 and each failed task's error otherwise.
+    Exits with 0 when each backup is uploaded and complete, otherwise with 1 and each failed task's error.
     """
     from gantry.rest import operation_conf  # noqa: PLC0415 - pydantic and httpx, which help need not load
 

@@ -1,4 +1,4 @@
-"""`gantry doctor`: whether what a launch needs is there."""
+"""`gantry doctor`: checks the prerequisites of a launch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gantry.cli.support import connections, console, definitions, options
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 _MARKS = {"well": "[green]✓[/]", "wrong": "[red]✗[/]", "unknown": "[magenta]?[/]"}
-"""By the standing of what was found."""
+"""By the result of a check."""
 
 
 @app.command(
@@ -30,14 +30,15 @@ def doctor(
     profile: options.Profile = None,
     json_: options.Json = False,
 ) -> int:
-    """Check connections, rights, images, subnets, buckets and objects before the first launch, reading only.
+    """Check connections, rights, images, subnets, buckets and objects before the first launch, read-only.
 
     EC2 is asked for one server of each tier and subnet as a dry run, which starts nothing. Of each object the first
-    bytes are read, which tell what it really is; of one in each bucket the first byte is fetched by a link, as servers
-    get it. Chef servers are asked for what run lists name, jump hosts are logged in to. Connections come from where
-    `gantry plan` takes them. The first step of each operation looks at the same, as far as that operation needs it.
+    bytes are read, which show its format; of one in each bucket the first byte is downloaded with a link, in the same
+    way as on servers. Chef servers are asked for the contents of run lists, and jump hosts are logged in to.
+    Connections are read from the same places as by `gantry plan`. The first step of each operation makes the same
+    checks, as far as that operation needs them.
 
-    ✓ is well, ✗ is wrong, ? could not be found out from here. Ends with 0 if nothing is wrong, else with 1.
+    ✓ is good, ✗ is wrong, ? could not be determined from here. Exits with 0 if nothing is wrong, else with 1.
     """
     found = definitions.find(name, folder, environment=environment, variables=options.variables(settings))
 

@@ -1,4 +1,4 @@
-"""`gantry drill`: tries out the backups of a deployment now."""
+"""`gantry drill`: tests the backups of a deployment now."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def drill(
     airflow: target.AirflowTarget,
     reason: options.Reason = "",
 ) -> int:
-    """Try out whether the newest backups can be restored, on servers of their own that are thrown away.
+    """Test whether the newest backups can be restored, on temporary servers.
 
-    The deployment's own servers are not touched. Ends with 0 when each backup was restored and its checks say OK,
-    with 1 and each failed task's error otherwise.
+    The deployment's own servers are not touched. Exits with 0 when each backup was restored and its checks succeed,
+    otherwise with 1 and each failed task's error.
     """
     name, _ = definition.at_hand(name)
     return run_operation.operate(

@@ -1,4 +1,4 @@
-"""`gantry graph`: what a launch does, in which order, as a picture or as text."""
+"""`gantry graph`: draws the steps of a launch and their order, as a picture or as text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 class Format(enum.StrEnum):
-    """What a graph can be."""
+    """Output formats of a graph."""
 
     TEXT = "text"
     SVG = "svg"
@@ -60,8 +60,8 @@ def graph(
 ) -> None:
     """Draw the plan of a launch: its steps, and what each waits for.
 
-    Lanes are tiers, services and load balancers. Steps that have nothing to do (configuration management that nobody
-    asked for) are left out.
+    Lanes are tiers, services and load balancers. Steps that have nothing to do (configuration management that is not
+    configured) are left out.
     """
     loaded = definitions.find(name, folder, environment=environment, variables=options.variables(settings))
     from gantry import plan  # noqa: PLC0415 - pydantic and YAML, which help need not load
@@ -89,7 +89,7 @@ def _filled(drawn: plan_graph.Graph, chosen: Format) -> str:
     from gantry.cli.output import plan_graph  # noqa: PLC0415 - as above
 
     file = "graph.svg.jinja" if chosen is Format.SVG else "graph.mmd.jinja"
-    # Names are checked, but what stands in a picture is text whatever it is.
+    # Names are validated, but the text in a picture is escaped anyway.
     environment = jinja2.Environment(
         autoescape=True,
         trim_blocks=True,
@@ -112,7 +112,7 @@ def _filled(drawn: plan_graph.Graph, chosen: Format) -> str:
 
 
 def _text(drawn: plan_graph.Graph) -> str:
-    """The steps in their phases, each with a number by which others refer to it."""
+    """Return the steps in their phases, each with a number for references."""
     in_phases = sorted(drawn.steps, key=lambda step: step.phase)
     number = {step.id: place for place, step in enumerate(in_phases, 1)}
     lanes = max((len(drawn.label(step.group)) for step in in_phases), default=0)

@@ -1,4 +1,4 @@
-"""`gantry history`: what was done with a deployment, also when Airflow has forgotten the runs."""
+"""`gantry history`: lists what was done with a deployment, even after Airflow has forgotten the runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 class NoRecordError(errors.GantryError):
-    """A run of which nothing is kept, or words that fit several."""
+    """The run has no record, or the given words match several."""
 
     def __init__(self, name: str, wanted: str, known: list[str], *, several: bool) -> None:
         self.wanted = wanted
@@ -59,9 +59,9 @@ def history(
     ] = False,
     json_: options.Json = False,
 ) -> int:
-    """Say what was done with a deployment: which run, who asked for it, why, how it ended, what it changed.
+    """Show what was done with a deployment: which run, who started it, why, how it ended, what it changed.
 
-    Read from the state of the asset deployment-state://NAME, which outlives the runs. Ends with 0 if it could say.
+    Read from the state of the asset deployment-state://NAME, which outlives the runs. Exits with 0 if it can be read.
     """
     from gantry.cli.output import history_text  # noqa: PLC0415 - httpx and pydantic, which help need not load
     from gantry.cli.queries import asset_state  # noqa: PLC0415 - httpx and pydantic, which help need not load
@@ -99,7 +99,7 @@ def history(
 
 
 def _one(name: str, wanted: str, known: list[run_records.Record]) -> run_records.Record:
-    """The record that a person means. Raises NoRecordError."""
+    """Return the record that the user means. Raises NoRecordError."""
     from gantry.cli.output import history_text  # noqa: PLC0415 - as above
 
     exact = [each for each in known if each.run == wanted]

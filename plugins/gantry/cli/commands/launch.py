@@ -1,4 +1,4 @@
-"""`gantry launch`: triggers a deployment's launch in Airflow and shows it until the deployment is RUNNING."""
+"""`gantry launch`: triggers a deployment's launch in Airflow and follows it until the deployment is RUNNING."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 @dataclasses.dataclass(frozen=True)
 class LaunchForm:
-    """What a person would fill in in the UI."""
+    """The fields of the form in the UI."""
 
     servers: options.Servers = None
     redeploy: Annotated[
@@ -64,10 +64,10 @@ def launch(
     definition: target.DefinitionLocation,
     airflow: target.AirflowTarget,
 ) -> int:
-    """Launch a deployment, or bring it up to date, and show each phase as it goes.
+    """Launch a deployment, or bring it up to date, and show the progress of each phase.
 
-    Airflow does the work; this triggers it over its API and watches. Ctrl-C ends the watching, not the launch.
-    Ends with 0 when the deployment is RUNNING, with 1 and each failed task's error when it is not.
+    The work is done by Airflow; this command triggers it over its API and watches. Ctrl-C ends the watching, not the
+    launch. Exits with 0 when the deployment is RUNNING, otherwise with 1 and each failed task's error.
     """
     from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import operation_conf  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`gantry logs`: what a run, a step or the agent on a server says."""
+"""`gantry logs`: prints the logs of a run, a step, or the agent on a server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 @dataclasses.dataclass(frozen=True)
 class Which:
-    """Whose words."""
+    """Options that select the logs."""
 
     run: Annotated[
         str | None,
@@ -42,7 +42,7 @@ class Which:
 
 @dataclasses.dataclass(frozen=True)
 class How:
-    """How much, and in which form."""
+    """Options for amount and format."""
 
     lines: Annotated[
         int | None,
@@ -84,9 +84,9 @@ def logs(
 ) -> int:
     """Show the log of a run, of a step, or of the agent on a server.
 
-    Runs and steps come from Airflow's API. The agent's log is read from the server itself, with its host key checked;
-    this needs the definition, and its connections for cloud and SSH (AIRFLOW_CONN_… variables, or the profile's
-    environment file).
+    Runs and steps are read from Airflow's API. The agent's log is read from the server itself, with its host key
+    checked; this needs the definition, and its connections for cloud and SSH (AIRFLOW_CONN_… variables, or the
+    profile's environment file).
     """
     if which.server is None or which.step is not None or which.run is not None:
         if how.lines is not None:
@@ -96,7 +96,7 @@ def logs(
         raise typer.BadParameter("the agent's log is plain text", param_hint="--json")
     known = definition.find(name)
     airflow.use_connections()
-    # asyncssh, the amazon provider, and Airflow with it, take seconds to load.
+    # asyncssh, the amazon provider and with it Airflow take seconds to load.
     from gantry.cli.queries import servers  # noqa: PLC0415
 
     servers.agent_log(known, which.server, console.raw(), lines=how.lines, follow=how.follow)

@@ -1,4 +1,4 @@
-"""`gantry new`: a deployment that works, to change into one's own."""
+"""`gantry new`: creates a working deployment as a starting point."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 _Answer = TypeVar("_Answer", str, int)
 DAGS = pathlib.Path("dags")
 
-# What the embedded cloud of `gantry demo up` has, so that the first launch needs no account anywhere.
+# These exist in the embedded cloud of `gantry demo up`, so that the first launch needs no account anywhere.
 CONNECTION = "aws_default"
 REGION = "eu-central-1"
 IMAGE = "gantry-debian-12-prepared"
@@ -67,10 +67,10 @@ def new(  # noqa: PLR0913 - one parameter an option
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take what is proposed.")] = False,
     json_: options.Json = False,
 ) -> None:
-    """Write a deployment that can be launched: definition, loader, and a service to put your own program in.
+    """Write a deployment that can be launched: definition, loader, and a service to replace with your own program.
 
-    Two servers with a small web service stand behind a load balancer. What is not given as an option is asked for on a
-    terminal, and is as proposed elsewhere. No file is ever overwritten.
+    It has two servers with a small web service behind a load balancer. Values that are not given as options are asked
+    for on a terminal; otherwise the proposals are used. No file is ever overwritten.
     """
     from gantry import definition  # noqa: PLC0415 - pydantic and YAML, which help need not load
     from gantry.cli.output import project_template  # noqa: PLC0415 - as above
@@ -90,7 +90,7 @@ def new(  # noqa: PLR0913 - one parameter an option
         host_name=ask("host_name", "Host name of the balancer", f"{name}.example.com", host_name),
     )
     wanted = project_template.files(answers, dags, folder)
-    # Before anything is written: what these answers make of the template.
+    # Before anything is written: the template filled in with these answers.
     definition.loads(wanted[0].text, str(wanted[0].path))
     schema = project_template.schema_file(folder)
     is_there = os.path.lexists(schema.path)
@@ -111,7 +111,7 @@ def new(  # noqa: PLR0913 - one parameter an option
 
 
 def _asking(*, interactive: bool) -> Callable[[str, str, _Answer, _Answer | None], _Answer]:
-    """How answers are got: given as an option, asked for, or the proposal."""
+    """Return a function that gets an answer from an option, a prompt, or the proposal."""
 
     def ask(key: str, question: str, proposal: _Answer, given: _Answer | None) -> _Answer:
         if given is not None or not interactive:
@@ -123,7 +123,7 @@ def _asking(*, interactive: bool) -> Callable[[str, str, _Answer, _Answer | None
 
 
 def _checked(key: str, kind: type[_Answer]) -> Callable[[str], _Answer]:
-    """Take an answer if a definition can say it; otherwise the question is asked again."""
+    """Validate an answer by the definition's models; after an error, the question is asked again."""
     from gantry.cli.output import project_template  # noqa: PLC0415 - as above
 
     def value(text: str) -> _Answer:

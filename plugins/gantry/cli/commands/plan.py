@@ -1,4 +1,4 @@
-"""`gantry plan`: what a launch would do now."""
+"""`gantry plan`: shows what a launch would do now."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ def plan(  # noqa: PLR0913 - one parameter an option
     profile: options.Profile = None,
     json_: options.Json = False,
 ) -> int:
-    """Say what a launch would do now, and do nothing.
+    """Show what a launch would do now, without doing it.
 
-    Asks the cloud and every server (over SSH, reading only) with the Airflow connections that the definition names:
-    from AIRFLOW_CONN_… variables, the profile's environment file, the secrets backend or Airflow's database, as Airflow
-    is configured here.
+    Queries the cloud and every server (over SSH, read-only) with the Airflow connections that the definition names:
+    from AIRFLOW_CONN_… variables, the profile's environment file, the secrets backend or Airflow's database, according
+    to Airflow's configuration here.
 
-    Ends with 2 if there is something to do or something cannot be known, 0 if a launch would change nothing,
-    1 on errors.
+    Exits with 2 if there is something to do or something cannot be determined, 0 if a launch would change nothing, 1
+    on errors.
     """
     found = definitions.find(name, folder, environment=environment, variables=options.variables(settings))
 
     connections.prepare(profile)
-    # Airflow and all that speaks to clouds and servers take a second or two to load.
+    # Airflow and the libraries for clouds and servers take a second or two to load.
     from gantry.cli.output import plan_text  # noqa: PLC0415
     from gantry.preview import dry_run, request  # noqa: PLC0415
 
@@ -87,9 +87,9 @@ def plan(  # noqa: PLR0913 - one parameter an option
 
 
 def _kept(definition: models.Definition, profile: str | None) -> tuple[dict[str, Any] | None, bool]:
-    """What Airflow keeps about the deployment, and where that is not complete, whether runs of it have loaded data.
+    """Return the deployment's state in Airflow, and, if that is incomplete, whether runs of it have loaded data.
 
-    None if nobody says which Airflow, or it does not say it.
+    None if it is not configured which Airflow to ask, or if it does not answer.
     """
     from gantry.cli.queries import asset_state  # noqa: PLC0415 - as above
     from gantry.plan import LAUNCHING  # noqa: PLC0415
@@ -107,6 +107,6 @@ def _kept(definition: models.Definition, profile: str | None) -> tuple[dict[str,
             dags, data_history.telling(definition)
         )
     except errors.GantryError:
-        # A preview needs no Airflow; it says then what it does not know.
+        # A preview does not need Airflow; it then lists what it does not know.
         return None, False
     return found, ran

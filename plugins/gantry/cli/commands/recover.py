@@ -1,4 +1,4 @@
-"""`gantry recover`: replaces lost servers of a deployment, and shows it until that is done."""
+"""`gantry recover`: replaces lost servers of a deployment, and follows the recovery."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Servers = Annotated[
 
 @dataclasses.dataclass(frozen=True)
 class RecoverForm:
-    """What a person would fill in in the UI, besides the servers."""
+    """The fields of the form in the UI besides the servers."""
 
     anyway: Annotated[
         bool,
@@ -60,10 +60,10 @@ def recover(
     airflow: target.AirflowTarget,
     servers: Servers = None,
 ) -> int:
-    """Replace lost servers in their slots: balancers let go of them, new ones go through all phases of a launch.
+    """Replace lost servers in their slots: balancers remove them, new ones go through all phases of a launch.
 
-    Airflow does the work; this triggers it over its API and watches. Ctrl-C ends the watching, not the recovery.
-    Ends with 0 when every lost server is replaced, with 1 when not, and when none is lost.
+    The work is done by Airflow; this command triggers it over its API and watches. Ctrl-C ends the watching, not the
+    recovery. Exits with 0 when every lost server is replaced, otherwise with 1, also if none is lost.
     """
     from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import operation_conf  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`gantry restore`: replaces data of a deployment with a backup's, once its name has been typed."""
+"""`gantry restore`: replaces data of a deployment with a backup's, after its name has been typed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 @dataclasses.dataclass(frozen=True)
 class RestoreForm:
-    """What a person would fill in in the UI, beside the backup."""
+    """The fields of the form in the UI besides the backup."""
 
     object_: Annotated[
         str,
@@ -52,10 +52,10 @@ def restore(
     definition: target.DefinitionLocation,
     airflow: target.AirflowTarget,
 ) -> int:
-    """Restore a backup. What has changed in the deployment's data since it was made is lost.
+    """Restore a backup. All later changes of the deployment's data are lost.
 
-    The object is checked on the server before anything is touched. Ends with 0 when the service's check says OK
-    again, with 1 and each failed task's error otherwise.
+    The object is checked on the server before anything is changed. Exits with 0 when the service's check succeeds
+    again, otherwise with 1 and each failed task's error.
     """
     from gantry.rest import operation_conf  # noqa: PLC0415 - pydantic and httpx, which help need not load
 

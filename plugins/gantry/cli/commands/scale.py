@@ -1,4 +1,4 @@
-"""`gantry scale`: makes tiers of a running deployment larger or smaller, and shows it until that is done."""
+"""`gantry scale`: makes tiers of a running deployment larger or smaller, and follows the scaling."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def scale(
     airflow: target.AirflowTarget,
     reason: options.Reason = "",
 ) -> int:
-    """Make tiers of a deployment larger or smaller, and show each phase as it goes.
+    """Make tiers of a deployment larger or smaller, and show the progress of each phase.
 
-    Airflow does the work; this triggers it over its API and watches. Ctrl-C ends the watching, not the scaling.
-    Ends with 0 when every tier has its number, with 1 and each failed task's error when not.
+    The work is done by Airflow; this command triggers it over its API and watches. Ctrl-C ends the watching, not the
+    scaling. Exits with 0 when every tier has its number, otherwise with 1 and each failed task's error.
     """
     from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import operation_conf  # noqa: PLC0415

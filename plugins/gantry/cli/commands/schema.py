@@ -1,4 +1,4 @@
-"""`gantry schema`: the language as JSON Schema, for editors."""
+"""`gantry schema`: prints the JSON Schema of definitions, for editors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of definitions.
 
-    It belongs to this version of Gantry: write it again after an update.
+    It matches this version of Gantry: write it again after an upgrade.
     """
     text = schema_text.current(overlay=overlay)
     if output is None:

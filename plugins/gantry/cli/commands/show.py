@@ -1,4 +1,4 @@
-"""`gantry show`: a definition as it is after overlays and variables, and where each value comes from."""
+"""`gantry show`: prints a definition with overlays and variables applied, and the source of each value."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def show(
     ] = True,
     json_: options.Json = False,
 ) -> None:
-    """Print the definition that a launch goes by: merged, its variables filled in.
+    """Print the definition that a launch uses, with overlays merged and variables filled in.
 
-    Behind each value stands where it comes from: file, line and column; the variables in it; or that it is a default.
+    After each value comes its source: file, line and column; the variables in it; or that it is a default.
     """
     loaded = definitions.find(name, folder, environment=environment, variables=options.variables(settings))
     if json_:

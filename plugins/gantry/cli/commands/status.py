@@ -1,4 +1,4 @@
-"""`gantry status`: what deployments are doing, as Airflow knows it, as the cloud's tags tell, or both."""
+"""`gantry status`: shows the state of deployments, according to Airflow, to the cloud's tags, or to both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 class StatusSource(enum.StrEnum):
-    """Who is asked."""
+    """Options that select the sources."""
 
     AIRFLOW = "airflow"
     CLOUD = "cloud"
@@ -69,11 +69,11 @@ def status(
     ] = False,
     json_: options.Json = False,
 ) -> int:
-    """Say what deployments are doing.
+    """Show the state of deployments.
 
     From Airflow: states of the deployment, its tiers, agents and services, the phase and the last run. From the cloud:
-    which servers there are; this needs the definition, and its connections (AIRFLOW_CONN_… variables, the profile's
-    environment file, or this machine's own AWS credentials). Ends with 0 if it could say.
+    the existing servers; this needs the definition, and its connections (AIRFLOW_CONN_… variables, the profile's
+    environment file, or this machine's own AWS credentials). Exits with 0 if the sources can be read.
     """
     from gantry.cli.output import status_text  # noqa: PLC0415 - httpx and pydantic, which help need not load
     from gantry.cli.queries import deployment_status  # noqa: PLC0415 - httpx and pydantic, which help need not load
@@ -107,7 +107,7 @@ def _find(
         known = definition.find(name)
         name = known.deployment
         airflow.use_connections()
-        # The amazon provider, and Airflow with it, takes seconds to load.
+        # The amazon provider, and with it Airflow, takes seconds to load.
         from gantry.cli.queries import servers as looking  # noqa: PLC0415
 
         servers = looking.find(known)

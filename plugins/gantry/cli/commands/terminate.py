@@ -1,4 +1,4 @@
-"""`gantry terminate`: takes a deployment down, once its name has been typed."""
+"""`gantry terminate`: terminates a deployment, after its name has been typed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 @dataclasses.dataclass(frozen=True)
 class TerminateForm:
-    """What a person would fill in in the UI."""
+    """The fields of the form in the UI."""
 
     confirm: options.Confirm = None
     force: Annotated[
@@ -62,8 +62,8 @@ def terminate(
     """Terminate all servers of a deployment, balancers and services first. Their data is lost with them.
 
     Works on a half-launched deployment too. If a server does not answer, or a service does not stop, nothing is
-    terminated, unless [bold]--force[/] says that they are skipped. Ends with 0 when nothing is left, with 1 and each
-    failed task's error otherwise.
+    terminated, unless [bold]--force[/] skips them. Exits with 0 when nothing is left, otherwise with 1 and each failed
+    task's error.
     """
     from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import operation_conf  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""`gantry validate`: every problem of definitions and their environments, before Airflow sees them."""
+"""`gantry validate`: reports every problem of definitions and their environments, before Airflow reads them."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def validate(
     ] = False,
     json_: options.Json = False,
 ) -> None:
-    """Say everything that is wrong with definitions, each with its place.
+    """Report everything that is wrong with definitions, with positions.
 
-    A definition is checked as it stands and once in each environment that an overlay (NAME.ENV.yaml) beside it makes.
-    Neither Airflow nor a cloud is asked. Ends with 1 if there is a problem.
+    A definition is checked on its own and once in each environment that an overlay (NAME.ENV.yaml) beside it defines.
+    Neither Airflow nor a cloud is contacted. Exits with 1 if there is a problem.
     """
     from gantry.cli.support import definition_checks  # noqa: PLC0415 - pydantic and YAML, which help need not load
 

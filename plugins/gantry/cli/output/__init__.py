@@ -1,1 +1,1 @@
-"""How commands show what they found."""
+"""Output formats of commands."""

@@ -1,4 +1,4 @@
-"""A merged definition as YAML, with a comment behind each value that says where it comes from."""
+"""A merged definition as YAML, with a comment after each value that names its source."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from gantry import definition
 from gantry.definition import source, spelling
 
 _FURTHEST = 56
-"""The column from which on comments stand no longer below each other."""
+"""Maximum column up to which comments are aligned."""
 
 
 class YamlLine(NamedTuple):
-    """A line of YAML and the comment behind it, if any."""
+    """A line of YAML and its comment, if any."""
 
     text: str
     comment: str
 
 
 def lines(loaded: definition.Loaded, *, defaults: bool = True) -> list[YamlLine]:
-    """The whole definition. What it says is a definition itself, and the same one.
+    """Return the lines of the whole definition. They form an equivalent definition.
 
     Args:
-        loaded: what to show.
-        defaults: whether to show what stands in no file.
+        loaded: the definition to show.
+        defaults: whether to show values that are in no file.
     """
     found = [*_values(loaded, defaults=defaults)]
     furthest = max(
@@ -76,7 +76,7 @@ def _leaf(
 
 
 def _escaped(value: source.Data) -> source.Data:
-    """Variables have been filled in: what looks like one now is text."""
+    """Escape text that looks like a variable: variables have already been filled in."""
     if isinstance(value, str):
         return value.replace("${", "$${")
     if isinstance(value, list):
@@ -87,7 +87,7 @@ def _escaped(value: source.Data) -> source.Data:
 
 
 def _seconds(value: source.Data) -> source.Data:
-    """Lengths of time come as fractions of seconds, and hardly any has one."""
+    """Write durations without a fraction of a second if it is zero."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return {key: _seconds(each) for key, each in value.items()} if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""Records of runs, and the facts that went with them, as a person reads them."""
+"""Run records and their configuration history as text for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STYLES = {"+": "green", "-": "red", "@": "dim"}
 
 
 def table(found: list[run_records.Record]) -> Table:
-    """A row for each run."""
+    """Return a table with a row for each run."""
     drawn = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("began", "operation", "result", "took", "by", "servers", "versions, backups", "reason"):
         drawn.add_column(title, no_wrap=True)
@@ -35,7 +35,7 @@ def table(found: list[run_records.Record]) -> Table:
 
 
 def line(record: run_records.Record) -> str:
-    """One run in one line: who, why, how it ended, what it changed."""
+    """Return one run in one line: who, why, how it ended, what it changed."""
     told = [f"{record.operation} by {record.by or 'an unknown user'}, {record.result.value}"]
     if record.reason:
         told[0] = (
@@ -48,7 +48,7 @@ def line(record: run_records.Record) -> str:
 
 
 def show(record: run_records.Record, told: list[asset_state.DeliveredConfig]) -> None:
-    """One run with everything that is kept of it."""
+    """Print one run with everything that is recorded of it."""
     console.say(f"{record.operation} {record.run}: {record.result.value}")
     for title, text in _details(record):
         console.say(f"  {title:<14} {text}")
@@ -58,7 +58,7 @@ def show(record: run_records.Record, told: list[asset_state.DeliveredConfig]) ->
 
 
 def show_facts(told: Iterable[asset_state.DeliveredConfig]) -> None:
-    """What servers were handed: each with its hash and its diff."""
+    """Print the configuration files that servers received: each with its hash and its diff."""
     for each in told:
         found = each.handout
         console.say(
@@ -70,7 +70,7 @@ def show_facts(told: Iterable[asset_state.DeliveredConfig]) -> None:
 
 
 def clock(text: str) -> str:
-    """A moment as people here read it."""
+    """Format a time in the local time zone."""
     return f"{datetime.datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}" if text else ""
 
 

@@ -1,7 +1,7 @@
-"""A plan as a picture's parts: which steps are shown, in which lane and column, and how the arrows run.
+"""Layout of a plan's picture: the steps shown, their lanes and columns, and the paths of arrows.
 
-Lanes are the tiers, services and load balancers; columns the order. A step stands as far left as what it waits for
-allows.
+Lanes are the tiers, services and load balancers; columns are the order. A step is as far left as its dependencies
+allow.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from gantry import plan
 from gantry.definition import models
 
 LONGEST_WORD = 12
-"""Characters that fit on a line of a step's box. Longer words, such as names, are cut."""
+"""Characters that fit on a line of a step's box. Longer words, such as names, are truncated."""
 
-# All in the SVG's own units, which are pixels if nobody scales it.
+# All in the SVG's own units, which are pixels unless it is scaled.
 MARGIN = 12
 BOX_WIDTH = 86
 LINE_HEIGHT = 14
@@ -34,7 +34,7 @@ LEGEND_HEIGHT = 22
 SMALLEST_WIDTH = 460
 _ROUNDING = 5
 _CHARACTER = 7
-"""About the width of a letter of the legend."""
+"""Approximate width of a character of the legend."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Box:
 
     @property
     def middle(self) -> float:
-        """Where arrows come in and go out."""
+        """Return the height at which arrows enter and leave."""
         return self.y + self.height / 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Lane:
-    """What belongs to one tier, service or load balancer."""
+    """The steps of one tier, service or load balancer."""
 
     label: str
     note: str
@@ -74,7 +74,7 @@ class Lane:
 
 @dataclasses.dataclass(frozen=True)
 class Legend:
-    """A phase that occurs, and where it is explained."""
+    """A phase that occurs, and the position of its legend."""
 
     phase: plan.Phase
     x: float
@@ -97,7 +97,7 @@ class PlanPicture:
 
 
 class Graph:
-    """The steps that do something, and the arrows between them that say something."""
+    """The steps that do something, and the arrows between them that are not redundant."""
 
     def __init__(self, definition_: models.Definition, plan_: plan.Plan) -> None:
         self.definition = definition_
@@ -107,7 +107,7 @@ class Graph:
 
     @functools.cached_property
     def before(self) -> Mapping[str, frozenset[str]]:
-        """For each step those right before it: around steps that are skipped, and without what follows anyway."""
+        """Return each step's direct predecessors, bypassing skipped steps, without those implied by others."""
         direct: dict[str, frozenset[str]] = {}
         every: dict[str, frozenset[str]] = {}
         found: dict[str, frozenset[str]] = {}
@@ -126,7 +126,7 @@ class Graph:
 
     @functools.cached_property
     def edges(self) -> tuple[Edge, ...]:
-        """The arrows, in the plan's order."""
+        """Return the arrows, in the plan's order."""
         place = {step.id: number for number, step in enumerate(self.steps)}
         return tuple(
             Edge(each, step.id)
@@ -136,7 +136,7 @@ class Graph:
 
     @functools.cached_property
     def columns(self) -> Mapping[str, int]:
-        """How many steps at least come before each."""
+        """Return the minimum number of steps before each step."""
         found: dict[str, int] = {}
         for step in self.steps:
             found[step.id] = max((found[each] + 1 for each in self.before[step.id]), default=0)
@@ -144,13 +144,13 @@ class Graph:
 
     @property
     def note_of_all(self) -> str:
-        """How much there is."""
+        """Return a summary of the numbers."""
         fewest = sum(each.fewest for each in self.plan.tiers)
         most = sum(each.most for each in self.plan.tiers)
         return f"{len(self.steps)} steps on {_servers(fewest, most)}"
 
     def title(self, step: plan.Step) -> str:
-        """What a step is called, as in Airflow; configuration management by its name."""
+        """Return a step's title as in Airflow; for configuration management its name."""
         words = step.id.rpartition(".")[2].replace("_", " ")
         if step.tier is not None:
             kind = self.definition.launch_configuration_of(step.tier).configuration_management
@@ -159,11 +159,11 @@ class Graph:
         return words
 
     def label(self, group: plan.Group) -> str:
-        """What a lane is called."""
+        """Return a lane's title."""
         return f"{group.kind.value.replace('_', ' ')} {group.name}".strip()
 
     def note(self, group: plan.Group) -> str:
-        """What else there is to know about a lane."""
+        """Return additional information about a lane."""
         parts: Mapping[plan.GroupKind, Mapping[str, str]] = {
             plan.GroupKind.TIER: {each.tier: _servers(each.fewest, each.most) for each in self.plan.tiers},
             plan.GroupKind.SERVICE: {
@@ -178,7 +178,7 @@ class Graph:
 
 
 def draw(graph: Graph, title: str) -> PlanPicture:
-    """Find a place for everything."""
+    """Compute the position of everything."""
     rows = _rows(graph)
     passing = frozenset(each for each in graph.edges if _passes(graph, rows, each))
     lanes, boxes = _placed(graph, rows, {graph.plan.by_id[each.before].group for each in passing})
@@ -210,7 +210,7 @@ def draw(graph: Graph, title: str) -> PlanPicture:
 def _placed(
     graph: Graph, rows: Mapping[str, int], tracked: AbstractSet[plan.Group]
 ) -> tuple[dict[plan.Group, Lane], dict[str, Box]]:
-    """The lanes below each other, and the boxes in them. Those of `tracked` have room for arrows that pass."""
+    """Position the lanes below each other, and the boxes in them. Those of `tracked` have room for passing arrows."""
     lines = {step.id: _wrapped(graph.title(step)) for step in graph.steps}
     height = max((len(each) for each in lines.values()), default=1) * LINE_HEIGHT + 2 * BOX_PADDING
     lanes: dict[plan.Group, Lane] = {}
@@ -241,13 +241,13 @@ def _placed(
 
 
 def _in_order_of_kinds(groups: Iterable[plan.Group]) -> tuple[plan.Group, ...]:
-    """Tiers, services, balancers, and below them what belongs to the whole; each kind as the plan has it."""
+    """Return tiers, services, balancers, and last the whole deployment; each kind in the plan's order."""
     kinds = list(plan.GroupKind)
     return tuple(sorted(dict.fromkeys(groups), key=lambda group: kinds.index(group.kind)))
 
 
 def _rows(graph: Graph) -> dict[str, int]:
-    """Steps of one lane and column stand below each other."""
+    """Return the rows of steps: steps of one lane and column are below each other."""
     taken: dict[tuple[plan.Group, int], int] = {}
     rows: dict[str, int] = {}
     for step in graph.steps:
@@ -258,7 +258,7 @@ def _rows(graph: Graph) -> dict[str, int]:
 
 
 def _passes(graph: Graph, rows: Mapping[str, int], edge: Edge) -> bool:
-    """Whether an arrow that went straight would run through other boxes of its lane."""
+    """Return whether a straight arrow would cross other boxes of its lane."""
     source = graph.plan.by_id[edge.before]
     between = range(graph.columns[edge.before] + 1, graph.columns[edge.after])
     return any(
@@ -268,7 +268,7 @@ def _passes(graph: Graph, rows: Mapping[str, int], edge: Edge) -> bool:
 
 
 def _turns(graph: Graph, boxes: Mapping[str, Box]) -> dict[str, float]:
-    """Where arrows to each box turn up or down: beside each other where a column has several boxes."""
+    """Return where arrows to each box turn up or down: beside each other if a column has several boxes."""
     found: dict[str, float] = {}
     for column in sorted(set(graph.columns.values())):
         there = [box for box in boxes.values() if graph.columns[box.step.id] == column]
@@ -279,7 +279,7 @@ def _turns(graph: Graph, boxes: Mapping[str, Box]) -> dict[str, float]:
 
 
 def _arrow(source: Box, target: Box, turn: float, track: float | None) -> str:
-    """The way from a box to another: along the row, or on the track below it, then up or down, and in at the left."""
+    """Return the path between two boxes: along the row or the track below it, up or down, and in at the left."""
     start, end = source.x + BOX_WIDTH, target.x
     points = [(start, source.middle)]
     if track is not None:
@@ -291,7 +291,7 @@ def _arrow(source: Box, target: Box, turn: float, track: float | None) -> str:
 
 
 def _rounded(points: Sequence[tuple[float, float]]) -> str:
-    """An SVG path through points, its corners rounded."""
+    """Return an SVG path through points, with rounded corners."""
     way = [f"M{points[0][0]:g} {points[0][1]:g}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         x, y = corner
@@ -302,7 +302,7 @@ def _rounded(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _towards(corner: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    """A point a little away from a corner; lines are horizontal or vertical."""
+    """Return a point slightly away from a corner; lines are horizontal or vertical."""
     (x, y), (ox, oy) = corner, other
     far = abs(ox - x) + abs(oy - y)
     part = min(_ROUNDING, far / 2) / far if far else 0
@@ -322,7 +322,7 @@ def _legend(phases: Sequence[plan.Phase], y: float, width: float) -> tuple[Legen
 
 
 def _wrapped(title: str) -> tuple[str, ...]:
-    """A title in lines of few characters."""
+    """Wrap a title into short lines."""
     lines: list[str] = []
     for word in title.split():
         short = _cut(word, LONGEST_WORD)

@@ -1,4 +1,4 @@
-"""A preview's report for people: what comes (+), changes (~), goes (-), stays (=), and what nobody knows (?)."""
+"""A preview's report as text: what is added (+), changed (~), removed (-), unchanged (=), and unknown (?)."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ _COUNTED: dict[_Noun, Callable[[report.Change], bool]] = {
 
 
 def show(found: report.Report, out: Console, *, diffs: bool = True) -> None:
-    """Print a report; with `diffs`, how each configuration file changes too."""
+    """Print a report; with `diffs`, including the changes of each configuration file."""
     for line in lines(found, diffs=diffs):
         out.print(line)
 
 
 def lines(found: report.Report, *, diffs: bool = True) -> Iterator[Text]:
-    """The report, line by line."""
+    """Yield the report, line by line."""
     yield Text("Servers", "bold")
     width = max((len(each.name) for each in found.servers), default=0)
     for server in found.servers:
@@ -87,7 +87,7 @@ def lines(found: report.Report, *, diffs: bool = True) -> Iterator[Text]:
 
 
 def summary(found: report.Report) -> str:
-    """One line that sums up."""
+    """Return a one-line summary."""
     if found.nothing_to_do:
         return f"Nothing to do: a launch of {found.deployment} now would change nothing."
     parts = [", ".join(f"{len(found.of(action))} to {action}" for action in Action if found.of(action))]
@@ -114,7 +114,7 @@ def _server(server: report.ServerPreview, width: int) -> Iterator[Text]:
 
 
 def _step(changes: Sequence[report.Change], *, diffs: bool) -> Iterator[Text]:
-    """Servers for which the same happens share a line; each diff is its own."""
+    """Yield the lines of a step. Servers with the same changes share a line; each diff is separate."""
     alike: dict[tuple[str, tuple[str, ...]], list[report.Change]] = {}
     for change in changes:
         alike.setdefault((_what(change), change.diff), []).append(change)
@@ -135,7 +135,7 @@ def _what(change: report.Change) -> str:
 
 
 def _short(scripts: Iterable[str]) -> str:
-    """Calls in their order; of several in a row of one kind, their number."""
+    """Return the calls in order, with consecutive ones of one kind replaced by their number."""
     runs = ((script, sum(1 for _ in run)) for script, run in itertools.groupby(scripts))
     return " → ".join(script if times == 1 else f"{times} x {script}" for script, times in runs)
 

@@ -1,4 +1,4 @@
-"""The files of a new deployment: definition, loader, service, schema."""
+"""Project template: the files of a new deployment (definition, loader, service, schema)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SMALLEST_BUCKET_NAME = 3
 
 
 class FilesInTheWayError(errors.GantryError):
-    """Files that would be overwritten. Nothing was written."""
+    """Files would be overwritten. Nothing was written."""
 
     def __init__(self, files: Sequence[pathlib.Path]) -> None:
         self.files = tuple(files)
@@ -40,7 +40,7 @@ class FilesInTheWayError(errors.GantryError):
 
 
 class UnusableAnswerError(errors.GantryError):
-    """An answer with which the definition would be wrong."""
+    """The definition would be invalid with an answer."""
 
     def __init__(self, key: str, reason: str) -> None:
         self.key, self.reason = key, reason
@@ -49,7 +49,7 @@ class UnusableAnswerError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class ProjectAnswers:
-    """What there is to know about a new deployment."""
+    """The answers that describe a new deployment."""
 
     name: str
     connection: str
@@ -64,7 +64,7 @@ class ProjectAnswers:
 
     @property
     def archive(self) -> str:
-        """Where the service's archive goes."""
+        """Return the location of the service's archive."""
         return f"s3://{self.bucket}/{SERVICE}.tar.gz"
 
 
@@ -89,33 +89,33 @@ _KEYS: Mapping[str, tuple[type[pydantic.BaseModel], str]] = {
     "port": (models.Service, "port"),
     "host_name": (models.LoadBalancer, "name"),
 }
-"""Where each answer goes, and so what it may be."""
+"""The definition's key for each answer, which determines the valid values."""
 
 
 def check(answer: str, value: str | int) -> None:
-    """Raise an UnusableAnswerError if a definition could not say this."""
+    """Raise an UnusableAnswerError if a definition cannot contain this value."""
     model, key = _KEYS[answer]
     if answer == "bucket":
         value = f"s3://{value}/{SERVICE}.tar.gz"
     try:
         model.model_validate({key: value})
     except pydantic.ValidationError as error:
-        # The model's other keys are missing, which is nothing to complain about.
+        # The model's other keys are missing, which does not matter here.
         wrong = [each for each in error.errors(include_url=False) if each["loc"][:1] == (key,)]
         if wrong:
             raise UnusableAnswerError(answer, validation_errors.words(wrong[0])) from None
 
 
 def bucket_for(name: str) -> str:
-    """The bucket that a deployment's archives go to unless somebody says otherwise."""
+    """Return the default bucket for a deployment's archives."""
     return name if len(name) >= _SMALLEST_BUCKET_NAME else f"{name}-archives"
 
 
 def files(answers: ProjectAnswers, dags: pathlib.Path, include: pathlib.Path) -> list[File]:
-    """What a new deployment consists of.
+    """Return the files of a new deployment.
 
     Raises:
-        UnusableAnswerError: a definition cannot say this.
+        UnusableAnswerError: a definition cannot contain an answer.
     """
     for answer in _KEYS:
         check(answer, getattr(answers, answer))
@@ -136,10 +136,10 @@ def files(answers: ProjectAnswers, dags: pathlib.Path, include: pathlib.Path) ->
 
 
 def write(wanted: Sequence[File]) -> None:
-    """Write files that are not there yet.
+    """Write files that do not exist yet.
 
     Raises:
-        FilesInTheWayError: one of them is there. Then none is written.
+        FilesInTheWayError: one of them exists. Then none is written.
     """
     in_the_way = [each.path for each in wanted if os.path.lexists(each.path)]
     if in_the_way:
@@ -153,19 +153,19 @@ def write(wanted: Sequence[File]) -> None:
 
 
 def schema_file(include: pathlib.Path) -> File:
-    """What editors check definitions with; all deployments of a folder share it."""
+    """Return the schema that editors check definitions with; all deployments of a folder share it."""
     return File(include / SCHEMA, schema_text.current())
 
 
 def archive_command(answers: ProjectAnswers, include: pathlib.Path) -> str:
-    """What packs the service and puts it where the definition says."""
+    """Return the command that packs the service to the location that the definition names."""
     source = include / answers.name / "services" / SERVICE
     return f"gantry archive {source} {answers.archive} -d {answers.name}"
 
 
 def _service(target: pathlib.Path) -> Iterator[File]:
     for path, entry in _entries(_TEMPLATES / "service", pathlib.PurePath()):
-        # A wheel need not keep modes, and what lies in bin/ is there to be run.
+        # A wheel does not always preserve modes, and files in bin/ have to be executable.
         yield File(target / path, entry.read_text(encoding="utf-8"), executable=path.parts[0] == "bin")
 
 
@@ -180,7 +180,7 @@ def _entries(
 
 
 def _filled(template: str, known: Mapping[str, Any]) -> str:
-    # YAML and Python, not HTML: what is inserted is quoted as YAML, and the name is a plain word.
+    # YAML and Python, not HTML: inserted values are quoted as YAML, and the name is a plain word.
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     environment.filters["yaml"] = _yaml
     environment.filters["yaml_in_braces"] = _yaml_in_braces
@@ -188,17 +188,17 @@ def _filled(template: str, known: Mapping[str, Any]) -> str:
 
 
 def _yaml(value: str | int) -> str:
-    """A value as it stands on a line of its own: in quotes only if it needs them."""
+    """Format a value for a line of its own: quoted only if necessary."""
     return str(yaml.safe_dump(value, width=math.inf)).removesuffix("\n").removesuffix("\n...")
 
 
 def _yaml_in_braces(value: str | int) -> str:
-    """A value as it stands between braces, where more signs have a meaning."""
+    """Format a value within braces, where more characters have a meaning."""
     return str(yaml.safe_dump([value], default_flow_style=True, width=math.inf)).strip()[1:-1]
 
 
 def _seen_from(dags: pathlib.Path, include: pathlib.Path) -> str:
-    """The Python expression by which a loader finds the folder of definitions, wherever the project lies."""
+    """Return the Python expression with which a loader finds the folder of definitions, wherever the project is."""
     way = pathlib.PurePath(os.path.relpath(include, dags))
     up = sum(part == ".." for part in way.parts)
     down = "".join(f' / "{part}"' for part in way.parts if part not in ("..", "."))

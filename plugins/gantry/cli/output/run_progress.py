@@ -1,4 +1,4 @@
-"""A run in the terminal: a table that lives where there is a terminal, else a line for each change."""
+"""Progress of a run: a live table on a terminal, otherwise a line for each change."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WORDS = {
 
 @contextmanager
 def shown(console: Console) -> Iterator[run_follower.Show]:
-    """A function that shows each moment of a run."""
+    """Yield a function that shows each snapshot of a run."""
     if not console.is_terminal:
         yield _Lines(console).show
         return
@@ -36,7 +36,7 @@ def shown(console: Console) -> Iterator[run_follower.Show]:
 
 
 def where_the_time_went(moment: run_snapshot.Moment) -> Iterator[str]:
-    """The lines after a run."""
+    """Yield the lines after a run."""
     total = moment.seconds()
     if total is None:
         return
@@ -50,7 +50,7 @@ def where_the_time_went(moment: run_snapshot.Moment) -> Iterator[str]:
 
 
 def times(moment: run_snapshot.Moment) -> Iterator[str]:
-    """The rows' times as plain lines: when each began after the trigger, and how long it took."""
+    """Yield the rows' times as plain lines: when each began after the trigger, and how long it took."""
     for row in moment.rows():
         if row.span.started is None:
             yield f"  {row.title:<36} {_WORDS[row.progress][0]}"
@@ -59,7 +59,7 @@ def times(moment: run_snapshot.Moment) -> Iterator[str]:
 
 
 class _Lines:
-    """Says what has changed since the last moment."""
+    """Prints what has changed since the last snapshot."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -85,7 +85,7 @@ class _Lines:
 
 
 def table(moment: run_snapshot.Moment) -> Group:
-    """A run at one moment: a row for each phase, step or task."""
+    """Return a run's snapshot as a table: a row for each phase, step or task."""
     drawn = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("phase" if moment.seen else "task", "state", "servers"):
         drawn.add_column(title)
@@ -118,7 +118,7 @@ def _servers(row: run_snapshot.SnapshotRow) -> Text:
 
 
 def _concerned(row: run_snapshot.SnapshotRow) -> tuple[str, ...]:
-    """The servers that a row's state is about: never those that are done where others have failed."""
+    """Return the servers that a row's state is about: only failed ones if some have failed."""
     if row.progress is status.Progress.FAILED:
         return row.failed
     return row.working if row.progress is status.Progress.IN_PROGRESS else row.done

@@ -1,4 +1,4 @@
-"""What deployments are doing, as a person reads it."""
+"""State of deployments as text for people."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STYLES = {
 
 
 def show(found: deployment_status.DeploymentOverview, console: Console) -> None:
-    """Tell a person."""
+    """Print for people."""
     head = Text(found.name, "bold")
     head.append(" is ", "")
     if found.state is None:
@@ -59,7 +59,7 @@ def show(found: deployment_status.DeploymentOverview, console: Console) -> None:
 
 
 def table(found: list[deployment_status.DeploymentLine]) -> Table:
-    """A list of deployments."""
+    """Return a list of deployments as a table."""
     drawn = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("deployment", "state", "last run", "began", "", "notes"):
         drawn.add_column(title, no_wrap=True)
@@ -108,7 +108,7 @@ def _server_table(servers: tuple[deployment_status.ServerLine, ...]) -> Table:
 
 
 def _services_text(server: deployment_status.ServerLine) -> Text:
-    """Each service with its state, and the version that is installed."""
+    """Return each service with its state, and the installed version."""
     text = Text()
     for service in dict.fromkeys((*server.services, *server.versions)):
         text.append(service)
@@ -121,7 +121,7 @@ def _services_text(server: deployment_status.ServerLine) -> Text:
 
 
 def _noun(run: client.ApiDagRun) -> str:
-    """What people call a run of its operation; `run` for one that only a newer Gantry knows."""
+    """Return the noun for a run of its operation; `run` for one that only a newer Gantry knows."""
     operation = names.operation_of(run.dag)
     return "run" if operation is None else plan.OPERATIONS[operation].noun
 

@@ -1,4 +1,4 @@
-"""The logs of a run's tasks: found, chosen, followed and printed."""
+"""Logs of a run's tasks: finds, selects, follows and prints them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _WORKS = ("running", "deferred", "up_for_retry", "up_for_reschedule", "restartin
 _BATCH = re.compile(r"(?P<stem>.+-)(?P<first>\d+) … (?P=stem)(?P<last>\d+) \(\d+\)")
 _SLOT = re.compile(r"(?P<stem>.+-)(?P<slot>\d+)")
 _SERVER = re.compile(r"\[([A-Za-z0-9._*-]+)\]")
-"""Whose a line of a batch is. A part of the name may be somebody's secret: then Airflow shows `***` for it."""
+"""The server of a line in a batch. A part of the name may be a secret's value: then Airflow shows `***` instead."""
 
 
 class NoRunError(errors.GantryError):
-    """There is no such run."""
+    """The run does not exist."""
 
     def __init__(self, name: str, run: str | None, known: Sequence[str]) -> None:
         self.run = run
@@ -42,7 +42,7 @@ class NoRunError(errors.GantryError):
 
 
 class NoStepError(errors.GantryError):
-    """No task of the run is meant."""
+    """The selection matches no task of the run."""
 
     def __init__(self, what: str, wanted: str, known: Sequence[str], *more: str) -> None:
         self.wanted = wanted
@@ -52,7 +52,7 @@ class NoStepError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class LogSelection:
-    """Which logs: of a deployment's newest run, or of one; of all steps or some; of all servers or one."""
+    """The selected logs: of a deployment's newest run, or of one; of all steps or some; of all servers or one."""
 
     name: str
     run: str | None = None
@@ -60,12 +60,12 @@ class LogSelection:
     server: str | None = None
 
     def takes_step(self, task: str) -> bool:
-        """Whether a task is meant: by its id, its kind or the part it belongs to."""
+        """Return whether a task is selected: by its id, its kind or the part it belongs to."""
         group, _, kind = task.rpartition(".")
         return self.step in (None, task, group, kind)
 
     def takes_server(self, label: str) -> bool:
-        """Whether a task instance of that name works on the wanted server."""
+        """Return whether a task instance with that label works on the selected server."""
         if self.server is None:
             return True
         names = (self.server, f"{self.name}-{self.server}")
@@ -82,7 +82,7 @@ class LogSelection:
         )
 
     def takes_line(self, label: str, line: logs.ApiLogLine) -> bool:
-        """Whether a line of an instance is about the wanted server: in a batch, each says whose it is."""
+        """Return whether a line of an instance is about the selected server: in a batch, each line names its own."""
         if self.server is None or _BATCH.fullmatch(label) is None:
             return True
         names = (self.server, f"{self.name}-{self.server}")
@@ -93,13 +93,13 @@ class LogSelection:
 
 @dataclasses.dataclass(frozen=True)
 class LogSource:
-    """Whose lines they are: one try of a task instance."""
+    """The source of lines: one try of a task instance."""
 
     instance: client.ApiTaskInstance
 
     @property
     def title(self) -> str:
-        """What stands over the lines."""
+        """Return the title above the lines."""
         each = self.instance
         label = "" if each.label.isdecimal() else each.label
         tries = f"try {each.try_number}" if each.try_number > 1 else ""
@@ -107,7 +107,7 @@ class LogSource:
 
     @property
     def key(self) -> tuple[str, int, int]:
-        """What is the same while it goes on."""
+        """Return the key that does not change while the try is going on."""
         return (self.instance.task_id, self.instance.map_index, self.instance.try_number)
 
 
@@ -124,30 +124,31 @@ class _Tail:
     def read(
         self, api: client.AirflowApi, run: client.ApiDagRun, instance: client.ApiTaskInstance
     ) -> list[logs.ApiLogLine]:
-        """The lines that are new."""
+        """Return the new lines."""
         chunk = api.log_chunk(run.dag, run.id, instance, token=self._token)
         lines = logs.told(chunk.lines)
-        # Without a token the log comes from its beginning.
+        # Without a token the log is returned from its beginning.
         new = lines if self._token else lines[self._told :]
         self._told += len(new)
         self._lines = [*(self._lines if self._token else ()), *chunk.lines]
         now = datetime.datetime.now(tz=datetime.UTC)
         self.may_grow = logs.may_grow(self._lines, instance.state, instance.ended, now)
         self._token = chunk.token
-        # While a task waits to go on (after its triggerer, say) Airflow calls its log complete, and it is not.
+        # While a task waits to continue (after its triggerer, say), Airflow calls its log complete, although it is
+        # not.
         self.is_complete = chunk.token is None and instance.state not in _WORKS and not self.may_grow
         return new
 
 
 class Printer:
-    """Prints lines under a title for each source."""
+    """Prints lines below a title for each source."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._shown: tuple[str, int, int] | None = None
 
     def show(self, source: LogSource, line: logs.ApiLogLine) -> None:
-        """One line."""
+        """Print one line."""
         if source.key != self._shown:
             self._console.print(Text(f"── {source.title} ──", "bold"))
             self._shown = source.key
@@ -160,7 +161,7 @@ class Printer:
 
 
 def as_json(source: LogSource, line: logs.ApiLogLine) -> None:
-    """One line as a line of JSON."""
+    """Print one line as a line of JSON."""
     each = source.instance
     found = {
         "task": each.task_id,
@@ -173,17 +174,17 @@ def as_json(source: LogSource, line: logs.ApiLogLine) -> None:
 
 
 def tell(api: client.AirflowApi, wanted: LogSelection, show: Show, *, follow: bool) -> None:
-    """Hand on the lines, task by task in the order of the DAG; while following, as they come.
+    """Output the lines, task by task in the order of the DAG; while following, as they arrive.
 
     Raises:
-        UnknownDeploymentError, NoRunError, NoStepError: what is wanted is not there.
+        UnknownDeploymentError, NoRunError, NoStepError: the selected run or step does not exist.
     """
     operation_conf.find(api, wanted.name)
     run = _run(api, wanted)
     order = {task: number for number, task in enumerate(run_snapshot.in_order(api.downstream(run.dag)))}
     tails: dict[tuple[str, int, int], _Tail] = {}
     while True:
-        # The state first: the tasks are then at least as new.
+        # The state first: then the tasks are at least as new.
         run = api.run(run.dag, run.id)
         for instance in _instances(api, run, wanted, order):
             source = LogSource(instance)
@@ -218,7 +219,7 @@ def _run(api: client.AirflowApi, wanted: LogSelection) -> client.ApiDagRun:
 def _instances(
     api: client.AirflowApi, run: client.ApiDagRun, wanted: LogSelection, order: dict[str, int]
 ) -> Iterator[client.ApiTaskInstance]:
-    """The instances whose log is wanted and has begun, in order."""
+    """Yield the selected instances whose log has begun, in order."""
     every = api.instances(run.dag, run.id)
     chosen = [each for each in every if wanted.takes_step(each.task_id)]
     if not chosen:

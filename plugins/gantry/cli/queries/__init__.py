@@ -1,1 +1,1 @@
-"""What commands ask Airflow's API and the cloud."""
+"""Queries of commands: Airflow's API and the cloud."""

@@ -1,4 +1,4 @@
-"""What Airflow keeps of a deployment, read through its API: records of runs, facts, versions."""
+"""A deployment's state in Airflow, read through its API: run records, configuration history, versions."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ Place = tuple[str, str]
 
 @dataclasses.dataclass(frozen=True)
 class DeliveredConfig:
-    """A file that a service was handed on a server."""
+    """A configuration file that a service received on a server."""
 
     service: str
     server: str
     handout: config_history.ConfigDelivery
 
     def as_json(self) -> dict[str, pydantic.JsonValue]:
-        """For programs."""
+        """Convert for programs."""
         return {"service": self.service, "server": self.server, **config_history.as_json(self.handout)}
 
 
 @dataclasses.dataclass(frozen=True)
 class KeptState:
-    """What is kept of a deployment, as it was read."""
+    """The state of a deployment, as read."""
 
     api: client.AirflowApi = dataclasses.field(repr=False)
     name: str
     kept: Mapping[str, pydantic.JsonValue]
 
     def records(self) -> list[Record]:
-        """What is kept of all operations' runs, the newest first.
+        """Return the records of all operations' runs, newest first.
 
-        Of a record that nobody closed, the run itself tells how it ended, if it is there still.
+        Open records are completed from the run itself, if it still exists.
         """
         found = [
             _settled(self.api, self.name, operation, record)
@@ -53,7 +53,7 @@ class KeptState:
         return sorted(found, key=lambda each: each.began, reverse=True)
 
     def facts(self) -> list[DeliveredConfig]:
-        """The files that were handed out, the newest first."""
+        """Return the delivered configuration files, newest first."""
         found = [
             DeliveredConfig(*place, each)
             for key, value in self.kept.items()
@@ -63,7 +63,7 @@ class KeptState:
         return sorted(found, key=lambda each: (each.handout.at, each.service, each.server), reverse=True)
 
     def facts_of(self, record: Record) -> list[DeliveredConfig]:
-        """Those of one run, by service and server."""
+        """Return the files of one run, by service and server."""
         found = (
             each
             for each in self.facts()
@@ -72,11 +72,11 @@ class KeptState:
         return sorted(found, key=lambda each: (each.service, each.server))
 
     def slots(self) -> filled_slots.Slots:
-        """The slots that were filled when the last launch had arrived."""
+        """Return the slots that were filled at the end of the last launch."""
         return filled_slots.load(self.kept.get(filled_slots.KEY))
 
     def versions(self) -> dict[Place, installed_versions.Installed]:
-        """What is installed where."""
+        """Return the installed versions, by service and server."""
         return {
             place: found
             for key, value in sorted(self.kept.items())
@@ -86,23 +86,23 @@ class KeptState:
 
 
 def state_of(api: client.AirflowApi, name: str) -> KeptState:
-    """What is kept of a deployment. Raises RestError."""
+    """Return the state of a deployment. Raises RestError."""
     return KeptState(api, name, kept(api, name))
 
 
 def kept(api: client.AirflowApi, name: str) -> dict[str, pydantic.JsonValue]:
-    """What is kept of a deployment, by key. Raises RestError."""
+    """Return the stored values of a deployment, by key. Raises RestError."""
     new = api.asset_state(names.state(name))
     return keys.merged(new, {} if keys.MOVED in new else api.asset_state(names.asset(name)))
 
 
 def records_of(api: client.AirflowApi, name: str) -> list[run_records.Record]:
-    """What is kept of all operations' runs, the newest first."""
+    """Return the records of all operations' runs, newest first."""
     return state_of(api, name).records()
 
 
 def as_json(found: list[run_records.Record]) -> list[pydantic.JsonValue]:
-    """For programs."""
+    """Convert for programs."""
     dumped: list[pydantic.JsonValue] = _RECORD.dump_python(found, mode="json")
     return dumped
 

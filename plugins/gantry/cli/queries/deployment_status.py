@@ -1,4 +1,4 @@
-"""What deployments are doing, found and shown."""
+"""State of deployments, from Airflow and the cloud."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DeploymentLine:
     is_broken: bool
 
     def as_json(self) -> dict[str, pydantic.JsonValue]:
-        """For programs."""
+        """Convert for programs."""
         return {
             "deployment": self.name,
             "state": self.standing.state.value,
@@ -42,11 +42,11 @@ class DeploymentLine:
 
 @dataclasses.dataclass(frozen=True)
 class ServerLine:
-    """A server, with what is known of it; None where nobody said.
+    """A server, with what is known of it; None if unknown.
 
     Attributes:
-        services: their states, by name.
-        versions: what is installed of them, by name.
+        services: the states of its services, by name.
+        versions: the installed versions, by name.
     """
 
     name: str
@@ -59,7 +59,7 @@ class ServerLine:
 
 @dataclasses.dataclass(frozen=True)
 class TierLine:
-    """A tier: how many servers run, and how many are wanted at least."""
+    """A tier: the number of running servers, and the minimum that is wanted."""
 
     name: str
     running: int
@@ -68,12 +68,12 @@ class TierLine:
 
 @dataclasses.dataclass(frozen=True)
 class DeploymentOverview:
-    """A deployment and its parts at one moment.
+    """A deployment and its parts at one point in time.
 
     Attributes:
-        state: None where only the cloud was asked, and it has servers: what they do, its tags do not tell.
-        phase: the one that runs now, or that a failed run stopped at.
-        record: what is kept of the last run of any operation.
+        state: None if only the cloud was asked, and it has servers: their tags do not show it.
+        phase: the current one, or the one that a failed run stopped at.
+        record: the record of the last run of any operation.
     """
 
     name: str
@@ -89,7 +89,7 @@ class DeploymentOverview:
     record: run_records.Record | None = None
 
     def as_json(self) -> dict[str, pydantic.JsonValue]:
-        """For programs."""
+        """Convert for programs."""
         return {
             "deployment": self.name,
             "from": self.source,
@@ -105,7 +105,7 @@ class DeploymentOverview:
 
 
 def every(api: client.AirflowApi) -> list[DeploymentLine]:
-    """All deployments of an Airflow, by name: from the list of its pages, or else from all their runs."""
+    """Return all deployments of an Airflow, by name: from the list of its pages, or else from all their runs."""
     found = summaries.every(api)
     if found is None:
         return by_runs(api)
@@ -114,7 +114,7 @@ def every(api: client.AirflowApi) -> list[DeploymentLine]:
 
 
 def by_runs(api: client.AirflowApi) -> list[DeploymentLine]:
-    """The same without Gantry's pages. Asks several times for each deployment."""
+    """Return the same without Gantry's pages. Makes several requests per deployment."""
     found = operation_conf.every(api)
     with concurrent.futures.ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         return _by_name(
@@ -128,10 +128,10 @@ def by_runs(api: client.AirflowApi) -> list[DeploymentLine]:
 def of_airflow(
     api: client.AirflowApi, name: str, known: models.Definition | None, found: inventory.Inventory | None
 ) -> DeploymentOverview:
-    """A deployment as Airflow tells, and the cloud where it was asked.
+    """Return a deployment according to Airflow, and to the cloud if it was asked.
 
     Raises:
-        UnknownDeploymentError: Airflow has none of that name.
+        UnknownDeploymentError: Airflow does not have it.
     """
     dag = operation_conf.find(api, name)
     newest = next(history.runs(api, name), None)
@@ -171,7 +171,7 @@ def of_airflow(
         run_ended=run.is_over,
         before=before.state,
         slots=state.slots(),
-        # A run that has arrived tells of all servers itself, and some that were there before may have left with it.
+        # A completed run covers all servers itself, and some that existed before may have left with it.
         greeted={} if past[0].view.decides else before.greeted,
     )
     phase = seen.failed if seen.failed is not None else seen.phase
@@ -191,7 +191,7 @@ def of_airflow(
 
 
 def of_cloud(known: models.Definition, found: inventory.Inventory) -> DeploymentOverview:
-    """A deployment as the cloud's tags tell."""
+    """Return a deployment according to the cloud's tags."""
     tiers = tuple(
         TierLine(each.tier, sum(map(runs, found.of_tier(each.tier))), status.wanted(each, found, {}))
         for each in plan.launch_plan(known).tiers
@@ -216,7 +216,7 @@ _STATES = {each.value: each for each in plan.DeploymentState}
 
 
 def _summarised(api: client.AirflowApi, found: summaries.DeploymentSummary) -> DeploymentLine:
-    """A deployment of the pages' list. Where that does not reach far enough back, its runs are asked for."""
+    """Convert a deployment of the pages' list. If that does not reach back far enough, its runs are requested."""
     state = _STATES.get(found.state)
     if state is None or not found.settled:
         return _line(api, found.name, is_paused=found.paused, is_broken=found.import_error)
@@ -244,7 +244,7 @@ def _chained(first: status.RunView, rest: Iterator[status.RunView]) -> Iterator[
 
 
 def _relevant(past: Iterator[history.PastRun]) -> Iterator[history.PastRun]:
-    """From the run that made the state what it is to the one that decides what was before it."""
+    """Yield the runs from the one that determines the state back to the one that determines the state before it."""
     newest = True
     for each in past:
         if not each.view.has_touched:
@@ -270,12 +270,12 @@ def _state(api: client.AirflowApi, name: str) -> asset_state.KeptState:
     try:
         return asset_state.state_of(api, name)
     except errors.ForbiddenError:
-        # Who may see a DAG need not see its asset.
+        # The right to see a DAG does not imply the right to see its asset.
         return asset_state.KeptState(api, name, {})
 
 
 def _without_runs(last: run_records.Record | None) -> Iterator[str]:
-    """Where Airflow has no run of it: whether it ever had one."""
+    """Yield lines that say, if Airflow has no run of it, whether it ever had one."""
     if last is None:
         yield "it was never launched"
         return
@@ -303,7 +303,7 @@ def _server_lines(
 
 
 def _with_versions(lines: Iterable[ServerLine], state: asset_state.KeptState) -> Iterator[ServerLine]:
-    """With what is installed there, as far as it was noted of the very instance that is there now."""
+    """Add the installed versions, as far as recorded for the current instance."""
     found = state.versions()
     for line in lines:
         here = installed_versions.on(
@@ -313,7 +313,7 @@ def _with_versions(lines: Iterable[ServerLine], state: asset_state.KeptState) ->
 
 
 def _installed_lines(state: asset_state.KeptState) -> Iterator[ServerLine]:
-    """The servers on which something is installed: without the definition it is all that is known of them."""
+    """Yield the servers with installed versions: without the definition this is all that is known of them."""
     found = state.versions()
     for server in sorted({server for _, server in found}):
         yield ServerLine(server, "", None, None, {}, installed_versions.on(found, server, None))
@@ -325,7 +325,7 @@ def _tier_of(known: models.Definition, server: names.ServerName) -> str:
 
 
 def runs(server: inventory.Server) -> bool:
-    """Whether the cloud says that it runs."""
+    """Return whether the server runs according to the cloud."""
     return server.state is inventory.InstanceState.RUNNING
 
 

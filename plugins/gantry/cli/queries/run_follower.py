@@ -1,4 +1,4 @@
-"""One run of a deployment, followed from outside until it is over."""
+"""Follows one run of a deployment through Airflow's API until it is over."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 Show = Callable[[run_snapshot.Moment], None]
 
 PATIENCE = 90.0
-"""Seconds that an Airflow may be away before nobody waits for it any more."""
+"""Seconds that an Airflow may be unavailable before the command gives up."""
 
 _PAUSE = 0.8
 _LAST_LINES_PAUSE = 0.2
@@ -25,7 +25,7 @@ _LOG_TAIL = 15
 
 
 class RunFailedError(errors.GantryError):
-    """A run that did not succeed, with the failed tasks' own words."""
+    """The run did not succeed; contains the failed tasks' own errors."""
 
     def __init__(self, dag: str, tasks: tuple[TaskFailure, ...], link: str = "") -> None:
         self.dag = dag
@@ -35,7 +35,7 @@ class RunFailedError(errors.GantryError):
 
 
 class RunTooLongError(errors.GantryError):
-    """A run that does not come to an end."""
+    """The run did not end in time."""
 
     def __init__(self, dag: str, seconds: float, waiting: list[str], link: str = "") -> None:
         self.dag = dag
@@ -56,7 +56,7 @@ class TaskFailure:
     failures: tuple[errors.Failure, ...] = ()
 
     def told(self) -> str:
-        """As a person reads it."""
+        """Format for people."""
         where = f"{self.task} {self.server}".strip()
         before = "\n".join(f"  {line}" for line in self.tail)
         return f"task {where}: {self.error or 'it did not say why'}" + (
@@ -65,14 +65,14 @@ class TaskFailure:
 
 
 class RunFollower:
-    """Looks at the runs of one DAG of a deployment again and again.
+    """Polls the runs of one DAG of a deployment.
 
     Args:
-        deployment: its name.
-        steps: the plan of what the DAG does, where the definition is at hand.
-        servers: asks the cloud, where somebody can.
-        before: what the deployment was before the run.
-        lives: whether it makes sense to go on asking an Airflow that does not answer.
+        deployment: the deployment's name.
+        steps: the plan of the DAG, if the definition is at hand.
+        servers: queries the cloud, if possible.
+        before: the deployment's state before the run.
+        lives: returns whether it makes sense to continue asking an Airflow that does not answer.
     """
 
     def __init__(
@@ -100,17 +100,17 @@ class RunFollower:
     def follow(
         self, run: client.ApiDagRun, show: Show, *, seconds: float | None = None
     ) -> run_snapshot.Moment:
-        """Show a run until it has succeeded; the last moment of it.
+        """Show a run until it has succeeded; return its last snapshot.
 
         Args:
-            run: what to follow.
-            show: is handed each moment.
-            seconds: how long at most.
+            run: the run to follow.
+            show: called with each snapshot.
+            seconds: the maximum duration.
 
         Raises:
             RunFailedError: it failed.
             RunTooLongError: it did not end in time.
-            RestError: nobody can say; an Airflow that is only away for a while is waited for.
+            RestError: Airflow is unavailable for too long; a short unavailability is tolerated.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
@@ -126,11 +126,11 @@ class RunFollower:
             time.sleep(_PAUSE)
 
     def look(self, run: client.ApiDagRun) -> run_snapshot.Moment:
-        """A run as it is now."""
+        """Return the current snapshot of a run."""
         return self._patiently(lambda: self._look(run))
 
     def failures(self, moment: run_snapshot.Moment) -> Iterator[TaskFailure]:
-        """Each failed task's error, and the end of its log."""
+        """Yield each failed task's error, and the end of its log."""
         run = moment.run
         for each in self._api.instances(run.dag, run.id):
             if each.state == "failed":
@@ -141,7 +141,7 @@ class RunFollower:
                 yield TaskFailure(each.task_id, where, error, before[-_LOG_TAIL:], failures)
 
     def _log(self, run: client.ApiDagRun, instance: client.ApiTaskInstance) -> tuple[logs.ApiLogLine, ...]:
-        """The log of a task that has ended, with its last lines."""
+        """Return the complete log of a finished task."""
         while True:
             lines = self._api.log_chunk(run.dag, run.id, instance).lines
             now = datetime.datetime.now(tz=datetime.UTC)
@@ -150,7 +150,7 @@ class RunFollower:
             time.sleep(_LAST_LINES_PAUSE)
 
     def _patiently(self, call: Callable[[], T]) -> T:
-        """A busy machine's Airflow may be slow to answer; an Airflow that is gone is not waited for."""
+        """Call with retries: Airflow may be slow on a busy machine; a terminated Airflow is not retried."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -161,7 +161,7 @@ class RunFollower:
                 time.sleep(_PAUSE)
 
     def _look(self, run: client.ApiDagRun) -> run_snapshot.Moment:
-        # The state first: what the tasks say afterwards is then at least as new.
+        # The state first: then the tasks' states are at least as new.
         now = self._api.run(run.dag, run.id)
         found = self._servers()
         tasks = tuple(run_snapshot.view(each) for each in self._api.instances(run.dag, run.id))
@@ -174,7 +174,7 @@ class RunFollower:
         if steps is None or not set(steps.by_id) <= {each.task_id for each in moment.tasks}:
             # The definition at hand is not the one that Airflow runs.
             return None
-        # A run that has arrived tells of all servers itself, and some that were there before may have left with it.
+        # A completed run covers all servers itself, and some that existed before may have left with it.
         has_arrived = run_snapshot.run_view(moment.run, self._deployment, moment.tasks).decides
         status = states.deployment_status(
             steps,

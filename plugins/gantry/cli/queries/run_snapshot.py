@@ -1,4 +1,4 @@
-"""A run of a deployment at one moment: Airflow's task instances (and the cloud's tags), as states and times."""
+"""Snapshot of a deployment's run: states and times derived from Airflow's task instances (and the cloud's tags)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from gantry.rest import client
 from gantry.status import labels
 
 _AROUND = plan.with_effect(plan.Effect.ASKS, plan.Effect.WAITS, plan.Effect.RECORDS)
-"""Tasks before and after what a run of backups, or a restore, is for."""
+"""Tasks before and after the actual work of a run of backups or of a restore."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SnapshotRow:
-    """One line of the picture.
+    """A row of the snapshot.
 
     Attributes:
         done, working: servers, without the deployment's name in front.
-        failed: those that it failed on; `FIRST … LAST (NUMBER)` where one task works on several, or on a whole tier,
-            and may have failed on one of them.
+        failed: the servers that it failed on; `FIRST … LAST (NUMBER)` if one task works on several, or on a whole
+            tier, and may have failed on only one of them.
     """
 
     title: str
@@ -37,7 +37,7 @@ class SnapshotRow:
 
 @dataclasses.dataclass(frozen=True)
 class PlannedRun:
-    """What a plan makes of a run's tasks, where the definition is at hand."""
+    """A plan applied to a run's tasks, if the definition is at hand."""
 
     plan: plan.Plan
     status: states.DeploymentStatus
@@ -46,12 +46,12 @@ class PlannedRun:
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-    """What is known at one moment of a run.
+    """What is known about a run at one point in time.
 
     Attributes:
-        order: the DAG's tasks, each after what it waits for.
-        found: what the cloud says, or None where it was not asked.
-        seen: None where there is no definition, or another one than Airflow runs: then the tasks alone speak.
+        order: the DAG's tasks, each after those it waits for.
+        found: the cloud's answer, or None if it was not asked.
+        seen: None if there is no definition, or a different one from that in Airflow: then only the tasks are shown.
     """
 
     deployment: str
@@ -63,50 +63,50 @@ class Moment:
 
     @property
     def ended(self) -> bool:
-        """Whether the run is over."""
+        """Return whether the run is over."""
         return self.run.is_over
 
     @property
     def is_termination(self) -> bool:
-        """Whether the run takes the deployment down."""
+        """Return whether the run terminates the deployment."""
         return names.operation_of(self.run.dag) is names.Operation.TERMINATE
 
     @property
     def keeps_state(self) -> bool:
-        """Whether the run leaves the deployment in the state in which it finds it."""
+        """Return whether the run leaves the deployment's state unchanged."""
         return names.operation_of(self.run.dag) in plan.KEEPS_STATE
 
     @property
     def arrived(self) -> bool:
-        """Whether the run did what it is for. One that a person refused succeeds without."""
+        """Return whether the run has achieved its purpose. A run that a person has rejected succeeds without."""
         if self.keeps_state:
-            # Of several such steps those may be skipped that were not asked for.
+            # Of several such steps, those that were not requested may be skipped.
             done = {each.task_id for each in self.tasks if each.state is states.TaskState.SUCCESS}
             return self.run.state == "success" and bool(done - _AROUND)
         return run_view(self.run, self.deployment, self.tasks).has_arrived
 
     @property
     def awaits_approval(self) -> bool:
-        """Whether the run goes on when a person says so."""
+        """Return whether the run waits for a person's approval."""
         asking = [each for each in self.tasks if each.task_id == plan.StepKind.APPROVE.value]
         return states.progress(asking) is states.Progress.IN_PROGRESS
 
     @property
     def awaits_turn(self) -> bool:
-        """Whether the run goes on when another operation of the deployment is over."""
+        """Return whether the run waits for another operation of the deployment to end."""
         return any(
             each.task_id == plan.StepKind.TURN.value and each.state is states.TaskState.DEFERRED
             for each in self.tasks
         )
 
     def rows(self) -> list[SnapshotRow]:
-        """The picture of the run: a launch by phases, a termination by steps; without a plan, by tasks."""
+        """Return the rows of the run: phases of a launch, steps of a termination; without a plan, tasks."""
         if self.seen is None:
             return self.each_task()
         return self.steps(self.seen) if self.is_termination else self.phases(self.seen)
 
     def phases(self, seen: PlannedRun) -> list[SnapshotRow]:
-        """A row for each phase."""
+        """Return a row for each phase."""
         return [
             self._row(
                 f"{each.phase.value} {each.phase.title}",
@@ -118,7 +118,7 @@ class Moment:
         ]
 
     def steps(self, seen: PlannedRun) -> list[SnapshotRow]:
-        """A row for each step."""
+        """Return a row for each step."""
         return [
             self._row(each.step.id, each.progress, each.span, {each.step.id: seen.plan.servers_of(each.step)})
             for step in seen.plan
@@ -128,7 +128,7 @@ class Moment:
         ]
 
     def each_task(self) -> list[SnapshotRow]:
-        """A row for each task."""
+        """Return a row for each task."""
         rows = []
         for task in self.order:
             views = [each for each in self.tasks if each.task_id == task]
@@ -141,7 +141,7 @@ class Moment:
         return rows
 
     def headline(self) -> str:
-        """The deployment's state and its servers, in a line."""
+        """Return the deployment's state and its servers, in a line."""
         asked = "   waiting for a person's approval" if self.awaits_approval else ""
         if self.awaits_turn:
             asked = "   waiting for its turn: another operation is at work"
@@ -156,11 +156,11 @@ class Moment:
 
     @property
     def triggered(self) -> datetime.datetime:
-        """When the run was asked for."""
+        """Return when the run was requested."""
         return datetime.datetime.fromisoformat(self.run.asked)
 
     def scaling_event(self) -> float | None:
-        """Seconds from the trigger to the first server that the run asked the cloud for."""
+        """Return the seconds from the trigger to the run's first request of a server from the cloud."""
         started = [
             each.launched_at
             for each in self.found or ()
@@ -169,18 +169,18 @@ class Moment:
         return max((min(started) - self.triggered).total_seconds(), 0) if started else None
 
     def seconds(self) -> float | None:
-        """From the trigger to the end of the last task, or None before that."""
+        """Return the seconds from the trigger to the end of the last task, or None before that."""
         ends = [each.ended for each in self.tasks if each.ended]
         if not self.ended or not ends:
             return None
         return (max(ends) - self.triggered).total_seconds()
 
     def unfinished(self) -> list[str]:
-        """The tasks that are not done."""
+        """Return the tasks that are not done."""
         return [row.title for row in self.each_task() if not row.progress.is_done]
 
     def as_json(self) -> dict[str, pydantic.JsonValue]:
-        """For programs."""
+        """Convert for programs."""
         state = self.seen.status.state.value if self.seen else None
         failed = self.seen.status.failed if self.seen else None
         return {
@@ -214,9 +214,9 @@ class Moment:
         span: states.Span,
         steps: Mapping[str, tuple[names.ServerName, ...]],
     ) -> SnapshotRow:
-        """One row. `steps` are the steps in it, and the servers of each that are known beforehand."""
+        """Return one row. `steps` are the steps in it, and those of their servers that are known beforehand."""
         if not progress.has_begun:
-            # Airflow gives times also to tasks that it passes over.
+            # Airflow also sets times for tasks that it skips.
             return SnapshotRow(title, progress, states.Span(), (), ())
         found: dict[str, set[states.TaskState]] = {}
         failed: dict[str, None] = {}
@@ -238,7 +238,7 @@ class Moment:
 
 
 def in_order(downstream: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """A DAG's tasks, each after all that it waits for; otherwise by name."""
+    """Return a DAG's tasks in topological order; ties are sorted by name."""
     waits_for = dict.fromkeys(downstream, 0)
     for after in downstream.values():
         for each in after:
@@ -257,7 +257,7 @@ def in_order(downstream: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def view(instance: client.ApiTaskInstance) -> states.TaskView:
-    """A task instance as states are derived from it."""
+    """Return a task instance as input for the derivation of states."""
     return states.TaskView(
         task_id=instance.task_id,
         map_index=instance.map_index,
@@ -269,18 +269,18 @@ def view(instance: client.ApiTaskInstance) -> states.TaskView:
 
 
 def run_view(run: client.ApiDagRun, deployment: str, tasks: Iterable[states.TaskView]) -> states.RunView:
-    """A run of a deployment, as its history is made of."""
+    """Return a run as input for the deployment's history."""
     is_termination = run.dag == names.dag_id(deployment, names.Operation.TERMINATE)
     # A scaling goes through a launch's steps, and ends as one.
     kind = states.RunKind.TERMINATION if is_termination else states.RunKind.LAUNCH
     farthest: dict[str, states.TaskState] = {}
     for each in tasks:
-        # Whether anything of a task has begun, and whether its only instance has succeeded, is what is asked of this.
+        # This is used only for whether anything of a task has begun, and whether its only instance has succeeded.
         if each.task_id not in farthest or each.started is not None:
             farthest[each.task_id] = each.state
     return states.RunView(kind, run.is_over, farthest)
 
 
 def time_of(text: str | None) -> datetime.datetime | None:
-    """A moment of the API as a time."""
+    """Parse a time of the API."""
     return datetime.datetime.fromisoformat(text) if text else None

@@ -1,4 +1,4 @@
-"""A deployment's runs, as Airflow's API tells them, the newest first."""
+"""A deployment's runs in Airflow's API, newest first."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gantry.rest import client, errors
 
 _CHANGING = tuple(each for each in names.Operation if each not in KEEPS_STATE)
 _OPERATIONS = tuple(each for each in names.Operation if each not in READ_ONLY)
-"""A deployment is looked at each minute: such a run is nothing that happens to it."""
+"""The watch checks a deployment each minute: such a run is not an event."""
 
 _NOT_YET = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
 @dataclasses.dataclass(frozen=True)
 class PastRun:
-    """A run, and what its tasks say. `worked` is when it began to work, far in the future if it has not yet."""
+    """A run, and its tasks' states. `worked` is when it began to work, far in the future if it has not yet."""
 
     run: client.ApiDagRun
     view: status.RunView
@@ -30,32 +30,32 @@ class PastRun:
 
 
 def runs(api: client.AirflowApi, name: str) -> Iterator[client.ApiDagRun]:
-    """The runs of all operations, the newest first, asked for as they are wanted."""
+    """Yield the runs of all operations, newest first, requested on demand."""
     every = (_runs(api, names.dag_id(name, operation)) for operation in _OPERATIONS)
     return heapq.merge(*every, key=lambda run: run.asked, reverse=True)
 
 
 def past(api: client.AirflowApi, name: str) -> Iterator[PastRun]:
-    """The runs that make the deployment's state what it is, with what their tasks say; those that worked last first.
+    """Yield the runs that determine the deployment's state, with their tasks' states; the last to work come first.
 
-    That is another order than the one they were asked for in: a run may have to wait for its turn.
+    This order differs from that of the requests: a run may have to wait for its turn.
     """
     every = (_past(api, name, names.dag_id(name, operation)) for operation in _CHANGING)
     return heapq.merge(*every, key=lambda each: each.worked, reverse=True)
 
 
 def views(found: Iterable[PastRun]) -> Iterator[status.RunView]:
-    """What a deployment's state follows from."""
+    """Convert to the input of a deployment's state."""
     return (each.view for each in found)
 
 
 def before(api: client.AirflowApi, name: str, run: client.ApiDagRun | None = None) -> status.Before:
-    """What a deployment was before a run that goes on; or is, as far as its runs that are over tell."""
+    """Return the deployment's state before the current run; or its state according to the finished runs."""
     return before_these(each for each in past(api, name) if each.run.is_over and each.run != run)
 
 
 def before_these(earlier: Iterable[PastRun]) -> status.Before:
-    """What these runs, those that worked last first, have made of a deployment. Takes no more of them than it needs."""
+    """Return the deployment's state after these runs, the last to work first. Consumes no more than necessary."""
     looked_at: list[PastRun] = []
 
     def looking() -> Iterator[status.RunView]:
@@ -69,7 +69,7 @@ def before_these(earlier: Iterable[PastRun]) -> status.Before:
 
 
 def _past(api: client.AirflowApi, name: str, dag: str) -> Iterator[PastRun]:
-    """The runs of one operation. It has one at a time, so they worked in the order that they were asked for in."""
+    """Yield the runs of one operation. It has one at a time, so they worked in the order of the requests."""
     for run in _runs(api, dag):
         tasks = tuple(run_snapshot.view(each) for each in api.instances(run.dag, run.id))
         yield PastRun(run, run_snapshot.run_view(run, name, tasks), _worked(run, tasks), tasks)
@@ -80,7 +80,7 @@ def _worked(run: client.ApiDagRun, tasks: Iterable[status.TaskView]) -> datetime
     taken = [each.ended for each in turns if each.state is status.TaskState.SUCCESS and each.ended]
     if taken:
         return min(taken)
-    # One that never waited is of an earlier Gantry, or was refused, and then it matters little.
+    # A run that never waited is of an older Gantry, or was rejected, and then the order hardly matters.
     is_waiting = turns and not run.is_over
     return _NOT_YET if is_waiting else datetime.datetime.fromisoformat(run.asked)
 
@@ -89,5 +89,5 @@ def _runs(api: client.AirflowApi, dag: str) -> Iterator[client.ApiDagRun]:
     try:
         yield from api.runs(dag)
     except errors.NotFoundError:
-        # A loader need not show all DAGs.
+        # A loader may not create all DAGs.
         return

@@ -1,4 +1,4 @@
-"""A deployment's servers, looked at without Airflow's API: by the cloud's tags, and over SSH."""
+"""A deployment's servers without Airflow's API: from the cloud's tags, and over SSH."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 def find(definition: models.Definition) -> inventory.Inventory:
-    """All servers of a deployment that are not gone, as the cloud's tags tell.
+    """Return all servers of a deployment that are not terminated, according to the cloud's tags.
 
     Raises:
         CloudError, CloudUnreachableError: the cloud refused, or did not answer.
@@ -41,5 +41,5 @@ def agent_log(
     lines: int | None,
     follow: bool,
 ) -> None:
-    """Hand on the agent's log on a server; see `gantry.runtime.agent_log`."""
+    """Stream the agent's log on a server; see `gantry.runtime.agent_log`."""
     agent_logs.read(definition, find(definition), wanted, show, lines=lines, follow=follow)

@@ -1,1 +1,1 @@
-"""What commands share: options, the project's definitions, connections, the console."""
+"""Shared by commands: options, the project's definitions, connections, the console."""

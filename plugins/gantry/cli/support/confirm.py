@@ -1,4 +1,4 @@
-"""What cannot be undone is done once the deployment's name has been typed."""
+"""Confirmation of irreversible operations by typing the deployment's name."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class NameNotTypedError(errors.GantryError):
 
 
 def typed(name: str, warning: str, given: str | None, nothing: str) -> str:
-    """The deployment's name, as a person typed it or as `--confirm` gave it.
+    """Return the deployment's name, as typed by the user or given by `--confirm`.
 
     Args:
-        name: what has to be typed.
-        warning: what is said before it is asked for.
-        given: by `--confirm`, or None.
+        name: the name that has to be typed.
+        warning: the text shown before the prompt.
+        given: the value of `--confirm`, or None.
         nothing: what is not done without it, for the error.
 
     Raises:
-        NotConfirmedError: it is another one.
-        typer.BadParameter: nobody is here to be asked.
+        NotConfirmedError: a different name was typed.
+        typer.BadParameter: there is no terminal for a prompt.
     """
     answer = _asked(name, warning) if given is None else given
     if answer != name:

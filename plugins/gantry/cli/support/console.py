@@ -1,4 +1,4 @@
-"""What all commands share: how they speak, and how they end."""
+"""Console output and exit codes of all commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUCCESS = 0
 FAILURE = 1
-"""Something is wrong with what was given, or could not be done."""
+"""The input was wrong, or the command failed."""
 CHANGES = 2
 """`gantry plan` found something to do."""
 USAGE = 64
@@ -31,13 +31,13 @@ INTERRUPTED = 130
 _WIDEST = 10_000
 
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-"""What turns colours on and off, moves the cursor, or sets the window's title."""
+"""Terminal sequences that set colours, move the cursor, or set the window's title."""
 
 _LEFT_ALONE = "\n\t"
 
 
 def harmless(text: str) -> str:
-    """A text in which nothing is left that a terminal would obey: sequences gone, other signs a middle dot."""
+    """Return a text without terminal control: sequences are removed, other control characters become a middle dot."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
@@ -47,28 +47,28 @@ def harmless(text: str) -> str:
 
 
 class _Console(console.Console):
-    """Much of what is said was written elsewhere: in files, in logs, on servers. None of it steers the terminal."""
+    """Many texts come from elsewhere: from files, logs, servers. None of them may control the terminal."""
 
     def render(
         self, renderable: console.RenderableType, options: console.ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """What Rich prints, piece by piece; the pieces that move its own cursor are marked as such."""
+        """Yield Rich's output, piece by piece; the pieces that move its own cursor are marked as such."""
         for piece in super().render(renderable, options):
             yield piece if piece.control else Segment(harmless(piece.text), piece.style)
 
 
-# A line is a fact: neither wrapped nor turned into pictures (`:x:`), so that it can be searched for and copied.
+# Lines are neither wrapped nor converted to emoji (`:x:`), so that they can be searched for and copied.
 out = _Console(soft_wrap=True, highlight=False, emoji=False)
 err = _Console(soft_wrap=True, highlight=False, emoji=False, stderr=True)
 
 
 def say(line: str = "") -> None:
-    """A line of plain text on standard output."""
+    """Print a line of plain text on standard output."""
     out.print(line, markup=False)
 
 
 def code(line: str, comment: str = "") -> None:
-    """A line of a file on standard output, with a comment behind it."""
+    """Print a line of a file on standard output, followed by a comment."""
     out.print(line, markup=False, end="")
     if comment:
         out.print(f"{'  ' if line else ''}# {comment}", markup=False, style="dim", end="")
@@ -76,12 +76,12 @@ def code(line: str, comment: str = "") -> None:
 
 
 def remark(line: str) -> None:
-    """What a person may want to know and a program does not read: on standard error."""
+    """Print additional information for people, not for programs, on standard error."""
     err.print(line, markup=False)
 
 
 def show(table: Table, on: console.Console = out) -> None:
-    """A table with its cells whole: they are facts as well. Lines that are too long are the terminal's to wrap."""
+    """Print a table with complete cells. Lines that are too long are wrapped by the terminal."""
     unbounded = on.options.update(width=_WIDEST)
     width = Measurement.get(on, unbounded, table).maximum
     lines = on.render_lines(table, unbounded.update(width=width), pad=False)
@@ -89,17 +89,17 @@ def show(table: Table, on: console.Console = out) -> None:
 
 
 def complain(message: str) -> None:
-    """An error, on standard error."""
+    """Print an error on standard error."""
     err.print(message, style="red", markup=False)
 
 
 def as_json(data: pydantic.JsonValue) -> None:
-    """The answer for a program: one JSON document on standard output."""
+    """Print the answer for a program: one JSON document on standard output."""
     sys.stdout.write(f"{json_text(data, indent=2)}\n")
 
 
 def json_text(data: pydantic.JsonValue, *, indent: int | None = None) -> str:
-    """JSON that can be read, and looked at: what a terminal would obey is written as a number."""
+    """Format JSON safely for terminals: control characters are escaped."""
     text = json.dumps(data, indent=indent, ensure_ascii=False)
     if text.isascii():
         return text
@@ -109,7 +109,7 @@ def json_text(data: pydantic.JsonValue, *, indent: int | None = None) -> str:
 
 
 def raw() -> Callable[[bytes], None]:
-    """A function that hands on a log byte by byte; on a terminal as text that is harmless there."""
+    """Return a function that outputs a log's bytes; on a terminal as harmless text."""
     if not sys.stdout.isatty():
         return _hand_on
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -117,7 +117,7 @@ def raw() -> Callable[[bytes], None]:
 
     def show(piece: bytes) -> None:
         nonlocal held
-        # A sequence may be cut in two: what could be its beginning waits for the rest.
+        # A sequence may be split: its possible beginning is held back until the rest arrives.
         text = held + decoder.decode(piece)
         cut = _UNFINISHED.search(text)
         at = len(text) if cut is None else cut.start()
@@ -129,7 +129,7 @@ def raw() -> Callable[[bytes], None]:
 
 
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]{0,20}[ -/]{0,5}|\][^\x07\x1b]{0,200}\x1b?)?\Z")
-"""What can be the beginning of a sequence, and is not too long to be one that anybody means."""
+"""The possible beginning of a sequence, of limited length."""
 
 
 def _hand_on(piece: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with many definitions in all of their environments, each problem once."""
+"""Checks many definitions in all of their environments, and reports each problem once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gantry.definition import models, reading
 
 
 class NothingToCheckError(errors.GantryError):
-    """A folder without definitions: probably not the one that was meant."""
+    """A folder has no definitions: probably a wrong folder was given."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
@@ -23,7 +23,7 @@ class NothingToCheckError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """A definition in an environment; as it stands alone if that is None."""
+    """A definition in an environment; on its own if that is None."""
 
     file: pathlib.Path
     environment: str | None
@@ -31,10 +31,10 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class DefinitionFinding:
-    """A problem, and the environments of the definition in which it is one.
+    """A problem, and the environments of the definition in which it occurs.
 
-    `somewhere` is whether others of its checks are without it, although it stands in the definition itself: then one
-    has to be told where it shows.
+    `somewhere` is whether it does not occur in other checks although it is in the definition itself: then the report
+    has to name the environments.
     """
 
     problem: definition.Problem
@@ -51,23 +51,24 @@ class DefinitionFinding:
 
 
 def checks(paths: Iterable[pathlib.Path], *, only_definitions: bool = False) -> tuple[Check, ...]:
-    """What there is to check in files and folders.
+    """Return the checks for files and folders.
 
-    A folder stands for the definitions in it, a definition for itself and all of its environments, an overlay for
-    its environment alone.
+    A folder stands for the definitions in it, a definition for itself and all of its environments, an overlay for its
+    environment alone.
 
     Raises:
-        NothingToCheckError: a folder holds no definition.
+        NothingToCheckError: a folder contains no definition.
     """
     return tuple(dict.fromkeys(_checks(paths, only_definitions=only_definitions)))
 
 
 def findings(wanted: Sequence[Check], settings: Mapping[str, str]) -> list[DefinitionFinding]:
-    """Everything that is wrong, definition by definition.
+    """Return all problems, definition by definition.
 
     Args:
-        wanted: what to check.
-        settings: values for variables. A definition is given those that it has; what none has is wrong in all.
+        wanted: the checks to make.
+        settings: values for variables. A definition gets those that it declares; one that none declares is wrong in
+            all.
     """
     declared = {file: _variables(file) for file in dict.fromkeys(each.file for each in wanted)}
     strange = {name for name in settings if not any(name in known for known in declared.values())}
@@ -105,7 +106,10 @@ def _all_of(file: pathlib.Path) -> Iterator[Check]:
 
 
 def _named_twice(named: Mapping[str, Sequence[definition.Loaded]]) -> Iterator[DefinitionFinding]:
-    """Deployments of one name in several definitions. The environments of one definition may share its name."""
+    """Yield problems of several definitions with the same deployment name.
+
+    Environments of one definition may share it.
+    """
     for name, every in sorted(named.items()):
         of_file: dict[pathlib.Path, definition.Loaded] = {}
         for each in every:
@@ -127,7 +131,7 @@ def _findings_in(
     *,
     stands_alone: bool,
 ) -> Iterator[DefinitionFinding]:
-    # A definition whose variables get their values in overlays only is never launched without one.
+    # A definition whose variables get their values only from overlays is never launched without one.
     environments = [each for each in environments if each is not None or stands_alone]
     where: dict[definition.Problem, list[str | None]] = {}
     for environment in environments:
@@ -144,7 +148,7 @@ def _findings_in(
 
 
 def _variables(file: pathlib.Path) -> dict[str, models.Variable | None]:
-    """The variables that a definition declares; None where the declaration is wrong."""
+    """Return the variables that a definition declares; None if the declaration is invalid."""
     try:
         data = reading.read_file(file).data
     except definition.DefinitionError:
@@ -163,5 +167,5 @@ def _variable(written: object) -> models.Variable | None:
 
 
 def _has_defaults(variables: Mapping[str, models.Variable | None], given: Mapping[str, str]) -> bool:
-    """Whether each variable has a value where no overlay gives it one. A wrong declaration is wrong anyway."""
+    """Return whether each variable has a value without an overlay. An invalid declaration is reported separately."""
     return all(name in given or each is None or each.default is not None for name, each in variables.items())

@@ -1,4 +1,4 @@
-"""Which definition a person means: by the deployment's name or by a path."""
+"""Finds the definition that the user means, by the deployment's name or by a path."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from gantry import definition
 
 FOLDER = pathlib.Path("include")
-"""Where definitions are looked for if nobody says otherwise: where Airflow projects keep what is no DAG."""
+"""The default folder of definitions: the one for files in an Airflow project that are not DAGs."""
 
 VARIABLE = "GANTRY_DEFINITIONS"
-"""The environment variable that says otherwise. Loaders ask it too."""
+"""The environment variable with another folder. Loaders use it too."""
 
 SUFFIXES = (".yaml", ".yml")
 
 _LARGEST = 1_000_000
-"""Bytes; a larger file is no definition."""
+"""Bytes; larger files are not definitions."""
 
 _WORD = re.compile(names.NAME_PATTERN)
 
 _OURS = re.compile(
     rb"""^(?:\{\s*)?["']?(?:deployment|launch_configurations|tiers|load_balancers)["']?\s*:""", re.MULTILINE
 )
-"""Words by which a definition is told from other YAML, also if its `deployment` is what is wrong with it."""
+"""Keys that distinguish a definition from other YAML files, even if its `deployment` is invalid."""
 
 
 class UnknownDefinitionError(errors.GantryError):
-    """There is no definition of that name."""
+    """No definition has that name."""
 
     def __init__(self, name: str, folder: pathlib.Path, known: tuple[str, ...]) -> None:
         self.name, self.folder, self.known = name, folder, known
@@ -67,19 +67,19 @@ def find(
     environment: str | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> definition.Loaded:
-    """The definition that a person means, read and checked.
+    """Read and check the definition that the user means.
 
     Args:
-        name_or_path: a deployment's name; or a path. An overlay stands for its definition in that environment: by
-            its path, or by the name that it gives the deployment.
-        folder: where to look for a name, in folders below it too.
-        environment: whose overlay to lay over it.
-        variables: values for its variables, which go before all others.
+        name_or_path: a deployment's name; or a path. An overlay stands for its definition in that environment: by its
+            path, or by the name that it gives the deployment.
+        folder: where to search for a name, including subfolders.
+        environment: the environment whose overlay to apply.
+        variables: values for its variables, which take precedence.
 
     Raises:
         UnknownDeploymentError: no definition has that name.
         AmbiguousDeploymentError: several have it.
-        DefinitionError: the definition cannot be used.
+        DefinitionError: the definition is invalid.
     """
     from gantry import definition  # noqa: PLC0415 - loads pydantic and YAML, which help and completion need not
 
@@ -94,19 +94,19 @@ def find(
 
 
 def files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Every YAML file in a folder and those below it (hidden ones left out), sorted."""
+    """Yield every YAML file in a folder and its subfolders, without hidden ones, sorted."""
     for here, folders, found in os.walk(folder):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         yield from (pathlib.Path(here, each) for each in sorted(found) if each.endswith(SUFFIXES))
 
 
 def is_definition(path: pathlib.Path) -> bool:
-    """Whether a file looks like a definition, and be it a broken one. Overlays need not."""
+    """Return whether a file looks like a definition, even an invalid one. Overlays need not."""
     return _OURS.search(_start(path)) is not None
 
 
 def written_name(path: pathlib.Path) -> str | None:
-    """What a file says after `deployment:`, read without looking at the rest. None: it is no definition."""
+    """Return the value of a file's `deployment:`, without parsing the rest. None: it is not a definition."""
     return names.written(_start(path))
 
 
@@ -119,12 +119,12 @@ def _start(path: pathlib.Path) -> bytes:
 
 
 def environment_of(overlay: pathlib.Path) -> str:
-    """The environment that an overlay is for: `production` of `shop.production.yaml`."""
+    """Return the environment that an overlay is for: `production` of `shop.production.yaml`."""
     return overlay.stem.rpartition(".")[2]
 
 
 def known(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, ...]]:
-    """The deployments of a folder: for each the definition or, where an overlay gives it its name, the overlay."""
+    """Return the deployments of a folder: the definition of each or, if an overlay sets its name, the overlay."""
     from gantry import definition  # noqa: PLC0415 - as above
 
     found: dict[str, list[pathlib.Path]] = {}
@@ -146,7 +146,7 @@ def known(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, ...]]:
 
 
 def completions(incomplete: str, folder: pathlib.Path | str | None = None) -> list[str]:
-    """Names of deployments that begin so, for the shell; none that it would not take for a word."""
+    """Return the names of deployments with this prefix for shell completion, without those that need quoting."""
     return sorted(
         each for each in known(_folder(folder)) if each.startswith(incomplete) and _WORD.fullmatch(each)
     )
@@ -155,7 +155,7 @@ def completions(incomplete: str, folder: pathlib.Path | str | None = None) -> li
 def environments(
     incomplete: str, name_or_path: str | None, folder: pathlib.Path | str | None = None
 ) -> list[str]:
-    """Environments that have an overlay and begin so, for the shell; of all deployments if none is named yet."""
+    """Return environments with an overlay and this prefix, for shell completion; without a name, of all deployments."""
     from gantry import definition  # noqa: PLC0415 - as above
 
     named = _path(name_or_path) if name_or_path else None
@@ -168,17 +168,17 @@ def environments(
 
 
 def _folder(given: pathlib.Path | str | None) -> pathlib.Path:
-    # While a line is completed, nobody has converted what stands on it.
+    # During completion, arguments are not converted yet.
     return pathlib.Path(given or os.environ.get(VARIABLE) or FOLDER)
 
 
 def is_path(name_or_path: str) -> bool:
-    """Whether a path is meant, and no name."""
+    """Return whether a path is meant rather than a name."""
     return _path(name_or_path) is not None
 
 
 def _path(name_or_path: str) -> pathlib.Path | None:
-    """A path, if that is what it looks like. A file that happens to have a deployment's name is not meant."""
+    """Return a path if it looks like one. A file that happens to have a deployment's name is not meant."""
     path = pathlib.Path(name_or_path)
     return path if path.suffix in SUFFIXES or len(path.parts) > 1 else None
 
@@ -206,7 +206,7 @@ def _named_by_variables(
     environment: str | None,
     variables: Mapping[str, str] | None,
 ) -> Iterator[pathlib.Path]:
-    """Definitions whose `${…}` in `deployment:` come to this name. Those that cannot be read are not meant."""
+    """Yield definitions whose `${…}` in `deployment:` evaluates to this name. Unreadable ones are skipped."""
     from gantry import definition  # noqa: PLC0415 - as above
 
     for path in (each for written, paths in by_name.items() if "${" in written for each in paths):

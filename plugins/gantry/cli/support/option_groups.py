@@ -1,4 +1,4 @@
-"""Options that come in groups: a command takes each group as one frozen dataclass, and typer sees its fields."""
+"""Option groups: a command takes each group as one frozen dataclass, and typer sees its fields."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 
 def expanded(command: Callable[..., R]) -> Callable[..., R]:
-    """Show typer the fields of every parameter that is a dataclass; the command gets the dataclass made of them."""
+    """Show typer the fields of every dataclass parameter; the command receives dataclasses built from them."""
     hints = typing.get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, so that they are called, explained and completed alike."""
+"""Arguments and options shared by several commands, so that names, help and completion are the same."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from gantry.cli.support import definitions
 
 FORM = "What the trigger form asks for"
 AIRFLOW = "Which Airflow"
-"""Titles below which `--help` puts options together."""
+"""Titles under which `--help` groups options."""
 
 
 def _each_is_set(values: list[str] | None) -> list[str] | None:
-    """Refuse `--set` without `=`; as a usage error, so that nothing is tried."""
+    """Reject `--set` without `=`; as a usage error, so that nothing is tried."""
     variables(values)
     return values
 
 
 def each_is_a_count(values: list[str] | None) -> list[str] | None:
-    """Refuse a tier without a number, as above."""
+    """Reject a tier without a number, as above."""
     counts(values)
     return values
 
 
 def deployments(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of deployments, for the shell."""
+    """Return names of deployments, for shell completion."""
     return definitions.completions(incomplete, ctx.params.get("folder"))
 
 
@@ -45,7 +45,7 @@ Name = Annotated[
         autocompletion=deployments,
     ),
 ]
-"""`name`: what to work on; `definitions.find` turns it into a definition."""
+"""`name`: the deployment; `definitions.find` turns it into a definition."""
 
 Folder = Annotated[
     pathlib.Path,
@@ -82,7 +82,7 @@ Set = Annotated[
         callback=_each_is_set,
     ),
 ]
-"""`settings`, default None; `variables` takes them apart."""
+"""`settings`, default None; parsed by `variables`."""
 
 Servers = Annotated[
     list[str] | None,
@@ -94,7 +94,7 @@ Servers = Annotated[
         rich_help_panel=FORM,
     ),
 ]
-"""`servers`, default None; `counts` takes them apart."""
+"""`servers`, default None; parsed by `counts`."""
 
 FromDump = Annotated[
     list[str] | None,
@@ -165,7 +165,7 @@ Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs
 
 
 def variables(settings: Iterable[str] | None) -> dict[str, str]:
-    """What `--set` said, by name. The last of a name counts.
+    """Return the values of `--set`, by name. The last one of a name counts.
 
     Raises:
         typer.BadParameter: a setting is not `NAME=VALUE`.
@@ -181,7 +181,7 @@ def variables(settings: Iterable[str] | None) -> dict[str, str]:
 
 
 def counts(servers: Iterable[str] | None) -> dict[str, int]:
-    """What `TIER=N` said, by tier. The last of a tier counts.
+    """Return the values of `TIER=N`, by tier. The last one of a tier counts.
 
     Raises:
         typer.BadParameter: one is not `TIER=N`.

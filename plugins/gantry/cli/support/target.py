@@ -1,4 +1,4 @@
-"""Which Airflow and which definition a command is about: the options, and what comes of them."""
+"""Options that select the Airflow and the definition of a command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class AirflowTarget:
-    """Where Airflow is, and who asks. Options go before the environment, and that before a profile."""
+    """Airflow's location and login. Options take precedence over the environment, and that over a profile."""
 
     url: Annotated[
         str | None,
@@ -68,19 +68,19 @@ class AirflowTarget:
     profile: options.Profile = None
 
     def api(self) -> client.AirflowApi:
-        """Its API. Raises RestError, ProfileError."""
+        """Return its API. Raises RestError, ProfileError."""
         from gantry.rest import client, login  # noqa: PLC0415 - httpx, which help need not load
 
         return client.AirflowApi(login.find(self._options()))
 
     def is_configured(self) -> bool:
-        """Whether anybody said which Airflow is meant."""
+        """Return whether an Airflow is configured."""
         from gantry.rest import login  # noqa: PLC0415 - as above
 
         return login.is_configured(self._options())
 
     def use_connections(self) -> None:
-        """Let this process read connections: from the profile's environment file, and where Airflow finds them."""
+        """Make connections available in this process, from the profile's environment file and Airflow's sources."""
         from gantry.cli.support import connections  # noqa: PLC0415 - as above
 
         connections.prepare(self.profile)
@@ -93,24 +93,26 @@ class AirflowTarget:
 
 @dataclasses.dataclass(frozen=True)
 class DefinitionLocation:
-    """Where the definition of what Airflow runs is, for those who have it at hand."""
+    """Where the definition of what Airflow runs is, if it is at hand."""
 
     folder: options.Folder = definitions.FOLDER
     environment: options.Environment = None
     settings: options.Set = None
 
     def find(self, name: str) -> models.Definition:
-        """The definition. Raises UnknownDeploymentError, DefinitionError."""
+        """Return the definition. Raises UnknownDeploymentError, DefinitionError."""
         found = definitions.find(
             name, self.folder, environment=self.environment, variables=options.variables(self.settings)
         )
         return found.definition
 
     def at_hand(self, name: str) -> tuple[str, models.Definition | None]:
-        """The deployment's name, and its definition if it is here: Airflow's is what counts, ours only draws phases.
+        """Return the deployment's name, and its definition if it is here.
+
+        Airflow's is decisive, ours only for display.
 
         Raises:
-            GantryError: a path was given, and what is there cannot be used.
+            GantryError: a path was given, and its file is unusable.
         """
         try:
             found = self.find(name)

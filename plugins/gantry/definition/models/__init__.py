@@ -1,8 +1,8 @@
-"""The definition language: what a team writes about a deployment, as frozen models.
+"""Data model of the definition language: a deployment's description as frozen models.
 
-The models hold what stands in the file and check each value by itself. What needs two places of the file
-(a service's tier, a dependency, a cycle) is checked in `gantry.definition.checks`. Every field has a description and
-examples: the reference and the JSON Schema are made from them.
+The models mirror the file and check each value by itself. Checks that involve two places of the file (a service's
+tier, a dependency, a cycle) are in `gantry.definition.checks`. Every field has a description and examples, from which
+the reference and the JSON Schema are generated.
 """
 
 from __future__ import annotations

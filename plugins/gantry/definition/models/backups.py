@@ -1,4 +1,4 @@
-"""Backups: of what, where to, how often, how many of them are kept, and how it is tried whether they are any good."""
+"""Backups: what is backed up, where to, how often, how many are kept, and how restores are tested."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gantry.definition.models.services import Dependency
 
 MOST_KEPT = 1000
 LONGEST_CHECK = 10_000
-"""Characters. What is longer belongs into the service's archive."""
+"""Characters. Longer programs belong in the service's archive."""
 
 
 class Drill(Model):

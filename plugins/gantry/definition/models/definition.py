@@ -34,10 +34,10 @@ from gantry.definition.models.watch import Watch
 
 SERVER_NAME = "{{ deployment.name }}-{{ tier.name }}-{{ server.slot }}"
 LONGEST_NAME_TEMPLATE = 200
-"""Characters. What it makes has at most 63."""
+"""Characters. The resulting name has at most 63."""
 
 WRITTEN = "written by a person"
-"""The validation context of what stands in a file."""
+"""The validation context for the content of a file."""
 
 
 class Definition(Model):
@@ -228,7 +228,8 @@ class Definition(Model):
     @classmethod
     def _written_out(cls, value: object, info: pydantic.ValidationInfo) -> object:
         if value is None and info.context == WRITTEN:
-            # Whoever writes `approval:` does not mean that nobody is asked. (What was dumped says None, and means it.)
+            # `approval:` without a value does not mean that no approval is required. (A dumped definition contains
+            # None deliberately.)
             raise ValueError("write approval: {} to ask for one, or leave the key out")
         return value
 
@@ -245,20 +246,20 @@ class Definition(Model):
     @pydantic.field_validator("server_name")
     @classmethod
     def _only_expressions(cls, value: str) -> str:
-        # Loops could take minutes, and names are made at each parse of the DAG.
+        # Loops could take minutes, and names are generated at each parse of the DAG.
         if "{%" in value:
             raise ValueError("a server's name is text and expressions {{ … }}, and no statements {% … %}")
         return value
 
     def name_of(self, tier: names.TierName, slot: int) -> names.ServerName:
-        """The name of the server that fills a slot of a tier; the tier need not be one of the definition any more.
+        """Return the name of the server that fills a slot of a tier, even of a tier that the definition no longer has.
 
         Raises:
-            TemplateError: `server_name` cannot be rendered. A definition that was checked has no such one.
+            TemplateError: `server_name` cannot be rendered, which does not happen in a checked definition.
         """
         if self.server_name == SERVER_NAME:
             return names.ServerName(f"{self.deployment}-{tier}-{slot}")
-        # Jinja is loaded only where it is needed.
+        # Jinja is loaded only if needed.
         from gantry import templates  # noqa: PLC0415
 
         facts = template_facts.InServerName(
@@ -269,37 +270,37 @@ class Definition(Model):
         return names.ServerName(templates.render(self.server_name, facts.known()))
 
     def names_of(self, tier: names.TierName) -> tuple[names.ServerName, ...]:
-        """The names that the servers of a tier can have, by slot."""
+        """Return the names that the servers of a tier can have, by slot."""
         return tuple(self.name_of(tier, slot) for slot in range(1, self.tiers[tier].servers.max + 1))
 
     def resource_tags(self, tier: names.TierName) -> dict[str, str]:
-        """The definition's own tags on a tier's instances and all they have; the launch configuration's win."""
+        """Return the tags of a tier's instances and their resources; the launch configuration's take precedence."""
         return {**self.cloud.tags, **self.launch_configuration_of(tier).tags}
 
     def services_of(self, tier: names.TierName) -> dict[names.ServiceName, Service]:
-        """The services that run on a tier, in the order of the file."""
+        """Return the services that run on a tier, in the order of the file."""
         return {name: service for name, service in self.services.items() if service.tier == tier}
 
     def step_settings(self, step: str) -> runs.StepSettings | None:
-        """What the file says about the tasks of a kind of step, if anything."""
+        """Return the settings for the tasks of a kind of step, if any."""
         return next((settings for name, settings in self.steps.items() if name == step), None)
 
     def retries_every_failure(self, step: str) -> bool:
-        """Whether the file says of a kind of step how often it is tried again, which then is for any cause."""
+        """Return whether the definition sets the retries of a kind of step, which then apply to any failure."""
         settings = self.step_settings(step)
         return settings is not None and settings.retries is not None
 
     def launch_configuration_of(self, tier: names.TierName) -> LaunchConfiguration:
-        """The launch configuration that a tier's servers are made from."""
+        """Return the launch configuration of a tier's servers."""
         return self.launch_configurations[self.tiers[tier].launch_configuration]
 
     def scaled_at(self, moment: datetime.datetime) -> dict[names.TierName, int]:
-        """How many servers the clock wants at a moment (with a time zone), by tier; others stay as they are."""
+        """Return the scheduled numbers of servers at a time (with a time zone), by tier; others are absent."""
         zone = zoneinfo.ZoneInfo(self.timezone)
         return clock.at(self.scaling, moment.astimezone(zone).replace(tzinfo=None))
 
     def update_of(self, name: ServiceName) -> Update | None:
-        """How a service is updated while it serves; None where all its servers are set up side by side.
+        """Return how a service is updated while it serves; None if all its servers are set up in parallel.
 
         A service with datasources is a database: its servers are not alike, and a balancer cannot spare one.
         """
@@ -308,13 +309,13 @@ class Definition(Model):
         return (service.update or Update()) if is_balanced and not service.datasources else None
 
     def drain_of(self, name: ServiceName) -> datetime.timedelta:
-        """How long requests under way may take to end after a server of a service has left the balancers."""
+        """Return how long open requests may take after a server of a service was removed from the balancers."""
         return (self.services[name].update or Update()).drain
 
     def balancers_before(self, name: ServiceName) -> dict[names.BalancerName, LoadBalancer]:
-        """The load balancers that a server of a service leaves when its address leaves the service's balancers.
+        """Return the load balancers that a server leaves when its address leaves the service's balancers.
 
-        They may stand in front of other services of its tier too: who leaves, leaves as an address.
+        They may also balance other services of its tier: a server is removed by its address.
         """
         tiers = {each.tier for each in self.load_balancers.values() if each.service == name}
         return {
@@ -324,16 +325,16 @@ class Definition(Model):
         }
 
     def port_behind(self, balancer: LoadBalancer) -> ServicePort:
-        """The port that a load balancer sends to."""
+        """Return the port that a load balancer sends to."""
         service = self.services[balancer.service]
         if balancer.service_port is not None and balancer.service_port in service.ports:
             return service.ports[balancer.service_port]
         return service.listens[0]
 
     def customer_of(self, service: Service) -> names.CustomerId:
-        """The customer that a service belongs to."""
+        """Return the customer that a service belongs to."""
         return service.customer_id or self.customer_id
 
     def user_of(self, service: Service) -> str:
-        """The user on whose behalf a service is installed and configured."""
+        """Return the user on whose behalf a service is installed and configured."""
         return service.user_id or self.user_id

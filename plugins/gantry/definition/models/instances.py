@@ -1,4 +1,4 @@
-"""What a launch configuration asks of EC2 beyond image and size: network, volumes, tags, and a first boot."""
+"""EC2 settings of a launch configuration beyond image and size: network, volumes, tags, user data."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from gantry.definition import source
 from gantry.definition.fields import Device, Flag, Model, SecurityGroup, Snapshot, Subnet
 
 LARGEST_USER_DATA = 14_000
-"""Bytes of a definition's own user data. EC2 takes 16,384, and Gantry's part and the envelope come on top."""
+"""Maximum bytes of a definition's own user data. EC2 accepts 16,384, including Gantry's part and the envelope."""
 
 MOST_TAGS = 40
-"""Of a definition's own, on one resource. EC2 allows 50, and Gantry's come on top."""
+"""Maximum number of a definition's own tags on one resource. EC2 allows 50, including Gantry's."""
 
 LONGEST_TAG_KEY = 128
 
@@ -29,14 +29,14 @@ DECIDED_HERE = frozenset(
         "ssh_pwauth", "ssh_quiet_keygen", "user", "users",
     }
 )  # fmt: skip
-"""Keys of a cloud-config by which Gantry's own way into a server is made. A definition's part may not touch them:
-where cloud-init would let Gantry's value win, the definition's would be dropped in silence."""
+"""Keys of a cloud-config that Gantry's own access to a server depends on. A definition's part must not contain them:
+cloud-init would silently drop its values if Gantry's win."""
 
 IMAGE_PARAMETER = "resolve:ssm:"
-"""What an image begins with that is a parameter of Systems Manager, as EC2 has it."""
+"""The prefix of an image that is a Systems Manager parameter, as in EC2."""
 
 LONGEST_IMAGE = 1100
-"""Characters. A parameter's ARN is at most about so long; an image's name has at most 128."""
+"""Characters. A parameter's ARN has at most about this length; an image's name has at most 128."""
 
 _LONGEST_IMAGE_NAME = 128
 _PARAMETER = re.compile(r"[A-Za-z0-9_.:/-]+")
@@ -46,7 +46,7 @@ Tags = dict[str, TagValue]
 
 
 class Network(Model):
-    """Where servers stand in the network, and whom it lets in."""
+    """The network that servers are in, and who may access them."""
 
     subnets: tuple[Subnet, ...] = Field(
         default=(),
@@ -109,7 +109,7 @@ class Metadata(Model):
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-    """What EBS allows a type of volume: sizes in GiB, IOPS, IOPS for each GiB, MiB/s; None is none of it."""
+    """EBS limits for a type of volume: sizes in GiB, IOPS, IOPS per GiB, MiB/s; None if not applicable."""
 
     sizes: tuple[int, int]
     iops: tuple[int, int] | None = None
@@ -202,7 +202,7 @@ class Volume(Model):
 
 
 def image(text: str) -> str:
-    """An image's id or name, or a parameter that holds an id. Raises ValueError."""
+    """Validate an image's id or name, or a parameter that holds an id. Raises ValueError."""
     if text.startswith("resolve:"):
         if not text.startswith(IMAGE_PARAMETER) or not _PARAMETER.fullmatch(text[len(IMAGE_PARAMETER) :]):
             raise ValueError(
@@ -215,13 +215,16 @@ def image(text: str) -> str:
 
 
 def devices_once(volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
-    """Volumes that each have a device of their own. Raises ValueError."""
+    """Validate that each volume has a device of its own. Raises ValueError."""
     _without_repetition(tuple(each.device for each in volumes))
     return volumes
 
 
 def user_data(text: str | None) -> str | None:
-    """A script or a cloud-config for the first boot that leaves Gantry's way in alone. Raises ValueError."""
+    """Validate a script or a cloud-config for the first boot, which must not affect Gantry's access.
+
+    Raises ValueError.
+    """
     if text is None:
         return None
     first = text.partition("\n")[0].rstrip()
@@ -242,7 +245,7 @@ def user_data(text: str | None) -> str | None:
 
 
 def _cloud_config(text: str) -> None:
-    """Look at the keys of a cloud-config. Nothing is built from its values: aliases could make gigabytes of them."""
+    """Check the keys of a cloud-config. Its values are not constructed: aliases could expand to gigabytes."""
     try:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):

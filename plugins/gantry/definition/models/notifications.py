@@ -1,4 +1,4 @@
-"""People: who is asked before a launch, and who is told how it went."""
+"""Approvals and notifications: who is asked before a launch, and who is notified of its result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gantry.definition.fields import DottedName, Duration, Json, Model
 
 
 class Notifier(Model):
-    """One of Airflow's notifiers: a class that tells somebody something."""
+    """One of Airflow's notifiers: a class that sends a notification."""
 
     notifier: DottedName = Field(
         description="The class: a `BaseNotifier` of a provider or of your own.",
@@ -77,7 +77,7 @@ class Approval(Model):
 
 
 class Deadline(Model):
-    """When a launch should be over. It goes on after that, and somebody is told."""
+    """When a launch should be over. After that it continues, and notifications are sent."""
 
     interval: Duration = Field(
         description="From the moment that the launch is queued, waiting for an approval included.",

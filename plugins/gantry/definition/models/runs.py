@@ -1,4 +1,4 @@
-"""Runs: when a launch happens, how long its steps may take, and other settings that Airflow has a word for."""
+"""Run settings: the schedule of launches, timeouts of steps, and other settings that Airflow has."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Pool = Annotated[str, Field(min_length=1, max_length=256)]
 if TYPE_CHECKING:
     StepName = str
 else:
-    # The question before a launch is asked once: it has no retries, no slots, and no settings.
+    # An approval is requested once: it has no retries, no slots, and no settings.
     StepName = Literal[tuple(kind.value for kind in StepKind if kind is not StepKind.APPROVE)]
-"""The kinds of steps whose tasks can be told apart here, by the names of their tasks."""
+"""The kinds of steps with settings, by the names of their tasks."""
 
 
 class StepSettings(Model):
@@ -120,7 +120,7 @@ class Timeouts(Model):
 
 
 def known_time_zone(value: str) -> str:
-    """A time zone's name, such as `Europe/Berlin`. Raises ValueError."""
+    """Validate the name of a time zone, such as `Europe/Berlin`. Raises ValueError."""
     try:
         zoneinfo.ZoneInfo(value)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -130,12 +130,12 @@ def known_time_zone(value: str) -> str:
 
 
 def schedule(value: str | None) -> str | None:
-    """A cron expression of five fields that comes round, or a preset. Raises ValueError."""
+    """Validate a cron expression with five fields that matches some time, or a preset. Raises ValueError."""
     if value is None or value in _PRESETS:
         return value
     if value.startswith("@"):
         raise ValueError(f"unknown preset {source.shown(value)}; known are {', '.join(sorted(_PRESETS))}")
-    # croniter also takes seconds, years, and random values that would differ at each parse.
+    # croniter also accepts seconds, years, and random values that would differ at each parse.
     is_plain = (
         len(value) <= _LONGEST_CRON and len(value.split()) == _CRON_FIELDS and not _RANDOM.search(value)
     )

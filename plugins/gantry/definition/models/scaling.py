@@ -1,4 +1,4 @@
-"""Scaling by the clock: at which times a tier has how many servers."""
+"""Scheduled scaling: the number of servers of tiers at given times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gantry.definition.models import runs
 from gantry.definition.models.servers import MOST_SERVERS
 
 _QUARTERLY = {"@quarterly": "0 0 1 */3 *"}
-"""Airflow's word for it, which croniter does not know."""
+"""A preset of Airflow that croniter does not know."""
 
 
 class ScalingTime(Model):
@@ -39,7 +39,7 @@ class ScalingTime(Model):
         return runs.schedule(value) or value
 
     def last(self, moment: datetime.datetime) -> datetime.datetime:
-        """When its time last came, as a wall clock shows it. `moment` is such a time too, and counts."""
+        """Return when its time last occurred, in local time. `moment` is local time too, and inclusive."""
         cron = croniter.croniter(
             _QUARTERLY.get(self.schedule, self.schedule), moment + datetime.timedelta(seconds=1)
         )
@@ -48,9 +48,9 @@ class ScalingTime(Model):
 
 
 def at(entries: Iterable[ScalingTime], moment: datetime.datetime) -> dict[names.TierName, int]:
-    """What the clock says at a moment: the entries whose time came last, the later ones of the file over the earlier.
+    """Return the scheduled sizes at a time: of the entries that occurred last; for equal times, later entries win.
 
-    Not only those whose time it is to the minute: an hour that summer time skips has passed all the same.
+    Not only exact matches to the minute: an hour that daylight saving time skips counts as passed.
     """
     came = [(entry, entry.last(moment)) for entry in entries]
     latest = max((last for _, last in came), default=moment)

@@ -1,4 +1,4 @@
-"""Servers: which cloud, how each is made and reached, how many a tier has."""
+"""Servers: the cloud, how servers are created and reached, how many a tier has."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Ssh(Model):
 
 
 Converge = Literal["on-change", "always"]
-"""When a server that has been configured before is configured again at a launch."""
+"""When a server that has been configured before is configured again in a launch."""
 
 
 class Chef(Model):
@@ -262,7 +262,7 @@ class LaunchConfiguration(Model):
 
     @property
     def configuration_management(self) -> Chef | Script | None:
-        """What configures the servers before services are installed, if anything."""
+        """Return the configuration management of the servers before services are installed, if any."""
         return self.chef or self.script
 
 
@@ -289,7 +289,7 @@ class ServerCount(Model):
             return {"min": value, "max": value}
         if isinstance(value, dict):
             fewest = value.get("min")
-            # A wrong min stays alone, so that it is reported once and at its place.
+            # An invalid min remains alone, so that it is reported once and at its place.
             if "max" not in value and type(fewest) is int and 1 <= fewest <= MOST_SERVERS:
                 return {**value, "max": fewest}
             return value

@@ -1,4 +1,4 @@
-"""Services: what is installed on a tier, the data that belongs to it, what it needs, what stands in front of it."""
+"""Services: programs installed on a tier, their data and dependencies, and the load balancers in front of them."""
 
 from __future__ import annotations
 
@@ -203,14 +203,14 @@ class Service(Model):
 
     @property
     def listens(self) -> tuple[ServicePort, ...]:
-        """The ports that it listens on, the main one first, however they were written."""
+        """Return the ports that it listens on, the main one first, in whichever form they were written."""
         if self.port is not None:
             return (ServicePort(port=self.port, protocol=self.protocol),)
         return tuple(self.ports.values())
 
     @property
     def main_port(self) -> int | None:
-        """The number of its (first) port, if it has one."""
+        """Return the number of its (first) port, if it has one."""
         return self.listens[0].port if self.listens else None
 
 

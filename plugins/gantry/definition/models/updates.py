@@ -1,4 +1,4 @@
-"""How a service behind load balancers is updated: a few servers at a time, while the others serve."""
+"""Rolling updates of services behind load balancers: a few servers at a time, while the others serve."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WHOLE = 100
 
 
 def _amount(value: object) -> object:
-    """Read `2` or `"25%"` as an amount of servers."""
+    """Parse `2` or `"25%"` as an amount of servers."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     if isinstance(value, str) and (found := _PERCENT.fullmatch(value.strip())) and int(found[1]) <= _WHOLE:
@@ -92,18 +92,18 @@ class Update(Model):
     )
 
     def batch_of(self, servers: int) -> int:
-        """How many of so many servers are updated at the same time."""
+        """Return how many of this number of servers are updated at the same time."""
         return max(1, min(servers, _share(self.batch, servers)[0]))
 
     def healthy_of(self, servers: int) -> int:
-        """How many of so many servers have to serve at any time."""
+        """Return how many of this number of servers have to serve at any time."""
         if self.min_healthy is None:
             return max(0, servers - self.batch_of(servers))
         return _share(self.min_healthy, servers)[1]
 
 
 def _share(amount: int | str, servers: int) -> tuple[int, int]:
-    """An amount of so many servers, rounded down and rounded up."""
+    """Return an amount of this number of servers, rounded down and rounded up."""
     if isinstance(amount, int):
         return amount, amount
     part = servers * int(amount.removesuffix("%"))

@@ -77,12 +77,12 @@ class Variable(Model):
         return value
 
     def checked(self, value: source.Scalar) -> source.Scalar:
-        """A value for this variable. Raises ValueError with what is wrong about it."""
+        """Validate a value for this variable. Raises ValueError with the problem."""
         check(value, self.type, self.values)
         return value
 
     def read(self, text: str) -> source.Scalar:
-        """A value for this variable that was given as text, on a command line. Raises ValueError."""
+        """Parse a value for this variable given as text, on a command line. Raises ValueError."""
         try:
             return self.checked(_read(text, self.type))
         except spelling.NotAsWrittenError as error:
@@ -93,7 +93,7 @@ class Variable(Model):
 
 
 def check(value: source.Scalar, kind: VariableType, values: tuple[source.Scalar, ...]) -> None:
-    """Raise a ValueError unless a value is as it is written, of the type and among the values (if there are any)."""
+    """Raise a ValueError unless a value has its original spelling, the type, and is one of the values, if any."""
     spelling.refuse(value)
     if not fits(value, kind):
         raise ValueError(f"{source.shown(value)} is not {_WORDS[kind]}")
@@ -105,13 +105,13 @@ def check(value: source.Scalar, kind: VariableType, values: tuple[source.Scalar,
 
 
 def fits(value: source.Scalar, kind: VariableType) -> bool:
-    """Whether a value is of a type."""
+    """Return whether a value is of a type."""
     own = type_of(value)
     return own == kind or (own == "integer" and kind == "number")
 
 
 def type_of(value: object) -> VariableType | None:
-    """The type of a value."""
+    """Return the type of a value."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
@@ -130,13 +130,13 @@ def _read(text: str, kind: VariableType) -> source.Scalar:
         if kind == "number":
             return spelling.spelled(_number(text), text)
     except (KeyError, ValueError):
-        # Said by the check, which knows the word for the type.
+        # Reported by the check, which has the name of the type.
         pass
     return text
 
 
 def _number(text: str) -> int | float:
-    """A number, whole if it is written so. Raises ValueError."""
+    """Parse a number, as an integer if written so. Raises ValueError."""
     try:
         return int(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Watching: how often a deployment's servers are looked at, and when a tier becomes larger or smaller by that."""
+"""Watch settings: how often a deployment's servers are checked, and the scaling rules of tiers."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ class Rule(Model):
 
     @property
     def above(self) -> float:
-        """The upper threshold, or infinity."""
+        """Return the upper threshold, or infinity."""
         return math.inf if self.scale_out_above is None else self.scale_out_above
 
     @property
     def below(self) -> float:
-        """The lower threshold, or minus infinity."""
+        """Return the lower threshold, or minus infinity."""
         return -math.inf if self.scale_in_below is None else self.scale_in_below

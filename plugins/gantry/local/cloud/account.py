@@ -1,4 +1,4 @@
-"""What the embedded cloud's account has from the beginning: images, and a network."""
+"""Initial contents of the embedded cloud's account: images, and a network."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PREPARED_IMAGE_ID = "ami-0d6120009a4712001"
 
 
 def furnish(region: str, cidr: str, image: str, prepared_image: str) -> tuple[str, str, str]:
-    """Put our images there, and make the Docker network the account's default VPC, with a subnet in each of two zones.
+    """Create our images, and make the Docker network the account's default VPC, with a subnet in each of two zones.
 
-    Done in moto's objects, as the API offers neither a chosen image id nor a default VPC with a chosen range.
+    Done in moto's objects, as the API supports neither a chosen image id nor a default VPC with a chosen range.
 
     Returns:
         The ids of the VPC, of its first subnet, and of the VPC's default security group.
@@ -52,7 +52,7 @@ def furnish(region: str, cidr: str, image: str, prepared_image: str) -> tuple[st
         for zone, half in zip("ab", ipaddress.IPv4Network(cidr).subnets(prefixlen_diff=1), strict=True)
     ]
     for subnet in subnets:
-        # The first subnet of a zone would hand out public addresses, which cost a network of their own here.
+        # The first subnet of a zone would assign public addresses, which need a separate network here.
         ec2.modify_subnet_attribute(subnet.id, "map_public_ip_on_launch", attr_value=False)
     group = ec2.get_security_group_from_name("default", vpc_id=vpc.id)
     return vpc.id, subnets[0].id, group.id

@@ -1,4 +1,4 @@
-"""What the embedded cloud refuses, in the words of the API that was called."""
+"""Error responses of the embedded cloud, in the format of the called API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _JSON_CODES = {
     "RequestTimeTooSkewed": "InvalidSignatureException",
     "ExpiredToken": "ExpiredTokenException",
 }
-"""What the APIs that speak JSON call the same refusals."""
+"""Names of the same errors in JSON APIs."""
 
 _BAD_REQUESTS = ("InvalidRequest", "InvalidToken", "ExpiredToken", "Authorization", "IllegalLocation")
 _REASONS = {
@@ -26,12 +26,12 @@ _REASONS = {
 
 
 class Refused(Exception):  # noqa: N818 (it is an answer, not an error of ours)
-    """The request gets an error document.
+    """The request is answered with an error document.
 
     Attributes:
-        status: of the answer; None where the code tells it.
-        details: further elements of S3's document.
-        headers: further headers.
+        status: the HTTP status; None if it follows from the code.
+        details: additional elements of S3's document.
+        headers: additional headers.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class HttpAnswer:
 
 
 def answer(service: str, method: str, refusal: Refused) -> HttpAnswer:
-    """The answer as the API that was called would give it."""
+    """Return the answer in the format of the called API."""
     status, kind, body = _document(service, refusal)
     if method == "HEAD":
-        # So nobody learns the reason from it: as with S3.
+        # It does not reveal the reason: as with S3.
         body = b""
     headers = (("Content-Type", kind), ("Content-Length", str(len(body))), *refusal.headers.items())
     return HttpAnswer(status, headers, body)
@@ -97,7 +97,7 @@ def _ec2_document(refusal: Refused) -> tuple[str, str, bytes]:
         case "UnauthorizedOperation":
             status = "403 Forbidden"
         case "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AccessDenied" | "InvalidToken":
-            # EC2 does not tell a wrong key from a wrong signature.
+            # EC2 does not distinguish a wrong key from a wrong signature.
             code, message = "AuthFailure", "AWS was not able to validate the provided access credentials"
     document = (
         f"<Response><Errors><Error><Code>{code}</Code><Message>{escape(message)}</Message></Error></Errors>"

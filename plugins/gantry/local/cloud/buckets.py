@@ -1,8 +1,8 @@
-"""Where S3's buckets are, as AWS takes it: by host, by region, and with ETags that are digests of nothing under KMS.
+"""Bucket location as in AWS: by host and region, with ETags under KMS that are not digests of the content.
 
-moto answers for every bucket on every host. The embedded cloud's own address stands for the regional endpoint of
-whatever region a request is signed for; AWS's own hosts, which reach it through a proxy or `curl --connect-to`, are
-told apart.
+moto answers for every bucket on every host. The embedded cloud's own address stands for the regional endpoint of the
+region that a request is signed for; AWS's own hosts, which reach it through a proxy or `curl --connect-to`, are
+distinguished.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _BEFORE_2019 = frozenset(
         *("ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1", "ap-southeast-2"),
     }
 )
-"""Regions whose buckets the global host knows. Those since 20 March 2019 it refuses."""
+"""Regions whose buckets the global host knows. It refuses those since 20 March 2019."""
 
 _LARGEST_UPLOAD = 5 * 2**30
 
 
 @dataclasses.dataclass(frozen=True)
 class S3Address:
-    """What a request is about: its bucket and key, or neither; the region that its host stands for, or None."""
+    """The target of a request: its bucket and key, or neither; the region of its host, or None."""
 
     bucket: str
     key: str
@@ -52,7 +52,7 @@ class S3Address:
 
 @dataclasses.dataclass(frozen=True)
 class CopySource:
-    """The object that another one is a copy of; without a version the newest."""
+    """The source object of a copy; without a version the newest."""
 
     bucket: str
     key: str
@@ -60,7 +60,7 @@ class CopySource:
 
 
 def read(environ: WSGIEnvironment) -> S3Address:
-    """What a request to S3 is about."""
+    """Return the target of an S3 request."""
     path = str(environ["RAW_URI"]).partition("?")[0]
     host = _HOST.fullmatch(str(environ["HTTP_HOST"]).partition(":")[0])
     if host is not None and host["bucket"]:
@@ -75,12 +75,12 @@ def read(environ: WSGIEnvironment) -> S3Address:
 
 
 def find(name: str) -> Any:  # noqa: ANN401 - moto's bucket
-    """Moto's bucket of that name, or None."""
+    """Return moto's bucket of that name, or None."""
     return s3_backends[account.ACCOUNT_ID]["aws"].buckets.get(name)
 
 
 def check_size(environ: WSGIEnvironment) -> None:
-    """Refuse what is too large for one request: more goes in parts. Raises Refused."""
+    """Refuse an upload that is too large for one request instead of parts. Raises Refused."""
     length = int(environ.get("CONTENT_LENGTH") or 0)
     if environ["REQUEST_METHOD"] == "PUT" and length > _LARGEST_UPLOAD:
         raise Refused(
@@ -92,7 +92,7 @@ def check_size(environ: WSGIEnvironment) -> None:
 
 
 def copied(environ: WSGIEnvironment) -> CopySource | None:
-    """What a request copies, or None."""
+    """Return the source of a copy request, or None."""
     header = str(environ.get("HTTP_X_AMZ_COPY_SOURCE", ""))
     if not header:
         return None
@@ -102,14 +102,14 @@ def copied(environ: WSGIEnvironment) -> CopySource | None:
 
 
 def object_in(bucket: Any, key: str, version: str | None) -> Any:  # noqa: ANN401 - moto's object
-    """Moto's object of that name in a bucket, its newest version or the one that is named; or None."""
+    """Return moto's object of that name in a bucket, its newest or the given version; or None."""
     if version is None:
         return bucket.keys.get(key)
     return next((each for each in bucket.keys.getlist(key, []) if str(each.version_id) == version), None)
 
 
 def default_key(bucket: Any) -> str | None:  # noqa: ANN401 - moto's bucket
-    """The customer's own key that a bucket encrypts new objects with; None where it is AWS's, or none."""
+    """Return the customer managed key that encrypts new objects of a bucket; None if it is AWS's, or there is none."""
     if not bucket.encryption:
         return None
     key: str | None = bucket.encryption["Rule"]["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID")
@@ -117,14 +117,14 @@ def default_key(bucket: Any) -> str | None:  # noqa: ANN401 - moto's bucket
 
 
 def check_region(environ: WSGIEnvironment, address: S3Address, signed_for: str, *, presigned: bool) -> None:
-    """Refuse a request that AWS would answer in another region only. Raises Refused."""
+    """Refuse a request that AWS would only answer in another region. Raises Refused."""
     bucket = find(address.bucket)
     if bucket is None:
         return
     home = bucket.region_name
     asks_where = "location" in parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     if asks_where and address.region in (None, signed_for):
-        # Any region tells where a bucket is.
+        # Any region returns a bucket's location.
         return
     told = {_HEADER: home}
     if address.region is not None and address.region != home and not asks_where:
@@ -151,7 +151,7 @@ def _elsewhere(environ: WSGIEnvironment, address: S3Address, home: str, told: di
     host = f"{address.bucket}.s3.{home}.amazonaws.com"
     details = {"Endpoint": host, "Bucket": address.bucket}
     if address.is_global:
-        # All buckets here are hours old. The signature is for another host, so whoever follows is refused there.
+        # All buckets here are hours old. The signature is for another host, so following the redirect fails.
         path = str(environ["RAW_URI"]) if address.is_virtual else f"/{address.key}"
         return Refused(
             "TemporaryRedirect",
@@ -172,7 +172,7 @@ def _elsewhere(environ: WSGIEnvironment, address: S3Address, home: str, told: di
 
 
 def to_path_style(environ: WSGIEnvironment, address: S3Address) -> None:
-    """Write a request to one of AWS's own hosts as one to the embedded cloud's address, which moto knows."""
+    """Convert a request to one of AWS's own hosts into a request to the embedded cloud's address, which moto knows."""
     if address.region is None:
         return
     prefix = f"/{address.bucket}" if address.is_virtual else ""
@@ -182,7 +182,7 @@ def to_path_style(environ: WSGIEnvironment, address: S3Address) -> None:
 
 
 class OpaqueTags:
-    """A WSGI application that lets another one answer, and gives objects under KMS the ETags that S3 gives them."""
+    """A WSGI wrapper that gives objects under KMS the ETags that S3 gives them."""
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
@@ -212,7 +212,7 @@ class OpaqueTags:
 
 
 def _opaque(address: S3Address) -> tuple[str, str] | None:
-    """Give the newest version of an object under KMS another ETag; what it was, and what it is now."""
+    """Give the newest version of an object under KMS another ETag; return the old and the new one."""
     bucket = find(address.bucket)
     key = bucket.keys.get(address.key) if bucket is not None and address.key else None
     if key is None or key.encryption != "aws:kms":

@@ -1,4 +1,4 @@
-"""Who calls: the account's own access key, IAM users' keys, and the sessions of roles, which end."""
+"""Identities of callers: the account's own access key, IAM users' keys, and expiring sessions of roles."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _TOKEN = "X-Amz-Security-Token"  # noqa: S105 (the header's name)
 
 @dataclasses.dataclass(frozen=True)
 class Caller:
-    """Whom an access key belongs to. `policies` are JSON; the account's own key has none and may do everything."""
+    """The owner of an access key. `policies` are JSON; the account's own key has none and may do everything."""
 
     secret_access_key: str = dataclasses.field(repr=False)
     arn: str = f"arn:aws:iam::{account.ACCOUNT_ID}:root"
     policies: tuple[str, ...] | None = None
 
     def may(self, ask: iam.Ask) -> bool:
-        """Whether the policies allow it. Raises Refused for a condition that is not evaluated."""
+        """Return whether the policies allow it. Raises Refused for a condition that is not evaluated."""
         return self.policies is None or iam.allows(self.policies, ask)
 
 
 class Callers:
-    """All who may call."""
+    """All identities."""
 
     def __init__(self, access_key_id: str, secret_access_key: str) -> None:
         self._access_key_id = access_key_id
         self._root = Caller(secret_access_key)
 
     def find(self, access_key_id: str, token: str) -> Caller:
-        """Whom an access key belongs to. `token`: the session token, or nothing.
+        """Return the owner of an access key. `token`: the session token, or an empty string.
 
         Raises:
-            Refused: nobody; or its session is another one, or has ended.
+            Refused: the key has no owner; or its session is another one, or has expired.
         """
         if access_key_id == self._access_key_id:
             if token:
@@ -70,7 +70,7 @@ class Callers:
 
 
 def _document(policy: Any) -> str:  # noqa: ANN401 - moto's
-    """A policy's JSON: moto keeps those of a role apart from those that are attached to it."""
+    """Return a policy's JSON: moto stores inline policies of roles separately from attached ones."""
     if isinstance(policy, str):
         return policy
     if isinstance(policy, dict):

@@ -1,6 +1,6 @@
-"""How EC2 answers where something runs out, or cannot be opened: moto has everything without end.
+"""EC2's errors for exhausted capacity and unusable volumes: moto has unlimited capacity.
 
-Some of it RunInstances refuses; some of it shows when the instance is made, which then ends with a state reason.
+Some are errors of RunInstances; others occur while the instance is created, which then ends with a state reason.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _ENDED = ("shutting-down", "terminated")
 
 
 class ServerFaultError(EC2ClientError):  # type: ignore[misc] # moto is untyped for us, see pyproject
-    """A refusal with status 500: AWS's clients repeat it by themselves."""
+    """An error with status 500: AWS's clients retry it automatically."""
 
 
 def room(backend: Any, request: Mapping[str, Any], limits: Limits) -> int:  # noqa: ANN401 - moto is untyped for us
-    """How many instances a request gets: as many as there is room for, between its `MinCount` and its `MaxCount`.
+    """Return how many instances a request gets: as many as there is room for, between `MinCount` and `MaxCount`.
 
     Args:
         backend: moto's EC2 of the region.
-        request: the parameters of RunInstances, with the subnet filled in.
-        limits: what there is.
+        request: the parameters of RunInstances, including the subnet.
+        limits: the available capacity.
 
     Raises:
-        EC2ClientError: there is no room for the fewest.
+        EC2ClientError: there is no room for the minimum.
     """
     least, most = int(request["MinCount"]), int(request["MaxCount"])
     interfaces = request.get("NetworkInterfaces") or [request]
@@ -66,7 +66,7 @@ def fate(
     volumes: Iterable[Any],
     limits: Limits,
 ) -> tuple[str, str] | None:
-    """Why an instance ends while it is made, as code and message of its state reason, or None."""
+    """Return why an instance ends during creation, as code and message of its state reason, or None."""
     if image in limits.broken_images:
         return "Client.InvalidSnapshot.NotFound", "The specified snapshot does not exist"
     keys = kms_backends[backend.account_id][backend.region_name].keys
@@ -84,10 +84,10 @@ def fate(
 
 
 def image(backend: Any, wanted: str) -> str:  # noqa: ANN401 - moto is untyped for us
-    """The id of an image that may be a parameter of Systems Manager (`resolve:ssm:NAME`).
+    """Return the id of an image, which may be a Systems Manager parameter (`resolve:ssm:NAME`).
 
     Raises:
-        EC2ClientError: there is no such parameter.
+        EC2ClientError: the parameter does not exist.
     """
     if not wanted.startswith(models.IMAGE_PARAMETER):
         return wanted

@@ -1,4 +1,4 @@
-"""Certificates that nobody else has signed: good enough where both ends are on this machine."""
+"""Self-signed certificates, sufficient if both ends are on this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SelfSigned:
 
 
 def self_signed(addresses: Sequence[str]) -> SelfSigned:
-    """A certificate for host names and IP addresses, the first of them its subject; good for a year."""
+    """Create a certificate for host names and IP addresses, the first of them its subject; valid for a year."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, addresses[0])])
     now = datetime.datetime.now(tz=datetime.UTC)

@@ -1,9 +1,9 @@
-"""A Chef repository → a Chef server: cookbooks, roles and environments, over the signed API.
+"""Uploader of a Chef repository to a Chef server: cookbooks, roles and environments, over the signed API.
 
-A small uploader for the demo, the tests, and repositories that are as plain: `roles/*.json`, `environments/*.json`, and
-`cookbooks/NAME` with a `metadata.json`. Everything is checked before anything is sent. Which files of a cookbook are
-sent is what `knife` does: files that begin with a dot are, folders at its top that do so are not, and what a
-`chefignore` names is not.
+A small uploader for the demo, the tests, and repositories of the same simplicity: `roles/*.json`,
+`environments/*.json`, and `cookbooks/NAME` with a `metadata.json`. Everything is checked before anything is sent. The
+files of a cookbook are selected as by `knife`: files that begin with a dot are included, top-level folders that do so
+are not, and neither are those listed in a `chefignore`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SEGMENTS = (
     "templates",
 )
 _BY_PLATFORM = ("files", "templates")
-"""Segments whose files may stand in a folder that says which servers they are for."""
+"""Segments whose files may be in a folder named after the servers that they are for."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _VERSION = re.compile(r"[0-9]+\.[0-9]+(\.[0-9]+)?")
@@ -44,7 +44,7 @@ _NOT_FOUND = 404
 
 
 class RepositoryError(errors.GantryError):
-    """A Chef repository that cannot be uploaded. `place` is a path, with line and column where they are known."""
+    """A Chef repository cannot be uploaded. `place` is a path, with line and column if known."""
 
     def __init__(self, place: object, problem: str) -> None:
         self.place = str(place)
@@ -53,7 +53,7 @@ class RepositoryError(errors.GantryError):
 
 @dataclasses.dataclass(frozen=True)
 class Cookbook:
-    """One version of a cookbook: its metadata, its files by their paths in it, and the paths that are left out."""
+    """One version of a cookbook: its metadata, its files by path, and the excluded paths."""
 
     name: str
     version: str
@@ -62,7 +62,7 @@ class Cookbook:
     ignored: tuple[str, ...] = ()
 
     def manifest(self) -> dict[str, Any]:
-        """What the server is told of it."""
+        """Return its manifest for the server."""
         segments: dict[str, list[dict[str, str]]] = {segment: [] for segment in (*SEGMENTS, "root_files")}
         for path, content in sorted(self.files.items()):
             first, _, rest = path.partition("/")
@@ -105,7 +105,7 @@ _DEFAULTS: dict[str, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Repository:
-    """What a repository holds; roles and environments as the JSON that they are written in."""
+    """The contents of a repository; roles and environments as the JSON that they are written in."""
 
     cookbooks: tuple[Cookbook, ...]
     roles: Mapping[str, Any]
@@ -114,9 +114,9 @@ class Repository:
 
 @dataclasses.dataclass(frozen=True)
 class UploadSummary:
-    """What was uploaded. Files whose content the server had already were not sent.
+    """The result of an upload. Files whose content the server already had were not sent.
 
-    `ignored` are the paths that a `chefignore` names, as `COOKBOOK/PATH`.
+    `ignored` are the paths excluded by a `chefignore`, as `COOKBOOK/PATH`.
     """
 
     cookbooks: tuple[str, ...]
@@ -130,7 +130,7 @@ def read(folder: pathlib.Path) -> Repository:
     """Read a repository and check it.
 
     Raises:
-        RepositoryError: something in it is wrong, or is more than this uploader knows.
+        RepositoryError: something in it is wrong, or is not supported by this uploader.
     """
     if not folder.is_dir():
         raise RepositoryError(folder, "there is no such folder")
@@ -152,11 +152,11 @@ def read(folder: pathlib.Path) -> Repository:
 
 
 def upload(folder: pathlib.Path, server: chef_server.ChefServer) -> UploadSummary:
-    """Upload a repository; what is there of the same name (and version) is replaced.
+    """Upload a repository, replacing objects of the same name (and version).
 
     Raises:
         RepositoryError: nothing was sent.
-        ChefServerError and its kin: the server did not take it; calling again goes on.
+        ChefServerError and its subclasses: the server rejected it; calling again continues.
     """
     repository = read(folder)
     sent = _send_files(server, repository.cookbooks)
@@ -175,7 +175,7 @@ def upload(folder: pathlib.Path, server: chef_server.ChefServer) -> UploadSummar
 
 
 def checksum(content: bytes) -> str:
-    """The name that a Chef server knows a file's content by."""
+    """Return the checksum by which a Chef server identifies a file's content."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
@@ -226,7 +226,7 @@ def _cookbook(folder: pathlib.Path) -> Cookbook:
 
 
 def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """What `knife` takes for a cookbook's files."""
+    """Yield a cookbook's files as `knife` selects them."""
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder).parts
         in_a_hidden_folder = len(inner) > 1 and inner[0].startswith(".")
@@ -235,7 +235,7 @@ def _files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _ignore_patterns(folder: pathlib.Path) -> list[str]:
-    """The patterns of the nearest `chefignore`: the cookbook's, or one of the folders above it."""
+    """Return the patterns of the nearest `chefignore`: the cookbook's, or one of the folders above it."""
     absolute = folder.resolve()
     for each in (absolute, *absolute.parents):
         file = each / _IGNORE
@@ -246,7 +246,7 @@ def _ignore_patterns(folder: pathlib.Path) -> list[str]:
 
 
 def _matches(place: str, pattern: str) -> bool:
-    """As Ruby's `File.fnmatch`: a star goes past slashes, and not over a dot at the beginning."""
+    """Match as Ruby's `File.fnmatch`: a star matches slashes, but not a leading dot."""
     if place.startswith(".") and not pattern.startswith("."):
         return False
     return fnmatch.fnmatchcase(place, pattern.replace("[^", "[!"))
@@ -280,7 +280,7 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m gantry.local.cloud.chef_repository FOLDER --url … --user … --key FILE`."""
+    """Run `python -m gantry.local.cloud.chef_repository FOLDER --url … --user … --key FILE`."""
     parser = argparse.ArgumentParser(description="Uploads a Chef repository to a Chef server.")
     parser.add_argument("folder", type=pathlib.Path, help="with cookbooks/, roles/, environments/")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The Chef server of an embedded cloud: goiardi, with authentication on, behind a certificate of its own."""
+"""Chef server of an embedded cloud: goiardi, with authentication, and its own certificate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gantry.local import errors, resources
 from gantry.local.cloud import certificates
 
 PROGRAM = "goiardi"
-# The network's gateway is ours alone, so the port may be the same each time.
+# The network's gateway is ours alone, so the port can be the same each time.
 PORT = 4545
 VALIDATOR = "chef-validator"
 ADMIN = "admin"
@@ -24,7 +24,7 @@ _READY_SECONDS = 20.0
 
 
 class ChefServerStartError(errors.LocalCloudError):
-    """goiardi does not run."""
+    """goiardi cannot be started."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -33,7 +33,7 @@ class ChefServerStartError(errors.LocalCloudError):
 
 @dataclass(frozen=True)
 class Running:
-    """A Chef server. `folder` holds the keys `chef-validator.pem` and `admin.pem`, for their owner alone."""
+    """A Chef server. `folder` contains the keys `chef-validator.pem` and `admin.pem`, readable by their owner only."""
 
     url: str
     certificate: str
@@ -41,7 +41,7 @@ class Running:
     process: subprocess.Popen[bytes]
 
     def await_answer(self) -> None:
-        """Return when it answers, signatures and all.
+        """Wait until it answers signed requests.
 
         Raises:
             ChefServerStartError: it ended, or does not answer within 20 s.
@@ -65,16 +65,16 @@ class Running:
 
 @contextlib.contextmanager
 def running(address: str, folder: Path) -> Iterator[Running]:
-    """Run a Chef server, empty at first; its keys and everything in it go with it.
+    """Run a Chef server, initially empty; its keys and contents are removed at the end.
 
-    It needs half a second to make its keys: do something else before `Running.await_answer`.
+    It needs half a second to generate its keys: do something else before `Running.await_answer`.
 
     Args:
-        address: that it listens on, and that its certificate is for.
-        folder: is made again.
+        address: the address that it listens on, and that its certificate is for.
+        folder: created afresh.
 
     Raises:
-        ChefServerStartError: there is none to run.
+        ChefServerStartError: it is not installed, or does not start.
     """
     if shutil.which(PROGRAM) is None:
         raise ChefServerStartError(f"there is no {PROGRAM}; run {resources.SETUP_MACHINE}")
@@ -104,7 +104,7 @@ def _log(folder: Path) -> Path:
 
 
 def _options(address: str, folder: Path) -> list[str]:
-    # Everything is in its memory, uploaded files too. What it says its own name is, file URLs begin with.
+    # Everything is in its memory, uploaded files too. File URLs begin with the name that it uses for itself.
     return [
         "-I", address, "-H", address, "-P", str(PORT), "--use-auth", "--disable-webui", f"--conf-root={folder}",
         "--use-ssl", f"--ssl-cert={folder / 'server.crt'}", f"--ssl-key={folder / 'server.key'}",
@@ -113,7 +113,7 @@ def _options(address: str, folder: Path) -> list[str]:
 
 
 def _certificate(address: str, folder: Path) -> str:
-    """A certificate of the server's own, and its key, as files; the certificate's text."""
+    """Create the server's certificate and key, as files; return the certificate's text."""
     made = certificates.self_signed([address])
     (folder / "server.crt").write_text(made.certificate)
     (folder / "server.key").write_text(made.key)

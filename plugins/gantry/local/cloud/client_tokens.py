@@ -1,4 +1,4 @@
-"""Client tokens as EC2 has them: they outlive the instances that were started with them."""
+"""Client tokens as in EC2: they outlive the instances that were started with them."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _LONGEST = 64
 
 
 class ClientTokens:
-    """What RunInstances has answered to which token, by region; and by zone where a request names its subnet.
+    """RunInstances' answers by token, per region; and per zone if a request names its subnet.
 
-    EC2 remembers a token for at least a day after its instances are terminated, which it shows for about an hour;
-    here it is remembered as long as the cloud runs.
+    EC2 remembers a token for at least a day after its instances are terminated, which it shows for about an hour; here
+    it is remembered as long as the cloud runs.
     """
 
     def __init__(self) -> None:
         self._known: dict[tuple[tuple[str, str], str], tuple[str, Any]] = {}
 
     def answered(self, scope: tuple[str, str], token: str, request: str) -> Any:  # noqa: ANN401 - moto is untyped for us
-        """The reservation that the token stands for, its instances as they are now, or None for a new token.
+        """Return a token's reservation, with its instances as they are now, or None for a new token.
 
         Args:
-            scope: the region, and the zone or nothing.
+            scope: the region, and the zone or an empty string.
             token: as it was sent.
-            request: the fingerprint of what was sent with it.
+            request: the fingerprint of the request's other parameters.
 
         Raises:
-            EC2ClientError: the token is none, or stands for another request.
+            EC2ClientError: the token is invalid, or belongs to another request.
         """
         if len(token) > _LONGEST or not token.isascii():
             raise EC2ClientError(
@@ -50,13 +50,13 @@ class ClientTokens:
         return reservation
 
     def keep(self, scope: tuple[str, str], token: str, request: str, reservation: Any) -> None:  # noqa: ANN401
-        """Remember an answer. The reservation itself loses the instances that are shown no longer."""
+        """Store an answer. The reservation itself loses the instances that are no longer shown."""
         kept = copy.copy(reservation)
         kept.instances = list(reservation.instances)
         self._known[scope, token] = (request, kept)
 
 
 def fingerprint(request: Mapping[str, Any]) -> str:
-    """What tells one request from another, whatever its token."""
+    """Return a fingerprint of a request, without its token."""
     parameters = {key: value for key, value in request.items() if key != "ClientToken"}
     return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()

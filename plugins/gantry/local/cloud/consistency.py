@@ -1,6 +1,6 @@
-"""What EC2 does not know yet, or no more: a new instance is missing in lists, and unknown by its id, for some moments.
+"""EC2's eventual consistency: a new instance is missing in lists, and unknown by its id, for some moments.
 
-moto knows everything at once, and for ever.
+moto knows everything at once, and forever.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gantry.local.cloud import behavior
 
 
 class Age:
-    """How old an instance is, and what EC2 shows of one so old."""
+    """The age of an instance, and what EC2 shows at that age."""
 
     def __init__(self, behaviour: Callable[[], behavior.Manners]) -> None:
         self._behaviour = behaviour
@@ -25,31 +25,31 @@ class Age:
 
     @property
     def is_new(self) -> bool:
-        """Whether EC2 does not know it yet."""
+        """Return whether EC2 does not know it yet."""
         return time.monotonic() - self._begun < self._behaviour().lists_after
 
     @property
     def shows_console(self) -> bool:
-        """Whether its console shows anything."""
+        """Return whether its console shows anything."""
         return time.monotonic() - self._begun >= self._behaviour().console_after
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is described: one that has ended is, for a while."""
+        """Return whether it is described: an ended one is, for a while."""
         return self._ended is None or time.monotonic() - self._ended < self._behaviour().shows_ended
 
     def end(self) -> None:
-        """It has ended now."""
+        """Record that it has ended now."""
         self._ended = time.monotonic()
 
 
 @contextlib.contextmanager
 def without(backend: Any, is_new: Callable[[Any], bool]) -> Iterator[None]:  # noqa: ANN401 - moto is untyped for us
-    """Inside, a region's EC2 knows nothing of new instances. Nobody else may look at it meanwhile.
+    """Within this context, a region's EC2 knows no new instances. Requires exclusive access.
 
     Args:
         backend: moto's EC2 of the region.
-        is_new: whether an instance is not known yet.
+        is_new: returns whether an instance is not known yet.
     """
     everything = dict(backend.reservations)
     instances = {key: list(each.instances) for key, each in everything.items()}
@@ -67,7 +67,7 @@ def without(backend: Any, is_new: Callable[[Any], bool]) -> Iterator[None]:  # n
 
 
 def require_known(backend: Any, resources: Iterable[str]) -> None:  # noqa: ANN401
-    """Refuse ids of instances that are not known; moto tags whatever it is asked to. Raises EC2ClientError."""
+    """Refuse ids of unknown instances; moto tags any id. Raises EC2ClientError."""
     wanted = {each for each in resources if each.startswith("i-")}
     known = {one.id for each in backend.reservations.values() for one in each.instances}
     if wanted - known:

@@ -28,17 +28,17 @@ def up(
     image: str = server.DEFAULT_IMAGE,
     wanted: behavior.Manners = behavior.BRISK,
 ) -> state.EmbeddedCloud:
-    """Start an embedded cloud, or find the one that runs; what a crashed one left is removed first.
+    """Start an embedded cloud, or find the running one; leftovers of a crashed one are removed first.
 
     Args:
-        name: Lower-case letters, digits and hyphens; several names run side by side.
+        name: Lower-case letters, digits and hyphens; clouds with different names run side by side.
         state_dir: Where `NAME/state.json` goes (default: `$GANTRY_LOCAL_STATE` or /tmp/gantry-local).
         region: The region that the endpoint stands for.
         image: Docker image that the instances boot from.
-        wanted: How much like EC2 it behaves. One that runs already behaves so from now on.
+        wanted: How much like EC2 it behaves. Also applied to one that is already running.
 
     Raises:
-        UnknownRegionError: There is no such region.
+        UnknownRegionError: The region does not exist.
         LocalCloudError: It cannot run, or did not become ready within 60 s.
     """
     if not _NAME.fullmatch(name):
@@ -54,7 +54,7 @@ def up(
             if running.pid in processes(name):
                 behavior.save(directory, wanted)
                 return running
-    # Said here, and not at the end of a log file.
+    # Reported here, rather than at the end of a log file.
     client = docker_engine.connect()
     docker_engine.require_image(client, image)
     down(name, state_dir)
@@ -71,10 +71,10 @@ def up(
 
 
 def down(name: str = state.DEFAULT_NAME, state_dir: Path | None = None) -> list[str]:
-    """End an embedded cloud and remove everything of it; fine when there is nothing, or only remains.
+    """End an embedded cloud and remove all of it; also if there is nothing, or only leftovers.
 
     Returns:
-        What was there, as `leftovers` tells it.
+        What existed, as `leftovers` returns it.
     """
     found = leftovers(name)
     _end(processes(name))
@@ -85,14 +85,14 @@ def down(name: str = state.DEFAULT_NAME, state_dir: Path | None = None) -> list[
 
 
 def end_processes(name: str = state.DEFAULT_NAME) -> list[str]:
-    """End the processes of an embedded cloud, where there is no Docker Engine that could have more of it."""
+    """End the processes of an embedded cloud, if there is no Docker Engine that could have more of it."""
     found = processes(name)
     _end(found)
     return [f"process {pid}" for pid in found]
 
 
 def leftovers(name: str = state.DEFAULT_NAME) -> list[str]:
-    """Processes, containers and networks of the embedded cloud that exist now (none after `down`)."""
+    """Return processes, containers and networks of the embedded cloud that exist now (none after `down`)."""
     with contextlib.closing(docker_engine.connect()) as client:
         return [
             *(f"process {pid}" for pid in processes(name)),
@@ -119,7 +119,7 @@ def stop_engine() -> bool:
 
 
 def processes(name: str) -> list[int]:
-    """Server processes of the embedded cloud, found by their command line (Linux)."""
+    """Return server processes of the embedded cloud, found by their command line (Linux)."""
     wanted = [argument.encode() for argument in _serve_command(name)[1:]]
     found = []
     for entry in Path("/proc").iterdir():
@@ -153,7 +153,7 @@ def _await_ready(
 
 
 def _end(pids: list[int]) -> None:
-    """TERM, and KILL for what does not end within 30 s."""
+    """Send TERM, and KILL to processes that do not end within 30 s."""
     _signal(pids, signal.SIGTERM)
     deadline = time.monotonic() + _END_SECONDS
     while any(_is_alive(pid) for pid in pids) and time.monotonic() < deadline:
@@ -168,7 +168,7 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether the process runs; a zombie (a child of ours that nobody has waited for) does not."""
+    """Return whether the process runs; a zombie (a child of ours without a wait) does not."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,6 +1,6 @@
-"""What the embedded cloud asks of Docker: a network, and a container for each instance.
+"""Docker resources of the embedded cloud: a network, and a container for each instance.
 
-Everything made here carries the label `gantry.local=NAME`, so that it is found after a crash.
+Everything created here has the label `gantry.local=NAME`, so that it can be found after a crash.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from gantry.local import errors
 LABEL = "gantry.local"
 INSTANCE_LABEL = "gantry.local.instance"
 
-# Where the networks of the embedded clouds are taken from, 1,019 servers each.
+# The address pool of the embedded clouds' networks, 1,019 servers each.
 POOL = ipaddress.IPv4Network("10.200.0.0/16")
 PREFIX_LENGTH = 22
 PUBLIC = "-public"
-"""What the name of the network of public addresses ends with: behind the other one, which so stays `eth0`."""
+"""Suffix of the public network's name: it sorts after the other one, which thus remains `eth0`."""
 
 SEED = "var/lib/cloud/seed/nocloud"
-# A shut-down server has this long to end its processes (gantry-boot itself gives them five).
+# A server has this long to end its processes when it is shut down (gantry-boot itself gives them five).
 SHUTDOWN_SECONDS = 8
 CONSOLE_BYTES = 64 * 1024  # as much as EC2 keeps
 
 
 class MachineState(enum.Enum):
-    """What a container does."""
+    """The state of a container."""
 
     RUNNING = enum.auto()
     SHUT_DOWN = enum.auto()  # ended by itself, in order
@@ -50,13 +50,13 @@ class MachineState(enum.Enum):
 
 @dataclass(frozen=True)
 class Machine:
-    """What an instance boots from.
+    """The configuration that an instance boots from.
 
     Attributes:
         image: Name of a Docker image.
-        user_data: The bytes that RunInstances was given (plain, MIME or gzip).
-        public_keys: By key pair name, in OpenSSH's format.
-        public_address: In the public network; None keeps the machine out of it.
+        user_data: The bytes passed to RunInstances (plain, MIME or gzip).
+        public_keys: Keys in OpenSSH's format, by key pair name.
+        public_address: Its address in the public network; None keeps the machine out of it.
     """
 
     instance_id: str
@@ -68,7 +68,7 @@ class Machine:
     public_address: str | None = None
 
     def seed(self) -> bytes:
-        """A tar archive with cloud-init's NoCloud seed; only root may read it, it may hold host keys."""
+        """Return a tar archive with cloud-init's NoCloud seed, readable by root only, as it may contain host keys."""
         meta_data = {
             "instance-id": self.instance_id,
             "local-hostname": self.hostname,
@@ -76,7 +76,7 @@ class Machine:
         }
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w") as archive:
-            # cloud-init wants both files; without user data it is an empty one.
+            # cloud-init requires both files; without user data it is an empty one.
             for name, content in (
                 ("user-data", self.user_data),
                 ("meta-data", json.dumps(meta_data).encode()),
@@ -88,10 +88,10 @@ class Machine:
 
 
 def connect() -> docker.DockerClient:
-    """A client of the engine of this machine.
+    """Return a client of this machine's Docker Engine.
 
     Raises:
-        EngineUnreachableError: None answers.
+        EngineUnreachableError: It does not answer.
     """
     try:
         client = docker.from_env(timeout=60)
@@ -102,7 +102,7 @@ def connect() -> docker.DockerClient:
 
 
 def require_image(client: docker.DockerClient, image: str) -> None:
-    """Raise ImageMissingError when the image is not there."""
+    """Raise ImageMissingError if the image does not exist."""
     try:
         client.images.get(image)
     except ImageNotFound as error:
@@ -110,12 +110,12 @@ def require_image(client: docker.DockerClient, image: str) -> None:
 
 
 def containers(client: docker.DockerClient, name: str) -> list[Container]:
-    """The containers of the embedded cloud, running or not."""
+    """Return the containers of the embedded cloud, running or not."""
     return client.containers.list(all=True, filters={"label": f"{LABEL}={name}"}, ignore_removed=True)
 
 
 def networks(client: docker.DockerClient, name: str) -> list[Network]:
-    """The networks of the embedded cloud."""
+    """Return the networks of the embedded cloud."""
     return client.networks.list(filters={"label": f"{LABEL}={name}"})
 
 
@@ -132,7 +132,7 @@ def remove_all(client: docker.DockerClient, name: str) -> None:
 def create_network(
     client: docker.DockerClient, name: str, suffix: str = ""
 ) -> tuple[Network, ipaddress.IPv4Network]:
-    """Make a network of the embedded cloud on addresses that nothing on this machine uses.
+    """Create a network of the embedded cloud on addresses that are unused on this machine.
 
     Raises:
         NoFreeNetworkError: All are in use.
@@ -159,7 +159,7 @@ def create_network(
 
 
 def _candidates(name: str) -> Iterator[ipaddress.IPv4Network]:
-    """All ranges of the pool, beginning with one that depends on the name: the same each time where free."""
+    """Yield all ranges of the pool, beginning with one derived from the name: the same each time if it is free."""
     ranges = list(POOL.subnets(new_prefix=PREFIX_LENGTH))
     start = zlib.crc32(name.encode()) % len(ranges)
     yield from ranges[start:] + ranges[:start]
@@ -173,7 +173,7 @@ def _docker_subnets(client: docker.DockerClient) -> Iterator[ipaddress.IPv4Netwo
 
 
 def _routes() -> Iterator[ipaddress.IPv4Network]:
-    """Routes of this machine, without the default route (Linux; the kernel writes addresses little-endian)."""
+    """Yield the routes of this machine, without the default route (Linux; addresses are little-endian)."""
     with contextlib.suppress(FileNotFoundError):
         for line in Path("/proc/net/route").read_text().splitlines()[1:]:
             fields = line.split()
@@ -195,12 +195,12 @@ class Machines:
         self._public: tuple[Network, ipaddress.IPv4Network] | None = None
 
     def states(self) -> dict[str, MachineState]:
-        """What each container does now."""
+        """Return the current state of each container."""
         found = self._client.api.containers(all=True, filters={"label": f"{LABEL}={self._name}"})
         return {one["Labels"][INSTANCE_LABEL]: _state(one["State"], one["Status"]) for one in found}
 
     def boot(self, machine: Machine) -> None:
-        """Make the container and start it.
+        """Create the container and start it.
 
         Raises:
             MachineError: The image is missing, the address is not of this network, or it does not start.
@@ -223,9 +223,9 @@ class Machines:
             container.start()
 
     def public_address(self, taken: Collection[str | None]) -> str:
-        """A free address of the public network, which is made when the first one is asked for.
+        """Return a free address of the public network, which is created at the first request.
 
-        EC2 translates a public address to the private one; here a machine has both, each in a network of its own.
+        EC2 translates a public address to the private one; here a machine has both, in separate networks.
         """
         if self._public is None:
             self._public = create_network(self._client, self._name, PUBLIC)
@@ -237,7 +237,7 @@ class Machines:
         if self._public is None:
             return
         network = self._public[0]
-        # A stopped container keeps the address that it had; EC2 gives another one at each start.
+        # A stopped container keeps its address; EC2 assigns a new one at each start.
         container.reload()
         if network.name in container.attrs["NetworkSettings"]["Networks"]:
             network.disconnect(container)
@@ -245,7 +245,7 @@ class Machines:
             network.connect(container, ipv4_address=machine.public_address)
 
     def start(self, machine: Machine) -> None:
-        """Start a stopped container; its disk is as it was, its user data may have changed."""
+        """Start a stopped container; its disk is unchanged, its user data may have changed."""
         with _worded(machine.instance_id, "start"):
             container = self._get(machine.instance_id)
             container.put_archive("/", machine.seed())
@@ -263,12 +263,12 @@ class Machines:
             self._get(instance_id).restart(timeout=SHUTDOWN_SECONDS)
 
     def remove(self, instance_id: str) -> None:
-        """Remove the container with all that is on it; none is fine."""
+        """Remove the container with its contents, if it exists."""
         with _worded(instance_id, "terminate"), contextlib.suppress(NotFound):
             self._get(instance_id).remove(force=True, v=True)
 
     def console(self, instance_id: str) -> bytes:
-        """The end of what the server wrote to its console; empty when there is no container."""
+        """Return the end of the server's console output; empty if there is no container."""
         try:
             return self._get(instance_id).logs()[-CONSOLE_BYTES:]
         except DockerException:

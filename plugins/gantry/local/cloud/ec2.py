@@ -1,4 +1,4 @@
-"""moto's EC2, whose instances are containers. All that is changed in moto is changed in this module.
+"""moto's EC2 with containers as instances. All changes to moto are made in this module.
 
 Import it in the server process only: `install` changes moto for the whole process.
 """
@@ -45,13 +45,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ground:
-    """What instances stand on.
+    """The environment of instances.
 
     Attributes:
-        lock: Held by whoever reads or changes moto's EC2 state: its classes know no threads.
-        workers: Do what takes Docker a while.
-        behaviour: How much like EC2 to behave now.
-        limits: Tells what there is too little of now.
+        lock: Held while moto's EC2 state is read or changed: its classes are not thread-safe.
+        workers: Threads for slow Docker calls.
+        behaviour: Returns how much like EC2 to behave now.
+        limits: Returns the current capacity limits.
     """
 
     machines: docker_engine.Machines
@@ -63,10 +63,10 @@ class Ground:
 
 
 class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped for us, see pyproject
-    """An EC2 instance that is a container. It keeps moto's name, as moto's serializer goes by class names.
+    """An EC2 instance backed by a container. It has moto's class name, as moto's serializer depends on class names.
 
-    A transition (boot, stop, …) takes its first state at once and its last one when Docker is done. Transitions
-    of one instance follow one another.
+    A transition (boot, stop, …) enters its first state at once and its last one when Docker is done. Transitions of
+    one instance are sequential.
     """
 
     ground: ClassVar[Ground]
@@ -80,25 +80,25 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         self._in_public = False
         self.age = consistency.Age(self.ground.behaviour)
 
-    # What moto tells about an instance that has ended, EC2 does not.
+    # moto reports these for an ended instance, EC2 does not.
     @property
     def private_ip(self) -> str | None:
-        """The address in the Docker network; none after the end."""
+        """Return the address in the Docker network; none after the end."""
         return None if self._state.code == _TERMINATED else super().private_ip
 
     @property
     def private_ip_address(self) -> str | None:
-        """The same, under the name that moto's serializer asks for."""
+        """Return the same, under the name that moto's serializer uses."""
         return self.private_ip
 
     @property
     def private_dns_name(self) -> str:
-        """A name made of the address; empty after the end."""
+        """Return a name derived from the address; empty after the end."""
         return "" if self.private_ip is None else str(super().private_dns_name)
 
     @property
     def network_interfaces(self) -> list[Any]:
-        """The network interface; none after the end."""
+        """Return the network interface; none after the end."""
         return [] if self._state.code == _TERMINATED else list(super().network_interfaces)
 
     def furnish(
@@ -106,7 +106,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
     ) -> None:
         """Give a new instance its volumes, its instance profile and its public address, before it boots.
 
-        moto gives the profile to the first instance of a batch alone.
+        moto gives the profile only to the first instance of a batch.
         """
         self.teardown_defaults()
         for each in volumes:
@@ -125,9 +125,9 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
             self.ec2_backend.associate_iam_instance_profile(self.id, iam_instance_profile_arn=profile)
         nic = self.nics[0]
         nic.add_tags(tags.get("network-interface", {}))
-        # Given at the interface or by default, they are the instance's all the same.
+        # Whether set at the interface or by default, they belong to the instance.
         self.security_groups = sorted(nic.group_set, key=lambda each: str(each.id))
-        # moto makes an address up, and another one at each start.
+        # moto invents an address, and another one at each start.
         self._in_public, nic.public_ip_auto_assign = bool(nic.public_ip), False
         self._take_public_address()
 
@@ -141,7 +141,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         self.nics[0].public_ip = self.ground.machines.public_address(taken) if self._in_public else None
 
     def boot(self) -> None:
-        """Make the container."""
+        """Create the container."""
         self._begin(self._boot)
 
     def start(self) -> moto_instances.InstanceState:
@@ -165,13 +165,13 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         return previous
 
     def reboot(self) -> None:
-        """RebootInstances: EC2 calls the instance running meanwhile."""
+        """RebootInstances: EC2 shows the instance as running meanwhile."""
         if self._state.name != "running":
             raise run_instances_validation.wrong_state(self, "rebooted")
         self._begin(lambda: self.ground.machines.reboot(self.id))
 
     def terminate(self) -> moto_instances.InstanceState:
-        """TerminateInstances; repeating it is fine."""
+        """TerminateInstances; may be repeated."""
         previous = copy.copy(self._state)
         if previous.name not in {"terminated", "shutting-down"}:
             self._state = moto_instances.InstanceState("shutting-down", _SHUTTING_DOWN)
@@ -179,13 +179,13 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         return previous
 
     def console(self) -> bytes:
-        """What the server wrote to its console; the last of it when it is gone, and nothing at first."""
+        """Return the server's console output; the last of it when it is gone, and nothing at first."""
         if not self.age.shows_console:
             return b""
         return self.ground.machines.console(self.id) or self._last_console
 
     def face(self, found: docker_engine.MachineState | None) -> None:
-        """Take over what the container does without our doing (it died, somebody started it)."""
+        """Adopt the container's state after external changes (it died, or was started by hand)."""
         if self._transitions or self._state.name not in {"running", "stopped"}:
             return
         if found is None:
@@ -208,7 +208,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
 
     def _went_to_rest(self) -> None:
         super().stop()
-        # As EC2: the next start brings another one.
+        # As in EC2: the next start assigns another one.
         self.nics[0].public_ip = None
 
     def _begin(self, transition: Callable[[], None]) -> None:
@@ -268,7 +268,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
             self._release_addresses()
 
     def _end(self, code: str, message: str) -> None:
-        """Terminated for a reason that nobody asked for."""
+        """Terminate for a reason other than a request."""
         self._last_console = self.console()
         self.ground.machines.remove(self.id)
         if self._state.code != _TERMINATED:
@@ -282,7 +282,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
     def _release_addresses(self) -> None:
         self.age.end()
         self.nics[0].public_ip = None
-        # moto does so when the object is collected, which never happens as reservations are kept.
+        # moto does this when the object is collected, which never happens, as reservations are kept.
         subnet = self.ec2_backend.get_subnet(self.subnet_id)
         while self._private_ips:
             subnet.del_subnet_ip(self._private_ips.pop())
@@ -302,9 +302,9 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
 
 
 class EC2Response(metadata_options.MetadataDefaults, moto_responses.EC2Response):  # type: ignore[misc] # moto is untyped for us, see pyproject
-    """The EC2 API: what moto answers wrongly, and the truth about containers before each answer."""
+    """The EC2 API with corrections of moto, and with the containers' actual state before each answer."""
 
-    # moto calls every instance "pending" in the answer to RunInstances; a repeated one tells the real state.
+    # moto reports every instance as "pending" in the answer to RunInstances; a repeated call reports the actual state.
     RESPONSE_KEY_PATH_TO_TRANSFORMER: ClassVar[dict[str, Any]] = {
         path: transform
         for path, transform in moto_responses.EC2Response.RESPONSE_KEY_PATH_TO_TRANSFORMER.items()
@@ -327,16 +327,16 @@ class EC2Response(metadata_options.MetadataDefaults, moto_responses.EC2Response)
             return super()._dispatch(*args, **kwargs)
 
     def call_action(self) -> object:
-        """Any action, on what EC2 would know by now."""
+        """Execute any action, on what EC2 would know by now."""
         if self._get_action() == "RunInstances":
             return super().call_action()
         with consistency.without(self.ec2_backend, lambda instance: instance.age.is_new):
             return super().call_action()
 
     def run_instances(self) -> ActionResult | tuple[int, dict[str, str], str]:
-        """RunInstances, at most once for each client token."""
+        """RunInstances, at most once per client token."""
         self.error_on_dryrun()
-        # Before moto fills in what was left out: EC2 compares what was sent.
+        # Before moto fills in defaults: EC2 compares the parameters as sent.
         request = client_tokens.fingerprint(self.querystring)
         token = str(self._get_param("ClientToken") or "") or secrets.token_hex(16)
         scope = (self.region, run_instances_validation.zone(self.ec2_backend, self.params))
@@ -375,12 +375,12 @@ class EC2Response(metadata_options.MetadataDefaults, moto_responses.EC2Response)
         return super().create_tags()
 
     def delete_tags(self) -> ActionResult:
-        """DeleteTags, of what is known."""
+        """DeleteTags, of known resources."""
         consistency.require_known(self.ec2_backend, self._get_param("Resources", []))
         return super().delete_tags()
 
     def get_console_output(self) -> ActionResult:
-        """GetConsoleOutput: always the latest, whether `Latest` is asked for or not."""
+        """GetConsoleOutput: always the latest, with or without `Latest`."""
         instance = self.ec2_backend.get_instance(self._get_param("InstanceId"))
         output = base64.b64encode(instance.console())
         return ActionResult(
@@ -398,7 +398,7 @@ class EC2Response(metadata_options.MetadataDefaults, moto_responses.EC2Response)
         return result
 
     def _complete_parameters(self) -> None:
-        # moto accepts any image, and without a subnet thinks of EC2-Classic.
+        # moto accepts any image, and without a subnet assumes EC2-Classic.
         self.params["ImageId"] = capacity_errors.image(self.ec2_backend, str(self._get_param("ImageId")))
         self.params["MetadataOptions"] = self.metadata_options(self._get_param("MetadataOptions"))
         self.ec2_backend.describe_images(ami_ids=[self._get_param("ImageId")])
@@ -412,9 +412,9 @@ class EC2Response(metadata_options.MetadataDefaults, moto_responses.EC2Response)
 def install(ground: Ground) -> None:
     """Change moto's EC2. Call it before the first request and before the first backend."""
     Instance.ground = ground
-    # InstanceBackend.run_instances makes its instances by this module-level name.
+    # InstanceBackend.run_instances creates its instances by this module-level name.
     moto_instances.Instance = Instance
     # The application is built from this table.
     moto_urls.url_paths = {"{0}/": EC2Response.dispatch}
-    # DescribeInstances refuses filters that are not in this table, and this one finds a launch again.
+    # DescribeInstances rejects filters that are not in this table; this one finds a launch again.
     moto_utils.filter_dict_attribute_mapping["client-token"] = "client_token"

@@ -1,7 +1,8 @@
-"""What a call to EC2 needs to be allowed: for each resource that it touches, with the tags that conditions ask for.
+"""Permissions required by EC2 calls: for each affected resource, with the tags that conditions use.
 
-Which resources and keys there are for an action: AWS's service authorization reference for EC2. RunInstances asks for
-everything that an instance is made of; tags that are given with it ask for CreateTags as well, with `ec2:CreateAction`.
+The resources and keys of each action follow AWS's service authorization reference for EC2. RunInstances requires
+permission for everything that an instance consists of; tags in the request also require CreateTags, with
+`ec2:CreateAction`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from gantry.local.cloud import account
 from gantry.local.cloud.iam import Ask
 
 Form = Mapping[str, list[str]]
-"""The parameters of a call as they were sent."""
+"""The parameters of a call as sent."""
 
 Context = dict[str, tuple[str, ...]]
 
@@ -28,7 +29,7 @@ _KINDS = {
     "subnet": "subnet",
     "sg": "security-group",
 }
-"""Of resources, by how their ids begin."""
+"""Resource types, by the prefix of their ids."""
 
 _OF_INSTANCES = frozenset(
     {"GetConsoleOutput", "RebootInstances", "StartInstances", "StopInstances", "TerminateInstances"}
@@ -36,7 +37,7 @@ _OF_INSTANCES = frozenset(
 
 
 def asked(form: Form, region: str) -> Iterator[Ask]:
-    """What has to be allowed for a call."""
+    """Yield the permissions that a call requires."""
     name = form.get("Action", ["Other"])[0]
     match name:
         case "RunInstances":
@@ -54,7 +55,7 @@ def asked(form: Form, region: str) -> Iterator[Ask]:
 
 
 class _RunInstances:
-    """One call of it."""
+    """One RunInstances call."""
 
     def __init__(self, form: Form, region: str) -> None:
         self._form = form
@@ -67,7 +68,7 @@ class _RunInstances:
         }
 
     def asked(self) -> Iterator[Ask]:
-        """All that has to be allowed."""
+        """Yield all permissions that it requires."""
         image = _values(self._form, "ImageId")
         yield from self._used("image", image or ["*"], owned=False)
         size = {"ec2:InstanceType": tuple(_values(self._form, "InstanceType"))}
@@ -117,14 +118,14 @@ class _RunInstances:
 
 
 def _requested(tags: Mapping[str, str]) -> Context:
-    """The context of tags that are to be set."""
+    """Return the context of tags to be set."""
     if not tags:
         return {}
     return {"aws:TagKeys": tuple(tags)} | {f"aws:RequestTag/{key}": (value,) for key, value in tags.items()}
 
 
 def _tagged(region: str, resource: str) -> Context:
-    """The context of the tags that a resource has. One that is not there has none."""
+    """Return the context of a resource's tags. A missing resource has none."""
     tags = _backend(region).tags.get(resource, {})
     return {
         f"{prefix}:ResourceTag/{key}": (str(value),)
@@ -134,7 +135,7 @@ def _tagged(region: str, resource: str) -> Context:
 
 
 def _tags(form: Form, prefix: str) -> dict[str, str]:
-    """Tags of a form, by their keys."""
+    """Return the tags in a form."""
     found = {}
     for name, values in form.items():
         if re.fullmatch(rf"{prefix}\.Key", name):
@@ -151,7 +152,7 @@ def _values_of_indexes(form: Form, pattern: str) -> list[str]:
 
 
 def _arn(region: str, kind: str, resource: str, *, owned: bool = True) -> str:
-    """Images and snapshots belong to whoever made them: their ARNs name no account."""
+    """Return an ARN. Images and snapshots belong to their creators: their ARNs contain no account."""
     return f"arn:aws:ec2:{region}:{account.ACCOUNT_ID if owned else ''}:{kind}/{resource}"
 
 

@@ -1,8 +1,8 @@
-"""What policies of IAM say to a request: by action, resource and conditions. moto's own evaluation knows no conditions.
+"""Evaluation of IAM policies: by action, resource and conditions. moto's own evaluation ignores conditions.
 
-As in IAM, one statement that denies outweighs all that allow, and what none allows is refused. Of the condition
-operators there are those for texts, ARNs, truth and absence. A policy with any other is refused aloud: it would seem to
-work without having been evaluated.
+As in IAM, one denying statement outweighs all allowing ones, and the default is to deny. The supported condition
+operators are those for texts, ARNs, booleans and absence. A policy with any other is rejected with an error: otherwise
+it would seem to work without being evaluated.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from gantry.local.cloud.api_errors import Refused
 
 @dataclasses.dataclass(frozen=True)
 class Ask:
-    """What somebody wants to do.
+    """A requested action.
 
     Attributes:
-        action: such as `s3:GetObject`.
-        resource: an ARN, or `*` where the action knows no resources.
-        context: what conditions may ask for, by key, such as `aws:ResourceTag/stage`. Keys that a request has no value
-            for are absent.
+        action: for example `s3:GetObject`.
+        resource: an ARN, or `*` if the action has no resources.
+        context: values for conditions, by key, such as `aws:ResourceTag/stage`. Keys without a value in the request
+            are absent.
     """
 
     action: str
@@ -33,7 +33,7 @@ class Ask:
 
 
 def allows(documents: Iterable[str], ask: Ask) -> bool:
-    """Whether the policies (as JSON) allow it. Raises Refused for a condition that is not evaluated here."""
+    """Return whether the policies (as JSON) allow it. Raises Refused for a condition that is not evaluated here."""
     effects = {
         str(statement["Effect"])
         for document in documents
@@ -64,7 +64,7 @@ def _named(statement: Mapping[str, Any], element: str, value: str, written: Call
 
 
 def _holds(operator: str, key: str, wanted: list[Any], context: Mapping[str, tuple[str, ...]]) -> bool:
-    # Keys are compared without regard to case, values with it.
+    # Keys are compared case-insensitively, values case-sensitively.
     given = next((values for name, values in context.items() if name.lower() == key.lower()), None)
     texts = [_text(each) for each in wanted]
     if operator == "Null":
@@ -104,7 +104,7 @@ _COMPARED: dict[str, Callable[[str, str], bool]] = {
     "ArnLike": _like,
     "Bool": _equal_in_any_case,
 }
-"""By operator, without the `Not` in it. ARNs are compared by their wildcards in both operators."""
+"""By operator, without the `Not` in it. ARNs are compared with wildcards in both operators."""
 
 _OF_SEVERAL = ("ForAllValues", "ForAnyValue")
 

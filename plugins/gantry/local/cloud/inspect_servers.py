@@ -1,4 +1,4 @@
-"""A look into the embedded cloud's servers, past every API: journals and processes, by `docker exec`."""
+"""Inspection of the embedded cloud's servers, bypassing every API: journals and processes, by `docker exec`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CHANGING = frozenset(
         "grantDatabaseAccess", "revokeDatabaseAccess", "stopProxy", "runConfigurationManagement-CHEF",
     }
 )  # fmt: skip
-"""Agent scripts that change something on a server; the others only look. A known node joins its balancer at
-every launch (`startProxy`), which changes nothing where the balancer runs. Chef may change anything, and runs again
-only where what a node is told has changed."""
+"""Agent scripts that change something on a server; the others only read. A known node joins its balancer at every
+launch (`startProxy`), which changes nothing if the balancer runs. Chef may change anything, and runs again only if a
+node's inputs have changed."""
 
 PROGRAMS = frozenset({"mariadbd", "python3", "haproxy"})
-"""What runs on the example's servers, by the kernel's name for it."""
+"""The example's server programs, by their process names."""
 
 _BEGIN = re.compile(r"^\S+ begin (\S+)")
 _STAT = re.compile(r"^(\d+) \((.*)\) (.*)$")
@@ -45,11 +45,11 @@ cat "$1/out" "$1/err"
 """
 _TIMES = 10
 _done: collections.defaultdict[str, list[str]] = collections.defaultdict(list)
-"""What commands have printed and nobody needs any more, by container; the next command there takes it away."""
+"""Output files of finished commands, by container; the next command there deletes them."""
 
 
 class LookError(errors.LocalCloudError):
-    """A command inside a server failed."""
+    """A command in a server failed."""
 
     def __init__(self, server: str, command: str, code: int | None, output: str) -> None:
         self.server = server
@@ -59,7 +59,7 @@ class LookError(errors.LocalCloudError):
 
 @dataclasses.dataclass(frozen=True)
 class CommandResult:
-    """A command that ran in a container; `code` is None where the container went away beneath it."""
+    """A finished command in a container; `code` is None if the container disappeared meanwhile."""
 
     code: int | None
     out: str
@@ -69,8 +69,8 @@ class CommandResult:
 def run(container: Container, command: str) -> CommandResult:
     """Run a shell command as root in a container, and wait for its end.
 
-    Docker 20.10 loses what a command prints now and then, all of it and without a word, when the machine is busy
-    (about 1 of 1,600 here). So it is kept in the container until it has arrived here as a whole.
+    Docker 20.10 occasionally loses the entire output of a command, without an error, on a busy machine (about 1 of
+    1,600 here). So it is stored in the container until it has been received completely.
     """
     folder, where = f"/run/gantry-looks/{uuid.uuid4().hex}", str(container.id)
     arguments = ["sh", folder, " ".join(_done.pop(where, ())), command]
@@ -95,33 +95,33 @@ def _run(container: Container, command: str, arguments: list[str]) -> CommandRes
 
 
 def _bytes(output: object) -> bytes:
-    # The stubs know of streams too, and nothing was asked to be streamed.
+    # The stubs also allow for streams, which were not requested.
     return output if isinstance(output, bytes) else b""
 
 
 @dataclasses.dataclass(frozen=True)
 class Inside:
-    """One server from its inside."""
+    """One server, seen from inside."""
 
     name: str
     instance_id: str
     container: Container
 
     def sh(self, command: str) -> str:
-        """What a shell command prints, run as root. Raises LookError."""
+        """Return the output of a shell command, run as root. Raises LookError."""
         ended = run(self.container, command)
         if ended.code != 0:
             raise LookError(self.name, command, ended.code, ended.out + ended.err)
         return ended.out
 
     def scripts(self) -> tuple[str, ...]:
-        """The changing agent scripts that began here, in their order, as the agent's journal has them."""
+        """Return the changing agent scripts that began here, in order, from the agent's journal."""
         lines = self.sh("cat /enstratus/ws/log/agent.log 2>/dev/null || :").splitlines()
         begun = (found[1] for line in lines if (found := _BEGIN.match(line)))
         return tuple(script for script in begun if script in CHANGING)
 
     def programs(self) -> frozenset[tuple[str, int, int]]:
-        """The services' processes: (name, process id, start time in clock ticks since boot)."""
+        """Return the services' processes: (name, process id, start time in clock ticks since boot)."""
         # A process may end while it is being read.
         lines = self.sh("cat /proc/[0-9]*/stat 2>/dev/null || :").splitlines()
         stats = (found for line in lines if (found := _STAT.match(line)))
@@ -133,7 +133,7 @@ class Inside:
 
 
 def look(cloud: state.EmbeddedCloud, servers: Iterable[inventory.Server]) -> list[Inside]:
-    """The containers that the servers are."""
+    """Return the servers' containers."""
     client = docker_engine.connect()
     return [
         Inside(each.name, each.instance_id, client.containers.get(f"{cloud.name}-{each.instance_id}"))

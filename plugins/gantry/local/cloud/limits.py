@@ -1,4 +1,4 @@
-"""What the embedded cloud has too little of, as a test says it: a file in its state folder, read at each launch."""
+"""Capacity limits of the embedded cloud, set by tests: a file in its state folder, read at each launch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field
 
 
 class Limits(pydantic.BaseModel):
-    """What there is. What is not named is there without end."""
+    """The available capacity. Resources that are not listed are unlimited."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
@@ -30,7 +30,7 @@ class Limits(pydantic.BaseModel):
 
 
 def read(folder: Path) -> Limits:
-    """What is limited now; nothing, where there is no file."""
+    """Return the current limits; none if there is no file."""
     try:
         return Limits.model_validate_json(_file(folder).read_bytes())
     except FileNotFoundError:
@@ -38,7 +38,7 @@ def read(folder: Path) -> Limits:
 
 
 def write(folder: Path, limits: Limits) -> None:
-    """Limit it so, from the next launch on."""
+    """Set the limits, from the next launch on."""
     draft = folder / f"limits.json.{os.getpid()}"
     draft.write_text(limits.model_dump_json())
     draft.replace(_file(folder))

@@ -1,4 +1,4 @@
-"""The account's settings for instances' metadata, by region, with which it can demand IMDSv2: moto has none."""
+"""Account-level defaults of instance metadata options, by region, which can require IMDSv2: moto has none."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ _ENFORCED = "HttpTokensEnforced"
 
 
 class MetadataDefaults:
-    """The part of the EC2 API that keeps these settings."""
+    """The part of the EC2 API that stores these settings."""
 
     region: str
     _known: ClassVar[dict[str, dict[str, str]]] = {}
 
     def _get_param(self, param_name: str, if_none: Any = None) -> Any:  # noqa: ANN401 - moto is untyped for us
-        """A parameter of the request: moto's."""
+        """Return a parameter of the request: moto's method."""
         return super()._get_param(param_name, if_none)  # type: ignore[misc] # of the class that this is mixed into
 
     def modify_instance_metadata_defaults(self) -> ActionResult:
-        """ModifyInstanceMetadataDefaults, as far as tokens and hops go."""
+        """ModifyInstanceMetadataDefaults, for tokens and hop limit."""
         asked = {key: self._get_param(key) for key in (*_DEFAULTS, _ENFORCED)}
         known = self._known.setdefault(self.region, {})
         known.update({key: str(value) for key, value in asked.items() if value})
         return ActionResult({"Return": True})
 
     def metadata_options(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
-        """A launch's metadata options, with the account's where it says nothing.
+        """Return a launch's metadata options, with the account's defaults filled in.
 
         Raises:
-            EC2ClientError: the account demands IMDSv2, and the launch does not.
+            EC2ClientError: the account requires IMDSv2, and the launch does not use it.
         """
         known = self._known.get(self.region, {})
         wanted = {key: known[key] for key in _DEFAULTS if key in known} | dict(options or {})

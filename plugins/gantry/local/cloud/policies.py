@@ -1,4 +1,4 @@
-"""What callers may do: which actions of IAM a request is, and whether their policies allow them."""
+"""Authorization of requests: their IAM actions, and whether the caller's policies allow them."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _ASKED = {
     "versioning": "GetBucketVersioning",
     "versions": "ListBucketVersions",
 }
-"""What is asked about a bucket, by the parameter that asks it."""
+"""Actions on a bucket, by the query parameter that requests them."""
 
 _OF_UPLOADS = {"DELETE": "AbortMultipartUpload", "GET": "ListMultipartUploadParts"}
-"""What is done with an upload in parts, beyond putting them."""
+"""Actions on a multipart upload besides uploading parts."""
 
 _OTHER = "Other"
-"""For what this product asks nobody: allowed only by policies for everything."""
+"""An action that this product never uses: allowed only by policies for everything."""
 
 
 def check_s3(environ: WSGIEnvironment, caller: Caller, address: buckets.S3Address) -> None:
-    """Refuse what no policy allows, and also to say that an object is missing. Raises Refused."""
+    """Refuse what no policy allows, including the information that an object is missing. Raises Refused."""
     method = environ["REQUEST_METHOD"]
     query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     bucket = buckets.find(address.bucket)
@@ -51,7 +51,7 @@ def check_s3(environ: WSGIEnvironment, caller: Caller, address: buckets.S3Addres
         if bucket is None:
             return
         if method in ("GET", "HEAD") and address.key not in bucket.keys:
-            # Who may not list learns of nothing that is missing.
+            # Without permission to list, a missing object is not reported.
             _require(caller, Ask("s3:ListBucket", everything))
             return
         _check_key(method, caller, bucket, address.key, next(iter(query.get("versionId", ())), None))
@@ -73,7 +73,7 @@ def _on_object(method: str, query: dict[str, list[str]]) -> str:
 
 
 def _check_copied(environ: WSGIEnvironment, caller: Caller) -> None:
-    """Who copies an object has to be allowed to read it."""
+    """Check that the caller of a copy may read its source."""
     source = buckets.copied(environ)
     if source is not None:
         version = "Version" if source.version else ""
@@ -81,9 +81,9 @@ def _check_copied(environ: WSGIEnvironment, caller: Caller) -> None:
 
 
 def _check_key(method: str, caller: Caller, bucket: Any, key: str, version: str | None) -> None:  # noqa: ANN401 - moto's bucket
-    """The rights on a customer's own key of KMS. AWS's key for S3 is for all who may use S3.
+    """Check the permissions on a customer managed KMS key. AWS's key for S3 is available to all who may use S3.
 
-    To look at an object (HEAD) needs none of them: so who looks may not be able to fetch.
+    A HEAD request needs none of them: so a caller that can see an object may not be able to download it.
     """
     if method == "GET":
         found = buckets.object_in(bucket, key, version)
@@ -97,7 +97,7 @@ def _check_key(method: str, caller: Caller, bucket: Any, key: str, version: str 
 
 
 def check_call(environ: WSGIEnvironment, caller: Caller, service: str, region: str, body: bytes) -> None:
-    """The same for the APIs that call their actions by name."""
+    """Check the same for the APIs that call their actions by name."""
     if caller.policies is None:
         return
     target = str(environ.get("HTTP_X_AMZ_TARGET", ""))

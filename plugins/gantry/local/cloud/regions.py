@@ -1,4 +1,4 @@
-"""The regions that an embedded cloud can be in: those of AWS that moto knows."""
+"""Possible regions of an embedded cloud: those of AWS that moto knows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gantry.local import errors
 
 
 class UnknownRegionError(errors.LocalCloudError):
-    """A region that there is not."""
+    """The region does not exist."""
 
     def __init__(self, region: str, known: list[str]) -> None:
         self.region = region
@@ -19,7 +19,7 @@ class UnknownRegionError(errors.LocalCloudError):
 
 
 def require(region: str) -> None:
-    """Raise UnknownRegionError for what is no region of AWS."""
+    """Raise UnknownRegionError unless it is a region of AWS."""
     known = boto3.Session().get_available_regions("ec2")
     if region not in known:
         raise UnknownRegionError(region, known)

@@ -1,7 +1,7 @@
-"""What RunInstances asks for, looked at as EC2 looks at it: moto takes much that EC2 refuses, and forgets some.
+"""Validation of RunInstances as in EC2: moto accepts much that EC2 refuses, and ignores some of it.
 
-It takes unknown security groups (and makes them), groups of another network, volumes of any kind, and any tags; it
-forgets IOPS and throughput, and the root device as soon as another volume is asked for.
+It accepts unknown security groups (and creates them), groups of another network, volumes of any kind, and any tags; it
+ignores IOPS and throughput, and drops the root device when another volume is requested.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from moto.iam.models import iam_backends
 from gantry.definition import models
 
 ROOT_GIB = 8
-"""What an image's root device has where nothing else is said."""
+"""Default size of an image's root device."""
 
 _LARGEST_USER_DATA = 16_384
 _MOST_TAGS, _LONGEST_KEY, _LONGEST_VALUE = 50, 128, 256
 
 
 def check(backend: Any, request: Mapping[str, Any]) -> None:  # noqa: ANN401 - moto is untyped for us
-    """Refuse what EC2 refuses, before anything is made.
+    """Refuse what EC2 refuses, before anything is created.
 
     Args:
         backend: moto's EC2 of the region.
-        request: the parameters of RunInstances, with the subnet filled in.
+        request: the parameters of RunInstances, including the subnet.
 
     Raises:
         EC2ClientError: with EC2's code.
@@ -55,7 +55,7 @@ def check(backend: Any, request: Mapping[str, Any]) -> None:  # noqa: ANN401 - m
 
 
 def zone(backend: Any, request: Mapping[str, Any]) -> str:  # noqa: ANN401 - moto is untyped for us
-    """The zone of the subnet that a request names; nothing where it names none. Raises EC2ClientError."""
+    """Return the zone of a request's subnet; empty if it names none. Raises EC2ClientError."""
     interfaces = request.get("NetworkInterfaces") or [request]
     subnet = interfaces[0].get("SubnetId")
     return str(backend.get_subnet(str(subnet)).availability_zone) if subnet else ""
@@ -80,7 +80,7 @@ def check_tags(tags: Sequence[Mapping[str, str]]) -> None:
 
 
 def profile(account: str, wanted: Mapping[str, str]) -> str | None:
-    """The ARN of the instance profile that is asked for, or None. Raises EC2ClientError."""
+    """Return the ARN of the requested instance profile, or None. Raises EC2ClientError."""
     if not wanted:
         return None
     name, arn = wanted.get("Name"), wanted.get("Arn")
@@ -99,7 +99,7 @@ def volumes(
     root_device: str,
     mappings: Sequence[Mapping[str, Any]],
 ) -> tuple[models.Volume, ...]:
-    """The volumes of an instance: its root device, as asked for or as the image has it, and the others.
+    """Return the volumes of an instance: its root device, as requested or as in the image, and the others.
 
     Raises:
         EC2ClientError: with EC2's code.
@@ -137,7 +137,7 @@ def _volume(backend: Any, device: str, ebs: Mapping[str, Any], least: int | None
             f"Volume of size {size}GB is smaller than snapshot '{snapshot or device}', expect size >= {least}GB",
         )
     try:
-        # What EBS has is written down there.
+        # EBS's volumes are recorded there.
         return models.Volume(
             device=device,
             size=size,
@@ -168,7 +168,7 @@ def _check_network(backend: Any, subnet_id: str, groups: Sequence[str]) -> None:
 
 
 def wrong_state(instance: Any, verb: str) -> EC2ClientError:  # noqa: ANN401 - moto is untyped for us
-    """What EC2 answers where an instance cannot be started, stopped or rebooted as it is."""
+    """Return EC2's error for an instance that cannot be started, stopped or rebooted in its state."""
     return EC2ClientError(
         "IncorrectInstanceState",
         f"The instance '{instance.id}' is not in a state from which it can be {verb} (it is {instance.state}).",

@@ -1,4 +1,4 @@
-"""The server process: moto's HTTP server with our EC2, on an address that this machine and the instances reach."""
+"""Server process: moto's HTTP server with our EC2, on an address reachable from this machine and the instances."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gantry.local.cloud import behavior, chef_server, docker_engine, limits, sta
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-# The network's gateway is ours alone, so the port may be the same each time.
+# The network's gateway is ours alone, so the port can be the same each time.
 PORT = 4566
 DEFAULT_REGION = "eu-central-1"
 DEFAULT_IMAGE = "gantry-server:latest"
@@ -44,9 +44,9 @@ def serve(
 
     Raises:
         EngineUnreachableError: No Docker Engine answers.
-        ImageMissingError: There is nothing to boot from.
+        ImageMissingError: The image of the instances does not exist.
         NoFreeNetworkError: No address range is free.
-        ChefServerStartError: There is no Chef server, or it does not answer.
+        ChefServerStartError: The Chef server is missing, or does not answer.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,13 +134,13 @@ def _running(
 
 
 def _new_credentials() -> tuple[str, str]:
-    """An access key in AWS's form."""
+    """Return an access key in AWS's format."""
     identifier = "".join(secrets.choice(string.ascii_uppercase + "234567") for _ in range(16))
     return f"AKIA{identifier}", secrets.token_urlsafe(30)
 
 
 def read_log_tail(log_file: Path, lines: int = 20) -> str:
-    """The last lines of a log, for an error message."""
+    """Return the last lines of a log, for an error message."""
     try:
         return "\n".join(log_file.read_text(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:

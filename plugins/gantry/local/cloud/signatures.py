@@ -1,8 +1,8 @@
-"""Who may call, and what: requests to the embedded cloud are signed, as AWS demands.
+"""Signature check of the embedded cloud: requests have to be signed, as in AWS.
 
-moto answers anybody. This WSGI layer stands before it and checks AWS signatures, version 4, in headers and in
-presigned URLs, then regions and rights. The expected signature is calculated by botocore's own signer, from the request
-as it arrived.
+moto answers any request. This WSGI layer in front of it checks AWS signatures, version 4, in headers and in presigned
+URLs, then regions and permissions. The expected signature is calculated by botocore's own signer, from the request as
+it arrived.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SCOPE = 5
 
 @dataclass(frozen=True)
 class _Signature:
-    """A version 4 signature as the request states it."""
+    """A version 4 signature as stated by the request."""
 
     access_key_id: str
     region: str
@@ -51,7 +51,7 @@ class _Signature:
 
 
 class SignatureCheck:
-    """A WSGI application that lets signed requests through to another one."""
+    """A WSGI wrapper that passes signed requests on."""
 
     def __init__(self, application: WSGIApplication, callers: Callers) -> None:
         self._application = application
@@ -70,7 +70,7 @@ class SignatureCheck:
         return self._application(environ, start_response)
 
     def _check(self, environ: WSGIEnvironment) -> None:
-        # moto's own control interface (reset, seed) is no part of a cloud.
+        # moto's own control interface (reset, seed) is not part of a cloud.
         if environ["PATH_INFO"].startswith(("/moto-api", "/latest/")):
             raise Refused("AccessDenied", "Access Denied")
         signature = _read_signature(environ)
@@ -101,7 +101,7 @@ def _expected(environ: WSGIEnvironment, signature: _Signature, caller: Caller) -
     signer_class: type[auth.SigV4Auth] = auth.SigV4Auth
     if is_s3:
         signer_class = auth.S3SigV4QueryAuth if presigned else auth.S3SigV4Auth
-    # Without the session token: where it is signed, it stands in the request.
+    # Without the session token: if it is signed, the request contains it.
     keys = credentials.Credentials(signature.access_key_id, caller.secret_access_key)
     signer = signer_class(keys, signature.service, signature.region)
     request = awsrequest.AWSRequest(
@@ -143,7 +143,8 @@ def _read_signature(environ: WSGIEnvironment) -> _Signature:
                 "AuthorizationQueryParametersError", "Query-string authentication is malformed."
             ) from error
     if header or "AWSAccessKeyId" in query:
-        # Version 2, or something else. Regions younger than 2014 never took it, and buckets of the others no more.
+        # Version 2, or something else. Regions younger than 2014 never accepted it, and buckets of the others no
+        # longer do.
         raise Refused(
             "InvalidRequest",
             "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
@@ -198,14 +199,14 @@ def _header(environ: WSGIEnvironment, name: str) -> str:
 
 
 def _url_without_signature(environ: WSGIEnvironment) -> str:
-    """The URL with its percent-encoding as sent (which is what was signed)."""
+    """Return the URL with its percent-encoding as sent (which is what was signed)."""
     parts = urlsplit(f"http://{environ['HTTP_HOST']}{environ['RAW_URI']}")
     query = "&".join(part for part in parts.query.split("&") if not part.startswith("X-Amz-Signature="))
     return parts._replace(query=query).geturl()
 
 
 def _to_origin_form(environ: WSGIEnvironment) -> None:
-    """Whoever takes this for a proxy sends whole URLs. What is signed is the path."""
+    """Convert a whole URL, as sent by clients that use this as a proxy, to the path, which is what is signed."""
     uri = str(environ["RAW_URI"])
     if uri.startswith("http://"):
         environ["RAW_URI"] = environ["REQUEST_URI"] = "/" + uri.removeprefix("http://").partition("/")[2]
@@ -218,7 +219,7 @@ def _body(environ: WSGIEnvironment) -> bytes:
 
 
 def _claimed_service(environ: WSGIEnvironment) -> str:
-    """Which API's error document suits: the signature's scope says it, else the way of calling."""
+    """Return the API whose error format applies: from the signature's scope, else from the way of calling."""
     match = _HEADER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
     if match and len(match["credential"].split("/")) == _SCOPE:
         return match["credential"].split("/")[3]

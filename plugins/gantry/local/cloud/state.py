@@ -1,4 +1,4 @@
-"""The state file of an embedded cloud: everything that a client needs to know of it."""
+"""State file of an embedded cloud: everything that a client needs."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class EmbeddedCloud:
     """A running embedded cloud.
 
     Attributes:
-        endpoint_url: EC2 and S3 answer here, for this machine and for the instances.
+        endpoint_url: The endpoint of EC2 and S3, for this machine and for the instances.
         ami: Id of the image `gantry-debian-12`, the same each time.
-        network: Name of the Docker network that the subnet stands for.
+        network: Name of the Docker network of the subnet.
         cidr: Addresses of the network, the VPC and the subnet.
-        pid: The server process.
+        pid: The server process's id.
         state_dir: Where `NAME/state.json` and `NAME/server.log` are.
-        chef_server_url: A Chef server answers here, with the self-signed `chef_certificate` (PEM).
+        chef_server_url: URL of a Chef server with the self-signed `chef_certificate` (PEM).
         chef_keys: Folder with `chef-validator.pem` and `admin.pem`, the keys of its first two clients.
     """
 
@@ -64,18 +64,18 @@ class EmbeddedCloud:
 
     @property
     def log_file(self) -> Path:
-        """What the server process wrote."""
+        """Return the path of the server process's log."""
         return directory(self.name, self.state_dir) / "server.log"
 
     def connection_uri(self) -> str:
-        """The Airflow connection of this cloud as a URI (holds the secret key)."""
+        """Return the Airflow connection of this cloud as a URI (contains the secret key)."""
         extra = urlencode({"region_name": self.region, "endpoint_url": self.endpoint_url})
         return (
             f"aws://{quote(self.access_key_id, safe='')}:{quote(self.secret_access_key, safe='')}@/?{extra}"
         )
 
     def aws_connection(self) -> dict[str, Any]:
-        """The Airflow connection of this cloud, as JSON has it (holds the secret key)."""
+        """Return the Airflow connection of this cloud, as in JSON (contains the secret key)."""
         return {
             "conn_type": "aws",
             "description": f"the embedded cloud {self.name}",
@@ -85,11 +85,11 @@ class EmbeddedCloud:
         }
 
     def aws_connection_json(self) -> str:
-        """The same as text, the value of `AIRFLOW_CONN_<CONN_ID>`."""
+        """Return the same as text, the value of `AIRFLOW_CONN_<CONN_ID>`."""
         return json.dumps(self.aws_connection())
 
     def chef_connection(self) -> dict[str, Any]:
-        """The Airflow connection of this cloud's Chef server, as JSON has it (holds two private keys)."""
+        """Return the Airflow connection of this cloud's Chef server, as in JSON (contains two private keys)."""
         return {
             "conn_type": "chef",
             "description": f"the Chef server of the embedded cloud {self.name}",
@@ -105,12 +105,12 @@ class EmbeddedCloud:
 
     @property
     def behaviour(self) -> behavior.Manners:
-        """How much like EC2 it behaves."""
+        """Return how much like EC2 it behaves."""
         return behavior.load(directory(self.name, self.state_dir))
 
     @contextlib.contextmanager
     def behaving(self, wanted: behavior.Manners) -> Iterator[None]:
-        """Have it behave otherwise inside. Who else uses it meets the same."""
+        """Change its behaviour within a context. All users of the cloud are affected."""
         folder, before = directory(self.name, self.state_dir), self.behaviour
         behavior.save(folder, wanted)
         try:
@@ -119,23 +119,23 @@ class EmbeddedCloud:
             behavior.save(folder, before)
 
     def make_bucket(self, bucket: str) -> None:
-        """Make a bucket, unless it is there."""
+        """Create a bucket, unless it exists."""
         s3 = self.client("s3")
         if bucket in {each["Name"] for each in s3.list_buckets()["Buckets"]}:
             return
         if self.region == "us-east-1":
-            # The one region that may not be named.
+            # The only region that must not be named.
             s3.create_bucket(Bucket=bucket)
         else:
             region = cast("BucketLocationConstraintType", self.region)
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
 
     def limit(self, **limited: Any) -> None:  # noqa: ANN401 - what `Limits` has
-        """Have the cloud run out of something from the next launch on, as `limits.Limits` says; nothing: of nothing."""
+        """Limit the cloud's capacity from the next launch on, see `limits.Limits`; without arguments: no limits."""
         limits.write(directory(self.name, self.state_dir), limits.Limits(**limited))
 
     def chef_server(self) -> chef_server.ChefServer:
-        """This cloud's Chef server, spoken to as its administrator."""
+        """Return this cloud's Chef server, accessed as its administrator."""
         actor = chef_server.Actor("admin", (self.chef_keys / "admin.pem").read_text())
         return chef_server.ChefServer(self.chef_server_url, actor, self.chef_certificate)
 
@@ -146,7 +146,7 @@ class EmbeddedCloud:
     @overload
     def client(self, service: Literal["secretsmanager"]) -> SecretsManagerClient: ...
     def client(self, service: Service) -> EC2Client | S3Client | SecretsManagerClient:
-        """A boto3 client of this cloud, independent of the environment's AWS settings."""
+        """Return a boto3 client of this cloud, independent of the environment's AWS settings."""
         return _client(self, service)
 
 
@@ -169,17 +169,17 @@ _FORMAT = pydantic.TypeAdapter(EmbeddedCloud)
 
 
 def default_state_dir() -> Path:
-    """`$GANTRY_LOCAL_STATE`, or /tmp/gantry-local."""
+    """Return `$GANTRY_LOCAL_STATE`, or /tmp/gantry-local."""
     return Path(os.environ.get("GANTRY_LOCAL_STATE") or "/tmp/gantry-local")  # noqa: S108 (0600 files in a 0700 directory)
 
 
 def directory(name: str, state_dir: Path | None = None) -> Path:
-    """The directory of one embedded cloud."""
+    """Return the directory of one embedded cloud."""
     return (state_dir or default_state_dir()) / name
 
 
 def chef_folder(name: str, state_dir: Path | None = None) -> Path:
-    """Where the Chef server's keys are while the cloud runs."""
+    """Return the folder of the Chef server's keys while the cloud runs."""
     return directory(name, state_dir).absolute() / "chef"
 
 
@@ -187,7 +187,7 @@ def load(name: str = DEFAULT_NAME, state_dir: Path | None = None) -> EmbeddedClo
     """Read the state file.
 
     Raises:
-        CloudNotRunningError: There is none.
+        CloudNotRunningError: It does not exist.
     """
     file = directory(name, state_dir) / "state.json"
     try:
@@ -197,7 +197,7 @@ def load(name: str = DEFAULT_NAME, state_dir: Path | None = None) -> EmbeddedClo
 
 
 def save(cloud: EmbeddedCloud) -> None:
-    """Write the state file, readable by the owner only, complete or not at all."""
+    """Write the state file atomically, readable by the owner only."""
     target = directory(cloud.name, cloud.state_dir)
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = target / f"state.json.{os.getpid()}"

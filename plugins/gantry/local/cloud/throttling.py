@@ -1,4 +1,4 @@
-"""How many calls EC2 allows an account: token buckets for each action and region, as AWS documents them.
+"""EC2's API rate limits: token buckets for each action and region, as AWS documents them.
 
 The figures are those of https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html (moto has none).
 """
@@ -27,7 +27,7 @@ Form = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Size:
-    """How many tokens a bucket holds, and how many it gets a second."""
+    """The capacity of a bucket, and its refill rate per second."""
 
     holds: float
     refill: float
@@ -47,7 +47,7 @@ _CHEAPER_WITH_FILTERS = frozenset(
         *("DescribeSnapshots", "DescribeSpotInstanceRequests", "DescribeVolumes"),
     }
 )
-"""Actions that have a smaller bucket for calls without a filter and without pages."""
+"""Actions with a smaller bucket for calls without a filter and without pagination."""
 
 _OWN = {
     "RunInstances": Size(5, 2),
@@ -63,7 +63,7 @@ _OWN = {
     "ModifyInstanceMetadataOptions": Size(100, 5),
     "DeregisterImage": Size(100, 5),
 }
-"""Actions with a bucket of another size than their kind, as far as anybody calls them here."""
+"""Actions with a different bucket size from the others of their kind, as far as they are called here."""
 
 _INSTANCES = {
     "RunInstances": Size(1000, 2),
@@ -75,7 +75,7 @@ _INSTANCES = {
 
 
 class Buckets:
-    """The tokens that are left of an account's."""
+    """The tokens left in an account's buckets."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -83,12 +83,12 @@ class Buckets:
         self._left: dict[str, tuple[float, float]] = {}
 
     def allow(self, region: str, form: Form, allowance: float) -> bool:
-        """Whether there are tokens for a call; then they are taken.
+        """Take the tokens of a call if there are enough; return whether there were.
 
         Args:
-            region: where.
-            form: the call's parameters, `Action` among them.
-            allowance: how many times as much as EC2 allows.
+            region: the region.
+            form: the call's parameters, including `Action`.
+            allowance: the multiple of EC2's limits.
         """
         action = form.get("Action", ["?"])[0]
         name, size = _bucket(action, form)
@@ -110,7 +110,7 @@ class Buckets:
 
 
 def _bucket(action: str, form: Form) -> tuple[str, Size]:
-    """The bucket of an action: its name, and its size."""
+    """Return the bucket of an action: its name, and its size."""
     if action in _OWN:
         return action, _OWN[action]
     if not action.startswith(_READING):
@@ -129,7 +129,7 @@ def _instances(form: Form) -> int:
 
 
 class Throttle:
-    """A WSGI application that lets as many calls through to another one as EC2 would answer."""
+    """A WSGI wrapper that passes on as many calls as EC2 would answer."""
 
     def __init__(self, application: WSGIApplication, behaviour: Callable[[], behavior.Manners]) -> None:
         self._application = application

@@ -1,6 +1,6 @@
-"""An Airflow of several machines on this one: `docker/compose.yaml` without containers, for launches and for faults.
+"""A multi-machine Airflow on one machine: `docker/compose.yaml` without containers, for launches and fault tests.
 
-Each service of that file becomes machines of their own: a network namespace with an address and a host name, files that
-only it sees, and the very settings and secrets that the file gives to it. A supervisor starts again what exits. Nothing
-of it is part of the product.
+Each service of that file becomes one or more machines: a network namespace with an address and a host name, files that
+only it sees, and the settings and secrets from that file. A supervisor restarts processes that exit. It is not part of
+the product.
 """

@@ -23,13 +23,13 @@ _LAUNCH_SECONDS = 900.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Start it, launch, say where the steps ran, and wait for Ctrl-C; the result is the exit code."""
+    """Start it, launch, report where the steps ran, and wait for Ctrl-C; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gantry.local.cluster", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the launch")
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="default: the current folder")
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Python leaves SIGINT ignored where a shell started us in the background.
+        # Python leaves SIGINT ignored if a shell started us in the background.
         signal.signal(number, signal.default_int_handler)
     try:
         with cleanup.only_one(NAME):
@@ -67,7 +67,7 @@ def _launch(project: Path, *, once: bool) -> None:
 
 
 def _tell(cluster: stage.Cluster, run: str) -> None:
-    """A line for each task instance, and how many each machine had."""
+    """Print a line for each task instance, and their number per machine."""
     found = sorted(stage.places(cluster, _DAG, run), key=lambda each: (each.task, each.map_index))
     for each in found:
         index = f"[{each.map_index}]" if each.map_index >= 0 else ""

@@ -1,4 +1,4 @@
-"""`docker/compose.yaml` read as a list of machines: what runs on each, with which settings and which secrets."""
+"""Parser of `docker/compose.yaml` as a list of machines: commands, settings and secrets of each."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _POSTGRES = Path(__file__).with_name("postgres.sh")
 
 @dataclasses.dataclass(frozen=True)
 class Role:
-    """What one machine of the cluster is.
+    """The role of one machine of the cluster.
 
     Attributes:
-        name: of the machine: that of the service, with a number where there are several.
-        service: other machines reach it under this name; the first of several.
-        command: what runs on it, as a container's entrypoint would run it.
+        name: the machine's name: that of the service, with a number if there are several.
+        service: the name under which other machines reach it; the first of several.
+        command: the command that runs on it, as a container's entrypoint would run it.
         secrets: names of files below `/run/secrets`.
     """
 
@@ -37,12 +37,12 @@ class Role:
 
     @property
     def is_airflow(self) -> bool:
-        """Whether a part of Airflow runs on it, which needs DAG files."""
+        """Return whether a part of Airflow runs on it, which needs DAG files."""
         return self.service not in (DATABASE, BROKER)
 
 
 def read(file: Path = FILE) -> list[Role]:
-    """The machines of a compose file, in its order."""
+    """Return the machines of a compose file, in its order."""
     services = yaml.safe_load(file.read_text())["services"]
     return [role for service, about in services.items() for role in _roles(service, about)]
 
@@ -61,7 +61,7 @@ def _roles(service: str, about: Mapping[str, Any]) -> Iterator[Role]:
 
 def _command(service: str, about: Mapping[str, Any]) -> tuple[str, ...]:
     if service == DATABASE:
-        # The official image's entrypoint makes the database.
+        # The official image's entrypoint creates the database.
         return ("sh", str(_POSTGRES))
     given = about["command"]
     words = shlex.split(given) if isinstance(given, str) else [_unescaped(each) for each in given]

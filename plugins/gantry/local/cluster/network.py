@@ -1,4 +1,4 @@
-"""The cluster's network: a bridge, and a namespace with an address and a hosts file for each machine (Linux, root)."""
+"""Network of the cluster: a bridge, and a namespace with an address and a hosts file for each machine (Linux, root)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pathlib import Path
 from gantry.local import errors
 
 BRIDGE = "gantry-cluster"
-# RFC 2544's addresses for test networks, which no network of a company has.
+# RFC 2544's addresses for test networks, which company networks do not use.
 NETWORK = ipaddress.ip_network("198.18.7.0/24")
 _PREFIX = "gantry-cluster."
 _ETC = Path("/etc/netns")
 _ACCEPT = (("-i", BRIDGE), ("-o", BRIDGE))
-"""Docker lets nothing pass but its own networks'; machines and instances have to reach each other."""
+"""Docker only forwards packets of its own networks; machines and instances have to reach each other."""
 
 
 class NetworkError(errors.LocalCloudError):
-    """The network could not be made."""
+    """The network could not be created."""
 
     def __init__(self, command: str, said: str) -> None:
         super().__init__(
@@ -35,39 +35,39 @@ class NetworkError(errors.LocalCloudError):
 
 @dataclasses.dataclass(frozen=True)
 class ClusterNetwork:
-    """A network that is there.
+    """An existing network.
 
     Attributes:
-        addresses: of machines, by name.
+        addresses: addresses of machines, by name.
     """
 
     addresses: Mapping[str, str]
 
     def within(self, machine: str) -> tuple[str, ...]:
-        """What to put before a command so that it runs on that machine, with a host name of its own."""
+        """Return a command prefix for running on that machine, with its own host name."""
         return ("ip", "netns", "exec", _PREFIX + machine, "unshare", "--uts")
 
     def name_of(self, address: str) -> str:
-        """The machine with an address; the address itself where there is none."""
+        """Return the machine with an address; the address itself if there is none."""
         return next((name for name, each in self.addresses.items() if each == address), address)
 
     def cut(self, machine: str) -> None:
-        """Take a machine's cable out."""
+        """Disconnect a machine."""
         _ip("link", "set", _cable(self, machine), "down")
 
     def mend(self, machine: str) -> None:
-        """Put it in again."""
+        """Reconnect it."""
         _ip("link", "set", _cable(self, machine), "up")
 
 
 def make(machines: Mapping[str, Iterable[str]]) -> ClusterNetwork:
-    """Make the network anew.
+    """Create the network, replacing an existing one.
 
     Args:
-        machines: by name, with the names that the others know each by besides.
+        machines: by name, with the additional names under which the others know each.
 
     Raises:
-        NetworkError: this machine cannot.
+        NetworkError: this machine does not support it.
     """
     remove()
     hosts = NETWORK.hosts()
@@ -85,18 +85,18 @@ def make(machines: Mapping[str, Iterable[str]]) -> ClusterNetwork:
         etc = _ETC / (_PREFIX + name)
         etc.mkdir(parents=True, exist_ok=True)
         (etc / "hosts").write_text("\n".join(lines) + "\n")
-        # Refuses at once. One that never answers would hold up whoever looks for a name.
+        # Refuses at once. A server that never answers would delay name lookups.
         (etc / "resolv.conf").write_text("nameserver 127.0.0.1\n")
     return network
 
 
 def remove() -> None:
-    """Remove it with all that runs on its machines; fine when there is none."""
+    """Remove it with all processes on its machines, if it exists."""
     for rule in _ACCEPT:
         with contextlib.suppress(NetworkError):
             _run("iptables", "-D", "DOCKER-USER", *rule, "-j", "ACCEPT")
     for name in _namespaces():
-        # What a busy machine has not ended in time, or a killed supervisor has left.
+        # Processes that a busy machine has not ended in time, or that a killed supervisor has left.
         for pid in _run("ip", "netns", "pids", name).split():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
@@ -120,7 +120,7 @@ def _attach(network: ClusterNetwork, machine: str, gateway: str) -> None:
 
 
 def _cable(network: ClusterNetwork, machine: str) -> str:
-    """The outer end: names of interfaces are short."""
+    """Return the name of the outer interface: names of interfaces are short."""
     return f"gc-{network.addresses[machine].rpartition('.')[2]}"
 
 

@@ -1,4 +1,4 @@
-"""The cluster as a stage: network, files of each machine, PostgreSQL, Redis, all parts of Airflow, ready to launch."""
+"""Setup of the cluster: network, files of each machine, PostgreSQL, Redis, all parts of Airflow, ready to launch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ClusterStartError(errors.LocalCloudError):
 
 
 class MissingError(errors.LocalCloudError):
-    """The machine or the environment lacks something that the cluster is made of."""
+    """The machine or the environment lacks a prerequisite of the cluster."""
 
     def __init__(self, missing: Sequence[str]) -> None:
         self.missing = tuple(missing)
@@ -57,7 +57,7 @@ class MissingError(errors.LocalCloudError):
 
 
 def require() -> None:
-    """Raise MissingError unless all that a cluster is made of is installed."""
+    """Raise MissingError unless all prerequisites of a cluster are installed."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     missing += [name for name in _PROGRAMS if shutil.which(name) is None]
     if missing:
@@ -69,8 +69,8 @@ class Cluster:
     """A running cluster.
 
     Attributes:
-        folder: everything of it: `machines/NAME` are the files of each machine.
-        roles: what its machines are.
+        folder: its folder: `machines/NAME` has the files of each machine.
+        roles: the roles of its machines.
     """
 
     folder: Path
@@ -81,23 +81,23 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """Of the UI and the API, from this machine."""
+        """Return the URL of the UI and the API, from this machine."""
         return f"http://{self.network.addresses[composition.API]}:8080"
 
     def api(self) -> client.AirflowApi:
-        """Its REST API, as the user `admin`."""
+        """Return its REST API, as the user `admin`."""
         return client.AirflowApi(login.AirflowLogin(self.url, username=_USER, password=self.password))
 
     def machine(self, name: str) -> Path:
-        """The files of one machine."""
+        """Return the folder of one machine's files."""
         return self.folder / "machines" / name
 
     def command(self, name: str, *words: str) -> list[str]:
-        """A command as it runs on a machine."""
+        """Return a command that runs on a machine."""
         return [*self.network.within(name), "sh", str(_ENTER), name, str(self.machine(name)), *words]
 
     def put(self, path: str, content: str) -> None:
-        """Put a file below `/opt/airflow` on every machine of Airflow's, as a rollout of DAG files does."""
+        """Write a file below `/opt/airflow` on every Airflow machine, like a rollout of DAG files."""
         for role in self.roles:
             if role.is_airflow:
                 target = self.machine(role.name) / "airflow" / path
@@ -107,11 +107,11 @@ class Cluster:
 
 @dataclasses.dataclass(frozen=True)
 class TaskPlace:
-    """Where a try of a task ran.
+    """The machines of one try of a task.
 
     Attributes:
         worker: the machine that ran its process.
-        triggerer: the machine that followed it afterwards, while it did.
+        triggerer: the machine that followed it afterwards, if any.
     """
 
     task: str
@@ -132,15 +132,15 @@ def start(
     """Start a cluster, and wait until all its parts are healthy.
 
     Args:
-        name: of its folder.
-        connections: Airflow's, by name.
+        name: the name of its folder.
+        connections: Airflow's connections, by name.
         sources: a folder with `dags/` and `include/`, copied to each machine.
-        say: is told what has been done, and how long it took.
+        say: called with what was done, and how long it took.
         more: settings that differ from those of the compose file.
 
     Raises:
-        MissingError: something that it is made of is not installed.
-        ClusterStartError: a part of it does not get ready.
+        MissingError: a prerequisite is not installed.
+        ClusterStartError: a part of it does not become ready.
     """
     require()
     remove(name)
@@ -190,7 +190,7 @@ def running(
     say: Say,
     more: Mapping[str, str] | None = None,
 ) -> Iterator[Cluster]:
-    """The same inside; ended and removed afterwards, however far it came."""
+    """Run a cluster within a context; it is always removed afterwards."""
     try:
         yield start(name, connections, sources, say, more)
     finally:
@@ -198,7 +198,7 @@ def running(
 
 
 def remove(name: str) -> None:
-    """End a cluster, and remove its network and files; fine when there is none."""
+    """Remove a cluster with its network and files, if it exists."""
     folder = state.directory(name) / "cluster"
     if folder.exists():
         supervisor.Supervisor(folder / "supervisor").end()
@@ -207,7 +207,7 @@ def remove(name: str) -> None:
 
 
 def places(cluster: Cluster, dag: str, run: str) -> Iterator[TaskPlace]:
-    """Where each step of a run ran, as Airflow has noted it."""
+    """Yield where each step of a run ran, according to Airflow."""
     for found in cluster.api().call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances?limit=1000")[
         "task_instances"
     ]:
@@ -225,7 +225,7 @@ def places(cluster: Cluster, dag: str, run: str) -> Iterator[TaskPlace]:
 def _furnish(
     machine: Path, role: composition.Role, secrets: Path, sources: Path, more: Mapping[str, str]
 ) -> None:
-    """Lay out the files of a machine: its secrets and no others, its settings, DAG files of its own."""
+    """Create the files of a machine: only its own secrets, its settings, its DAG files."""
     home = machine / "airflow"
     home.mkdir(parents=True)
     (machine / "secrets").mkdir(mode=0o700)
@@ -248,7 +248,7 @@ def _furnish(
 
 
 def _foreign() -> list[str]:
-    """Variables of the caller's that no machine may have: those of another Airflow, or another cloud."""
+    """Return the caller's variables that no machine may have: those of another Airflow, or another cloud."""
     return [
         name
         for name in os.environ
@@ -257,7 +257,7 @@ def _foreign() -> list[str]:
 
 
 def _prepare(cluster: Cluster) -> None:
-    """Airflow's tables and the first user, as the service `prepare` makes them once PostgreSQL answers."""
+    """Create Airflow's tables and the first user, like the service `prepare`, once PostgreSQL answers."""
     role = next(role for role in cluster.roles if role.service == composition.PREPARE)
     deadline = time.monotonic() + _READY_SECONDS
     log_file = cluster.folder / "prepare.log"
@@ -292,7 +292,7 @@ def _await_health(cluster: Cluster) -> None:
 
 def _is_healthy(url: str) -> bool:
     try:
-        # The API that tasks speak to is built at its first request, for seconds: here, not in the first task.
+        # The API for tasks is built at its first request, for seconds: here, not in the first task.
         httpx.get(f"{url}/execution/health", timeout=30).raise_for_status()
         parts = httpx.get(f"{url}/api/v2/monitor/health", timeout=5).raise_for_status().json()
     except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""supervisord over the programs of all machines: it starts again what exits, as systemd, Docker and Kubernetes do."""
+"""supervisord for the programs of all machines: restarts exited programs, like systemd, Docker and Kubernetes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _END_SECONDS = 60.0
 
 
 class SupervisorError(errors.LocalCloudError):
-    """supervisord is missing, or does not do as it is told."""
+    """supervisord is missing, or a command of it failed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Supervisor:
     folder: Path
 
     def do(self, action: str, *programs: str) -> str:
-        """`start`, `stop`, `signal KILL` and the like, as supervisorctl has it; what it says."""
+        """Run `start`, `stop`, `signal KILL` and the like with supervisorctl; return its output."""
         done = subprocess.run(  # noqa: S603 - a program of our own environment
             [
                 _program("supervisorctl"),
@@ -52,11 +52,11 @@ class Supervisor:
         return done.stdout
 
     def pid(self, program: str) -> int:
-        """The process id of a program's first process; 0 where it does not run."""
+        """Return the process id of a program's first process; 0 if it does not run."""
         return int(self.do("pid", program).strip() or 0)
 
     def log(self, program: str) -> Path:
-        """What a program and all its starts have printed."""
+        """Return the path of a program's log, over all its starts."""
         return self.folder / f"{program}.log"
 
     def end(self) -> None:
@@ -69,10 +69,10 @@ class Supervisor:
 
 
 def start(folder: Path, programs: Mapping[str, Sequence[str]]) -> Supervisor:
-    """Start supervisord; the programs wait to be started.
+    """Start supervisord without starting the programs.
 
     Raises:
-        SupervisorError: it is not installed, or does not come up.
+        SupervisorError: it is not installed, or does not start.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = Supervisor(folder)
@@ -94,7 +94,7 @@ def start(folder: Path, programs: Mapping[str, Sequence[str]]) -> Supervisor:
             "autostart": "false",
             "autorestart": "true",
             "startsecs": "1",
-            # Airflow's parts exit while the database is away, however long that takes.
+            # Airflow's parts exit while the database is unavailable, however long that takes.
             "startretries": "1000",
             "stopwaitsecs": "15",
             "stopasgroup": "true",

@@ -1,1 +1,1 @@
-"""The demo: the bookshop and projects of one's own, on the embedded cloud, with a real Airflow."""
+"""The demo: the bookshop or other projects, on the embedded cloud, with a real Airflow."""

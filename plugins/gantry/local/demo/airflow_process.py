@@ -1,4 +1,4 @@
-"""A real Airflow on this machine for the demo and the tests: `airflow standalone` with settings that are fast."""
+"""A real Airflow on this machine for the demo and the tests: `airflow standalone` with settings for speed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gantry.rest import client, login
 
 _READY_SECONDS = 300.0
 _END_SECONDS = 8.0
-"""Seconds between asking ever more firmly. Nothing in this Airflow outlives it."""
+"""Seconds between increasingly forceful signals. Nothing in this Airflow outlives it."""
 _USER = "admin"
 
 
@@ -50,8 +50,8 @@ class AirflowProcess:
     """A running Airflow.
 
     Attributes:
-        url: of the UI and the REST API.
-        password: of the user `admin`.
+        url: the URL of the UI and the REST API.
+        password: the password of the user `admin`.
         pid: `airflow standalone`, the leader of the process group that all parts are in.
     """
 
@@ -62,11 +62,11 @@ class AirflowProcess:
     user: str = _USER
 
     def api(self) -> client.AirflowApi:
-        """Its REST API, as the user `admin`."""
+        """Return its REST API, as the user `admin`."""
         return client.AirflowApi(login.AirflowLogin(self.url, username=self.user, password=self.password))
 
     def parts(self) -> dict[str, list[int]]:
-        """The process ids of Airflow's parts (`scheduler`, `triggerer`, …), found by their command lines."""
+        """Return the process ids of Airflow's parts (`scheduler`, `triggerer`, …), found by their command lines."""
         found: dict[str, list[int]] = {}
         for entry in Path("/proc").iterdir():
             if not entry.name.isdecimal():
@@ -89,13 +89,13 @@ def start(home: Path, dags: Path, environment: Mapping[str, str], port: int | No
     """Start Airflow and wait until all its parts are healthy.
 
     Args:
-        home: for its database and logs; made if it does not exist.
+        home: the folder of its database and logs; created if it does not exist.
         dags: the DAGs folder.
-        environment: more environment variables, such as connections.
-        port: of the UI and the API; without it a free one.
+        environment: additional environment variables, such as connections.
+        port: the port of the UI and the API; by default a free one.
 
     Raises:
-        AirflowStartError: it did not get ready within five minutes.
+        AirflowStartError: it did not become ready within five minutes.
     """
     home.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
@@ -141,7 +141,7 @@ def stop(airflow: AirflowProcess) -> None:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
+    """Return a free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -149,7 +149,7 @@ def free_port() -> int:
 
 
 def _environment(home: Path, dags: Path, port: int, passwords: Path) -> dict[str, str]:
-    """Airflow's settings. Nothing of the caller's own Airflow or AWS settings comes through."""
+    """Return Airflow's settings, without any of the caller's own Airflow or AWS settings."""
     own = {
         name: value
         for name, value in os.environ.items()
@@ -173,20 +173,20 @@ def _environment(home: Path, dags: Path, port: int, passwords: Path) -> dict[str
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
-        # A definition is read again when a task starts; parsing every file every few seconds would only warm the room.
+        # A definition is read again when a task starts; parsing every file every few seconds would waste CPU.
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
-        # The default second between two looks is most of what a chain of short tasks takes.
+        # The default second between two scheduler loops makes up most of the duration of a chain of short tasks.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
         "AIRFLOW__SCHEDULER__ENABLE_TRACEMALLOC": "False",
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-        # Task logs are read back over this; the machine's own name need not resolve.
+        # Task logs are read through this; the machine's own name may not resolve.
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "airflow.utils.net.get_host_ip_address",
     }
 
 
 def _is_healthy(client: httpx.Client, url: str) -> bool:
     try:
-        # The API that tasks speak to is built at its first request, for seconds: here, not in the first task.
+        # The API for tasks is built at its first request, for seconds: here, not in the first task.
         client.get(f"{url}/execution/health", timeout=30).raise_for_status()
         answer = client.get(f"{url}/api/v2/monitor/health", timeout=5)
     except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""The demo that stands in the background: begun by `gantry demo up`, ended by `gantry demo down`."""
+"""Background demo: started by `gantry demo up`, ended by `gantry demo down`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from gantry.rest import client, profiles
 Say = Callable[[str], None]
 _PARSED_SECONDS = 60.0
 _SETTINGS = {
-    # Who plays with a definition wants to see its new shape in the graph.
+    # A changed definition should be visible in the graph soon.
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
 }
 
 
 class OtherProjectError(errors.LocalCloudError):
-    """The demo stands for another project."""
+    """The demo belongs to another project."""
 
     def __init__(self, name: str, root: Path) -> None:
         self.name = name
@@ -42,7 +42,7 @@ class OtherProjectError(errors.LocalCloudError):
 
 
 class StandingError(errors.LocalCloudError):
-    """A demo of that name stands in the background."""
+    """A demo of that name is running in the background."""
 
     def __init__(self, name: str, root: Path) -> None:
         self.name = name
@@ -53,11 +53,11 @@ class StandingError(errors.LocalCloudError):
 
 @dataclasses.dataclass(frozen=True)
 class DemoState:
-    """A demo in the background.
+    """A background demo.
 
     Attributes:
-        root: the project that it is for.
-        pid: of Airflow's session.
+        root: its project.
+        pid: the process id of Airflow's session.
     """
 
     name: str
@@ -69,7 +69,7 @@ class DemoState:
 
     @property
     def airflow(self) -> airflow_process.AirflowProcess:
-        """Its Airflow."""
+        """Return its Airflow."""
         return airflow_process.AirflowProcess(
             cleanup.airflow_home(self.name), self.url, self.password, self.pid, self.user
         )
@@ -77,10 +77,10 @@ class DemoState:
 
 @dataclasses.dataclass(frozen=True)
 class Begun:
-    """What `up` did.
+    """The result of `up`.
 
     Attributes:
-        profile: the file that tells other commands of it.
+        profile: the profile file through which other commands find it.
     """
 
     standing: DemoState
@@ -92,7 +92,7 @@ _FORMAT = pydantic.TypeAdapter(DemoState)
 
 
 def find(name: str) -> DemoState | None:
-    """The demo of that name, if one was begun and not ended. Perhaps parts of it are gone meanwhile."""
+    """Return the demo of that name, if one was started and not ended. Parts of it may be gone meanwhile."""
     try:
         return _FORMAT.validate_json(cleanup.record(name).read_bytes())
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def find(name: str) -> DemoState | None:
 
 
 def refuse(name: str) -> None:
-    """Raise StandingError if a demo of that name stands."""
+    """Raise StandingError if a demo of that name is running."""
     found = find(name)
     if found is not None:
         raise StandingError(name, found.root)
@@ -116,19 +116,19 @@ def up(
     wanted: behavior.Manners = behavior.BRISK,
     region: str | None = None,
 ) -> Begun:
-    """Begin a demo for a project, or bring one that stands up to date. It outlives this process.
+    """Start a demo for a project, or update a running one. It outlives this process.
 
     Args:
-        name: of the demo, its cloud and its profile.
+        name: the name of the demo, its cloud and its profile.
         root: an Airflow project with `dags/`.
-        say: is told what has been done, and how long it took.
-        port: for Airflow; without it 8080, or another where that is taken.
-        bookshop: bring the example too. A project without definitions gets it in any case.
+        say: called with what was done, and how long it took.
+        port: Airflow's port; by default 8080, or another one if that is taken.
+        bookshop: whether to add the example. A project without definitions always gets it.
         wanted: how much like EC2 the cloud behaves from now on.
-        region: of the embedded cloud, and of an example that is brought; without it the definitions'.
+        region: the region of the embedded cloud, and of an example that is added; by default the definitions'.
 
     Raises:
-        LocalCloudError: something is missing, or does not start; then nothing of it stays.
+        LocalCloudError: something is missing, or does not start; then all of it is removed.
     """
     machine.require_libraries()
     if region is not None:
@@ -156,10 +156,10 @@ def up(
 
 
 def down(name: str, say: Say) -> list[str]:
-    """End a demo and remove everything of it; fine when there is nothing, or only remains.
+    """End a demo and remove all of it; also if there is nothing, or only leftovers.
 
     Returns:
-        What was there.
+        What existed.
 
     Raises:
         StillThereError: something could not be removed.
@@ -214,7 +214,7 @@ def _begin(
 
 
 def answers(standing: DemoState) -> bool:
-    """Whether its Airflow does."""
+    """Return whether its Airflow answers."""
     if not standing.airflow.parts():
         return False
     with contextlib.suppress(httpx.HTTPError):
@@ -226,7 +226,7 @@ def _prepare_machine(name: str, say: Say) -> None:
     ran = machine.engine_runs()
     machine.prepare(say)
     if not ran:
-        # Said before anything else is begun: whoever ends the demo, ends the engine.
+        # Recorded before anything else is started: ending the demo also ends the engine.
         marker = _engine_marker(name)
         marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         marker.touch()
@@ -243,7 +243,7 @@ def _region(found: project.Project, wanted: str | None, say: Say) -> str:
 def _connections(
     cloud: state.EmbeddedCloud, found: project.Project, folder: Path
 ) -> tuple[connections.Made, dict[str, connections.Connection]]:
-    """All connections of the project, and those that were not there before."""
+    """Return all connections of the project, and those that are new."""
     file = folder / "connections.json"
     known: dict[str, connections.Connection] = json.loads(file.read_text()) if file.exists() else {}
     made = connections.make(cloud, found.definitions, connections.private_key(folder / "ssh-key"), known)
@@ -252,7 +252,7 @@ def _connections(
 
 
 def _add(api: client.AirflowApi, new: Mapping[str, connections.Connection]) -> None:
-    """Tell a running Airflow of more connections."""
+    """Add connections to a running Airflow."""
     for name, each in new.items():
         extra = json.dumps(each.get("extra", {}))
         api.call("POST", "/connections", json={**each, "connection_id": name, "extra": extra})
@@ -273,9 +273,9 @@ def _profile(standing: DemoState, environment: Mapping[str, str]) -> Path:
 
 
 def _parsed(api: client.AirflowApi, found: project.Project) -> Iterator[str]:
-    """Wait until Airflow has looked at the project's loaders; what to say about them.
+    """Wait until Airflow has parsed the project's loaders; yield messages about them.
 
-    A file that makes no DAG is told from one that has not been looked at yet by nothing but time.
+    A file without DAGs can be distinguished from one that is not parsed yet only by waiting.
     """
     wanted = set(found.deployments)
     deadline = time.monotonic() + _PARSED_SECONDS
@@ -294,7 +294,7 @@ def _parsed(api: client.AirflowApi, found: project.Project) -> Iterator[str]:
 
 
 def _let_run(api: client.AirflowApi, found: project.Project, dags: Collection[str]) -> Iterator[str]:
-    """Unpause what runs only when it is asked to: a new DAG is paused, and nobody would launch anything by surprise."""
+    """Unpause DAGs without a schedule: a new DAG is paused, and these do not start unexpectedly."""
     scheduled = {each.deployment for each in found.definitions if each.schedule is not None}
     by_clock = {
         *(names.dag_id(each.deployment, names.Operation.SCALE) for each in found.definitions if each.scaling),
@@ -317,14 +317,14 @@ def _end(name: str, say: Say = lambda _: None) -> list[str]:
         removed.append(f"profile {name}")
     if _engine_marker(name).exists() and _engine_is_idle() and control.stop_engine():
         removed.append("the Docker Engine, which was started for it")
-    # With the lock that we hold: nothing is left.
+    # We hold the lock, so nothing is left.
     shutil.rmtree(state.directory(name), ignore_errors=True)
     return removed
 
 
 def _remove(name: str, say: Say) -> list[str]:
     if not machine.engine_runs():
-        # Then it runs no containers; what it remembers of them goes at the next `up`.
+        # Then it runs no containers; its remaining records are removed at the next `up`.
         if cleanup.folder(name).exists():
             say("no Docker Engine answers; what it remembers of the demo is removed when it is next begun")
         return [*cleanup.end_airflow(cleanup.airflow_home(name)), *control.end_processes(name)]
@@ -350,7 +350,7 @@ def _environment_file(name: str) -> Path:
 
 
 def _keep(file: Path, content: bytes) -> None:
-    """Write a file with secrets, complete or not at all."""
+    """Write a file with secrets atomically."""
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as stream:
         stream.write(content)

@@ -1,4 +1,4 @@
-"""What a demo or a test leaves when it is killed: found without any record of it, and taken away."""
+"""Cleanup after killed demos and tests: finds their leftovers without any record, and removes them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from gantry.local.cloud import control, docker_engine, state
 from gantry.local.demo import airflow_process, postgresql
 
 _OURS = re.compile(r"demo(-.+)?|(airflow|agent|servers|test|crash|newcomer)-[0-9]+")
-"""Names of the clouds of the project's own demo and tests. Clouds of other names belong to people."""
+"""Names of the clouds of the project's own demo and tests. Clouds with other names belong to users."""
 
 _OF_A_TEST = re.compile(r"newcomer-(?P<pid>[0-9]+)")
-"""Names of demos that stand in the background for as long as the test that began them."""
+"""Names of background demos that live as long as the test that started them."""
 
 _TESTS = str(Path(tempfile.gettempdir()) / "gantry-airflow-")
-"""What the folder of a test run with an Airflow begins with."""
+"""Prefix of the folder of a test run with an Airflow."""
 
 _SESSION, _PARENT = 3, 1  # of /proc/PID/stat, counted from the field after the name
 
 
 class AlreadyRunningError(errors.LocalCloudError):
-    """Two demos of one name."""
+    """Two demos have the same name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -45,26 +45,26 @@ class NotRemovedError(errors.LocalCloudError):
 
 
 def folder(name: str) -> Path:
-    """Where a demo keeps everything. Always the same, so that the next run finds what is left of the last."""
+    """Return the folder of a demo. Always the same, so that the next run finds the leftovers of the last."""
     return state.directory(name) / "stage"
 
 
 def record(name: str) -> Path:
-    """Says that a demo stands in the background, and is nobody's remains."""
+    """Return the record that marks a background demo, which is not a leftover."""
     return state.directory(name) / "standing.json"
 
 
 def airflow_home(name: str) -> Path:
-    """The home of a demo's Airflow."""
+    """Return the home of a demo's Airflow."""
     return folder(name) / "airflow"
 
 
 @contextlib.contextmanager
 def only_one(name: str) -> Iterator[None]:
-    """Hold the demo's name. The kernel lets it go with the process, however that ends.
+    """Lock the demo's name. The kernel releases the lock with the process, however that ends.
 
     Raises:
-        AlreadyRunningError: somebody else holds it.
+        AlreadyRunningError: another process holds it.
     """
     directory = state.directory(name)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -77,10 +77,10 @@ def only_one(name: str) -> Iterator[None]:
 
 
 def remove(name: str) -> list[str]:
-    """End and remove everything of a demo; fine when there is nothing.
+    """End and remove everything of a demo, if anything exists.
 
     Returns:
-        What was there.
+        What existed.
     """
     found = end_airflow(airflow_home(name))
     found += control.down(name)
@@ -92,7 +92,7 @@ def remove(name: str) -> list[str]:
 
 
 def left(name: str) -> list[str]:
-    """What of a demo exists now: processes, containers, networks, files."""
+    """Return what of a demo exists now: processes, containers, networks, files."""
     return [
         *(f"Airflow's session {leader}" for leader in _sessions(airflow_home(name))),
         *control.leftovers(name),
@@ -101,7 +101,7 @@ def left(name: str) -> list[str]:
 
 
 def remove_abandoned() -> list[str]:
-    """What demos and tests left whose own process is gone (`make clean`). What stands in the background stays.
+    """Remove leftovers of demos and tests whose own process is gone (`make clean`). Background demos stay.
 
     Works without a Docker Engine too: then only processes can be left.
     """
@@ -132,7 +132,7 @@ def remove_abandoned() -> list[str]:
 
 
 def end_airflow(home: Path) -> list[str]:
-    """End all parts and tasks of the Airflow of that home, whoever started it."""
+    """End all parts and tasks of the Airflow of that home, regardless of who started it."""
     sessions = _sessions(home)
     for leader in sessions:
         airflow_process.stop(airflow_process.AirflowProcess(home, "", "", leader))
@@ -140,9 +140,9 @@ def end_airflow(home: Path) -> list[str]:
 
 
 def _sessions(home: Path) -> list[int]:
-    """The sessions that processes with this AIRFLOW_HOME belong to.
+    """Return the sessions of processes with this AIRFLOW_HOME.
 
-    Airflow's parts overwrite their environment when they rename themselves; the one that starts them does not.
+    Airflow's parts overwrite their environment when they rename themselves; their parent does not.
     """
     wanted = f"AIRFLOW_HOME={home}".encode()
     return sorted({each.session for each in _processes() if wanted in each.environment})
@@ -160,7 +160,7 @@ def end_abandoned_databases() -> list[str]:
 
 
 def _abandoned_homes() -> set[Path]:
-    """Homes of the Airflows of demos and tests whose own process is gone."""
+    """Return the homes of Airflows of demos and tests whose own process is gone."""
     prefix = b"AIRFLOW_HOME="
     ours = (str(state.default_state_dir()), _TESTS)
     found = {
@@ -175,13 +175,13 @@ def _abandoned_homes() -> set[Path]:
 
 
 def _stands(name: str) -> bool:
-    """Whether a demo was put into the background and has not been ended."""
+    """Return whether a demo was started in the background and has not been ended."""
     test = _OF_A_TEST.fullmatch(name)
     return record(name).exists() and (test is None or Path("/proc", test["pid"]).exists())
 
 
 def _served() -> list[str]:
-    """The names of the embedded clouds that have a server process."""
+    """Return the names of the embedded clouds that have a server process."""
     command = (b"-m", b"gantry.local", b"serve", b"--name")
     return [
         each.arguments[5].decode()
@@ -199,7 +199,7 @@ class _Process:
 
 
 def _processes() -> Iterator[_Process]:
-    """The processes of this machine that we may look at (Linux)."""
+    """Yield the processes of this machine that may be inspected (Linux)."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
             continue
@@ -213,7 +213,7 @@ def _processes() -> Iterator[_Process]:
 
 
 def _has_owner(pid: int) -> bool:
-    """Whether the process that started this one lives: orphans go to the first process, or to systemd's."""
+    """Return whether the parent of this process lives: orphans are adopted by the first process, or by systemd."""
     try:
         parent = _stat(str(pid))[_PARENT]
         return parent != "1" and Path(f"/proc/{parent}/comm").read_text().strip() != "systemd"
@@ -222,5 +222,5 @@ def _has_owner(pid: int) -> bool:
 
 
 def _stat(pid: str) -> list[str]:
-    """The fields of /proc/PID/stat after the name, which may hold spaces."""
+    """Return the fields of /proc/PID/stat after the name, which may contain spaces."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""The connections that definitions name, made for an embedded cloud: its credentials, a key, generated accounts."""
+"""Connections that definitions name, generated for an embedded cloud: its credentials, a key, accounts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gantry.local.cloud import certificates, state
 
 SSH_USER = "launcher"
 Connection = dict[str, Any]
-"""As Airflow's JSON form of a connection has it."""
+"""A connection in Airflow's JSON format."""
 
 _ACCOUNT = "mysql"
 
@@ -28,7 +28,7 @@ _LONGEST_LOGIN = 32
 
 
 class ConnectionPurpose(enum.Enum):
-    """What a connection is for."""
+    """The purpose of a connection."""
 
     CLOUD = "aws"
     SERVERS = "ssh"
@@ -50,7 +50,7 @@ _KINDS = {
     "ServiceTls.connection": ConnectionPurpose.CERTIFICATE,
     "BalancerTls.connection": ConnectionPurpose.CERTIFICATE,
 }
-"""What for, by the key of the language (its model and field) that names the connection."""
+"""The purpose, by the key of the language (its model and field) that names the connection."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +58,8 @@ class NeededConnection:
     """A connection that a definition names.
 
     Attributes:
-        login, schema: of an account: who it is for, and its database.
-        hosts: of a certificate: whom it is for.
+        login, schema: for an account: its user, and its database.
+        hosts: for a certificate: its host names.
     """
 
     name: names.ConnectionId
@@ -70,27 +70,27 @@ class NeededConnection:
 
 
 def needs(deployment: definition.Definition) -> Iterator[NeededConnection]:
-    """Every connection that a definition names, wherever the language lets it; some more than once."""
+    """Yield every connection that a definition names, at any key; some more than once."""
     login = deployment.deployment.replace("-", "_")[:_LONGEST_LOGIN]
     hosts = tuple(dict.fromkeys(_hosts(deployment))) or (deployment.deployment,)
     for key, below, name in _named(deployment):
-        # Who copies a database is nobody that uses it.
+        # The replication account is not a user of the database.
         account = name[:_LONGEST_LOGIN] if key == _COPIES else login
         yield NeededConnection(name, kind_of(key), account, below, hosts)
 
 
 def kind_of(key: str) -> ConnectionPurpose:
-    """What a key of the language, such as `Ssh.connection`, names a connection for."""
+    """Return the purpose of the connections at a key of the language, such as `Ssh.connection`."""
     return _KINDS.get(key, ConnectionPurpose.UNKNOWN)
 
 
 def is_connection(field: str) -> bool:
-    """Whether a field of the language's models names a connection: they are called so."""
+    """Return whether a field of the language's models names a connection, by the field's name."""
     return field == "connection" or field.endswith("_connection")
 
 
 def _named(value: object, below: str = "") -> Iterator[tuple[str, str, names.ConnectionId]]:
-    """The key, the name that the user gave to what it stands in, and the connection."""
+    """Yield the key, the user's name for its section, and the connection."""
     if isinstance(value, pydantic.BaseModel):
         for field in type(value).model_fields:
             inner = getattr(value, field)
@@ -117,14 +117,14 @@ def _hosts(deployment: definition.Definition) -> Iterator[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """Connections by name, and what nobody can make up: `left` to the person."""
+    """Connections by name, and in `left` those that cannot be generated and are left to the user."""
 
     connections: dict[str, Connection] = dataclasses.field(repr=False)
     left: tuple[NeededConnection, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
-        """As Airflow reads connections from its environment, one line each."""
+        """Return the environment variables for Airflow, one line each."""
         return {
             f"AIRFLOW_CONN_{name.upper()}": json.dumps(each)
             for name, each in sorted(self.connections.items())
@@ -137,13 +137,13 @@ def make(
     private_key: str,
     known: Mapping[str, Connection] | None = None,
 ) -> Made:
-    """The connections that the definitions name.
+    """Return the connections that the definitions name.
 
     Args:
-        cloud: whose servers and objects are meant.
-        deployments: whose connections are made.
-        private_key: for every connection to servers (OpenSSH format).
-        known: what was made before: an account keeps its password.
+        cloud: the cloud of servers and objects.
+        deployments: the deployments with the connections.
+        private_key: the key for every connection to servers (OpenSSH format).
+        known: existing connections: an account keeps its password.
     """
     made = dict(known or {})
     left = {}
@@ -152,7 +152,7 @@ def make(
             continue
         taken = {each.get("login") for each in made.values() if each["conn_type"] == _ACCOUNT}
         if need.kind is ConnectionPurpose.ACCOUNT and need.login in taken:
-            # Two passwords for one account of one database would be one too many.
+            # One account of a database must not get two passwords.
             need = dataclasses.replace(need, login=need.name[:_LONGEST_LOGIN])  # noqa: PLW2901 - the same, renamed
         found = _connection(cloud, need, private_key)
         if found is None:
@@ -163,7 +163,7 @@ def make(
 
 
 def private_key(file: Path) -> str:
-    """The key in that file, made at the first time; only its owner may read it."""
+    """Return the key in that file, generated at the first call; readable by its owner only."""
     try:
         return file.read_text()
     except FileNotFoundError:

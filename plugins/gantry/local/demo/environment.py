@@ -1,4 +1,4 @@
-"""The stage of the demo: the embedded cloud with the example's archives in it, and an Airflow that knows both."""
+"""Environment of the demo: the embedded cloud with the example's archives, and an Airflow that knows both."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ DAG = "bookshop"
 SCALE = f"{DAG}.scale"
 TERMINATE = f"{DAG}.terminate"
 REGION = "BOOKSHOP_REGION"
-"""Environment variable that tells the bookshop's loader another region than its definition has."""
+"""Environment variable with a region for the bookshop's loader that overrides its definition's."""
 Say = Callable[[str], None]
 _PATIENCE = {
-    # Who kills a worker to see what happens does not want to wait for five minutes.
+    # After killing a worker to see what happens, a user should not have to wait for five minutes.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
 }
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class NotInProjectError(errors.LocalCloudError):
-    """The demo was started somewhere else than in the project."""
+    """The demo was started outside of the project."""
 
     def __init__(self, project: Path) -> None:
         self.project = project
@@ -53,34 +53,34 @@ class DemoStage:
 
     @property
     def launch(self) -> plan.Plan:
-        """What the DAG `bookshop` does."""
+        """Return the plan of the DAG `bookshop`."""
         return plan.launch_plan(self.definition)
 
     @property
     def termination(self) -> plan.Plan:
-        """What the DAG `bookshop.terminate` does."""
+        """Return the plan of the DAG `bookshop.terminate`."""
         return plan.termination_plan(self.definition)
 
     @property
     def balancer(self) -> models.LoadBalancer:
-        """What is in front of the shop."""
+        """Return the load balancer in front of the shop."""
         return next(iter(self.definition.load_balancers.values()))
 
     @property
     def application(self) -> models.Service:
-        """The service behind the load balancer."""
+        """Return the service behind the load balancer."""
         return self.definition.services[self.balancer.service]
 
     def applications(self) -> tuple[inventory.Server, ...]:
-        """The servers that the shop's pages come from."""
+        """Return the servers that the shop's pages come from."""
         return self.servers().of_tier(self.application.tier)
 
     def servers(self) -> inventory.Inventory:
-        """The bookshop's servers, as the cloud's tags tell."""
+        """Return the bookshop's servers, according to the cloud's tags."""
         return servers.Servers(self.cloud.client("ec2"), self.definition, _log).find()
 
     def shop(self) -> shop.Shop:
-        """The shop through its load balancer, by the name that the definition gives it."""
+        """Return the shop through its load balancer, by the name in the definition."""
         balancer = self.balancer
         server = next(iter(self.servers().of_tier(balancer.tier)), None)
         if server is None or server.private_address is None:
@@ -97,19 +97,19 @@ def start(
     region: str | None = None,
     wanted: behavior.Manners = behavior.BRISK,
 ) -> DemoStage:
-    """Remove what the last stage of that name left, and start again.
+    """Remove the leftovers of the last environment of that name, and start again.
 
     Args:
-        name: of the embedded cloud.
+        name: the name of the embedded cloud.
         project: the folder with `include/` and `dags/`.
-        say: is told what has been done, and how long it took.
-        port: for Airflow; without it 8080, or another where that is taken.
+        say: called with what was done, and how long it took.
+        port: Airflow's port; by default 8080, or another one if that is taken.
         wanted: how much like EC2 the cloud behaves.
-        region: of cloud and deployment; without it the definition's.
+        region: the region of cloud and deployment; by default the definition's.
 
     Raises:
         LocalCloudError: something does not start.
-        DefinitionError: the definition is wrong, or does not take the region.
+        DefinitionError: the definition is invalid, or does not accept the region.
     """
     include, dags = project / "include", project / "dags"
     definition_file = include / DAG / f"{DAG}.yaml"
@@ -140,21 +140,21 @@ def start(
 def start_airflow(
     name: str, dags: Path, environment: Mapping[str, str], port: int | None
 ) -> airflow_process.AirflowProcess:
-    """The demo's Airflow, on 8080 unless that is taken. Raises AirflowStartError."""
+    """Start the demo's Airflow, on 8080 unless that is taken. Raises AirflowStartError."""
     return airflow_process.start(
         cleanup.airflow_home(name), dags, {**environment, **_PATIENCE}, port or _preferred_port()
     )
 
 
 class Clock:
-    """Tells how long each thing took."""
+    """Reports the duration of each action."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
         self._since = time.monotonic()
 
     def took(self, what: str) -> None:
-        """Say what has been done, and how long it took since the last thing."""
+        """Report an action, and the time since the last one."""
         now = time.monotonic()
         self._say(f"{now - self._since:5.1f} s  {what}")
         self._since = now

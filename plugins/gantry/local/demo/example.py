@@ -1,4 +1,4 @@
-"""The bookshop made ready for an embedded cloud: archives, dump, Chef repository, keys, Airflow's connections."""
+"""Preparation of the bookshop for an embedded cloud: archives, dump, Chef repository, keys, Airflow's connections."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SERVICES = {"db": "dbService.tar.gz", "app": "appService.tar.gz"}
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """What a launch of the bookshop needs.
+    """The inputs of a launch of the bookshop.
 
     Attributes:
-        private_key: of the SSH user `launcher`, OpenSSH format.
-        password: of the database account `bookshop`.
+        private_key: the key of the SSH user `launcher`, OpenSSH format.
+        password: the password of the database account `bookshop`.
         environment: Airflow's connections.
     """
 
@@ -32,12 +32,12 @@ class Example:
 
 
 def prepare(cloud: state.EmbeddedCloud, include: Path, folder: Path) -> Example:
-    """Upload what the bookshop needs, and make its keys and connections.
+    """Upload what the bookshop needs, and generate its keys and connections.
 
     Args:
-        cloud: where archives and dump go, and whose Chef server gets roles and cookbooks.
+        cloud: the target of archives and dump, whose Chef server gets roles and cookbooks.
         include: the project's `include/` folder.
-        folder: for what is built.
+        folder: the folder for build results.
     """
     upload(cloud, include, folder)
     private_key = connections.private_key(folder / "ssh-key")
@@ -55,7 +55,7 @@ def prepare(cloud: state.EmbeddedCloud, include: Path, folder: Path) -> Example:
 
 
 def upload(cloud: state.EmbeddedCloud, include: Path, folder: Path) -> None:
-    """Build the archives from their sources, make the dump, upload both and the cookbooks. Again is fine."""
+    """Build the archives from their sources, create the dump, upload both and the cookbooks. May be repeated."""
     folder.mkdir(parents=True, exist_ok=True)
     s3 = cloud.client("s3")
     cloud.make_bucket(BUCKET)

@@ -1,4 +1,4 @@
-"""This machine made ready for the embedded cloud, by the script that the demo brings along."""
+"""Preparation of this machine for the embedded cloud, by the demo's script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LIBRARIES = ("docker", "moto", "werkzeug")
 
 
 class LibrariesMissingError(errors.LocalCloudError):
-    """The distribution was installed without what the embedded cloud is made of."""
+    """The distribution was installed without the libraries of the embedded cloud."""
 
     def __init__(self, missing: list[str]) -> None:
         self.missing = missing
@@ -24,7 +24,7 @@ class LibrariesMissingError(errors.LocalCloudError):
 
 
 class MachineNotReadyError(errors.LocalCloudError):
-    """The machine could not be made ready."""
+    """The machine could not be prepared."""
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -43,15 +43,15 @@ def require_libraries() -> None:
 
 
 def prepare(say: Callable[[str], None]) -> None:
-    """Install packages, start the Docker Engine, build the server images: what of it is not there yet.
+    """Install packages, start the Docker Engine, build the server images, unless already done.
 
-    What the script does and says is shown as it comes.
+    The script's commands and output are shown as they come.
 
     Raises:
-        NotReadyError: something is missing that it cannot bring; it has said what.
+        NotReadyError: something is missing that it cannot install; it has said what.
     """
     say("this machine: packages, Docker Engine and server images (some minutes the first time)")
-    # A shell of its own: the script need not have kept its mode on its way here.
+    # With an explicit shell: the script's executable mode may have been lost.
     done = subprocess.run(  # noqa: S603 - our own script
         ["/bin/sh", str(resources.SETUP_MACHINE)], stdin=subprocess.DEVNULL, check=False
     )
@@ -60,8 +60,8 @@ def prepare(say: Callable[[str], None]) -> None:
 
 
 def engine_runs() -> bool:
-    """Whether a Docker Engine answers."""
-    # Only where the libraries are.
+    """Return whether a Docker Engine answers."""
+    # Only if the libraries are installed.
     from gantry.local.cloud import docker_engine  # noqa: PLC0415
 
     try:

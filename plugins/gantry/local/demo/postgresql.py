@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own on this machine, from Debian's package, for an Airflow that does much at once."""
+"""A separate PostgreSQL server on this machine, from Debian's package, for an Airflow with high load."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from gantry.local import errors
 from gantry.local.demo import airflow_process
 
 _USER = "postgres"
-"""Whom the server runs as where we are root, which PostgreSQL refuses; Debian's package makes the account."""
+"""The server's user if we are root, which PostgreSQL refuses; Debian's package creates the account."""
 
 _READY_SECONDS = 30.0
 _SETTINGS = {
-    # What is lost with this machine is of no use to anyone.
+    # Data that is lost with this machine is of no use to anyone.
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
@@ -43,8 +43,8 @@ class PostgreSQL:
     """A running server.
 
     Attributes:
-        folder: its data, log and socket.
-        port: on 127.0.0.1. Only the account `airflow` is let in, by its password.
+        folder: the folder of its data, log and socket.
+        port: its port on 127.0.0.1. Only the account `airflow` is admitted, with its password.
     """
 
     folder: Path
@@ -53,20 +53,20 @@ class PostgreSQL:
 
     @property
     def url(self) -> str:
-        """Of the database `airflow`, as SQLAlchemy takes it (holds the password)."""
+        """Return the URL of the database `airflow`, for SQLAlchemy (contains the password)."""
         return f"postgresql+psycopg2://airflow:{self.password}@127.0.0.1:{self.port}/airflow"
 
     def dump(self) -> bytes:
-        """All that is in the database, as SQL."""
+        """Return the content of the database, as SQL."""
         return _run("pg_dump", "--host", str(self.folder), "--port", str(self.port), "airflow")
 
 
 def start(folder: Path, password: str) -> PostgreSQL:
-    """Make a server with an empty database `airflow`, and wait until it answers.
+    """Create a server with an empty database `airflow`, and wait until it answers.
 
     Args:
-        folder: for everything of it; made if it does not exist. Its path has less than 90 characters.
-        password: of the account `airflow`.
+        folder: its folder; created if it does not exist. Its path must have less than 90 characters.
+        password: the password of the account `airflow`.
 
     Raises:
         PostgreSQLStartError: the package is missing, or the server does not start.
@@ -86,7 +86,7 @@ def start(folder: Path, password: str) -> PostgreSQL:
     server = PostgreSQL(folder, port, password)
     _serve(server, data)
     words = ("psql", "--host", str(folder), "--port", str(port), "--quiet", "--dbname", "postgres")
-    # By standard input: arguments are for everybody to see.
+    # On standard input: arguments are visible to all users.
     _run(
         *words,
         said=f"CREATE ROLE airflow LOGIN PASSWORD '{password}'; CREATE DATABASE airflow OWNER airflow;",
@@ -95,7 +95,7 @@ def start(folder: Path, password: str) -> PostgreSQL:
 
 
 def stop(folder: Path) -> None:
-    """End the server of a folder, and remove it with all its data; fine when there is none."""
+    """End the server of a folder, and remove it with all its data, if it exists."""
     if (folder / "data" / "postmaster.pid").exists():
         with contextlib.suppress(PostgreSQLStartError):
             _run("pg_ctl", "stop", "--wait", "--mode", "immediate", "--pgdata", str(folder / "data"))
@@ -103,7 +103,7 @@ def stop(folder: Path) -> None:
 
 
 def data_of(arguments: Sequence[bytes]) -> Path | None:
-    """The folder of data that a process with these arguments serves; None for a process of another kind."""
+    """Return the data folder of a process with these arguments; None for a process of another kind."""
     match arguments:
         case [program, b"-D", data, *_] if program.endswith(b"/postgres"):
             return Path(data.decode(errors="replace"))
@@ -137,7 +137,7 @@ def _serve(server: PostgreSQL, data: Path) -> None:
 
 
 def _run(program: str, *arguments: str, said: str = "") -> bytes:
-    """Run one of PostgreSQL's programs as its own user; what it prints. `said` is its standard input."""
+    """Run one of PostgreSQL's programs as its own user; return its output. `said` is its standard input."""
     done = subprocess.run(  # noqa: S603 - a program of Debian's package
         [_program(program), *arguments],
         capture_output=True,
@@ -152,7 +152,7 @@ def _run(program: str, *arguments: str, said: str = "") -> bytes:
 
 
 def _as_its_user() -> _Account:
-    """Keywords for a process that runs as PostgreSQL's own user where we are root."""
+    """Return keywords for a process that runs as PostgreSQL's own user if we are root."""
     found: _Account = {"cwd": "/", "env": {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8"}}
     if os.geteuid() == 0:
         account = pwd.getpwnam(_USER)
@@ -169,7 +169,7 @@ class _Account(TypedDict, total=False):
 
 
 def _program(name: str) -> str:
-    """Debian keeps the server's programs of each version in a folder of its own."""
+    """Return a program's path: Debian has the server's programs of each version in a separate folder."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: int(each.parent.name))
     found = next((str(each / name) for each in reversed(folders) if (each / name).exists()), None)
     found = found or shutil.which(name)

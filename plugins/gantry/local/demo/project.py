@@ -1,4 +1,4 @@
-"""The folder that a demo is for: an Airflow project with DAGs, and with definitions of deployments."""
+"""Project of a demo: an Airflow project with DAGs and definitions of deployments."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gantry.cli.support import definitions as files
 from gantry.local import errors, resources
 
 _WORDS = (b"airflow", b"dag")
-"""What a file has to contain, in small or large letters, for Airflow to look for DAGs in it."""
+"""Words, in any case, that a file must contain for Airflow to look for DAGs in it."""
 
 _REGION = re.compile(r"^(  region: )\S+$", re.MULTILINE)
 """The variable of the example's definition."""
 
 
 class NoProjectError(errors.LocalCloudError):
-    """The folder is no Airflow project."""
+    """The folder is not an Airflow project."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -33,13 +33,13 @@ class NoProjectError(errors.LocalCloudError):
 
 @dataclasses.dataclass(frozen=True)
 class Project:
-    """A project as it is now.
+    """The current state of a project.
 
     Attributes:
-        definitions: what its definitions say: each as it stands, and in each of its environments.
-        deployments: the names of those that stand for themselves, sorted.
-        broken: what is wrong with definitions that cannot be read.
-        files: how many definitions there are, broken ones included.
+        definitions: its definitions: each on its own, and in each of its environments.
+        deployments: the names of those that are valid on their own, sorted.
+        broken: what is wrong with unreadable definitions.
+        files: the number of definitions, broken ones included.
     """
 
     root: Path
@@ -50,16 +50,16 @@ class Project:
 
     @property
     def dags(self) -> Path:
-        """Airflow's DAGs folder."""
+        """Return Airflow's DAGs folder."""
         return self.root / "dags"
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """The regions that its deployments are in, in their order."""
+        """Return the regions of its deployments, in their order."""
         return tuple(dict.fromkeys(each.cloud.region for each in self.definitions))
 
     def loaders(self) -> set[Path]:
-        """The files that Airflow will look for DAGs in."""
+        """Return the files that Airflow will look for DAGs in."""
         texts = {path: path.read_bytes().lower() for path in self.dags.rglob("*.py")}
         return {path for path, text in texts.items() if all(word in text for word in _WORDS)}
 
@@ -78,7 +78,7 @@ def look(root: Path) -> Project:
         for folder in (include, root / "dags")
         for paths in files.known(folder).values()
         for path in paths
-        # Overlays are read with what they are laid over.
+        # Overlays are read together with their definitions.
         if definition.overlaid(path) is None
     }
     read: list[definition.Definition] = []
@@ -93,22 +93,22 @@ def look(root: Path) -> Project:
 
 
 def _read(path: Path) -> tuple[dict[str | None, definition.Definition], str]:
-    """A definition as it stands and in each of its environments; and what is wrong with it if none can be read."""
+    """Return a definition on its own and in each of its environments; and what is wrong if none can be read."""
     read: dict[str | None, definition.Definition] = {}
     problem = ""
     for environment in (None, *definition.environments(path)):
         try:
             read[environment] = definition.load(path, environment=environment)
         except definition.DefinitionError as error:
-            # A definition may need an environment to be complete; what is wrong with that is said elsewhere.
+            # A definition may need an environment to be complete; its problems are reported elsewhere.
             problem = problem or str(error)
     return read, "" if read else problem
 
 
 def add_bookshop(root: Path, say: Callable[[str], None], region: str | None = None) -> None:
-    """Copy the example into a project: definition, loader, services, cookbooks. What is there already stays.
+    """Copy the example into a project: definition, loader, services, cookbooks. Existing files stay.
 
-    Its definition is for that region; without one for the example's own.
+    Its definition gets that region; by default the example's own.
     """
     for path in resources.BOOKSHOP:
         target = root / path
@@ -126,6 +126,6 @@ def add_bookshop(root: Path, say: Callable[[str], None], region: str | None = No
 
 
 def _move(file: Path, region: str) -> None:
-    """Write another region into the example's definition, if this is it."""
+    """Change the region in a file if it is the example's definition."""
     if file.exists():
         file.write_text(_REGION.sub(rf"\g<1>{region}", file.read_text(), count=1))

@@ -1,4 +1,4 @@
-"""`gantry demo run`: the bookshop launched on this machine, to watch and to play with (`make demo`)."""
+"""`gantry demo run`: launches the bookshop on this machine, to watch and to experiment with (`make demo`)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _RUNS = status.Before(plan.DeploymentState.RUNNING)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the demo; the result is the exit code."""
+    """Run the demo; return the exit code."""
     options = _parser().parse_args(arguments)
     if options.clean:
         return _clean()
@@ -57,11 +57,11 @@ def attend(
     region: str | None = None,
     realistic: bool = False,
 ) -> int:
-    """The demo of a project that has the bookshop, until it is interrupted; the result is the exit code.
+    """Run the demo of a project that contains the bookshop until it is interrupted; return the exit code.
 
-    It is launched in that region; without one in its definition's.
+    It is launched in that region; by default in its definition's.
     """
-    # What the rooms below log about the cloud's answers belongs to task logs; here it would tear the table.
+    # The logs of other rooms about the cloud's answers belong in task logs; here they would break the table.
     logging.getLogger("gantry").addHandler(logging.NullHandler())
     try:
         with cleanup.only_one(name):
@@ -113,7 +113,7 @@ def _demo(
 
 
 def launch(on: environment.DemoStage, *, before: status.Before) -> None:
-    """Trigger the launch, show it, and say where the time went. Raises LocalCloudError if it fails."""
+    """Trigger the launch, show it, and report where the time went. Raises LocalCloudError if it fails."""
     moment = _watched(on, environment.DAG, on.launch, before=before)
     if not _console.is_terminal:
         say("where the time went")
@@ -208,9 +208,9 @@ def _explain(on: environment.DemoStage) -> None:
 
 
 def _wait(on: environment.DemoStage) -> int:
-    """Until a signal comes, or Airflow ends by itself."""
+    """Wait until a signal arrives, or Airflow ends by itself."""
     pause = threading.Event()
-    # The signal is what is waited for, and no failure.
+    # The signal is expected, and not a failure.
     with contextlib.suppress(KeyboardInterrupt, ChildProcessError):
         while not pause.wait(_LOOK_SECONDS):
             ended, _ = os.waitpid(on.airflow.pid, os.WNOHANG)
@@ -221,9 +221,9 @@ def _wait(on: environment.DemoStage) -> int:
 
 @contextlib.contextmanager
 def attended(name: str) -> Iterator[None]:
-    """Turn signals into KeyboardInterrupt, and remove everything at the end, undisturbed by more of them."""
+    """Convert signals into KeyboardInterrupt, and remove everything at the end, ignoring further signals."""
     for number in _SIGNALS:
-        # Python leaves SIGINT ignored where a shell started us in the background.
+        # Python leaves SIGINT ignored if a shell started us in the background.
         signal.signal(number, _interrupt)
     began = time.monotonic()
     try:
@@ -258,7 +258,7 @@ def _checked(what: str) -> None:
 
 
 def say(line: str) -> None:
-    """A line of text for the person at the terminal."""
+    """Print a line of text for the user at the terminal."""
     _console.print(line, markup=False)
 
 

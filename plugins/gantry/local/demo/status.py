@@ -1,4 +1,4 @@
-"""What stands of a demo now: for `gantry demo status`."""
+"""Current state of a demo, for `gantry demo status`."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class DemoInstance:
 
 @dataclasses.dataclass(frozen=True)
 class DemoReport:
-    """A demo as it is now.
+    """The state of a demo.
 
     Attributes:
-        stands: whether everything of it runs.
-        gone: what should run and does not.
+        stands: whether all of it runs.
+        gone: parts that should run and do not.
         endpoint, chef_server: None without an embedded cloud.
         left: processes, containers, networks and folders that belong to it.
     """
@@ -46,7 +46,7 @@ class DemoReport:
     left: tuple[str, ...] = ()
 
     def json(self) -> pydantic.JsonValue:
-        """For programs."""
+        """Convert for programs."""
         found: pydantic.JsonValue = _FORMAT.dump_python(self, mode="json")
         return found
 
@@ -55,7 +55,7 @@ _FORMAT = pydantic.TypeAdapter(DemoReport)
 
 
 def look(name: str) -> DemoReport:
-    """Look at everything of a demo. Nothing at all of it is no error."""
+    """Inspect all parts of a demo. A demo that does not exist is not an error."""
     machine.require_libraries()
     if not machine.engine_runs():
         return DemoReport(name, stands=False, gone=("the Docker Engine",))
@@ -109,7 +109,7 @@ def _servers(cloud: state.EmbeddedCloud) -> list[DemoInstance]:
 
 
 def lines(found: DemoReport, stands: background.DemoState | None) -> list[str]:
-    """The same for people; with Airflow's password, which is nobody's but the demo's."""
+    """Format for people; includes Airflow's password, which is used only by the demo."""
     if not found.left and stands is None:
         return [f"no demo {found.name!r} is running here; `gantry demo up` starts one"]
     told = []

@@ -1,4 +1,4 @@
-"""What `make demo ONCE=1` checks, as a visitor, an operator and the cloud's bill would see it."""
+"""Checks of `make demo ONCE=1`, from the viewpoint of a visitor, an operator and the cloud's bill."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MARKER = "{{ server.name }}"
 
 
 class CheckFailedError(errors.LocalCloudError):
-    """The demo ran, and something about the result is not as promised."""
+    """The demo ran, but a check of its result failed."""
 
     def __init__(self, promise: str, seen: str) -> None:
         self.promise = promise
@@ -22,7 +22,7 @@ class CheckFailedError(errors.LocalCloudError):
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """What a second launch must leave as it is.
+    """What a second launch must leave unchanged.
 
     Attributes:
         instances: instance ids by server.
@@ -36,7 +36,7 @@ class Snapshot:
 
 
 def snapshot(on: environment.DemoStage) -> Snapshot:
-    """Look at all servers of the bookshop, from the cloud's side and from their inside."""
+    """Inspect all servers of the bookshop, from the cloud's side and from inside."""
     found = on.servers()
     looked = inspect_servers.look(on.cloud, found)
     return Snapshot(
@@ -47,7 +47,7 @@ def snapshot(on: environment.DemoStage) -> Snapshot:
 
 
 def sells(on: environment.DemoStage) -> str:
-    """The shop works through the load balancer; what was seen.
+    """Check that the shop works through the load balancer; return what was seen.
 
     Raises:
         CheckFailedError, ShopError: it does not.
@@ -67,7 +67,7 @@ def sells(on: environment.DemoStage) -> str:
 
 
 def configured(on: environment.DemoStage) -> str:
-    """Chef has made every server what the run list of its tier says; what the Chef server knows of them.
+    """Check that Chef has applied its tier's run list to every server; return the Chef server's data about them.
 
     Raises:
         CheckFailedError: it has not.
@@ -91,7 +91,7 @@ def _greets(on: environment.DemoStage, pages: dict[str, shop.Page]) -> None:
 
 
 def unchanged(before: Snapshot, after: Snapshot) -> str:
-    """A second launch started no server and no service, and ran no script that changes anything.
+    """Check that a second launch started no server and no service, and ran no script that changes anything.
 
     Raises:
         CheckFailedError: it did.
@@ -116,7 +116,7 @@ def unchanged(before: Snapshot, after: Snapshot) -> str:
 
 
 def nothing_left(on: environment.DemoStage) -> str:
-    """After a termination neither the cloud, nor the Chef server, nor this machine knows any of the bookshop's servers.
+    """Check that after a termination, cloud, Chef server and this machine know none of the bookshop's servers.
 
     Raises:
         CheckFailedError: something is left.

@@ -1,1 +1,1 @@
-"""The frame around every page: where it is mounted, who asks, addresses, protection of forms."""
+"""HTTP layer of the pages: mount point, access rights, URLs, CSRF protection."""

@@ -1,7 +1,7 @@
-"""Who looks, and what they may: the user of Airflow's own login, asked of Airflow's own auth manager.
+"""Access rights of visitors: Airflow's logged-in user, checked by Airflow's own auth manager.
 
-An application that a plugin mounts has no login of its own, so every route of ours depends on one of these;
-`tests/unit/web/test_access.py` goes through the routes and asks each.
+An application that a plugin mounts has no login of its own, so every route depends on one of these;
+`tests/unit/web/test_access.py` checks this for each route.
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ from sqlalchemy.orm import Session
 from gantry import names
 
 _SEEN = (None, DagAccessEntity.RUN, DagAccessEntity.TASK_INSTANCE)
-"""What a page shows of a DAG: itself, its runs, and their tasks' states."""
+"""What a page shows of a DAG: the DAG itself, its runs, and their tasks' states."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Visitor:
-    """Somebody who is logged in."""
+    """A logged-in user."""
 
     user: BaseUser
 
     @property
     def name(self) -> str:
-        """As Airflow calls them."""
+        """Return the user's name in Airflow."""
         return self.user.get_name()
 
     def may_read(self, dag: str) -> bool:
-        """Whether they may see a DAG, its runs and the states of their tasks."""
+        """Return whether they may see a DAG, its runs and the states of their tasks."""
         return self._may("GET", dag, *_SEEN)
 
     def may_read_logs(self, dag: str) -> bool:
-        """Whether they may read what a DAG's tasks have logged."""
+        """Return whether they may read the task logs of a DAG."""
         return self.may_read(dag) and self._may("GET", dag, DagAccessEntity.TASK_LOGS)
 
     def may_run(self, dag: str) -> bool:
-        """Whether they may start runs of a DAG."""
+        """Return whether they may start runs of a DAG."""
         return self.may_read(dag) and self._may("POST", dag, DagAccessEntity.RUN)
 
     def may_answer(self, dag: str) -> bool:
-        """Whether they may answer what a DAG's tasks ask."""
+        """Return whether they may answer questions of a DAG's tasks."""
         return self.may_read(dag) and self._may("PUT", dag, DagAccessEntity.HITL_DETAIL)
 
     def may_read_records(self) -> bool:
-        """Whether they may read what is kept of runs: it is in the state of assets."""
+        """Return whether they may read stored records of runs, which are in the state of assets."""
         return get_auth_manager().is_authorized_asset(method="GET", user=self.user)
 
     def readable(self, dags: Iterable[str], session: Session) -> set[str]:
-        """Those of these DAGs that they may read. Asks the database as often for many as for few."""
+        """Return which of these DAGs they may read. The number of database queries does not depend on theirs."""
         allowed = get_auth_manager().get_authorized_dag_ids(user=self.user, method="GET", session=session)
         found = sorted(allowed.intersection(dags))
         teams = DagModel.get_dag_id_to_team_name_mapping(found, session=session)
@@ -80,7 +80,7 @@ class Visitor:
 
 
 def visitor(user: GetUserDep) -> Visitor:
-    """Anybody who is logged in. Answers 401 otherwise."""
+    """Require any logged-in user. Answers 401 otherwise."""
     return Visitor(user)
 
 
@@ -88,38 +88,38 @@ VisitorDep = Annotated[Visitor, fastapi.Depends(visitor)]
 
 
 def deployment_reader(name: str, found: VisitorDep) -> Visitor:
-    """Who may read the deployment of the path's `name`. Answers 403 otherwise."""
+    """Require the right to read the deployment of the path's `name`. Answers 403 otherwise."""
     return _checked(found, allowed=found.may_read(names.dag_id(name, names.Operation.LAUNCH)))
 
 
 def facts_reader(name: str, found: VisitorDep) -> Visitor:
-    """Who may read the deployment of the path's `name`, and what is kept of it. Answers 403 otherwise."""
+    """Require the right to read the deployment of the path's `name`, and its stored state. Answers 403 otherwise."""
     may_read = found.may_read(names.dag_id(name, names.Operation.LAUNCH))
     return _checked(found, allowed=may_read and found.may_read_records())
 
 
 def dag_reader(dag_id: str, found: VisitorDep) -> Visitor:
-    """Who may read the DAG of the path's `dag_id`. Answers 403 otherwise."""
+    """Require the right to read the DAG of the path's `dag_id`. Answers 403 otherwise."""
     return _checked(found, allowed=found.may_read(dag_id))
 
 
 def log_reader(dag_id: str, found: VisitorDep) -> Visitor:
-    """Who may read the logs of the path's `dag_id`. Answers 403 otherwise."""
+    """Require the right to read the logs of the path's `dag_id`. Answers 403 otherwise."""
     return _checked(found, allowed=found.may_read_logs(dag_id))
 
 
 def deployment_runner(name: str, found: VisitorDep) -> Visitor:
-    """Who may launch the deployment of the path's `name`. Answers 403 otherwise."""
+    """Require the right to launch the deployment of the path's `name`. Answers 403 otherwise."""
     return _checked(found, allowed=found.may_run(names.dag_id(name, names.Operation.LAUNCH)))
 
 
 def operation_runner(name: str, operation: names.Operation, found: VisitorDep) -> Visitor:
-    """Who may run the `operation` of the deployment of the path's `name`. Answers 403 otherwise."""
+    """Require the right to run the `operation` of the deployment of the path's `name`. Answers 403 otherwise."""
     return _checked(found, allowed=found.may_run(names.dag_id(name, operation)))
 
 
 def answerer(dag_id: str, found: VisitorDep) -> Visitor:
-    """Who may answer what the tasks of the path's `dag_id` ask. Answers 403 otherwise."""
+    """Require the right to answer questions of the tasks of the path's `dag_id`. Answers 403 otherwise."""
     return _checked(found, allowed=found.may_answer(dag_id))
 
 
@@ -142,7 +142,7 @@ CHECKS = frozenset(
         answerer,
     }
 )
-"""Those that ask for a right to a DAG."""
+"""The checks that require a right to a DAG."""
 
 
 def _checked(found: Visitor, *, allowed: bool) -> Visitor:

@@ -1,4 +1,4 @@
-"""Airflow's own API, called in this process with what the visitor came with: so Airflow itself checks their rights."""
+"""In-process calls of Airflow's own API with the visitor's credentials, so that Airflow itself checks their rights."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gantry.web.http import mount
 _CREDENTIALS = ("authorization", "cookie")
 _FIRST_ERROR = 400
 _LONGEST_REFUSAL = 100_000
-"""Bytes of an error that are read."""
+"""Maximum number of bytes that are read of an error."""
 
 
 class ActionRefusedError(errors.GantryError):
-    """Airflow has not done what it was asked to.
+    """Airflow refused a request.
 
     Attributes:
-        status: of HTTP.
+        status: the HTTP status.
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -32,7 +32,7 @@ class ActionRefusedError(errors.GantryError):
 
 
 class VisitorApi:
-    """Airflow's API as the visitor of a request may use it."""
+    """Airflow's API with the rights of a request's visitor."""
 
     def __init__(self, request: fastapi.Request) -> None:
         self._app = request.scope[mount.AIRFLOW]
@@ -46,7 +46,7 @@ class VisitorApi:
         params: Mapping[str, str | int] | None = None,
         json: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """One call; `path` stands below `/api/v2`. Raises RefusedError."""
+        """Make one call; `path` is relative to `/api/v2`. Raises RefusedError."""
         transport = httpx.ASGITransport(app=self._app)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://airflow", headers=self._headers
@@ -65,15 +65,15 @@ class VisitorApi:
 
     @property
     def secret(self) -> str:
-        """What Airflow signs with that comes back to it, such as how far a log was read; empty if it does not say."""
+        """Return the key that Airflow signs its tokens with, such as positions in logs; empty if it has none."""
         return str(getattr(getattr(self._app, "state", None), "secret_key", "") or "")
 
     async def stream(
         self, path: str, params: Mapping[str, str | int], accept: str, take: Callable[[bytes], None]
     ) -> None:
-        """Read something that may be long; `take` is handed it piece by piece, as it comes.
+        """Stream a response that may be long; `take` receives each chunk as it arrives.
 
-        httpx cannot do that with an application in the same process: it holds an answer until all of it is there.
+        httpx cannot do that with an in-process application: it buffers the whole response.
 
         Raises:
             RefusedError: as `call`.
@@ -85,7 +85,7 @@ class VisitorApi:
             if not asked:
                 asked.append(True)
                 return {"type": "http.request", "body": b"", "more_body": False}
-            # Whoever waits for the caller to leave waits until the answer is over.
+            # Code that waits for the caller to disconnect waits until the response is complete.
             never: asyncio.Future[mount.Message] = asyncio.get_running_loop().create_future()
             return await never
 
@@ -126,12 +126,12 @@ class VisitorApi:
 
 
 def path_of(*parts: str) -> str:
-    """A path of parts that may have any letters."""
+    """Build a path from parts with arbitrary characters."""
     return "/".join(urllib.parse.quote(each, safe="") for each in parts)
 
 
 def _reason(response: httpx.Response) -> str:
-    """Why, in Airflow's words."""
+    """Return the reason in Airflow's words."""
     try:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):

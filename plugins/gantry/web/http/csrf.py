@@ -1,7 +1,7 @@
-"""Protection of forms against other sites: what changes something has to come from a page of ours.
+"""CSRF protection: a request that changes something has to come from one of our own pages.
 
-The browser sends Airflow's cookie along with whatever any site makes it send (unless the cookie forbids that); what it
-does not know is the mark that our own page has put into the form.
+The browser sends Airflow's cookie with requests that any site triggers (unless the cookie forbids that); what such a
+site does not know is the token in our own page's form.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ _OURS = ("same-origin", "none")
 
 
 def mark(request: fastapi.Request, visitor: access.Visitor) -> str:
-    """The mark of a form for a visitor."""
+    """Return the token for a visitor's form."""
     return str(_signer(request).dumps([str(visitor.user.get_id()), secrets.token_hex(8)]))
 
 
 async def sent(request: fastapi.Request, visitor: access.Visitor) -> dict[str, list[str]]:
-    """What a form of ours has sent, by field. Answers 403 to what another site may have made somebody send."""
+    """Return the submitted values of our form, by field.
+
+    Answers 403 to requests that another site may have triggered.
+    """
     _refuse_unless(request.headers.get("sec-fetch-site", "none") in _OURS)
     origin = request.headers.get("origin")
     _refuse_unless(origin is None or urllib.parse.urlsplit(origin).netloc in _hosts(request))
@@ -57,7 +60,7 @@ async def _body(request: fastapi.Request) -> bytes:
 
 
 def _hosts(request: fastapi.Request) -> set[str]:
-    """Under which names we are known: a proxy tells the one that it was called by, or Airflow's settings do."""
+    """Return our host names: the one that a proxy reports, or the one in Airflow's settings."""
     ours = urllib.parse.urlsplit(conf.get("api", "base_url", fallback="") or "").netloc
     found = (request.headers.get("host"), request.headers.get("x-forwarded-host"), ours)
     return {each.strip() for each in found if each}

@@ -1,4 +1,4 @@
-"""Where the API server mounts the pages' application, and what an ASGI request carries for it."""
+"""Mount point of the pages' application in the API server, and its data in an ASGI request."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 PREFIX = "/gantry"
-"""Where the API server mounts the application, below the path of its own base URL."""
+"""The path of the application below the API server's base URL."""
 
 AIRFLOW = "gantry.airflow"
-"""Under which key of a request's scope Airflow's own application is found."""
+"""The key of Airflow's own application in a request's scope."""
 
 
 def base_path() -> str:
-    """The path of the API server's address, without a slash at its end: a proxy may have put Airflow below one."""
+    """Return the path of the API server's base URL, without a trailing slash: a proxy may add a path prefix."""
     from airflow.configuration import conf  # noqa: PLC0415 - there where plugins are loaded, and else not needed
 
     return urllib.parse.urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")

@@ -1,1 +1,1 @@
-"""What pages ask Airflow's database, the cloud and the servers."""
+"""Queries of pages: Airflow's database, the cloud, and the servers."""

@@ -1,4 +1,4 @@
-"""What steps have noted of a deployment in Airflow: what is installed where, and what servers were handed."""
+"""A deployment's state in Airflow: installed versions, and configuration files delivered to servers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gantry.state import config_history, filled_slots, installed_versions
 from gantry.web.queries import model, run_queries
 
 Installed = Mapping[tuple[names.ServiceName, names.ServerName], installed_versions.Installed]
-"""What is installed of a service on a server."""
+"""The installed versions, by service and server."""
 
 
 def installed(session: Session, name: str) -> Installed:
-    """What is installed where. One query."""
+    """Return the installed versions. One query."""
     found = {}
     for key, value in _kept(session, name, installed_versions.PLACES.prefix):
         place, each = installed_versions.PLACES.parts(key), installed_versions.load(value)
@@ -29,7 +29,7 @@ def installed(session: Session, name: str) -> Installed:
 
 
 def slots(session: Session, deployments: Collection[str]) -> dict[str, filled_slots.Slots]:
-    """The slots of each tier that were filled when the last launch had arrived, by deployment. One query."""
+    """Return each tier's slots that were filled at the end of the last launch, by deployment. One query."""
     return {
         name: filled_slots.load(value)
         for name, value in run_queries.noted(session, deployments, [filled_slots.KEY])
@@ -37,7 +37,7 @@ def slots(session: Session, deployments: Collection[str]) -> dict[str, filled_sl
 
 
 def told(session: Session, name: str, server: str) -> tuple[model.ConfigHistory, ...]:
-    """What a server was handed, by service. One query."""
+    """Return the configuration history of a server, by service. One query."""
     found = []
     for key, value in _kept(session, name, config_history.PLACES.prefix, f"@{server}"):
         place, every = config_history.PLACES.parts(key), config_history.load(value)
@@ -47,7 +47,7 @@ def told(session: Session, name: str, server: str) -> tuple[model.ConfigHistory,
 
 
 def servers(found: Collection[model.ServerView], known: Installed) -> tuple[model.ServerView, ...]:
-    """With what is installed there, as far as it was noted of the very instance that is there now."""
+    """Add the installed versions to servers, as far as recorded for the current instance."""
     return tuple(
         dataclasses.replace(
             server,
@@ -62,7 +62,7 @@ def servers(found: Collection[model.ServerView], known: Installed) -> tuple[mode
 def services(
     found: Collection[model.ServiceView], on: Collection[model.ServerView]
 ) -> tuple[model.ServiceView, ...]:
-    """With what is installed of them on these servers."""
+    """Add the versions installed on these servers to services."""
     return tuple(
         dataclasses.replace(
             service,
@@ -77,7 +77,7 @@ def services(
 
 
 def _kept(session: Session, name: str, prefix: str, suffix: str = "") -> Iterator[tuple[str, Any]]:
-    """The keys that begin and end so, and what is kept under them."""
+    """Yield the keys with this prefix and suffix, and their values."""
     which = sa.and_(
         AssetStateStoreModel.key.startswith(prefix, autoescape=True),
         AssetStateStoreModel.key.endswith(suffix, autoescape=True),

@@ -1,4 +1,4 @@
-"""What the cloud and the servers themselves say, for a page: within a time limit, and not for each reader again."""
+"""Queries of the cloud and of servers for pages: with a time limit, and cached for all readers."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from gantry.definition import models
 _log = logging.getLogger(__name__)
 
 _FRESH = 5.0
-"""Seconds that an answer is good for."""
+"""Seconds for which an answer is cached."""
 
 _REFUSED = 20.0
-"""Seconds until somebody is asked again who did not answer, or refused."""
+"""Seconds before a retry after silence or a refusal."""
 
 _LONG = 5.0
-"""Seconds of silence from which on it is told of."""
+"""Seconds of silence after which it is reported."""
 
 _SIDE_BY_SIDE = 8
 _KEPT = 1000
 _LONGEST_LOG = 400_000
-"""Bytes of an agent's log that a page shows: the last ones."""
+"""Maximum number of bytes of an agent's log that a page shows, taken from the end."""
 
 LOG_LINES = 500
 
 
 @dataclasses.dataclass(frozen=True)
 class CloudAnswer:
-    """What the cloud has said.
+    """The cloud's answer.
 
     Attributes:
-        inventory: the servers, or None where it has said nothing (yet).
-        trouble: why not; empty where it has not been asked for long enough to tell.
-        console: the address that instances' own pages begin with; empty where the cloud has no console.
+        inventory: the servers, or None if there is no answer (yet).
+        trouble: why not; empty as long as it is too early to tell.
+        console: the URL prefix of instances' pages; empty if the cloud has no console.
     """
 
     inventory: inventories.Inventory | None = None
@@ -61,13 +61,13 @@ class _Asked:
 
     def is_good(self, now: float) -> bool:
         if not self.future.done():
-            # A cloud that keeps silent is asked once, not by everybody who looks.
+            # A cloud that does not answer is asked once, not once per reader.
             return True
         return now - self.since < (_REFUSED if self.future.result().trouble else _FRESH)
 
 
 class CloudReader:
-    """Asks for deployments' servers, several deployments side by side."""
+    """Queries the servers of deployments, several deployments in parallel."""
 
     def __init__(self) -> None:
         self._pool = concurrent.futures.ThreadPoolExecutor(_SIDE_BY_SIDE, "gantry-cloud")
@@ -75,7 +75,10 @@ class CloudReader:
         self._lock = threading.Lock()
 
     def ask(self, definition: models.Definition, patience: float) -> CloudAnswer:
-        """A deployment's servers, as the cloud's tags tell. Blocks for `patience` seconds at most; never raises."""
+        """Return a deployment's servers according to the cloud's tags.
+
+        Blocks for at most `patience` seconds; never raises.
+        """
         now = time.monotonic()
         name = definition.deployment
         with self._lock:
@@ -94,10 +97,10 @@ class CloudReader:
 
 
 def agent_log(definition: models.Definition, found: inventories.Inventory, server: str) -> str:
-    """The end of the agent's own log on a server. Blocks while SSH is spoken.
+    """Return the end of the agent's log on a server. Blocks during the SSH session.
 
     Raises:
-        GantryError: there is no such server, or it cannot be reached.
+        GantryError: the server does not exist, or cannot be reached.
     """
     # asyncssh takes a while to load, and is needed for this alone.
     from gantry.runtime import agent_log as agent_logs  # noqa: PLC0415
@@ -123,12 +126,12 @@ def _find(definition: models.Definition) -> CloudAnswer:
 
 
 def discreet(trouble: str) -> str:
-    """What went wrong, for those who may only look: without the accounts and roles that the cloud names in refusals."""
+    """Return an error for readers without rights, free of the accounts and roles that the cloud names in refusals."""
     return _ACCOUNT.sub("(account)", _ENCODED.sub("(not shown)", _ARN.sub("(ARN)", trouble)))
 
 
 def console(region: str, endpoint: str) -> str:
-    """What the addresses of instances' pages in the cloud's own console begin with; empty where it is none of AWS's."""
+    """Return the URL prefix of instances' pages in the cloud's own console; empty for clouds other than AWS."""
     host = endpoint.partition("//")[2].partition("/")[0].partition(":")[0]
     if not host.endswith((".amazonaws.com", ".api.aws")):
         return ""

@@ -1,4 +1,4 @@
-"""One deployment, or one of its runs, put together for its page."""
+"""Data of a page: one deployment, or one of its runs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from gantry.web.queries import (
 )
 
 PATIENCE = 1.5
-"""Seconds that a page waits for the cloud. What comes later is there when the page asks again."""
+"""Seconds that a page waits for the cloud. A later answer is shown when the page refreshes."""
 
 LONG_PATIENCE = 15.0
-"""Seconds that those wait who ask once."""
+"""Seconds that one-time requests wait."""
 
 
 class UnknownError(errors.GantryError):
-    """Airflow has no such deployment or run."""
+    """Airflow does not know this deployment or run."""
 
     def __init__(self, what: str, name: str) -> None:
         self.name = name
@@ -37,7 +37,7 @@ class UnknownError(errors.GantryError):
 
 
 class UnreadableError(errors.GantryError):
-    """A deployment whose definition Airflow does not keep as this Gantry reads it."""
+    """A deployment's definition, as stored by Airflow, cannot be read by this Gantry."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -49,7 +49,7 @@ class UnreadableError(errors.GantryError):
 
 
 class NoCloudError(errors.GantryError):
-    """The cloud does not say which servers there are."""
+    """The cloud does not report the servers."""
 
     def __init__(self, name: str, trouble: str) -> None:
         self.name = name
@@ -57,7 +57,7 @@ class NoCloudError(errors.GantryError):
 
 
 def definition(name: str, session: Session, known: serialized_definitions.Definitions) -> model.Known:
-    """A deployment's definition. Raises UnreadableError, UnknownError."""
+    """Return a deployment's definition. Raises UnreadableError, UnknownError."""
     if not deployment_queries.dags(session, [name]):
         raise UnknownError("deployment", name)
     launch = names.dag_id(name, names.Operation.LAUNCH)
@@ -76,19 +76,19 @@ def deployment(
     *,
     patience: float = PATIENCE,
 ) -> model.DeploymentDetails:
-    """A deployment as it is now.
+    """Return a deployment's current state.
 
     Args:
-        name: the deployment's.
-        session: the database.
-        known: definitions that were read already.
-        asked: the cloud.
-        visitor: who asks. Runs of DAGs that they may not read are left out, and without the right to read assets
-            what is kept there: records, and what is installed where.
+        name: the deployment's name.
+        session: the database session.
+        known: the cache of definitions.
+        asked: the cloud's cached answers.
+        visitor: the user. Runs of DAGs that they may not read are left out, and without the right to read assets also
+            their stored state: records, and installed versions.
         patience: seconds to wait for the cloud.
 
     Raises:
-        UnknownError: there is none of that name.
+        UnknownError: the deployment does not exist.
         UnreadableError: its definition cannot be read.
     """
     dag = next(iter(deployment_queries.dags(session, [name])), None)
@@ -132,7 +132,10 @@ def deployment(
 
 
 def told(name: str, server: str, session: Session) -> tuple[model.ConfigHistory, ...]:
-    """What a server of a deployment was handed, by service. It may be gone. Raises UnknownError."""
+    """Return the configuration history of a deployment's server, by service.
+
+    The server may be gone. Raises UnknownError.
+    """
     if not deployment_queries.dags(session, [name]):
         raise UnknownError("deployment", name)
     return asset_state_queries.told(session, name, server)
@@ -145,20 +148,20 @@ def run(
     known: serialized_definitions.Definitions,
     asked: cloud_facts.CloudReader,
 ) -> model.RunSnapshot:
-    """A run of an operation as it is now.
+    """Return the current state of an operation's run.
 
     Raises:
-        UnknownError: there is none.
+        UnknownError: the run does not exist.
         UnreadableError: its definition cannot be read.
     """
     found, own = _run(dag, run_id, session, known)
-    # A run that is over is looked at as it was: the cloud only knows what is now.
+    # A finished run is shown as it was: the cloud only knows the current state.
     answer = cloud_facts.NOTHING if found.run.is_over else asked.ask(own.definition, PATIENCE)
     name = deployment_queries.deployment(dag)
     earlier = _before(
         found, deployment_queries.recent(session, [name]).get(name, deployment_queries.NEVER).past
     )
-    # What is kept is from now, too; and while the run goes on, the cloud knows better.
+    # The stored state is current too; and while the run is going on, the cloud is more accurate.
     return _drawn(found.run, own, session, answer, earlier, {})
 
 
@@ -170,7 +173,7 @@ def instance(
     session: Session,
     known: serialized_definitions.Definitions,
 ) -> tuple[model.Known, model.TaskInstanceRow]:
-    """A task instance of a run. Raises UnknownError, UnreadableError."""
+    """Return a task instance of a run. Raises UnknownError, UnreadableError."""
     found, own = _run(dag, run_id, session, known)
     for each in run_queries.instances(session, {found.run.key: own.plan}, task)[found.run.key]:
         if (each.view.task_id, each.view.map_index) == (task, map_index):
@@ -191,7 +194,7 @@ def _run(
 
 
 def addresses(definition: models.Definition) -> dict[names.BalancerName, str]:
-    """Where people reach the deployment, by load balancer."""
+    """Return the URLs of the deployed application, by load balancer."""
     found = {}
     for name, balancer in definition.load_balancers.items():
         scheme, usual = ("https", 443) if balancer.tls is not None else ("http", 80)
@@ -232,7 +235,7 @@ def _drawn(
 def _before(
     found: deployment_queries.Found, past: Sequence[deployment_queries.RunWithTasks]
 ) -> list[deployment_queries.RunWithTasks]:
-    """The runs that worked before this one."""
+    """Return the runs that worked before this one."""
     places = [place for place, each in enumerate(past) if (each.run.dag, each.run.id) == found.run.key]
     if places:
         return list(past[places[0] + 1 :])
@@ -247,7 +250,7 @@ def _tiers(
 ) -> tuple[model.TierView, ...]:
     if seen is not None or answer.inventory is None:
         return run_states.tiers(own, seen)
-    # No run says anything (any more), and there may be servers all the same.
+    # No run gives any information (any more), but there may be servers.
     return tuple(
         model.TierView(
             each.tier,

@@ -1,4 +1,4 @@
-"""What Airflow's database knows about deployments: few queries, and as many for a thousand deployments as for three."""
+"""Database queries about deployments: few, and as many for a thousand deployments as for three."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from gantry.plan import KEEPS_STATE, OPERATIONS, READ_ONLY, UNTOUCHING, StepKind
 from gantry.web.queries import model
 
 _TAG, _LAUNCH = "gantry", names.Operation.LAUNCH.value
-"""The tags of every launch DAG. They are ours; the others are the definition's."""
+"""The tags of every launch DAG. They are ours; the others come from the definition."""
 
 _NEWEST = 3
-"""Runs of each operation that a deployment's state is read from. Older ones matter only where these did nothing."""
+"""Number of runs per operation that determine a deployment's state. Older ones matter only if these did nothing."""
 
 _LAST_STEPS = (StepKind.FINISH_LAUNCH.value, StepKind.FINISH_TERMINATION.value)
 _ORDER = {operation: place for place, operation in enumerate(names.Operation)}
@@ -42,7 +42,7 @@ class LaunchDag:
 
 @dataclasses.dataclass(frozen=True)
 class RunWithTasks:
-    """A run, what its tasks say, and when it began to work (far in the future if it has not yet)."""
+    """A run, the states of its tasks, and when it began to work (far in the future if it has not yet)."""
 
     run: model.Run
     view: status.RunView
@@ -52,14 +52,14 @@ class RunWithTasks:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """A run, and the version of its DAG that it began with."""
+    """A run, and the version of its DAG that it started with."""
 
     run: model.Run
     version: object
 
 
 def dags(session: Session, only: Collection[str] | None = None) -> list[LaunchDag]:
-    """The launch DAGs of all deployments, by name. Those whose loader is gone are left out."""
+    """Return the launch DAGs of all deployments, by name, without those whose loader is gone."""
     launches = sa.select(DagTag.dag_id).where(DagTag.name == _LAUNCH)
     ours = sa.select(DagTag.dag_id).where(DagTag.name == _TAG, DagTag.dag_id.in_(launches))
     wanted = [DagModel.dag_id.in_(ours), DagModel.is_stale.is_(False)]
@@ -97,13 +97,13 @@ def dags(session: Session, only: Collection[str] | None = None) -> list[LaunchDa
 
 
 def _described(dag: str, description: str | None) -> str:
-    """What the definition says of a deployment; a DAG says what it is for where that says nothing."""
+    """Return the definition's description of a deployment; if it has none, a DAG has a generated one."""
     purpose = OPERATIONS[names.Operation.LAUNCH].describe(dag)
     return "" if description in (None, purpose) else str(description)
 
 
 def operations(name: str, session: Session) -> dict[names.Operation, bool]:
-    """The operations that a deployment has a DAG for, and whether that is paused."""
+    """Return the operations that a deployment has a DAG for, and whether that is paused."""
     wanted = {names.dag_id(name, each): each for each in names.Operation}
     rows = session.execute(
         sa.select(DagModel.dag_id, DagModel.is_paused).where(
@@ -123,7 +123,7 @@ class Operable:
 
 
 def operable(name: str, operation: names.Operation, session: Session) -> Operable | None:
-    """The DAG of an operation of a deployment; None where it has none, or it is none of ours."""
+    """Return the DAG of an operation of a deployment; None if it does not exist, or is not ours."""
     ours = sa.select(DagTag.dag_id).where(DagTag.name == _TAG)
     row = session.execute(
         sa.select(DagModel.dag_id, DagModel.description, DagModel.is_paused).where(
@@ -140,8 +140,8 @@ class Recent:
     """A deployment's newest runs.
 
     Attributes:
-        past: those that make its state what it is, those that worked last first.
-        last: the one that was asked for last; of those that only look or copy, only where there are no others.
+        past: the runs that determine its state, those that worked last first.
+        last: the run that was requested last; read-only ones and backups only if there are no others.
     """
 
     past: tuple[RunWithTasks, ...] = ()
@@ -149,10 +149,10 @@ class Recent:
 
     @property
     def is_settled(self) -> bool:
-        """Whether older runs cannot matter to what the deployment is.
+        """Return whether older runs cannot affect the deployment's state.
 
-        What they are about ends with the newest one that decides. Runs that are not among these are older than that if
-        each operation either has no others, or has one here that is as old.
+        They cannot affect it beyond the newest decisive run. Runs that are not among these are older than that if each
+        operation either has no others, or has one here that is as old.
         """
         places: dict[str, list[int]] = defaultdict(list)
         for place, each in enumerate(self.past):
@@ -163,14 +163,14 @@ class Recent:
 
 
 NEVER = Recent()
-"""Of a deployment that has had no run."""
+"""The value for a deployment without runs."""
 
 
 def recent(session: Session, only: Collection[str] | None = None) -> dict[str, Recent]:
-    """By deployment, its newest runs. Three queries for any number of deployments.
+    """Return each deployment's newest runs, by deployment. Three queries for any number of deployments.
 
     Args:
-        session: the database.
+        session: the database session.
         only: these deployments; None for all.
     """
     runs = _ranked(only)
@@ -198,7 +198,7 @@ def recent(session: Session, only: Collection[str] | None = None) -> dict[str, R
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What a run was asked with: when Airflow took it, the user whom it knows by name, and why."""
+    """The request of a run: when Airflow received it, its user's name in Airflow, and the reason."""
 
     queued: datetime.datetime | None = None
     user: str | None = None
@@ -206,7 +206,7 @@ class Request:
 
 
 def requests(session: Session, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Request]:
-    """What these runs were asked with, by DAG and run. One query for any number of them."""
+    """Return the requests of these runs, by DAG and run. One query for any number of them."""
     rows = session.execute(
         sa.select(
             DagRun.dag_id, DagRun.run_id, DagRun.queued_at, DagRun.triggering_user_name, DagRun.conf
@@ -220,12 +220,12 @@ def _reason(conf: object) -> str:
 
 
 def _weight(run: model.Run) -> tuple[bool, datetime.datetime]:
-    """How much a run is worth telling of in a line. A backup each night must not hide the last launch."""
+    """Return the relevance of a run for a one-line summary. A nightly backup must not hide the last launch."""
     return run.operation not in KEEPS_STATE, run.asked
 
 
 def run(session: Session, dag: str, run_id: str) -> Found | None:
-    """A run of an operation; None where there is no such run."""
+    """Return a run of an operation; None if it does not exist."""
     row = session.execute(
         sa.select(*_COLUMNS, DagRun.conf).where(DagRun.dag_id == dag, DagRun.run_id == run_id)
     ).first()
@@ -249,7 +249,7 @@ _COLUMNS = (
 
 
 def _ranked(only: Collection[str] | None) -> sa.Subquery:
-    """The runs of all operations' DAGs, each with its place among those of its DAG, the newest first."""
+    """Query the runs of all operations' DAGs, ranked within their DAG, newest first."""
     if only is None:
         chosen = DagRun.dag_id.in_(sa.select(DagTag.dag_id).where(DagTag.name == _TAG))
     else:
@@ -277,7 +277,7 @@ def _same_run(runs: sa.Subquery) -> sa.ColumnElement[bool]:
 def _milestones(
     session: Session, runs: sa.Subquery
 ) -> tuple[set[tuple[str, str]], dict[tuple[str, str], tuple[str | None, datetime.datetime | None]]]:
-    """The runs whose last step has succeeded, and what became of the wait for the turn of each."""
+    """Return the runs whose last step has succeeded, and the outcome of each run's wait for its turn."""
     rows = session.execute(
         sa.select(
             TaskInstance.dag_id,
@@ -300,14 +300,14 @@ def _milestones(
 
 
 def _touched(session: Session, runs: sa.Subquery) -> set[tuple[str, str]]:
-    """The runs that did not succeed (yet) and have begun to change anything."""
+    """Return the runs that have not succeeded (yet) and have begun to change something."""
     rows = session.execute(
         sa.select(TaskInstance.dag_id, TaskInstance.run_id)
         .join(runs, _same_run(runs))
         .where(
             runs.c.state != "success",
             TaskInstance.task_id.not_in([kind.value for kind in UNTOUCHING]),
-            # Those of a task group too: a termination's final backups are in some.
+            # Includes those of a task group: some of a termination's final backups are in one.
             *(~TaskInstance.task_id.endswith(f".{kind.value}", autoescape=True) for kind in UNTOUCHING),
             TaskInstance.state.is_not(None),
             TaskInstance.state.not_in(
@@ -320,7 +320,7 @@ def _touched(session: Session, runs: sa.Subquery) -> set[tuple[str, str]]:
 
 
 def _view(run: model.Run, *, has_arrived: bool, has_touched: bool) -> status.RunView:
-    """A run, reduced to the two things that a deployment's state follows from."""
+    """Reduce a run to the two facts that determine a deployment's state."""
     is_termination = run.operation is names.Operation.TERMINATE
     tasks = {}
     if has_arrived:
@@ -335,7 +335,7 @@ def _view(run: model.Run, *, has_arrived: bool, has_touched: bool) -> status.Run
 def _worked(
     run: model.Run, turns: dict[tuple[str, str], tuple[str | None, datetime.datetime | None]]
 ) -> datetime.datetime:
-    """When a run began to work: runs wait for their turn, and so work in another order than they were asked for."""
+    """Return when a run began to work: since runs wait for their turn, the order differs from the requests' order."""
     state, ended = turns.get((run.dag, run.id), (None, None))
     if state == status.TaskState.SUCCESS.value and ended is not None:
         return ended
@@ -344,7 +344,7 @@ def _worked(
 
 
 def _run(row: sa.Row[tuple[object, ...]]) -> model.Run | None:
-    """A run from a row; None for one of a DAG that is no operation of this Gantry's."""
+    """Convert a row to a run; None if its DAG is not an operation of this Gantry version."""
     operation = names.operation_of(row.dag_id)
     if operation is None:
         return None
@@ -362,5 +362,5 @@ def _run(row: sa.Row[tuple[object, ...]]) -> model.Run | None:
 
 
 def deployment(dag: str) -> str:
-    """The deployment that a DAG belongs to."""
+    """Return the deployment that a DAG belongs to."""
     return dag.partition(".")[0]

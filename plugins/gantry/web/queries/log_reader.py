@@ -1,9 +1,9 @@
-"""A task's log from Airflow, as much of it as is shown: its end, and then only what is new.
+"""Reader of a task's log from Airflow: first its end, and then only the new lines.
 
-Airflow (3.3.2) has a log in two ways. As lines of JSON it is streamed, so of a log of any length only the end is ever
-held here; but the token that comes with it says nothing of how far one has read, since it is sent before the log is
-read. As one JSON document it is held as a whole; with a token that says how far one has read, it is only what is new.
-So the first time the log is streamed, and from then on asked for with a token that says how many lines came.
+Airflow (3.3.2) provides a log in two ways. As JSON lines it is streamed, so only the end of even a long log is held
+here; but the accompanying token does not contain a position, since it is sent before the log is read. As one JSON
+document it is held as a whole; with a token that contains a position, it has the new lines only. So the log is
+streamed first, and then requested with a token for the number of lines received.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gantry.web.http import api_calls
 
 MOST_MESSAGES = 2000
 MOST_BYTES = 4_000_000
-"""Of a log's end, so much is held at most."""
+"""Maximum number of bytes held of a log's end."""
 
 _NO_LOG = {"event": "Airflow has no log of this try.", "level": "warning"}
 _TOO_LONG = {"event": "A line was too long to be shown here.", "level": "warning"}
@@ -33,9 +33,9 @@ class LogPart:
     """A part of a log.
 
     Attributes:
-        messages: as Airflow writes them.
-        left_out: how many before these were not kept.
-        token: continues behind them; empty where nothing can continue.
+        messages: in Airflow's format.
+        left_out: the number of dropped messages before these.
+        token: continues after them; empty if it is not possible to continue.
     """
 
     messages: tuple[Any, ...]
@@ -44,12 +44,12 @@ class LogPart:
 
 
 async def end(api: api_calls.VisitorApi, path: str, map_index: int) -> LogPart:
-    """The end of a log: all of it is streamed, and little of it kept.
+    """Return the end of a log: all of it is streamed, and little of it kept.
 
     Args:
-        api: Airflow's, with the visitor's rights.
-        path: of the log, below `/api/v2`.
-        map_index: of the task instance; -1 if it is not mapped.
+        api: Airflow's API, with the visitor's rights.
+        path: the log's path, below `/api/v2`.
+        map_index: the task instance's index; -1 if it is not mapped.
 
     Raises:
         RefusedError: Airflow refuses.
@@ -62,14 +62,14 @@ async def end(api: api_calls.VisitorApi, path: str, map_index: int) -> LogPart:
             raise
         return LogPart((_NO_LOG,))
     lines.end()
-    # Much to read, and this thread answers everybody.
+    # There is much to read, and this thread serves all requests.
     messages = await fastapi.concurrency.run_in_threadpool(_messages, tuple(lines.kept))
     left_out = lines.count - len(messages)
     return LogPart(messages, max(left_out - lines.heading, 0), _token(api, lines.count - lines.heading))
 
 
 async def since(api: api_calls.VisitorApi, path: str, map_index: int, token: str) -> LogPart | None:
-    """What has come since; None where that cannot be told, and the end is to be read once more. Raises as `end`."""
+    """Return the new part; None if that is impossible, and the end has to be read again. Raises as `end`."""
     found = bytearray()
 
     def take(chunk: bytes) -> None:
@@ -79,7 +79,7 @@ async def since(api: api_calls.VisitorApi, path: str, map_index: int, token: str
     try:
         await api.stream(path, {"map_index": map_index, "token": token}, "application/json", take)
     except api_calls.ActionRefusedError as error:
-        # Another API server's token, or one of before a restart.
+        # A token of another API server, or from before a restart.
         if error.status != fastapi.status.HTTP_400_BAD_REQUEST:
             raise
         return None
@@ -95,7 +95,7 @@ async def since(api: api_calls.VisitorApi, path: str, map_index: int, token: str
 
 
 def _token(api: api_calls.VisitorApi, lines: int) -> str:
-    """What Airflow itself would give to who has read so many lines."""
+    """Create the token that Airflow itself would return after this many lines."""
     key = api.secret
     if not key:
         return ""
@@ -104,7 +104,7 @@ def _token(api: api_calls.VisitorApi, lines: int) -> str:
 
 
 class _Lines:
-    """Keeps the last lines of a stream: `count` came, and the first `heading` of them say where the log was found."""
+    """Keeps the last lines of a stream: `count` were received, of which the first `heading` name the log's source."""
 
     def __init__(self) -> None:
         self.kept: collections.deque[bytes] = collections.deque()

@@ -1,6 +1,6 @@
-"""What pages show, as plain frozen facts: templates and the JSON API are made of nothing else.
+"""View models: plain frozen data, the only input of templates and of the JSON API.
 
-Times are in UTC; pages hand them to the browser, which shows them in the zone of who looks.
+Times are in UTC; the browser converts them to the user's time zone.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from gantry.state import config_history, installed_versions, run_records
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run of an operation, as Airflow knows it.
+    """One run of an operation, according to Airflow.
 
     Attributes:
-        dag, id: what Airflow calls it by.
-        state: in Airflow's own words, such as `running`.
-        asked: when it was asked for, or was due.
-        by: the user who asked for it, `schedule`, or empty where nobody knows.
+        dag, id: its identifiers in Airflow.
+        state: Airflow's state, such as `running`.
+        asked: when it was requested, or was due.
+        by: the user who requested it, `schedule`, or empty if unknown.
     """
 
     dag: str
@@ -39,26 +39,26 @@ class Run:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What no other run has."""
+        """Return a unique key of the run."""
         return self.dag, self.id
 
     @property
     def is_over(self) -> bool:
-        """Whether Airflow has finished it."""
+        """Return whether Airflow has finished it."""
         return self.state in ("success", "failed")
 
     def took(self, now: datetime.datetime) -> datetime.timedelta | None:
-        """From its start to its end, or to now; None before it has begun."""
+        """Return the duration from its start to its end, or to now; None before it has begun."""
         return None if self.started is None else (self.ended or now) - self.started
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskInstanceRow:
-    """A task instance: what states are derived from, and what leads to its log.
+    """A task instance: input of the derived states, and reference to its log.
 
     Attributes:
-        label: what Airflow calls an instance of a mapped task, such as a server's name. Empty for others.
-        try_number: of its latest try; 0 before the first.
+        label: Airflow's label for an instance of a mapped task, such as a server's name. Empty for others.
+        try_number: the number of its latest try; 0 before the first.
     """
 
     view: status.TaskView
@@ -67,13 +67,13 @@ class TaskInstanceRow:
 
     @property
     def awaits_answer(self) -> bool:
-        """Whether it goes on when a person has answered."""
+        """Return whether it waits for a person's answer."""
         return self.view.state is status.TaskState.AWAITING_INPUT
 
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """A deployment's definition as Airflow keeps it, and what it makes of an operation."""
+    """A deployment's definition as stored by Airflow, and the plan of an operation."""
 
     definition: models.Definition
     plan: plan.Plan
@@ -81,10 +81,10 @@ class Known:
 
 @dataclasses.dataclass(frozen=True)
 class RunSnapshot:
-    """One run of a deployment at one moment: what a run's page is drawn from.
+    """One run of a deployment at one point in time: the content of a run's page.
 
     Attributes:
-        states: of the deployment; None for a run that leaves them alone, such as a backup.
+        states: the deployment's states; None for a run that does not affect them, such as a backup.
     """
 
     run: Run
@@ -94,13 +94,13 @@ class RunSnapshot:
 
     @functools.cached_property
     def timeline(self) -> status.Timeline:
-        """When what was done."""
+        """Return the run's timeline."""
         return status.timeline(self.known.plan, [each.view for each in self.instances])
 
 
 @dataclasses.dataclass(frozen=True)
 class RunProgress:
-    """How far a run has come: the phase that works, and how many of all phases that have work are done."""
+    """The progress of a run: the current phase, and how many of the phases with work are done."""
 
     phase: plan.Phase | None
     done: int
@@ -109,7 +109,7 @@ class RunProgress:
 
 @dataclasses.dataclass(frozen=True)
 class TierView:
-    """How many servers of a tier run, and how many are wanted at least."""
+    """The number of a tier's servers that run, and the minimum that is wanted."""
 
     name: names.TierName
     running: int
@@ -121,10 +121,10 @@ class ServiceView:
     """A service on all its servers.
 
     Attributes:
-        state: on all of them together, or None before the first launch.
-        states: by server.
-        version: the archive's, that the last successful launch installed; empty where nothing says so.
-        installed: what was noted by server; of no server where it may not be shown.
+        state: its overall state, or None before the first launch.
+        states: its states by server.
+        version: the version of the archive that the last successful launch installed; empty if unknown.
+        installed: the recorded versions by server; empty if they may not be shown.
     """
 
     name: names.ServiceName
@@ -139,12 +139,12 @@ class ServiceView:
 
     @property
     def differs(self) -> bool:
-        """Whether its servers have several versions, as while an update goes on or after it has stopped."""
+        """Return whether its servers have different versions, as during an update or after an interrupted one."""
         return len({each.version for each in self.installed.values()}) > 1
 
     @property
     def by_version(self) -> tuple[tuple[installed_versions.Installed, tuple[names.ServerName, ...]], ...]:
-        """Each version that is installed and where, the newest first."""
+        """Return each installed version with its servers, newest first."""
         found: dict[str | None, list[names.ServerName]] = {}
         for server, each in sorted(self.installed.items(), key=lambda item: item[1].at, reverse=True):
             found.setdefault(each.version, []).append(server)
@@ -156,12 +156,12 @@ class DeploymentRow:
     """A deployment in the list.
 
     Attributes:
-        run: the one that was asked for last.
-        due: when its next redeploy is due by schedule, or None.
-        worked: of the runs that change it, the one that worked last or waits for its turn.
-        is_settled: whether older runs than were looked at cannot matter to `standing` and `worked`.
-        is_paused: its launch DAG is paused.
-        is_broken: Airflow cannot read its loader or definition any more.
+        run: the run that was requested last.
+        due: when its next scheduled redeploy is due, or None.
+        worked: the last run that changed it, or one that waits for its turn to.
+        is_settled: whether older runs than those read cannot affect `standing` and `worked`.
+        is_paused: whether its launch DAG is paused.
+        is_broken: whether Airflow can no longer read its loader or definition.
     """
 
     name: str
@@ -178,7 +178,7 @@ class DeploymentRow:
 
 @dataclasses.dataclass(frozen=True)
 class DeploymentExcerpt:
-    """More of a deployment in the list, for those that are in sight."""
+    """Additional data of a deployment on the current page of the list."""
 
     line: DeploymentRow
     tiers: tuple[TierView, ...] = ()
@@ -189,12 +189,12 @@ class DeploymentExcerpt:
 
 @dataclasses.dataclass(frozen=True)
 class ServerView:
-    """A server: what the run says of it, and what the cloud does.
+    """A server according to the run and to the cloud.
 
     Attributes:
-        instance: None where the cloud was not asked, did not answer, or has none.
-        link: to the instance in the cloud's console, or None where the cloud has none.
-        installed: what was noted by service; of none where it may not be shown.
+        instance: None if the cloud was not asked, did not answer, or has none.
+        link: URL of the instance in the cloud's console, or None if there is no console.
+        installed: the recorded versions by service; empty if they may not be shown.
     """
 
     name: names.ServerName
@@ -209,13 +209,13 @@ class ServerView:
 
     @property
     def every_service(self) -> tuple[names.ServiceName, ...]:
-        """Those that the run knows here, and those of which only what was noted is left."""
+        """Return the services that the run has here, and those of which only a record is left."""
         return tuple(dict.fromkeys((*self.services, *self.installed)))
 
 
 @dataclasses.dataclass(frozen=True)
 class ConfigHistory:
-    """The files that a service was handed on a server, the newest first."""
+    """The configuration files that a service received on a server, newest first."""
 
     service: names.ServiceName
     handed: config_history.Handouts
@@ -223,17 +223,17 @@ class ConfigHistory:
 
 @dataclasses.dataclass(frozen=True)
 class DeploymentDetails:
-    """Everything that a deployment's page shows.
+    """The content of a deployment's page.
 
     Attributes:
-        scene: its run that is going on, or the one that made it what it is; None before the first one, and where its
-            DAG may not be read.
-        states: what follows from that run; None before the first one.
-        inventory: what the cloud says, or None.
-        trouble: why the cloud says nothing, if it was asked.
-        history: records of its runs, the newest first; None where they may not be shown.
-        addresses: where people reach it, by load balancer.
-        operations: those that it has a DAG for, and whether that is paused.
+        scene: its current run, or the one that determines its state; None before the first one, and if its DAG may not
+            be read.
+        states: the states derived from that run; None before the first one.
+        inventory: the cloud's answer, or None.
+        trouble: why the cloud does not answer, if it was asked.
+        history: records of its runs, newest first; None if they may not be shown.
+        addresses: the URLs of the deployed application, by load balancer.
+        operations: the operations that it has a DAG for, and whether that is paused.
     """
 
     line: DeploymentRow

@@ -1,4 +1,4 @@
-"""The list of deployments: all of them in a few lines each, and more of those that are in sight."""
+"""List of deployments: a summary of all of them, and details of those on the current page."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from gantry.web.queries import (
 )
 
 PAGE = 50
-"""Deployments in sight at once."""
+"""Number of deployments on a page."""
 
 _NEVER = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 _SOME_DAY = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
 class Sort(enum.StrEnum):
-    """What the list can be ordered by."""
+    """The sort keys of the list."""
 
     NAME = "name"
     STATE = "state"
@@ -39,21 +39,21 @@ class Sort(enum.StrEnum):
 
 
 class Mood(enum.StrEnum):
-    """What the list can be narrowed to, besides a deployment's state."""
+    """Filters of the list besides a deployment's state."""
 
     FAILED = "failed"
-    """Its last run did not arrive."""
+    """Its last run did not succeed."""
 
     BUSY = "busy"
-    """A run of it goes on."""
+    """One of its runs is going on."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ListQuery:
-    """What somebody wants to see of the list.
+    """A query of the list.
 
     Attributes:
-        text: in the name, the description or a tag.
+        text: searched in the name, the description and the tags.
         state: a deployment's state, or a mood; empty for all.
         page: from 1.
     """
@@ -66,7 +66,7 @@ class ListQuery:
     page: int = 1
 
     def takes(self, line: model.DeploymentRow) -> bool:
-        """Whether a deployment is wanted."""
+        """Return whether a deployment matches."""
         text = self.text.strip().casefold()
         words = (line.name, line.description, *line.tags)
         return (
@@ -81,9 +81,9 @@ class Listing:
     """A page of the list.
 
     Attributes:
-        found: how many are wanted, of `total` that the visitor may see.
-        states: how many there are in each state and mood, of all that the visitor may see.
-        tags: all there are.
+        found: the number of matches, of `total` that the visitor may see.
+        states: the number in each state and mood, of all that the visitor may see.
+        tags: all existing tags.
     """
 
     wanted: ListQuery
@@ -98,7 +98,7 @@ class Listing:
 def listing(
     visitor: access.Visitor, wanted: ListQuery, session: Session, known: serialized_definitions.Definitions
 ) -> Listing:
-    """The wanted page. The number of queries does not depend on the number of deployments."""
+    """Return the requested page. The number of queries does not depend on the number of deployments."""
     lines, recent, allowed = _lines(visitor, session)
     chosen = _sorted([line for line in lines if wanted.takes(line)], wanted)
     pages = max(1, -(-len(chosen) // PAGE))
@@ -122,7 +122,7 @@ def listing(
 def line(
     dag: deployment_queries.LaunchDag, recent: deployment_queries.Recent, may_read: Callable[[str], bool]
 ) -> model.DeploymentRow:
-    """A deployment in a line, without the runs of DAGs that may not be read: its state is all that they leave."""
+    """Return a deployment's row, without the runs of DAGs that may not be read: these only contribute to its state."""
     worked = recent.past[0].run if recent.past else None
     return model.DeploymentRow(
         name=dag.id,
@@ -141,9 +141,9 @@ def line(
 def shown_run(
     past: Sequence[deployment_queries.RunWithTasks],
 ) -> tuple[deployment_queries.RunWithTasks, list[deployment_queries.RunWithTasks]] | None:
-    """The run that a deployment's picture is drawn from, and those before it.
+    """Return the run that a deployment is drawn from, and the runs before it.
 
-    The one that goes on; else the one that made the state what it is.
+    This is the current run; else the one that determines the state.
     """
     for place, each in enumerate(past):
         if not each.run.is_over or each.view.has_touched:
@@ -152,16 +152,16 @@ def shown_run(
 
 
 Runs = Mapping[str, deployment_queries.Recent]
-"""By deployment, its newest runs."""
+"""The newest runs, by deployment."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Sight:
-    """What may be shown of the deployments in sight.
+    """What may be shown of the deployments on the current page.
 
     Attributes:
         allowed: the DAGs that the visitor may read.
-        with_records: whether they may read what is kept in the state of assets.
+        with_records: whether they may read the state of assets.
     """
 
     recent: Runs
@@ -171,7 +171,7 @@ class _Sight:
 
 @dataclasses.dataclass(frozen=True)
 class _Kept:
-    """What is kept with the assets of the deployments in sight, by deployment."""
+    """The asset state of the deployments on the current page, by deployment."""
 
     history: Mapping[str, tuple[run_records.Record, ...]] = dataclasses.field(default_factory=dict)
     slots: Mapping[str, filled_slots.Slots] = dataclasses.field(default_factory=dict)
@@ -209,7 +209,7 @@ _ORDER = {state: place for place, state in enumerate(DeploymentState)}
 def _sorted(lines: list[model.DeploymentRow], wanted: ListQuery) -> list[model.DeploymentRow]:
     by_name = sorted(lines, key=lambda each: each.name, reverse=wanted.backwards)
     if wanted.sort is Sort.STATE:
-        # What has failed is what somebody looks for.
+        # Failures first: users mostly look for these.
         return sorted(
             by_name,
             key=lambda each: (not each.standing.failed, _ORDER[each.standing.state]),

@@ -1,4 +1,4 @@
-"""Runs in the database: what each of their tasks does, on which servers, and what is kept when they are forgotten."""
+"""Database queries about runs: their tasks, the tasks' servers, and the stored records of forgotten runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Key = tuple[str, str]
 """A run: its DAG's id and its own."""
 
 Dealt = Mapping[str, list[list[names.ServerName]]]
-"""By the task that deals a tier's servers, the servers of each instance of the tasks that follow it."""
+"""The servers of each instance of the mapped tasks, by the task that distributes a tier's servers to them."""
 
 _DEALT = pydantic.TypeAdapter(list[list[names.ServerName]])
 _SCALE_UP = StepKind.SCALE_UP.value
@@ -38,17 +38,17 @@ _SCALE_UP = StepKind.SCALE_UP.value
 def instances(
     session: Session, plans: Mapping[Key, Plan], task: str | None = None
 ) -> dict[Key, tuple[model.TaskInstanceRow, ...]]:
-    """The task instances of these runs, with the servers that they work on. Two queries for any number of runs.
+    """Return the task instances of these runs, with their servers. Two queries for any number of runs.
 
     Args:
-        session: the database.
-        plans: by run, what it carries out.
+        session: the database session.
+        plans: the plan of each run.
         task: the instances of this task only; None for all.
     """
     if not plans:
         return {}
     dealt = _dealt(session, plans)
-    # Its property of that name is none that a query can ask for.
+    # Its property of that name cannot be used in a query.
     label = TaskInstance.__table__.c.rendered_map_index
     rows = session.execute(
         sa.select(
@@ -84,7 +84,7 @@ def instances(
 
 
 def history(session: Session, deployments: Collection[str]) -> dict[str, tuple[run_records.Record, ...]]:
-    """What is kept of these deployments' runs, the newest first. One query."""
+    """Return the records of these deployments' runs, newest first. One query."""
     keys = [run_records.key(each.value) for each in names.Operation]
     found: dict[str, list[run_records.Record]] = defaultdict(list)
     for name, value in noted(session, deployments, keys):
@@ -96,7 +96,7 @@ def history(session: Session, deployments: Collection[str]) -> dict[str, tuple[r
 
 
 def noted(session: Session, deployments: Collection[str], keys: Collection[str]) -> Iterator[tuple[str, Any]]:
-    """What is kept of these deployments under these keys, with whose it is. One query."""
+    """Yield the values of these keys with their deployments. One query."""
     found = kept(session, deployments, AssetStateStoreModel.key.in_(keys))
     yield from ((name, value) for name, each in found.items() for value in each.values())
 
@@ -104,9 +104,9 @@ def noted(session: Session, deployments: Collection[str], keys: Collection[str])
 def kept(
     session: Session, deployments: Collection[str], which: sa.ColumnElement[bool]
 ) -> dict[str, dict[str, Any]]:
-    """What is kept of these deployments under some keys, by deployment and key. One query.
+    """Return the values of the selected keys, by deployment and key. One query.
 
-    As long as it has not been moved, what an earlier Gantry has kept is found too; see `gantry.runtime.asset_state`.
+    Until the migration, values stored by an older Gantry are found too; see `gantry.runtime.asset_state`.
     """
     new = {names.state(name): name for name in deployments}
     old = {names.asset(name): name for name in deployments}
@@ -131,7 +131,7 @@ def kept(
 def settled(
     session: Session, name: str, found: Collection[run_records.Record]
 ) -> tuple[run_records.Record, ...]:
-    """The records of a deployment, with the end of those that nobody closed: the runs themselves tell it. One query."""
+    """Return a deployment's records, completing open ones from the runs themselves. One query."""
     dags = {each.value: names.dag_id(name, each) for each in names.Operation}
     found = [each for each in found if each.operation in dags]
     open_ = {(dags[each.operation], each.run) for each in found if each.result is run_records.Result.RUNNING}
@@ -154,7 +154,7 @@ def _settled(
 
 
 def versions(found: Collection[run_records.Record]) -> dict[str, str]:
-    """The version of each service, as the newest run that knows any has installed it."""
+    """Return the version of each service that was installed by the newest run with versions."""
     return next((dict(each.versions) for each in found if each.versions), {})
 
 
@@ -185,13 +185,13 @@ def _dealt(session: Session, keys: Collection[Key]) -> dict[Key, Dealt]:
         try:
             found[dag, run][task] = _DEALT.validate_python(as_json(value))
         except pydantic.ValidationError:
-            # A later Gantry deals in other words.
+            # A later Gantry uses another format.
             continue
     return dict(found)
 
 
 def _servers(row: sa.Row[Any], plan: Plan, dealt: Dealt) -> tuple[names.ServerName, ...]:
-    """The servers that an instance works on, as they were dealt; else as it is called."""
+    """Return the servers that an instance works on, as distributed to it; else from its label."""
     step = plan.by_id.get(row.task_id)
     if step is None or row.map_index < 0:
         return ()
@@ -203,7 +203,7 @@ def _servers(row: sa.Row[Any], plan: Plan, dealt: Dealt) -> tuple[names.ServerNa
 
 
 def as_json(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """What was kept as JSON, which Airflow may have written out once more as text."""
+    """Parse a JSON value, which Airflow may have encoded once more as text."""
     if not isinstance(value, str):
         return value
     try:

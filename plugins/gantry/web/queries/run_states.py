@@ -1,4 +1,4 @@
-"""A run's tasks and its plan → what the pages show of it, by the functions that the last task and the terminal ask."""
+"""View of a run's tasks and plan, by the same functions that the last task and the command line use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def scene(
     *,
     before: plan.DeploymentState,
 ) -> model.RunSnapshot:
-    """One run at one moment. `slots` are those that were filled when the last launch had arrived."""
+    """Return one run at one point in time. `slots` were filled at the end of the last launch."""
     views = [each.view for each in instances]
     seen = None
     if run.operation not in plan.KEEPS_STATE:
@@ -38,7 +38,7 @@ def scene(
 
 
 def progress(found: model.RunSnapshot) -> model.RunProgress:
-    """How far a run has come, in the phases that it has work in."""
+    """Return the progress of a run, in the phases that have work."""
     phases = tasks.Steps(found.known.plan, [each.view for each in found.instances]).phases()
     counted = {phase: each for phase, each in phases.items() if each is not status.Progress.NOT_APPLICABLE}
     done = sum(each in _DONE for each in counted.values())
@@ -51,7 +51,7 @@ def progress(found: model.RunSnapshot) -> model.RunProgress:
 
 
 def tiers(known: model.Known, seen: status.DeploymentStatus | None) -> tuple[model.TierView, ...]:
-    """Each tier's servers; none run before the first launch."""
+    """Return each tier's servers; none run before the first launch."""
     if seen is None:
         return tuple(model.TierView(each.tier, 0, each.fewest) for each in known.plan.tiers)
     return tuple(model.TierView(each.tier, each.running, each.wanted) for each in seen.tiers)
@@ -60,7 +60,7 @@ def tiers(known: model.Known, seen: status.DeploymentStatus | None) -> tuple[mod
 def services(
     known: model.Known, seen: status.DeploymentStatus | None, versions: Mapping[str, str]
 ) -> tuple[model.ServiceView, ...]:
-    """Each service, in the order of the definition."""
+    """Return each service, in the order of the definition."""
     found = []
     for name, service in known.definition.services.items():
         states: dict[names.ServerName, plan.ServiceState] = {}
@@ -79,13 +79,13 @@ def servers(
     inventory: inventories.Inventory | None,
     console: str = "",
 ) -> tuple[model.ServerView, ...]:
-    """Each server that a task or the cloud knows, by tier and slot.
+    """Return each server that a task or the cloud knows, by tier and slot.
 
     Args:
         known: the definition.
-        seen: what the last run says.
-        inventory: what the cloud says, or None.
-        console: what the address of an instance's page in the cloud's console begins with, if it has one.
+        seen: the states according to the last run.
+        inventory: the cloud's answer, or None.
+        console: the URL prefix of instances' pages in the cloud's console, if there is one.
     """
     agents = {} if seen is None else dict(seen.agents)
     every = dict.fromkeys((*agents, *(each.name for each in inventory or ())))

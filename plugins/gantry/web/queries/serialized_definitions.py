@@ -1,7 +1,7 @@
-"""Definitions, as Airflow keeps them: what each version of a DAG was compiled from, read back from its serialized form.
+"""Definitions from Airflow's serialized DAGs: what each version of a DAG was compiled from.
 
-The API server reads no DAG file. A DAG's `turn` task (`watch` where there is none) carries the definition
-(`definition/stored.py`), and what was read once is kept: a version of a DAG never changes.
+The API server reads no DAG file. A DAG's `turn` task (`watch` in DAGs without it) carries the definition
+(`definition/stored.py`), and the result is cached: a version of a DAG never changes.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _CARRIERS = frozenset(kind.value for kind, facts in plan.STEP_KINDS.items() if f
 
 
 class Definitions:
-    """Reads definitions from the database, each once in the life of the process."""
+    """Reads definitions from the database, each once per process."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str | None] = {}
 
     def newest(self, dags: Collection[str], session: Session) -> dict[str, model.Known]:
-        """What these DAGs are compiled from now, by DAG. Those that cannot be read are left out.
+        """Return the current definitions of these DAGs, by DAG, without unreadable ones.
 
-        Two queries however many there are, and only one when nothing has changed.
+        Two queries regardless of their number, and only one if nothing has changed.
         """
         if not dags:
             return {}
@@ -56,7 +56,7 @@ class Definitions:
         return dict(self._read(rows, session))
 
     def of_version(self, dag: str, version: object, session: Session) -> model.Known | None:
-        """What a version of a DAG was compiled from; of the newest one if that version is gone."""
+        """Return the definition of a version of a DAG; of the newest one if that version is gone."""
         found: dict[str, model.Known] = {}
         if version is not None:
             rows = session.execute(
@@ -85,7 +85,7 @@ class Definitions:
 
 
 def definition_text(data: Mapping[str, Any]) -> str | None:
-    """The definition that a serialized DAG carries; None where it carries none, as those of an earlier Gantry."""
+    """Return the definition that a serialized DAG carries; None if it carries none, as those of an older Gantry."""
     for task in (data.get("dag") or {}).get("tasks") or ():
         fields = task.get("__var") or {}
         if fields.get("task_id") in _CARRIERS:

@@ -1,1 +1,1 @@
-"""The routes: pages, forms, JSON."""
+"""Routes: pages, forms, JSON API."""

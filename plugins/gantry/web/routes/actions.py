@@ -1,4 +1,4 @@
-"""What people do with deployments: a form for each operation and each question, sent on to Airflow's own API."""
+"""Actions on deployments: forms of operations and of questions, forwarded to Airflow's own API."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class RequestedOperation:
 
 
 def _wanted(name: str, operation: names.Operation, session: SessionDep) -> RequestedOperation:
-    """The operation of the path. Raises UnknownError where the deployment has none."""
+    """Return the operation of the path. Raises UnknownError if the deployment does not have it."""
     found = deployment_queries.operable(name, operation, session)
-    # "bookshop.terminate" is the name of a DAG, and of no deployment.
+    # "bookshop.terminate" is the name of a DAG, not of a deployment.
     if found is None or names.operation_of(found.dag) is not operation:
         raise deployment_details.UnknownError("operation", names.dag_id(name, operation))
     return RequestedOperation(name, operation, found)
@@ -46,14 +46,14 @@ WantedDep = Annotated[RequestedOperation, fastapi.Depends(_wanted)]
 
 @router.get("/deployments/{name}/operations/{operation}", response_class=HTMLResponse)
 async def form(request: fastapi.Request, visitor: access.OperationRunnerDep, wanted: WantedDep) -> Response:
-    """The form of an operation."""
+    """Show the form of an operation."""
     fields = await _fields(request, wanted.found.dag)
     return _shown(request, visitor, wanted, fields)
 
 
 @router.post("/deployments/{name}/operations/{operation}", response_class=HTMLResponse)
 async def start(request: fastapi.Request, visitor: access.OperationRunnerDep, wanted: WantedDep) -> Response:
-    """Start a run of an operation, with what the form has sent."""
+    """Start a run of an operation with the submitted form."""
     sent = await csrf.sent(request, visitor)
     filled = forms.filled(await _fields(request, wanted.found.dag), sent)
     if not filled.is_good:
@@ -79,7 +79,7 @@ async def start(request: fastapi.Request, visitor: access.OperationRunnerDep, wa
 async def question(
     dag_id: str, run_id: str, task: str, request: fastapi.Request, visitor: access.AnswererDep
 ) -> Response:
-    """What a task asks."""
+    """Show a task's question."""
     asked = await api_calls.VisitorApi(request).call("GET", _question(dag_id, run_id, task))
     fields = forms.fields(asked.get("params") or {})
     return _asked(request, visitor, (dag_id, run_id, task), asked, fields)
@@ -89,7 +89,7 @@ async def question(
 async def answer(
     dag_id: str, run_id: str, task: str, request: fastapi.Request, visitor: access.AnswererDep
 ) -> Response:
-    """Answer what a task asks."""
+    """Answer a task's question."""
     sent = await csrf.sent(request, visitor)
     api = api_calls.VisitorApi(request)
     path = _question(dag_id, run_id, task)
@@ -169,7 +169,7 @@ def _asked(
 
 
 def _sections(fields: tuple[forms.Field, ...]) -> list[tuple[str, list[forms.Field]]]:
-    """The fields under their headings, in their order."""
+    """Group the fields by their headings, in their order."""
     found: dict[str, list[forms.Field]] = {}
     for field in fields:
         found.setdefault(field.section, []).append(field)

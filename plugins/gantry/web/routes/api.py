@@ -1,4 +1,4 @@
-"""The routes for programs: the facts of the pages as JSON, with the same rights."""
+"""Routes of the JSON API: the data of the pages, with the same access rights."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def deployment(
     visitor: access.DeploymentReaderDep,
     session: SessionDep,
 ) -> api_models.DeploymentResponse:
-    """A deployment as it is now."""
+    """The current state of a deployment."""
     found = deployment_details.deployment(
         name,
         session,
@@ -54,7 +54,7 @@ def server_facts(
     visitor: access.FactsReaderDep,  # noqa: ARG001 - asks for the right
     session: SessionDep,
 ) -> api_models.ServerFacts:
-    """What a server was handed."""
+    """The configuration files that a server received."""
     return api_models.ServerFacts.of(server, deployment_details.told(name, server, session))
 
 
@@ -65,7 +65,7 @@ def run(
     visitor: access.DagReaderDep,  # noqa: ARG001 - asks for the right
     session: SessionDep,
 ) -> api_models.RunDetail:
-    """A run as it is now, or was when it ended."""
+    """The current state of a run, or its final one."""
     found = deployment_details.run(dag_id, run_id, session, pages.KNOWN, pages.CLOUD)
     services = () if found.states is None else run_states.services(found.known, found.states, {})
     return api_models.RunDetail.of(found, run_states.progress(found), services)
@@ -73,5 +73,5 @@ def run(
 
 @router.get("/openapi.json", include_in_schema=False)
 def description(visitor: access.VisitorDep) -> dict[str, Any]:  # noqa: ARG001 - as above
-    """This API in OpenAPI's words."""
+    """The OpenAPI description of this API."""
     return get_openapi(title="Gantry", version=gantry.__version__, routes=router.routes)

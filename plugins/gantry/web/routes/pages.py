@@ -1,4 +1,4 @@
-"""The routes of the pages that people look at."""
+"""Routes of the pages."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from gantry.web.views import pictures
 
 router = fastapi.APIRouter()
 KNOWN = serialized_definitions.Definitions()
-"""What was read of definitions, for all requests of this process."""
+"""Definitions read so far, for all requests of this process."""
 
 CLOUD = cloud_facts.CloudReader()
-"""What clouds have answered, likewise."""
+"""Answers of the cloud, likewise."""
 
 
 def wanted(
@@ -37,7 +37,7 @@ def wanted(
     order: Literal["up", "down"] = "up",
     page: Annotated[int, fastapi.Query(ge=1, le=100_000)] = 1,
 ) -> overview.ListQuery:
-    """What the address asks for."""
+    """Return the query in the URL."""
     return overview.ListQuery(q, state, tag, sort, order == "down", page)
 
 
@@ -48,7 +48,7 @@ WantedDep = Annotated[overview.ListQuery, fastapi.Depends(wanted)]
 def deployments(
     request: fastapi.Request, visitor: access.VisitorDep, session: SessionDep, what: WantedDep
 ) -> HTMLResponse:
-    """All deployments that the visitor may see."""
+    """Show all deployments that the visitor may see."""
     found = overview.listing(visitor, what, session, KNOWN)
     template = responses.part(request, "deployments.html.jinja", "deployments-live.html.jinja")
     return responses.page(request, template, listing=found, address=queries(found.wanted))
@@ -58,7 +58,7 @@ def deployments(
 def deployment(
     name: str, request: fastapi.Request, visitor: access.DeploymentReaderDep, session: SessionDep
 ) -> HTMLResponse:
-    """One deployment."""
+    """Show one deployment."""
     return _deployment(name, request, visitor, session)
 
 
@@ -66,7 +66,7 @@ def deployment(
 def dag(
     dag_id: str, request: fastapi.Request, visitor: access.DagReaderDep, session: SessionDep
 ) -> HTMLResponse:
-    """The deployment that a DAG belongs to, for the tab of the DAG in Airflow."""
+    """Show the deployment that a DAG belongs to, for the tab of the DAG in Airflow."""
     name = deployment_queries.deployment(dag_id)
     access.deployment_reader(name, visitor)
     return _deployment(name, request, visitor, session)
@@ -92,7 +92,7 @@ def agent_log(
     request: fastapi.Request,
     session: SessionDep,
 ) -> HTMLResponse:
-    """The agent's own log on a server, read now."""
+    """Show the agent's log on a server, read now."""
     known = deployment_details.definition(name, session, KNOWN)
     answer = CLOUD.ask(known.definition, deployment_details.LONG_PATIENCE)
     if answer.inventory is None:
@@ -109,7 +109,7 @@ def agent_log(
     dependencies=[fastapi.Depends(access.facts_reader)],
 )
 def server_facts(name: str, server: str, request: fastapi.Request, session: SessionDep) -> HTMLResponse:
-    """What a server was handed, by service."""
+    """Show the configuration history of a server, by service."""
     view = pictures.told(
         name, server, deployment_details.told(name, server, session), addresses.Addresses.of(request)
     )
@@ -124,7 +124,7 @@ def run(
     visitor: access.DagReaderDep,
     session: SessionDep,
 ) -> HTMLResponse:
-    """One run of an operation."""
+    """Show one run of an operation."""
     found = deployment_details.run(dag_id, run_id, session, KNOWN, CLOUD)
     now = datetime.datetime.now(datetime.UTC)
     view = pictures.run(found, visitor, addresses.Addresses.of(request), now)
@@ -134,7 +134,7 @@ def run(
 
 @router.get("/deployments/{name}/application")
 def application(name: str, visitor: access.DeploymentReaderDep, session: SessionDep) -> RedirectResponse:  # noqa: ARG001
-    """Where people reach the deployment: the first of its load balancers."""
+    """Redirect to the deployed application, at the first of its load balancers."""
     found = deployment_details.addresses(deployment_details.definition(name, session, KNOWN).definition)
     if not found:
         raise deployment_details.UnknownError("load balancer of", name)
@@ -151,7 +151,7 @@ def server(
     session: SessionDep,
     map_index: int = -1,
 ) -> RedirectResponse:
-    """The server that a task works on: in the cloud's console where there is one, or on the deployment's page."""
+    """Redirect to a task's server: in the cloud's console if there is one, or on the deployment's page."""
     name = deployment_queries.deployment(dag_id)
     access.deployment_reader(name, visitor)
     known, instance = deployment_details.instance(dag_id, run_id, task, map_index, session, KNOWN)
@@ -165,7 +165,7 @@ def server(
 
 
 def queries(what: overview.ListQuery) -> responses.PageQuery:
-    """Makes the addresses of the list with something changed."""
+    """Return a builder of the list's URLs with changed parameters."""
     return responses.PageQuery(
         {
             "q": what.text,

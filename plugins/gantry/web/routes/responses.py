@@ -1,4 +1,4 @@
-"""Requests → pages: where Airflow and we are, who looks, and the template filled."""
+"""Rendering of responses: site, visitor, and template."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gantry.web.views import rendering
 
 @dataclasses.dataclass(frozen=True)
 class PageQuery:
-    """The query of an address: what is empty is left out."""
+    """The query string of a URL, without empty parameters."""
 
     query: Mapping[str, str]
 
     def __call__(self, **changed: object) -> str:
-        """The query, with something changed; empty where nothing is left of it."""
+        """Return the query string with changes; empty if no parameters are left."""
         found = {**self.query, **{key: str(value) for key, value in changed.items()}}
         text = urllib.parse.urlencode({key: value for key, value in found.items() if value})
         return f"?{text}" if text else ""
@@ -32,13 +32,13 @@ def page(
     status: int = 200,
     **known: object,
 ) -> HTMLResponse:
-    """A page, or a part of one that htmx asked for.
+    """Render a page, or a part of one that htmx requested.
 
     Args:
-        request: what is answered.
+        request: the request to answer.
         template: its file below `templates/`.
-        status: of HTTP.
-        known: what the template asks for by name.
+        status: the HTTP status.
+        known: the template's variables, by name.
     """
     where = addresses.Addresses.of(request)
     site = rendering.Site(where.prefix, where.airflow)
@@ -46,11 +46,11 @@ def page(
 
 
 def part(request: fastapi.Request, whole: str, live: str) -> str:
-    """The template that is wanted: of the whole page, or of what of it changes, which htmx asks for."""
+    """Return the template: that of the whole page, or that of its live part, which htmx requests."""
     return live if "hx-request" in request.headers else whole
 
 
 def inner_path(request: fastapi.Request) -> str:
-    """The path that was asked for, below our own prefix."""
+    """Return the requested path, below our own prefix."""
     path = str(request.scope.get("path", ""))
     return path.removeprefix(str(request.scope.get("root_path", "")))

@@ -1,4 +1,4 @@
-"""The log of a task instance, beside the run that it belongs to."""
+"""Log panel of a task instance, beside its run."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ async def log(
     try_number: Annotated[int | None, fastapi.Query(ge=1)] = None,
     after: Annotated[str, fastapi.Query(max_length=20_000)] = "",
 ) -> HTMLResponse:
-    """A task instance's log: the end of its latest try, or of one; or what has come after a place in it."""
+    """Show a task instance's log: the end of its latest or of a given try; or the lines after a position."""
     known, instance, failures = await fastapi.concurrency.run_in_threadpool(
         _instance, dag_id, run_id, task, map_index
     )
     number = try_number or instance.try_number
     view = instance.view
-    # When it has ended, all that is shown is read once more: lines of several files come in another order then.
+    # When it has ended, everything shown is read again: lines of several files then come in another order.
     place = log_lines.LogPosition.load(after) if after and view.state in _WORKING else None
     began = time.monotonic()
     part, is_more = await _part(request, dag_id, run_id, instance, number, place)
@@ -72,7 +72,7 @@ async def log(
         return responses.page(request, "parts/task_log_more.html.jinja", log=found, most=log_lines.MOST_LINES)
     answer = responses.page(request, "parts/task_log.html.jinja", log=found, most=log_lines.MOST_LINES)
     if after:
-        # Asked for what is new, and answered with all: it takes the place of the whole panel.
+        # The new part was requested, and all of it is returned: it replaces the whole panel.
         answer.headers["HX-Retarget"] = "#log-of-task"
         answer.headers["HX-Reswap"] = "morph:outerHTML"
     return answer
@@ -106,7 +106,7 @@ async def _part(
     number: int,
     place: log_lines.LogPosition | None,
 ) -> tuple[log_reader.LogPart, bool]:
-    """What is to be shown of a log, and whether it only comes after what is shown already."""
+    """Return the part of a log to show, and whether it is to be appended to the shown one."""
     if not number:
         return log_reader.LogPart(()), False
     api = api_calls.VisitorApi(request)

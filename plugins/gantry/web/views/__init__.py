@@ -1,1 +1,1 @@
-"""What pages show, drawn from what was asked: tables, pictures, words."""
+"""Views of pages: tables, pictures, texts, computed from the queried data."""

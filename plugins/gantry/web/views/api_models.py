@@ -1,4 +1,4 @@
-"""The JSON of the API: what it answers, typed. Each model is made of the facts that the pages are drawn from."""
+"""Typed JSON models of the API. Each is created from the data that the pages show."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gantry.web.queries import deployment_queries, model, overview, run_states
 
 
 class ResponseModel(pydantic.BaseModel):
-    """What every part of an answer is."""
+    """Base class of the parts of a response."""
 
     model_config = pydantic.ConfigDict(frozen=True)
 
@@ -39,7 +39,7 @@ class RunResponse(ResponseModel):
 
     @classmethod
     def of(cls, found: model.Run) -> RunResponse:
-        """From the facts."""
+        """Create from the view model."""
         return cls(
             dag=found.dag,
             id=found.id,
@@ -53,7 +53,7 @@ class RunResponse(ResponseModel):
 
 
 class Requested(RunResponse):
-    """A run, with what it was asked with."""
+    """A run, with its request."""
 
     queued: Annotated[datetime.datetime | None, Field(description="When Airflow took it.")]
     user: Annotated[str | None, Field(description="Null where no user asked for it.")]
@@ -61,13 +61,13 @@ class Requested(RunResponse):
 
     @classmethod
     def made_of(cls, found: model.Run, request: deployment_queries.Request) -> Requested:
-        """From the facts."""
+        """Create from the view model."""
         more = {"queued": request.queued, "user": request.user, "reason": request.reason}
         return cls.model_validate({**RunResponse.of(found).model_dump(), **more})
 
 
 class TierResponse(ResponseModel):
-    """How many servers of a tier run, and how many a launch wants at least: after a scaling, what that said."""
+    """The number of a tier's servers that run, and the minimum that a launch wants, taking scaling into account."""
 
     name: str
     running: int
@@ -75,7 +75,7 @@ class TierResponse(ResponseModel):
 
     @classmethod
     def of(cls, found: model.TierView) -> TierResponse:
-        """From the facts."""
+        """Create from the view model."""
         return cls(name=found.name, running=found.running, wanted=found.wanted)
 
 
@@ -93,7 +93,7 @@ class ServiceResponse(ResponseModel):
 
     @classmethod
     def of(cls, found: model.ServiceView) -> ServiceResponse:
-        """From the facts."""
+        """Create from the view model."""
         return cls(
             name=found.name,
             id=found.id,
@@ -105,7 +105,7 @@ class ServiceResponse(ResponseModel):
 
 
 class ServiceDetail(ServiceResponse):
-    """A service, with what was noted of it."""
+    """A service, with the recorded versions."""
 
     installed: Annotated[
         dict[str, installed_versions.Installed] | None,
@@ -118,7 +118,7 @@ class ServiceDetail(ServiceResponse):
 
     @classmethod
     def made_of(cls, found: model.ServiceView, *, is_shown: bool) -> ServiceDetail:
-        """From the facts."""
+        """Create from the view model."""
         installed = {str(server): each for server, each in found.installed.items()}
         return cls(
             **dict(ServiceResponse.of(found)),
@@ -128,7 +128,7 @@ class ServiceDetail(ServiceResponse):
 
 
 class ProgressResponse(ResponseModel):
-    """How far a run has come."""
+    """The progress of a run."""
 
     phase: str | None
     done: Annotated[int, Field(description="Phases that are done.")]
@@ -136,12 +136,12 @@ class ProgressResponse(ResponseModel):
 
     @classmethod
     def made_of(cls, found: model.RunProgress) -> ProgressResponse:
-        """From the facts."""
+        """Create from the view model."""
         return cls(phase=None if found.phase is None else found.phase.title, done=found.done, of=found.of)
 
 
 Requests = Mapping[tuple[str, str], deployment_queries.Request]
-"""What runs were asked with, by DAG and run."""
+"""The requests of runs, by DAG and run."""
 
 
 class SummaryResponse(ResponseModel):
@@ -171,7 +171,7 @@ class SummaryResponse(ResponseModel):
 
     @classmethod
     def of(cls, found: model.DeploymentExcerpt, requests: Requests) -> SummaryResponse:
-        """From the facts."""
+        """Create from the view model."""
         line = found.line
         worked = line.worked
         return cls(
@@ -206,7 +206,7 @@ class ListingResponse(ResponseModel):
 
     @classmethod
     def of(cls, made: overview.Listing, requests: Requests) -> ListingResponse:
-        """From the facts."""
+        """Create from the view model."""
         return cls(
             deployments=tuple(SummaryResponse.of(each, requests) for each in made.summaries),
             found=made.found,
@@ -217,7 +217,7 @@ class ListingResponse(ResponseModel):
 
 
 class InstanceResponse(ResponseModel):
-    """What the cloud says about a server."""
+    """A server according to the cloud."""
 
     id: str
     state: inventories.InstanceState
@@ -244,7 +244,7 @@ class ServerResponse(ResponseModel):
 
     @classmethod
     def of(cls, found: model.ServerView, *, is_shown: bool) -> ServerResponse:
-        """From the facts."""
+        """Create from the view model."""
         each = found.instance
         return cls(
             name=found.name,
@@ -268,7 +268,7 @@ class ServerResponse(ResponseModel):
 
 
 class DeploymentResponse(ResponseModel):
-    """A deployment as it is now."""
+    """The current state of a deployment."""
 
     name: str
     description: str
@@ -292,7 +292,7 @@ class DeploymentResponse(ResponseModel):
 
     @classmethod
     def of(cls, found: model.DeploymentDetails, progress: model.RunProgress | None) -> DeploymentResponse:
-        """From the facts."""
+        """Create from the view model."""
         scene, line = found.scene, found.line
         states = found.states
         is_shown = found.history is not None
@@ -315,7 +315,7 @@ class DeploymentResponse(ResponseModel):
 
 
 class ServerFacts(ResponseModel):
-    """What a server was handed. Servers that are gone have theirs still."""
+    """The configuration files that a server received. Terminated servers still have theirs."""
 
     server: str
     services: Annotated[
@@ -325,7 +325,7 @@ class ServerFacts(ResponseModel):
 
     @classmethod
     def of(cls, server: str, found: tuple[model.ConfigHistory, ...]) -> ServerFacts:
-        """From the facts."""
+        """Create from the view model."""
         return cls(server=server, services={str(each.service): each.handed for each in found})
 
 
@@ -341,7 +341,7 @@ class StepResponse(ResponseModel):
 
 
 class RunDetail(ResponseModel):
-    """A run as it is now, or was when it ended."""
+    """The current state of a run, or its final one."""
 
     run: RunResponse
     reason: str
@@ -358,7 +358,7 @@ class RunDetail(ResponseModel):
     def of(
         cls, found: model.RunSnapshot, progress: model.RunProgress, services: tuple[model.ServiceView, ...]
     ) -> RunDetail:
-        """From the facts."""
+        """Create from the view model."""
         states = found.states
         critical = {link.step.id for link in found.timeline.critical_path}
         return cls(

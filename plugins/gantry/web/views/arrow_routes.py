@@ -1,8 +1,8 @@
-"""Arrows of the topology: ways between boxes that stand in columns, along channels that hold nothing else.
+"""Arrow routing for the topology: paths between boxes in columns, through channels that contain nothing else.
 
-A box is left at its right side. What it points to is entered from the left where it stands further on, and from the
-right where it stands in the same column. Arrows to the same box share their way; all others have a track of their own:
-no two run upon each other, and none runs through a box.
+An arrow leaves a box at its right side. It enters a target in a later column from the left, and one in the same column
+from the right. Arrows to the same box share their path; all others have a track of their own: no two overlap, and none
+crosses a box.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MARGIN = 14
 
 HEAD = 6
 GRID = 12
-"""Middles of boxes stand at multiples of this, so that a way out of one and a way into another can be told apart."""
+"""Boxes are centred on multiples of this, so that paths out of one and into another stay distinct."""
 
 _APART = 3
 _ROUNDING = 5
@@ -31,7 +31,7 @@ Point = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Port:
-    """Where a box can be left and entered; `middle` is a multiple of `GRID`."""
+    """Where arrows can leave and enter a box; `middle` is a multiple of `GRID`."""
 
     column: int
     left: float
@@ -41,7 +41,7 @@ class Port:
 
 @dataclasses.dataclass(frozen=True)
 class Arrow:
-    """A way, and its head, as paths of an SVG."""
+    """A path, and its head, as paths of an SVG."""
 
     need: GraphEdge
     path: str
@@ -51,7 +51,8 @@ class Arrow:
 class _Way(enum.IntEnum):
     """What a track is for, in the order in which a channel has them.
 
-    What comes back to its own column turns left, what goes on turns right: in this order both may do it at one height.
+    Paths back to their own column turn left, paths that continue turn right: in this order both may do so at one
+    height.
     """
 
     LOOP = enum.auto()
@@ -70,10 +71,10 @@ class _Track:
 
 @dataclasses.dataclass(frozen=True)
 class Channels:
-    """How much room arrows need between the columns, and below them.
+    """The room that arrows need between the columns, and below them.
 
     Attributes:
-        tracks: those of each channel, from left to right. Channel 0 is right of column 0, -1 left of it.
+        tracks: each channel's tracks, from left to right. Channel 0 is right of column 0, -1 left of it.
         below: the boxes whose arrows pass below all columns.
     """
 
@@ -81,18 +82,18 @@ class Channels:
     below: tuple[GraphPart, ...]
 
     def width(self, channel: int) -> float:
-        """Pixels that a channel needs; 0 if nothing runs in it."""
+        """Return the pixels that a channel needs; 0 if nothing runs in it."""
         tracks = self.tracks.get(channel, ())
         return 2 * MARGIN + (len(tracks) - 1) * TRACK if tracks else 0.0
 
     @property
     def height_below(self) -> float:
-        """Pixels that are needed below all columns."""
+        """Return the pixels needed below all columns."""
         return 2 * MARGIN + (len(self.below) - 1) * TRACK if self.below else 0.0
 
 
 def channels(needs: Iterable[GraphEdge], columns: Mapping[GraphPart, int]) -> Channels:
-    """The tracks that these arrows need, from the columns of the boxes."""
+    """Return the tracks that these arrows need, given the columns of the boxes."""
     needed: dict[_Track, None] = {}
     below: dict[GraphPart, None] = {}
     for need in needs:
@@ -114,14 +115,14 @@ def arrows(
     starts: Mapping[int, float],
     bottom: float,
 ) -> tuple[Arrow, ...]:
-    """The arrows.
+    """Return the arrows.
 
     Args:
-        needs: which there are.
+        needs: the dependencies to draw.
         ports: the boxes.
-        room: what `channels` has found for these needs.
-        starts: where each channel that is used begins, from the left.
-        bottom: where the room below all columns begins.
+        room: the result of `channels` for these needs.
+        starts: the left edge of each used channel.
+        bottom: the top of the area below all columns.
     """
     x = {
         track: starts[channel] + MARGIN + number * TRACK
@@ -129,13 +130,13 @@ def arrows(
         for number, track in enumerate(tracks)
     }
     y = {target: bottom + MARGIN + number * TRACK for number, target in enumerate(room.below)}
-    # Straight where nothing is in the way, else every way out a little lower than every way in.
+    # Straight if nothing is in the way, else every exit is slightly lower than every entry.
     apart = _APART if _meet(needs, ports, x) else 0
     return tuple(_arrow(need, ports, x, y, apart) for need in needs)
 
 
 def _tracks(need: GraphEdge, source: int, target: int) -> tuple[_Track, ...]:
-    """Where an arrow runs up or down, in the order in which it does."""
+    """Yield the vertical parts of an arrow, in order."""
     if source == target:
         return (_Track(source, _Way.LOOP, need.target),)
     enters = _Track(target - 1, _Way.IN, need.target)
@@ -166,7 +167,7 @@ def _arrow(
 
 @dataclasses.dataclass(frozen=True)
 class _Stretch:
-    """A level stretch of one arrow. What is drawn for the same `net` may share it."""
+    """A horizontal part of one arrow. Parts with the same `net` may overlap."""
 
     net: GraphPart
     y: float
@@ -174,13 +175,13 @@ class _Stretch:
     end: float
 
     def meets(self, other: _Stretch) -> bool:
-        """Whether both lie upon each other."""
+        """Return whether both overlap."""
         same = self.net == other.net
         return not same and self.y == other.y and self.start < other.end and other.start < self.end
 
 
 def _meet(needs: Sequence[GraphEdge], ports: Mapping[GraphPart, Port], x: Mapping[_Track, float]) -> bool:
-    """Whether ways out and ways in would run upon each other if all were at the middles of their boxes."""
+    """Return whether exits and entries would overlap if all were at the middles of their boxes."""
     leaving: list[_Stretch] = []
     entering: list[_Stretch] = []
     for need in needs:
@@ -194,7 +195,7 @@ def _meet(needs: Sequence[GraphEdge], ports: Mapping[GraphPart, Port], x: Mappin
 
 
 def _without_repeats(points: Sequence[Point]) -> list[Point]:
-    """Without points that an arrow goes straight through."""
+    """Remove points that an arrow passes straight through."""
     kept: list[Point] = []
     for point in points:
         if kept and kept[-1] == point:
@@ -208,7 +209,7 @@ def _without_repeats(points: Sequence[Point]) -> list[Point]:
 
 
 def _rounded(points: Sequence[Point]) -> str:
-    """An SVG path through points, its corners rounded."""
+    """Return an SVG path through points, with rounded corners."""
     way = [f"M{points[0][0]:g} {points[0][1]:g}"]
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         (ax, ay), (bx, by) = (_towards(corner, each) for each in (before, after))
@@ -218,7 +219,7 @@ def _rounded(points: Sequence[Point]) -> str:
 
 
 def _towards(corner: Point, other: Point) -> Point:
-    """A point a little away from a corner; lines are level or upright."""
+    """Return a point slightly away from a corner; lines are horizontal or vertical."""
     (x, y), (ox, oy) = corner, other
     far = abs(ox - x) + abs(oy - y)
     part = min(_ROUNDING, far / 2) / far if far else 0

@@ -1,4 +1,4 @@
-"""Who needs whom in a deployment: services, and the load balancers in front of them, and what that means for tiers."""
+"""Dependency graph of a deployment: services, their load balancers, and the resulting relations of tiers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gantry.definition import models
 
 
 class PartKind(enum.Enum):
-    """What a part is."""
+    """The kind of a part."""
 
     BALANCER = enum.auto()
     SERVICE = enum.auto()
@@ -26,14 +26,14 @@ class GraphPart:
 
 @dataclasses.dataclass(frozen=True)
 class GraphEdge:
-    """One part that sends to another, or waits for it."""
+    """A part that sends requests to another one, or waits for it."""
 
     source: GraphPart
     target: GraphPart
 
 
 def tiers(definition: models.Definition) -> dict[GraphPart, names.TierName]:
-    """The tier of each part: balancers first, each kind in the order of the file."""
+    """Return the tier of each part: balancers first, each kind in the order of the file."""
     return {
         **{GraphPart(PartKind.BALANCER, name): each.tier for name, each in definition.load_balancers.items()},
         **{GraphPart(PartKind.SERVICE, name): each.tier for name, each in definition.services.items()},
@@ -41,7 +41,7 @@ def tiers(definition: models.Definition) -> dict[GraphPart, names.TierName]:
 
 
 def edges(definition: models.Definition) -> tuple[GraphEdge, ...]:
-    """Every need, each once: several datasources of one service are one need."""
+    """Return every dependency once: several datasources of one service are one dependency."""
     found: dict[GraphEdge, None] = {}
     for balancer, facts in definition.load_balancers.items():
         found[
@@ -56,12 +56,12 @@ def edges(definition: models.Definition) -> tuple[GraphEdge, ...]:
 
 
 def columns(definition: models.Definition) -> dict[names.TierName, int]:
-    """The column of each tier: right of the tiers that need something of it, unless these need each other."""
+    """Return the column of each tier: right of the tiers that depend on it, unless they depend on each other."""
     tier_of = tiers(definition)
     needs = edges(definition)
     ranks: dict[GraphPart, int] = {}
     left = dict.fromkeys(tier_of)
-    # Services need each other without circles (the definition is checked), so each round finds some.
+    # Services have no circular dependencies (the definition is checked), so each round finds some.
     while left:
         needed = {each.target for each in needs if each.source in left}
         for part in [each for each in left if each not in needed]:

@@ -1,4 +1,4 @@
-"""Numbers and times in words, as the pages show them."""
+"""Formatting of numbers and times for the pages."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _EXACT_BELOW = 10
 
 
 def duration(length: datetime.timedelta | None, *, exact: bool = True) -> str:
-    """A length of time in at most two units: `0.8 s`, `42 s`, `3 min 20 s`, `2 h 5 min`, `4 d 3 h`; empty for None.
+    """Format a duration in at most two units: `0.8 s`, `42 s`, `3 min 20 s`, `2 h 5 min`, `4 d 3 h`; empty for None.
 
-    Where it is not to be `exact`, there are no parts of a second.
+    Fractions of a second are shown only if `exact`.
     """
     if length is None:
         return ""
@@ -36,20 +36,20 @@ def _two(seconds: int, unit: int, name: str, smaller: int, smaller_name: str) ->
 
 
 def count(number: int, one: str) -> str:
-    """`1 server`, `2 servers`."""
+    """Format a count: `1 server`, `2 servers`."""
     return f"{number} {one if number == 1 else f'{one}s'}"
 
 
 def moment(text: str) -> datetime.datetime:
-    """A moment that is kept as ISO 8601."""
+    """Parse a time stored as ISO 8601."""
     return datetime.datetime.fromisoformat(text)
 
 
 def iso(moment: datetime.datetime) -> str:
-    """For `<time datetime>`: in UTC, to the second."""
+    """Format for `<time datetime>`: in UTC, to the second."""
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def utc(moment: datetime.datetime) -> str:
-    """What is read where no script puts the time into the reader's zone."""
+    """Format for browsers in which no script converts to the user's time zone."""
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,6 +1,7 @@
-"""A DAG's parameters as a form, and what somebody entered as the parameters of a run.
+"""Forms of a DAG's parameters, and conversion of submitted forms to the parameters of a run.
 
-Nothing here knows an operation: what a DAG asks for is in its parameters, so a new operation's form is there by itself.
+No operation is hard-coded here: a form is generated from a DAG's parameters, so a new operation gets its form
+automatically.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from typing import Any
 
 
 class InputKind(enum.StrEnum):
-    """What somebody enters it with."""
+    """The kind of an input field."""
 
     TEXT = "text"
     NUMBER = "number"
     ONE = "one"
-    """One of some words."""
+    """One of several words."""
 
     ANY = "any"
-    """Any of some words, or none."""
+    """Any of several words, or none."""
 
     FLAG = "flag"
     JSON = "json"
-    """Everything else, written out."""
+    """Everything else, as JSON."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Field:
     """One parameter.
 
     Attributes:
-        entered: what stands in it, as text: one of it, or several of a choice.
-        may_be_empty: whether nothing may be entered where a number is asked for.
-        problem: what is wrong with what was entered; empty if nothing is.
+        entered: its content as text: one item, or several for a multiple choice.
+        may_be_empty: whether a number may be left empty.
+        problem: what is wrong with the input; empty if nothing is.
     """
 
     name: str
@@ -53,34 +54,34 @@ class Field:
 
     @property
     def text(self) -> str:
-        """What stands in it, where that is one thing."""
+        """Return the content of a field with a single value."""
         return self.entered[0] if self.entered else ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Filled:
-    """A form as somebody has sent it: `conf` is what a run gets, where no field has a problem."""
+    """A submitted form: `conf` has the run's parameters, if no field has a problem."""
 
     fields: tuple[Field, ...]
     conf: Mapping[str, Any]
 
     @property
     def is_good(self) -> bool:
-        """Whether it can be used."""
+        """Return whether it can be used."""
         return not any(field.problem for field in self.fields)
 
 
 class _ProblemError(ValueError):
-    """What is wrong with a field."""
+    """Invalid content of a field."""
 
 
 def fields(params: Mapping[str, Mapping[str, Any]]) -> tuple[Field, ...]:
-    """The form of a DAG; `params` as Airflow's API describes them: each with `value`, `description` and `schema`."""
+    """Return the form of a DAG; `params` as in Airflow's API: each with `value`, `description` and `schema`."""
     return tuple(_field(name, param) for name, param in params.items())
 
 
 def filled(form: Sequence[Field], sent: Mapping[str, Sequence[str]]) -> Filled:
-    """The form with what was sent for it. What is sent beside its fields is left out."""
+    """Fill the form with submitted values. Values of other fields are ignored."""
     found: list[Field] = []
     conf: dict[str, Any] = {}
     for field in form:

@@ -1,6 +1,6 @@
-"""A run as a grid: its phases as columns, its servers as rows, and in each cell how far every step is there.
+"""Grid of a run: phases as columns, servers as rows, and in each cell the progress of every step.
 
-Drawn by `templates/parts/grid.html.jinja`.
+Rendered by `templates/parts/grid.html.jinja`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from gantry.plan import steps
 from gantry.web.views import formatting, state_badges, step_titles
 
 MOST_ROWS = 8
-"""Servers of a tier that have a row each. Where there are more, those that share all their tasks share a row."""
+"""Maximum number of a tier's servers with a row each. If there are more, servers that share all their tasks share a
+row."""
 
 _SECOND = datetime.timedelta(seconds=1)
 _BEFORE_WORK = (
@@ -28,12 +29,12 @@ _BEFORE_WORK = (
 
 @dataclasses.dataclass(frozen=True)
 class GridLinks:
-    """Where cells lead to: a task instance is its task's id and its map index, -1 if it is not mapped.
+    """Link targets of cells: a task instance is its task's id and its map index, -1 if it is not mapped.
 
     Attributes:
         task: Airflow's own page of a task instance.
         log: its log, as a part of our page.
-        server: a server's page, or None where there is none.
+        server: a server's page, or None if there is none.
     """
 
     task: Callable[[str, int], str]
@@ -43,10 +44,10 @@ class GridLinks:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One step on one row: its state, how long it took or takes, and where its log is.
+    """One step in one row: its state, its duration so far, and its log.
 
     Attributes:
-        key: unique on the page, and the same from one moment to the next.
+        key: unique on the page, and stable over time.
         task, log: None before there is a log.
     """
 
@@ -61,7 +62,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A phase; it is idle where the deployment has nothing to do in it."""
+    """A phase; it is idle if the deployment has nothing to do in it."""
 
     number: int
     title: str
@@ -73,7 +74,7 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class GridRow:
-    """A server, some servers that share their tasks, a tier, or the deployment; `cells` has an item for each column."""
+    """A server, several servers that share their tasks, a tier, or the deployment; `cells` has an item per column."""
 
     key: str
     title: str
@@ -84,7 +85,7 @@ class GridRow:
 
 @dataclasses.dataclass(frozen=True)
 class GridPart:
-    """A tier with its servers, or the deployment as a whole (then it has no servers)."""
+    """A tier with its servers, or the deployment as a whole (without servers)."""
 
     head: GridRow
     rows: tuple[GridRow, ...]
@@ -92,7 +93,7 @@ class GridPart:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Everything that is shown. `now_at` says in a few words how far the run is, and changes with the phase only."""
+    """The whole grid. `now_at` describes the run's progress in a few words, and changes with the phase only."""
 
     columns: tuple[Column, ...]
     parts: tuple[GridPart, ...]
@@ -102,13 +103,13 @@ class Grid:
 def grid(
     plan_: plan.Plan, tasks: Iterable[status.TaskView], now: datetime.datetime, links: GridLinks
 ) -> Grid:
-    """A run at one moment.
+    """Return a run at one point in time.
 
     Args:
-        plan_: what it has to do.
+        plan_: the run's plan.
         tasks: its task instances.
-        now: up to when what still runs has taken.
-        links: where cells lead to.
+        now: the time up to which running steps are measured.
+        links: the link targets of cells.
     """
     every = tuple(tasks)
     drawn = _Drawn(plan_, every, now, links)
@@ -119,7 +120,7 @@ def grid(
 
 
 class _Drawn:
-    """A run's steps, looked up by where they are shown."""
+    """A run's steps, indexed by their place in the grid."""
 
     def __init__(
         self, plan_: plan.Plan, tasks: tuple[status.TaskView, ...], now: datetime.datetime, links: GridLinks
@@ -144,7 +145,7 @@ class _Drawn:
         self.steps_of_the_whole = tuple(step for step in plan_ if step.tier is None)
 
     def columns(self) -> Iterator[Column]:
-        """The phases, in the plan's order."""
+        """Yield the phases, in the plan's order."""
         for phase in self._phases:
             found = self._times.phase(phase)
             if found is None:
@@ -159,7 +160,7 @@ class _Drawn:
             )
 
     def tier(self, servers: steps.TierServers) -> GridPart:
-        """A tier: what is done for all of it, and below it what is done on each server."""
+        """Return a tier: its tier-wide steps, and below them the steps on each server."""
         every = [step for step in self._plan if step.tier == servers.tier]
         on_servers = [step for step in every if step.per_server]
         tasks = [task for step in on_servers for task in self._tasks.get(step.id, ())]
@@ -200,7 +201,7 @@ class _Drawn:
             )
 
     def _on(self, step: plan.Step, server: names.ServerName) -> list[status.TaskView]:
-        """A step's task instances on a server: those that name it; where none does, those that name nobody."""
+        """Return a step's task instances on a server: those that name it, or else those that name no server."""
         tasks = self._tasks.get(step.id, [])
         return [task for task in tasks if server in task.servers] or [
             task for task in tasks if not task.servers
@@ -215,7 +216,7 @@ class _Drawn:
         wanted: Sequence[plan.Step],
         tasks: Iterable[status.TaskView],
     ) -> GridRow:
-        """One row: the given steps' given tasks, each in its phase's cell."""
+        """Return one row: the given steps' given tasks, each in its phase's cell."""
         found = list(tasks)
         cells = tuple(
             tuple(
@@ -250,12 +251,12 @@ class _Drawn:
             return ""
         if span.ended is not None:
             return formatting.duration(span.duration)
-        # What still runs is counted in whole seconds: a part of one would only flicker.
+        # Running steps are shown in whole seconds: fractions would only flicker.
         return formatting.duration((self._now - span.started) // _SECOND * _SECOND, exact=False)
 
 
 def _now_at(columns: Sequence[Column]) -> str:
-    """Where a run is, for those who are told of changes rather than see them."""
+    """Describe the progress of a run, for screen readers, which announce changes."""
     failed = [each for each in columns if each.look == state_badges.look(status.Progress.FAILED)]
     if failed:
         return f"failed in phase {failed[0].number}, {failed[0].title}"

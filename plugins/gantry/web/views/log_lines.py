@@ -1,6 +1,6 @@
-"""A task's log as people read it: the level of each line, and of which server and which script it speaks.
+"""A task's log for readers: the level of each line, its server and its script.
 
-Drawn by `templates/parts/task_log.html.jinja`.
+Rendered by `templates/parts/task_log.html.jinja`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from gantry import errors, log_marks, status
 
 MOST_LINES = 1000
-"""Lines that are shown, the last ones. Airflow's own page has them all."""
+"""Number of lines shown, from the end. Airflow's own page has all of them."""
 
 PAUSE = 2
-"""Seconds between two looks at a log that grows."""
+"""Seconds between two reads of a growing log."""
 
 _LONGEST_PAUSE = 30
 _SHARE = 5
-"""Of so many seconds, reading a log takes one at most: of a long one, Airflow reads all each time."""
+"""Reading a log takes at most one in so many seconds: of a long one, Airflow reads all each time."""
 
 _MOST_SCRIPTS = 50
 
 LAST_WORDS = datetime.timedelta(seconds=10)
-"""Airflow knows how a task has ended a moment before the last lines of its log are written."""
+"""Airflow knows a task's final state slightly before the last lines of its log are written."""
 
 _OVER = (
     status.TaskState.SUCCESS,
@@ -40,12 +40,12 @@ _OVER = (
 _SERVER = re.compile(r"\[(?P<server>[a-zA-Z0-9._*-]{1,63})\] (?P<rest>.*)", re.DOTALL)
 _CALL = re.compile(r"\$ (?P<script>\S+)")
 _AIRFLOWS = re.compile(r"task$|airflow\.(?!task\.operators\b)")
-"""Loggers of Airflow's own; operators have theirs below one of them."""
+"""Airflow's own loggers; operators have theirs below one of them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """What Airflow's log reader gives: one message, and the errors at its end, outermost first."""
+    """One message of Airflow's log reader, and the errors at its end, outermost first."""
 
     text: str
     level: str = ""
@@ -59,9 +59,9 @@ class ShownLine:
     """One line.
 
     Attributes:
-        server: whose it is, where the task drives several; else empty.
-        script: the agent script that it is output of; empty where none runs.
-        is_call: it tells that the script is called.
+        server: the line's server if the task drives several; else empty.
+        script: the agent script whose output it is; empty if none runs.
+        is_call: whether it reports the call of the script.
     """
 
     text: str
@@ -74,15 +74,16 @@ class ShownLine:
 
 @dataclasses.dataclass(frozen=True)
 class TaskLog:
-    """A task instance's log, and what stands above it.
+    """A task instance's log and its header.
 
     Attributes:
-        href: the same in Airflow's own pages.
-        again: where what is new is asked for while the task works, or None when it is over.
+        href: the same log in Airflow's own pages.
+        again: URL for new lines while the task works, or None when it is over.
         pause: seconds until then.
-        left_out: how many lines before these are not shown.
-        failures: what stopped it, as it said itself.
-        logged: the error that its log ends with, or empty: that of a try before the latest, or of none of ours.
+        left_out: the number of lines before these that are not shown.
+        failures: the failures of the latest try.
+        logged: the error at the end of its log, or empty. Shown where there are no `failures`: for an earlier try, or
+            an error that is not Gantry's.
     """
 
     title: str
@@ -100,41 +101,41 @@ class TaskLog:
 
     @property
     def failure(self) -> str:
-        """What a failed task ended with; empty if it did not."""
+        """The error of a failed task; empty if it did not fail."""
         return "\n".join(map(str, self.failures)) or self.logged
 
     @property
     def advice(self) -> tuple[str, ...]:
-        """What to do about the failure, each once."""
+        """What to do about the failure, each advice once."""
         failures = self.failures or (errors.Failure.of(self.logged),)
         return tuple(dict.fromkeys(each.advice for each in failures if each.advice))
 
 
 def pause(seconds: float) -> int:
-    """Seconds until the next look, where this one has taken so many."""
+    """Return the seconds until the next read, given the duration of this one."""
     return min(max(PAUSE, math.ceil(_SHARE * seconds)), _LONGEST_PAUSE)
 
 
 @dataclasses.dataclass(frozen=True)
 class LogPosition:
-    """How far a page has read a log.
+    """The position up to which a page has read a log.
 
     Attributes:
-        token: Airflow's, which continues there; empty: nothing continues, and the end is read once more.
-        scripts: what runs on each server, as the last lines said.
+        token: Airflow's token that continues there; empty: it is not possible to continue, and the end is read again.
+        scripts: the running script on each server, according to the last lines.
     """
 
     token: str
     scripts: Mapping[str, str]
 
     def dump(self) -> str:
-        """As a part of an address."""
+        """Encode for a URL."""
         last = dict(list(self.scripts.items())[-_MOST_SCRIPTS:])
         return base64.urlsafe_b64encode(json.dumps([self.token, last]).encode()).decode()
 
     @classmethod
     def load(cls, text: str) -> LogPosition | None:
-        """From an address; None if it is none that a page has made."""
+        """Decode from a URL; None if it was not created by a page."""
         try:
             token, scripts = json.loads(base64.urlsafe_b64decode(text.encode()))
             return cls(str(token), {str(server): str(script) for server, script in scripts.items()})
@@ -143,12 +144,12 @@ class LogPosition:
 
 
 def is_over(task: status.TaskView, now: datetime.datetime) -> bool:
-    """Whether nothing will be added to a task's log any more."""
+    """Return whether nothing will be added to a task's log any more."""
     return task.state in _OVER and (task.ended is None or now - task.ended > LAST_WORDS)
 
 
 def event(message: Mapping[str, object]) -> Event:
-    """One message of Airflow's structured logs: `event`, and maybe `level`, `timestamp` and `error_detail`."""
+    """Convert a message of Airflow's structured logs: `event`, and maybe `level`, `timestamp` and `error_detail`."""
     at = message.get("timestamp")
     details = message.get("error_detail")
     return Event(
@@ -169,9 +170,9 @@ def event(message: Mapping[str, object]) -> Event:
 
 
 def lines(events: Iterable[Event], scripts: dict[str, str] | None = None) -> tuple[ShownLine, ...]:
-    """The lines that a person reads: without where the log was found, and without what folds lines in Airflow.
+    """Return the lines for readers: without the log's source, and without Airflow's folding markers.
 
-    `scripts` says what runs on each server before them, and is changed to what runs after them.
+    `scripts` has the running script on each server before them, and is updated to the state after them.
     """
     found: list[ShownLine] = []
     scripts = {} if scripts is None else scripts
@@ -187,22 +188,22 @@ def lines(events: Iterable[Event], scripts: dict[str, str] | None = None) -> tup
 
 
 def failure(events: Sequence[Event]) -> str:
-    """The error that a failed task ended with, without the name of its class; empty if there is none.
+    """Return the error that a failed task ended with, without its class name; empty if there is none.
 
-    Others may stand behind it, such as a notifier's, and before it.
+    Other errors may come after it, such as a notifier's, and before it.
     """
     last = next((each for each in reversed(events) if each.text == log_marks.FAILED and each.errors), None)
     return "" if last is None else last.errors[0].partition(": ")[2].strip()
 
 
 def _line(message: Event, scripts: dict[str, str]) -> ShownLine:
-    """A line; `scripts` remembers what runs on each server."""
+    """Convert a line; `scripts` tracks the running script on each server."""
     in_batch = _SERVER.fullmatch(message.text)
     server, text = (in_batch["server"], in_batch["rest"]) if in_batch else ("", message.text)
     call = _CALL.match(text)
     if call:
         scripts[server] = call["script"]
-    # Scripts speak in level info; what is said in another one is said of them. Airflow itself may speak, too.
+    # Scripts log at level info; lines at another level are about them. Airflow itself may log, too.
     is_output = message.level in ("", "info") and not _AIRFLOWS.match(message.logger)
     script = scripts.get(server, "") if is_output else ""
     return ShownLine(text, message.level, message.at, server, script, is_call=call is not None)

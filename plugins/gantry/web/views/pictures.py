@@ -1,4 +1,4 @@
-"""Facts → the pictures of a page, with where their parts lead to."""
+"""Views of a page and the link targets of their parts, computed from the queried data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gantry.web.queries import deployment_queries, model, run_states
 from gantry.web.views import grid, timeline, topology, topology_labels
 
 _RUN_SECONDS, _REST_SECONDS = 2, 10
-"""How often a page asks again: while a run goes on, and while nothing does."""
+"""Refresh intervals of a page: during a run, and otherwise."""
 
 
 @dataclasses.dataclass(frozen=True)
 class OperationLink:
-    """An operation that the visitor may ask for, and where its form is."""
+    """An operation that the visitor may run, and the URL of its form."""
 
     operation: names.Operation
     title: str
@@ -31,8 +31,8 @@ class DeploymentView:
     """A deployment's page.
 
     Attributes:
-        seconds: after how many it is asked for again.
-        may_read_agents: whether the visitor may read the agents' logs, which is done over SSH.
+        seconds: the refresh interval.
+        may_read_agents: whether the visitor may read the agents' logs, which requires SSH.
     """
 
     found: model.DeploymentDetails
@@ -50,7 +50,7 @@ class RunPage:
     """A run's page.
 
     Attributes:
-        again: where it is asked for again, or None when it is over.
+        again: the URL to refresh from, or None when the run is over.
         questions: the tasks that wait for the visitor's answer.
     """
 
@@ -65,7 +65,7 @@ class RunPage:
 
 
 class Sign(enum.StrEnum):
-    """What a line of a diff is; the stylesheet has a colour for each."""
+    """The kind of a line of a diff; the stylesheet has a colour for each."""
 
     HEAD = "head"
     ADDED = "added"
@@ -75,7 +75,7 @@ class Sign(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class DiffLine:
-    """A line of a diff, its sign included."""
+    """A line of a diff, including its sign."""
 
     sign: Sign
     text: str
@@ -83,10 +83,10 @@ class DiffLine:
 
 @dataclasses.dataclass(frozen=True)
 class DeliveredFile:
-    """A file that was handed over.
+    """A delivered configuration file.
 
     Attributes:
-        href: to the run's page; None for an operation that this Gantry does not have.
+        href: the run's page; None for an operation that this Gantry version does not have.
     """
 
     file: config_history.ConfigDelivery
@@ -96,7 +96,7 @@ class DeliveredFile:
 
 @dataclasses.dataclass(frozen=True)
 class ServerFactsView:
-    """What a server was handed, by service, the newest first."""
+    """The configuration history of a server, by service, newest first."""
 
     name: str
     server: str
@@ -105,13 +105,13 @@ class ServerFactsView:
 
 _SIGNS = {"+": Sign.ADDED, "-": Sign.REMOVED, "@": Sign.HEAD, "…": Sign.HEAD}
 _HEAD = 2
-"""Lines of a diff's head: the files' names."""
+"""Number of header lines of a diff: the files' names."""
 
 
 def deployment(
     found: model.DeploymentDetails, visitor: access.Visitor, where: addresses.Addresses
 ) -> DeploymentView:
-    """A deployment's page."""
+    """Return a deployment's page."""
     name = found.line.name
     may_read_agents = visitor.may_run(names.dag_id(name, names.Operation.LAUNCH))
     drawn = topology.topology(
@@ -140,7 +140,7 @@ def deployment(
 
 
 def _questions(scene: model.RunSnapshot, visitor: access.Visitor) -> tuple[model.TaskInstanceRow, ...]:
-    """The tasks of a run that wait for an answer which the visitor may give."""
+    """Return a run's tasks that wait for an answer which the visitor may give."""
     asking = tuple(each for each in scene.instances if each.awaits_answer)
     return asking if asking and visitor.may_answer(scene.run.dag) else ()
 
@@ -148,12 +148,12 @@ def _questions(scene: model.RunSnapshot, visitor: access.Visitor) -> tuple[model
 def actions(
     found: model.DeploymentDetails, visitor: access.Visitor, where: addresses.Addresses
 ) -> list[OperationLink]:
-    """What the visitor may do with a deployment."""
+    """Return what the visitor may do with a deployment."""
     name = found.line.name
     return [
         OperationLink(each, row.title, where.form(name, each.value), row.dangerous)
         for each, row in plan.OPERATIONS.items()
-        # A look comes by itself, and does nothing that a person would wait for.
+        # A check of the watch starts by itself, and does nothing that a user would wait for.
         if each in found.operations and not row.read_only and visitor.may_run(names.dag_id(name, each))
     ]
 
@@ -161,7 +161,7 @@ def actions(
 def told(
     name: str, server: str, found: tuple[model.ConfigHistory, ...], where: addresses.Addresses
 ) -> ServerFactsView:
-    """The page of what a server was handed."""
+    """Return the page with the configuration history of a server."""
     return ServerFactsView(
         name,
         server,
@@ -179,7 +179,7 @@ def _handed(name: str, file: config_history.ConfigDelivery, where: addresses.Add
 
 
 def _diff_line(place: int, text: str) -> DiffLine:
-    # A fact that is called "--" makes a line that looks like the head, and is none.
+    # A fact whose key is "--" makes a line that looks like the header, but is not.
     is_head = place < _HEAD and text.startswith(("--- ", "+++ "))
     return DiffLine(Sign.HEAD if is_head else _SIGNS.get(text[:1], Sign.SAME), text)
 
@@ -187,7 +187,7 @@ def _diff_line(place: int, text: str) -> DiffLine:
 def run(
     scene: model.RunSnapshot, visitor: access.Visitor, where: addresses.Addresses, now: datetime.datetime
 ) -> RunPage:
-    """A run's page."""
+    """Return a run's page."""
     dag, run_id = scene.run.key
     name = deployment_queries.deployment(dag)
     may_read_logs = visitor.may_read_logs(dag)

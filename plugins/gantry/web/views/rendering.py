@@ -1,4 +1,4 @@
-"""The templates of the pages, filled. Everything that is put into them is escaped."""
+"""Template rendering. All values are escaped."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from gantry.web.views import formatting, state_badges
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-    """Where the pages are.
+    """The location of the pages.
 
     Attributes:
-        prefix: the path of the pages, such as `/gantry`. Begins with a slash and ends with none.
-        airflow: the path of Airflow itself; empty where it is `/`.
+        prefix: the path of the pages, such as `/gantry`, with a leading and without a trailing slash.
+        airflow: the path of Airflow itself; empty if it is `/`.
     """
 
     prefix: str
     airflow: str = ""
 
     def static(self, name: str) -> str:
-        """The address of a static file. It changes with the file, so that browsers may keep it."""
+        """Return the URL of a static file. It changes with the file, so that browsers may cache it."""
         return f"{self.prefix}/static/{name}?{_digest(name)}"
 
 
 def render(template: str, site: Site, /, **known: object) -> str:
-    """A page, or a part of one.
+    """Render a page, or a part of one.
 
     Args:
         template: its file below `templates/`.
-        site: where the pages are.
-        known: what the template asks for by name.
+        site: the location of the pages.
+        known: the template's variables, by name.
     """
     return _environment().get_template(template).render(site=site, **known)
 
@@ -50,7 +50,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-        # The files come with the package: nobody changes them while it runs.
+        # The files come with the package and do not change at run time.
         auto_reload=False,
     )
     environment.filters |= {
@@ -71,7 +71,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _markdown(text: str) -> markupsafe.Markup:
-    """Text of a definition as Airflow shows it too: its HTML stays text, and nothing is loaded from elsewhere."""
+    """Render a text of a definition as Airflow does: HTML is escaped, and nothing is loaded from elsewhere."""
     return markupsafe.Markup(_parser().render(text))  # noqa: S704 - made by a parser that lets no HTML through
 
 

@@ -1,4 +1,4 @@
-"""How states look: a colour, a shape and a word for each, so that colour is never the only sign."""
+"""Badges of states: a colour, a shape and a word for each, so that colour is never the only sign."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gantry import inventory, plan, status
 
 
 class Tone(enum.StrEnum):
-    """What a colour means. The stylesheet has one for each, in both themes."""
+    """The meaning of a colour. The stylesheet has one for each, in both themes."""
 
     GOOD = "good"
     BUSY = "busy"
@@ -23,7 +23,7 @@ class Tone(enum.StrEnum):
 
 
 class Shape(enum.StrEnum):
-    """Which sign stands beside the word; `templates/icons.html.jinja` draws each."""
+    """The sign beside the word; `templates/icons.html.jinja` has an icon for each."""
 
     CHECK = "check"
     CROSS = "cross"
@@ -44,7 +44,7 @@ class Shape(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Badge:
-    """How one state is shown."""
+    """The badge of one state."""
 
     tone: Tone
     shape: Shape
@@ -125,16 +125,16 @@ _BY_KIND = {type(next(iter(table))): table for table in _LOOKS}
 
 
 def look(state: State) -> Badge:
-    """How a state is shown."""
+    """Return the badge of a state."""
     tone, shape = _BY_KIND[type(state)][state]
     return Badge(tone, shape, state.value.replace("_", " "))
 
 
 FAILED = Badge(Tone.BAD, Shape.CROSS, "FAILED")
-"""Shown beside the state of a deployment whose last run did not arrive."""
+"""Shown beside the state of a deployment whose last run did not succeed."""
 
 DIFFER = Badge(Tone.WARNING, Shape.TRIANGLE, "servers differ")
-"""Shown where one service has several versions: an update goes on, or has stopped in the middle."""
+"""Shown if one service has several versions: during an update, or after an interrupted one."""
 
 _RUNS = {
     "queued": (Tone.WAITING, Shape.RING),
@@ -145,6 +145,6 @@ _RUNS = {
 
 
 def of_run(state: str) -> Badge:
-    """How a run's state is shown, in Airflow's own word."""
+    """Return the badge of a run's state, in Airflow's word."""
     tone, shape = _RUNS.get(state, (Tone.QUIET, Shape.DASH))
     return Badge(tone, shape, state)

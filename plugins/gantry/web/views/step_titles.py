@@ -1,4 +1,4 @@
-"""What steps are called where there is little room."""
+"""Short titles of steps."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ _NAMED = (plan.GroupKind.SERVICE, plan.GroupKind.LOAD_BALANCER, plan.GroupKind.B
 
 
 def short(step: plan.Step) -> str:
-    """What a step does, beside a tier or a server that is named: `install`, `app: configure`."""
+    """Return what a step does, for use beside the name of a tier or a server: `install`, `app: configure`."""
     words = step.facts.short or step.kind.value.replace("_", " ")
     return f"{step.group.name}: {words}" if step.group.kind in _NAMED else words
 
 
 def whole(step: plan.Step) -> str:
-    """What a step does and to whom, where nothing else says so: `tier app: handshake`, `service app: configure`."""
+    """Return what a step does and to what, for use on its own: `tier app: handshake`, `service app: configure`."""
     if step.group.kind is plan.GroupKind.DEPLOYMENT:
         return short(step)
     kind = step.group.kind.value.replace("_", " ")

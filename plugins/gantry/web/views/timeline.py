@@ -1,6 +1,6 @@
-"""A run in time: a bar for each step, and which of them decided when it ended.
+"""Timeline of a run: a bar for each step, and the steps on the critical path.
 
-Drawn by `templates/parts/timeline.html.jinja`.
+Rendered by `templates/parts/timeline.html.jinja`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gantry.web.views import formatting, state_badges, step_titles
 
 _SECOND = datetime.timedelta(seconds=1)
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
-"""Seconds that may lie between two marks of the axis."""
+"""Possible seconds between two marks of the axis."""
 
 _MOST_MARKS = 5
 _PERCENT = 100
@@ -22,7 +22,7 @@ _PERCENT = 100
 
 @dataclasses.dataclass(frozen=True)
 class AxisMark:
-    """A mark of the axis, `at` so many percent of the way."""
+    """A mark of the axis, `at` that many percent of the width."""
 
     at: float
     text: str
@@ -34,8 +34,8 @@ class Bar:
 
     Attributes:
         start, width: in percent of the whole.
-        waited: percent before it in which nothing on the critical path worked; 0 off that path.
-        label: everything, in words.
+        waited: percent before it in which no step on the critical path worked; 0 off that path.
+        label: the full description.
     """
 
     key: str
@@ -51,7 +51,7 @@ class Bar:
 
 @dataclasses.dataclass(frozen=True)
 class TimelinePhase:
-    """A phase that has work, and its steps that have begun in the order in which they did."""
+    """A phase that has work, and its started steps in the order of their starts."""
 
     number: int
     title: str
@@ -68,7 +68,7 @@ class Gantt:
     """The whole run.
 
     Attributes:
-        waited: time on that path in which nothing worked.
+        waited: time on that path in which no step worked.
     """
 
     took: str
@@ -78,7 +78,7 @@ class Gantt:
 
 
 def gantt(times: status.Timeline, now: datetime.datetime) -> Gantt | None:
-    """A run's times up to `now`, or None before its first step has begun."""
+    """Return a run's timeline up to `now`, or None before its first step has begun."""
     began = times.span.started
     if began is None:
         return None
@@ -98,7 +98,7 @@ def gantt(times: status.Timeline, now: datetime.datetime) -> Gantt | None:
 
 @dataclasses.dataclass(frozen=True)
 class _Scale:
-    """From times to percent."""
+    """Conversion from times to percent."""
 
     began: datetime.datetime
     length: datetime.timedelta
@@ -107,7 +107,7 @@ class _Scale:
         return round(min(max((moment - self.began) / self.length, 0.0), 1.0) * _PERCENT, 2)
 
     def place(self, span: status.Span) -> tuple[float, float]:
-        """Where a piece of time begins, and how wide it is; what has no end goes on until now."""
+        """Return the start and the width of a time span; an open one ends now."""
         if span.started is None:
             return 0.0, 0.0
         start = self.at(span.started)
@@ -120,7 +120,7 @@ class _Scale:
 
 
 def _reached(times: status.Timeline, now: datetime.datetime) -> datetime.datetime:
-    """Up to when there is anything to see: a run that has failed has steps that will never end."""
+    """Return the end of the visible time: a failed run has steps that will never end."""
     steps = [step for phase in times.phases for step in phase.steps]
     if any(step.progress is status.Progress.IN_PROGRESS for step in steps):
         return now
@@ -128,7 +128,7 @@ def _reached(times: status.Timeline, now: datetime.datetime) -> datetime.datetim
 
 
 def _stage(phase: status.PhaseTime, scale: _Scale, critical: dict[str, status.CriticalStep]) -> TimelinePhase:
-    # Airflow gives a time to tasks that it does not even try, too.
+    # Airflow also sets times for tasks that it does not even try.
     begun = [each for each in phase.steps if each.span.started is not None and each.progress.has_begun]
     span = phase.span if begun else status.Span()
     start, width = scale.place(span)
@@ -180,7 +180,7 @@ def _marks(scale: _Scale) -> Iterator[AxisMark]:
 
 
 def _clock(seconds: int) -> str:
-    """`0:05`, `12:30`, `1:02:30`."""
+    """Format seconds: `0:05`, `12:30`, `1:02:30`."""
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

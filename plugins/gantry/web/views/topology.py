@@ -1,7 +1,7 @@
-"""A deployment as a picture: its tiers, the servers and services in them, who needs whom, and who balances.
+"""Topology picture of a deployment: its tiers with their servers and services, dependencies and load balancing.
 
-Tiers stand in columns, those that visitors reach first to the left, so that each need is an arrow to the right. On a
-narrow window all stand in one column. Drawn by `templates/parts/topology.html.jinja`.
+Tiers are arranged in columns, with those that visitors reach first on the left, so that each dependency is an arrow to
+the right. In a narrow window, there is a single column. Rendered by `templates/parts/topology.html.jinja`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gantry import names
 from gantry.web.views import arrow_routes, dependency_graph, state_badges, topology_labels
 
 MOST_MARKS = 12
-"""Servers of a tier that are drawn one by one. Where there are more, they are counted by state."""
+"""Maximum number of a tier's servers that are drawn individually. If there are more, they are counted by state."""
 
 # All in pixels.
 PADDING = 10
@@ -29,15 +29,15 @@ BETWEEN = 16
 SMALLEST_TIER = 216
 
 NO_CHANNEL = 24
-"""Between two columns that no arrow runs between."""
+"""Gap between two columns without arrows between them."""
 
 _BIG, _SMALL = 8.6, 7.0
-"""About the width of a letter of a name, and of what stands below it, in DejaVu, which is wider than most fonts."""
+"""Approximate width of a character of a name, and of the text below it, in DejaVu, which is wider than most fonts."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """How much room there is, and how wide a tier is at most."""
+    """The available room, and the maximum width of a tier."""
 
     width: float
     largest_tier: float
@@ -52,7 +52,7 @@ NARROW = Window(338, 284)
 
 @dataclasses.dataclass(frozen=True)
 class ServerMark:
-    """A server's place."""
+    """A server's position."""
 
     x: float
     y: float
@@ -62,7 +62,7 @@ class ServerMark:
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """How many servers of a tier are in a state."""
+    """The number of a tier's servers in a state."""
 
     x: float
     y: float
@@ -72,7 +72,7 @@ class Count:
 
 @dataclasses.dataclass(frozen=True)
 class TopologyNode:
-    """A service's or a load balancer's place, and as much of its title and its note as there is room for."""
+    """The position of a service or a load balancer, with its title and note, truncated to the room available."""
 
     x: float
     y: float
@@ -84,7 +84,7 @@ class TopologyNode:
 
 @dataclasses.dataclass(frozen=True)
 class TierBox:
-    """A tier's box and what stands in it."""
+    """A tier's box and its content."""
 
     x: float
     y: float
@@ -110,7 +110,7 @@ class TopologyPicture:
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """The picture for wide windows and for narrow ones, and what both show in words."""
+    """The picture for wide windows and for narrow ones, and its content in words."""
 
     title: str
     about: str
@@ -119,7 +119,7 @@ class Topology:
 
 
 def topology(facts: topology_labels.TopologyFacts) -> Topology:
-    """The picture of a deployment."""
+    """Return the picture of a deployment."""
     parts = _Parts(facts)
     columns = dependency_graph.columns(facts.definition)
     return Topology(
@@ -131,7 +131,7 @@ def topology(facts: topology_labels.TopologyFacts) -> Topology:
 
 
 class _Parts:
-    """What stands in each tier, before it has a place."""
+    """The content of each tier, before it has a position."""
 
     def __init__(self, facts: topology_labels.TopologyFacts) -> None:
         self.facts = facts
@@ -145,7 +145,7 @@ class _Parts:
 
 
 def _tier_width(parts: _Parts, columns: Mapping[names.TierName, int], window: Window) -> float:
-    """How wide tiers may be so that all columns fit a window; no smaller than what can be read."""
+    """Return the maximum width of tiers with which all columns fit a window; no smaller than legible."""
     room = arrow_routes.channels(parts.needs, {part: columns[tier] for part, tier in parts.tier_of.items()})
     last = max(columns.values(), default=0)
     between = sum(_between(room, column, last) for column in range(-1, last + 1))
@@ -153,12 +153,12 @@ def _tier_width(parts: _Parts, columns: Mapping[names.TierName, int], window: Wi
 
 
 def _between(room: arrow_routes.Channels, column: int, last: int) -> float:
-    """The room right of a column; -1 is the place left of the first."""
+    """Return the room right of a column; -1 is the room left of the first."""
     return room.width(column) or (NO_CHANNEL if 0 <= column < last else 0)
 
 
 def _drawn(parts: _Parts, columns: Mapping[names.TierName, int], window: Window) -> TopologyPicture:
-    """A place for everything, with each tier in its column."""
+    """Position everything, with each tier in its column."""
     node_columns = {node: columns[tier] for node, tier in parts.tier_of.items()}
     room = arrow_routes.channels(parts.needs, node_columns)
     tier_width = _tier_width(parts, columns, window)
@@ -183,7 +183,7 @@ def _drawn(parts: _Parts, columns: Mapping[names.TierName, int], window: Window)
         for name, box in zip(columns, tiers, strict=True)
         for node, at in zip(parts.of_tier[name], box.nodes, strict=True)
     }
-    # An arrow is drawn from box to box, and the boxes stand a little inside their tiers.
+    # An arrow is drawn from box to box, and the boxes are slightly inside their tiers.
     return TopologyPicture(
         width=x + 1,
         height=bottom + room.height_below + 1,
@@ -245,7 +245,7 @@ def _marks(
 
 
 def _on_grid(y: float, height: float) -> float:
-    """The next place below at which a box's middle is on the grid."""
+    """Return the next position below at which a box's middle is on the grid."""
     return math.ceil((y + height / 2) / arrow_routes.GRID) * arrow_routes.GRID - height / 2
 
 

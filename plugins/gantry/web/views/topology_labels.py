@@ -1,4 +1,4 @@
-"""What stands in a deployment's tiers, and how each of it is: what its picture shows, before anything has a place."""
+"""Labels and states of a deployment's tiers, servers and parts: the content of its picture, without positions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from gantry.definition import models
 from gantry.web.views import dependency_graph, formatting, state_badges
 
 NOT_THERE = state_badges.Badge(state_badges.Tone.QUIET, state_badges.Shape.DASH, "not there")
-"""A server that nobody has asked for, and a service that nobody has installed."""
+"""A server that was never requested, or a service that was never installed."""
 
 _VERSION = 8
-"""Letters of a checksum that tell it from others."""
+"""Number of characters that identify a checksum."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TopologyLinks:
-    """Where the parts of the picture lead to; None where they lead nowhere."""
+    """Link targets of the picture's parts; None for parts without a link."""
 
     server: Callable[[names.ServerName], str | None] = lambda _: None
     service: Callable[[names.ServiceName], str | None] = lambda _: None
@@ -27,12 +27,12 @@ class TopologyLinks:
 
 @dataclasses.dataclass(frozen=True)
 class TopologyFacts:
-    """What the picture is made of.
+    """The data that the picture is drawn from.
 
     Attributes:
-        status: None where the deployment has never been launched.
-        inventory: None where the cloud was not asked, or did not answer.
-        versions: of the services, where they are known.
+        status: None if the deployment has never been launched.
+        inventory: None if the cloud was not asked, or did not answer.
+        versions: the versions of the services, if known.
     """
 
     definition: models.Definition
@@ -45,7 +45,7 @@ class TopologyFacts:
 
 @dataclasses.dataclass(frozen=True)
 class LabelledServer:
-    """A server. `label` tells all about it, `short` is its number in its tier."""
+    """A server. `label` is its full description, `short` is its number in its tier."""
 
     short: str
     label: str
@@ -55,7 +55,7 @@ class LabelledServer:
 
 @dataclasses.dataclass(frozen=True)
 class LabelledPart:
-    """A service or a load balancer. `label` tells all about it, `title` and `note` what matters most."""
+    """A service or a load balancer. `label` is its full description, `title` and `note` the essentials."""
 
     title: str
     note: str
@@ -66,7 +66,7 @@ class LabelledPart:
 
 
 def tier_note(facts: TopologyFacts, tier: names.TierName) -> str:
-    """How many servers of a tier run, of how many."""
+    """Return how many servers of a tier run, of how many."""
     found = next((each for each in facts.status.tiers if each.tier == tier), None) if facts.status else None
     if found is None:
         return formatting.count(facts.definition.tiers[tier].servers.min, "server")
@@ -74,14 +74,14 @@ def tier_note(facts: TopologyFacts, tier: names.TierName) -> str:
 
 
 def part(facts: TopologyFacts, of: dependency_graph.GraphPart) -> LabelledPart:
-    """A service or a load balancer, and how it is."""
+    """Return a service or a load balancer with its state."""
     if of.kind is dependency_graph.PartKind.BALANCER:
         return _balancer(facts, names.BalancerName(of.name))
     return _service(facts, names.ServiceName(of.name))
 
 
 def servers(facts: TopologyFacts, tier: names.TierName) -> list[LabelledServer]:
-    """A tier's servers by slot: those that the plan counts on, and all others that there are."""
+    """Return a tier's servers by slot: those that the plan counts on, and all other existing ones."""
     slots = dict(
         zip(
             facts.definition.names_of(tier),
@@ -102,7 +102,7 @@ def servers(facts: TopologyFacts, tier: names.TierName) -> list[LabelledServer]:
 
 
 def sentences(facts: TopologyFacts) -> Iterable[str]:
-    """All of it in words, for those who do not see the picture."""
+    """Yield the content in words, for users who do not see the picture."""
     definition = facts.definition
     for tier in definition.tiers:
         yield f"Tier {tier} has {formatting.count(len(servers(facts, tier)), 'server')}"
@@ -137,7 +137,7 @@ def _service(facts: TopologyFacts, name: names.ServiceName) -> LabelledPart:
 
 
 def _balancer(facts: TopologyFacts, name: names.BalancerName) -> LabelledPart:
-    """Its state is how far the step is that tells it of its nodes."""
+    """Return a load balancer. Its state is the progress of the step that configures its nodes."""
     balancer = facts.definition.load_balancers[name]
     progress = [
         facts.status.steps[step.id]
@@ -170,6 +170,6 @@ def _server(
         short=str(slot) if slot is not None else "?",
         label=", ".join(each for each in (f"server {name}: {look.word}", address) if each),
         look=look,
-        # One that nobody has asked for yet has no page.
+        # A server that was never requested has no page.
         href=None if look is NOT_THERE else facts.links.server(name),
     )

@@ -3,7 +3,7 @@
 #
 # A script sets `set -eu`, sources this file, defines its work as a function `main` and ends with
 #     agent_run "$@"
-# which adds what every script has: the journal, the override and the -pre and -post hooks.
+# which adds the common parts of all scripts: the journal, the override and the -pre and -post hooks.
 #
 # Overrides, in /enstratus/custom/bin:
 #   SCRIPT       runs instead of the shipped script, with its arguments. It may call the shipped one by its
@@ -12,10 +12,10 @@
 #                hook's code.
 #   SCRIPT-post  runs after a script that succeeded, with the same arguments and GANTRY_EXIT_CODE=0. If it
 #                fails, the script fails with its code. After a script that failed it does not run.
-# What hooks print goes to standard error, since some scripts' standard output is an answer. A file there that
-# is not executable is an error (126), not a hook to pass over in silence.
+# The output of hooks goes to standard error, since some scripts' standard output is an answer. A file there that
+# is not executable is an error (126), not a hook to skip silently.
 #
-# Environment: GANTRY_ROOT, a folder that stands before every path (tests); GANTRY_JOB, the id of the job.
+# Environment: GANTRY_ROOT, a prefix of every path (tests); GANTRY_JOB, the id of the job.
 
 : "${GANTRY_ROOT:=}"
 export GANTRY_ROOT
@@ -27,12 +27,12 @@ umask 027
 PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 
-# say MESSAGE: a line for the person who reads the log.
+# say MESSAGE: prints a line for the reader of the log.
 say() {
     printf '%s: %s\n' "$AGENT_SCRIPT" "$1" >&2
 }
 
-# fail CODE MESSAGE: says what is wrong and ends the script.
+# fail CODE MESSAGE: prints what is wrong and ends the script.
 fail() {
     say "$2"
     exit "$1"
@@ -191,8 +191,8 @@ agent_wrapped() {
     return 1
 }
 
-# agent_forget: removes the notes whose keys GANTRY_FORGETS holds (comma-separated). For a script that changes what they
-# are about, when it begins to.
+# agent_forget: removes the marks whose keys are in GANTRY_FORGETS (comma-separated). For a script that invalidates them, just
+# before it does.
 agent_forget() {
     agent_keys=${GANTRY_FORGETS:-}
     while [ -n "$agent_keys" ]; do
@@ -337,7 +337,7 @@ END
 }
 
 # replace_config CODE SOURCE: makes ./enstratus.cfg SOURCE's content without CR, mode 640, in one step. It is root's, and
-# of the folder's group: whoever may change it could have root start the service as root (runAsUser).
+# of the folder's group: a user who may change it could have root start the service as root (runAsUser).
 replace_config() {
     # The service's own user may write to this folder, hence all is prepared where only root can enter.
     config_work=$(mktemp -d "$SERVICES/.configure.XXXXXX") || fail "$1" "cannot write to $SERVICES"

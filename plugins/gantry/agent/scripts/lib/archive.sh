@@ -1,13 +1,13 @@
 # shellcheck shell=sh
-# A service archive becomes a folder that may be installed, or is refused with a reason. Sourced, never run, after
-# agent.sh and kinds.sh. All of it works in the current folder, which is the caller's own: nothing else changes.
+# Converts a service archive to a folder that may be installed, or refuses it with a reason. Sourced, never run, after
+# agent.sh and kinds.sh. Works only in the current folder, which is the caller's own: nothing else changes.
 #
 # Environment: GANTRY_RESTORE, not empty: owners are kept, as a backup needs it.
 #
 # Exit codes: 21 unsafe; 22 it cannot be unpacked (damaged, of no known kind, a program is missing, no space left); 23 a
 # script that every service must have is missing; 26 a script cannot be run.
 
-# unpack_archive FILE: the folder `tree` is what the archive holds, tidied and checked.
+# unpack_archive FILE: puts the archive's content, cleaned up and checked, into the folder `tree`.
 unpack_archive() {
     archive=$1
     mkdir tree
@@ -55,7 +55,7 @@ refuse() {
     fail 21 "unsafe archive, nothing was installed: $1"
 }
 
-# Names are looked at as the archive holds them, since the unpackers quietly mend the bad ones. One name a line:
+# Names are checked as in the archive, since the unpackers quietly fix the bad ones. One name per line:
 # both unpackers print control characters escaped.
 check_names() {
     if grep -q '^/' names; then
@@ -67,7 +67,7 @@ check_names() {
     fi
 }
 
-# check_space KIBIBYTES: a disk that is full harms what runs there already.
+# check_space KIBIBYTES: a full disk would harm running services.
 check_space() {
     free=$(df -Pk . | awk 'NR == 2 { print $4 }')
     is_number "$free" || return 0
@@ -156,7 +156,7 @@ split_names() {
     done <odd-names
 }
 
-# leave_out_noise: what macOS adds for itself.
+# leave_out_noise: removes files that macOS adds.
 leave_out_noise() {
     noise=$(find tree \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -prune -exec sh -c 'find "$@" ! -type d' - {} + | wc -l)
     [ "$noise" -gt 0 ] || return 0
@@ -192,8 +192,8 @@ check_tree() {
     [ -z "$odd" ] || refuse "$odd"
 }
 
-# By names alone: nothing follows a link that nobody has looked at. A way up from a folder is exact, since the folder itself
-# is no link. Behind a link it is not, so there it is refused; then no link leaves, whatever others it leads over.
+# By names alone: unchecked links are never followed. A way up from a folder is exact, since the folder itself
+# is not a link. Behind a link it is not, so there it is refused; then no link leaves, whatever others it passes.
 # shellcheck disable=SC2016 # for awk
 links_that_leave='
     BEGIN { FS = "\t" }
@@ -254,7 +254,7 @@ check_lines() {
         fail 26 "scripts with Windows line ends or a byte order mark, whose interpreter would not be found:$bad. Save them with Unix line ends in UTF-8 without BOM (dos2unix; in Git: *.sh and bin/* text eol=lf); nothing was changed"
 }
 
-# where_is NAME: where a script that is missing stands instead, or what the archive has.
+# where_is NAME: where a missing script is instead, or what the archive contains.
 where_is() {
     elsewhere=$(find tree -ipath "*bin/$1" | head -n 1)
     elsewhere=${elsewhere#tree/}

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What `job` does (see its head). Sourced, never run, after agent.sh.
+# Implementation of `job` (see its head). Sourced, never run, after agent.sh.
 
 jobs=$ENSTRATUS/ws/jobs
 marks=$ENSTRATUS/ws/state
@@ -344,7 +344,7 @@ job_run_detached() {
     set +e
     (
         read -r own_pid _ </proc/self/stat
-        # One write: whoever reads it finds all of it, or nothing.
+        # One write: a reader finds all of it, or nothing.
         agent_identity "$own_pid" && printf '%s\n' "$IDENTITY" >script
         cd /
         exec "$@"
@@ -353,7 +353,7 @@ job_run_detached() {
     set -e
     word='exit'
     if [ -e killing ]; then
-        # Even if it then ended well: nobody can tell what it left out.
+        # Even if it then ended well: it is unknown what it left out.
         word=killed
         agent_journal "killed ${1##*/} exit=$code"
     elif [ "$code" -eq 0 ]; then
@@ -385,8 +385,8 @@ await_end() {
     done
 }
 
-# follow_attended OFFSET: the log from there on, until the job has ended, or standard input has. False: nobody follows any
-# more.
+# follow_attended OFFSET: the log from there on, until the job has ended, or standard input has. False: the follower is
+# gone.
 follow_attended() {
     exec 4<&0 8<runner
     # Most have ended before there would be anything to watch.

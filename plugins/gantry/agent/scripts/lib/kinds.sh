@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# What a file is, by its first bytes: names of files are often wrong. Sourced, never run.
+# Format of a file, by its first bytes: file names are often wrong. Sourced, never run.
 
-# file_kind FILE: sets KIND to a word, `text` where the bytes are those of no kind that is known here.
+# file_kind FILE: sets KIND to a word, `text` if the bytes are those of no known format.
 file_kind() {
     kind_of "$(first_bytes <"$1")"
 }
@@ -46,8 +46,8 @@ kind_of() {
     esac
 }
 
-# packed_kind FILE: sets PACKED to the program that has packed the file, empty where none has, and KIND to what is in it;
-# `unknown` where that program is not on this server.
+# packed_kind FILE: sets PACKED to the program that has compressed the file, or to an empty text, and KIND to the format of
+# the content; `unknown` if that program is not on this server.
 packed_kind() {
     PACKED=
     file_kind "$1"

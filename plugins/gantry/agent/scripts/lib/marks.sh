@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What scripts note in /enstratus/ws/state by themselves. Sourced, never run, after agent.sh.
+# Marks that scripts write to /enstratus/ws/state themselves. Sourced, never run, after agent.sh.
 
 marks=$ENSTRATUS/ws/state
 
@@ -15,7 +15,7 @@ require_mark() {
     fi
 }
 
-# content_mark KEY, object_mark KEY: the keys of what belongs to a mark.
+# content_mark KEY, object_mark KEY: the keys that accompany a mark.
 content_mark() {
     printf '%s/content.%s' "${1%%/*}" "${1#*/}"
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What downloadFile and uploadFile share: presigned URLs, which are secrets, and a store that may be busy. Sourced, never
+# Shared by downloadFile and uploadFile: presigned URLs, which are secrets, and retries for a busy store. Sourced, never
 # run, after agent.sh.
 #
 # Environment: GANTRY_DOWNLOADER (curl or wget; default: curl if there is one), GANTRY_RETRY_SECONDS (the first pause
