@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import collections
 import dataclasses
 import graphlib
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -232,3 +234,27 @@ def test_the_name_of_a_public_class_is_that_of_no_other() -> None:
                 found[node.name].append(str(path.relative_to(PACKAGE)))
     assert len(found) > 500
     assert {name: places for name, places in found.items() if len(places) > 1} == {}
+
+
+def test_an_error_that_a_docstring_names_is_there() -> None:
+    # A class that was renamed stays in the docstrings of others, where no linter looks.
+    known = set(dir(builtins)) | {
+        "AirflowFailException",
+        "AirflowException",
+        "ClientError",
+        "CycleError",
+        "SecurityError",
+    }
+    said: dict[str, str] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.ClassDef():
+                    known.add(node.name)
+                case ast.Import() | ast.ImportFrom():
+                    known.update((each.asname or each.name).rpartition(".")[2] for each in node.names)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                text = ast.get_docstring(node) or ""
+                named = re.findall(r"(?<!`)\b[A-Z]\w*(?:Error|Exception)\b(?!`)", text)
+                said |= dict.fromkeys(named, str(path.relative_to(PACKAGE)))
+    assert {name: place for name, place in said.items() if name not in known} == {}

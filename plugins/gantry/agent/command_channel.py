@@ -85,7 +85,7 @@ class Dialog:
 
         Raises:
             NotServedError: orders are not accepted. Nothing was run.
-            EndedError: the dialog ended; whether the command was run is unknown.
+            ChannelEndedError: the dialog ended; whether the command was run is unknown.
         """
         word = _MARK.decode() + secrets.token_hex(12)
         size = "-" if stdin is None else str(len(stdin))

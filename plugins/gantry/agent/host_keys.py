@@ -27,7 +27,7 @@ def usable(text: str) -> str:
     The kind is read from the key itself; a kind before it and a comment after it are optional.
 
     Raises:
-        UnusableError: it is not a public host key.
+        HostKeyFormatError: it is not a public host key.
     """
     lines = [line.strip() for line in text.replace("\\n", "\n").splitlines()]
     found = [_line(line) for line in lines if line and not line.startswith("#")]
@@ -64,7 +64,7 @@ def _kind(word: str) -> str | None:
 
 
 def _import(line: str) -> None:
-    """Raise UnusableError unless the line is a key."""
+    """Raise HostKeyFormatError unless the line is a key."""
     import asyncssh  # noqa: PLC0415 - see `gantry.agent.ssh`
 
     try:

@@ -69,7 +69,7 @@ def text_of(content: str | bytes) -> str:
     and the byte order marks of Windows.
 
     Raises:
-        UnusableError: it is something else.
+        PrivateKeyFormatError: it is something else.
     """
     content = _decoded(content) if isinstance(content, bytes) else content
     if isinstance(content, bytes):
@@ -89,7 +89,7 @@ def loaded(text: str, passphrase: str | None) -> asyncssh.SSHKey:
     """Load the key in a text.
 
     Raises:
-        UnusableError: it cannot be read, or the passphrase is wrong or missing.
+        PrivateKeyFormatError: it cannot be read, or the passphrase is wrong or missing.
     """
     import asyncssh  # noqa: PLC0415 - see the head of this module
 

@@ -94,7 +94,7 @@ def carry_out(
     """Trigger a run and follow it; return the exit code.
 
     Raises:
-        RunFailedError, RunTooLongError, RefusedError: it did not succeed; as text. A program receives it as JSON.
+        RunFailedError, RunTooLongError, NothingDoneError: it did not succeed; as text. A program receives it as JSON.
     """
     from gantry.cli.queries import runs  # noqa: PLC0415 - httpx and pydantic, which help need not load
 

@@ -28,7 +28,7 @@ def ec2(cloud: models.Cloud) -> EC2Client:
     Imports boto3, which takes half a second: call it in a task, never in a DAG file.
 
     Raises:
-        UnknownConnectionError: Airflow cannot read the definition's connection.
+        CloudConnectionError: Airflow cannot read the definition's connection.
         CloudUnreachableError: a client cannot be created from the connection.
     """
     return _patient(_client(cloud, transient_errors.settings), cloud)
@@ -71,7 +71,7 @@ def hook(connection: names.ConnectionId, region: str | None, kind: Literal["ec2"
     """Return the amazon provider's hook for a connection. Without a region, the connection's own is used.
 
     Raises:
-        UnknownConnectionError: Airflow cannot read the connection.
+        CloudConnectionError: Airflow cannot read the connection.
         UnusableConnectionError: one of its extra fields does not have the form that the provider and boto3 accept.
     """
     from airflow.providers.amazon.aws.hooks import base_aws  # noqa: PLC0415

@@ -129,7 +129,7 @@ class Objects:
 
     @classmethod
     def of(cls, source: S3Access) -> Objects:
-        """Create from a connection. Raises UnknownConnectionError, CloudUnreachableError."""
+        """Create from a connection. Raises CloudConnectionError, CloudUnreachableError."""
         return cls(source.client, source.connection, source)
 
     @property

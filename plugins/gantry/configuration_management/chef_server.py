@@ -297,7 +297,7 @@ def usable_certificate(text: str) -> str:
     """Normalize certificates in PEM whose line breaks were lost in a form or in JSON.
 
     Raises:
-        UnusableCertificateError: there is none.
+        UnusableChefCertificateError: there is none.
     """
     certificate = "".join(pem.certificates(text))
     if not certificate:

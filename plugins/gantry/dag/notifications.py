@@ -54,7 +54,7 @@ def time_limits(definition: models.Definition) -> dict[str, Any]:
     """Return the limits of the launch's DAG: its timeout, and the deadline after which notifications are sent.
 
     Airflow skips all tasks of a run that times out. If one has to clean up, the steps themselves end the run's work in
-    time (`runs.Run.until`), and Airflow only what is left after that.
+    time (`step_run.StepRun.until`), and Airflow only what is left after that.
     """
     limits: dict[str, Any] = {}
     if definition.dagrun_timeout is not None:

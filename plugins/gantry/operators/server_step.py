@@ -49,7 +49,7 @@ class ServerStepOperator(stoppable.StoppableOperator):
         return None
 
     def holding(self, run: step_run.StepRun) -> dict[str, str]:  # noqa: ARG002 - for those that load data
-        """Return what is recorded about data when the step is done; see `data.DataLocations.holding`."""
+        """Return what is recorded about data when the step is done; see `data_placement.DataLocations.holding`."""
         return {}
 
     def targets(self, run: step_run.StepRun) -> list[ssh.Target]:

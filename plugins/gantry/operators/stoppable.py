@@ -76,7 +76,7 @@ class StoppableOperator(base.StepOperator):
         raise NotImplementedError
 
     def follow(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
-        """Run a coroutine; return False if the process had to end before it was done. Raises EndedError."""
+        """Run a coroutine; return False if the process had to end before it was done. Raises TaskEndedError."""
 
         async def stoppable() -> None:
             self._loop, self._work = asyncio.get_running_loop(), asyncio.current_task()

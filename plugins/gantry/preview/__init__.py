@@ -1,4 +1,4 @@
 """Preview of a launch: runs the steps' own decisions without executing them.
 
-The entry point is `rehearsal.rehearse`. It queries the cloud and the servers, and changes nothing on either.
+The entry point is `dry_run.rehearse`. It queries the cloud and the servers, and changes nothing on either.
 """

@@ -19,7 +19,7 @@ _NEW = (Action.START, Action.REPLACE)
 
 
 class StoredFacts:
-    """The deployment's state in Airflow, read-only. For `ran`, see `rehearsal.rehearse`."""
+    """The deployment's state in Airflow, read-only. For `ran`, see `dry_run.rehearse`."""
 
     def __init__(self, kept: Mapping[str, Any] | None, *, ran: bool = False) -> None:
         self.ran = ran

@@ -136,7 +136,7 @@ class DataLocations:
 
 
 def settle(store: Store, holding: Mapping[str, str]) -> None:
-    """Record where data is now; see `Memory.holding`."""
+    """Record where data is now; see `DataLocations.holding`."""
     for key, instance in holding.items():
         known = store.get(key)
         if known is None or _NOTE.validate_python(known).instance != instance:

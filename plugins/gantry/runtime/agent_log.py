@@ -51,7 +51,7 @@ def read(
         follow: continue with new output until interrupted.
 
     Raises:
-        NoServerError, NotReadyError: the server does not exist, or does not run.
+        NoServerError, ServerNotReadyError: the server does not exist, or does not run.
         ServerError, ConnectionFactError, UnknownConnectionError: it cannot be reached, or its key is missing.
     """
     # Leaving servers can be read too, unless their name now belongs to another server.

@@ -51,7 +51,7 @@ class Record:
     Attributes:
         by: the user who started it, or `schedule`, or `watch`.
         reason: the reason from the run's form.
-        versions: what was installed, by service: see `versions.Installed`.
+        versions: what was installed, by service: see `installed_versions.Installed`.
         versions_before: the same, at the end of the last successful run; for services that ran then.
         started: instances that the run started, by the server's name.
         ended: the names of the servers that it terminated.

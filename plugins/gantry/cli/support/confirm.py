@@ -28,7 +28,7 @@ def typed(name: str, warning: str, given: str | None, nothing: str) -> str:
         nothing: what is not done without it, for the error.
 
     Raises:
-        NotConfirmedError: a different name was typed.
+        NameNotTypedError: a different name was typed.
         typer.BadParameter: there is no terminal for a prompt.
     """
     answer = _asked(name, warning) if given is None else given

@@ -77,7 +77,7 @@ def find(
         variables: values for its variables, which take precedence.
 
     Raises:
-        UnknownDeploymentError: no definition has that name.
+        UnknownDefinitionError: no definition has that name.
         AmbiguousDeploymentError: several have it.
         DefinitionError: the definition is invalid.
     """

@@ -100,7 +100,7 @@ class DefinitionLocation:
     settings: options.Set = None
 
     def find(self, name: str) -> models.Definition:
-        """Return the definition. Raises UnknownDeploymentError, DefinitionError."""
+        """Return the definition. Raises UnknownDefinitionError, DefinitionError."""
         found = definitions.find(
             name, self.folder, environment=self.environment, variables=options.variables(self.settings)
         )

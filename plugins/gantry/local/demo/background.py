@@ -162,7 +162,7 @@ def down(name: str, say: Say) -> list[str]:
         What existed.
 
     Raises:
-        StillThereError: something could not be removed.
+        NotRemovedError: something could not be removed.
     """
     machine.require_libraries()
     with cleanup.only_one(name):

@@ -48,7 +48,7 @@ def prepare(say: Callable[[str], None]) -> None:
     The script's commands and output are shown as they come.
 
     Raises:
-        NotReadyError: something is missing that it cannot install; it has said what.
+        MachineNotReadyError: something is missing that it cannot install; it has said what.
     """
     say("this machine: packages, Docker Engine and server images (some minutes the first time)")
     # With an explicit shell: the script's executable mode may have been lost.

@@ -46,7 +46,7 @@ class VisitorApi:
         params: Mapping[str, str | int] | None = None,
         json: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Make one call; `path` is relative to `/api/v2`. Raises RefusedError."""
+        """Make one call; `path` is relative to `/api/v2`. Raises ActionRefusedError."""
         transport = httpx.ASGITransport(app=self._app)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://airflow", headers=self._headers
@@ -76,7 +76,7 @@ class VisitorApi:
         httpx cannot do that with an in-process application: it buffers the whole response.
 
         Raises:
-            RefusedError: as `call`.
+            ActionRefusedError: as `call`.
         """
         status = 0
         refusal = bytearray()

@@ -52,7 +52,7 @@ async def end(api: api_calls.VisitorApi, path: str, map_index: int) -> LogPart:
         map_index: the task instance's index; -1 if it is not mapped.
 
     Raises:
-        RefusedError: Airflow refuses.
+        ActionRefusedError: Airflow refuses.
     """
     lines = _Lines()
     try:
