@@ -24,11 +24,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import asyncssh
 
+from gantry.agent import ssh
+
 _HERE = pathlib.Path(__file__).parent
 _MOST_GROWTH = 1.5
-_CONNECT_SECONDS = 300.0
-"""Each of a thousand servers has a processor of its own; these have one together, and log a thousand in one by one."""
-
 Address = tuple[str, str, str, int]
 """A server, as orders name it."""
 
@@ -79,7 +78,12 @@ def servers(count: int, lines: int) -> Iterator[tuple[list[Address], Callable[[]
 
 
 def simulate(
-    count: int, fan_out: int, lines: int = 0, *, jump: bool = False, connect_seconds: float = _CONNECT_SECONDS
+    count: int,
+    fan_out: int,
+    lines: int = 0,
+    *,
+    jump: bool = False,
+    connect_seconds: float = ssh.CONNECT_TIMEOUT,
 ) -> Iterator[Run]:
     """A first release on so many servers, and the same once more.
 
@@ -141,6 +145,9 @@ def main() -> int:
     parser.add_argument("--fan-out", type=int, default=8)
     parser.add_argument("--lines", type=int, default=0, help="lines that each service prints when it starts")
     parser.add_argument("--jump", action="store_true", help="all connections go through a jump host")
+    parser.add_argument(
+        "--connect-seconds", type=float, default=ssh.CONNECT_TIMEOUT, help="for one attempt to log in"
+    )
     asked = parser.parse_args()
     print(
         f"{'servers':>8} {'':16} {'wall s':>8} {'CPU s':>8} {'ms a server':>12} {'largest MiB':>12} "
@@ -148,7 +155,9 @@ def main() -> int:
     )
     runs = []
     for count in asked.servers:
-        for each in simulate(count, asked.fan_out, asked.lines, jump=asked.jump):
+        for each in simulate(
+            count, asked.fan_out, asked.lines, jump=asked.jump, connect_seconds=asked.connect_seconds
+        ):
             runs.append(each)
             print(
                 f"{each.servers:8} {each.what:16} {each.seconds:8.2f} {each.cpu:8.2f} "

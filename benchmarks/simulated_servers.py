@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import logging
 import random
 import re
 import shlex
@@ -213,6 +214,8 @@ def _unpacked(line: str) -> str:
 
 
 async def main() -> None:
+    # As a jump host it is still talking to servers when its user has hung up.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     servers = Servers(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     key = asyncssh.generate_private_key("ssh-ed25519")
     listener = await asyncssh.listen(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import asyncssh
 from docker.models.containers import Container
@@ -49,6 +50,20 @@ class Machine:
     def cut_connections(self) -> None:
         """End every SSH session's process, as a broken network would."""
         self.sh("pkill -KILL -f '^sshd: .*(priv|@|notty)' || true")
+
+
+@contextlib.contextmanager
+def sshd(machine: Machine, port: int, options: str) -> Iterator[ssh.Access]:
+    """Another SSH server on a machine; the login for it."""
+    pid = f"/tmp/sshd-{port}.pid"
+    machine.sh(f"/usr/sbin/sshd -p {port} -o PidFile={pid} {options}")
+    try:
+        deadline = time.monotonic() + 120
+        while not machine.exists(pid):
+            assert time.monotonic() < deadline
+        yield ssh.Access(dataclasses.replace(machine.access.login, port=port))
+    finally:
+        machine.sh(f"kill $(cat {pid})")
 
 
 @dataclasses.dataclass

@@ -11,7 +11,7 @@ import pytest
 from gantry import names
 from gantry.agent import errors, job_runner, ssh
 
-from .machines import Machine, login, new_key, public
+from .machines import Machine, login, new_key, public, sshd
 
 pytestmark = pytest.mark.docker
 
@@ -114,23 +114,28 @@ def test_a_server_is_reached_through_a_jump_host_whose_key_is_checked_too(
         whoami(dataclasses.replace(fresh.target, host_key=public(new_key())), access)
 
 
-def test_a_jump_host_is_not_met_with_a_burst_of_logins(
+def test_one_login_at_a_jump_host_serves_all_servers_behind_it(
     machine: Machine, fresh: Machine, neighbour: Machine
 ) -> None:
-    jump = ssh.JumpHost(neighbour.target.address, neighbour.target.host_key, neighbour.access.login)
+    # It lets nobody in while one is logging in, and a forwarded connection is no session.
+    with sshd(
+        neighbour, 2205, "-o MaxStartups=1:100:1 -o MaxSessions=1 -o LogLevel=VERBOSE -E /tmp/jump.log"
+    ) as way:
+        jump = ssh.JumpHost(neighbour.target.address, neighbour.target.host_key, way.login)
 
-    async def all_at_once() -> list[str]:
-        async def one(behind: Machine) -> str:
-            async with job_runner.Agent(
-                behind.target, dataclasses.replace(behind.access, jump=jump)
-            ).open() as server:
-                return await server.run("id", "-un")
+        async def all_at_once() -> list[str]:
+            async def one(behind: Machine) -> str:
+                async with job_runner.Agent(
+                    behind.target, dataclasses.replace(behind.access, jump=jump)
+                ).open() as server:
+                    return await server.run("id", "-un")
 
-        # Six each: their own sshd drops bursts of more than ten.
-        return await asyncio.gather(*(one(behind) for behind in (machine, fresh) * 6))
+            # Six each: their own sshd drops bursts of more than ten.
+            return await asyncio.gather(*(one(behind) for behind in (machine, fresh) * 6))
 
-    for _ in range(2):  # each with an event loop of its own
-        assert asyncio.run(all_at_once()) == ["root\n"] * 12
+        for _ in range(2):  # each with an event loop of its own
+            assert asyncio.run(all_at_once()) == ["root\n"] * 12
+        assert neighbour.sh("grep -c 'Accepted publickey' /tmp/jump.log") == "2"
 
 
 def test_nobody_listening_may_pass(machine: Machine) -> None:

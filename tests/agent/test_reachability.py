@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
 import socket
-import time
-from collections.abc import Iterator
 
 import pytest
 
 from gantry.agent import errors, job_runner, reachability, session, ssh
 from gantry.agent.reachability import Contact
 
-from .machines import Machine
+from .machines import Machine, sshd
 
 pytestmark = pytest.mark.docker
 
 KEYS = "for kind in rsa ecdsa; do ssh-keygen -q -N '' -t $kind -f /tmp/host_$kind; done"
-
-
-@contextlib.contextmanager
-def sshd(machine: Machine, port: int, options: str) -> Iterator[ssh.Access]:
-    """Another SSH server on a machine; the login for it."""
-    pid = f"/tmp/sshd-{port}.pid"
-    machine.sh(f"/usr/sbin/sshd -p {port} -o PidFile={pid} {options}")
-    try:
-        deadline = time.monotonic() + 120
-        while not machine.exists(pid):
-            assert time.monotonic() < deadline
-        yield ssh.Access(dataclasses.replace(machine.access.login, port=port))
-    finally:
-        machine.sh(f"kill $(cat {pid})")
 
 
 async def met(machine: Machine, access: ssh.Access, patience: float = 60) -> reachability.ProbeResult[str]:

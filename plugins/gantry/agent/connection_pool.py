@@ -24,15 +24,17 @@ class Lines:
             await self.close(name)
 
     @contextlib.asynccontextmanager
-    async def to(self, target: ssh.Target, access: ssh.Access) -> AsyncIterator[session.Session]:
-        """Yield a connection, which is kept for the next caller unless an error occurred. Raises as `ssh.connect`."""
+    async def to(
+        self, target: ssh.Target, access: ssh.Access, way: ssh.LoginProgress | None = None
+    ) -> AsyncIterator[session.Session]:
+        """Yield a connection, which is kept for the next caller unless an error occurred. See `ssh.connect`."""
         free = self._free.pop(target.name, None)
         if free is not None and free[0].is_closed:
             await free[1].aclose()
             free = None
         async with contextlib.AsyncExitStack() as stack:
             if free is None:
-                connection = await stack.enter_async_context(ssh.connect(target, access))
+                connection = await stack.enter_async_context(ssh.connect(target, access, way))
                 server = session.Session(connection, target, access.login)
             else:
                 server = free[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Self
 
 from gantry import errors, names
 
@@ -29,9 +30,17 @@ class ServerError(errors.GantryError):
 
     @property
     def failure(self) -> errors.Failure:
-        """The same as data."""
+        """The error as data."""
         script = self.call.partition(" ")[0]
         return dataclasses.replace(super().failure, server=self.server, script=script, code=self.code)
+
+    def about(self, server: names.ServerName) -> Self:
+        """Return the same error about another server: an error of a jump host concerns all servers behind it."""
+        # Each subclass is made from facts of its own, so it is copied rather than made again.
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__, server=server)
+        other.args = (f"{server}: {str(self).removeprefix(f'{self.server}: ')}",)
+        return other
 
 
 class HostKeyMismatchError(ServerError):

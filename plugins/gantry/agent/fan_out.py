@@ -111,8 +111,8 @@ async def prepare(
     async def one(progress: jobs.ServerProgress) -> None:
         agent = job_runner.Agent(progress.target, access, kept=kept)
         try:
-            async with asyncio.timeout(access.patience):
-                await _prepare(agent, progress, decide, output, questions, witness)
+            async with asyncio.timeout(access.patience) as limit:
+                await _prepare(agent, progress, limit, decide, output, questions, witness)
         except TimeoutError:
             name = progress.target.name
             said = f"{name}: no answer within {access.patience:g} s (ssh.reconnect_for)"
@@ -219,13 +219,14 @@ async def kill(
 async def _prepare(
     agent: job_runner.Agent,
     progress: jobs.ServerProgress,
+    limit: asyncio.Timeout,
     decide: Decide,
     output: jobs.Output,
     questions: Questions,
     witness: Witness | None,
 ) -> None:
     async def attempt() -> None:
-        async with agent.open() as server:
+        async with agent.open(ssh.LoginProgress(limit)) as server:
             checked = questions.checked
             healthy = checked is not None and await check(server, checked) == OK
             sums = await digests(server, questions.files)

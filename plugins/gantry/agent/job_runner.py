@@ -66,13 +66,17 @@ class Agent:
         self._kept = kept
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[session.Session]:
-        """Yield a connection for consecutive commands; an existing one, if connections are kept."""
+    async def open(self, way: ssh.LoginProgress | None = None) -> AsyncIterator[session.Session]:
+        """Yield a connection for consecutive commands; an existing one, if connections are kept.
+
+        Args:
+            way: see `ssh.connect`.
+        """
         if self._kept is not None:
-            async with self._kept.to(self.target, self._access) as server:
+            async with self._kept.to(self.target, self._access, way) as server:
                 yield server
             return
-        async with ssh.connect(self.target, self._access) as connection:
+        async with ssh.connect(self.target, self._access, way) as connection:
             yield session.Session(connection, self.target, self._access.login)
 
     async def carry_out(self, progress: ServerProgress, key: StepKey, output: Output) -> None:
@@ -88,8 +92,9 @@ class Agent:
         said = ""
         while True:
             connected: float | None = None
+            way = ssh.LoginProgress()
             try:
-                async with self.open() as server:
+                async with self.open(way) as server:
                     connected = time.monotonic()
                     await self._carry_out(server, progress, key, output)
                     return
@@ -97,6 +102,9 @@ class Agent:
                 now = time.monotonic()
                 if lost_since is None or (connected is not None and now - connected > _HOLDS):
                     lost_since, said = now, ""
+                else:
+                    # While others log in, nothing is known of this one.
+                    lost_since += way.waited
                 if now - lost_since > self._access.patience:
                     raise
                 if error.reason != said:

@@ -87,7 +87,8 @@ async def meet(
             return attempts.busy
         if not attempts.progress.tried:
             return ProbeResult(
-                Contact.UNREACHED, f"its turn has not come within {patience:g} s: the way to it is slow"
+                Contact.UNREACHED,
+                f"its turn has not come within {patience:g} s: the way to it is slow, or this machine is busy",
             )
         return ProbeResult(Contact.SILENT, f"no answer within {patience:g} s")
 

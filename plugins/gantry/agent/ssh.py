@@ -13,13 +13,13 @@ import errno
 import functools
 import logging
 import socket
-import weakref
-from collections.abc import AsyncIterator, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gantry import errors as root
 from gantry import names
-from gantry.agent import errors, private_keys
+from gantry.agent import errors, offered_keys, private_keys, sharing, turns
 
 if TYPE_CHECKING:
     import asyncssh
@@ -30,17 +30,20 @@ logging.getLogger("asyncssh").setLevel(logging.WARNING)
 CONNECT_TIMEOUT = 15.0
 """Seconds for one attempt, network and login together."""
 
-_MOST_SIMULTANEOUS_JUMPS = 4
-"""Maximum number of simultaneous logins to a jump host: sshd drops bursts of new connections (MaxStartups 10:30:100),
-and a jump host would see them all. It notices a finished login a moment later than the client, so the limit is well
-below ten."""
+_KEEPALIVE = 10.0
+"""Seconds of silence after which a server is asked whether it is there."""
 
-_jumps: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = weakref.WeakKeyDictionary()
-"""A semaphore per event loop, to which it is bound: a task that is killed runs a second loop for that."""
+_KEEPALIVE_OF_JUMP_HOST = 3.0
+"""The same for a jump host. With `_KEEPALIVES`, a dead connection to it is detected after 12 s: before an attempt
+through it times out, which would look like a silent server."""
 
+_KEEPALIVES = 3
+"""Such questions in a row without an answer, after which a connection is dead."""
 
-_MOST_KINDS = 4
-"""Number of kinds of host keys that a server is asked for, to show them to people. OpenSSH generates three."""
+_MOST_BEHIND_JUMP_HOST = 500
+"""Servers behind one connection to a jump host. `MaxSessions` does not limit them: forwarded connections are no
+sessions. But each is an open file of one process there, which has 1,024 at most where nothing else is set, and what
+sshd says when it has no more is the same as when a server does not answer."""
 
 _HERE = frozenset(
     {
@@ -154,6 +157,7 @@ class _Hop:
     host_key: str
     host_key_kept_in: str
     login: Login
+    keepalive: float = _KEEPALIVE
 
 
 @dataclasses.dataclass
@@ -161,12 +165,16 @@ class LoginProgress:
     """The progress of an attempt to reach a server.
 
     Attributes:
+        limit: the caller's own time limit. It is stopped while this login waits for others in this process.
         tried: whether the server itself was tried, and not only the hops before it.
         logged_in: whether the login was accepted.
+        waited: seconds for which this login has waited for others.
     """
 
+    limit: asyncio.Timeout | None = None
     tried: bool = False
     logged_in: bool = False
+    waited: float = 0.0
 
 
 @contextlib.asynccontextmanager
@@ -190,34 +198,50 @@ async def connect(
     async with contextlib.AsyncExitStack() as stack:
         tunnel = None
         if access.jump is not None:
-            hop = _hop_to(access.jump)
-            try:
-                async with _jumps.setdefault(
-                    asyncio.get_running_loop(), asyncio.Semaphore(_MOST_SIMULTANEOUS_JUMPS)
-                ):
-                    tunnel = await _open(stack, target, hop, None)
-            except errors.ServerError as error:
-                error.on_the_way = True
-                raise
+            tunnel = await stack.enter_async_context(_through(access.jump, target))
         hop = _Hop(target.address, target.host_key, "the instance's tag gantry:host-key", access.login)
-        progress.tried = True
-        connection = await _open(stack, target, hop, tunnel)
+        begun = time.monotonic()
+        async with turns.turn(progress.limit) as turn:
+            progress.waited, progress.tried = time.monotonic() - begun, True
+            connection = await _open(stack, target, hop, tunnel, turn.answered)
         progress.logged_in = True
         yield connection
+
+
+@contextlib.asynccontextmanager
+async def _through(jump: JumpHost, target: Target) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    """The one connection to a jump host that all of this process use who go through it at the same time."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            tunnel = await stack.enter_async_context(_jump_hosts.use(jump))
+        except errors.ServerError as error:
+            own = error.about(target.name)
+            own.on_the_way = True
+            raise own from error
+        yield tunnel
+
+
+async def _log_in(jump: JumpHost, stack: contextlib.AsyncExitStack) -> asyncssh.SSHClientConnection:
+    target = Target(JUMP_HOST, "", jump.host, jump.host_key)
+    return await _open(stack, target, _hop_to(jump), None)
+
+
+_jump_hosts: sharing.Shared[JumpHost, asyncssh.SSHClientConnection] = sharing.Shared(
+    _log_in, lambda tunnel: not tunnel.is_closed(), _MOST_BEHIND_JUMP_HOST
+)
 
 
 async def greet_jump_host(access: Access) -> None:
     """Log in to the jump host, if any, and out again. Raises as `connect`, with the name `JUMP_HOST`."""
     if access.jump is None:
         return
-    target = Target(JUMP_HOST, "", access.jump.host, access.jump.host_key)
     async with contextlib.AsyncExitStack() as stack:
-        await _open(stack, target, _hop_to(access.jump), None)
+        await _log_in(access.jump, stack)
 
 
 def _hop_to(jump: JumpHost) -> _Hop:
     kept_in = f"the extra field host_key of the Airflow connection {jump.login.connection!r}"
-    return _Hop(jump.host, jump.host_key, kept_in, jump.login)
+    return _Hop(jump.host, jump.host_key, kept_in, jump.login, _KEEPALIVE_OF_JUMP_HOST)
 
 
 @contextlib.contextmanager
@@ -236,7 +260,9 @@ async def _open(
     target: Target,
     hop: _Hop,
     tunnel: asyncssh.SSHClientConnection | None,
+    on_answer: Callable[[], None] = lambda: None,
 ) -> asyncssh.SSHClientConnection:
+    """Log in, and have it closed at the end. `on_answer` is called when something has taken the connection."""
     import asyncssh  # noqa: PLC0415 - see the head of this module
 
     try:
@@ -252,6 +278,7 @@ async def _open(
 
         def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
             opened.append(conn)
+            on_answer()
 
     try:
         return await stack.enter_async_context(
@@ -271,8 +298,8 @@ async def _open(
                 # like one that the server has closed.
                 connect_timeout=CONNECT_TIMEOUT,
                 login_timeout=0,
-                keepalive_interval=10,
-                keepalive_count_max=3,
+                keepalive_interval=hop.keepalive,
+                keepalive_count_max=_KEEPALIVES,
             )
         )
     except asyncssh.HostKeyNotVerifiable as error:
@@ -287,7 +314,9 @@ async def _open(
         broken = error
     if opened and opened[0].get_extra_info("server_version"):
         # asyncssh does not report that no kind of host key is in common: the server hangs up first.
-        await _ask_for_host_keys(target, hop, host_keys, tunnel)
+        await _compare_host_keys(target, hop, host_keys, tunnel)
+    # A broken tunnel is marked as closed one iteration of the event loop after its channels fail.
+    await asyncio.sleep(0)
     raise _broken(target, hop, broken, tunnel, accepted=bool(opened)) from broken
 
 
@@ -317,72 +346,19 @@ def _broken(
     return found
 
 
-async def _ask_for_host_keys(
+async def _compare_host_keys(
     target: Target,
     hop: _Hop,
     pinned: Sequence[asyncssh.SSHKey],
     tunnel: asyncssh.SSHClientConnection | None,
 ) -> None:
-    """Find out whether an SSH server still offers a pinned kind of host key.
-
-    Of the kinds known to both sides, the first in our list is used; so with the pinned ones in front, a key of another
-    kind proves that they are not offered.
-
-    Raises:
-        HostKeyKindError: it offers other kinds only.
-        HostKeyMismatchError: it offers such a kind, and another key.
-    """
-    wanted = [each.decode() for key in pinned for each in key.sig_algorithms]
-    others = [each for each in _algorithms() if each not in wanted]
-    offered: list[str] = []
-    while len(offered) < _MOST_KINDS:
-        key = await _host_key(hop, [*wanted, *others], tunnel)
-        if key is None:
-            break
-        if not offered and key.algorithm in {each.algorithm for each in pinned}:
-            if key.public_data not in {each.public_data for each in pinned}:
-                raise errors.HostKeyMismatchError(target.name, hop.host, hop.host_key, hop.host_key_kept_in)
-            return
-        offered.append(key.get_algorithm())
-        found = {each.decode() for each in key.sig_algorithms}
-        wanted, others = [], [each for each in others if each not in found]
-    if offered:
-        raise errors.HostKeyKindError(target.name, hop.host, hop.host_key, hop.host_key_kept_in, offered)
-
-
-def _algorithms() -> list[str]:
-    """Return all host key algorithms that asyncssh knows."""
-    from asyncssh import public_key  # noqa: PLC0415 - see the head of this module
-
-    return [each.decode() for each in public_key.get_public_key_algs()]
-
-
-async def _host_key(
-    hop: _Hop, algorithms: Sequence[str], tunnel: asyncssh.SSHClientConnection | None
-) -> asyncssh.SSHKey | None:
-    """Return the host key that a server presents for these algorithms, or None.
-
-    It is neither trusted nor sent any data.
-    """
-    import asyncssh  # noqa: PLC0415 - see the head of this module
-
-    if not algorithms:
-        return None
-    options = asyncssh.SSHClientConnectionOptions(
-        username=hop.login.user, client_keys=None, agent_path=None, config=None, login_timeout=0
-    )
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
-            return await asyncssh.get_server_host_key(
-                hop.host,
-                port=hop.login.port,
-                server_host_key_algs=list(algorithms),
-                tunnel=tunnel if tunnel is not None else (),
-                config=None,
-                options=options,
-            )
-    except (OSError, asyncssh.Error):
-        return None
+    """Raise HostKeyKindError or HostKeyMismatchError if an SSH server does not offer what is pinned."""
+    door = offered_keys.Door(hop.host, hop.login.port, hop.login.user, tunnel, CONNECT_TIMEOUT)
+    offer = await offered_keys.ask(door, pinned)
+    if offer.is_another:
+        raise errors.HostKeyMismatchError(target.name, hop.host, hop.host_key, hop.host_key_kept_in)
+    if offer.kinds:
+        raise errors.HostKeyKindError(target.name, hop.host, hop.host_key, hop.host_key_kept_in, offer.kinds)
 
 
 def _reason(error: BaseException) -> str:
