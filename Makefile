@@ -3,28 +3,38 @@
 PYTHON := .venv/bin/python
 # A command on a prepared machine: Docker Engine and server image; both are left as they were found.
 ON_MACHINE := docker/with-machine.sh
+# The same for an Airflow of several machines, with a Python environment of its own: .venv stays as it is.
+CLUSTER_PYTHON := .work/cluster/bin/python
+ON_CLUSTER := docker/with-machine.sh --cluster
+SETUP_CLUSTER := docker/setup-python.sh --environment .work/cluster --no-default-groups --group dev --extra cluster
 # Most of a launch is waiting, so there are more workers than cores. What tests import is compiled once, also where
 # PYTHONDONTWRITEBYTECODE is set: each worker and each command would do it again.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest --dist loadgroup --no-loadscope-reorder
 WORKERS := 4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test coverage benchmark lint docs screenshots clean
+.PHONY: help setup demo check test test-cluster coverage benchmark lint docs screenshots clean
 # Each target cleans up behind itself; two at a time would be in each other's way.
 .NOTPARALLEL:
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 	@echo "  make demo ONCE=1  the same, but checks the result, launches again, terminates and ends"
 	@echo "  make demo REGION=us-east-1  the same in another region"
+	@echo "  make demo CLUSTER=1  the same by an Airflow of ten machines; says where each step ran"
 
 setup: ## packages, Docker Engine, server image, Python environment (Debian 12, root)
 	@docker/setup-python.sh
 	@docker/setup-machine.sh
 
 demo: ## launch the bookshop here, with a real Airflow, until Ctrl-C
+ifdef CLUSTER
+	@$(SETUP_CLUSTER)
+	@$(ON_CLUSTER) $(CLUSTER_PYTHON) -m gantry.local.cluster $(if $(ONCE),--once)
+else
 	@docker/setup-python.sh
 	@$(ON_MACHINE) .venv/bin/gantry demo run $(if $(ONCE),--once) $(if $(REGION),--region $(REGION))
+endif
 
 check: lint ## linters, types and unit tests, without Docker: before each commit
 	@$(PYTEST) -n 2 tests/unit
@@ -32,6 +42,10 @@ check: lint ## linters, types and unit tests, without Docker: before each commit
 test: lint ## everything that CI checks
 	@docker/setup-chromium.sh
 	@$(ON_MACHINE) $(PYTEST) -n $(WORKERS) tests
+
+test-cluster: ## launches and faults on an Airflow of ten machines; not part of test
+	@$(SETUP_CLUSTER)
+	@$(ON_CLUSTER) env -u PYTHONDONTWRITEBYTECODE $(CLUSTER_PYTHON) -m pytest --verbose --capture=no tests/cluster
 
 coverage: ## all tests with coverage, for the figure; takes about twice as long
 	@docker/setup-python.sh
@@ -62,5 +76,6 @@ screenshots: ## the pictures of the documentation, taken from a running demo
 
 clean: ## what killed runs left, and what tools made; .venv stays
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m gantry.local.demo.run --clean; fi
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m gantry.local.cluster --clean; fi
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -c 'from gantry.local.cloud import control; control.stop_engine() and print("stopped dockerd")'; fi
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov dist build test-results

@@ -44,7 +44,8 @@ def _end_the_rest() -> None:
     while left := children.read_text().split():
         for each in left:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(int(each), signal.SIGTERM)
+                # It may ignore everything else, as whoever started this may have had it do.
+                os.kill(int(each), signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.wait()
 

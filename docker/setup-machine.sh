@@ -2,7 +2,9 @@
 # Prepares a Debian 12 machine for the demo and the tests: packages, a running Docker Engine, the server images.
 # Does nothing, quickly, when nothing is to be done.
 #
-# usage: [CHEF_CLIENT=VERSION|PATH] setup-machine.sh
+# usage: [CHEF_CLIENT=VERSION|PATH] setup-machine.sh [--cluster]
+#
+# With --cluster also what an Airflow of several machines runs on, which the demo and the tests do without.
 #
 # CHEF_CLIENT is what becomes chef-client on the servers: `stand-in` (default); a version of Chef Infra Client such as
 # `18`, where its vendor's installer can be reached; or a path with a slash in it: a folder of Debian packages (Chef's, or
@@ -19,6 +21,11 @@ set -eu
 # goiardi             the Chef server of the embedded cloud
 # postgresql          what the tests' Airflow keeps its metadata in
 PACKAGES='docker.io iptables debootstrap openssh-client curl zip unzip bzip2 xz-utils zstd haproxy shellcheck goiardi postgresql'
+COMMANDS='docker curl zip unzip bzip2 xz zstd haproxy shellcheck ssh-keygen goiardi'
+# redis-server        Celery's queue
+# iproute2            the network of its machines
+CLUSTER_PACKAGES='redis-server iproute2'
+CLUSTER_COMMANDS='redis-server ip iptables psql'
 
 IMAGE=gantry-server # :latest is the bare one, :prepared has the demo's software
 CHEF_CLIENT=${CHEF_CLIENT:-stand-in}
@@ -56,7 +63,7 @@ has_systemd() { [ -d /run/systemd/system ]; }
 # Elsewhere we change nothing: say what has to be there.
 require_by_hand() {
     wanted=
-    for command in docker curl zip unzip bzip2 xz zstd haproxy shellcheck ssh-keygen goiardi; do
+    for command in $COMMANDS; do
         command -v "$command" >/dev/null || wanted="$wanted $command"
     done
     [ -z "$wanted" ] || die "$1: install these commands yourself:$wanted"
@@ -71,7 +78,7 @@ install_packages() {
     # shellcheck disable=SC2086 # a list of words
     DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends $missing
     # The tests and the demo start what they need themselves.
-    for service in goiardi postgresql; do
+    for service in goiardi postgresql redis-server; do
         case $missing in
         *"$service"*) ! has_systemd || systemctl disable --quiet --now "$service" ;;
         esac
@@ -152,7 +159,12 @@ make_image() {
     [ -z "$former" ] || docker rmi "$former" >/dev/null 2>&1 || :
 }
 
-[ $# -eq 0 ] || die "unknown argument: $1 (usage: [CHEF_CLIENT=VERSION|PATH] setup-machine.sh)"
+if [ "${1-}" = --cluster ]; then
+    PACKAGES="$PACKAGES $CLUSTER_PACKAGES"
+    COMMANDS="$COMMANDS $CLUSTER_COMMANDS"
+    shift
+fi
+[ $# -eq 0 ] || die "unknown argument: $1 (usage: [CHEF_CLIENT=VERSION|PATH] setup-machine.sh [--cluster])"
 case $CHEF_CLIENT in
 */*) stage_own_client ;;
 esac

@@ -2,13 +2,21 @@
 # Makes the project's virtual environment .venv from the lock file, with a uv of the project's own in .work/uv.
 # Does nothing, quickly, when nothing is to be done.
 #
-# usage: setup-python.sh [UV-SYNC-ARGUMENT...]     (for example: --group docs)
+# usage: setup-python.sh [--environment FOLDER] [UV-SYNC-ARGUMENT...]     (for example: --group docs)
+#
+# With --environment another one in this folder of the project, so that .venv stays as it is.
 set -eu
 
 UV_VERSION=0.13.9 # the one that wrote uv.lock
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 UV=$ROOT/.work/uv/bin/uv
-STAMP=$ROOT/.venv/.gantry-setup
+FOLDER=.venv
+if [ "${1-}" = --environment ]; then
+    FOLDER=$2
+    shift 2
+fi
+VENV=$ROOT/$FOLDER
+STAMP=$VENV/.gantry-setup
 
 say() { printf 'setup-python: %s\n' "$*"; }
 die() {
@@ -53,14 +61,15 @@ inputs() {
 }
 
 wanted=$(inputs "$@" | sha256sum)
-if [ -x "$ROOT/.venv/bin/python" ] && [ "$(cat "$STAMP" 2>/dev/null)" = "$wanted" ]; then
+if [ -x "$VENV/bin/python" ] && [ "$(cat "$STAMP" 2>/dev/null)" = "$wanted" ]; then
     exit 0
 fi
 need_uv
-say 'making .venv from uv.lock'
+say "making $FOLDER from uv.lock"
 # An environment that is active in the caller's shell is not the one to fill; no Python is ever downloaded.
-unset VIRTUAL_ENV UV_PROJECT_ENVIRONMENT UV_PYTHON
+unset VIRTUAL_ENV UV_PYTHON
+export UV_PROJECT_ENVIRONMENT="$VENV"
 # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, each process would compile all it imports again.
 UV_PYTHON_DOWNLOADS=never "$UV" sync --project "$ROOT" --frozen --quiet --compile-bytecode "$@"
 echo "$wanted" >"$STAMP"
-say "ready: $("$ROOT/.venv/bin/python" --version) in .venv"
+say "ready: $("$VENV/bin/python" --version) in $FOLDER"

@@ -3,7 +3,9 @@
 # command is stopped after it. INT and TERM reach the command as one INT, so that it can clean up; the exit code is
 # the command's own.
 #
-# usage: with-machine.sh COMMAND ARG...
+# usage: with-machine.sh [--cluster] COMMAND ARG...
+#
+# With --cluster the machine is prepared for an Airflow of several machines, and the environment is .work/cluster.
 #
 # bash: with job control the command gets a process group of its own, and its SIGINT is not ignored.
 # shellcheck disable=SC2317 # the functions are called by traps
@@ -11,6 +13,12 @@ set -eu
 HERE=$(cd "$(dirname "$0")" && pwd)
 PYTHON=$HERE/../.venv/bin/python
 COMMAND=
+CLUSTER=
+if [ "${1-}" = --cluster ]; then
+    PYTHON=$HERE/../.work/cluster/bin/python
+    CLUSTER=--cluster
+    shift
+fi
 
 engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
@@ -31,9 +39,10 @@ was_running=yes
 engine_answers || was_running=no
 trap restore EXIT
 trap 'exit 130' INT TERM HUP
-"$HERE/setup-machine.sh"
+"$HERE/setup-machine.sh" ${CLUSTER:+"$CLUSTER"}
 # What a killed run left would be in the way.
 "$PYTHON" -m gantry.local.demo.run --clean
+[ -z "$CLUSTER" ] || "$PYTHON" -m gantry.local.cluster --clean
 
 set -m
 trap pass_on INT TERM HUP

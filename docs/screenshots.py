@@ -27,7 +27,7 @@ PATIENCE = 120_000  # milliseconds, for a busy machine
 def main(folder: Path) -> None:
     """Launch the bookshop, take the pictures, remove everything."""
     folder.mkdir(parents=True, exist_ok=True)
-    with cleanup.only_one(NAME), demo.attended(NAME):
+    with cleanup.only_one(NAME), demo.attended(cleanup.remove, cleanup.left, NAME):
         on = environment.start(NAME, Path.cwd(), demo.say)
         demo.launch(on, before=status.Before())
         # The shop by its own name, as a visitor would type it.

@@ -35,6 +35,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(timing.Timing(), "gantry-timing")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Tests on an Airflow of several machines run only where they are asked for: `make test-cluster`."""
+    if collection_path != _CLUSTER or any(_is_below(each, _CLUSTER) for each in config.args):
+        return None
+    return True
+
+
+def _is_below(argument: str, folder: Path) -> bool:
+    """Whether an argument of pytest's names a folder or something in it."""
+    return Path(argument.partition("::")[0]).absolute().is_relative_to(folder)
+
+
 # Asked to end, a run cleans up like one that was interrupted at the keyboard.
 for _number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(_number, signal.default_int_handler)
@@ -100,4 +112,18 @@ def _set_up() -> dict[logging.Logger, tuple[int, list[logging.Handler], bool, bo
     }
 
 
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """Notice a test that leaves signals ignored: every process that is started after it would ignore them too."""
+    before = _ignored()
+    yield
+    assert _ignored() == before
+
+
+def _ignored() -> set[signal.Signals]:
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return {each for each in ends if signal.getsignal(each) is signal.SIG_IGN}
+
+
+_CLUSTER = Path(__file__).with_name("cluster")
 _OWNER = pytest.StashKey[owner.Owner]()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -159,6 +160,44 @@ def test_what_celery_imports_loads_what_tasks_need(monkeypatch: pytest.MonkeyPat
         importlib.import_module(module)
 
     assert loaded
+
+
+PATIENCE = """
+import statistics
+import tenacity
+from airflow.sdk.api import client
+
+retry = client.Client.request.retry
+
+
+def waited():
+    state = tenacity.RetryCallState(retry, None, (), {})
+    total = 0.0
+    for state.attempt_number in range(1, retry.stop.max_attempt_number):
+        total += retry.wait(state)
+    return total
+
+
+found = sorted(waited() for _ in range(400))
+print(statistics.mean(found), found[4], found[-4])
+"""
+"""How long the client of a task goes on asking an API server that refuses each time: mean, 1 % and 99 %, in seconds."""
+
+
+def test_a_task_waits_for_an_api_server_as_long_as_the_page_says(tmp_path: pathlib.Path) -> None:
+    settings = compose()["x-settings"]
+    patience = {name: str(value) for name, value in settings.items() if "EXECUTION_API_RETR" in name}
+    assert len(patience) == 2
+    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), **patience}
+
+    # Read when it is imported, so in a process of its own.
+    said = subprocess.check_output([sys.executable, "-c", PATIENCE], env=environment, text=True)
+
+    mean, shortest, longest = map(float, said.splitlines()[-1].split())
+    # Two minutes of absence and a slow start fit in. Much longer is of no use: the task counts as dead after 300 s.
+    assert 275 < mean < 305
+    assert shortest > 215
+    assert longest < 370
 
 
 def test_the_image_is_of_the_airflow_that_is_tested() -> None:

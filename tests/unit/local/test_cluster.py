@@ -6,12 +6,34 @@ import importlib.util
 import pathlib
 import shutil
 import subprocess
+import types
+from typing import Any, cast
 
 import pytest
 
-from gantry.local.cluster import composition, stage
+from gantry.local.cloud import control
+from gantry.local.cluster import __main__ as command
+from gantry.local.cluster import bookshop, composition, stage, supervisor
+from gantry.local.demo import cleanup
+from tests import conftest
 
+ROOT = pathlib.Path(__file__).parents[3]
 CLUSTER = pathlib.Path(composition.__file__).parent
+
+
+@pytest.fixture
+def removed(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is removed, in a place of its own, and without a look at this machine's network."""
+    monkeypatch.setenv("GANTRY_LOCAL_STATE", str(tmp_path))
+    found: list[str] = []
+
+    def remove(name: str) -> list[str]:
+        found.append(name)
+        return ["supervisord 12"]
+
+    monkeypatch.setattr(bookshop, "remove", remove)
+    monkeypatch.setattr(bookshop, "left", lambda _: [])
+    return found
 
 
 def test_each_service_of_the_compose_file_is_a_machine() -> None:
@@ -61,3 +83,66 @@ def test_what_is_missing_is_said_at_once_with_how_to_get_it(monkeypatch: pytest.
 def test_the_scripts_are_clean(script: pathlib.Path) -> None:
     seen = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True, check=False)
     assert seen.stdout == ""
+
+
+def test_without_what_it_is_made_of_nothing_is_begun(
+    removed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+
+    def lacking() -> None:
+        raise stage.MissingError(["redis-server"])
+
+    monkeypatch.setattr(stage, "require", lacking)
+    monkeypatch.setattr(control, "up", lambda *_, **__: pytest.fail("a cloud was begun"))
+
+    assert command.main(["--project", str(ROOT)]) == 1
+    assert "the cluster needs redis-server" in capsys.readouterr().out
+    assert removed == [bookshop.NAME]
+
+
+def test_what_a_killed_one_left_is_removed_and_one_that_runs_is_left_alone(
+    removed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with cleanup.only_one(bookshop.NAME):
+        assert command.main(["--clean"]) == 0
+        assert command.main([]) == 1
+    assert removed == []
+    assert "is running already" in capsys.readouterr().out
+
+    assert command.main(["--clean"]) == 0
+    assert removed == [bookshop.NAME]
+    assert "removed what a killed run left: supervisord 12" in capsys.readouterr().out
+
+
+def test_a_supervisor_that_was_killed_is_not_waited_for(tmp_path: pathlib.Path) -> None:
+    found = supervisor.Supervisor(tmp_path)
+    assert found.own_pid() == 0
+    # Its number belongs to another process by now.
+    (tmp_path / "supervisord.pid").write_text("1\n")
+    assert found.own_pid() == 0
+
+
+def test_make_has_an_environment_of_its_own_for_it() -> None:
+
+    def commands(*words: str) -> str:
+        return subprocess.check_output(["make", "--dry-run", *words], cwd=ROOT, text=True)
+
+    demo = commands("demo", "CLUSTER=1", "ONCE=1")
+    assert "docker/setup-python.sh --environment .work/cluster" in demo
+    assert "docker/with-machine.sh --cluster .work/cluster/bin/python -m gantry.local.cluster --once" in demo
+    assert ".venv" not in demo
+    assert "cluster" not in commands("demo", "ONCE=1")
+
+
+def test_its_tests_run_only_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+    def ignored(folder: str, *arguments: str) -> bool | None:
+        config = cast("Any", types.SimpleNamespace(args=arguments))
+        return conftest.pytest_ignore_collect(ROOT / "tests" / folder, config)
+
+    assert ignored("cluster", "tests")
+    assert ignored("cluster", "tests/unit")
+    assert ignored("cluster", "tests/cluster") is None
+    assert ignored("cluster", "tests/unit", "tests/cluster/test_faults.py::test_one") is None
+    assert ignored("unit", "tests") is None

@@ -4,36 +4,40 @@ from __future__ import annotations
 
 import argparse
 import collections
-import json
-import signal
+import contextlib
+import logging
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
-from gantry import errors
+from gantry import errors, plan, status
+from gantry.cli.queries import run_follower, run_snapshot
 from gantry.cli.support import console
-from gantry.local.cloud import control, state
-from gantry.local.cluster import stage
-from gantry.local.demo import cleanup, example
+from gantry.local.cluster import bookshop, stage
+from gantry.local.demo import cleanup, environment, verify
 from gantry.local.demo import run as demo
 
-NAME = "demo-cluster"
-_DAG = "bookshop"
-_LAUNCH_SECONDS = 900.0
+_MOST_SECONDS = 900.0
+_RUNS = status.Before(plan.DeploymentState.RUNNING)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Start it, launch, report where the steps ran, and wait for Ctrl-C; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gantry.local.cluster", description=__doc__)
-    parser.add_argument("--once", action="store_true", help="end after the launch")
+    parser.add_argument(
+        "--once", action="store_true", help="check the result, launch again, terminate, and end"
+    )
+    parser.add_argument("--clean", action="store_true", help="only remove what a killed one left")
     parser.add_argument("--project", type=Path, default=Path.cwd(), help="default: the current folder")
     options = parser.parse_args(arguments)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # Python leaves SIGINT ignored if a shell started us in the background.
-        signal.signal(number, signal.default_int_handler)
+    # As in the demo: what the rooms below log would tear the table.
+    logging.getLogger("gantry").addHandler(logging.NullHandler())
     try:
-        with cleanup.only_one(NAME):
-            _launch(options.project.resolve(), once=options.once)
+        if options.clean:
+            return _clean()
+        with cleanup.only_one(bookshop.NAME), demo.attended(bookshop.remove, bookshop.left, bookshop.NAME):
+            _demo(options.project.resolve(), once=options.once)
     except errors.GantryError as error:
         console.out.print(f"cluster: {error}", style="red", markup=False)
         return 1
@@ -42,38 +46,68 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _launch(project: Path, *, once: bool) -> None:
-    try:
-        cloud = control.up(NAME)
-        shop = example.prepare(cloud, project / "include", state.directory(NAME) / "example")
-        connections = {
-            name.removeprefix("AIRFLOW_CONN_").lower(): json.loads(value)
-            for name, value in shop.environment.items()
-        }
-        with stage.running(NAME, connections, project, demo.say) as cluster:
-            api = cluster.api()
-            api.await_dag(_DAG)
-            run = api.trigger(_DAG)
-            ended = api.await_run(_DAG, run, _LAUNCH_SECONDS)
-            _tell(cluster, run)
-            demo.say(f"the launch of {_DAG}: {ended}")
-            if not once:
-                demo.say(
-                    f"Airflow: {cluster.url}   user admin   password {cluster.password}   Ctrl-C ends it"
-                )
-                threading.Event().wait()
-    finally:
-        control.down(NAME)
+def _demo(project: Path, *, once: bool) -> None:
+    demo.say("starting the stage: an embedded cloud, and Airflow on machines of its own")
+    on = bookshop.start(project, demo.say)
+    on.api.await_dag(environment.DAG)
+    _run(on, environment.DAG, plan.launch_plan(on.definition), before=status.Before())
+    if not once:
+        demo.say(
+            f"Airflow: {on.cluster.url}   user {stage.USER}   password {on.cluster.password}   "
+            f"logs of its machines: {on.cluster.supervisor.folder}   Ctrl-C ends it"
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+        return
+    demo.checked(verify.configured(on))
+    demo.checked(verify.sells(on))
+    before = verify.snapshot(on)
+    _run(on, environment.DAG, plan.launch_plan(on.definition), before=_RUNS)
+    demo.checked(verify.unchanged(before, verify.snapshot(on)))
+    on.api.await_dag(environment.TERMINATE)
+    confirm = {"confirm": on.definition.deployment}
+    _run(on, environment.TERMINATE, plan.termination_plan(on.definition), confirm, before=_RUNS)
+    demo.checked(verify.nothing_left(on))
 
 
-def _tell(cluster: stage.Cluster, run: str) -> None:
-    """Print a line for each task instance, and their number per machine."""
-    found = sorted(stage.places(cluster, _DAG, run), key=lambda each: (each.task, each.map_index))
-    for each in found:
+def _run(
+    on: bookshop.ClusterBookshop,
+    dag: str,
+    steps: plan.Plan,
+    conf: dict[str, Any] | None = None,
+    *,
+    before: status.Before,
+) -> None:
+    """Trigger a DAG, show the run to its end, and say where its steps ran."""
+    demo.say("")
+    demo.say(f"running: DAG {dag}")
+    watch = run_follower.RunFollower(on.api, on.definition.deployment, steps, on.servers, before=before)
+    moment = demo.watched(watch, dag, conf, seconds=_MOST_SECONDS)
+    _tell(on.cluster, moment)
+    demo.say(f"{demo.headline(moment)}: {moment.seconds() or 0:.1f} s from trigger to end")
+
+
+def _tell(cluster: stage.Cluster, moment: run_snapshot.Moment) -> None:
+    """A line for each task instance, and how many each machine had."""
+    demo.say("where each step ran")
+    found = list(stage.places(cluster, moment.run.dag, moment.run.id))
+    for each in sorted(found, key=lambda each: (each.task, each.map_index)):
         index = f"[{each.map_index}]" if each.map_index >= 0 else ""
-        demo.say(f"  {each.worker:<12} {each.state:<10} {each.task}{index}")
-    for worker, count in sorted(collections.Counter(each.worker for each in found).items()):
-        demo.say(f"{worker}: {count} task instances")
+        # What Airflow leaves out has no process.
+        demo.say(f"  {each.worker or '-':<12} {each.state:<10} {each.task}{index}")
+    counts = collections.Counter(each.worker for each in found if each.worker)
+    demo.say("   ".join(f"{worker}: {count} task instances" for worker, count in sorted(counts.items())))
+
+
+def _clean() -> int:
+    try:
+        with cleanup.only_one(bookshop.NAME):
+            for thing in bookshop.remove(bookshop.NAME):
+                demo.say(f"removed what a killed run left: {thing}")
+    except cleanup.AlreadyRunningError:
+        # It is in use, and nothing that was left.
+        pass
+    return 0
 
 
 if __name__ == "__main__":

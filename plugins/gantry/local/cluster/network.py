@@ -107,6 +107,12 @@ def remove() -> None:
         _ip("link", "del", BRIDGE)
 
 
+def left() -> list[str]:
+    """What of it exists now."""
+    bridge = [f"network {BRIDGE}"] if Path("/sys/class/net", BRIDGE).exists() else []
+    return [*bridge, *(f"network namespace {name}" for name in _namespaces())]
+
+
 def _attach(network: ClusterNetwork, machine: str, gateway: str) -> None:
     space, cable = _PREFIX + machine, _cable(network, machine)
     _ip("netns", "add", space)
@@ -125,7 +131,11 @@ def _cable(network: ClusterNetwork, machine: str) -> str:
 
 
 def _namespaces() -> list[str]:
-    listed = _run("ip", "netns", "list").split("\n")
+    try:
+        listed = _run("ip", "netns", "list").split("\n")
+    except NetworkError:
+        # Where there is no `ip`, nothing was made by it.
+        return []
     return [line.split()[0] for line in listed if line.startswith(_PREFIX)]
 
 

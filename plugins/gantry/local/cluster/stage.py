@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -25,9 +24,9 @@ from gantry.rest import client, login
 
 _ENTER = Path(__file__).with_name("enter.sh")
 _SECRETS = resources.ROOT / "docker" / "airflow" / "make-secrets.sh"
-_READY_SECONDS = 240.0
+_READY_SECONDS = 600.0
 _PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-_USER = "admin"
+USER = "admin"
 _PACKAGES = (
     "celery",
     "airflow.providers.celery",
@@ -52,7 +51,8 @@ class MissingError(errors.LocalCloudError):
         self.missing = tuple(missing)
         super().__init__(
             f"the cluster needs {', '.join(missing)}. Python packages: pip install 'airflow-provider-gantry[cluster]'; "
-            "programs, on Debian as root: apt-get install redis-server postgresql iproute2 iptables"
+            "programs, on Debian as root: apt-get install redis-server postgresql iproute2 iptables. "
+            "In a checkout `make demo CLUSTER=1` brings both"
         )
 
 
@@ -86,7 +86,7 @@ class Cluster:
 
     def api(self) -> client.AirflowApi:
         """Return its REST API, as the user `admin`."""
-        return client.AirflowApi(login.AirflowLogin(self.url, username=_USER, password=self.password))
+        return client.AirflowApi(login.AirflowLogin(self.url, username=USER, password=self.password))
 
     def machine(self, name: str) -> Path:
         """Return the folder of one machine's files."""
@@ -182,21 +182,6 @@ def start(
     return cluster
 
 
-@contextlib.contextmanager
-def running(
-    name: str,
-    connections: Mapping[str, Any],
-    sources: Path,
-    say: Say,
-    more: Mapping[str, str] | None = None,
-) -> Iterator[Cluster]:
-    """Run a cluster within a context; it is always removed afterwards."""
-    try:
-        yield start(name, connections, sources, say, more)
-    finally:
-        remove(name)
-
-
 def remove(name: str) -> None:
     """Remove a cluster with its network and files, if it exists."""
     folder = state.directory(name) / "cluster"
@@ -204,6 +189,16 @@ def remove(name: str) -> None:
         supervisor.Supervisor(folder / "supervisor").end()
     network.remove()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def left(name: str) -> list[str]:
+    """What of a cluster exists now: processes, machines of its network, files."""
+    folder = state.directory(name) / "cluster"
+    return [
+        *(f"supervisord {pid}" for pid in [supervisor.Supervisor(folder / "supervisor").own_pid()] if pid),
+        *network.left(),
+        *(str(path) for path in [folder] if path.exists()),
+    ]
 
 
 def places(cluster: Cluster, dag: str, run: str) -> Iterator[TaskPlace]:

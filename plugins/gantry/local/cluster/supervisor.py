@@ -17,6 +17,7 @@ from gantry.local import errors
 
 _READY_SECONDS = 20.0
 _END_SECONDS = 60.0
+_CONFIGURATION = "supervisord.conf"
 
 
 class SupervisorError(errors.LocalCloudError):
@@ -39,7 +40,7 @@ class Supervisor:
             [
                 _program("supervisorctl"),
                 "-c",
-                str(self.folder / "supervisord.conf"),
+                str(self.folder / _CONFIGURATION),
                 *action.split(),
                 *programs,
             ],
@@ -59,12 +60,24 @@ class Supervisor:
         """Return the path of a program's log, over all its starts."""
         return self.folder / f"{program}.log"
 
+    def own_pid(self) -> int:
+        """The process id of supervisord itself; 0 where it does not run."""
+        try:
+            pid = int((self.folder / "supervisord.pid").read_text())
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return 0
+        # A killed one leaves its file, and its number may be that of another process by now.
+        return pid if str(self.folder / _CONFIGURATION).encode() in words else 0
+
     def end(self) -> None:
         """End everything, and wait for it."""
-        with contextlib.suppress(SupervisorError):
-            self.do("shutdown")
+        # All at once. A shutdown alone ends one after the other, and waits for each.
+        for action in ("stop all", "shutdown"):
+            with contextlib.suppress(SupervisorError):
+                self.do(action)
         deadline = time.monotonic() + _END_SECONDS
-        while (self.folder / "supervisord.pid").exists() and time.monotonic() < deadline:
+        while self.own_pid() and time.monotonic() < deadline:
             time.sleep(0.2)
 
 
@@ -103,9 +116,9 @@ def start(folder: Path, programs: Mapping[str, Sequence[str]]) -> Supervisor:
             "stdout_logfile": str(found.log(name)),
             "stdout_logfile_maxbytes": "0",
         }
-    with (folder / "supervisord.conf").open("w") as stream:
+    with (folder / _CONFIGURATION).open("w") as stream:
         config.write(stream)
-    subprocess.run([_program("supervisord"), "-c", str(folder / "supervisord.conf")], check=True)  # noqa: S603 - as above
+    subprocess.run([_program("supervisord"), "-c", str(folder / _CONFIGURATION)], check=True)  # noqa: S603 - as above
     deadline = time.monotonic() + _READY_SECONDS
     while not Path(socket).exists():
         if time.monotonic() > deadline:

@@ -42,13 +42,11 @@ class NotInProjectError(errors.LocalCloudError):
 
 
 @dataclasses.dataclass(frozen=True)
-class DemoStage:
-    """Everything that a launch of the bookshop needs, running."""
+class Bookshop:
+    """The bookshop on an embedded cloud, whichever Airflow launches it."""
 
     cloud: state.EmbeddedCloud
     example: example.Example
-    airflow: airflow_process.AirflowProcess
-    api: client.AirflowApi
     definition: gantry.definition.Definition
 
     @property
@@ -86,6 +84,14 @@ class DemoStage:
         if server is None or server.private_address is None:
             raise errors.LocalCloudError(f"tier {balancer.tier} has no server with an address")
         return shop.Shop(f"http://{server.private_address}:{balancer.port}", balancer.name)
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoStage(Bookshop):
+    """Everything that a launch of the bookshop needs, running."""
+
+    airflow: airflow_process.AirflowProcess
+    api: client.AirflowApi
 
 
 def start(
@@ -134,7 +140,7 @@ def start(
     for dag in (DAG, SCALE, TERMINATE):
         api.await_dag(dag)
     clock.took("DAGs: parsed")
-    return DemoStage(cloud, prepared, airflow, api, definition)
+    return DemoStage(cloud, prepared, definition, airflow, api)
 
 
 def start_airflow(

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def attend(
     try:
         with cleanup.only_one(name):
             background.refuse(name)
-            with attended(name):
+            with attended(cleanup.remove, cleanup.left, name):
                 wanted = behavior.REALISTIC if realistic else behavior.BRISK
                 return _demo(name, project, port, once=once, region=region, wanted=wanted)
     except errors.GantryError as error:
@@ -122,7 +122,7 @@ def launch(on: environment.DemoStage, *, before: status.Before) -> None:
     for line in run_progress.where_the_time_went(moment):
         say(line)
     seconds, servers = moment.seconds() or 0, len(on.servers().servers)
-    say(f"{_state(moment)} with {servers} servers: {seconds:.1f} s from trigger to end")
+    say(f"{headline(moment)} with {servers} servers: {seconds:.1f} s from trigger to end")
     if seconds > _PROMISED_SECONDS + on.cloud.behaviour.console_after:
         say(f"that is more than the {_PROMISED_SECONDS} s that an idle machine needs; is this one busy?")
 
@@ -136,7 +136,7 @@ def _watched(
     before: status.Before,
 ) -> run_snapshot.Moment:
     """Trigger a DAG and show the run to its end."""
-    watched = run_follower.RunFollower(
+    watch = run_follower.RunFollower(
         on.api,
         on.definition.deployment,
         steps,
@@ -145,31 +145,39 @@ def _watched(
         lives=on.airflow.parts,
     )
     try:
-        with run_progress.shown(_console) as show:
-            return watched.follow(watched.trigger(dag, conf or {}), show, seconds=_MOST_SECONDS)
+        return watched(watch, dag, conf, seconds=_MOST_SECONDS)
     except rest_errors.UnreachableError as error:
         raise airflow_process.AirflowLostError(on.airflow, error.reason) from error
 
 
-def _state(moment: run_snapshot.Moment) -> str:
+def watched(
+    watch: run_follower.RunFollower, dag: str, conf: dict[str, Any] | None = None, *, seconds: float
+) -> run_snapshot.Moment:
+    """Trigger a DAG and show the run to its end."""
+    with run_progress.shown(_console) as show:
+        return watch.follow(watch.trigger(dag, conf or {}), show, seconds=seconds)
+
+
+def headline(moment: run_snapshot.Moment) -> str:
+    """What a deployment is at a moment, in a word or two."""
     return moment.headline().partition("   ")[0]
 
 
 def _verify(on: environment.DemoStage) -> None:
-    _checked(verify.configured(on))
-    _checked(verify.sells(on))
+    checked(verify.configured(on))
+    checked(verify.sells(on))
     before = verify.snapshot(on)
     say("")
     say("launching again: nothing has changed, so nothing may change")
     launch(on, before=_RUNS)
-    _checked(verify.unchanged(before, verify.snapshot(on)))
-    _checked(verify.sells(on))
+    checked(verify.unchanged(before, verify.snapshot(on)))
+    checked(verify.sells(on))
     say("")
     say(f"terminating: DAG {environment.TERMINATE}, confirmed with the deployment's name")
     confirm = {"confirm": on.definition.deployment}
     moment = _watched(on, environment.TERMINATE, on.termination, confirm, before=_RUNS)
-    say(f"{_state(moment)}: {moment.seconds() or 0:.1f} s from trigger to end")
-    _checked(verify.nothing_left(on))
+    say(f"{headline(moment)}: {moment.seconds() or 0:.1f} s from trigger to end")
+    checked(verify.nothing_left(on))
 
 
 def _explain(on: environment.DemoStage) -> None:
@@ -220,27 +228,37 @@ def _wait(on: environment.DemoStage) -> int:
 
 
 @contextlib.contextmanager
-def attended(name: str) -> Iterator[None]:
-    """Convert signals into KeyboardInterrupt, and remove everything at the end, ignoring further signals."""
-    for number in _SIGNALS:
-        # Python leaves SIGINT ignored if a shell started us in the background.
-        signal.signal(number, _interrupt)
+def attended(remove: Callable[[str], object], left: Callable[[str], list[str]], name: str) -> Iterator[None]:
+    """Convert signals into KeyboardInterrupt, and remove everything at the end, ignoring signals until then."""
+    # Python leaves SIGINT ignored if a shell started us in the background.
+    before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
     began = time.monotonic()
     try:
         yield
     finally:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        say("")
-        say("cleaning up: Airflow, servers, network, files")
-        ending = time.monotonic()
-        cleanup.remove(name)
-        left = cleanup.left(name)
-        if left:
-            raise cleanup.NotRemovedError(name, left)
-        say(
-            f"{time.monotonic() - ending:5.1f} s  nothing is left; the demo took {time.monotonic() - began:.0f} s"
-        )
+        try:
+            _clean_up(remove, left, name, began)
+        finally:
+            # Processes that this one starts later would inherit what is ignored.
+            for number, handler in before.items():
+                # None: it is not Python's.
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _clean_up(
+    remove: Callable[[str], object], left: Callable[[str], list[str]], name: str, began: float
+) -> None:
+    say("")
+    say("cleaning up: Airflow, servers, network, files")
+    ending = time.monotonic()
+    remove(name)
+    if there := left(name):
+        raise cleanup.NotRemovedError(name, there)
+    say(
+        f"{time.monotonic() - ending:5.1f} s  nothing is left; the demo took {time.monotonic() - began:.0f} s"
+    )
 
 
 def _interrupt(number: int, _frame: object) -> None:
@@ -253,7 +271,8 @@ def _clean() -> int:
     return 0
 
 
-def _checked(what: str) -> None:
+def checked(what: str) -> None:
+    """Say what was promised and is so."""
     _console.print(f"[green]✓[/] {markup.escape(what)}")
 
 

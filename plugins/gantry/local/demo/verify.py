@@ -35,7 +35,7 @@ class Snapshot:
     scripts: dict[str, tuple[str, ...]]
 
 
-def snapshot(on: environment.DemoStage) -> Snapshot:
+def snapshot(on: environment.Bookshop) -> Snapshot:
     """Inspect all servers of the bookshop, from the cloud's side and from inside."""
     found = on.servers()
     looked = inspect_servers.look(on.cloud, found)
@@ -46,7 +46,7 @@ def snapshot(on: environment.DemoStage) -> Snapshot:
     )
 
 
-def sells(on: environment.DemoStage) -> str:
+def sells(on: environment.Bookshop) -> str:
     """Check that the shop works through the load balancer; return what was seen.
 
     Raises:
@@ -66,7 +66,7 @@ def sells(on: environment.DemoStage) -> str:
     return f"{books.count} books from the datasource, pages from {', '.join(sorted(pages))}, each with its greeting"
 
 
-def configured(on: environment.DemoStage) -> str:
+def configured(on: environment.Bookshop) -> str:
     """Check that Chef has applied its tier's run list to every server; return the Chef server's data about them.
 
     Raises:
@@ -82,7 +82,7 @@ def configured(on: environment.DemoStage) -> str:
     return f"{len(seen)} nodes on the Chef server, converged with {', '.join(roles)}"
 
 
-def _greets(on: environment.DemoStage, pages: dict[str, shop.Page]) -> None:
+def _greets(on: environment.Bookshop, pages: dict[str, shop.Page]) -> None:
     greeting = str(on.application.custom["greeting"])
     for name, page in pages.items():
         wanted = greeting.replace(_MARKER, name)
@@ -115,7 +115,7 @@ def unchanged(before: Snapshot, after: Snapshot) -> str:
     return f"the same {len(before.instances)} servers, the same {running} processes, no script that changes anything"
 
 
-def nothing_left(on: environment.DemoStage) -> str:
+def nothing_left(on: environment.Bookshop) -> str:
     """Check that after a termination, cloud, Chef server and this machine know none of the bookshop's servers.
 
     Raises:
