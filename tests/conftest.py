@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -110,6 +112,26 @@ def _set_up() -> dict[logging.Logger, tuple[int, list[logging.Handler], bool, bo
         for each in known
         if isinstance(each, logging.Logger)
     }
+
+
+@pytest.fixture(autouse=True)
+def _masks_as_they_were() -> Iterator[None]:
+    """Takes back what a test has masked: in the texts of the tests after it, such a word would be stars."""
+    before = _masks()
+    yield
+    if (masker := _masker()) is not None:
+        masker.patterns, masker.replacer = before
+
+
+def _masks() -> tuple[set[str], Any]:
+    masker = _masker()
+    return (set(), None) if masker is None else (set(masker.patterns), masker.replacer)
+
+
+def _masker() -> Any:
+    """Airflow's, if it is loaded: most tests do not need it."""
+    module = sys.modules.get("airflow.sdk._shared.secrets_masker")
+    return None if module is None else module._secrets_masker()
 
 
 @pytest.fixture(autouse=True)
