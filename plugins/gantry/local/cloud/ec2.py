@@ -80,6 +80,19 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         self._in_public = False
         self.age = consistency.Age(self.ground.behaviour)
 
+    def get_tags(self) -> list[dict[str, str]]:
+        """Return the instance's tags, as moto's `describe_tags` has them.
+
+        moto compares the instance's id with the id of each tag in the account: a list of all instances with a tag
+        would take time by the square of their number.
+        """
+        kind = moto_utils.EC2_PREFIX_TO_RESOURCE[moto_utils.get_prefix(self.id)]
+        found = self.ec2_backend.tags.get(self.id, {})
+        return [
+            {"resource_id": self.id, "key": key, "value": value, "resource_type": kind}
+            for key, value in found.items()
+        ]
+
     # moto reports these for an ended instance, EC2 does not.
     @property
     def private_ip(self) -> str | None:
