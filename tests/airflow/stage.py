@@ -29,7 +29,7 @@ from gantry.configuration_management import chef_server
 from gantry.local.cloud import inspect_servers
 from gantry.local.demo import example
 from gantry.rest import client, logs
-from gantry.rest.errors import ConflictError, NotFoundError
+from gantry.rest.errors import ConflictError
 
 if TYPE_CHECKING:
     from tests.airflow.shared import Shared
@@ -444,11 +444,11 @@ class Stage:
 
     def scrap(self, deployment: str) -> None:
         """Take a deployment's servers away without ceremony, at the end of a test."""
-        for operation in names.Operation:
-            # Not every deployment has all of them.
-            with contextlib.suppress(NotFoundError):
-                dag = names.dag_id(deployment, operation)
-                self.api.call("PATCH", f"/dags/{dag}", json={"is_paused": True})
+        own = {names.dag_id(deployment, operation) for operation in names.Operation}
+        asked = {"dag_id_pattern": f"{deployment}%", "paused": False, "limit": 100}
+        for each in self.api.call("GET", "/dags", params=asked)["dags"]:
+            if each["dag_id"] in own:
+                self.api.call("PATCH", f"/dags/{each['dag_id']}", json={"is_paused": True})
         ids = [each["InstanceId"] for each in self.instances(deployment)]
         if ids:
             self.cloud.client("ec2").terminate_instances(InstanceIds=ids)

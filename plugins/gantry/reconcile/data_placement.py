@@ -149,9 +149,13 @@ def _dumped(note: DataLocation) -> Any:  # noqa: ANN401 - JSON
     return _NOTE.dump_python(note, mode="json", exclude={"from_dump"} if not note.from_dump else None)
 
 
+KEYS = "data:"
+"""What the keys of slots' records begin with."""
+
+
 def key(service: names.ServiceName, slot: names.Slot) -> str:
     """Return the key of a slot's record."""
-    return f"data:{service}:{slot}"
+    return f"{KEYS}{service}:{slot}"
 
 
 def databases(definition: models.Definition) -> tuple[names.ServiceName, ...]:

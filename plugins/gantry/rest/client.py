@@ -20,7 +20,7 @@ PAGES = "/gantry/api/v1"
 
 RUNNING = ("queued", "running")
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.3, 2.0
-"""Seconds between two polls of a run. Each costs Airflow as much as a short task's own requests."""
+"""Seconds between two polls of a run or a DAG. Each costs Airflow as much as a short task's own requests."""
 """The states of a run that is not over."""
 
 
@@ -133,7 +133,7 @@ class AirflowApi:
         Raises:
             NotFoundError: it does not appear, or its loader cannot be parsed; the message contains Airflow's reason.
         """
-        deadline = time.monotonic() + seconds
+        deadline, pause = time.monotonic() + seconds, _SHORTEST_PAUSE
         while True:
             try:
                 self.unpause(dag)
@@ -141,7 +141,8 @@ class AirflowApi:
                 found = self.import_errors(dag.partition(".")[0])
                 if time.monotonic() > deadline or found:
                     raise errors.NotFoundError(error.call, "\n".join([error.reason, *found])) from error
-                time.sleep(0.2)
+                time.sleep(pause)
+                pause = min(pause * 1.2, _LONGEST_PAUSE)
             else:
                 return
 

@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 
 TURN = "turn:{}"
 """The key of an operation's lock mark."""
+_TURNS = TURN.format("")
+_MIGRATED = (
+    run_records.key(""),
+    filled_slots.KEY,
+    installed_versions.PLACES.prefix,
+    config_history.PLACES.prefix,
+    data_placement.KEYS,
+)
+"""What the keys of `_keys` begin with. Others were never in the old place: it is not asked for them."""
 
 
 class _Place(Protocol):
@@ -49,10 +58,12 @@ class DeploymentStore:
     def get(self, key: str) -> Any:  # noqa: ANN401 - JSON
         """Return the value stored under a key, or None."""
         found = self._new.get(key)
+        if found is not None:
+            return found
         # An operation that was started by an older Gantry has its mark in the old place until it is over.
-        if found is None and (key.startswith(TURN.format("")) or not self.is_moved()):
+        if key.startswith(_TURNS) or (key.startswith(_MIGRATED) and not self.is_moved()):
             return self._old.get(key)
-        return found
+        return None
 
     def set(self, key: str, value: Any) -> None:  # noqa: ANN401 - JSON
         """Store a value."""

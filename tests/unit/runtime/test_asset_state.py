@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 from gantry import definition, names
 from gantry.reconcile import data_placement
@@ -36,6 +37,19 @@ def test_what_an_earlier_gantry_has_kept_is_read_and_then_moved() -> None:
         **{key: value for key, value in OLD.items() if key != "turn:launch"}, filled_slots.KEY: {"database": [1, 2]}
     }  # fmt: skip
     assert kept.move(KNOWN) == 0
+
+
+def test_what_an_earlier_gantry_never_kept_is_not_asked_for_there() -> None:
+    empty = mock.Mock()
+    empty.get.return_value = None
+    kept = asset_state.DeploymentStore(empty, empty)
+    # Each step asks for this once for each tier, and mostly there is nothing.
+    assert kept.get("started:web") is None
+    assert empty.get.mock_calls == [mock.call("started:web")]
+    empty.reset_mock()
+    assert kept.get(filled_slots.KEY) is None
+    asked = [filled_slots.KEY, keys.MOVED, filled_slots.KEY]
+    assert empty.get.mock_calls == [mock.call(each) for each in asked]
 
 
 def test_what_was_moved_and_is_forgotten_stays_forgotten() -> None:
