@@ -52,7 +52,8 @@ SCRIPTS = {
 """The smallest service there is: it runs while a file is there."""
 
 _MARKER_SECONDS = 300.0
-_LAST_LINES_SECONDS = 60.0
+_LAST_LINES_SECONDS = 300.0
+"""A triggerer (3.3.2) takes 4 KiB of the logs of all its triggers in each round of its loop, busy or not."""
 _ASK_AGAIN = 10.0
 """Seconds after which a loader that has not been read by then is asked for again."""
 _LOOKS_APART = 5

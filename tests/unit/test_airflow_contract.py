@@ -13,6 +13,7 @@ import importlib
 import importlib.metadata
 import inspect
 import pathlib
+import re
 import tomllib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,6 +26,7 @@ import airflow
 ROOT = pathlib.Path(__file__).parents[2]
 PACKAGE = ROOT / "plugins" / "gantry"
 PUBLIC = ("airflow.providers.",)
+_FROM_AIRFLOW = re.compile(r"^\s*from airflow", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,22 +120,25 @@ RETURNED: dict[str, tuple[Call, ...]] = {
 """The same of what is not imported, and comes from a call of something above."""
 
 
-def running(path: pathlib.Path) -> Iterator[ast.AST]:
+def running(tree: ast.AST) -> Iterator[ast.AST]:
     """Everything of a module but what is there for type checkers alone."""
-    tree = ast.parse(path.read_text(), str(path))
-    for_types = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        for statement in node.body
-        for inner in ast.walk(statement)
-    }
-    yield from (node for node in ast.walk(tree) if id(node) not in for_types)
+    left = [tree]
+    while left:
+        node = left.pop()
+        yield node
+        left += ast.iter_child_nodes(node)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            # The last ones are its children; its body is left out.
+            left = [each for each in left if each not in node.body]
 
 
 def imported(path: pathlib.Path) -> Iterator[tuple[str, str]]:
     """The private names that a module imports: (the name in the module, the whole name)."""
-    for node in running(path):
+    text = path.read_text()
+    # Each of pytest's workers reads all modules before its first test: most need no look.
+    if not _FROM_AIRFLOW.search(text):
+        return
+    for node in running(ast.parse(text, str(path))):
         if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("airflow"):
             continue
         for alias in node.names:
@@ -225,7 +230,7 @@ PARTS = {"apache-airflow-core", "apache-airflow-task-sdk"}
 
 def tops(path: pathlib.Path) -> Iterator[str]:
     """The packages that a module imports when it runs."""
-    for node in running(path):
+    for node in running(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
