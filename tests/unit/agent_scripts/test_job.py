@@ -402,6 +402,21 @@ def test_a_job_that_nobody_follows_ends_when_its_time_is_up(server: Server) -> N
     assert server.call("job", "kill", JOB, "0").code == 0
 
 
+def test_a_kill_before_the_runner_has_begun_the_script_keeps_it_from_beginning(server: Server) -> None:
+    script = server.custom("work", "touch $GANTRY_ROOT/began")
+    assert server.call("job", "open", "step", "1").out == "1\n"
+    folder(server).mkdir()
+    (folder(server) / "attempt").write_text("1\n")
+    # The kill has been asked for and has looked for processes, when the runner is about to start the script.
+    (folder(server) / "killing").touch()
+    subprocess.run(
+        [server.bin("job"), "run-detached", JOB, script],
+        cwd=folder(server), env=server.environment, check=True, timeout=60,
+    )  # fmt: skip
+    assert status(server) == "killed 143"
+    assert not server.path("began").exists()
+
+
 def test_a_jobs_own_time_does_not_reach_the_try_after_it(server: Server) -> None:
     server.custom("work", "env >$GANTRY_ROOT/environment; exit 3")
     server.call("job", "start", JOB, "1", "--", "work", GANTRY_JOB_SECONDS="1")

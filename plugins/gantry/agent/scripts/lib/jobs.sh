@@ -356,6 +356,9 @@ job_run_detached() {
     esac
     set +e
     (
+        # A kill that came before this process found no script to end, and waits for the runner. One that comes after
+        # finds this process.
+        [ ! -e killing ] || exit 143
         read -r own_pid _ </proc/self/stat
         # One write: a reader finds all of it, or nothing.
         agent_identity "$own_pid" && printf '%s\n' "$IDENTITY" >script
