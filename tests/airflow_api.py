@@ -234,6 +234,7 @@ def _dag_json(dag: Dag) -> dict[str, Any]:
         "description": None,
         "relative_fileloc": f"{dag.id.partition('.')[0]}.py",
         "tags": [{"name": each} for each in dag.tags],
+        "next_dagrun_run_after": None,
     }
 
 
@@ -249,6 +250,7 @@ def _run_json(dag: str, run: Run) -> dict[str, Any]:
         "start_date": None if state == "queued" else run.asked,
         "end_date": run.asked if state in ("success", "failed") else None,
         "conf": run.conf,
+        "run_type": "manual",
         "triggering_user_name": "ada",
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gantry import names
+from gantry import names, overview
 from gantry.cli.queries import asset_state
 from gantry.local.demo import example
 from gantry.state import run_records
@@ -169,11 +169,11 @@ def test_what_was_done_is_on_record(stage: Stage, machine: Machine) -> None:
         assert about.size == len(content(stage, dump))
         assert about.seconds > 0
     # The second launch has changed nothing, so it has told nobody anything.
-    assert state.facts_of(found[0]) == []
+    assert state.facts_of(found[0]) == ()
     server = f"{SHOP}-database-1"
     told = {(each.service, each.server) for each in state.facts_of(found[4])}
     assert told == {("db", server), ("page", server)}
-    assert {place: each.version for place, each in state.versions().items()} == {
+    assert {place: each.version for place, each in overview.installed(state.kept).items()} == {
         (service, server): machine.sh(f"cat /enstratus/ws/state/{number}/archive").strip()
         for service, number in (("db", "a1001"), ("page", "a2001"))
     }
@@ -389,7 +389,7 @@ def test_a_final_backup_that_fails_keeps_the_servers_and_one_that_succeeds_outli
     assert [*stage.instances(SHOP), *stage.instances(DRILL)] == []
     (new,) = set(dumps(stage)) - set(before)
     assert f"{new}.json" in objects(stage)
-    record = asset_state.records_of(stage.api, SHOP)[0]
+    record = asset_state.state_of(stage.api, SHOP).records()[0]
     assert (record.operation, record.ended) == ("terminate", (f"{SHOP}-database-1",))
     assert record.objects["catalog"].url.endswith(new)
     # With nothing left there is nothing to back up, and nothing to refuse.

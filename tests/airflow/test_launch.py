@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import gantry.definition
-from gantry import names, plan, status
+from gantry import names, overview, plan, status
 from gantry.cli.queries import asset_state, deployment_status
 from tests import recordings
 from tests.airflow import recording
@@ -125,7 +125,7 @@ def test_what_servers_were_told_is_kept_without_secrets(stage: Stage, launched: 
     assert f"+dataSource.catalog.write={stage.address(SHOP, 'database-1')}" in application
     assert "+dataSource.catalog.servicePassword=(secret)" in application
     assert stage.shop.password not in json.dumps(state.kept)
-    assert sorted(state.versions()) == sorted(told)
+    assert sorted(overview.installed(state.kept)) == sorted(told)
 
 
 def test_task_instances_are_named_after_their_servers(launched: Launch) -> None:
@@ -285,7 +285,7 @@ def test_a_forced_termination_leaves_nothing_and_says_what_it_skipped(stage: Sta
     content = termination.task_log("finish_termination")
     assert "deployment bookshop is STOPPED; nothing of it is left in the cloud" in content
     assert "bookshop-application-2" in content.partition("skipped: ")[2]
-    record = asset_state.records_of(stage.api, SHOP)[0]
+    record = asset_state.state_of(stage.api, SHOP).records()[0]
     assert len(record.ended) == 5
     assert any("bookshop-application-2" in each for each in record.skipped)
     # Once more, and there is nothing to do.

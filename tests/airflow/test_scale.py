@@ -182,7 +182,7 @@ def test_who_leaves_is_let_go_of_first_and_a_failed_release_goes_on_when_it_is_c
     run.clear("balancer-front.release_nodes")
     run.succeeds()
     print(took(run))
-    assert asset_state.records_of(stage.api, SHOP)[0].ended == (f"{SHOP}-application-4",)
+    assert asset_state.state_of(stage.api, SHOP).records()[0].ended == (f"{SHOP}-application-4",)
     everybody_knows(stage, (1, 2, 3))
     assert visitors.lost == []
     ended = stage.cloud.client("ec2").describe_instances(InstanceIds=[before["application-4"].instance_id])

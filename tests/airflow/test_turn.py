@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gantry import overview
 from gantry.cli.queries import asset_state
 from gantry.rest import client
 from gantry.state import run_records
@@ -115,7 +116,7 @@ def test_a_termination_waits_for_the_launch_and_a_launch_of_another_deployment_d
     assert told.handout.diff[0] == "--- /dev/null"
     assert any(line.startswith("+serviceId=") for line in told.handout.diff)
     # The servers are gone, and what ran there with them.
-    assert state.versions() == {}
+    assert overview.installed(state.kept) == {}
     assert (last.operation, last.run, last.result) == ("terminate", terminate.run, run_records.Result.SUCCESS)
     assert last.ended == (f"{name}-only-1",)
     assert (first.operation, first.run, first.result) == ("launch", launch.run, run_records.Result.SUCCESS)
@@ -160,5 +161,5 @@ def test_a_failed_launch_holds_nobody_up_and_the_next_one_waits_for_the_terminat
     assert times(again, "tier-only.scale_up")[0] > times(terminate, "finish_termination")[1]
     let_go(stage, name)
     again.succeeds()
-    past = [(each.operation, each.result.value) for each in asset_state.records_of(stage.api, name)]
+    past = [(each.operation, each.result.value) for each in asset_state.state_of(stage.api, name).records()]
     assert past == [("launch", "success"), ("terminate", "success"), ("launch", "failed")]

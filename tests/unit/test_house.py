@@ -38,7 +38,7 @@ class Room:
     never: set[str] = dataclasses.field(default_factory=set)
 
 
-LOOKS = {"definition", "plan", "state", "status"}
+LOOKS = {"definition", "plan", "state", "status", "overview"}
 """What a deployment is and does, from data alone."""
 
 WORKS = {"definition", "plan", "state", "agent", "cloud", "configuration_management", "credentials"}
@@ -63,6 +63,8 @@ ROOMS = {
     "plan": Room({"definition"}, never=NETWORK),
     "state": Room({"definition", "plan"}, never={*NETWORK, "rich", "jinja2"}),
     "status": Room({"definition", "plan", "state"}, never={*NETWORK, "rich", "jinja2"}),
+    # What pages and terminal show of it.
+    "overview": Room({"definition", "plan", "state", "status"}, never={*NETWORK, "rich", "jinja2"}),
     # Servers, the cloud, Chef, and the secrets that open them.
     "agent": Room({"definition", "plan"}),
     "cloud": Room({"definition", "plan"}, {"airflow.providers.amazon"}),
@@ -83,7 +85,7 @@ ROOMS = {
     "warm_worker": Room({"warm_up"}),
     # Pages decide nothing. They need the API server's own classes.
     "web.http": Room(LOOKS, {"airflow"}),
-    "web.queries": Room({*TASKS, "web.http"}, {"airflow"}),
+    "web.queries": Room({*TASKS, "overview", "web.http"}, {"airflow"}),
     "web.views": Room({*LOOKS, "web.http", "web.queries"}),
     "web.routes": Room({*LOOKS, "web.http", "web.queries", "web.views"}, {"airflow"}),
     "web": Room({*LOOKS, "web.http", "web.queries", "web.views", "web.routes"}, {"airflow"}),
@@ -93,7 +95,7 @@ ROOMS = {
     # What a launch would do now: the steps' own decisions, without the steps.
     "preview": Room({*WORKS, "status", "reconcile", "preflight"}),
     "cli.support": Room({"definition", "rest"}, PUBLIC_AIRFLOW),
-    "cli.queries": Room({*TASKS, "rest", "cli.support"}),
+    "cli.queries": Room({*TASKS, "overview", "rest", "cli.support"}),
     "cli.output": Room({*LOOKS, "rest", "preview", "cli.support", "cli.queries"}),
     "cli": Room({*LOOKS, "rest", *CLI}),
     "cli.commands": Room({*TASKS, "preflight", "archive", "rest", "preview", "cli", *CLI}, PUBLIC_AIRFLOW),
@@ -214,7 +216,8 @@ def test_definition_plan_and_status_load_without_airflow_or_a_network() -> None:
     names = [
         ".".join(("gantry", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
         for path in MODULES
-        if room_of(path) in ("", "errors", "names", "inventory", "definition", "plan", "state", "status")
+        if room_of(path)
+        in ("", "errors", "names", "inventory", "definition", "plan", "state", "status", "overview")
     ]
     script = (
         "import importlib, sys\n"

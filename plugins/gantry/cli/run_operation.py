@@ -96,9 +96,9 @@ def carry_out(
     Raises:
         RunFailedError, RunTooLongError, NothingDoneError: it did not succeed; as text. A program receives it as JSON.
     """
-    from gantry.cli.queries import runs  # noqa: PLC0415 - httpx and pydantic, which help need not load
+    from gantry.cli.queries import rest_source  # noqa: PLC0415 - httpx and pydantic, which help need not load
 
-    before = runs.before(api, name)
+    before = rest_source.before(api, name)
     ahead = [each.id for each in api.runs(dag) if not each.is_over]
     run = api.start(dag, conf)
     if waiting.no_wait:

@@ -26,7 +26,12 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.3, 2.0
 
 @dataclasses.dataclass(frozen=True)
 class Dag:
-    """A DAG in the API. `file` is its loader, as named in import errors."""
+    """A DAG in the API.
+
+    Attributes:
+        file: its loader, as named in import errors.
+        due: when its schedule creates the next run, as ISO text.
+    """
 
     id: str
     is_paused: bool
@@ -35,6 +40,7 @@ class Dag:
     description: str
     file: str
     tags: tuple[str, ...]
+    due: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +51,7 @@ class ApiDagRun:
         state: `queued`, `running`, `success` or `failed`.
         asked: when it was triggered, or was due (Airflow's `run_after`, by which the pages also sort runs). Not its
             `queued_at`, which changes when a run is cleared.
+        run_type: `manual`, `scheduled` or another of Airflow's.
     """
 
     dag: str
@@ -55,6 +62,7 @@ class ApiDagRun:
     ended: str | None
     conf: Json
     user: str | None
+    run_type: str = "manual"
 
     @property
     def is_over(self) -> bool:
@@ -307,6 +315,7 @@ def _dag(found: Json) -> Dag:
         description=found["description"] or "",
         file=found["relative_fileloc"] or "",
         tags=tuple(each["name"] for each in found["tags"]),
+        due=found["next_dagrun_run_after"],
     )
 
 
@@ -320,4 +329,5 @@ def _run(found: Json) -> ApiDagRun:
         ended=found["end_date"],
         conf=found["conf"] or {},
         user=found["triggering_user_name"],
+        run_type=found["run_type"],
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pydantic
 
 from gantry.rest import client, errors
@@ -14,29 +16,16 @@ class _Part(pydantic.BaseModel):
 
 
 class RunSummary(_Part):
-    """The last run that worked, with its request; times are ISO texts."""
+    """The last run that worked, with its request."""
 
     dag: str
     id: str
     state: str
-    asked: str
-    started: str | None
-    ended: str | None
+    asked: datetime.datetime
+    started: datetime.datetime | None
+    ended: datetime.datetime | None
     user: str | None
     reason: str
-
-    def as_run(self) -> client.ApiDagRun:
-        """Convert to Airflow's API model; of its request, only the reason is available."""
-        return client.ApiDagRun(
-            dag=self.dag,
-            id=self.id,
-            state=self.state,
-            asked=self.asked,
-            started=self.started,
-            ended=self.ended,
-            conf={"reason": self.reason},
-            user=self.user,
-        )
 
 
 class DeploymentSummary(_Part):

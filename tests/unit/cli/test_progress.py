@@ -11,7 +11,7 @@ from rich.console import Console
 
 from gantry import definition, inventory, names, plan, status
 from gantry.cli.output import run_progress
-from gantry.cli.queries import run_snapshot
+from gantry.cli.queries import rest_source, run_snapshot
 from gantry.rest import client
 
 TRIGGERED = datetime.datetime(2026, 11, 20, 4, 0, tzinfo=datetime.UTC)
@@ -146,7 +146,9 @@ def test_tasks_stand_after_all_that_they_wait_for() -> None:
 
 def test_a_task_is_named_after_its_server_once_airflow_knows_it() -> None:
     def servers(label: str) -> tuple[str, ...]:
-        return run_snapshot.view(client.ApiTaskInstance("t", 0, label, "running", None, None, 1)).servers
+        return rest_source.task_row(
+            client.ApiTaskInstance("t", 0, label, "running", None, None, 1)
+        ).view.servers
 
     assert servers("short-only-1") == ("short-only-1",)
     assert servers("0") == servers("") == ()
@@ -169,15 +171,15 @@ def greeting(*found: tuple[str, int, str, str], run_state: str = "failed") -> ru
     ended = (TRIGGERED + datetime.timedelta(seconds=5)).isoformat()
     tasks = (
         *(
-            run_snapshot.view(
+            rest_source.task_row(
                 client.ApiTaskInstance(f"tier-{tier}.scale_up", -1, "", "success", ended, ended, 1)
-            )
+            ).view
             for tier in ("database", "web", "proxy")
         ),
         *(
-            run_snapshot.view(
+            rest_source.task_row(
                 client.ApiTaskInstance(f"tier-{tier}.handshake", index, label, state, ended, ended, 2)
-            )
+            ).view
             for tier, index, label, state in found
         ),
     )

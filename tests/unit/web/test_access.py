@@ -160,7 +160,7 @@ def test_a_mistake_of_ours_tells_nobody_what_it_was(
     def break_down(*_: object) -> None:
         raise RuntimeError("password=swordfish")
 
-    monkeypatch.setattr("gantry.web.queries.overview.listing", break_down)
+    monkeypatch.setattr("gantry.web.queries.listing.listing", break_down)
     client = TestClient(office.client.app, raise_server_exceptions=False)
     answer = client.get("/gantry/", headers=office.headers(rig.ADMIN))
     assert answer.status_code == 500

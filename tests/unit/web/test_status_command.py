@@ -17,7 +17,7 @@ from gantry.cli.output import status_text
 from gantry.cli.queries import deployment_status
 from gantry.rest import client, login, transport
 from gantry.web.http import mount
-from gantry.web.queries import overview
+from gantry.web.queries import deployment_queries, listing
 from tests.unit.web import crowd, rig
 
 BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
@@ -93,7 +93,7 @@ def test_one_request_for_all_of_them(shop: rig.Airflow, caller: Caller) -> None:
 def test_pages_of_the_list_are_put_together(
     shop: rig.Airflow, caller: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(overview, "PAGE", 2)
+    monkeypatch.setattr(listing, "PAGE", 2)
     crowd.multiply("bookshop", 4)
     found = [each.name for each in deployment_status.every(caller.api)]
     assert found == ["bookshop", *(f"bookshop-{number:04}" for number in range(4))]
@@ -162,9 +162,11 @@ def test_a_schedule_is_no_user(shop: rig.Airflow, caller: Caller) -> None:
     assert line["run"]["user"] is None
 
 
+@pytest.mark.parametrize("most", [3, 50])
 def test_where_the_newest_runs_did_nothing_older_ones_are_asked_for(
-    shop: rig.Airflow, caller: Caller
+    shop: rig.Airflow, caller: Caller, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
+    monkeypatch.setattr(deployment_queries, "_MOST", most)
     shop.launched("bookshop")
     for number in range(1, 5):
         asked = rig.NOW + number * MINUTE
@@ -172,7 +174,8 @@ def test_where_the_newest_runs_did_nothing_older_ones_are_asked_for(
     (line,) = caller.both()
     assert (line["state"], line["run"]["id"]) == ("RUNNING", "manual__4")
     (raw,) = shop.get(f"{client.PAGES}/deployments").json()["deployments"]
-    assert not raw["settled"]
+    # Pages look back a limited number of runs, and say so where that is not enough.
+    assert (raw["settled"], raw["state"]) == ((True, "RUNNING") if most > 4 else (False, "STOPPED"))
 
 
 def test_nobody_sees_more_than_they_may(shop: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def history(
         record = _one(name, run, state.records())
         told = state.facts_of(record)
         if json_:
-            (dumped,) = asset_state.as_json([record])
+            (dumped,) = asset_state.as_json((record,))
             console.as_json({"record": dumped, "facts": [each.as_json() for each in told]})
         else:
             history_text.show(record, told)
@@ -98,7 +98,7 @@ def history(
     return console.SUCCESS
 
 
-def _one(name: str, wanted: str, known: list[run_records.Record]) -> run_records.Record:
+def _one(name: str, wanted: str, known: tuple[run_records.Record, ...]) -> run_records.Record:
     """Return the record that the user means. Raises NoRecordError."""
     from gantry.cli.output import history_text  # noqa: PLC0415 - as above
 

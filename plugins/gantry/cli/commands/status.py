@@ -97,7 +97,7 @@ def status(
 
 def _find(
     name: str, source: StatusSource, definition: target.DefinitionLocation, airflow: target.AirflowTarget
-) -> deployment_status.DeploymentOverview:
+) -> deployment_status.StatusReport:
     from gantry.cli.queries import deployment_status  # noqa: PLC0415 - as above
 
     servers = known = None
@@ -123,20 +123,20 @@ def _watch(
     waiting: run_operation.Waiting,
 ) -> int:
     from gantry import plan  # noqa: PLC0415 - as above
-    from gantry.cli.queries import runs  # noqa: PLC0415
+    from gantry.cli.queries import rest_source  # noqa: PLC0415
     from gantry.rest import operation_conf  # noqa: PLC0415
 
     name, known = definition.at_hand(name)
     api = airflow.api()
     operation_conf.find(api, name)
-    run = next((each for each in runs.runs(api, name) if each.state == "running"), None)
+    run = next((each for each in rest_source.runs(api, name) if each.state == "running"), None)
     if run is None:
         console.complain(f"Nothing is going on with {name}.")
         return console.SUCCESS
     operation = plan.operation_of(run.dag)
     keeps_state = operation in plan.KEEPS_STATE
     steps = None if known is None or keeps_state else plan.plan_of(known, operation)
-    before = runs.before(api, name, run)
+    before = rest_source.before(api, name, run)
     return run_operation.follow(api, name, run, steps, waiting, before=before)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 
-from gantry.cli.queries import asset_state
+from gantry import overview
 from gantry.cli.support import console
 from gantry.state import installed_versions, run_records
 
@@ -15,7 +15,7 @@ _KILO = 1000
 _STYLES = {"+": "green", "-": "red", "@": "dim"}
 
 
-def table(found: list[run_records.Record]) -> Table:
+def table(found: Iterable[run_records.Record]) -> Table:
     """Return a table with a row for each run."""
     drawn = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("began", "operation", "result", "took", "by", "servers", "versions, backups", "reason"):
@@ -47,7 +47,7 @@ def line(record: run_records.Record) -> str:
     return ", ".join(told)
 
 
-def show(record: run_records.Record, told: list[asset_state.DeliveredConfig]) -> None:
+def show(record: run_records.Record, told: Iterable[overview.DeliveredConfig]) -> None:
     """Print one run with everything that is recorded of it."""
     console.say(f"{record.operation} {record.run}: {record.result.value}")
     for title, text in _details(record):
@@ -57,7 +57,7 @@ def show(record: run_records.Record, told: list[asset_state.DeliveredConfig]) ->
         show_facts(told)
 
 
-def show_facts(told: Iterable[asset_state.DeliveredConfig]) -> None:
+def show_facts(told: Iterable[overview.DeliveredConfig]) -> None:
     """Print the configuration files that servers received: each with its hash and its diff."""
     for each in told:
         found = each.handout

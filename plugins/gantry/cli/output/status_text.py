@@ -8,11 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gantry import names, plan
+from gantry import inventory, overview
 from gantry.cli.output import history_text
 from gantry.cli.queries import deployment_status
 from gantry.cli.support import console as consoles
-from gantry.rest import client
 
 _STYLES = {
     "RUNNING": "green",
@@ -27,7 +26,7 @@ _STYLES = {
 }
 
 
-def show(found: deployment_status.DeploymentOverview, console: Console) -> None:
+def show(found: deployment_status.StatusReport, console: Console) -> None:
     """Print for people."""
     head = Text(found.name, "bold")
     head.append(" is ", "")
@@ -49,7 +48,8 @@ def show(found: deployment_status.DeploymentOverview, console: Console) -> None:
         console.print(f"  {found.link}", style="dim", markup=False, highlight=False)
     if found.record is not None:
         console.print(f"  on record: {history_text.line(found.record)}", markup=False, highlight=False)
-    if found.tiers:
+    # Of what was never launched, these are only the definition's numbers.
+    if found.tiers and (found.run is not None or found.servers):
         told = ", ".join(f"{each.name} {each.running} of {each.wanted}" for each in found.tiers)
         console.print(f"  tiers: {told}", markup=False, highlight=False)
     if found.servers:
@@ -70,7 +70,7 @@ def table(found: list[deployment_status.DeploymentLine]) -> Table:
         drawn.add_row(
             each.name,
             Text(f"{state} (failed)", "bold red") if failed else Text(state, _STYLES[state]),
-            f"{_noun(run)} {run.state}" if run else "never launched",
+            f"{run.noun} {run.state}" if run else "never launched",
             _clock(run.started or run.asked) if run else "",
             _took(run) if run else "",
             ", ".join(notes),
@@ -78,12 +78,12 @@ def table(found: list[deployment_status.DeploymentLine]) -> Table:
     return drawn
 
 
-def _server_table(servers: tuple[deployment_status.ServerLine, ...]) -> Table:
+def _server_table(servers: tuple[overview.ServerView, ...]) -> Table:
     drawn = Table(box=None, header_style="dim", padding=(0, 1, 0, 1))
     with_agents = any(each.agent for each in servers)
     with_instances = any(each.instance for each in servers)
     titles = ["server", *(["instance", "state", "address"] if with_instances else [])]
-    with_services = with_agents or any(each.versions for each in servers)
+    with_services = with_agents or any(each.installed for each in servers)
     titles += ["agent"] if with_agents else []
     for title in [*titles, *(["services"] if with_services else [])]:
         drawn.add_column(title, no_wrap=True)
@@ -95,7 +95,7 @@ def _server_table(servers: tuple[deployment_status.ServerLine, ...]) -> Table:
                 Text(instance.instance_id if instance else "gone", "" if instance else "bold red"),
                 Text(
                     instance.state.value if instance else "",
-                    "" if instance and deployment_status.runs(instance) else "yellow",
+                    "" if instance and instance.state is inventory.InstanceState.RUNNING else "yellow",
                 ),
                 Text((instance.private_address or "") if instance else ""),
             ]
@@ -107,44 +107,37 @@ def _server_table(servers: tuple[deployment_status.ServerLine, ...]) -> Table:
     return drawn
 
 
-def _services_text(server: deployment_status.ServerLine) -> Text:
+def _services_text(server: overview.ServerView) -> Text:
     """Return each service with its state, and the installed version."""
     text = Text()
-    for service in dict.fromkeys((*server.services, *server.versions)):
+    for service in dict.fromkeys((*server.services, *server.installed)):
         text.append(service)
         if state := server.services.get(service):
             text.append(" ").append(state, _STYLES.get(state, ""))
-        if found := server.versions.get(service):
+        if found := server.installed.get(service):
             text.append(f" {found.short}", "dim" if found.version else "bold red")
         text.append("  ")
     return text
 
 
-def _noun(run: client.ApiDagRun) -> str:
-    """Return the noun for a run of its operation; `run` for one that only a newer Gantry knows."""
-    operation = names.operation_of(run.dag)
-    return "run" if operation is None else plan.OPERATIONS[operation].noun
-
-
-def _run_text(run: client.ApiDagRun) -> Text:
-    text = Text(f"  last {_noun(run)}: {run.state}", "")
+def _run_text(run: overview.Run) -> Text:
+    text = Text(f"  last {run.noun}: {run.state}", "")
     if run.started:
         text.append(f", began {_clock(run.started)}")
     if took := _took(run):
         text.append(f", {took}")
     if run.user:
         text.append(f", by {run.user}")
-    if reason := run.conf.get("reason"):
-        text.append(f": {reason}")
+    if run.reason:
+        text.append(f": {run.reason}")
     return text
 
 
-def _clock(text: str) -> str:
-    return datetime.datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S %Z")
+def _clock(time: datetime.datetime) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
-def _took(run: client.ApiDagRun) -> str:
+def _took(run: overview.Run) -> str:
     if not run.started or not run.ended:
         return ""
-    length = datetime.datetime.fromisoformat(run.ended) - datetime.datetime.fromisoformat(run.started)
-    return f"took {length.total_seconds():.0f} s"
+    return f"took {(run.ended - run.started).total_seconds():.0f} s"

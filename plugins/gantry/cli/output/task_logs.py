@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gantry import errors, log_marks, names
-from gantry.cli.queries import run_snapshot, runs
+from gantry.cli.queries import rest_source, run_snapshot
 from gantry.cli.support import console
 from gantry.rest import client, logs, operation_conf
 from gantry.rest import errors as rest_errors
@@ -201,7 +201,7 @@ def tell(api: client.AirflowApi, wanted: LogSelection, show: Show, *, follow: bo
 
 def _run(api: client.AirflowApi, wanted: LogSelection) -> client.ApiDagRun:
     if wanted.run is None:
-        newest = next(runs.runs(api, wanted.name), None)
+        newest = next(rest_source.runs(api, wanted.name), None)
         if newest is None:
             raise NoRunError(wanted.name, None, ())
         return newest
@@ -210,7 +210,7 @@ def _run(api: client.AirflowApi, wanted: LogSelection) -> client.ApiDagRun:
             return api.run(names.dag_id(wanted.name, operation), wanted.run)
         except rest_errors.NotFoundError:
             continue
-    newest_first = runs.runs(api, wanted.name)
+    newest_first = rest_source.runs(api, wanted.name)
     raise NoRunError(
         wanted.name, wanted.run, [run.id for run, _ in zip(newest_first, range(5), strict=False)]
     )

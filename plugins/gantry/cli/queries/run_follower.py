@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from gantry import errors, inventory, plan
+from gantry import errors, inventory, overview, plan
 from gantry import status as states
-from gantry.cli.queries import run_snapshot
+from gantry.cli.queries import rest_source, run_snapshot
 from gantry.rest import client, logs
 
 T = TypeVar("T")
@@ -164,7 +164,7 @@ class RunFollower:
         # The state first: then the tasks' states are at least as new.
         now = self._api.run(run.dag, run.id)
         found = self._servers()
-        tasks = tuple(run_snapshot.view(each) for each in self._api.instances(run.dag, run.id))
+        tasks = tuple(rest_source.task_row(each).view for each in self._api.instances(run.dag, run.id))
         moment = run_snapshot.Moment(self._deployment, now, (), tasks, found)
         seen = self._seen(moment)
         return dataclasses.replace(moment, seen=seen, order=self._in_order(moment, seen))
@@ -174,16 +174,8 @@ class RunFollower:
         if steps is None or not set(steps.by_id) <= {each.task_id for each in moment.tasks}:
             # The definition at hand is not the one that Airflow runs.
             return None
-        # A completed run covers all servers itself, and some that existed before may have left with it.
-        has_arrived = run_snapshot.run_view(moment.run, self._deployment, moment.tasks).decides
-        status = states.deployment_status(
-            steps,
-            moment.tasks,
-            moment.found,
-            run_ended=moment.ended,
-            before=self._before.state,
-            greeted={} if has_arrived else self._before.greeted,
-        )
+        run = rest_source.as_run(moment.run)
+        status = overview.run_states(steps, run, moment.tasks, moment.found, self._before, {})
         return run_snapshot.PlannedRun(steps, status, states.timeline(steps, moment.tasks))
 
     def _in_order(self, moment: run_snapshot.Moment, seen: run_snapshot.PlannedRun | None) -> tuple[str, ...]:

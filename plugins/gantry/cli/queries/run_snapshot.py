@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import pydantic
 
-from gantry import inventory, names, plan
+from gantry import inventory, names, overview, plan
 from gantry import status as states
+from gantry.cli.queries import rest_source
 from gantry.rest import client
 from gantry.status import labels
 
@@ -83,7 +84,7 @@ class Moment:
             # Of several such steps, those that were not requested may be skipped.
             done = {each.task_id for each in self.tasks if each.state is states.TaskState.SUCCESS}
             return self.run.state == "success" and bool(done - _AROUND)
-        return run_view(self.run, self.deployment, self.tasks).has_arrived
+        return overview.run_view(rest_source.as_run(self.run), self.tasks).has_arrived
 
     @property
     def awaits_approval(self) -> bool:
@@ -254,33 +255,3 @@ def in_order(downstream: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
                 ready.append(each)
         ready.sort()
     return tuple(ordered)
-
-
-def view(instance: client.ApiTaskInstance) -> states.TaskView:
-    """Return a task instance as input for the derivation of states."""
-    return states.TaskView(
-        task_id=instance.task_id,
-        map_index=instance.map_index,
-        state=states.TaskState.of(instance.state),
-        started=time_of(instance.started),
-        ended=time_of(instance.ended),
-        servers=labels.servers(instance.label),
-    )
-
-
-def run_view(run: client.ApiDagRun, deployment: str, tasks: Iterable[states.TaskView]) -> states.RunView:
-    """Return a run as input for the deployment's history."""
-    is_termination = run.dag == names.dag_id(deployment, names.Operation.TERMINATE)
-    # A scaling goes through a launch's steps, and ends as one.
-    kind = states.RunKind.TERMINATION if is_termination else states.RunKind.LAUNCH
-    farthest: dict[str, states.TaskState] = {}
-    for each in tasks:
-        # This is used only for whether anything of a task has begun, and whether its only instance has succeeded.
-        if each.task_id not in farthest or each.started is not None:
-            farthest[each.task_id] = each.state
-    return states.RunView(kind, run.is_over, farthest)
-
-
-def time_of(text: str | None) -> datetime.datetime | None:
-    """Parse a time of the API."""
-    return datetime.datetime.fromisoformat(text) if text else None

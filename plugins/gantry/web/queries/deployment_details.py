@@ -6,19 +6,17 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from gantry import errors, names, status
+from gantry import errors, names, overview
 from gantry.definition import models
-from gantry.state import filled_slots
 from gantry.web.http import access
 from gantry.web.queries import (
     asset_state_queries,
     cloud_facts,
     deployment_queries,
     model,
-    overview,
     run_queries,
-    run_states,
     serialized_definitions,
+    sql_source,
 )
 
 PATIENCE = 1.5
@@ -56,7 +54,9 @@ class NoCloudError(errors.GantryError):
         super().__init__(trouble or f"the cloud has not said yet which servers {name} has; try again")
 
 
-def definition(name: str, session: Session, known: serialized_definitions.Definitions) -> model.Known:
+def definition(
+    name: str, session: Session, known: serialized_definitions.Definitions
+) -> overview.CompiledDefinition:
     """Return a deployment's definition. Raises UnreadableError, UnknownError."""
     if not deployment_queries.dags(session, [name]):
         raise UnknownError("deployment", name)
@@ -91,41 +91,22 @@ def deployment(
         UnknownError: the deployment does not exist.
         UnreadableError: its definition cannot be read.
     """
-    dag = next(iter(deployment_queries.dags(session, [name])), None)
-    if dag is None:
+    found = sql_source.every(session, [name])
+    if not found:
         raise UnknownError("deployment", name)
-    own = definition(name, session, known)
-    recent = deployment_queries.recent(session, [name]).get(name, deployment_queries.NEVER)
+    (source,) = sql_source.completed(
+        found, session, known, with_records=visitor.may_read_records(), with_versions=True
+    )
+    own = source.definition()
+    if own is None:
+        raise UnreadableError(name)
     answer = asked.ask(own.definition, patience)
-    with_records = visitor.may_read_records()
-    slots = asset_state_queries.slots(session, [name]).get(name, {}) if with_records else {}
-    scene = _scene(recent.past, session, known, answer, slots)
-    seen = None if scene is None else scene.states
-    history = (
-        run_queries.settled(session, name, run_queries.history(session, [name]).get(name, ()))
-        if with_records
-        else ()
-    )
-    line = overview.line(dag, recent, visitor.may_read)
-    noted = asset_state_queries.installed(session, name) if with_records else {}
-    servers = asset_state_queries.servers(
-        run_states.servers(own, seen, answer.inventory, answer.console), noted
-    )
+    may_run = visitor.may_run(names.dag_id(name, names.Operation.LAUNCH))
     return model.DeploymentDetails(
-        line=line,
+        current=sql_source.visible(overview.deployment(source, answer.inventory), visitor.may_read),
         known=own,
-        scene=scene if scene is not None and visitor.may_read(scene.run.dag) else None,
-        states=seen,
-        tiers=_tiers(own, seen, answer, slots),
-        services=asset_state_queries.services(
-            run_states.services(own, seen, run_queries.versions(history)), servers
-        ),
-        servers=servers,
-        inventory=answer.inventory,
-        trouble=answer.trouble
-        if visitor.may_run(names.dag_id(name, names.Operation.LAUNCH))
-        else cloud_facts.discreet(answer.trouble),
-        history=history if with_records else None,
+        trouble=answer.trouble if may_run else cloud_facts.discreet(answer.trouble),
+        console=answer.console,
         addresses=addresses(own.definition),
         operations=deployment_queries.operations(name, session),
     )
@@ -147,7 +128,7 @@ def run(
     session: Session,
     known: serialized_definitions.Definitions,
     asked: cloud_facts.CloudReader,
-) -> model.RunSnapshot:
+) -> overview.RunSnapshot:
     """Return the current state of an operation's run.
 
     Raises:
@@ -158,11 +139,17 @@ def run(
     # A finished run is shown as it was: the cloud only knows the current state.
     answer = cloud_facts.NOTHING if found.run.is_over else asked.ask(own.definition, PATIENCE)
     name = deployment_queries.deployment(dag)
-    earlier = _before(
-        found, deployment_queries.recent(session, [name]).get(name, deployment_queries.NEVER).past
+    recent = deployment_queries.recent(session, [name]).get(name, deployment_queries.NEVER)
+    earlier = _before(found.run, recent.past)
+    definitions = known.of_versions(
+        {each.run.key: recent.versions.get(each.run.key) for each in earlier}, session
     )
-    # The stored state is current too; and while the run is going on, the cloud is more accurate.
-    return _drawn(found.run, own, session, answer, earlier, {})
+    instances = run_queries.instances(
+        session, {found.run.key: own.plan}, {run: each.plan for run, each in definitions.items()}
+    )
+    before = overview.before(earlier, lambda run: instances.get(run.key, ()))
+    # The slots that are kept are the current ones; and while the run is going on, the cloud is more accurate.
+    return overview.snapshot(found.run, own, instances[found.run.key], answer.inventory, before, {})
 
 
 def instance(
@@ -172,10 +159,10 @@ def instance(
     map_index: int,
     session: Session,
     known: serialized_definitions.Definitions,
-) -> tuple[model.Known, model.TaskInstanceRow]:
+) -> tuple[overview.CompiledDefinition, overview.TaskInstanceRow]:
     """Return a task instance of a run. Raises UnknownError, UnreadableError."""
     found, own = _run(dag, run_id, session, known)
-    for each in run_queries.instances(session, {found.run.key: own.plan}, task)[found.run.key]:
+    for each in run_queries.instances(session, {found.run.key: own.plan}, task=task)[found.run.key]:
         if (each.view.task_id, each.view.map_index) == (task, map_index):
             return own, each
     raise UnknownError("task", task)
@@ -183,7 +170,7 @@ def instance(
 
 def _run(
     dag: str, run_id: str, session: Session, known: serialized_definitions.Definitions
-) -> tuple[deployment_queries.Found, model.Known]:
+) -> tuple[deployment_queries.Found, overview.CompiledDefinition]:
     found = deployment_queries.run(session, dag, run_id)
     if found is None:
         raise UnknownError("run", run_id)
@@ -203,59 +190,9 @@ def addresses(definition: models.Definition) -> dict[names.BalancerName, str]:
     return found
 
 
-def _scene(
-    past: Sequence[deployment_queries.RunWithTasks],
-    session: Session,
-    known: serialized_definitions.Definitions,
-    answer: cloud_facts.CloudAnswer,
-    slots: filled_slots.Slots,
-) -> model.RunSnapshot | None:
-    shown = overview.shown_run(past)
-    if shown is None:
-        return None
-    newest, earlier = shown
-    own = known.of_version(newest.run.dag, newest.version, session)
-    return None if own is None else _drawn(newest.run, own, session, answer, earlier, slots)
-
-
-def _drawn(
-    run: model.Run,
-    own: model.Known,
-    session: Session,
-    answer: cloud_facts.CloudAnswer,
-    earlier: Sequence[deployment_queries.RunWithTasks],
-    slots: filled_slots.Slots,
-) -> model.RunSnapshot:
-    key = (run.dag, run.id)
-    instances = run_queries.instances(session, {key: own.plan})[key]
-    before = status.standing(each.view for each in earlier).state
-    return run_states.scene(run, own, instances, answer.inventory, slots, before=before)
-
-
-def _before(
-    found: deployment_queries.Found, past: Sequence[deployment_queries.RunWithTasks]
-) -> list[deployment_queries.RunWithTasks]:
-    """Return the runs that worked before this one."""
-    places = [place for place, each in enumerate(past) if (each.run.dag, each.run.id) == found.run.key]
-    if places:
-        return list(past[places[0] + 1 :])
-    return [each for each in past if each.run.asked < found.run.asked]
-
-
-def _tiers(
-    own: model.Known,
-    seen: status.DeploymentStatus | None,
-    answer: cloud_facts.CloudAnswer,
-    slots: filled_slots.Slots,
-) -> tuple[model.TierView, ...]:
-    if seen is not None or answer.inventory is None:
-        return run_states.tiers(own, seen)
-    # No run gives any information (any more), but there may be servers.
-    return tuple(
-        model.TierView(
-            each.tier,
-            len(answer.inventory.of_tier(each.tier)),
-            status.wanted(each, answer.inventory, slots),
-        )
-        for each in own.plan.tiers
-    )
+def _before(run: overview.Run, past: Sequence[overview.PastRun]) -> list[overview.PastRun]:
+    """Return the runs that worked before this one, as far as they matter."""
+    places = [place for place, each in enumerate(past) if each.run.key == run.key]
+    earlier = past[places[0] + 1 :] if places else [each for each in past if each.run.asked < run.asked]
+    decisive = next((place for place, each in enumerate(earlier) if each.view.decides), len(earlier))
+    return list(earlier[: decisive + 1])

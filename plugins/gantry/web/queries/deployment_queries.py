@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import sqlalchemy as sa
 from airflow.models.dag import DagModel, DagTag
@@ -13,52 +14,31 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from sqlalchemy.orm import Session
 
-from gantry import names, status
-from gantry.plan import KEEPS_STATE, OPERATIONS, READ_ONLY, UNTOUCHING, StepKind
-from gantry.web.queries import model
+from gantry import names, overview, plan, status
+from gantry.plan import KEEPS_STATE, READ_ONLY, UNTOUCHING, StepKind
 
 _TAG, _LAUNCH = "gantry", names.Operation.LAUNCH.value
-"""The tags of every launch DAG. They are ours; the others come from the definition."""
+"""The tags of every launch DAG."""
 
 _NEWEST = 3
 """Number of runs per operation that determine a deployment's state. Older ones matter only if these did nothing."""
 
+_MOST = 50
+"""Number of runs per operation that are read of a deployment whose newest ones did nothing."""
+
 _LAST_STEPS = (StepKind.FINISH_LAUNCH.value, StepKind.FINISH_TERMINATION.value)
 _ORDER = {operation: place for place, operation in enumerate(names.Operation)}
-_NOT_YET = datetime.datetime.max.replace(tzinfo=datetime.UTC)
-
-
-@dataclasses.dataclass(frozen=True)
-class LaunchDag:
-    """A deployment's launch DAG."""
-
-    id: str
-    description: str
-    tags: tuple[str, ...]
-    due: datetime.datetime | None
-    is_paused: bool
-    is_broken: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class RunWithTasks:
-    """A run, the states of its tasks, and when it began to work (far in the future if it has not yet)."""
-
-    run: model.Run
-    view: status.RunView
-    worked: datetime.datetime
-    version: object
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
     """A run, and the version of its DAG that it started with."""
 
-    run: model.Run
+    run: overview.Run
     version: object
 
 
-def dags(session: Session, only: Collection[str] | None = None) -> list[LaunchDag]:
+def dags(session: Session, only: Collection[str] | None = None) -> list[overview.LaunchDag]:
     """Return the launch DAGs of all deployments, by name, without those whose loader is gone."""
     launches = sa.select(DagTag.dag_id).where(DagTag.name == _LAUNCH)
     ours = sa.select(DagTag.dag_id).where(DagTag.name == _TAG, DagTag.dag_id.in_(launches))
@@ -81,25 +61,18 @@ def dags(session: Session, only: Collection[str] | None = None) -> list[LaunchDa
         DagTag.dag_id.in_(only if only is not None else ours)
     )
     for dag, tag in session.execute(tagged):
-        if tag not in (_TAG, _LAUNCH):
-            tags[dag].append(tag)
+        tags[dag].append(tag)
     return [
-        LaunchDag(
+        overview.LaunchDag.of(
             row.dag_id,
-            _described(row.dag_id, row.description),
-            tuple(sorted(tags[row.dag_id])),
-            None if row.is_paused else row.next_dagrun_create_after,
-            bool(row.is_paused),
-            bool(row.has_import_errors),
+            row.description,
+            tags[row.dag_id],
+            row.next_dagrun_create_after,
+            is_paused=bool(row.is_paused),
+            is_broken=bool(row.has_import_errors),
         )
         for row in rows
     ]
-
-
-def _described(dag: str, description: str | None) -> str:
-    """Return the definition's description of a deployment; if it has none, a DAG has a generated one."""
-    purpose = OPERATIONS[names.Operation.LAUNCH].describe(dag)
-    return "" if description in (None, purpose) else str(description)
 
 
 def operations(name: str, session: Session) -> dict[names.Operation, bool]:
@@ -142,10 +115,14 @@ class Recent:
     Attributes:
         past: the runs that determine its state, those that worked last first.
         last: the run that was requested last; read-only ones and backups only if there are no others.
+        versions: the version of its DAG that each run started with.
+        depth: the number of runs per operation that were read at most.
     """
 
-    past: tuple[RunWithTasks, ...] = ()
-    last: model.Run | None = None
+    past: tuple[overview.PastRun, ...] = ()
+    last: overview.Run | None = None
+    versions: Mapping[overview.RunKey, object] = dataclasses.field(default_factory=dict)
+    depth: int = _NEWEST
 
     @property
     def is_settled(self) -> bool:
@@ -159,7 +136,7 @@ class Recent:
             places[each.run.dag].append(place)
         beyond = len(self.past)
         decided = next((place for place, each in enumerate(self.past) if each.view.decides), beyond)
-        return all(len(each) < _NEWEST or each[-1] >= decided for each in places.values())
+        return all(len(each) < self.depth or each[-1] >= decided for each in places.values())
 
 
 NEVER = Recent()
@@ -167,61 +144,71 @@ NEVER = Recent()
 
 
 def recent(session: Session, only: Collection[str] | None = None) -> dict[str, Recent]:
-    """Return each deployment's newest runs, by deployment. Three queries for any number of deployments.
+    """Return each deployment's newest runs, by deployment.
+
+    Three queries for any number of deployments, and three more if the newest runs of some did nothing.
 
     Args:
         session: the database session.
-        only: these deployments; None for all.
+        only: these deployments, with the reasons of their runs; None for all.
     """
-    runs = _ranked(only)
-    rows = session.execute(sa.select(runs).where(runs.c.place <= _NEWEST)).all()
+    found = _recent(session, only, _NEWEST)
+    unsettled = [name for name, each in found.items() if not each.is_settled]
+    return found | _recent(session, unsettled, _MOST) if unsettled else found
+
+
+def _recent(session: Session, only: Collection[str] | None, depth: int) -> dict[str, Recent]:
+    runs = _ranked(only, depth)
+    wanted: sa.Select[Any] = sa.select(runs)
+    if only is not None:
+        # The form's parameters may be many: a list of all deployments does without.
+        wanted = sa.select(runs, DagRun.conf).join(
+            DagRun, sa.and_(DagRun.dag_id == runs.c.dag_id, DagRun.run_id == runs.c.run_id)
+        )
+    rows = session.execute(wanted).all()
     arrived, taken = _milestones(session, runs)
     touched = _touched(session, runs)
-    past: dict[str, list[RunWithTasks]] = defaultdict(list)
-    last: dict[str, model.Run] = {}
+    past: dict[str, list[overview.PastRun]] = defaultdict(list)
+    last: dict[str, overview.Run] = {}
+    versions: dict[str, dict[overview.RunKey, object]] = defaultdict(dict)
     for row in rows:
         run = _run(row)
         if run is None:
             continue
         name = deployment(run.dag)
-        if name not in last or _weight(last[name]) < _weight(run):
+        if name not in last or overview.weight(last[name]) < overview.weight(run):
             last[name] = run
         if run.operation not in KEEPS_STATE:
             view = _view(run, has_arrived=run.key in arrived, has_touched=run.key in touched)
-            past[name].append(RunWithTasks(run, view, _worked(run, taken), row.version))
+            past[name].append(overview.PastRun(run, view, overview.worked(run, taken.get(run.key, ()))))
+            versions[name][run.key] = row.version
     for each in past.values():
         # Of several that wait for their turn, always the same one is the first.
-        each.sort(key=lambda past: _ORDER[past.run.operation])
+        each.sort(key=lambda past: _ORDER[plan.operation_of(past.run.dag)])
         each.sort(key=lambda past: past.worked, reverse=True)
-    return {name: Recent(tuple(past[name]), run) for name, run in last.items()}
+    return {name: Recent(tuple(past[name]), run, versions[name], depth) for name, run in last.items()}
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """The request of a run: when Airflow received it, its user's name in Airflow, and the reason."""
+    """The request of a run: when Airflow received it, and the reason."""
 
     queued: datetime.datetime | None = None
-    user: str | None = None
     reason: str = ""
 
 
-def requests(session: Session, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Request]:
-    """Return the requests of these runs, by DAG and run. One query for any number of them."""
+def requests(session: Session, keys: Collection[overview.RunKey]) -> dict[overview.RunKey, Request]:
+    """Return the requests of these runs. One query for any number of them."""
     rows = session.execute(
-        sa.select(
-            DagRun.dag_id, DagRun.run_id, DagRun.queued_at, DagRun.triggering_user_name, DagRun.conf
-        ).where(sa.tuple_(DagRun.dag_id, DagRun.run_id).in_(keys))
+        sa.select(DagRun.dag_id, DagRun.run_id, DagRun.queued_at, DagRun.conf).where(
+            sa.tuple_(DagRun.dag_id, DagRun.run_id).in_(keys)
+        )
     )
-    return {(dag, run): Request(queued, user, _reason(conf)) for dag, run, queued, user, conf in rows}
+    return {(dag, run): Request(queued, _reason(conf)) for dag, run, queued, conf in rows}
 
 
 def _reason(conf: object) -> str:
     return str(conf.get("reason") or "") if isinstance(conf, dict) else ""
-
-
-def _weight(run: model.Run) -> tuple[bool, datetime.datetime]:
-    """Return the relevance of a run for a one-line summary. A nightly backup must not hide the last launch."""
-    return run.operation not in KEEPS_STATE, run.asked
 
 
 def run(session: Session, dag: str, run_id: str) -> Found | None:
@@ -232,7 +219,7 @@ def run(session: Session, dag: str, run_id: str) -> Found | None:
     found = None if row is None else _run(row)
     if row is None or found is None:
         return None
-    return Found(dataclasses.replace(found, reason=_reason(row.conf)), row.version)
+    return Found(found, row.version)
 
 
 _COLUMNS = (
@@ -248,15 +235,15 @@ _COLUMNS = (
 )
 
 
-def _ranked(only: Collection[str] | None) -> sa.Subquery:
-    """Query the runs of all operations' DAGs, ranked within their DAG, newest first."""
+def _ranked(only: Collection[str] | None, depth: int) -> sa.Subquery:
+    """Query the newest runs of all operations' DAGs."""
     if only is None:
         chosen = DagRun.dag_id.in_(sa.select(DagTag.dag_id).where(DagTag.name == _TAG))
     else:
         chosen = DagRun.dag_id.in_([names.dag_id(name, each) for name in only for each in names.Operation])
     # They leave no trace, and there is one each minute.
     looks = [names.dag_id("", each) for each in READ_ONLY]
-    return (
+    ranked = (
         sa.select(
             *_COLUMNS,
             sa.func.row_number()
@@ -266,18 +253,17 @@ def _ranked(only: Collection[str] | None) -> sa.Subquery:
         .where(chosen, *(~DagRun.dag_id.endswith(each, autoescape=True) for each in looks))
         .subquery()
     )
+    return sa.select(ranked).where(ranked.c.place <= depth).subquery()
 
 
 def _same_run(runs: sa.Subquery) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        TaskInstance.dag_id == runs.c.dag_id, TaskInstance.run_id == runs.c.run_id, runs.c.place <= _NEWEST
-    )
+    return sa.and_(TaskInstance.dag_id == runs.c.dag_id, TaskInstance.run_id == runs.c.run_id)
 
 
 def _milestones(
     session: Session, runs: sa.Subquery
-) -> tuple[set[tuple[str, str]], dict[tuple[str, str], tuple[str | None, datetime.datetime | None]]]:
-    """Return the runs whose last step has succeeded, and the outcome of each run's wait for its turn."""
+) -> tuple[set[overview.RunKey], dict[overview.RunKey, list[status.TaskView]]]:
+    """Return the runs whose last step has succeeded, and each run's task that waits for its turn."""
     rows = session.execute(
         sa.select(
             TaskInstance.dag_id,
@@ -293,7 +279,7 @@ def _milestones(
     turns = {}
     for dag, run, task, state, ended in rows:
         if task == StepKind.TURN.value:
-            turns[dag, run] = (state, ended)
+            turns[dag, run] = [status.TaskView(task, state=status.TaskState.of(state), ended=ended)]
         elif state == status.TaskState.SUCCESS.value:
             arrived.add((dag, run))
     return arrived, turns
@@ -319,7 +305,7 @@ def _touched(session: Session, runs: sa.Subquery) -> set[tuple[str, str]]:
     return {(dag, run) for dag, run in rows}
 
 
-def _view(run: model.Run, *, has_arrived: bool, has_touched: bool) -> status.RunView:
+def _view(run: overview.Run, *, has_arrived: bool, has_touched: bool) -> status.RunView:
     """Reduce a run to the two facts that determine a deployment's state."""
     is_termination = run.operation is names.Operation.TERMINATE
     tasks = {}
@@ -332,32 +318,20 @@ def _view(run: model.Run, *, has_arrived: bool, has_touched: bool) -> status.Run
     return status.RunView(kind, run.is_over, tasks)
 
 
-def _worked(
-    run: model.Run, turns: dict[tuple[str, str], tuple[str | None, datetime.datetime | None]]
-) -> datetime.datetime:
-    """Return when a run began to work: since runs wait for their turn, the order differs from the requests' order."""
-    state, ended = turns.get((run.dag, run.id), (None, None))
-    if state == status.TaskState.SUCCESS.value and ended is not None:
-        return ended
-    is_waiting = (run.dag, run.id) in turns and not run.is_over
-    return _NOT_YET if is_waiting else run.asked
-
-
-def _run(row: sa.Row[tuple[object, ...]]) -> model.Run | None:
+def _run(row: sa.Row[Any]) -> overview.Run | None:
     """Convert a row to a run; None if its DAG is not an operation of this Gantry version."""
-    operation = names.operation_of(row.dag_id)
-    if operation is None:
+    if names.operation_of(row.dag_id) is None:
         return None
-    by = row.triggering_user_name or ("schedule" if row.run_type == "scheduled" else "")
-    return model.Run(
+    return overview.Run(
         dag=row.dag_id,
         id=row.run_id,
-        operation=operation,
         state=str(row.state),
         asked=row.run_after,
         started=row.start_date,
         ended=row.end_date,
-        by=by,
+        user=row.triggering_user_name,
+        is_scheduled=row.run_type == "scheduled",
+        reason=_reason(getattr(row, "conf", None)),
     )
 
 

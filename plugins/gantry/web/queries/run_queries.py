@@ -1,11 +1,10 @@
-"""Database queries about runs: their tasks, the tasks' servers, and the stored records of forgotten runs."""
+"""Database queries about runs: their tasks, the tasks' servers, and what is kept of a deployment."""
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pydantic
@@ -17,37 +16,43 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy.orm import Session
 
-from gantry import errors, names, status
+from gantry import errors, names, overview, status
 from gantry.plan import Group, GroupKind, Plan, StepKind
 from gantry.plan.steps import step_id
 from gantry.state import keys as places
-from gantry.state import run_records
 from gantry.status import labels
-from gantry.web.queries import model
-
-Key = tuple[str, str]
-"""A run: its DAG's id and its own."""
 
 Dealt = Mapping[str, list[list[names.ServerName]]]
 """The servers of each instance of the mapped tasks, by the task that distributes a tier's servers to them."""
 
 _DEALT = pydantic.TypeAdapter(list[list[names.ServerName]])
 _SCALE_UP = StepKind.SCALE_UP.value
+_SHOWS_SERVERS = sa.or_(
+    TaskInstance.task_id.endswith(f".{StepKind.HANDSHAKE.value}", autoescape=True),
+    TaskInstance.task_id == StepKind.REMOVE_NEW_SERVERS.value,
+)
+"""The task instances from which `status.greeted` reads which servers a run has left running."""
 
 
 def instances(
-    session: Session, plans: Mapping[Key, Plan], task: str | None = None
-) -> dict[Key, tuple[model.TaskInstanceRow, ...]]:
+    session: Session,
+    plans: Mapping[overview.RunKey, Plan],
+    earlier: Mapping[overview.RunKey, Plan] | None = None,
+    *,
+    task: str | None = None,
+) -> dict[overview.RunKey, tuple[overview.TaskInstanceRow, ...]]:
     """Return the task instances of these runs, with their servers. Two queries for any number of runs.
 
     Args:
         session: the database session.
         plans: the plan of each run.
+        earlier: the plans of more runs, of which only those instances are wanted that show which servers it has left.
         task: the instances of this task only; None for all.
     """
-    if not plans:
+    every = {**(earlier or {}), **plans}
+    if not every:
         return {}
-    dealt = _dealt(session, plans)
+    dealt = _dealt(session, every)
     # Its property of that name cannot be used in a query.
     label = TaskInstance.__table__.c.rendered_map_index
     rows = session.execute(
@@ -63,12 +68,12 @@ def instances(
             label.label("label"),
         )
         .where(
-            sa.tuple_(TaskInstance.dag_id, TaskInstance.run_id).in_(list(plans)),
+            _of(plans) if not earlier else sa.or_(_of(plans), sa.and_(_of(earlier), _SHOWS_SERVERS)),
             *([] if task is None else [TaskInstance.task_id == task]),
         )
         .order_by(TaskInstance.task_id, TaskInstance.map_index)
     )
-    found: dict[Key, list[model.TaskInstanceRow]] = defaultdict(list)
+    found: dict[overview.RunKey, list[overview.TaskInstanceRow]] = defaultdict(list)
     for row in rows:
         key = (row.dag_id, row.run_id)
         view = status.TaskView(
@@ -77,28 +82,10 @@ def instances(
             state=status.TaskState.of(row.state),
             started=row.start_date,
             ended=row.end_date,
-            servers=_servers(row, plans[key], dealt.get(key, {})),
+            servers=_servers(row, every[key], dealt.get(key, {})),
         )
-        found[key].append(model.TaskInstanceRow(view, row.label or "", row.try_number or 0))
-    return {key: tuple(found[key]) for key in plans}
-
-
-def history(session: Session, deployments: Collection[str]) -> dict[str, tuple[run_records.Record, ...]]:
-    """Return the records of these deployments' runs, newest first. One query."""
-    keys = [run_records.key(each.value) for each in names.Operation]
-    found: dict[str, list[run_records.Record]] = defaultdict(list)
-    for name, value in noted(session, deployments, keys):
-        found[name].extend(run_records.load(value))
-    return {
-        name: tuple(sorted(each, key=lambda record: record.began, reverse=True))
-        for name, each in found.items()
-    }
-
-
-def noted(session: Session, deployments: Collection[str], keys: Collection[str]) -> Iterator[tuple[str, Any]]:
-    """Yield the values of these keys with their deployments. One query."""
-    found = kept(session, deployments, AssetStateStoreModel.key.in_(keys))
-    yield from ((name, value) for name, each in found.items() for value in each.values())
+        found[key].append(overview.TaskInstanceRow(view, row.label or "", row.try_number or 0))
+    return {key: tuple(found[key]) for key in every}
 
 
 def kept(
@@ -128,37 +115,17 @@ def kept(
     }
 
 
-def settled(
-    session: Session, name: str, found: Collection[run_records.Record]
-) -> tuple[run_records.Record, ...]:
-    """Return a deployment's records, completing open ones from the runs themselves. One query."""
-    dags = {each.value: names.dag_id(name, each) for each in names.Operation}
-    found = [each for each in found if each.operation in dags]
-    open_ = {(dags[each.operation], each.run) for each in found if each.result is run_records.Result.RUNNING}
-    if not open_:
-        return tuple(found)
+def ends(session: Session, runs: Collection[overview.RunKey]) -> dict[overview.RunKey, overview.RunEnd]:
+    """Return the ends of these runs, without those that Airflow has forgotten. One query."""
     rows = session.execute(
         sa.select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.end_date).where(
-            sa.tuple_(DagRun.dag_id, DagRun.run_id).in_(list(open_))
+            sa.tuple_(DagRun.dag_id, DagRun.run_id).in_(list(runs))
         )
     )
-    ends = {(row.dag_id, row.run_id): (str(row.state), row.end_date) for row in rows}
-    return tuple(_settled(each, ends.get((dags[each.operation], each.run))) for each in found)
+    return {(row.dag_id, row.run_id): overview.RunEnd(str(row.state), row.end_date) for row in rows}
 
 
-def _settled(
-    record: run_records.Record, end: tuple[str, datetime.datetime | None] | None
-) -> run_records.Record:
-    state, over = end or (None, None)
-    return run_records.settled(record, state, None if over is None else over.isoformat())
-
-
-def versions(found: Collection[run_records.Record]) -> dict[str, str]:
-    """Return the version of each service that was installed by the newest run with versions."""
-    return next((dict(each.versions) for each in found if each.versions), {})
-
-
-def failures(session: Session, run: Key, task: str, map_index: int) -> tuple[errors.Failure, ...]:
+def failures(session: Session, run: overview.RunKey, task: str, map_index: int) -> tuple[errors.Failure, ...]:
     """What stopped the latest try of a task instance; nothing where it did not fail, or not by an error of ours."""
     found = session.scalar(
         sa.select(XComModel.value).where(
@@ -172,7 +139,11 @@ def failures(session: Session, run: Key, task: str, map_index: int) -> tuple[err
     return errors.Failure.load_all(as_json(found))
 
 
-def _dealt(session: Session, keys: Collection[Key]) -> dict[Key, Dealt]:
+def _of(runs: Collection[overview.RunKey]) -> sa.ColumnElement[bool]:
+    return sa.tuple_(TaskInstance.dag_id, TaskInstance.run_id).in_(list(runs))
+
+
+def _dealt(session: Session, keys: Collection[overview.RunKey]) -> dict[overview.RunKey, Dealt]:
     rows = session.execute(
         sa.select(XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.value).where(
             sa.tuple_(XComModel.dag_id, XComModel.run_id).in_(list(keys)),
@@ -180,7 +151,7 @@ def _dealt(session: Session, keys: Collection[Key]) -> dict[Key, Dealt]:
             XComModel.task_id.like(f"%.{_SCALE_UP}"),
         )
     )
-    found: dict[Key, dict[str, list[list[names.ServerName]]]] = defaultdict(dict)
+    found: dict[overview.RunKey, dict[str, list[list[names.ServerName]]]] = defaultdict(dict)
     for dag, run, task, value in rows:
         try:
             found[dag, run][task] = _DEALT.validate_python(as_json(value))

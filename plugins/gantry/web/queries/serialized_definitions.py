@@ -15,9 +15,8 @@ from airflow.models.dag_version import DagVersion
 from airflow.models.serialized_dag import SerializedDagModel
 from sqlalchemy.orm import Session
 
-from gantry import names, plan
+from gantry import names, overview, plan
 from gantry.definition import models, stored
-from gantry.web.queries import model
 
 _KEPT = 4096
 _CARRIERS = frozenset(kind.value for kind, facts in plan.STEP_KINDS.items() if facts.carries_definition)
@@ -30,7 +29,7 @@ class Definitions:
     def __init__(self) -> None:
         self._texts: dict[str, str | None] = {}
 
-    def newest(self, dags: Collection[str], session: Session) -> dict[str, model.Known]:
+    def newest(self, dags: Collection[str], session: Session) -> dict[str, overview.CompiledDefinition]:
         """Return the current definitions of these DAGs, by DAG, without unreadable ones.
 
         Two queries regardless of their number, and only one if nothing has changed.
@@ -53,23 +52,43 @@ class Definitions:
         rows = session.execute(
             sa.select(ranked.c.id, ranked.c.dag_id, ranked.c.dag_hash).where(ranked.c.place == 1)
         ).all()
-        return dict(self._read(rows, session))
+        return {row.dag_id: known for row, known in self._read(rows, session)}
 
-    def of_version(self, dag: str, version: object, session: Session) -> model.Known | None:
+    def of_version(self, dag: str, version: object, session: Session) -> overview.CompiledDefinition | None:
         """Return the definition of a version of a DAG; of the newest one if that version is gone."""
-        found: dict[str, model.Known] = {}
-        if version is not None:
+        return self.of_versions({(dag, ""): version}, session).get((dag, ""))
+
+    def of_versions(
+        self, wanted: Mapping[overview.RunKey, object], session: Session
+    ) -> dict[overview.RunKey, overview.CompiledDefinition]:
+        """Return the definitions that runs were compiled from, by run; the newest ones for versions that are gone.
+
+        Two queries regardless of their number, and two more if a version is gone.
+
+        Args:
+            wanted: by run, the version of its DAG.
+            session: the database session.
+        """
+        versions = {version for version in wanted.values() if version is not None}
+        found: dict[object, overview.CompiledDefinition] = {}
+        if versions:
             rows = session.execute(
                 sa.select(
-                    SerializedDagModel.id, SerializedDagModel.dag_id, SerializedDagModel.dag_hash
-                ).where(SerializedDagModel.dag_version_id == version)
+                    SerializedDagModel.id,
+                    SerializedDagModel.dag_id,
+                    SerializedDagModel.dag_hash,
+                    SerializedDagModel.dag_version_id,
+                ).where(SerializedDagModel.dag_version_id.in_(versions))
             ).all()
-            found = dict(self._read(rows, session))
-        return found.get(dag) or self.newest([dag], session).get(dag)
+            found = {row.dag_version_id: known for row, known in self._read(rows, session)}
+        known = {run: found[version] for run, version in wanted.items() if version in found}
+        gone = [run for run in wanted if run not in known]
+        newest = self.newest({dag for dag, _ in gone}, session)
+        return known | {run: newest[run[0]] for run in gone if run[0] in newest}
 
     def _read(
-        self, rows: Sequence[sa.Row[Any, Any, Any]], session: Session
-    ) -> Iterator[tuple[str, model.Known]]:
+        self, rows: Sequence[sa.Row[*tuple[Any, ...]]], session: Session
+    ) -> Iterator[tuple[sa.Row[*tuple[Any, ...]], overview.CompiledDefinition]]:
         new = [row.id for row in rows if row.dag_hash not in self._texts]
         if new:
             if len(self._texts) > _KEPT:
@@ -81,7 +100,7 @@ class Definitions:
             text = self._texts.get(row.dag_hash)
             known = None if text is None else _known(row.dag_id, text)
             if known is not None:
-                yield row.dag_id, known
+                yield row, known
 
 
 def definition_text(data: Mapping[str, Any]) -> str | None:
@@ -95,9 +114,9 @@ def definition_text(data: Mapping[str, Any]) -> str | None:
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _known(dag: str, text: str) -> model.Known | None:
+def _known(dag: str, text: str) -> overview.CompiledDefinition | None:
     definition: models.Definition | None = stored.load(text)
     operation = names.operation_of(dag)
     if definition is None or operation is None:
         return None
-    return model.Known(definition, plan.plan_of(definition, operation))
+    return overview.CompiledDefinition(definition, plan.plan_of(definition, operation))

@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 import gantry
 from gantry.web.http import access
-from gantry.web.queries import deployment_details, deployment_queries, overview, run_states
+from gantry.web.queries import deployment_details, deployment_queries, listing
 from gantry.web.routes import pages
 from gantry.web.views import api_models
 
@@ -22,8 +22,8 @@ def deployments(
     visitor: access.VisitorDep, session: SessionDep, what: pages.WantedDep
 ) -> api_models.ListingResponse:
     """A page of the deployments that the user may see."""
-    found = overview.listing(visitor, what, session, pages.KNOWN)
-    worked = [each.line.worked.key for each in found.summaries if each.line.worked is not None]
+    found = listing.listing(visitor, what, session, pages.KNOWN)
+    worked = [each.row.worked.key for each in found.summaries if each.row.worked is not None]
     return api_models.ListingResponse.of(found, deployment_queries.requests(session, worked))
 
 
@@ -42,9 +42,7 @@ def deployment(
         visitor,
         patience=deployment_details.LONG_PATIENCE,
     )
-    is_busy = found.scene is not None and not found.scene.run.is_over
-    progress = run_states.progress(found.scene) if found.scene is not None and is_busy else None
-    return api_models.DeploymentResponse.of(found, progress)
+    return api_models.DeploymentResponse.of(found)
 
 
 @router.get("/deployments/{name}/servers/{server}/facts")
@@ -67,8 +65,7 @@ def run(
 ) -> api_models.RunDetail:
     """The current state of a run, or its final one."""
     found = deployment_details.run(dag_id, run_id, session, pages.KNOWN, pages.CLOUD)
-    services = () if found.states is None else run_states.services(found.known, found.states, {})
-    return api_models.RunDetail.of(found, run_states.progress(found), services)
+    return api_models.RunDetail.of(found)
 
 
 @router.get("/openapi.json", include_in_schema=False)

@@ -15,7 +15,7 @@ from gantry.web.queries import (
     cloud_facts,
     deployment_details,
     deployment_queries,
-    overview,
+    listing,
     serialized_definitions,
 )
 from gantry.web.routes import responses
@@ -33,15 +33,15 @@ def wanted(
     q: Annotated[str, fastapi.Query(max_length=200)] = "",
     state: Annotated[str, fastapi.Query(max_length=50)] = "",
     tag: Annotated[str, fastapi.Query(max_length=200)] = "",
-    sort: overview.Sort = overview.Sort.NAME,
+    sort: listing.Sort = listing.Sort.NAME,
     order: Literal["up", "down"] = "up",
     page: Annotated[int, fastapi.Query(ge=1, le=100_000)] = 1,
-) -> overview.ListQuery:
+) -> listing.ListQuery:
     """Return the query in the URL."""
-    return overview.ListQuery(q, state, tag, sort, order == "down", page)
+    return listing.ListQuery(q, state, tag, sort, order == "down", page)
 
 
-WantedDep = Annotated[overview.ListQuery, fastapi.Depends(wanted)]
+WantedDep = Annotated[listing.ListQuery, fastapi.Depends(wanted)]
 
 
 @router.get("/", response_class=HTMLResponse)
@@ -49,7 +49,7 @@ def deployments(
     request: fastapi.Request, visitor: access.VisitorDep, session: SessionDep, what: WantedDep
 ) -> HTMLResponse:
     """Show all deployments that the visitor may see."""
-    found = overview.listing(visitor, what, session, KNOWN)
+    found = listing.listing(visitor, what, session, KNOWN)
     template = responses.part(request, "deployments.html.jinja", "deployments-live.html.jinja")
     return responses.page(request, template, listing=found, address=queries(found.wanted))
 
@@ -164,14 +164,14 @@ def server(
     return RedirectResponse(f"{addresses.Addresses.of(request).deployment(name)}#{anchor}")
 
 
-def queries(what: overview.ListQuery) -> responses.PageQuery:
+def queries(what: listing.ListQuery) -> responses.PageQuery:
     """Return a builder of the list's URLs with changed parameters."""
     return responses.PageQuery(
         {
             "q": what.text,
             "state": what.state,
             "tag": what.tag,
-            "sort": "" if what.sort is overview.Sort.NAME else what.sort.value,
+            "sort": "" if what.sort is listing.Sort.NAME else what.sort.value,
             "order": "down" if what.backwards else "",
             "page": "" if what.page == 1 else str(what.page),
         }

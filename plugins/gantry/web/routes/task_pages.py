@@ -11,9 +11,9 @@ import fastapi
 from airflow.utils.session import create_session
 from fastapi.responses import HTMLResponse
 
-from gantry import errors, status
+from gantry import errors, overview, status
 from gantry.web.http import access, addresses, api_calls
-from gantry.web.queries import deployment_details, log_reader, model, run_queries
+from gantry.web.queries import deployment_details, log_reader, run_queries
 from gantry.web.routes import pages, responses
 from gantry.web.views import log_lines, step_titles
 
@@ -83,7 +83,7 @@ _WORKING = (status.TaskState.RUNNING, status.TaskState.DEFERRED)
 
 def _instance(
     dag: str, run: str, task: str, map_index: int
-) -> tuple[model.Known, model.TaskInstanceRow, tuple[errors.Failure, ...]]:
+) -> tuple[overview.CompiledDefinition, overview.TaskInstanceRow, tuple[errors.Failure, ...]]:
     with create_session() as session:
         known, instance = deployment_details.instance(dag, run, task, map_index, session, pages.KNOWN)
         return known, instance, run_queries.failures(session, (dag, run), task, map_index)
@@ -102,7 +102,7 @@ async def _part(
     request: fastapi.Request,
     dag: str,
     run: str,
-    instance: model.TaskInstanceRow,
+    instance: overview.TaskInstanceRow,
     number: int,
     place: log_lines.LogPosition | None,
 ) -> tuple[log_reader.LogPart, bool]:

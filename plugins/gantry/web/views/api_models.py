@@ -10,9 +10,9 @@ import pydantic
 from pydantic import Field
 
 from gantry import inventory as inventories
-from gantry import plan, status
+from gantry import overview, plan, status
 from gantry.state import config_history, installed_versions, run_records
-from gantry.web.queries import deployment_queries, model, overview, run_states
+from gantry.web.queries import deployment_queries, listing, model
 
 
 class ResponseModel(pydantic.BaseModel):
@@ -38,12 +38,12 @@ class RunResponse(ResponseModel):
     ]
 
     @classmethod
-    def of(cls, found: model.Run) -> RunResponse:
-        """Create from the view model."""
+    def of(cls, found: overview.Run) -> RunResponse:
+        """Create from the read model."""
         return cls(
             dag=found.dag,
             id=found.id,
-            operation=found.operation.value,
+            operation=found.operation_name,
             state=found.state,
             asked=found.asked,
             started=found.started,
@@ -60,9 +60,9 @@ class Requested(RunResponse):
     reason: str
 
     @classmethod
-    def made_of(cls, found: model.Run, request: deployment_queries.Request) -> Requested:
-        """Create from the view model."""
-        more = {"queued": request.queued, "user": request.user, "reason": request.reason}
+    def made_of(cls, found: overview.Run, request: deployment_queries.Request) -> Requested:
+        """Create from the read model."""
+        more = {"queued": request.queued, "user": found.user, "reason": request.reason}
         return cls.model_validate({**RunResponse.of(found).model_dump(), **more})
 
 
@@ -74,8 +74,8 @@ class TierResponse(ResponseModel):
     wanted: int
 
     @classmethod
-    def of(cls, found: model.TierView) -> TierResponse:
-        """Create from the view model."""
+    def of(cls, found: overview.TierView) -> TierResponse:
+        """Create from the read model."""
         return cls(name=found.name, running=found.running, wanted=found.wanted)
 
 
@@ -92,8 +92,8 @@ class ServiceResponse(ResponseModel):
     servers: Annotated[dict[str, plan.ServiceState], Field(description="Its state by server.")]
 
     @classmethod
-    def of(cls, found: model.ServiceView) -> ServiceResponse:
-        """Create from the view model."""
+    def of(cls, found: overview.ServiceView) -> ServiceResponse:
+        """Create from the read model."""
         return cls(
             name=found.name,
             id=found.id,
@@ -117,8 +117,8 @@ class ServiceDetail(ServiceResponse):
     differs: Annotated[bool, Field(description="Its servers have several versions, as far as that is shown.")]
 
     @classmethod
-    def made_of(cls, found: model.ServiceView, *, is_shown: bool) -> ServiceDetail:
-        """Create from the view model."""
+    def made_of(cls, found: overview.ServiceView, *, is_shown: bool) -> ServiceDetail:
+        """Create from the read model."""
         installed = {str(server): each for server, each in found.installed.items()}
         return cls(
             **dict(ServiceResponse.of(found)),
@@ -135,8 +135,8 @@ class ProgressResponse(ResponseModel):
     of: Annotated[int, Field(description="Phases that it has work in.")]
 
     @classmethod
-    def made_of(cls, found: model.RunProgress) -> ProgressResponse:
-        """Create from the view model."""
+    def made_of(cls, found: overview.RunProgress) -> ProgressResponse:
+        """Create from the read model."""
         return cls(phase=None if found.phase is None else found.phase.title, done=found.done, of=found.of)
 
 
@@ -170,24 +170,24 @@ class SummaryResponse(ResponseModel):
     awaits_answer: Annotated[bool, Field(description="The run waits for a person.")]
 
     @classmethod
-    def of(cls, found: model.DeploymentExcerpt, requests: Requests) -> SummaryResponse:
-        """Create from the view model."""
-        line = found.line
-        worked = line.worked
+    def of(cls, found: overview.DeploymentOverview, requests: Requests) -> SummaryResponse:
+        """Create from the read model."""
+        row, dag = found.row, found.row.dag
+        worked = row.worked
         return cls(
-            name=line.name,
-            description=line.description,
-            tags=line.tags,
-            state=line.standing.state,
-            failed=line.standing.failed,
-            paused=line.is_paused,
-            import_error=line.is_broken,
-            last_run=None if line.run is None else RunResponse.of(line.run),
+            name=row.name,
+            description=dag.description,
+            tags=dag.tags,
+            state=row.standing.state,
+            failed=row.standing.failed,
+            paused=dag.is_paused,
+            import_error=dag.is_broken,
+            last_run=None if row.last is None else RunResponse.of(row.last),
             worked=None
             if worked is None
             else Requested.made_of(worked, requests.get(worked.key, deployment_queries.Request())),
-            settled=line.is_settled,
-            next_redeploy=line.due,
+            settled=row.is_settled,
+            next_redeploy=dag.due,
             tiers=tuple(map(TierResponse.of, found.tiers)),
             services=tuple(map(ServiceResponse.of, found.services)),
             progress=None if found.progress is None else ProgressResponse.made_of(found.progress),
@@ -205,8 +205,8 @@ class ListingResponse(ResponseModel):
     pages: int
 
     @classmethod
-    def of(cls, made: overview.Listing, requests: Requests) -> ListingResponse:
-        """Create from the view model."""
+    def of(cls, made: listing.Listing, requests: Requests) -> ListingResponse:
+        """Create from the read model."""
         return cls(
             deployments=tuple(SummaryResponse.of(each, requests) for each in made.summaries),
             found=made.found,
@@ -243,8 +243,8 @@ class ServerResponse(ResponseModel):
     instance: Annotated[InstanceResponse | None, Field(description="None where the cloud did not say.")]
 
     @classmethod
-    def of(cls, found: model.ServerView, *, is_shown: bool) -> ServerResponse:
-        """Create from the view model."""
+    def of(cls, found: overview.ServerView, link: str | None, *, is_shown: bool) -> ServerResponse:
+        """Create from the read model."""
         each = found.instance
         return cls(
             name=found.name,
@@ -262,7 +262,7 @@ class ServerResponse(ResponseModel):
                 image=each.image,
                 size=each.size,
                 launched_at=each.launched_at,
-                console=found.link,
+                console=link,
             ),
         )
 
@@ -291,26 +291,30 @@ class DeploymentResponse(ResponseModel):
     ]
 
     @classmethod
-    def of(cls, found: model.DeploymentDetails, progress: model.RunProgress | None) -> DeploymentResponse:
-        """Create from the view model."""
-        scene, line = found.scene, found.line
-        states = found.states
-        is_shown = found.history is not None
+    def of(cls, found: model.DeploymentDetails) -> DeploymentResponse:
+        """Create from the read model."""
+        seen, dag = found.current, found.current.row.dag
+        is_shown = seen.history is not None
         return cls(
-            name=line.name,
-            description=line.description,
-            tags=line.tags,
-            state=line.standing.state if states is None else states.state,
-            failed_at=None if states is None or states.failed is None else states.failed.title,
-            run=None if scene is None else RunResponse.of(scene.run),
-            next_redeploy=line.due,
-            progress=None if progress is None else ProgressResponse.made_of(progress),
-            tiers=tuple(map(TierResponse.of, found.tiers)),
-            servers=tuple(ServerResponse.of(each, is_shown=is_shown) for each in found.servers),
-            services=tuple(ServiceDetail.made_of(each, is_shown=is_shown) for each in found.services),
+            name=seen.row.name,
+            description=dag.description,
+            tags=dag.tags,
+            state=seen.state,
+            failed_at=None if seen.failed_at is None else seen.failed_at.title,
+            run=None if seen.run is None else RunResponse.of(seen.run),
+            next_redeploy=dag.due,
+            progress=None if seen.progress is None else ProgressResponse.made_of(seen.progress),
+            tiers=tuple(map(TierResponse.of, seen.tiers)),
+            servers=tuple(
+                ServerResponse.of(
+                    each, None if each.instance is None else found.link(each.instance), is_shown=is_shown
+                )
+                for each in seen.servers
+            ),
+            services=tuple(ServiceDetail.made_of(each, is_shown=is_shown) for each in seen.services),
             addresses={str(name): address for name, address in found.addresses.items()},
             cloud_trouble=found.trouble,
-            history=found.history,
+            history=seen.history,
         )
 
 
@@ -325,7 +329,7 @@ class ServerFacts(ResponseModel):
 
     @classmethod
     def of(cls, server: str, found: tuple[model.ConfigHistory, ...]) -> ServerFacts:
-        """Create from the view model."""
+        """Create from the read model."""
         return cls(server=server, services={str(each.service): each.handed for each in found})
 
 
@@ -355,10 +359,8 @@ class RunDetail(ResponseModel):
     steps: tuple[StepResponse, ...]
 
     @classmethod
-    def of(
-        cls, found: model.RunSnapshot, progress: model.RunProgress, services: tuple[model.ServiceView, ...]
-    ) -> RunDetail:
-        """Create from the view model."""
+    def of(cls, found: overview.RunSnapshot) -> RunDetail:
+        """Create from the read model."""
         states = found.states
         critical = {link.step.id for link in found.timeline.critical_path}
         return cls(
@@ -366,11 +368,11 @@ class RunDetail(ResponseModel):
             reason=found.run.reason,
             state=None if states is None else states.state,
             failed_at=None if states is None or states.failed is None else states.failed.title,
-            progress=ProgressResponse.made_of(progress),
-            tiers=()
+            progress=ProgressResponse.made_of(overview.progress(found)),
+            tiers=() if states is None else tuple(map(TierResponse.of, overview.tiers(found.known, states))),
+            services=()
             if states is None
-            else tuple(map(TierResponse.of, run_states.tiers(found.known, states))),
-            services=tuple(map(ServiceResponse.of, services)),
+            else tuple(map(ServiceResponse.of, overview.services(found.known, states))),
             steps=tuple(
                 StepResponse(
                     id=each.step.id,

@@ -6,10 +6,10 @@ import dataclasses
 import datetime
 import enum
 
-from gantry import names, plan
+from gantry import names, overview, plan
 from gantry.state import config_history
 from gantry.web.http import access, addresses
-from gantry.web.queries import deployment_queries, model, run_states
+from gantry.web.queries import deployment_queries, model
 from gantry.web.views import grid, timeline, topology, topology_labels
 
 _RUN_SECONDS, _REST_SECONDS = 2, 10
@@ -41,8 +41,7 @@ class DeploymentView:
     again: str
     seconds: int
     may_read_agents: bool
-    progress: model.RunProgress | None
-    questions: tuple[model.TaskInstanceRow, ...] = ()
+    questions: tuple[overview.TaskInstanceRow, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,13 +54,13 @@ class RunPage:
     """
 
     name: str
-    scene: model.RunSnapshot
-    progress: model.RunProgress
+    snapshot: overview.RunSnapshot
+    progress: overview.RunProgress
     grid: grid.Grid
     gantt: timeline.Gantt | None
     again: str | None
-    questions: tuple[model.TaskInstanceRow, ...]
-    services: tuple[model.ServiceView, ...] = ()
+    questions: tuple[overview.TaskInstanceRow, ...]
+    services: tuple[overview.ServiceView, ...] = ()
 
 
 class Sign(enum.StrEnum):
@@ -112,44 +111,43 @@ def deployment(
     found: model.DeploymentDetails, visitor: access.Visitor, where: addresses.Addresses
 ) -> DeploymentView:
     """Return a deployment's page."""
-    name = found.line.name
+    seen = found.current
+    name = seen.row.name
     may_read_agents = visitor.may_run(names.dag_id(name, names.Operation.LAUNCH))
     drawn = topology.topology(
         topology_labels.TopologyFacts(
             found.known.definition,
             found.known.plan,
-            found.states,
-            found.inventory,
-            {each.name: each.version for each in found.services if each.version},
+            seen.states,
+            seen.inventory,
+            {each.name: each.version for each in seen.services if each.version},
             topology_labels.TopologyLinks(
                 server=lambda each: f"#server-{each}", service=lambda each: f"#service-{each}"
             ),
         )
     )
-    is_busy = found.scene is not None and not found.scene.run.is_over
     return DeploymentView(
         found,
         drawn,
         tuple(actions(found, visitor, where)),
         where.deployment(name),
-        _RUN_SECONDS if is_busy else _REST_SECONDS,
+        _RUN_SECONDS if seen.progress is not None else _REST_SECONDS,
         may_read_agents,
-        run_states.progress(found.scene) if found.scene is not None and is_busy else None,
-        () if found.scene is None else _questions(found.scene, visitor),
+        () if seen.snapshot is None else _questions(seen.snapshot, visitor),
     )
 
 
-def _questions(scene: model.RunSnapshot, visitor: access.Visitor) -> tuple[model.TaskInstanceRow, ...]:
+def _questions(found: overview.RunSnapshot, visitor: access.Visitor) -> tuple[overview.TaskInstanceRow, ...]:
     """Return a run's tasks that wait for an answer which the visitor may give."""
-    asking = tuple(each for each in scene.instances if each.awaits_answer)
-    return asking if asking and visitor.may_answer(scene.run.dag) else ()
+    asking = tuple(each for each in found.instances if each.awaits_answer)
+    return asking if asking and visitor.may_answer(found.run.dag) else ()
 
 
 def actions(
     found: model.DeploymentDetails, visitor: access.Visitor, where: addresses.Addresses
 ) -> list[OperationLink]:
     """Return what the visitor may do with a deployment."""
-    name = found.line.name
+    name = found.current.row.name
     return [
         OperationLink(each, row.title, where.form(name, each.value), row.dangerous)
         for each, row in plan.OPERATIONS.items()
@@ -185,13 +183,13 @@ def _diff_line(place: int, text: str) -> DiffLine:
 
 
 def run(
-    scene: model.RunSnapshot, visitor: access.Visitor, where: addresses.Addresses, now: datetime.datetime
+    found: overview.RunSnapshot, visitor: access.Visitor, where: addresses.Addresses, now: datetime.datetime
 ) -> RunPage:
     """Return a run's page."""
-    dag, run_id = scene.run.key
+    dag, run_id = found.run.key
     name = deployment_queries.deployment(dag)
     may_read_logs = visitor.may_read_logs(dag)
-    views = [each.view for each in scene.instances]
+    views = [each.view for each in found.instances]
     links = grid.GridLinks(
         task=lambda task, index: where.task(dag, run_id, task, index),
         log=lambda task, index: where.log(dag, run_id, task, index) if may_read_logs else "",
@@ -199,11 +197,11 @@ def run(
     )
     return RunPage(
         name,
-        scene,
-        run_states.progress(scene),
-        grid.grid(scene.known.plan, views, now, links),
-        timeline.gantt(scene.timeline, now),
-        None if scene.run.is_over else where.run(dag, run_id),
-        _questions(scene, visitor),
-        () if scene.states is None else run_states.services(scene.known, scene.states, {}),
+        found,
+        overview.progress(found),
+        grid.grid(found.known.plan, views, now, links),
+        timeline.gantt(found.timeline, now),
+        None if found.run.is_over else where.run(dag, run_id),
+        _questions(found, visitor),
+        () if found.states is None else overview.services(found.known, found.states),
     )

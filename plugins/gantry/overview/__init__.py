@@ -1,0 +1,76 @@
+"""The read model: what a deployment's pages, their JSON and the terminal show of it.
+
+Facts come through one protocol, `Source`, which pages implement by SQL, and the terminal by Airflow's API. What they
+mean is computed here, once.
+"""
+
+from __future__ import annotations
+
+from gantry.overview.deployment import deployment, row
+from gantry.overview.model import (
+    CompiledDefinition,
+    DeploymentOverview,
+    DeploymentRow,
+    LaunchDag,
+    PastRun,
+    Run,
+    RunEnd,
+    RunKey,
+    RunProgress,
+    RunSnapshot,
+    ServerView,
+    ServiceView,
+    TaskInstanceRow,
+    TierView,
+)
+from gantry.overview.parts import servers, services, tiers
+from gantry.overview.records import DeliveredConfig, deliveries, history, installed, open_runs
+from gantry.overview.runs import (
+    before,
+    most_relevant,
+    progress,
+    run_states,
+    run_view,
+    shown,
+    snapshot,
+    weight,
+    worked,
+)
+from gantry.overview.source import Source
+
+__all__ = [
+    "CompiledDefinition",
+    "DeliveredConfig",
+    "DeploymentOverview",
+    "DeploymentRow",
+    "LaunchDag",
+    "PastRun",
+    "Run",
+    "RunEnd",
+    "RunKey",
+    "RunProgress",
+    "RunSnapshot",
+    "ServerView",
+    "ServiceView",
+    "Source",
+    "TaskInstanceRow",
+    "TierView",
+    "before",
+    "deliveries",
+    "deployment",
+    "history",
+    "installed",
+    "most_relevant",
+    "open_runs",
+    "progress",
+    "row",
+    "run_states",
+    "run_view",
+    "servers",
+    "services",
+    "shown",
+    "snapshot",
+    "tiers",
+    "weight",
+    "worked",
+]

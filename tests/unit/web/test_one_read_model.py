@@ -1,0 +1,231 @@
+"""Pages and terminal show the same of the same facts: both sources read one real Airflow, by SQL and by its API."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import pathlib
+
+import pytest
+import sqlalchemy as sa
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.utils.session import create_session
+
+from gantry import definition, inventory, overview, plan, status
+from gantry.cli.queries import rest_source
+from gantry.definition import stored
+from gantry.state import installed_versions, run_records
+from gantry.status import labels
+from gantry.web.queries import serialized_definitions, sql_source
+from tests import recordings
+from tests.unit.web import rig
+from tests.unit.web.test_deployment import FOUND
+from tests.unit.web.test_status_command import Caller
+
+BOOKSHOP = pathlib.Path(__file__).parents[1] / "bookshop.yaml"
+RECORDING = pathlib.Path(__file__).parents[1] / "status" / "recorded_launch.json"
+MINUTE = datetime.timedelta(minutes=1)
+FAILED = {"turn": "success", "tier-database.scale_up": "failed"}
+
+
+class BothSources:
+    """One Airflow, looked at from both sides."""
+
+    def __init__(self, office: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.office = office
+        # A DAG carries its definition without the parts that only tasks need.
+        self._definition = stored.load(stored.dump(office.deploy(BOOKSHOP)))
+        self._api = Caller(office, monkeypatch).api
+
+    def same(self, found: inventory.Inventory | None = None) -> overview.DeploymentOverview:
+        """What both say, after a look that it is the same."""
+        with create_session() as session:
+            (source,) = sql_source.completed(
+                sql_source.every(session, ["bookshop"]),
+                session,
+                serialized_definitions.Definitions(),
+                with_records=True,
+                with_versions=True,
+            )
+            by_sql = overview.deployment(source, found)
+            row = overview.row(source)
+        by_rest = overview.deployment(rest_source.RestSource(self._api, "bookshop", self._definition), found)
+        assert differences(shown(by_sql), shown(by_rest)) == {}
+        assert row == by_sql.row == overview.row(rest_source.RestSource(self._api, "bookshop"))
+        return by_sql
+
+
+def shown(found: overview.DeploymentOverview) -> overview.DeploymentOverview:
+    """All of it but the task instances that have not begun: the API does not say yet what they will work on."""
+    if found.snapshot is None:
+        return found
+    begun = tuple(each for each in found.snapshot.instances if each.view.started is not None)
+    return dataclasses.replace(found, snapshot=dataclasses.replace(found.snapshot, instances=begun))
+
+
+def differences(one: object, other: object, where: str = "overview") -> dict[str, tuple[object, object]]:
+    """The smallest parts of two models that are not equal, by place."""
+    if one == other:
+        return {}
+    if not dataclasses.is_dataclass(one) or type(one) is not type(other):
+        return {where: (one, other)}
+    return {
+        place: found
+        for field in dataclasses.fields(one)
+        for place, found in differences(
+            getattr(one, field.name), getattr(other, field.name), f"{where}.{field.name}"
+        ).items()
+    }
+
+
+@pytest.fixture
+def both(office: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> BothSources:
+    return BothSources(office, monkeypatch)
+
+
+def recorded(office: rig.Airflow, moment: recordings.Moment, run: str = "manual__1") -> None:
+    """A launch whose tasks are as they were recorded at one moment."""
+    launch = plan.launch_plan(definition.load(BOOKSHOP))
+    dealt = {str(each.tier): [[str(name)] for name in each.names] for each in launch.tiers}
+    # Batches are dealt when the servers have been asked for.
+    asked = {each.task_id for each in moment.tasks if each.state is status.TaskState.SUCCESS}
+    dealt = {tier: batches for tier, batches in dealt.items() if f"tier-{tier}.scale_up" in asked}
+    state = "success" if moment.run_ended else "running"
+    office.run("bookshop", {}, state=state, run=run, asked=moment.tasks[0].started or rig.NOW, dealt=dealt)
+    views = {(each.task_id, each.map_index): each for each in moment.tasks}
+    with create_session() as session:
+        for row in session.scalars(sa.select(TaskInstance).where(TaskInstance.run_id == run)):
+            view = views.get((row.task_id, row.map_index)) or views.get((row.task_id, -1))
+            if view is None and moment.run_ended:
+                # A step that is newer than the recording.
+                view = status.TaskView(row.task_id, state=status.TaskState.SUCCESS)
+            if view is None or view.state is status.TaskState.NONE:
+                continue
+            row.state, row.start_date, row.end_date = view.state.value, view.started, view.ended
+            row.try_number = 1 if view.started else 0
+            tier = str(launch.by_id[row.task_id].tier)
+            if row.map_index >= 0 and view.started is not None and tier in dealt:
+                row._rendered_map_index = labels.label(dealt[tier][row.map_index])
+
+
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.6, 0.8, 1.0])
+@pytest.mark.parametrize("with_cloud", [False, True])
+def test_a_launch_at_each_moment(both: BothSources, share: float, *, with_cloud: bool) -> None:
+    moments = recordings.read(json.loads(RECORDING.read_text()))
+    moment = moments[round(share * (len(moments) - 1))]
+    recorded(both.office, moment)
+    found = both.same(moment.inventory if with_cloud else None)
+    assert found.state is (
+        plan.DeploymentState.RUNNING if moment.run_ended else plan.DeploymentState.LAUNCHING
+    )
+    assert found.run is not None
+    assert (found.run.by, found.progress is None) == ("ada", moment.run_ended)
+
+
+@pytest.mark.parametrize("found", [None, FOUND, inventory.Inventory(())])
+def test_before_the_first_launch(both: BothSources, found: inventory.Inventory | None) -> None:
+    seen = both.same(found)
+    assert (seen.state, seen.run, seen.history) == (plan.DeploymentState.STOPPED, None, ())
+    assert [each.name for each in seen.servers] == [each.name for each in found or ()]
+
+
+def test_a_failed_redeploy_with_everything_that_is_kept(both: BothSources) -> None:
+    both.office.launched("bookshop")
+    both.office.run("bookshop", FAILED, state="failed", conf={"reason": "sale"})
+    both.office.arrived("bookshop", application=(1, 2, 3))
+    both.office.installed(
+        "bookshop", "app", "bookshop-application-1",
+        installed_versions.Installed("abcdef", "i-application", "launch", "manual__0", rig.NOW.isoformat()),
+    )  # fmt: skip
+    both.office.record(
+        "bookshop",
+        run_records.Record(
+            "launch", "manual__0", "ada", "", rig.EARLIER.isoformat(), run_records.Result.SUCCESS,
+            rig.NOW.isoformat(), versions={"app": "abcdef"},
+        ),
+        run_records.Record("launch", "manual__1", "ada", "sale", rig.NOW.isoformat()),
+        run_records.Record("launch", "deleted", "ada", "", rig.NOW.isoformat()),
+    )  # fmt: skip
+    for found in (None, FOUND):
+        seen = both.same(found)
+        assert (seen.state, seen.failed_at) == (plan.DeploymentState.MAINTENANCE, plan.Phase.SCALE_UP)
+        assert seen.run is not None
+        assert seen.run.reason == "sale"
+        assert {str(each.name): each.version for each in seen.services}["app"] == "abcdef"
+        assert {each.run: each.over is None for each in seen.history or ()} == {
+            "manual__0": False,
+            "manual__1": False,
+            "deleted": True,
+        }
+
+
+def test_servers_that_an_earlier_launch_has_left(both: BothSources) -> None:
+    greeted = {"turn": "success", "tier-database.scale_up": "success", "tier-database.handshake": "success"}
+    both.office.run(
+        "bookshop", greeted | {"tier-application.scale_up": "failed"}, state="failed", run="manual__0",
+        asked=rig.EARLIER, dealt={"database": [["bookshop-database-1"]]},
+    )  # fmt: skip
+    with create_session() as session:
+        session.execute(
+            sa.update(TaskInstance)
+            .where(TaskInstance.task_id == "tier-database.handshake")
+            .values(_rendered_map_index="bookshop-database-1")
+        )
+    both.office.run("bookshop", {"turn": "success", "tier-application.scale_up": "failed"}, state="failed")
+    seen = both.same()
+    assert [(each.name, each.agent) for each in seen.servers] == [
+        ("bookshop-database-1", plan.AgentState.RUNNING)
+    ]
+
+
+def test_runs_that_wait_and_a_backup(both: BothSources) -> None:
+    both.office.launched("bookshop")
+    both.office.run("bookshop.terminate", {"turn": "deferred"}, run="manual__t", asked=rig.NOW)
+    both.office.run("bookshop.scale", {}, state="queued", run="manual__s", asked=rig.NOW - MINUTE)
+    with create_session() as session:
+        for run in session.scalars(sa.select(DagRun).where(DagRun.run_id == "manual__t")):
+            run.run_type, run.triggering_user_name = "scheduled", None
+    seen = both.same()
+    assert seen.run is not None
+    assert (seen.run.id, seen.has_begun) == ("manual__s", False)
+    assert seen.row.last is not None
+    assert (seen.row.last.id, seen.row.last.by) == ("manual__t", "schedule")
+
+
+def test_a_termination(both: BothSources) -> None:
+    both.office.launched("bookshop")
+    tasks = {"turn": "success", "ask_servers": "success", "tier-proxy.terminate_servers": "running"}
+    both.office.run("bookshop.terminate", tasks)
+    for found in (None, FOUND):
+        assert both.same(found).state is plan.DeploymentState.STOPPING
+
+
+def test_runs_far_back(both: BothSources) -> None:
+    both.office.launched("bookshop")
+    for number in range(1, 6):
+        asked = rig.NOW + number * MINUTE
+        refused = {"turn": "success", "approve": "failed"}
+        both.office.run("bookshop", refused, state="failed", run=f"manual__{number}", asked=asked)
+    seen = both.same()
+    assert (seen.state, seen.row.is_settled) == (plan.DeploymentState.RUNNING, True)
+    assert seen.run is not None
+    assert seen.run.id == "manual__0"
+
+
+def test_a_schedule_a_description_and_tags(both: BothSources) -> None:
+    with create_session() as session:
+        dag = session.get_one(DagModel, "bookshop")
+        dag.next_dagrun_create_after, dag.description = rig.NOW, "Books"
+    row = both.same().row
+    assert (row.dag.due, row.dag.description, row.dag.is_paused) == (None, "Books", True)
+    with create_session() as session:
+        session.get_one(DagModel, "bookshop").is_paused = False
+    assert both.same().row.dag.due == rig.NOW
+
+
+def test_who_may_not_read_assets_sees_no_records(both: BothSources, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Caller(both.office, monkeypatch, rig.POWERLESS).api
+    assert rest_source.RestSource(api, "bookshop").kept() is None
