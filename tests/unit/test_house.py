@@ -38,10 +38,19 @@ class Room:
     never: set[str] = dataclasses.field(default_factory=set)
 
 
-LOOKS = {"definition", "plan", "state", "status"}
+LOOKS = {"definition", "plan", "requests", "state", "status"}
 """What a deployment is and does, from data alone."""
 
-WORKS = {"definition", "plan", "state", "agent", "cloud", "configuration_management", "credentials"}
+WORKS = {
+    "definition",
+    "plan",
+    "requests",
+    "state",
+    "agent",
+    "cloud",
+    "configuration_management",
+    "credentials",
+}
 """What a decision about servers may ask, and what it is made from."""
 
 TASKS = {*WORKS, "status", "reconcile", "runtime"}
@@ -61,6 +70,8 @@ ROOMS = {
     # What a deployment is, what has to happen, what is kept of it, how far it is.
     "definition": Room(never=NETWORK),
     "plan": Room({"definition"}, never=NETWORK),
+    # What each operation can be asked for.
+    "requests": Room({"definition", "plan"}, never=NETWORK),
     "state": Room({"definition", "plan"}, never={*NETWORK, "rich", "jinja2"}),
     "status": Room({"definition", "plan", "state"}, never={*NETWORK, "rich", "jinja2"}),
     # Servers, the cloud, Chef, and the secrets that open them.
@@ -92,7 +103,7 @@ ROOMS = {
     "rest": Room(),
     # What a launch would do now: the steps' own decisions, without the steps.
     "preview": Room({*WORKS, "status", "reconcile", "preflight"}),
-    "cli.support": Room({"definition", "rest"}, PUBLIC_AIRFLOW),
+    "cli.support": Room({"definition", "requests", "rest"}, PUBLIC_AIRFLOW),
     "cli.queries": Room({*TASKS, "rest", "cli.support"}),
     "cli.output": Room({*LOOKS, "rest", "preview", "cli.support", "cli.queries"}),
     "cli": Room({*LOOKS, "rest", *CLI}),

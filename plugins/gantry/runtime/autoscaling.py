@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pydantic
 
-from gantry import inventory, names
+from gantry import inventory, names, requests
 from gantry.agent import metrics
 from gantry.definition import models
 from gantry.plan import rules
@@ -62,7 +62,7 @@ _KEY = "watch:tier:{}"
 
 def decide(run: step_run.StepRun, look: WatchReport, log: Logger) -> TriggerRequest | None:
     """Judge every tier that has a rule, store what the next check needs, and return the wanted operation."""
-    conf: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     reasons = []
     store = lock_holder.store(run.definition.deployment)
     for name, tier in run.definition.tiers.items():
@@ -77,9 +77,9 @@ def decide(run: step_run.StepRun, look: WatchReport, log: Logger) -> TriggerRequ
         store.set(_KEY.format(name), _KEPT.dump_python(judged.kept, mode="json", exclude_defaults=True))
         judged.tell(log)
         if judged.decision.wanted is not None:
-            conf[f"servers_{name}"] = judged.decision.wanted
+            sizes[name] = judged.decision.wanted
             reasons.append(judged.why)
-    return TriggerRequest(conf, "; ".join(reasons)) if conf else None
+    return TriggerRequest(requests.ScaleRequest(servers=sizes).conf(), "; ".join(reasons)) if sizes else None
 
 
 def question(definition: models.Definition, tier: names.TierName) -> metrics.Question | None:

@@ -122,9 +122,6 @@ def trying(known: definition.Definition, steps: plan.Plan, step: str) -> step_ru
         id="run",
         key=jobs.StepKey(f"abc.{step}", "0", "1"),
         wanted={},
-        redeploy=frozenset(),
-        converge=frozenset(),
-        reason="",
     )
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gantry import names, plan
+from gantry import names, plan, requests
 from gantry.cli.output import history_text
 from gantry.cli.queries import deployment_status
 from gantry.cli.support import console as consoles
@@ -134,7 +134,7 @@ def _run_text(run: client.ApiDagRun) -> Text:
         text.append(f", {took}")
     if run.user:
         text.append(f", by {run.user}")
-    if reason := run.conf.get("reason"):
+    if reason := requests.ReasonedRequest.read(run.conf).reason:
         text.append(f": {reason}")
     return text
 
