@@ -18,7 +18,9 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[2] / "plugins" / "gantry"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-GROUND = {"", "errors", "names", "inventory", "log_marks", "templates", "template_costs", "terminal"}
+GROUND = {
+    "", "durations", "errors", "names", "inventory", "log_marks", "templates", "template_costs", "terminal",
+}  # fmt: skip
 """What every room may stand on; `""` is `import gantry` for its version."""
 
 NETWORK = {
@@ -58,6 +60,7 @@ CLI = {"cli.support", "cli.queries", "cli.output"}
 ROOMS = {
     # The ground floor.
     "": Room(),
+    "durations": Room(never=NETWORK),
     "errors": Room(never=NETWORK),
     "names": Room(never=NETWORK),
     "inventory": Room(never=NETWORK),

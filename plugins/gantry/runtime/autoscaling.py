@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pydantic
 
-from gantry import inventory, names, requests
+from gantry import durations, inventory, names, requests
 from gantry.agent import metrics
 from gantry.definition import models
 from gantry.plan import rules
@@ -109,7 +109,7 @@ class Judged:
         breach = self.kept.breach
         since = self.now if breach is None else breach.since
         return (
-            f"{self.tier}: {self._what} {self._threshold(breach)} for {_long(self.now - since)}, "
+            f"{self.tier}: {self._what} {self._threshold(breach)} for {durations.text(self.now - since, exact=False)}, "
             f"{self.base} → {self.decision.wanted} servers"
         )
 
@@ -128,7 +128,8 @@ class Judged:
             log.info(
                 "tier %s: %s %s since %s, for %s of %s",
                 self.tier, self.rule.check or _CPU, self._threshold(breach), _clock(breach.since),
-                _long(self.now - breach.since), _long(self.rule.breach_period),
+                durations.text(self.now - breach.since, exact=False),
+                durations.text(self.rule.breach_period, exact=False),
             )  # fmt: skip
         if self.decision.verdict is rules.Verdict.SCALE:
             log.info("tier %s: %d servers are wanted, and not %d", self.tier, self.decision.wanted, self.base)
@@ -241,11 +242,3 @@ def _threshold(value: float | None) -> str:
 
 def _clock(moment: datetime.datetime) -> str:
     return f"{moment:%H:%M:%S} UTC"
-
-
-_MINUTES_FROM = 120
-
-
-def _long(duration: datetime.timedelta) -> str:
-    seconds = duration.total_seconds()
-    return f"{seconds / 60:.0f} min" if seconds >= _MINUTES_FROM else f"{seconds:.0f} s"

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gantry import names, plan, requests
+from gantry import durations, names, plan, requests
 from gantry.cli.output import history_text
 from gantry.cli.queries import deployment_status
 from gantry.cli.support import console as consoles
@@ -147,4 +147,4 @@ def _took(run: client.ApiDagRun) -> str:
     if not run.started or not run.ended:
         return ""
     length = datetime.datetime.fromisoformat(run.ended) - datetime.datetime.fromisoformat(run.started)
-    return f"took {length.total_seconds():.0f} s"
+    return f"took {durations.text(length, exact=False)}"
