@@ -102,4 +102,6 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the end of a message about an unknown word: `, did you mean 'web'?`, or `; there are app, web`."""
     words = list(known)
     meant = near(word, words)
-    return f", did you mean {meant!r}?" if meant else f"; there are {', '.join(words) or 'none'}"
+    if meant:
+        return f", did you mean {meant!r}?"
+    return f"; there is {words[0]}" if len(words) == 1 else f"; there are {', '.join(words) or 'none'}"

@@ -347,7 +347,7 @@ def test_a_paused_deployment_is_launched_only_if_it_may_be_unpaused(
         (
             ("launch", NAME, "--servers", "only=7"),
             {},
-            "tier 'only' has at least 1 and at most 1 servers, and not 7",
+            "--servers: tier only: 7 servers are wanted, and its limits are 1 to 1",
         ),
         (("status", NAME), {"GANTRY_TOKEN": "wrong"}, "refuses the token (the environment)"),
         (

@@ -220,7 +220,7 @@ def test_numbers_beyond_the_limits_and_tiers_of_one_number_are_refused(
 ) -> None:
     many = gantry("scale", SHOP, "application=7")
     assert many.returncode == 1
-    assert "at most 6" in many.stderr
+    assert "its limits are 2 to 6" in many.stderr
     fixed = gantry("scale", SHOP, "database=2")
     assert fixed.returncode == 1
     assert "unknown tier 'database'; there is application" in fixed.stderr

@@ -18,7 +18,9 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[2] / "plugins" / "gantry"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-GROUND = {"", "errors", "names", "inventory", "log_marks", "templates", "template_costs", "terminal"}
+GROUND = {
+    "", "durations", "errors", "names", "inventory", "log_marks", "templates", "template_costs", "terminal",
+}  # fmt: skip
 """What every room may stand on; `""` is `import gantry` for its version."""
 
 NETWORK = {
@@ -38,10 +40,19 @@ class Room:
     never: set[str] = dataclasses.field(default_factory=set)
 
 
-LOOKS = {"definition", "plan", "state", "status", "overview"}
+LOOKS = {"definition", "plan", "requests", "state", "status", "overview"}
 """What a deployment is and does, from data alone."""
 
-WORKS = {"definition", "plan", "state", "agent", "cloud", "configuration_management", "credentials"}
+WORKS = {
+    "definition",
+    "plan",
+    "requests",
+    "state",
+    "agent",
+    "cloud",
+    "configuration_management",
+    "credentials",
+}
 """What a decision about servers may ask, and what it is made from."""
 
 TASKS = {*WORKS, "status", "reconcile", "runtime"}
@@ -49,6 +60,7 @@ CLI = {"cli.support", "cli.queries", "cli.output"}
 ROOMS = {
     # The ground floor.
     "": Room(),
+    "durations": Room(never=NETWORK),
     "errors": Room(never=NETWORK),
     "names": Room(never=NETWORK),
     "inventory": Room(never=NETWORK),
@@ -61,6 +73,8 @@ ROOMS = {
     # What a deployment is, what has to happen, what is kept of it, how far it is.
     "definition": Room(never=NETWORK),
     "plan": Room({"definition"}, never=NETWORK),
+    # What each operation can be asked for.
+    "requests": Room({"definition", "plan"}, never=NETWORK),
     "state": Room({"definition", "plan"}, never={*NETWORK, "rich", "jinja2"}),
     "status": Room({"definition", "plan", "state"}, never={*NETWORK, "rich", "jinja2"}),
     # What pages and terminal show of it.
@@ -94,7 +108,7 @@ ROOMS = {
     "rest": Room(),
     # What a launch would do now: the steps' own decisions, without the steps.
     "preview": Room({*WORKS, "status", "reconcile", "preflight"}),
-    "cli.support": Room({"definition", "rest"}, PUBLIC_AIRFLOW),
+    "cli.support": Room({"definition", "requests", "rest"}, PUBLIC_AIRFLOW),
     "cli.queries": Room({*TASKS, "overview", "rest", "cli.support"}),
     "cli.output": Room({*LOOKS, "rest", "preview", "cli.support", "cli.queries"}),
     "cli": Room({*LOOKS, "rest", *CLI}),

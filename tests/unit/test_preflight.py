@@ -287,9 +287,6 @@ def run(world: World, operation: names.Operation) -> step_run.StepRun:
         id="run-1",
         key=jobs.StepKey(step="x.turn", epoch="0", attempt="1"),
         wanted={"database": 1, "web": 2},
-        redeploy=frozenset(),
-        converge=frozenset(),
-        reason="",
         source=loaded.source,
     )
 

@@ -19,7 +19,7 @@ SPOKEN_BY_OTHERS = {
 }  # fmt: skip
 """Airflow's words, the cloud's, and what is put together from parts."""
 
-ROOMS = ("agent", "cloud", "configuration_management", "operators", "rest")
+ROOMS = ("agent", "cloud", "configuration_management", "operators", "requests", "rest")
 """Rooms whose errors a person meets in the middle of a launch."""
 
 NEVER_ALONE = {
@@ -27,7 +27,7 @@ NEVER_ALONE = {
     "ServerError", "CommandError", "StepFailedError", "RestError", "UnusableCertificateError", "NoManagementError",
     "NoLinkError", "HostKeyFormatError", "PrivateKeyFormatError", "UnusableChefCertificateError",
     # One that says itself what to do, and that nobody has to look up.
-    "AuthorizationError", "ConflictError", "NotFoundError", "ParameterError", "UrlError", "ProfileError",
+    "AuthorizationError", "ConflictError", "NotFoundError", "UnknownChoiceError", "UrlError", "ProfileError",
     "SecretFileError", "GoneError", "RefusedError", "BrokenError", "UnknownProfileError", "NoCredentialsError",
     "RepositoryError",
 }  # fmt: skip

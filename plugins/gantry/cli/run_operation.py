@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +14,7 @@ from gantry.cli.support import console, options
 if TYPE_CHECKING:
     import pydantic
 
+    from gantry import requests
     from gantry.cli.queries import run_follower, run_snapshot
     from gantry.plan import Plan
     from gantry.rest import client
@@ -73,19 +73,21 @@ def operate(
     api: client.AirflowApi,
     name: str,
     operation: names.Operation,
-    conf: Callable[[client.Json], client.Json],
+    request: requests.OperationRequest,
     waiting: Waiting,
 ) -> int:
-    """Run an operation that not every deployment has; `conf` creates the run's parameters from the DAG's.
+    """Run an operation that not every deployment has.
 
     Raises:
-        NoOperationError, PausedError: the DAG does not exist, or is paused. Else as `carry_out`.
+        NoOperationError, PausedError: the DAG does not exist, or is paused. Else as `checked_conf` and `carry_out`.
     """
+    from gantry import requests  # noqa: PLC0415 - as above
     from gantry.rest import operation_conf  # noqa: PLC0415 - as above
 
     dag = names.dag_id(name, operation)
     operation_conf.operable(api, name, dag, unpause=waiting.unpause)
-    return carry_out(api, name, dag, conf(api.params(dag)), None, waiting)
+    conf = request.checked_conf(requests.schemas_of(api.params(dag)))
+    return carry_out(api, name, dag, conf, None, waiting)
 
 
 def carry_out(

@@ -100,7 +100,7 @@ def operation_dag(
     facts = OPERATIONS[operation]
     purpose = facts.describe(definition.deployment)
     subject = recipe.subject(definition)
-    form = recipe.form(definition)
+    form = forms.trigger_form(operation, definition)
     launches = operation is names.Operation.LAUNCH
     dag = _dag(
         step_run.DagPayload(subject, plan, read),
@@ -284,7 +284,7 @@ def _tooltip(group: Group, definition: models.Definition) -> str:
     if group.kind is GroupKind.TIER:
         count = definition.tiers[names.TierName(group.name)].servers
         return f"Tier {group.name}, {count.min} to {count.max} servers"
-    if group.kind is GroupKind.BACKUP:
-        return f"Backup of {forms.backups_of(definition).of[names.BackupName(group.name)]}"
+    if group.kind is GroupKind.BACKUP and definition.backups is not None:
+        return f"Backup of {definition.backups.of[names.BackupName(group.name)]}"
     balancer = definition.load_balancers[names.BalancerName(group.name)]
     return f"{balancer.name}:{balancer.port} in front of service {balancer.service}"

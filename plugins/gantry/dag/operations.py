@@ -1,14 +1,16 @@
-"""Each operation's DAG: its schedule, its form and its page. Parts without Airflow are in `gantry.plan`."""
+"""Each operation's DAG: its schedule and its page.
+
+Its form is in `gantry.requests`; other parts without Airflow are in `gantry.plan`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 from airflow.sdk import CronTriggerTimetable, DeltaTriggerTimetable, MultipleCronTriggerTimetable
 
-from gantry.dag import docs, forms
+from gantry.dag import docs
 from gantry.definition import drills, models
 from gantry.names import Operation
 from gantry.plan import Plan, scalable
@@ -33,14 +35,12 @@ class Recipe:
     """The specifics of an operation's DAG.
 
     Attributes:
-        form: returns the params of the trigger form.
         page: returns the DAG's documentation, in Markdown.
         schedule: returns its timetable.
         needed: returns whether a definition needs the operation.
         subject: returns the definition that its tasks work on.
     """
 
-    form: Callable[[models.Definition], dict[str, Any]]
     page: Callable[[models.Definition, Plan], str]
     schedule: Callable[[models.Definition], Timetable | None] = _by_hand
     needed: Callable[[models.Definition], bool] = _always
@@ -92,34 +92,29 @@ def _scales(definition: models.Definition) -> bool:
 
 
 RECIPES = {
-    Operation.LAUNCH: Recipe(form=forms.launch_params, page=docs.launch_page, schedule=_redeploys),
+    Operation.LAUNCH: Recipe(page=docs.launch_page, schedule=_redeploys),
     Operation.SCALE: Recipe(
-        form=forms.scale_params,
         page=docs.scale_page,
         schedule=_clock,
         needed=_scales,
     ),
-    Operation.TERMINATE: Recipe(form=forms.termination_params, page=docs.termination_page),
+    Operation.TERMINATE: Recipe(page=docs.termination_page),
     Operation.BACKUP: Recipe(
-        form=forms.backup_params,
         page=docs.backup_page,
         schedule=_backups,
         needed=_keeps_state,
     ),
     Operation.RESTORE: Recipe(
-        form=forms.restore_params,
         page=docs.restore_page,
         needed=_keeps_state,
     ),
-    Operation.RECOVER: Recipe(form=forms.recover_params, page=docs.recover_page),
+    Operation.RECOVER: Recipe(page=docs.recover_page),
     Operation.WATCH: Recipe(
-        form=forms.watch_params,
         page=docs.watch_page,
         schedule=_looks,
         needed=_watches,
     ),
     Operation.DRILL: Recipe(
-        form=forms.drill_params,
         page=docs.drill_page,
         schedule=_drills,
         needed=_is_drilled,

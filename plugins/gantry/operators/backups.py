@@ -8,10 +8,10 @@ from typing import Any
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from gantry import errors, inventory, names
+from gantry import errors, inventory, names, requests
 from gantry.agent import server_facts, ssh
 from gantry.cloud import backups
-from gantry.operators import base, server_step, termination
+from gantry.operators import base, server_step
 from gantry.plan import Group, GroupKind, StepKind
 from gantry.plan.steps import step_id
 from gantry.reconcile import output_readers, step_run
@@ -75,7 +75,8 @@ class BackUpOperator(server_step.ServerStepOperator):
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Run the jobs as any server step does, if this backup is requested."""
-        if run.backups and run.backup not in run.backups:
+        chosen = run.asked(requests.BackupRequest).backups
+        if chosen and run.backup not in chosen:
             raise AirflowSkipException(f"backup {run.backup} was not asked for")
         if run.is_termination:
             return self._perform_last(context, run)
@@ -83,7 +84,7 @@ class BackUpOperator(server_step.ServerStepOperator):
 
     def _perform_last(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Back up before a termination; a service whose servers never existed does not block the termination."""
-        if not run.final_backup:
+        if not run.asked(requests.TerminateRequest).final_backup:
             raise AirflowSkipException("no final backup was asked for")
         there = [each for each in run.inventory.of_tier(run.tier) if each.host_key is not None]
         given_up = tuple(
@@ -145,12 +146,10 @@ class ConfirmRestoreOperator(base.StepOperator):
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Compare the typed name and choose the backups once: retries and later backups do not change the choice."""
-        params = context["params"]
-        typed = str(params.get("confirm") or "")
-        if typed != run.definition.deployment:
-            raise termination.NotConfirmedError(run.definition.deployment, typed, "nothing was restored")
-        name = names.BackupName(str(params.get("backup") or ""))
-        found = fitting(run, name, str(params.get("object") or ""))
+        asked = run.asked(requests.RestoreRequest)
+        asked.require_confirmation(run.definition.deployment)
+        name = names.BackupName(asked.backup)
+        found = fitting(run, name, asked.object)
         self.log.info("%s will be restored: %s", found.url, found.manifest.model_dump_json())
         return xcom.result(context, [], stored={name: found.model_dump(mode="json")})
 

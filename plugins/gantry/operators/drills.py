@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.sdk import Context
 
-from gantry import errors, names
+from gantry import durations, errors, names
 from gantry.agent import ssh
 from gantry.operators import backups, base, launch_cleanup, server_step, termination
 from gantry.plan import Group, GroupKind, StepKind
@@ -27,7 +27,8 @@ class OldBackupError(errors.GantryError):
         self.backup = backup
         self.age = age
         super().__init__(
-            f"the newest backup of {backup!r} is {told(age)} old, and max_age is {told(most)}: {url}\n"
+            f"the newest backup of {backup!r} is {durations.text(age, exact=False)} old, and max_age is "
+            f"{durations.text(most, exact=False)}: {url}\n"
             f"Nothing was restored. Look why no newer one was completed."
         )
 
@@ -50,7 +51,11 @@ class ChooseBackupsOperator(base.StepOperator):
             if drill is not None and drill.max_age is not None and age > drill.max_age:
                 raise OldBackupError(name, found.url, age, drill.max_age)
             self.log.info(
-                "backup %s: %s, %s old: %s", name, found.url, told(age), found.manifest.model_dump_json()
+                "backup %s: %s, %s old: %s",
+                name,
+                found.url,
+                durations.text(age, exact=False),
+                found.manifest.model_dump_json(),
             )
             stored[name] = found.model_dump(mode="json")
         return xcom.result(context, [], stored=stored)
@@ -129,22 +134,11 @@ class Outcome:
 
     def __str__(self) -> str:
         own = "" if self.said is None else f"; {self.said}"
-        age = told(datetime.timedelta(seconds=self.age))
+        age = durations.text(datetime.timedelta(seconds=self.age), exact=False)
         return (
             f"backup {self.backup}: {self.url}, {age} old, {self.size} bytes, restored in {self.took:.1f} s; "
             f"the service's check says OK{own}"
         )
-
-
-def told(length: datetime.timedelta) -> str:
-    """Format a duration in its two largest units, such as `1 d 3 h`."""
-    seconds = max(0, round(length.total_seconds()))
-    parts: list[str] = []
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        count, seconds = divmod(seconds, size)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
 
 
 def outcomes(context: Context, run: step_run.StepRun) -> Iterator[Outcome]:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from gantry import names
+from gantry import names, requests
 from gantry.operators import base
 from gantry.reconcile import (
     data_history,
@@ -74,13 +74,14 @@ def outlook(
                 # An older Gantry or another Airflow may have filled it, or its record may be lost.
                 memory.begin(service, each)
     missing = replacement.missing(run.definition, staying, run.wanted, choice.slots)
+    asked = run.asked(requests.LostDataRequest)
     renewals = data_renewal.renewals(
         run.definition,
         staying,
         missing,
         memory,
         lambda name: run.shelf(name).find(""),
-        data_renewal.DataEvidence(run.from_dump, run.from_backup, known),
+        data_renewal.DataEvidence(asked.from_dump, asked.from_backup, known),
     )
     for service in data_placement.databases(run.definition):
         for each in staying.of_tier(run.definition.services[service].tier):

@@ -9,7 +9,7 @@ import dataclasses
 
 from airflow.sdk import Context
 
-from gantry import names
+from gantry import names, requests
 from gantry.operators import server_step
 from gantry.reconcile import data_renewal, step_run
 from gantry.runtime import lost_server_report, xcom
@@ -29,7 +29,7 @@ class InstallDatasourcesOperator(server_step.ServerStepOperator):
         for server in servers:
             memory.begin(run.service, server)
         # Checked again: since the run looked for lost servers, one may have been lost and its slot filled.
-        answers = data_renewal.DataEvidence(run.from_dump)
+        answers = data_renewal.DataEvidence(run.asked(requests.LostDataRequest).from_dump)
         renewals = data_renewal.renewals(
             run.definition, run.inventory, {}, memory, lambda name: run.shelf(name).find(""), answers
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Context
 
-from gantry import errors, inventory, names
+from gantry import errors, inventory, names, requests
 from gantry.agent import fan_out, ssh
 from gantry.cloud import eventual_listing
 from gantry.cloud.servers import LostServerError
@@ -29,20 +29,6 @@ _PAUSE, _LONGEST_PAUSE = 1.0, 5.0
 _GROWS = 1.2
 _PATIENCE = 20.0
 """Seconds that a server has to answer. It will be terminated anyway; what fails is reported and skipped."""
-
-
-class NotConfirmedError(errors.GantryError):
-    """A termination or restore was started without the deployment's name typed in."""
-
-    def __init__(
-        self, deployment: names.DeploymentName, typed: str, nothing: str = "nothing was terminated"
-    ) -> None:
-        self.deployment = deployment
-        self.typed = typed
-        super().__init__(
-            f"the confirmation reads {typed!r}, not {deployment!r}: {nothing}\n"
-            f"Trigger the run again and type the deployment's name into the field confirm."
-        )
 
 
 class SilentServersError(errors.GantryError):
@@ -92,9 +78,7 @@ class ConfirmOperator(base.StepOperator):
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Compare the typed name."""
-        typed = str(context["params"].get("confirm") or "")
-        if typed != run.definition.deployment:
-            raise NotConfirmedError(run.definition.deployment, typed)
+        run.asked(requests.TerminateRequest).require_confirmation(run.definition.deployment)
         found = run.cloud.everything()
         for server in found.everything:
             self.log.info("%s: instance %s, %s", server.name, server.instance_id, server.state)
@@ -123,7 +107,7 @@ class AskServersOperator(base.StepOperator):
             if (why := deployment_instances.beyond_reach(run.definition, each)) is not None
         }
         silent |= {name: why for each in found for name, why in each.failures.items()}
-        if silent and not run.force:
+        if silent and not run.asked(requests.TerminateRequest).force:
             raise SilentServersError(silent)
         skipped = [_one_line(each) for each in silent.values()]
         # These are terminated all the same, so their names are reported.
@@ -139,7 +123,7 @@ class StopOperator(base.StepOperator):
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Stop what runs; record failures. After a failure, continue only if that was requested."""
         found = stop(run, _of_tier(run), self.log)
-        if found.failures and not run.force:
+        if found.failures and not run.asked(requests.TerminateRequest).force:
             raise NotStoppedError(run.step.id, list(found.failures.values()))
         for line in found.skipped:
             self.log.warning("skipped: %s", line)

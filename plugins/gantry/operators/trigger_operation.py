@@ -8,15 +8,13 @@ import pydantic
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
 
-from gantry import errors, names
+from gantry import errors, names, requests
 from gantry.operators import base
 from gantry.plan import TRIGGERED, StepKind
 from gantry.reconcile import step_run
 from gantry.runtime import trigger_request
 
 _REQUEST = pydantic.TypeAdapter(trigger_request.TriggerRequest)
-_LONGEST_REASON = 500
-"""Maximum length in characters, the same as in the trigger forms of all operations."""
 
 
 class PausedOperationError(errors.GantryError):
@@ -49,7 +47,10 @@ class TriggerOperator(base.StepOperator):
             trigger_dag_id=dag,
             # The same in each try: a retry after a lost worker triggers nothing twice.
             dag_run_id=f"watch__{run.id}",
-            conf={**request.conf, "reason": request.why[:_LONGEST_REASON]},
+            conf={
+                **request.conf,
+                **requests.ReasonedRequest(reason=request.why[: requests.LONGEST_REASON]).conf(),
+            },
             note=request.why,
             reset_dag_run=False,
             skip_when_already_exists=True,

@@ -6,12 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gantry import inventory, names
+from gantry import inventory, names, requests
 from gantry.cloud import backups
 from gantry.cloud.objects import Objects
 from gantry.definition import models
 from gantry.preview.report import Action
-from gantry.preview.request import Wishes
 from gantry.preview.scaling import Scaled
 from gantry.reconcile import data_history, data_placement, data_renewal, server_health
 
@@ -44,7 +43,7 @@ def foresee(
     scaled: Scaled,
     findings: server_health.HealthReport,
     objects: Objects,
-    wishes: Wishes,
+    request: requests.LaunchRequest,
     kept: StoredFacts,
 ) -> tuple[Scaled, data_renewal.Renewals]:
     """Return the servers, with notes for people, and what is restored on replacements of lost ones.
@@ -81,7 +80,7 @@ def foresee(
         missing,
         memory,
         newest,
-        data_renewal.DataEvidence(wishes.from_dump, wishes.from_backup, known),
+        data_renewal.DataEvidence(request.from_dump, request.from_backup, known),
     )
     notes = dict(scaled.notes)
     for name, note in (*_ailing(findings), *_unknown(definition, scaled, kept)):

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gantry import errors, inventory, names, preflight
+from gantry import errors, inventory, names, preflight, requests
 from gantry.agent import fan_out, jobs, layout, ssh
 from gantry.cloud import clients, health, servers, sources
 from gantry.cloud.objects import Objects
@@ -21,7 +21,6 @@ from gantry.definition import models, source
 from gantry.plan import Plan, Step, StepKind, launch_plan
 from gantry.preview import data_loss, explain, probe, report, scaling
 from gantry.preview.report import Action
-from gantry.preview.request import Wishes
 from gantry.preview.state import ServerState
 from gantry.reconcile import (
     data_loss_check,
@@ -53,7 +52,7 @@ class DryRunContext:
 
     definition: models.Definition
     plan: Plan
-    wishes: Wishes
+    request: requests.LaunchRequest
     scaled: scaling.Scaled
     objects: Objects
     renewals: data_renewal.Renewals = ()
@@ -68,11 +67,8 @@ class DryRunContext:
             id="plan",
             # No launch has this id: work of an earlier launch's step does not count as this one's own.
             key=jobs.StepKey(step=f"plan.{step.id}", epoch="0", attempt="1"),
-            wanted=self.wishes.wanted(self.definition),
-            redeploy=self.wishes.redeploy,
-            converge=self.wishes.converge,
-            reason="",
-            reload_dump=self.wishes.reload_dump,
+            wanted=self.request.sizes(self.definition),
+            params=self.request.conf(),
             renewals=self.renewals,
             secrets=self.secrets,
             stage=self,
@@ -98,7 +94,7 @@ class _Run(step_run.StepRun):
 
 def rehearse(
     definition: models.Definition,
-    wishes: Wishes,
+    request: requests.LaunchRequest,
     kept: Mapping[str, Any] | None = None,
     *,
     ran: bool = False,
@@ -108,7 +104,7 @@ def rehearse(
 
     Args:
         definition: the deployment's definition.
-        wishes: its trigger form, filled in.
+        request: its trigger form, filled in.
         kept: the deployment's state in Airflow; None if Airflow cannot be asked.
         ran: whether a run has ever loaded data, as far as Airflow knows.
         read: the files that the definition was read from, for positions in errors.
@@ -116,11 +112,11 @@ def rehearse(
     Raises:
         NotReadyError: the problems found by the preflight checks.
         GantryError: an error at which a launch would fail before it changes anything: a connection, an image, an
-            archive, a template, data that is lost or may be; or a wish that the deployment's form does not offer.
+            archive, a template, data that is lost or may be; or a request that the deployment's form does not offer.
     """
-    wishes.check(definition)
+    request.check_for(definition)
     needs = preflight.of_definition(definition, launch_plan(definition))
-    looked = list(preflight.examine(definition, needs, wishes.wanted(definition)))
+    looked = list(preflight.examine(definition, needs, request.sizes(definition)))
     preflight.refuse(looked, read)
     cloud = servers.Servers(clients.ec2(definition.cloud), definition, LOG)
     checks = health.Health(clients.ec2(definition.cloud), definition.cloud.connection)
@@ -132,13 +128,13 @@ def rehearse(
     scaled = scaling.scale(
         cloud,
         definition,
-        wishes.wanted(definition),
+        request.sizes(definition),
         findings,
         filled_slots.load(memory.get(filled_slots.KEY)),
     )
     objects = Objects.of(sources.S3Access(definition.cloud.connection, definition.cloud.region))
-    scaled, renewals = data_loss.foresee(definition, scaled, findings, objects, wishes, memory)
-    stage = DryRunContext(definition, launch_plan(definition), wishes, scaled, objects, renewals)
+    scaled, renewals = data_loss.foresee(definition, scaled, findings, objects, request, memory)
+    stage = DryRunContext(definition, launch_plan(definition), request, scaled, objects, renewals)
     states, unknowns = _ask(stage, cloud)
     walked = walk(stage, states)
     return report.Report(
@@ -257,8 +253,7 @@ class _Walking:
             server=server,
             state=state,
             work=found,
-            redeploy=self.stage.wishes.redeploy,
-            converge=self.stage.wishes.converge,
+            request=self.stage.request,
             secrets=frozenset(self.stage.secrets),
             servers={
                 each.private_address or "": each.name for each in self.stage.scaled.inventory.everything

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 
-from gantry import inventory, names
+from gantry import inventory, names, requests
 from gantry.agent import content_digests, fan_out, jobs, layout, session
 from gantry.definition import models
 from gantry.plan import Step, StepKind
@@ -21,7 +21,7 @@ class StepContext:
     """One step on one server, just before it runs.
 
     Attributes:
-        redeploy, converge: what the user wants done in any case.
+        request: what the launch is asked for.
         secrets: values that must not be shown.
         servers: the deployment's servers by address.
         earlier: what earlier steps do on this server.
@@ -33,8 +33,7 @@ class StepContext:
     server: inventory.Server
     state: ServerState
     work: fan_out.Work
-    redeploy: frozenset[str] = frozenset()
-    converge: frozenset[str] = frozenset()
+    request: requests.LaunchRequest
     secrets: frozenset[str] = dataclasses.field(default=frozenset(), repr=False)
     servers: Mapping[str, names.ServerName] = dataclasses.field(default_factory=dict)
     earlier: Changes = ()
@@ -123,7 +122,7 @@ def _execute_management(scene: StepContext) -> Iterator[report.Change]:
         reason = "has not succeeded here yet"
     elif done != wanted:
         reason = "what it depends on has changed: run list, attributes, environment, server or program"
-    elif scene.step.tier in scene.converge:
+    elif scene.step.tier in scene.request.converge:
         reason = "converge is asked for"
     else:
         reason = "converges at every launch"
@@ -248,7 +247,7 @@ def _about_restart(scene: StepContext, reasons: list[str], lines: tuple[str, ...
     said = scene.state.checks.get(scene.service.id)
     if all(job.script == "grantDatabaseAccess" for job in scene.work.jobs):
         reasons.append("its replicants, or their account, have changed")
-    if scene.step.service in scene.redeploy:
+    if scene.step.service in scene.request.redeploy:
         reasons.append("redeploy is asked for")
     elif not reasons and said not in (None, fan_out.OK):
         reasons.append(f"its check says: {_one_line(said)}")

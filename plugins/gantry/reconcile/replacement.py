@@ -9,10 +9,10 @@ import dataclasses
 import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from gantry import errors, inventory, names
+from gantry import errors, inventory, names, requests
 from gantry.cloud import servers
 from gantry.definition import models
-from gantry.reconcile import server_health, step_run, tier_size
+from gantry.reconcile import server_health, tier_size
 
 Slots = Mapping[names.TierName, Collection[names.Slot]]
 
@@ -148,7 +148,7 @@ def choose(
     definition: models.Definition,
     found: inventory.Inventory,
     findings: server_health.HealthReport,
-    named: step_run.ServersToReplace | None,
+    named: requests.RecoverRequest | None,
     before: Slots,
 ) -> Choice:
     """Choose which servers are replaced.
@@ -180,7 +180,7 @@ def _by_name(
     definition: models.Definition,
     found: inventory.Inventory,
     findings: server_health.HealthReport,
-    named: step_run.ServersToReplace,
+    named: requests.RecoverRequest,
 ) -> tuple[dict[names.ServerName, str], dict[names.TierName, set[names.Slot]]]:
     there = {each.name: each for each in found if each.tier in definition.tiers}
     short = {f"{each.tier}-{each.slot}": each.name for each in there.values()}

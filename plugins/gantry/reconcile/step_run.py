@@ -7,8 +7,9 @@ import datetime
 import functools
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
-from gantry import inventory, names
+from gantry import inventory, names, requests
 from gantry.agent import downloads, jobs, server_facts, ssh
 from gantry.cloud import backups as stored
 from gantry.cloud import clients, download_links, health, servers
@@ -20,6 +21,8 @@ from gantry.plan import Plan, Step, StepKind
 from gantry.reconcile import data_renewal
 
 LOG = logging.getLogger("gantry")
+
+R = TypeVar("R", bound=requests.OperationRequest)
 
 NO_MOMENT = datetime.datetime.fromtimestamp(0, datetime.UTC)
 """The time of a run that never takes place."""
@@ -35,37 +38,20 @@ class DagPayload:
 
 
 @dataclasses.dataclass(frozen=True)
-class ServersToReplace:
-    """Servers to be replaced at a person's request.
-
-    Attributes:
-        servers: their names, or `TIER-SLOT`; none: all that are found lost.
-        anyway: whether to replace even healthy ones.
-    """
-
-    servers: tuple[str, ...] = ()
-    anyway: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
 class StepRun:
     """One try of one task of one run.
 
     Attributes:
         id: the run's id in Airflow; runs of two operations can have the same.
         key: the beginning of the names of its jobs.
+        params: the values of its trigger form; `asked` reads them.
+        wanted: the wanted number of servers of each tier.
         scaled_to: the sizes to scale tiers to, if the run scales; unchanged tiers are absent.
         by_clock: whether the run is a scheduled one.
         moment: when the run was due.
-        backups: the requested backups; none: all.
         restored: the backup that the run restores, once it is chosen.
         lost: the servers to be replaced on request; None if the run has another purpose.
-        from_dump: datasources (`SERVICE.DATASOURCE`) that may start from their dump if they are lost.
-        from_backup: datasources that start from their newest backup if they have no record.
-        reload_dump: datasources (`SERVICE.DATASOURCE`) that are loaded from their dump although they hold data.
         renewals: what databases that replace lost ones are filled with, once it is known.
-        force: whether a termination continues when a server does not answer.
-        final_backup: whether a termination creates all backups first.
         started: returns the ids of instances that were started so recently that the cloud may not list them yet.
         until: when the run's time is up (seconds since 1970), or 0 if only Airflow enforces that.
         secrets: the secrets read so far, so that they are masked.
@@ -78,25 +64,24 @@ class StepRun:
     id: str
     key: jobs.StepKey
     wanted: dict[str, int]
-    redeploy: frozenset[str]
-    converge: frozenset[str]
-    reason: str
+    params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     scaled_to: Mapping[names.TierName, int] = dataclasses.field(default_factory=dict)
     by_clock: bool = False
     moment: datetime.datetime = NO_MOMENT
-    backups: frozenset[str] = frozenset()
     restored: stored.Stored | None = None
-    lost: ServersToReplace | None = None
-    from_dump: frozenset[str] = frozenset()
-    from_backup: frozenset[str] = frozenset()
-    reload_dump: frozenset[str] = frozenset()
+    lost: requests.RecoverRequest | None = None
     renewals: data_renewal.Renewals = ()
-    force: bool = False
-    final_backup: bool = False
     started: Callable[[], frozenset[str]] = frozenset
     until: float = 0.0
     secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
     source: source.DefinitionData | None = None
+
+    def asked(self, request: type[R]) -> R:
+        """Return what the run is asked for. Each step reads the request that its work belongs to.
+
+        A scaling's steps of a launch, for example, read a launch's: those fields are empty then.
+        """
+        return request.read(self.params)
 
     @functools.cached_property
     def cloud(self) -> servers.Servers:

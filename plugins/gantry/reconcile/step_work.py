@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from gantry import errors, names
+from gantry import errors, names, requests
 from gantry.agent import downloads, fan_out, server_facts, ssh
 from gantry.cloud import backups as stored
 from gantry.configuration_management import chef, manager, script
@@ -87,7 +87,7 @@ def _prepare_management(run: step_run.StepRun) -> fan_out.Decide:
 def _execute_management(run: step_run.StepRun) -> fan_out.Decide:
     """Run configuration management where something has changed since it last succeeded."""
     found = management(run)
-    occasion = manager.Occasion(run.key.step, forced=run.tier in run.converge)
+    occasion = manager.Occasion(run.key.step, forced=run.tier in run.asked(requests.LaunchRequest).converge)
     return lambda target, applied: found.run(run.server(target.name), applied, occasion)
 
 
@@ -118,7 +118,7 @@ def _install_services(run: step_run.StepRun) -> fan_out.Decide:
 def _install(run: step_run.StepRun, name: names.ServiceName) -> service_work.Install:
     service = run.definition.services[name]
     archive = run.download(service.archive, service.sha256, f"the archive of service {name!r}")
-    return service_work.Install(service, archive, forced=name in run.redeploy)
+    return service_work.Install(service, archive, forced=name in run.asked(requests.LaunchRequest).redeploy)
 
 
 def _update(run: step_run.StepRun) -> fan_out.Decide:
@@ -145,8 +145,9 @@ def _install_datasources(run: step_run.StepRun) -> fan_out.Decide:
     if renewal is not None:
         backups_ = {name: _stored(each) for name, each in renewal.backups.items()}
 
+    reloaded = run.asked(requests.LaunchRequest).reload_dump
     reload = datasource_work.Reload(
-        frozenset(name for name in dumps if f"{run.service}.{name}" in run.reload_dump), run.digest
+        frozenset(name for name in dumps if f"{run.service}.{name}" in reloaded), run.digest
     )
 
     def left(target: ssh.Target, applied: fan_out.Applied) -> fan_out.Work:
@@ -163,7 +164,10 @@ def _configure(run: step_run.StepRun) -> fan_out.Decide:
     """Configure the services; the facts are created once, from the whole deployment."""
     known = run.facts(run.service)
     # Services that are updated in batches have already been redeployed.
-    forced = run.service in run.redeploy and run.definition.update_of(run.service) is None
+    forced = (
+        run.service in run.asked(requests.LaunchRequest).redeploy
+        and run.definition.update_of(run.service) is None
+    )
     return lambda target, applied: service_work.configure(
         known, run.service, run.server(target.name), applied, forced=forced
     )
@@ -178,7 +182,7 @@ def _restart(run: step_run.StepRun) -> fan_out.Decide:
 def _configure_replicants(run: step_run.StepRun) -> fan_out.Decide:
     """As `_configure`, on the servers that it leaves out."""
     known = run.facts(run.service)
-    forced = run.service in run.redeploy
+    forced = run.service in run.asked(requests.LaunchRequest).redeploy
     return lambda target, applied: service_work.configure_replicant(
         known, run.service, run.server(target.name), applied, forced=forced
     )

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from gantry import errors, inventory, names
+from gantry import inventory, names, requests
 from gantry.definition import models
-
-
-class ServerCountError(errors.GantryError):
-    """A requested number of servers is outside the tier's limits."""
-
-    def __init__(self, tier: names.TierName, wanted: int, fewest: int, most: int) -> None:
-        self.tier = tier
-        self.wanted = wanted
-        super().__init__(
-            f"tier {tier}: {wanted} servers are wanted, and its limits are {fewest} to {most}\n"
-            f"Trigger the run with a number within the limits, or change the definition."
-        )
 
 
 def wanted_servers(definition: models.Definition, tier: names.TierName, wanted: int) -> int:
     """Return the number if the tier's limits allow it. Raises ServerCountError."""
     limits = definition.tiers[tier].servers
     if not limits.min <= wanted <= limits.max:
-        raise ServerCountError(tier, wanted, limits.min, limits.max)
+        raise requests.ServerCountError(tier, wanted, limits.min, limits.max)
     return wanted
 
 

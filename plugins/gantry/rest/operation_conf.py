@@ -1,10 +1,9 @@
-"""Deployments in Airflow, and the `conf` of their operations' runs: each operation is a DAG."""
+"""Deployments in Airflow: each of their operations is a DAG."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import PurePosixPath
-from typing import Any
 
 from gantry import errors as root
 from gantry import names
@@ -12,9 +11,6 @@ from gantry.rest import client, errors
 
 _TAG, _LAUNCH = "gantry", "launch"
 """The tags of every launch DAG."""
-
-_SERVERS = "servers_"
-"""Prefix of the parameters with the numbers of servers of tiers."""
 
 
 class UnknownDeploymentError(root.GantryError):
@@ -26,7 +22,9 @@ class UnknownDeploymentError(root.GantryError):
         reasons = (
             "\n".join(why) or "A new loader is seen when Airflow looks at its DAGs folder the next time."
         )
-        super().__init__(f"Airflow at {url} has no deployment {name!r}{_hint(name, known)}\n{reasons}")
+        super().__init__(
+            f"Airflow at {url} has no deployment {name!r}{root.suggestion(name, known)}\n{reasons}"
+        )
 
 
 class BrokenDefinitionError(root.GantryError):
@@ -72,18 +70,6 @@ class NothingToScaleError(root.GantryError):
         )
 
 
-class CountError(root.GantryError):
-    """The definition does not allow this number of servers."""
-
-    def __init__(self, option: str, tier: str, count: int, fewest: int, most: int) -> None:
-        self.tier = tier
-        self.count = count
-        super().__init__(
-            f"{option}: tier {tier!r} has at least {fewest} and at most {most} servers, and not {count}; "
-            f"choose a number within these limits, or change the definition"
-        )
-
-
 class NoOperationError(root.GantryError):
     """The deployment does not have the requested operation."""
 
@@ -93,14 +79,6 @@ class NoOperationError(root.GantryError):
             f"the deployment {name!r} has no DAG {dag!r}: does its definition say `backups:`? (And for drills "
             f"`drill:` in there.) A change of it is seen when Airflow looks at its DAGs folder the next time"
         )
-
-
-class ParameterError(root.GantryError):
-    """The deployment's form does not have this choice."""
-
-    def __init__(self, option: str, value: str, what: str, known: list[str]) -> None:
-        self.value = value
-        super().__init__(f"{option}: unknown {what} {value!r}{_hint(value, known)}")
 
 
 def every(api: client.AirflowApi) -> list[client.Dag]:
@@ -172,145 +150,6 @@ def operable(api: client.AirflowApi, name: str, dag: str, *, unpause: bool) -> c
     except errors.NotFoundError as error:
         raise NoOperationError(name, dag) from error
     return ready(api, name, dag, unpause=unpause)
-
-
-def backup_conf(params: Mapping[str, Any], only: Iterable[str], reason: str) -> dict[str, Any]:
-    """Return the conf of a backup run: `only` these backups, or all. Raises ParameterError."""
-    chosen = list(dict.fromkeys(only))
-    known = _choices(params, "backups")
-    for each in chosen:
-        if each not in known:
-            raise ParameterError("--only", each, "backup", known)
-    return {**({"backups": chosen} if chosen else {}), **({"reason": reason} if reason else {})}
-
-
-def restore_conf(
-    params: Mapping[str, Any], backup: str, object_: str, confirm: str, reason: str
-) -> dict[str, Any]:
-    """Return the conf of a restore. Raises ParameterError."""
-    known = [str(each) for each in ((params.get("backup") or {}).get("schema") or {}).get("enum") or ()]
-    if backup not in known:
-        raise ParameterError("BACKUP", backup, "backup", known)
-    found = {"backup": backup, "object": object_, "confirm": confirm, "reason": reason}
-    return {key: value for key, value in found.items() if value}
-
-
-def termination_conf(
-    params: Mapping[str, Any],
-    name: str,
-    *,
-    confirm: str,
-    force: bool,
-    final_backup: bool | None,
-    reason: str,
-) -> dict[str, Any]:
-    """Return the conf of a termination. `final_backup` is None if the definition decides.
-
-    Raises:
-        NoOperationError: a final backup was requested of a deployment without backups.
-    """
-    if final_backup and "final_backup" not in params:
-        raise NoOperationError(name, names.dag_id(name, names.Operation.BACKUP))
-    found: dict[str, Any] = {"confirm": confirm}
-    if force:
-        found["force"] = True
-    if final_backup is not None and "final_backup" in params:
-        found["final_backup"] = final_backup
-    if reason:
-        found["reason"] = reason
-    return found
-
-
-def conf(  # noqa: PLR0913 - one parameter a field of the form
-    params: Mapping[str, Any],
-    *,
-    servers: Mapping[str, int],
-    redeploy: Iterable[str] = (),
-    converge: Iterable[str] = (),
-    from_dump: Iterable[str] = (),
-    from_backup: Iterable[str] = (),
-    reload_dump: Iterable[str] = (),
-    reason: str = "",
-    option: str = "--servers",
-) -> dict[str, Any]:
-    """Return the conf of a launch. Airflow itself accepts unknown keys, which nothing reads.
-
-    Args:
-        params: the DAG's parameters, from `client.AirflowApi.params`.
-        servers: the minimum numbers of servers, by tier.
-        redeploy: services to install again.
-        converge: tiers whose configuration management runs again.
-        from_dump: datasources that start from their dump if they are lost.
-        from_backup: datasources that start from their newest backup if they have no record.
-        reload_dump: datasources that are loaded from their dump although they hold data.
-        reason: recorded with the run.
-        option: the option with the numbers, for errors.
-
-    Raises:
-        ParameterError: the tier or the service does not exist.
-        CountError: the tier cannot have this number of servers.
-    """
-    tiers = [each.removeprefix(_SERVERS) for each in params if each.startswith(_SERVERS)]
-    for tier, count in servers.items():
-        if tier not in tiers:
-            raise ParameterError(option, tier, "tier", tiers)
-        schema = (params[f"{_SERVERS}{tier}"] or {}).get("schema") or {}
-        fewest, most = schema.get("minimum", count), schema.get("maximum", count)
-        if not fewest <= count <= most:
-            raise CountError(option, tier, count, fewest, most)
-    found: dict[str, Any] = {f"{_SERVERS}{tier}": count for tier, count in servers.items()}
-    for key, wanted, what in (
-        ("redeploy", redeploy, "service"),
-        ("converge", converge, "tier"),
-        ("from_dump", from_dump, "datasource"),
-        ("from_backup", from_backup, "datasource"),
-        ("reload_dump", reload_dump, "datasource"),
-    ):
-        found |= _chosen(params, key, wanted, what)
-    if reason:
-        found["reason"] = reason
-    return found
-
-
-def recover_conf(
-    params: Mapping[str, Any],
-    servers: Iterable[str],
-    *,
-    anyway: bool,
-    from_dump: Iterable[str],
-    from_backup: Iterable[str] = (),
-    reason: str,
-) -> dict[str, Any]:
-    """Return the conf of a recovery: `servers` only, or all lost ones. Raises ParameterError."""
-    found = {
-        "servers": list(dict.fromkeys(servers)),
-        "anyway": anyway,
-        **_chosen(params, "from_dump", from_dump, "datasource"),
-        **_chosen(params, "from_backup", from_backup, "datasource"),
-        "reason": reason,
-    }
-    return {key: value for key, value in found.items() if value}
-
-
-def _chosen(params: Mapping[str, Any], key: str, wanted: Iterable[str], what: str) -> dict[str, Any]:
-    """Return some of a field's choices, if any. Raises ParameterError."""
-    chosen = list(dict.fromkeys(wanted))
-    choices = _choices(params, key)
-    for each in chosen:
-        if each not in choices:
-            raise ParameterError(f"--{key.replace('_', '-')}", each, what, choices)
-    return {key: chosen} if chosen else {}
-
-
-def _choices(params: Mapping[str, Any], key: str) -> list[str]:
-    schema = (params.get(key) or {}).get("schema") or {}
-    return [str(each) for each in (schema.get("items") or {}).get("enum") or ()]
-
-
-def _hint(value: str, known: list[str]) -> str:
-    if len(known) == 1 and not root.near(value, known):
-        return f"; there is {known[0]}"
-    return root.suggestion(value, known)
 
 
 def _broken(api: client.AirflowApi, loader: str) -> list[client.BrokenFile]:

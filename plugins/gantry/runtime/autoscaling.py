@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pydantic
 
-from gantry import inventory, names
+from gantry import durations, inventory, names, requests
 from gantry.agent import metrics
 from gantry.definition import models
 from gantry.plan import rules
@@ -62,7 +62,7 @@ _KEY = "watch:tier:{}"
 
 def decide(run: step_run.StepRun, look: WatchReport, log: Logger) -> TriggerRequest | None:
     """Judge every tier that has a rule, store what the next check needs, and return the wanted operation."""
-    conf: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     reasons = []
     store = lock_holder.store(run.definition.deployment)
     for name, tier in run.definition.tiers.items():
@@ -77,9 +77,9 @@ def decide(run: step_run.StepRun, look: WatchReport, log: Logger) -> TriggerRequ
         store.set(_KEY.format(name), _KEPT.dump_python(judged.kept, mode="json", exclude_defaults=True))
         judged.tell(log)
         if judged.decision.wanted is not None:
-            conf[f"servers_{name}"] = judged.decision.wanted
+            sizes[name] = judged.decision.wanted
             reasons.append(judged.why)
-    return TriggerRequest(conf, "; ".join(reasons)) if conf else None
+    return TriggerRequest(requests.ScaleRequest(servers=sizes).conf(), "; ".join(reasons)) if sizes else None
 
 
 def question(definition: models.Definition, tier: names.TierName) -> metrics.Question | None:
@@ -109,7 +109,7 @@ class Judged:
         breach = self.kept.breach
         since = self.now if breach is None else breach.since
         return (
-            f"{self.tier}: {self._what} {self._threshold(breach)} for {_long(self.now - since)}, "
+            f"{self.tier}: {self._what} {self._threshold(breach)} for {durations.text(self.now - since, exact=False)}, "
             f"{self.base} → {self.decision.wanted} servers"
         )
 
@@ -128,7 +128,8 @@ class Judged:
             log.info(
                 "tier %s: %s %s since %s, for %s of %s",
                 self.tier, self.rule.check or _CPU, self._threshold(breach), _clock(breach.since),
-                _long(self.now - breach.since), _long(self.rule.breach_period),
+                durations.text(self.now - breach.since, exact=False),
+                durations.text(self.rule.breach_period, exact=False),
             )  # fmt: skip
         if self.decision.verdict is rules.Verdict.SCALE:
             log.info("tier %s: %d servers are wanted, and not %d", self.tier, self.decision.wanted, self.base)
@@ -241,11 +242,3 @@ def _threshold(value: float | None) -> str:
 
 def _clock(moment: datetime.datetime) -> str:
     return f"{moment:%H:%M:%S} UTC"
-
-
-_MINUTES_FROM = 120
-
-
-def _long(duration: datetime.timedelta) -> str:
-    seconds = duration.total_seconds()
-    return f"{seconds / 60:.0f} min" if seconds >= _MINUTES_FROM else f"{seconds:.0f} s"

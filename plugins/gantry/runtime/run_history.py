@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from airflow.sdk import Context
 
-from gantry import errors, names, status
+from gantry import errors, names, requests, status
 from gantry.plan import KEEPS_STATE, Group, GroupKind, StepKind
 from gantry.plan.steps import step_id
 from gantry.reconcile import step_run
@@ -101,7 +101,11 @@ def _record(context: Context, run: step_run.StepRun) -> run_records.Record:
     who = lock_holder.asker(context, run)
     by = dag_run.triggering_user_name or _BY.get(dag_run.run_type, "")
     return run_records.Record(
-        operation=who.operation.value, run=run.id, by=by, reason=run.reason, began=who.begun
+        operation=who.operation.value,
+        run=run.id,
+        by=by,
+        reason=run.asked(requests.ReasonedRequest).reason,
+        began=who.begun,
     )
 
 

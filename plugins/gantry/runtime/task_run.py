@@ -5,12 +5,10 @@ from __future__ import annotations
 import datetime
 import hashlib
 import uuid
-from collections.abc import Mapping
-from typing import Any
 
 from airflow.sdk import Context
 
-from gantry import errors, names
+from gantry import errors, names, requests
 from gantry.agent import jobs
 from gantry.plan import BEFORE_WORK, Step, StepKind
 from gantry.reconcile import step_run
@@ -42,6 +40,7 @@ def run_of(context: Context) -> step_run.StepRun:
     instance = context["ti"]
     dag_run = context["dag_run"]
     params = context["params"]
+    operation = names.operation_of(instance.dag_id)
     step = compiled.plan.by_id[instance.task_id]
     scaled_to = _scaled_to(compiled, context) if step_run.any_scaling(compiled.plan) else {}
     told_apart = (instance.dag_id, instance.run_id, *_life(context, step))
@@ -57,24 +56,16 @@ def run_of(context: Context) -> step_run.StepRun:
             epoch=str(instance.max_tries),
             attempt=str(instance.try_number),
         ),
+        params=params,
         wanted={
-            # A tier that the scaling leaves unchanged has no number here.
-            tier: scaled_to.get(tier) or int(params.get(f"servers_{tier}") or found.servers.min)
-            for tier, found in compiled.definition.tiers.items()
+            # A tier that the scaling leaves unchanged has no number in `scaled_to`.
+            tier: scaled_to.get(names.TierName(tier)) or count
+            for tier, count in requests.LaunchRequest.read(params).sizes(compiled.definition).items()
         },
-        redeploy=frozenset(params.get("redeploy") or ()),
-        converge=frozenset(params.get("converge") or ()),
-        reason=str(params.get("reason") or ""),
         scaled_to=scaled_to,
         by_clock=dag_run.run_type == _SCHEDULED,
         moment=dag_run.run_after,
-        backups=frozenset(params.get("backups") or ()),
-        lost=_named(params) if names.operation_of(instance.dag_id) is names.Operation.RECOVER else None,
-        from_dump=frozenset(params.get("from_dump") or ()),
-        from_backup=frozenset(params.get("from_backup") or ()),
-        reload_dump=frozenset(params.get("reload_dump") or ()),
-        force=bool(params.get("force")),
-        final_backup=bool(params.get("final_backup")),
+        lost=requests.RecoverRequest.read(params) if operation is names.Operation.RECOVER else None,
         until=_until(context, compiled, step),
         source=compiled.source,
     )
@@ -117,10 +108,6 @@ def _until(context: Context, compiled: step_run.DagPayload, step: Step) -> float
     return float((began + limit).timestamp())
 
 
-def _named(params: Mapping[str, Any]) -> step_run.ServersToReplace:
-    return step_run.ServersToReplace(tuple(params.get("servers") or ()), bool(params.get("anyway")))
-
-
 _SCHEDULED = "scheduled"
 
 
@@ -130,6 +117,4 @@ def _scaled_to(compiled: step_run.DagPayload, context: Context) -> dict[names.Ti
     found: dict[names.TierName, int] = {}
     if dag_run.run_type == _SCHEDULED and dag_run.logical_date is not None:
         found |= definition.scaled_at(dag_run.logical_date)
-    params = context["params"]
-    asked = {tier: params.get(f"servers_{tier}") for tier in definition.tiers}
-    return found | {tier: int(count) for tier, count in asked.items() if count is not None}
+    return found | requests.ScaleRequest.read(context["params"]).sizes(definition)

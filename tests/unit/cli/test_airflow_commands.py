@@ -271,7 +271,7 @@ def test_ctrl_c_ends_the_watching_only(
         (("launch", "shpo"), 1, "has no deployment 'shpo', did you mean 'shop'?"),
         (("launch", "shop", "--servers", "only"), 64, "TIER=N"),
         (("launch", "shop", "--servers", "oly=2"), 1, "unknown tier 'oly', did you mean 'only'?"),
-        (("launch", "shop", "--servers", "only=9"), 1, "at most 3"),
+        (("launch", "shop", "--servers", "only=9"), 1, "its limits are 1 to 3"),
         (("launch", "shop", "--timeout", "soon"), 64, "a length of time"),
         (("launch", "shop", "--username", "eve"), 1, "no password for 'eve'"),
         (("launch", "shop", "--token", "old"), 1, "refuses the token (an option)"),
@@ -337,7 +337,7 @@ def test_a_person_types_the_name(
     monkeypatch.setattr("typer.prompt", lambda *_, **__: next(typed))
     refused = gantry_("terminate", "shop")
     assert (refused.code, dag.runs) == (1, [])
-    assert "nothing is terminated" in refused.err
+    assert "nothing was terminated" in refused.err
     assert gantry_("terminate", "shop").code == 0
     assert len(dag.runs) == 1
 

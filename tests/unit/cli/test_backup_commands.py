@@ -73,7 +73,7 @@ def test_a_restore_wants_the_name_and_takes_a_backup_that_there_is(
     dag.next_looks = [("success", done)]
     assert gantry("restore", "shop", "catalog").code == 64
     found = gantry("restore", "shop", "catalog", "--confirm", "bookshop")
-    assert (found.code, "nothing is restored" in found.err) == (1, True)
+    assert (found.code, "nothing was restored" in found.err) == (1, True)
     assert gantry("restore", "shop", "cat", "--confirm", "shop").code == 1
     assert dag.runs == []
     found = gantry("restore", "shop", "catalog", "--object", "x.sql", "--confirm", "shop")

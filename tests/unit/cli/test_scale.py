@@ -116,7 +116,7 @@ def test_with_no_wait_it_says_how_to_see_it(airflow: airflow_api.Airflow, gantry
         (("shop",), 64, "TIER=N"),
         (("shop", "only"), 64, "TIER=N"),
         (("shop", "oly=2"), 1, "unknown tier 'oly', did you mean 'only'?"),
-        (("shop", "only=4"), 1, "at most 3"),
+        (("shop", "only=4"), 1, "its limits are 1 to 3"),
         (("shpo", "only=2"), 1, "has no deployment 'shpo', did you mean 'shop'?"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from typing import Any
 
 import pytest
 from moto.ec2.models import ec2_backends
@@ -21,7 +22,7 @@ def test_an_instances_tags_are_those_that_moto_finds_among_all_tags(monkeypatch:
     found = backend.describe_tags(filters={"resource-id": [_ID]})
     assert {each["key"]: each["value"] for each in found} == {"gantry:tier": "web", "Name": "shop-web"}
 
-    instance = types.SimpleNamespace(id=_ID, ec2_backend=types.SimpleNamespace(tags=backend.tags))
+    instance: Any = types.SimpleNamespace(id=_ID, ec2_backend=types.SimpleNamespace(tags=backend.tags))
     assert ec2.Instance.get_tags(instance) == found
-    without = types.SimpleNamespace(id="i-0123456789abcdef2", ec2_backend=instance.ec2_backend)
+    without: Any = types.SimpleNamespace(id="i-0123456789abcdef2", ec2_backend=instance.ec2_backend)
     assert ec2.Instance.get_tags(without) == []

@@ -110,9 +110,6 @@ def step(monkeypatch: pytest.MonkeyPatch) -> Iterator[Step]:
         id="r",
         key=jobs.StepKey(f"abc.{STEP}", "2", "1"),
         wanted={},
-        redeploy=frozenset(),
-        converge=frozenset(),
-        reason="",
     )
     monkeypatch.setattr(task_run, "run_of", lambda _: run)
     monkeypatch.setattr(step_run.StepRun, "inventory", inventory.Inventory(()))

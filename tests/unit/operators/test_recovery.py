@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from gantry import definition, inventory, names, plan
+from gantry import definition, inventory, names, plan, requests
 from gantry.agent import jobs
 from gantry.agent.reachability import Contact, ServerAnswer
 from gantry.cloud import backups
@@ -24,7 +24,6 @@ from gantry.reconcile import (
     data_renewal,
     replacement,
     server_health,
-    step_run,
 )
 from gantry.runtime import lock_holder, lost_server_report
 from gantry.state import filled_slots, operation_lock, run_records
@@ -99,7 +98,7 @@ class Stage:
         self,
         findings: server_health.HealthReport,
         *present: str,
-        named: step_run.ServersToReplace | None = None,
+        named: requests.RecoverRequest | None = None,
         from_dump: tuple[str, ...] = (),
         from_backup: tuple[str, ...] = (),
         text: str = DEFINITION,
@@ -119,12 +118,8 @@ class Stage:
             id="run",
             key=jobs.StepKey("abc.find_lost", "0", "1"),
             wanted={"database": 1, "application": 2, "proxy": 1},
-            redeploy=frozenset(),
-            converge=frozenset(),
-            reason="",
             lost=named,
-            from_dump=frozenset(from_dump),
-            from_backup=frozenset(from_backup),
+            params={"from_dump": list(from_dump), "from_backup": list(from_backup)},
             told=self.cloud,
         )
         operator = recovery.FindLostOperator(task_id="find_lost")
@@ -235,7 +230,7 @@ def test_a_recovery_of_what_is_well_is_skipped_and_no_failure_in_the_history(sta
     who = operation_lock.LockApplicant(names.Operation.RECOVER, "run", "2026-03-01T12:00:00+00:00")
     stage.monkeypatch.setattr(lock_holder, "asker", lambda *_: who)
     with pytest.raises(AirflowSkipException, match="no server of bookshop is lost"):
-        stage.find(server_health.NOTHING, *SERVERS, named=step_run.ServersToReplace())
+        stage.find(server_health.NOTHING, *SERVERS, named=requests.RecoverRequest())
     (record,) = run_records.load(stage.store[run_records.key("recover")])
     assert record.result is run_records.Result.SUCCESS
     # It has installed nothing, so the object store's versions are none of its own.
@@ -249,7 +244,7 @@ def test_a_recovery_of_what_has_time_left_says_until_when(stage: Stage) -> None:
         stage.find(
             server_health.HealthReport(ailing=(trouble("proxy-1", 5),)),
             *SERVERS,
-            named=step_run.ServersToReplace(),
+            named=requests.RecoverRequest(),
         )
     # It is remembered for the next one.
     assert stage.cloud.told == [("ailing", "bookshop-proxy-1", NOW.isoformat())]
@@ -258,14 +253,12 @@ def test_a_recovery_of_what_has_time_left_says_until_when(stage: Stage) -> None:
 def test_a_recovery_that_could_not_ask_does_not_say_that_nothing_is_lost(stage: Stage) -> None:
     unreached = {names.ServerName("bookshop-proxy-1"): "no SSH connection to jump"}
     with pytest.raises(replacement.NotAskedError, match="bookshop-proxy-1: no SSH connection to jump"):
-        stage.find(
-            server_health.HealthReport(unreached=unreached), *SERVERS, named=step_run.ServersToReplace()
-        )
+        stage.find(server_health.HealthReport(unreached=unreached), *SERVERS, named=requests.RecoverRequest())
 
 
 def test_a_recovery_goes_on_for_what_is_gone(stage: Stage) -> None:
     cloud, report = stage.find(
-        server_health.NOTHING, "database-1", "application-1", "proxy-1", named=step_run.ServersToReplace()
+        server_health.NOTHING, "database-1", "application-1", "proxy-1", named=requests.RecoverRequest()
     )
     assert (cloud.told, report["servers"]) == ([], [])
 

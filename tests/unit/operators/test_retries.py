@@ -45,9 +45,6 @@ def outcome(
         id="manual",
         key=jobs.StepKey(step, "0", "1"),
         wanted={},
-        redeploy=frozenset(),
-        converge=frozenset(),
-        reason="",
     )
     monkeypatch.setattr(task_run, "run_of", lambda _: run)
     operator = Failing(task_id="failing")

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from gantry import definition, inventory, names, plan
+from gantry import definition, inventory, names, plan, requests
 from gantry.agent import jobs
 from gantry.operators import configuration_management, scaling, server_retirement
 from gantry.reconcile import tier_size
@@ -63,9 +63,6 @@ def trying(cloud: Cloud, steps: plan.Plan, step: str, **facts: Any) -> Run:
         id="run",
         key=jobs.StepKey(f"abc.{step}", "0", "1"),
         wanted={},
-        redeploy=frozenset(),
-        converge=frozenset(),
-        reason="",
         told=cloud,
         **facts,
     )
@@ -106,9 +103,9 @@ def test_a_tier_without_a_number_is_left_alone() -> None:
 
 
 def test_a_number_beyond_the_limits_is_refused_before_anything_is_noted() -> None:
-    with pytest.raises(tier_size.ServerCountError, match="7 servers are wanted, and its limits are 2 to 6"):
+    with pytest.raises(requests.ServerCountError, match="7 servers are wanted, and its limits are 2 to 6"):
         choose(inventory.Inventory(servers(1, 2)), {"application": 7})
-    with pytest.raises(tier_size.ServerCountError, match="1 servers are wanted"):
+    with pytest.raises(requests.ServerCountError, match="1 servers are wanted"):
         choose(inventory.Inventory(servers(1, 2)), {"application": 1})
 
 

@@ -27,7 +27,7 @@ STOPPED = inventory.InstanceState.STOPPED
 
 
 def ask(*found: inventory.Server, force: bool = False) -> dict[str, Any]:
-    at = trying(Cloud(inventory.Inventory(found)), STEPS, "ask_servers", force=force)
+    at = trying(Cloud(inventory.Inventory(found)), STEPS, "ask_servers", params={"force": force})
     operator = termination.AskServersOperator(task_id="ask_servers")
     return operator.perform(cast("Any", {"ti": Instance()}), at)
 
@@ -54,7 +54,7 @@ def test_what_does_not_stop_fails_and_only_force_goes_on() -> None:
     context = cast("Any", {"ti": Instance()})
     with pytest.raises(termination.NotStoppedError, match="no server was terminated"):
         operator.perform(context, trying(Cloud(lost), STEPS, "service-app.stop_service"))
-    forced = trying(Cloud(lost), STEPS, "service-app.stop_service", force=True)
+    forced = trying(Cloud(lost), STEPS, "service-app.stop_service", params={"force": True})
     assert len(operator.perform(context, forced)["skipped"]) == 1
 
 
@@ -64,7 +64,7 @@ def last_backup(*found: inventory.Server, wanted: bool = True) -> None:
 
 def last_backup_of(found: inventory.Inventory, *, wanted: bool = True) -> None:
     steps = plan.termination_plan(BACKED)
-    at = trying(Cloud(found), steps, "backup-files.back_up", final_backup=wanted)
+    at = trying(Cloud(found), steps, "backup-files.back_up", params={"final_backup": wanted})
     operator = backups.BackUpOperator(task_id="backup-files.back_up")
     operator.perform(cast("Any", {"ti": Instance()}), dataclasses.replace(at, definition=BACKED))
 
@@ -147,7 +147,7 @@ RUNS: dict[str, Any] = {"host_key": "ssh-ed25519 AAAA", "private_address": None}
 
 
 def asking(*found: inventory.Server, force: bool = False) -> dict[str, Any]:
-    at = trying(Instances(list(found)), STEPS, "ask_servers", force=force)  # type: ignore[arg-type]
+    at = trying(Instances(list(found)), STEPS, "ask_servers", params={"force": force})  # type: ignore[arg-type]
     return termination.AskServersOperator(task_id="ask").perform(cast("Any", {"ti": Instance()}), at)
 
 

@@ -115,9 +115,6 @@ def tried(step: str, ailing: inventory.Ailing | None = None) -> _Run:
         id="run1",
         key=jobs.StepKey(f"abc.{step}", "0", "1"),
         wanted={},
-        redeploy=frozenset(),
-        converge=frozenset(),
-        reason="",
         found=inventory.Inventory((*servers, stopped)),
     )
 

@@ -7,10 +7,10 @@ import datetime
 from collections.abc import Mapping
 from typing import Any, cast
 
-from gantry import definition, inventory, names
+from gantry import definition, inventory, names, requests
 from gantry.cloud import objects
 from gantry.plan import launch_plan
-from gantry.preview import dry_run, placeholders, request, scaling, state
+from gantry.preview import dry_run, placeholders, scaling, state
 from gantry.preview.report import Action
 
 DEFINITION = """\
@@ -72,7 +72,7 @@ class Story:
 
     text: str = DEFINITION
     addresses: Mapping[str, str | None] = dataclasses.field(default_factory=lambda: ADDRESSES)
-    wishes: request.Wishes = dataclasses.field(default_factory=request.Wishes)
+    request: requests.LaunchRequest = dataclasses.field(default_factory=requests.LaunchRequest)
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tagged: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -86,7 +86,7 @@ class Story:
         stage = dry_run.DryRunContext(
             known,
             launch_plan(known),
-            self.wishes,
+            self.request,
             scaling.Scaled(
                 inventory.Inventory(tuple(servers)),
                 {

@@ -9,12 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from gantry import definition, inventory, names, preflight
+from gantry import definition, inventory, names, preflight, requests
 from gantry.agent.reachability import Contact, ServerAnswer
 from gantry.cloud import backups, clients, health, objects
 from gantry.cloud import servers as cloud_servers
 from gantry.plan import StepKind, launch_plan
-from gantry.preview import data_loss, dry_run, report, request, scaling, state
+from gantry.preview import data_loss, dry_run, report, scaling, state
 from gantry.preview.report import Action
 from gantry.reconcile import data_history, data_loss_check, data_renewal, replacement, server_health
 
@@ -82,9 +82,9 @@ def foreseen(
     ran: bool = False,
 ) -> tuple[scaling.Scaled, data_renewal.Renewals]:
     memory = data_loss.StoredFacts(kept, ran=ran)
-    wanted = request.Wishes(from_dump=frozenset(from_dump), from_backup=frozenset(from_backup))
+    wanted = requests.LaunchRequest(from_dump=tuple(from_dump), from_backup=tuple(from_backup))
     cloud = Cloud(tuple(map(server, present)))
-    scaled = scaling.scale(cast("Any", cloud), KNOWN, request.Wishes().wanted(KNOWN), findings)
+    scaled = scaling.scale(cast("Any", cloud), KNOWN, requests.LaunchRequest().sizes(KNOWN), findings)
     return data_loss.foresee(KNOWN, scaled, findings, cast("Any", vault or Vault()), wanted, memory)
 
 
@@ -113,7 +113,7 @@ def test_a_lost_database_is_restored_in_the_preview_as_in_the_launch(monkeypatch
     scaled, renewals = foreseen(findings=server_health.HealthReport(lost=(trouble("database-1", 5),)))
     assert [(each.slots, list(each.backups)) for each in renewals] == [((1,), ["catalog"])]
     stage = dry_run.DryRunContext(
-        KNOWN, launch_plan(KNOWN), request.Wishes(), scaled, cast("Any", Vault()), renewals
+        KNOWN, launch_plan(KNOWN), requests.LaunchRequest(), scaled, cast("Any", Vault()), renewals
     )
     walked = dry_run.walk(stage, {DATABASE: state.ServerState()})
     (loading,) = [each for each in walked.changes if each.kind is StepKind.INSTALL_DATASOURCES]
@@ -188,7 +188,7 @@ def looking(monkeypatch: pytest.MonkeyPatch) -> Callable[..., report.Report]:
         monkeypatch.setattr(cloud_servers, "Servers", lambda *_: Seen(found))
         monkeypatch.setattr(health, "Health", lambda *_: Seen(found))
         monkeypatch.setattr(server_health, "meet", meet)
-        return dry_run.rehearse(KNOWN, request.Wishes(), kept)
+        return dry_run.rehearse(KNOWN, requests.LaunchRequest(), kept)
 
     return look
 

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from gantry import definition, errors, names
+from gantry import definition, errors, names, requests
 from gantry.agent import agent_bundle
 from gantry.plan import StepKind
-from gantry.preview import dry_run, report, request, state
+from gantry.preview import dry_run, report, state
 
 from . import stages
 from .stages import ADDRESSES, DEFINITION, NEW, PASSWORD, Story, changed, restarted, scripts
@@ -135,7 +135,7 @@ def test_servers_of_a_balanced_service_are_out_of_the_balancer_one_after_the_oth
 
 def test_a_balanced_service_that_is_to_be_redeployed_is_so_once_and_by_its_update() -> None:
     launched = stages.with_files(Story().walk())
-    walked = Story().but(wishes=request.Wishes(redeploy=frozenset({"app"}))).walk(launched)
+    walked = Story().but(request=requests.LaunchRequest(redeploy=("app",))).walk(launched)
     assert scripts(walked)["application-1"] == ["keepService", *INSTALL, *CONFIGURE]
     assert scripts(walked)["proxy-1"] == ["stopProxy", "awaitDrained", "startProxy"] * 2
     assert {each.reasons for each in walked.changes if each.restarts} == {("redeploy is asked for",)}
@@ -197,14 +197,14 @@ def test_a_dump_that_is_known_to_have_changed_is_told_of_and_is_nothing_that_a_l
 
 
 def test_a_dump_is_loaded_over_live_data_where_a_person_wants_it(launched: stages.States) -> None:
-    wanted = request.Wishes(reload_dump=frozenset({"db.catalog"}))
-    walked = Story().but(wishes=wanted).walk(launched)
+    wanted = requests.LaunchRequest(reload_dump=("db.catalog",))
+    walked = Story().but(request=wanted).walk(launched)
     assert scripts(walked)["database-1"] == ["downloadFile", "installDataSource"]
     assert restarted(walked) == []
     change = walked.changes[0]
     assert change.reasons == ("reload is asked for, in place of the data that is there",)
-    with pytest.raises(request.UnknownChoiceError, match=r"db\.katalog"):
-        request.Wishes(reload_dump=frozenset({"db.katalog"})).check(definition.loads(DEFINITION))
+    with pytest.raises(requests.UnknownChoiceError, match=r"db\.katalog"):
+        requests.LaunchRequest(reload_dump=("db.katalog",)).check_for(definition.loads(DEFINITION))
 
 
 def test_one_more_server_is_granted_and_joined_and_the_others_are_let_be(launched: stages.States) -> None:
@@ -247,7 +247,7 @@ def test_what_an_earlier_launch_did_not_get_through_is_said_so(launched: stages.
 
 
 def test_a_redeploy_is_installed_configured_and_restarted_in_any_case(launched: stages.States) -> None:
-    walked = Story().but(wishes=request.Wishes(redeploy=frozenset({"db"}))).walk(launched)
+    walked = Story().but(request=requests.LaunchRequest(redeploy=("db",))).walk(launched)
     assert scripts(walked)["database-1"] == [*INSTALL, *CONFIGURE]
     assert {each.reasons for each in walked.changes if each.server == "bookshop-database-1"} == {
         ("redeploy is asked for",)
@@ -326,7 +326,7 @@ def test_chef_runs_where_it_has_not_and_where_what_it_depends_on_changed(
     chef_kinds = {StepKind.PREPARE_CONFIGURATION_MANAGEMENT, StepKind.EXECUTE_CONFIGURATION_MANAGEMENT}
     assert [each for each in story.walk(registered).changes if each.kind in chef_kinds] == []
     for other, reason in (
-        (story.but(wishes=request.Wishes(converge=frozenset({"proxy"}))), "converge is asked for"),
+        (story.but(request=requests.LaunchRequest(converge=("proxy",))), "converge is asked for"),
         (
             story.but(
                 text=CHEF.replace("servers: 1}\nservices", "servers: 1, attributes: {a: 1}}\nservices")

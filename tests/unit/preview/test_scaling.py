@@ -7,10 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from gantry import definition, errors, inventory, names
-from gantry.preview import request, scaling
+from gantry import definition, errors, inventory, names, requests
+from gantry.preview import scaling
 from gantry.preview.report import Action
-from gantry.reconcile import tier_size
 
 from .stages import DEFINITION, Story
 
@@ -41,7 +40,7 @@ def server(short: str, **facts: Any) -> inventory.Server:
 
 
 def scale(cloud: Cloud, **servers: int) -> scaling.Scaled:
-    wanted = request.Wishes(servers=servers).wanted(KNOWN)
+    wanted = requests.LaunchRequest(servers=servers).sizes(KNOWN)
     return scaling.scale(cast("Any", cloud), KNOWN, wanted)
 
 
@@ -95,24 +94,27 @@ def test_servers_too_many_and_of_a_tier_that_is_gone_stay_and_are_noted() -> Non
 
 
 def test_the_limits_of_a_tier_hold_as_in_the_form() -> None:
-    with pytest.raises(tier_size.ServerCountError, match="7 servers are wanted, and its limits are 2 to 6"):
+    with pytest.raises(requests.ServerCountError, match="7 servers are wanted, and its limits are 2 to 6"):
         scale(Cloud(), application=7)
 
 
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        (request.Wishes(servers={"aplication": 3}), "unknown tier 'aplication', did you mean 'application'?"),
-        (request.Wishes(redeploy=frozenset({"xyz"})), "unknown service 'xyz'; there are app, db"),
         (
-            request.Wishes(converge=frozenset({"proxy"})),
-            "unknown tier with configuration management 'proxy'; there are none",
+            requests.LaunchRequest(servers={"aplication": 3}),
+            "--servers: unknown tier 'aplication', did you mean 'application'?",
+        ),
+        (requests.LaunchRequest(redeploy=("xyz",)), "--redeploy: unknown service 'xyz'; there are app, db"),
+        (
+            requests.LaunchRequest(converge=("proxy",)),
+            "--converge: unknown tier with configuration management 'proxy'; there are none",
         ),
     ],
 )
-def test_what_the_form_does_not_offer_is_refused(wanted: request.Wishes, said: str) -> None:
-    with pytest.raises(request.UnknownChoiceError) as raised:
-        wanted.check(KNOWN)
+def test_what_the_form_does_not_offer_is_refused(wanted: requests.LaunchRequest, said: str) -> None:
+    with pytest.raises(requests.UnknownChoiceError) as raised:
+        wanted.check_for(KNOWN)
     assert str(raised.value) == said
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from gantry import definition, errors, inventory, names, plan
+from gantry import definition, errors, inventory, names, plan, requests
 from gantry.agent import jobs
 from gantry.agent.reachability import Contact, ServerAnswer
 from gantry.operators import scaling, server_retirement, server_step, termination
@@ -87,7 +87,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     return found
 
 
-def trying(cloud: Cloud, steps: plan.Plan, step: str, named: step_run.ServersToReplace | None = None) -> Run:
+def trying(cloud: Cloud, steps: plan.Plan, step: str, named: requests.RecoverRequest | None = None) -> Run:
     return Run(
         definition=KNOWN,
         plan=steps,
@@ -95,9 +95,6 @@ def trying(cloud: Cloud, steps: plan.Plan, step: str, named: step_run.ServersToR
         id="run",
         key=jobs.StepKey(f"abc.{step}", "0", "1"),
         wanted={"database": 1, "application": 1, "proxy": 1},
-        redeploy=frozenset(),
-        converge=frozenset(),
-        reason="",
         lost=named,
         told=cloud,
     )
@@ -108,7 +105,7 @@ def give_up(
     chosen: dict[str, str],
     *,
     anyway: bool = False,
-    named: step_run.ServersToReplace | None = None,
+    named: requests.RecoverRequest | None = None,
 ) -> None:
     """Be about to give up servers, for these reasons."""
     found = {names.ServerName(f"bookshop-{short}"): why for short, why in chosen.items()}
@@ -157,7 +154,7 @@ def test_silence_proves_nothing_where_everything_is_silent_by_then(stage: Stage)
         give_up(both(), {"database-1": WHY})
     # Unless the cloud says so, or a person who has looked.
     give_up(both("i-database-1"), {"database-1": WHY})
-    give_up(both(), {"database-1": WHY}, named=step_run.ServersToReplace(("database-1",)))
+    give_up(both(), {"database-1": WHY}, named=requests.RecoverRequest(servers=("database-1",)))
 
 
 def test_what_cannot_be_looked_at_is_not_given_up(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from gantry import definition, inventory, names
 from gantry.agent.reachability import Contact, ServerAnswer
 from gantry.cloud import servers as cloud_servers
 from gantry.reconcile import replacement, server_health
-from gantry.reconcile.step_run import ServersToReplace
+from gantry.requests import RecoverRequest
 from tests.unit.agent.world import DEFINITION, World
 
 KNOWN = definition.loads(DEFINITION)
@@ -233,7 +233,7 @@ def test_an_instance_that_was_started_since_begins_anew() -> None:
 def choose(
     findings: server_health.HealthReport,
     *present: inventory.Server,
-    named: ServersToReplace | None = None,
+    named: RecoverRequest | None = None,
     leaving: tuple[inventory.Server, ...] = (),
     before: replacement.Slots | None = None,
 ) -> replacement.Choice:
@@ -284,35 +284,35 @@ def test_a_slot_whose_lost_server_still_leaves_is_filled_by_a_later_run_too() ->
 def test_a_person_names_whom_to_replace_by_name_or_place() -> None:
     silent = judged({"application-1": OK, "application-2": SILENT})
     for word in ("bookshop-application-2", "application-2"):
-        choice = choose(silent, ONE, TWO, named=ServersToReplace((word,)))
+        choice = choose(silent, ONE, TWO, named=RecoverRequest(servers=(word,)))
         assert list(choice.servers) == ["bookshop-application-2"]
     stopped = dataclasses.replace(TWO, state=inventory.InstanceState.STOPPED)
-    choice = choose(server_health.NOTHING, ONE, stopped, named=ServersToReplace(("application-2",)))
+    choice = choose(server_health.NOTHING, ONE, stopped, named=RecoverRequest(servers=("application-2",)))
     assert choice.servers == {"bookshop-application-2": "its instance is stopped"}
-    choice = choose(server_health.NOTHING, ONE, named=ServersToReplace(("application-4",)))
+    choice = choose(server_health.NOTHING, ONE, named=RecoverRequest(servers=("application-4",)))
     assert (choice.servers, choice.slots) == ({}, gone(4))
 
 
 def test_a_server_that_is_well_is_replaced_only_anyway() -> None:
     well = judged({"application-1": OK, "application-2": OK})
     with pytest.raises(replacement.WellError, match="bookshop-application-2: answers"):
-        choose(well, ONE, TWO, named=ServersToReplace(("application-2",)))
-    choice = choose(well, ONE, TWO, named=ServersToReplace(("application-2",), anyway=True))
+        choose(well, ONE, TWO, named=RecoverRequest(servers=("application-2",)))
+    choice = choose(well, ONE, TWO, named=RecoverRequest(servers=("application-2",), anyway=True))
     assert choice.servers == {"bookshop-application-2": "a person wants it replaced"}
 
 
 def test_a_stranger_is_replaced_if_a_person_names_it() -> None:
     found = judged({"application-1": OK, "application-2": ServerAnswer(Contact.STRANGER, "another host key")})
     assert choose(found, ONE, TWO).servers == {}
-    choice = choose(found, ONE, TWO, named=ServersToReplace(("application-2",)))
+    choice = choose(found, ONE, TWO, named=RecoverRequest(servers=("application-2",)))
     assert choice.servers == {"bookshop-application-2": "another host key"}
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(replacement.UnknownServerError, match="did you mean 'application-2'"):
-        choose(server_health.NOTHING, ONE, TWO, named=ServersToReplace(("aplication-2",)))
+        choose(server_health.NOTHING, ONE, TWO, named=RecoverRequest(servers=("aplication-2",)))
     with pytest.raises(replacement.UnknownServerError):
-        choose(server_health.NOTHING, ONE, TWO, named=ServersToReplace(("application-7",)))
+        choose(server_health.NOTHING, ONE, TWO, named=RecoverRequest(servers=("application-7",)))
 
 
 def test_where_nobody_answers_a_person_has_to_say_who_is_lost() -> None:
@@ -323,7 +323,7 @@ def test_where_nobody_answers_a_person_has_to_say_who_is_lost() -> None:
     assert "`gantry recover bookshop application-1 application-2`" in str(refused.value)
     # As long as there is time, a launch waits for them.
     assert choose(judged(everybody), ONE, TWO).servers == {}
-    assert list(choose(found, ONE, TWO, named=ServersToReplace(("application-1",))).servers) == [
+    assert list(choose(found, ONE, TWO, named=RecoverRequest(servers=("application-1",))).servers) == [
         "bookshop-application-1"
     ]
 
@@ -336,7 +336,7 @@ def test_a_person_has_to_say_that_the_only_server_is_lost() -> None:
     assert "in the field `servers` of NAME.recover, or `gantry recover bookshop application-1`" in str(
         refused.value
     )
-    assert list(choose(found, ONE, named=ServersToReplace(("application-1",))).servers) == [
+    assert list(choose(found, ONE, named=RecoverRequest(servers=("application-1",))).servers) == [
         "bookshop-application-1"
     ]
 
@@ -347,8 +347,8 @@ def test_one_that_is_busy_or_was_not_asked_is_replaced_only_anyway(contact: Cont
     with pytest.raises(
         replacement.WellError, match="does not mean that it is lost: no SSH connection to jump"
     ):
-        choose(found, ONE, TWO, named=ServersToReplace(("application-2",)))
-    choice = choose(found, ONE, TWO, named=ServersToReplace(("application-2",), anyway=True))
+        choose(found, ONE, TWO, named=RecoverRequest(servers=("application-2",)))
+    choice = choose(found, ONE, TWO, named=RecoverRequest(servers=("application-2",), anyway=True))
     assert choice.anyway == {"bookshop-application-2"}
     staying = choice.staying(inventory.Inventory((ONE, TWO)))
     assert staying.leaving[0].given_up

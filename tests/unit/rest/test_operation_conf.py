@@ -75,25 +75,3 @@ def test_a_paused_one_is_unpaused_on_request(airflow: airflow_api.Airflow, ada: 
     dag.is_paused = True
     operation_conf.ready(ada, "shop", "shop", unpause=True)
     assert not dag.is_paused
-
-
-def test_the_form_takes_its_own_choices_only() -> None:
-    params = airflow_api.PARAMS
-    assert operation_conf.conf(params, servers={"only": 2}, redeploy=["probe", "probe"], reason="why") == {
-        "servers_only": 2,
-        "redeploy": ["probe"],
-        "reason": "why",
-    }
-    assert operation_conf.conf(params, servers={}) == {}
-    with pytest.raises(
-        operation_conf.ParameterError, match="--servers: unknown tier 'olny', did you mean 'only'"
-    ):
-        operation_conf.conf(params, servers={"olny": 2})
-    with pytest.raises(
-        operation_conf.ParameterError, match="--redeploy: unknown service 'x'; there is probe"
-    ):
-        operation_conf.conf(params, servers={}, redeploy=["x"])
-    with pytest.raises(
-        operation_conf.ParameterError, match="--converge: unknown tier 'only'; there are none"
-    ):
-        operation_conf.conf(params, servers={}, converge=["only"])

@@ -84,9 +84,6 @@ class Watching:
             id="run",
             key=jobs.StepKey("abc.watch", "0", "1"),
             wanted={"database": 1, "application": 2, "proxy": 1},
-            redeploy=frozenset(),
-            converge=frozenset(),
-            reason="",
             told=self.cloud,
         )
         sights = tuple(

@@ -166,7 +166,7 @@ def test_a_services_own_number_counts_from_the_first_look_on() -> None:
     assert tier.look(number=1200).decision.verdict is Verdict.YOUNG
     judged = tier.look(number=1400)
     assert judged.decision.wanted == 3
-    assert judged.why == "application: app 1400 > 1000 for 60 s, 2 → 3 servers"
+    assert judged.why == "application: app 1400 > 1000 for 1 min, 2 → 3 servers"
 
 
 def test_the_log_says_measure_thresholds_breach_cooldown_and_what_follows(
@@ -176,7 +176,7 @@ def test_the_log_says_measure_thresholds_breach_cooldown_and_what_follows(
     tier.looks(50, 50, 93)
     text = told(tier.look(93), caplog)
     assert "tier application: cpu 93 %, the mean of 2 of 2 servers; out above 80, in below 20" in text
-    assert "tier application: cpu > 80 % since 10:03:00 UTC, for 60 s of 2 min" in text
+    assert "tier application: cpu > 80 % since 10:03:00 UTC, for 1 min of 2 min" in text
     assert "tier application keeps its 2 servers: the breach has not lasted for the breach period" in text
     text = told(tier.look(93), caplog)
     assert "keeps its 2 servers: it cools down (the cooldown ends at 10:06:00 UTC)" in text

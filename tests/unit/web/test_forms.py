@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
+from airflow.sdk import Param
 
 from gantry.dag import forms as params
 from gantry.definition import models
+from gantry.names import Operation
 from gantry.web.views import forms
 from gantry.web.views.forms import InputKind
 
 
-def described(found: dict[str, object]) -> dict[str, dict[str, object]]:
+def described(found: Mapping[str, Param]) -> dict[str, dict[str, object]]:
     """Parameters as Airflow's API describes them."""
-    return {name: param.dump() for name, param in found.items()}  # type: ignore[attr-defined]
+    return {name: param.dump() for name, param in found.items()}
 
 
 @pytest.fixture
 def launch(bookshop: models.Definition) -> tuple[forms.Field, ...]:
-    return forms.fields(described(params.launch_params(bookshop)))
+    return forms.fields(described(params.trigger_form(Operation.LAUNCH, bookshop)))
 
 
 def test_every_kind_of_parameter_that_a_launch_has(launch: tuple[forms.Field, ...]) -> None:
@@ -69,7 +73,7 @@ def test_what_cannot_be_is_told_at_its_field(
 
 
 def test_what_may_be_left_empty_is_nothing(bookshop: models.Definition) -> None:
-    form = forms.fields(described(params.scale_params(bookshop)))
+    form = forms.fields(described(params.trigger_form(Operation.SCALE, bookshop)))
     assert forms.filled(form, {"servers_application": [""]}).conf["servers_application"] is None
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import gantry.web
 from gantry import inventory, plan, status
-from gantry.web.views import formatting, rendering, state_badges
+from gantry.web.views import rendering, state_badges
 
 WEB = pathlib.Path(gantry.web.__file__).parent
 KINDS = (
@@ -73,23 +73,6 @@ def test_a_badge_says_its_word_and_hides_its_sign_from_readers() -> None:
 def test_what_is_shown_is_escaped() -> None:
     assert "<script>" not in _macro("error(text, text, text)", text="<script>alert(1)</script>")
     assert "<script>" not in _macro("crumbs([(text, text)])", text='"><script>alert(1)</script>')
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0, "0.0 s"), (0.84, "0.8 s"), (9.96, "10.0 s"), (42.4, "42 s"), (59.7, "1 min"), (60, "1 min"),
-        (200, "3 min 20 s"),
-        (3600, "1 h"), (7500, "2 h 5 min"), (86400 * 4 + 3600 * 3, "4 d 3 h"), (-3, "0.0 s"),
-    ],
-)  # fmt: skip
-def test_a_length_of_time_in_at_most_two_units(seconds: float, said: str) -> None:
-    assert formatting.duration(datetime.timedelta(seconds=seconds)) == said
-
-
-def test_what_still_runs_has_no_parts_of_seconds() -> None:
-    assert formatting.duration(datetime.timedelta(seconds=3.7), exact=False) == "4 s"
-    assert formatting.duration(None) == ""
 
 
 def test_times_are_for_the_script_and_in_utc_for_those_without() -> None:

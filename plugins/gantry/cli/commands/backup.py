@@ -40,13 +40,8 @@ def backup(
 
     Exits with 0 when each backup is uploaded and complete, otherwise with 1 and each failed task's error.
     """
-    from gantry.rest import operation_conf  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry import requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
 
     name, _ = definition.at_hand(name)
-    return run_operation.operate(
-        airflow.api(),
-        name,
-        names.Operation.BACKUP,
-        lambda params: operation_conf.backup_conf(params, only or (), reason),
-        waiting,
-    )
+    request = requests.BackupRequest(backups=tuple(only or ()), reason=reason)
+    return run_operation.operate(airflow.api(), name, names.Operation.BACKUP, request, waiting)

@@ -31,7 +31,8 @@ def drill(
     The deployment's own servers are not touched. Exits with 0 when each backup was restored and its checks succeed,
     otherwise with 1 and each failed task's error.
     """
+    from gantry import requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
+
     name, _ = definition.at_hand(name)
-    return run_operation.operate(
-        airflow.api(), name, names.Operation.DRILL, lambda _: {"reason": reason} if reason else {}, waiting
-    )
+    request = requests.DrillRequest(reason=reason)
+    return run_operation.operate(airflow.api(), name, names.Operation.DRILL, request, waiting)

@@ -2,45 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Annotated
-
 import typer
 
 from gantry import names
 from gantry.cli import run_operation
 from gantry.cli.support import option_groups, options, target
+from gantry.cli.support.launch_form import LaunchForm
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-
-
-@dataclasses.dataclass(frozen=True)
-class LaunchForm:
-    """The fields of the form in the UI."""
-
-    servers: options.Servers = None
-    redeploy: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SERVICE",
-            help="Install, configure and restart this service even if nothing about it has changed. Repeatable.",
-            show_default=False,
-            rich_help_panel=options.FORM,
-        ),
-    ] = None
-    converge: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TIER",
-            help="Run configuration management on this tier again. Repeatable.",
-            show_default=False,
-            rich_help_panel=options.FORM,
-        ),
-    ] = None
-    from_dump: options.FromDump = None
-    from_backup: options.FromBackup = None
-    reload_dump: options.ReloadDump = None
-    reason: options.Reason = ""
 
 
 @app.command(
@@ -63,30 +32,22 @@ def launch(
     waiting: run_operation.Waiting,
     definition: target.DefinitionLocation,
     airflow: target.AirflowTarget,
+    reason: options.Reason = "",
 ) -> int:
     """Launch a deployment, or bring it up to date, and show the progress of each phase.
 
     The work is done by Airflow; this command triggers it over its API and watches. Ctrl-C ends the watching, not the
     launch. Exits with 0 when the deployment is RUNNING, otherwise with 1 and each failed task's error.
     """
-    from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import operation_conf  # noqa: PLC0415
 
-    servers = options.counts(form.servers)
+    request = form.request(reason)
     name, known = definition.at_hand(name)
     api = airflow.api()
     dag = names.dag_id(name, names.Operation.LAUNCH)
     operation_conf.ready(api, name, dag, unpause=waiting.unpause)
-    conf = operation_conf.conf(
-        api.params(dag),
-        servers=servers,
-        redeploy=form.redeploy or (),
-        converge=form.converge or (),
-        from_dump=form.from_dump or (),
-        from_backup=form.from_backup or (),
-        reload_dump=form.reload_dump or (),
-        reason=form.reason,
-    )
+    conf = request.checked_conf(requests.schemas_of(api.params(dag)))
     return run_operation.carry_out(
         api, name, dag, conf, None if known is None else plan.launch_plan(known), waiting
     )

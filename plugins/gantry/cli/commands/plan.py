@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gantry import errors, names
-from gantry.cli.support import connections, console, definitions, options, target
+from gantry.cli.support import connections, console, definitions, option_groups, options, target
+from gantry.cli.support.launch_form import LaunchForm
 
 if TYPE_CHECKING:
     from gantry.definition import models
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
-
-_REDEPLOY_HELP = "As if this service were to be redeployed: installed, configured and restarted in any case."
-_CONVERGE_HELP = "As if this tier were to be converged: configuration management runs in any case."
 
 
 @app.command(
@@ -29,26 +27,14 @@ _CONVERGE_HELP = "As if this tier were to be converged: configuration management
 
 [cyan]gantry plan bookshop --json | jq '.changes\\[] | select(.restarts) | .server'[/]"""
 )
+@option_groups.expanded
 def plan(  # noqa: PLR0913 - one parameter an option
     *,
     name: options.Name,
     folder: options.Folder = definitions.FOLDER,
     environment: options.Environment = None,
     settings: options.Set = None,
-    servers: options.Servers = None,
-    redeploy: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SERVICE", help=_REDEPLOY_HELP, show_default=False, rich_help_panel=options.FORM
-        ),
-    ] = None,
-    converge: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TIER", help=_CONVERGE_HELP, show_default=False, rich_help_panel=options.FORM),
-    ] = None,
-    from_dump: options.FromDump = None,
-    from_backup: options.FromBackup = None,
-    reload_dump: options.ReloadDump = None,
+    form: LaunchForm,
     diff: Annotated[bool, typer.Option(help="Show how configuration files change.")] = True,
     profile: options.Profile = None,
     json_: options.Json = False,
@@ -67,18 +53,10 @@ def plan(  # noqa: PLR0913 - one parameter an option
     connections.prepare(profile)
     # Airflow and the libraries for clouds and servers take a second or two to load.
     from gantry.cli.output import plan_text  # noqa: PLC0415
-    from gantry.preview import dry_run, request  # noqa: PLC0415
+    from gantry.preview import dry_run  # noqa: PLC0415
 
-    wanted = request.Wishes(
-        servers=options.counts(servers),
-        redeploy=frozenset(redeploy or ()),
-        converge=frozenset(converge or ()),
-        from_dump=frozenset(from_dump or ()),
-        from_backup=frozenset(from_backup or ()),
-        reload_dump=frozenset(reload_dump or ()),
-    )
     kept_, ran = _kept(found.definition, profile)
-    report = dry_run.rehearse(found.definition, wanted, kept_, ran=ran, read=found.source)
+    report = dry_run.rehearse(found.definition, form.request(), kept_, ran=ran, read=found.source)
     if json_:
         console.as_json(report.as_json())
     else:

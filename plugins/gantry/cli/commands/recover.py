@@ -65,21 +65,21 @@ def recover(
     The work is done by Airflow; this command triggers it over its API and watches. Ctrl-C ends the watching, not the
     recovery. Exits with 0 when every lost server is replaced, otherwise with 1, also if none is lost.
     """
-    from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import operation_conf  # noqa: PLC0415
 
     name, known = definition.at_hand(name)
     api = airflow.api()
     dag = names.dag_id(name, names.Operation.RECOVER)
     operation_conf.operable(api, name, dag, unpause=waiting.unpause)
-    conf = operation_conf.recover_conf(
-        api.params(dag),
-        servers or (),
+    request = requests.RecoverRequest(
+        servers=tuple(servers or ()),
         anyway=form.anyway,
-        from_dump=form.from_dump or (),
-        from_backup=form.from_backup or (),
+        from_dump=tuple(form.from_dump or ()),
+        from_backup=tuple(form.from_backup or ()),
         reason=form.reason,
     )
+    conf = request.checked_conf(requests.schemas_of(api.params(dag)))
     return run_operation.carry_out(
         api, name, dag, conf, None if known is None else plan.recover_plan(known), waiting
     )

@@ -57,17 +57,16 @@ def restore(
     The object is checked on the server before anything is changed. Exits with 0 when the service's check succeeds
     again, otherwise with 1 and each failed task's error.
     """
-    from gantry.rest import operation_conf  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry import requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry.rest import operation_conf  # noqa: PLC0415
 
     name, _ = definition.at_hand(name)
     api = airflow.api()
     operation_conf.find(api, name)
-    warning = f"Data of {name} will be replaced with the backup's: what has changed since is lost."
-    typed = confirming.typed(name, warning, form.confirm, "nothing is restored")
-    return run_operation.operate(
-        api,
-        name,
-        names.Operation.RESTORE,
-        lambda params: operation_conf.restore_conf(params, backup, form.object_, typed, form.reason),
-        waiting,
+    request = requests.RestoreRequest(
+        backup=backup,
+        object=form.object_,
+        confirm=confirming.typed(name, requests.RestoreRequest, form.confirm),
+        reason=form.reason,
     )
+    return run_operation.operate(api, name, names.Operation.RESTORE, request, waiting)

@@ -46,15 +46,15 @@ def scale(
     The work is done by Airflow; this command triggers it over its API and watches. Ctrl-C ends the watching, not the
     scaling. Exits with 0 when every tier has its number, otherwise with 1 and each failed task's error.
     """
-    from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import operation_conf  # noqa: PLC0415
 
-    counts = options.counts(sizes)
+    request = requests.ScaleRequest(servers=options.counts(sizes), reason=reason)
     name, known = definition.at_hand(name)
     api = airflow.api()
     dag = names.dag_id(name, names.Operation.SCALE)
     operation_conf.scalable(api, name, dag)
-    conf = operation_conf.conf(api.params(dag), servers=counts, reason=reason, option="TIER=N")
+    conf = request.checked_conf(requests.schemas_of(api.params(dag)))
     operation_conf.ready(api, name, dag, unpause=waiting.unpause)
     return run_operation.carry_out(
         api, name, dag, conf, None if known is None else plan.scale_plan(known), waiting

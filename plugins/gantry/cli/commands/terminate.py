@@ -65,23 +65,18 @@ def terminate(
     terminated, unless [bold]--force[/] skips them. Exits with 0 when nothing is left, otherwise with 1 and each failed
     task's error.
     """
-    from gantry import plan  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import operation_conf  # noqa: PLC0415
 
     name, known = definition.at_hand(name)
     api = airflow.api()
     dag = names.dag_id(name, names.Operation.TERMINATE)
     operation_conf.find(api, name, dag)
-    warning = f"All servers of {name} will be terminated, and their data is lost with them."
-    typed = confirming.typed(name, warning, form.confirm, "nothing is terminated")
+    typed = confirming.typed(name, requests.TerminateRequest, form.confirm)
     operation_conf.ready(api, name, dag, unpause=waiting.unpause)
     steps = None if known is None else plan.termination_plan(known)
-    conf = operation_conf.termination_conf(
-        api.params(dag),
-        name,
-        confirm=typed,
-        force=form.force,
-        final_backup=form.final_backup,
-        reason=form.reason,
+    request = requests.TerminateRequest(
+        confirm=typed, force=form.force, final_backup=form.final_backup, reason=form.reason
     )
+    conf = request.checked_conf(requests.schemas_of(api.params(dag)))
     return run_operation.carry_out(api, name, dag, conf, steps, waiting)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.table import Table
 
-from gantry import overview
+from gantry import durations, overview
 from gantry.cli.support import console
 from gantry.state import installed_versions, run_records
 
@@ -131,4 +131,4 @@ def _took(record: run_records.Record) -> str:
     if record.over is None or not record.began:
         return ""
     took = datetime.datetime.fromisoformat(record.over) - datetime.datetime.fromisoformat(record.began)
-    return f"{took.total_seconds():.0f} s"
+    return durations.text(took, exact=False)

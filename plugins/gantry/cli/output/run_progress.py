@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gantry import status
+from gantry import durations, status
 from gantry.cli.queries import run_follower, run_snapshot
 
 _MOST_NAMES = 8
@@ -45,8 +45,10 @@ def where_the_time_went(moment: run_snapshot.Moment) -> Iterator[str]:
         yield f"scaling event {event:.1f} s after the trigger"
     if moment.seen is not None:
         times_ = moment.seen.times
-        path = " → ".join(f"{link.step.id} {_seconds(link.span.duration)}" for link in times_.critical_path)
-        yield f"critical path: {path}; between these steps {_seconds(times_.waited)}"
+        path = " → ".join(
+            f"{link.step.id} {durations.text(link.span.duration) or '-'}" for link in times_.critical_path
+        )
+        yield f"critical path: {path}; between these steps {durations.text(times_.waited)}"
 
 
 def times(moment: run_snapshot.Moment) -> Iterator[str]:
@@ -55,7 +57,8 @@ def times(moment: run_snapshot.Moment) -> Iterator[str]:
         if row.span.started is None:
             yield f"  {row.title:<36} {_WORDS[row.progress][0]}"
         else:
-            yield f"  {row.title:<36} at {_since(moment, row.span):>7}   took {_seconds(row.span.duration):>7}"
+            took = durations.text(row.span.duration) or "-"
+            yield f"  {row.title:<36} at {_since(moment, row.span):>10}   took {took:>10}"
 
 
 class _Lines:
@@ -125,14 +128,10 @@ def _concerned(row: run_snapshot.SnapshotRow) -> tuple[str, ...]:
 
 
 def _since(moment: run_snapshot.Moment, span: status.Span) -> str:
-    return _seconds(span.started - moment.triggered) if span.started else ""
+    return durations.text(span.started - moment.triggered) if span.started else ""
 
 
 def _duration(span: status.Span) -> str:
     if span.started is None:
         return ""
-    return _seconds((span.ended or datetime.datetime.now(tz=datetime.UTC)) - span.started)
-
-
-def _seconds(length: datetime.timedelta | None) -> str:
-    return f"{length.total_seconds():.1f} s" if length is not None else "-"
+    return durations.text((span.ended or datetime.datetime.now(tz=datetime.UTC)) - span.started)

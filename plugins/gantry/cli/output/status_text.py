@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gantry import inventory, overview
+from gantry import durations, inventory, overview
 from gantry.cli.output import history_text
 from gantry.cli.queries import deployment_status
 from gantry.cli.support import console as consoles
@@ -140,4 +140,4 @@ def _clock(time: datetime.datetime) -> str:
 def _took(run: overview.Run) -> str:
     if not run.started or not run.ended:
         return ""
-    return f"took {(run.ended - run.started).total_seconds():.0f} s"
+    return f"took {durations.text(run.ended - run.started, exact=False)}"

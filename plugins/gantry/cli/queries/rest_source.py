@@ -6,7 +6,7 @@ import datetime
 import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from gantry import names, overview, plan, status
+from gantry import names, overview, plan, requests, status
 from gantry.cli.queries import asset_state
 from gantry.definition import models
 from gantry.rest import client, errors, operation_conf
@@ -148,7 +148,7 @@ def as_run(found: client.ApiDagRun) -> overview.Run:
         _time(found.ended),
         found.user,
         found.run_type == "scheduled",
-        str(found.conf.get("reason") or ""),
+        requests.ReasonedRequest.read(found.conf).reason,
     )
 
 

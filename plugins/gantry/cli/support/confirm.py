@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import typer
 
 from gantry import errors
 from gantry.cli.support import console
+
+if TYPE_CHECKING:
+    from gantry import requests
 
 
 class NameNotTypedError(errors.GantryError):
@@ -18,22 +22,21 @@ class NameNotTypedError(errors.GantryError):
         super().__init__(f"the confirmation reads {typed!r}, not {name!r}; {nothing}")
 
 
-def typed(name: str, warning: str, given: str | None, nothing: str) -> str:
+def typed(name: str, request: type[requests.ConfirmedRequest], given: str | None) -> str:
     """Return the deployment's name, as typed by the user or given by `--confirm`.
 
     Args:
         name: the name that has to be typed.
-        warning: the text shown before the prompt.
+        request: what is confirmed: its warning is shown before the prompt.
         given: the value of `--confirm`, or None.
-        nothing: what is not done without it, for the error.
 
     Raises:
         NameNotTypedError: a different name was typed.
         typer.BadParameter: there is no terminal for a prompt.
     """
-    answer = _asked(name, warning) if given is None else given
+    answer = _asked(name, request.warning.format(name=name)) if given is None else given
     if answer != name:
-        raise NameNotTypedError(name, answer, nothing)
+        raise NameNotTypedError(name, answer, request.nothing_done)
     return answer
 
 

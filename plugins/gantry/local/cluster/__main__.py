@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from gantry import errors, plan, status
+from gantry import errors, plan, requests, status
 from gantry.cli.queries import run_follower, run_snapshot
 from gantry.cli.support import console
 from gantry.local.cluster import bookshop, stage
@@ -65,7 +65,7 @@ def _demo(project: Path, *, once: bool) -> None:
     _run(on, environment.DAG, plan.launch_plan(on.definition), before=_RUNS)
     demo.checked(verify.unchanged(before, verify.snapshot(on)))
     on.api.await_dag(environment.TERMINATE)
-    confirm = {"confirm": on.definition.deployment}
+    confirm = requests.TerminateRequest(confirm=on.definition.deployment).conf()
     _run(on, environment.TERMINATE, plan.termination_plan(on.definition), confirm, before=_RUNS)
     demo.checked(verify.nothing_left(on))
 

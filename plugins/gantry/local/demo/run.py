@@ -16,7 +16,7 @@ from typing import Any
 
 from rich import markup
 
-from gantry import errors, local, plan, status
+from gantry import errors, local, plan, requests, status
 from gantry.cli.output import run_progress
 from gantry.cli.queries import run_follower, run_snapshot
 from gantry.cli.support import console
@@ -174,7 +174,7 @@ def _verify(on: environment.DemoStage) -> None:
     checked(verify.sells(on))
     say("")
     say(f"terminating: DAG {environment.TERMINATE}, confirmed with the deployment's name")
-    confirm = {"confirm": on.definition.deployment}
+    confirm = requests.TerminateRequest(confirm=on.definition.deployment).conf()
     moment = _watched(on, environment.TERMINATE, on.termination, confirm, before=_RUNS)
     say(f"{headline(moment)}: {moment.seconds() or 0:.1f} s from trigger to end")
     checked(verify.nothing_left(on))

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from gantry import names, overview, plan, status
 from gantry.plan import KEEPS_STATE, READ_ONLY, UNTOUCHING, StepKind
+from gantry.requests import ReasonedRequest
 
 _TAG, _LAUNCH = "gantry", names.Operation.LAUNCH.value
 """The tags of every launch DAG."""
@@ -208,7 +209,7 @@ def requests(session: Session, keys: Collection[overview.RunKey]) -> dict[overvi
 
 
 def _reason(conf: object) -> str:
-    return str(conf.get("reason") or "") if isinstance(conf, dict) else ""
+    return ReasonedRequest.read(conf).reason if isinstance(conf, dict) else ""
 
 
 def run(session: Session, dag: str, run_id: str) -> Found | None:

@@ -10,7 +10,7 @@ import datetime
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from gantry import names, plan, status
+from gantry import durations, names, plan, status
 from gantry.plan import steps
 from gantry.web.views import formatting, state_badges, step_titles
 
@@ -250,9 +250,9 @@ class _Drawn:
         if span.started is None:
             return ""
         if span.ended is not None:
-            return formatting.duration(span.duration)
+            return durations.text(span.duration)
         # Running steps are shown in whole seconds: fractions would only flicker.
-        return formatting.duration((self._now - span.started) // _SECOND * _SECOND, exact=False)
+        return durations.text((self._now - span.started) // _SECOND * _SECOND, exact=False)
 
 
 def _now_at(columns: Sequence[Column]) -> str:

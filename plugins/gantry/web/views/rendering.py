@@ -11,6 +11,7 @@ import jinja2
 import markdown_it
 import markupsafe
 
+from gantry import durations
 from gantry.web.views import formatting, state_badges
 
 
@@ -57,7 +58,7 @@ def _environment() -> jinja2.Environment:
         "look": state_badges.look,
         "moment": formatting.moment,
         "run_look": state_badges.of_run,
-        "duration": formatting.duration,
+        "duration": durations.text,
         "iso": formatting.iso,
         "markdown": _markdown,
         "utc": formatting.utc,

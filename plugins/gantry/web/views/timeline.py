@@ -9,8 +9,8 @@ import dataclasses
 import datetime
 from collections.abc import Iterator
 
-from gantry import status
-from gantry.web.views import formatting, state_badges, step_titles
+from gantry import durations, status
+from gantry.web.views import state_badges, step_titles
 
 _SECOND = datetime.timedelta(seconds=1)
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
@@ -85,14 +85,14 @@ def gantt(times: status.Timeline, now: datetime.datetime) -> Gantt | None:
     scale = _Scale(began, max((times.span.ended or _reached(times, now)) - began, _SECOND))
     critical = {link.step.id: link for link in times.critical_path}
     return Gantt(
-        took=formatting.duration(scale.length, exact=times.span.ended is not None),
+        took=durations.text(scale.length, exact=times.span.ended is not None),
         marks=tuple(_marks(scale)),
         stages=tuple(
             _stage(each, scale, critical)
             for each in times.phases
             if each.progress is not status.Progress.NOT_APPLICABLE
         ),
-        waited=formatting.duration(times.waited),
+        waited=durations.text(times.waited),
     )
 
 
@@ -115,8 +115,8 @@ class _Scale:
 
     def took(self, span: status.Span) -> str:
         if span.started is None or span.ended is not None:
-            return formatting.duration(span.duration)
-        return formatting.duration(self.began + self.length - span.started, exact=False)
+            return durations.text(span.duration)
+        return durations.text(self.began + self.length - span.started, exact=False)
 
 
 def _reached(times: status.Timeline, now: datetime.datetime) -> datetime.datetime:
@@ -156,7 +156,7 @@ def _bar(step: status.StepTime, scale: _Scale, link: status.CriticalStep | None)
         words_.append("on the critical path")
         waited = round(min(link.waited / scale.length * _PERCENT, start), 2)
         if link.waited >= _SECOND:
-            words_.append(f"after {formatting.duration(link.waited)} in which nothing worked")
+            words_.append(f"after {durations.text(link.waited)} in which nothing worked")
     return Bar(
         key=step.step.id,
         title=step_titles.whole(step.step),
