@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -67,6 +68,18 @@ class Newcomer:
         )
         print(f"$ {line}\n{run.stdout}{run.stderr}", flush=True)
         return Said(run.returncode, run.stdout, run.stderr)
+
+    def begins(self, line: str) -> subprocess.Popen[str]:
+        """Begin a command without a shell, whose output is read as it comes."""
+        return subprocess.Popen(
+            ["/usr/bin/env", *line.split()],
+            cwd=self.project,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def answers_of(self, line: str, servers: int) -> str:
         """What is said by so many servers: the same command until all of them have answered."""
@@ -227,11 +240,44 @@ def test_a_newcomer_gets_from_an_empty_folder_to_a_launched_deployment(newcomer:
         takes(newcomer, step)
     # What the page does not say is done with the same demo, as one more would take its time.
     adds_the_bookshop(newcomer)
-    loses_the_cloud(newcomer)
     takes(newcomer, last)
     nothing_is_left(newcomer)
     # The files of the project are the newcomer's, whatever became of the demo.
     assert (newcomer.project / "include" / "hello" / "hello.yaml").is_file()
+
+
+@pytest.mark.timeout(900)
+def test_a_demo_in_an_empty_folder_brings_the_bookshop_and_can_be_removed_in_parts(
+    newcomer: Newcomer,
+) -> None:
+    said = newcomer.types("gantry demo up --bookshop")
+    assert said.code == 0, said
+    assert "DAGs of bookshop: looked at" in said.out, said
+    assert (newcomer.project / "include" / "bookshop" / "bookshop.yaml").is_file()
+    loses_the_cloud(newcomer)
+    removed = newcomer.types("gantry demo down")
+    assert removed.code == 0, removed
+    nothing_is_left(newcomer)
+
+
+@pytest.mark.timeout(900)
+def test_an_interrupt_of_the_attended_demo_alone_removes_all_of_it(newcomer: Newcomer) -> None:
+    """As `kill -INT` sends it; Ctrl-C reaches each process of the terminal."""
+    demo = newcomer.begins("gantry demo run")
+    assert demo.stdout is not None
+    said = []
+    for line in demo.stdout:
+        said.append(line)
+        if "launching: DAG bookshop" in line:
+            break
+    assert demo.poll() is None, "".join(said)
+    assert control.leftovers(NAME) != []
+    demo.send_signal(signal.SIGINT)
+    rest, _ = demo.communicate(timeout=_SECONDS)
+    assert demo.returncode == 130, rest
+    assert "cleaning up" in rest
+    assert cleanup.left(NAME) == []
+    assert control.leftovers(NAME) == []
 
 
 def takes(newcomer: Newcomer, step: tuple[str, int, Check]) -> None:
