@@ -52,8 +52,9 @@ SCRIPTS = {
 """The smallest service there is: it runs while a file is there."""
 
 _MARKER_SECONDS = 300.0
-_LAST_LINES_SECONDS = 300.0
-"""A triggerer (3.3.2) takes 4 KiB of the logs of all its triggers in each round of its loop, busy or not."""
+_LAST_LINES_SECONDS = 60.0
+_LAST_LINES_OF_TRIGGERER_SECONDS = 300.0
+"""All launches have one triggerer here, which takes 4 KiB of all logs in each round of its loop."""
 _ASK_AGAIN = 10.0
 """Seconds after which a loader that has not been read by then is asked for again."""
 _LOOKS_APART = 5
@@ -188,11 +189,13 @@ class Launch:
         the log of a task that has just ended waits for them, also behind each pause in which it waited for
         something outside. A process that was killed never writes them.
         """
-        deadline = time.monotonic() + _LAST_LINES_SECONDS
+        began = time.monotonic()
         while True:
             lines = self.api.log_chunk(self.dag, self.run, instance).lines
             ended = instance.state in _WRITTEN_TO_THE_END
-            if not ended or logs.is_whole(lines) or time.monotonic() > deadline:
+            in_triggerer = logs.is_in_triggerer(lines)
+            most = _LAST_LINES_OF_TRIGGERER_SECONDS if in_triggerer else _LAST_LINES_SECONDS
+            if not ended or logs.is_whole(lines) or time.monotonic() > began + most:
                 return "\n".join(each.plain() for each in lines)
             time.sleep(0.1)
 

@@ -9,13 +9,17 @@ from typing import Any
 
 from gantry import log_marks
 
-_BEGINNINGS = ("::group::Pre Execute", "Pausing task as")
+_PAUSE = "Pausing task as"
+_BEGINNINGS = ("::group::Pre Execute", _PAUSE)
 """Lines before a task's work, and before a pause after which it continues."""
 
 _END = "::group::Post Execute"
 _END_IN_TRIGGERER = "trigger completed"
 LAST_LINES = datetime.timedelta(seconds=5)
 """Time after a task's end during which its last lines may still be missing."""
+LAST_LINES_OF_TRIGGERER = datetime.timedelta(seconds=20)
+"""The same of a task that ended in a triggerer. That (Airflow 3.3.2) takes 4 KiB of the logs of all its triggers in
+each round of its loop, which waits for the database: what many servers say at once comes late."""
 
 _ENDED = ("success", "failed", "skipped")
 
@@ -93,7 +97,14 @@ def may_grow(
     """
     if state not in _ENDED or is_whole(lines):
         return False
-    return ended is not None and now - datetime.datetime.fromisoformat(ended) < LAST_LINES
+    most = LAST_LINES_OF_TRIGGERER if is_in_triggerer(lines) else LAST_LINES
+    return ended is not None and now - datetime.datetime.fromisoformat(ended) < most
+
+
+def is_in_triggerer(lines: Sequence[ApiLogLine]) -> bool:
+    """Return whether the last part of the work, as far as there are lines, is a triggerer's."""
+    last = _last(lines)
+    return last is not None and lines[last].text.startswith(_PAUSE)
 
 
 def is_whole(lines: Sequence[ApiLogLine]) -> bool:

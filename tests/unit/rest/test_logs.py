@@ -35,4 +35,15 @@ def test_a_log_is_whole_when_the_last_that_worked_has_closed_it(
     soon = ENDED + datetime.timedelta(seconds=1)
     assert logs.may_grow(lines, "success", ENDED.isoformat(), soon) is not whole
     assert not logs.may_grow(lines, "running", None, soon)
-    assert not logs.may_grow(lines, "failed", ENDED.isoformat(), ENDED + 2 * logs.LAST_LINES)
+    assert not logs.may_grow(lines, "failed", ENDED.isoformat(), ENDED + 2 * logs.LAST_LINES_OF_TRIGGERER)
+
+
+@pytest.mark.parametrize(
+    ("texts", "grows"), [(BEGUN, False), (PAUSED, True), ((*PAUSED, "trigger completed", *BEGUN), False)]
+)
+def test_a_triggerers_last_lines_may_come_later_than_a_workers(
+    texts: tuple[str, ...], *, grows: bool
+) -> None:
+    lines = [logs.ApiLogLine(text) for text in texts]
+    late = ENDED + logs.LAST_LINES + datetime.timedelta(seconds=1)
+    assert logs.may_grow(lines, "success", ENDED.isoformat(), late) is grows
