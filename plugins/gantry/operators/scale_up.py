@@ -94,7 +94,8 @@ class HandshakeOperator(base.StepOperator):
         with pace.shared(hands(run)):
             is_done = asyncio.run(greeter.greet(guests, limit, attend))
         if not is_done:
-            self._hand_over(context, run, limit)
+            # One limit for all: the latest.
+            self._hand_over(context, run, limit.later(max(each.waited for each in guests if not each.done)))
         failures = server_bootstrap.failures(guests)
         if failures:
             raise drive.StepFailedError(failures)

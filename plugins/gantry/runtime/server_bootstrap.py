@@ -26,6 +26,8 @@ _SHELL_PATIENCE = 30.0
 _BOOT_PAUSE = 2.0
 """Seconds between two checks of a server's first boot."""
 
+_RUN_LIMIT = "dagrun_timeout"
+
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
@@ -46,8 +48,17 @@ class Limit:
         """Return a limit that starts now: this many seconds, or until the run's time is up (0: no limit)."""
         now = time.time()
         if run_ends and run_ends < now + timeout:
-            return cls(now, run_ends, "dagrun_timeout")
+            return cls(now, run_ends, _RUN_LIMIT)
         return cls(now, now + timeout)
+
+    def later(self, waited: float) -> Limit:
+        """Return the limit for a server whose turn to log in did not come for so many seconds.
+
+        They say nothing about the server. The run's own time is up nevertheless.
+        """
+        if self.key == _RUN_LIMIT:
+            return self
+        return dataclasses.replace(self, asked=self.asked + waited, deadline=self.deadline + waited)
 
 
 class NoAnswerError(errors.GantryError):
@@ -58,7 +69,7 @@ class NoAnswerError(errors.GantryError):
         self.limit = limit
         self.seen = seen
         seconds = limit.deadline - limit.asked
-        left = ", which leaves no more" if limit.key == "dagrun_timeout" else ""
+        left = ", which leaves no more" if limit.key == _RUN_LIMIT else ""
         super().__init__(
             f"{name}: no handshake within {seconds:.0f} s ({limit.key}{left}). Last seen: {seen}\n"
             f"Look at the instance's console output and network (security group, subnet, route), then clear "
@@ -74,6 +85,7 @@ class PendingServer:
     Attributes:
         instance_id: the instance that the cloud has listed for it, or None so far.
         down_since: since when (monotonic) it is unlisted or stopped, or None.
+        waited: seconds for which others of this process had the turn to log in.
     """
 
     name: names.ServerName
@@ -81,6 +93,7 @@ class PendingServer:
     instance_id: str | None = None
     down_since: float | None = None
     answered: bool = False
+    waited: float = 0.0
     without_shell: float = 0.0
     """Since when (seconds since 1970) it refuses commands, or 0."""
 
@@ -134,17 +147,17 @@ class Bootstrapper:
 
     async def _greet(self, guest: PendingServer, limit: Limit) -> None:
         try:
-            while not await self._patiently(guest, limit.deadline):
-                if time.time() > limit.deadline:
+            while not await self._patiently(guest, limit):
+                if time.time() > limit.later(guest.waited).deadline:
                     raise NoAnswerError(guest.name, limit, guest.seen)
                 await asyncio.sleep(_PAUSE)
         except errors.GantryError as error:
             guest.error = error
 
-    async def _patiently(self, guest: PendingServer, deadline: float) -> bool:
+    async def _patiently(self, guest: PendingServer, limit: Limit) -> bool:
         """Try once. Throttling, or an instance that the cloud does not know yet, only costs time."""
         try:
-            return await self._try(guest, deadline)
+            return await self._try(guest, limit)
         except cloud_errors.CloudError as error:
             if not error.waits:
                 raise
@@ -155,7 +168,7 @@ class Bootstrapper:
             self._see(guest, f"the cloud does not answer ({error.reason}); it is asked again")
         return False
 
-    async def _try(self, guest: PendingServer, deadline: float) -> bool:
+    async def _try(self, guest: PendingServer, limit: Limit) -> bool:
         server = (await self._asker.servers()).named(guest.name)
         if server is None:
             # A new instance may not be listed for some seconds; neither is one that is gone for good.
@@ -182,7 +195,7 @@ class Bootstrapper:
             self._see(guest, f"instance {server.instance_id} runs; no host key on its console yet")
             return False
         target = ssh.Target(server.name, server.instance_id, address, host_key)
-        sent = await self._install(guest, server, target, deadline)
+        sent = await self._install(guest, server, target, limit)
         if sent is None:
             return False
         await self._asker.note(server, host_key)
@@ -192,19 +205,22 @@ class Bootstrapper:
         return True
 
     async def _install(
-        self, guest: PendingServer, server: inventory.Server, target: ssh.Target, deadline: float
+        self, guest: PendingServer, server: inventory.Server, target: ssh.Target, limit: Limit
     ) -> tuple[str, ...] | None:
         """Install the agent on a server; return which scripts were sent, or None if the server is not ready yet."""
+        before, way = guest.waited, ssh.LoginProgress()
         try:
-            async with job_runner.Agent(target, self._access).open() as agent:
+            async with job_runner.Agent(target, self._access).open(way) as agent:
+                guest.waited = before + way.waited
                 sent = await bootstrap.install_agent(agent, server.name)
-                return sent if await self._booted(guest, agent, deadline) else None
+                return sent if await self._booted(guest, agent, limit) else None
         except (
             agent_errors.ConnectionLostError,
             agent_errors.AccessRefusedError,
             agent_errors.HostKeyKindError,
             agent_errors.LoginShellError,
         ) as error:
+            guest.waited = before + way.waited
             if not self._may_pass(guest, server, error):
                 raise
             if isinstance(error, agent_errors.HostKeyKindError):
@@ -212,11 +228,11 @@ class Bootstrapper:
             self._see(guest, str(error).partition("\n")[0].removeprefix(f"{guest.name}: "))
             return None
 
-    async def _booted(self, guest: PendingServer, server: session.Session, deadline: float) -> bool:
+    async def _booted(self, guest: PendingServer, server: session.Session, limit: Limit) -> bool:
         """Wait for the end of the first boot: its user data may reboot the server during the first job."""
         while busy := await bootstrap.still_boots(server):
             self._see(guest, busy)
-            if time.time() > deadline:
+            if time.time() > limit.later(guest.waited).deadline:
                 return False
             await asyncio.sleep(_BOOT_PAUSE)
         return True

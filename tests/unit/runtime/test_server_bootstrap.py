@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import cast
 
 import pytest
 
 from gantry import inventory, names
+from gantry.agent import errors as agent_errors
 from gantry.agent import ssh
 from gantry.cloud import end_reasons, pace, servers, shared_lookups
 from gantry.runtime import server_bootstrap
@@ -88,13 +90,16 @@ class _Clock:
 
 
 def greet(
-    cloud: Cloud, seconds: float = 0.3, started: frozenset[str] = frozenset()
+    cloud: Cloud,
+    seconds: float = 0.3,
+    started: frozenset[str] = frozenset(),
+    limit: server_bootstrap.Limit | None = None,
 ) -> server_bootstrap.PendingServer:
     greeter = server_bootstrap.Bootstrapper(
         cast("servers.Servers", cloud), cast("ssh.Access", None), lambda _name, _line: None, started
     )
     (guest,) = guests = server_bootstrap.everyone([PENDING.name])
-    asyncio.run(greeter.greet(guests, server_bootstrap.Limit.of(seconds, 0)))
+    asyncio.run(greeter.greet(guests, limit or server_bootstrap.Limit.of(seconds, 0)))
     return guest
 
 
@@ -173,3 +178,46 @@ def test_an_instance_without_a_reason_is_said_to_have_none() -> None:
     gone = dataclasses.replace(PENDING, state=State.SHUTTING_DOWN)
     guest = greet(Cloud(PENDING, None, gone=(gone,)), seconds=20)
     assert "is shutting-down before it has answered: the cloud gives no reason\nMend" in str(guest.error)
+
+
+@pytest.fixture
+def held_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Have a login break off after others had the turn for half a minute, and the one after that be the last."""
+    tries: list[str] = []
+
+    def attempt(target: ssh.Target, progress: ssh.LoginProgress) -> None:
+        tries.append(target.address)
+        if len(tries) == 1:
+            progress.waited = 30
+            raise agent_errors.ConnectionLostError(target.name, target.address, "it broke off")
+        raise ssh.UnusableKeyError("shop_ssh", "that is enough")
+
+    @contextlib.asynccontextmanager
+    async def connect(target: ssh.Target, _: ssh.Access, progress: ssh.LoginProgress) -> AsyncIterator[None]:
+        attempt(target, progress)
+        yield
+
+    monkeypatch.setattr(ssh, "connect", connect)
+    return tries
+
+
+RUNNING = dataclasses.replace(
+    PENDING, state=State.RUNNING, private_address="10.0.0.9", host_key="ssh-ed25519 AAAA"
+)
+
+
+def test_time_in_which_others_log_in_does_not_count_towards_the_handshake(held_up: list[str]) -> None:
+    assert isinstance(greet(Cloud(RUNNING), seconds=0).error, ssh.UnusableKeyError)
+    assert len(held_up) == 2
+
+
+def test_the_time_of_the_run_is_up_whoever_was_waited_for(held_up: list[str]) -> None:
+    limit = server_bootstrap.Limit.of(600, time.time())
+    assert limit.key == "dagrun_timeout"
+    assert isinstance(greet(Cloud(RUNNING), limit=limit).error, server_bootstrap.NoAnswerError)
+    assert len(held_up) == 1
+
+
+def test_the_limit_that_is_handed_over_is_as_long_as_before() -> None:
+    limit = server_bootstrap.Limit(1000, 1600)
+    assert limit.later(30) == server_bootstrap.Limit(1030, 1630)
