@@ -20,6 +20,7 @@ ALL = (
     "validate.py",
     "deployments_page.py",
     "deployments_page.py --postgresql",
+    "script_cost.py",
     "step_cost.py",
     "simulated.py",
     "fleet.py --servers 1 --peers .work/peers",

@@ -15,7 +15,7 @@
 # The output of hooks goes to standard error, since some scripts' standard output is an answer. A file there that
 # is not executable is an error (126), not a hook to skip silently.
 #
-# Environment: GANTRY_ROOT, a prefix of every path (tests); GANTRY_JOB, the id of the job.
+# Environment: GANTRY_ROOT, a prefix of every path (tests); GANTRY_JOB, the id of the job; GANTRY_CLOCK, see agent_clock.
 
 : "${GANTRY_ROOT:=}"
 export GANTRY_ROOT
@@ -132,11 +132,14 @@ make_folder() {
     [ -d "$1" ] || mkdir -p "$1"
 }
 
-# remove_file FILE: as `rm -f`, without a process where there is none.
-remove_file() {
-    if [ -e "$1" ] || [ -L "$1" ]; then
-        rm -f -- "$1"
-    fi
+# remove_files FILE...: as `rm -f`, without a process where there are none.
+remove_files() {
+    for agent_file in "$@"; do
+        if [ -e "$agent_file" ] || [ -L "$agent_file" ]; then
+            rm -f -- "$@"
+            return
+        fi
+    done
 }
 
 # write_line FILE TEXT: the file appears with its whole content or not at all.
@@ -144,7 +147,66 @@ write_line() {
     printf '%s\n' "$2" >"$1.new.$$" && mv -fT "$1.new.$$" "$1"
 }
 
+# write_fresh_line FILE TEXT: the same without a process where there is no such file yet. It is empty for a moment, or for
+# good if this is killed in it, so whoever reads it has to take an empty file for none.
+write_fresh_line() {
+    if [ -e "$1" ]; then
+        write_line "$1" "$2"
+    else
+        printf '%s\n' "$2" >"$1"
+    fi
+}
+
+# absolute_path FILE: sets ABSOLUTE to the same file's path, for when the working folder changes. That of a link is where it
+# leads by now.
+# shellcheck disable=SC2034 # for the caller
+absolute_path() {
+    case $1 in
+    /*) ABSOLUTE=$1 ;;
+    *) ABSOLUTE=$PWD/$1 ;;
+    esac
+    [ ! -L "$1" ] || ABSOLUTE=$(readlink -f -- "$1")
+}
+
 # --- journal -------------------------------------------------------------------------------------------------
+
+# agent_uptime: sets UPTIME, in whole seconds; for how long something takes.
+agent_uptime() {
+    read -r UPTIME _ </proc/uptime
+    UPTIME=${UPTIME%%.*}
+}
+
+# agent_clock: sets GANTRY_CLOCK, a time since boot and what `date` said then, in seconds. For a minute that is handed on
+# to what is called: each line of the journal asking anew would be most of what a short script does.
+agent_clock() {
+    agent_uptime
+    case ${GANTRY_CLOCK:-} in
+    *[!0-9:]* | *:*:* | :* | *:) ;;
+    *:*)
+        agent_age=$((UPTIME - ${GANTRY_CLOCK%:*}))
+        [ "$agent_age" -lt 0 ] || [ "$agent_age" -gt 60 ] || return 0
+        ;;
+    esac
+    GANTRY_CLOCK=$UPTIME:$(date +%s) || true
+    export GANTRY_CLOCK
+}
+
+# agent_now: sets the variables of a date and a time of day, in UTC. The calendar is counted from March, so that a leap
+# day is a year's last one; 146097 days are 400 years.
+agent_now() {
+    agent_clock
+    agent_second=$((${GANTRY_CLOCK#*:} + UPTIME - ${GANTRY_CLOCK%:*}))
+    agent_day=$((agent_second / 86400 + 719468))
+    agent_second=$((agent_second % 86400))
+    agent_era=$((agent_day / 146097))
+    agent_day=$((agent_day % 146097))
+    agent_year=$(((agent_day - agent_day / 1460 + agent_day / 36524 - agent_day / 146096) / 365))
+    agent_day=$((agent_day - 365 * agent_year - agent_year / 4 + agent_year / 100))
+    agent_month=$(((5 * agent_day + 2) / 153))
+    agent_day=$((agent_day - (153 * agent_month + 2) / 5 + 1))
+    agent_month=$((agent_month < 10 ? agent_month + 3 : agent_month - 9))
+    agent_year=$((agent_year + 400 * agent_era + (agent_month <= 2)))
+}
 
 # agent_journal TEXT: appends one line to the agent's log. Never fails the script.
 # One write of less than a page to a file opened for appending is not torn by other writers.
@@ -159,8 +221,10 @@ agent_journal() {
         case $agent_text in
         *[[:cntrl:]]*) agent_text=$(printf '%s' "$agent_text" | LC_ALL=C tr '[:cntrl:]' ' ') ;;
         esac
-        printf '%s %s pid=%s job=%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$agent_text" "$$" "${GANTRY_JOB:--}" \
-            >>"$ENSTRATUS/ws/log/agent.log"
+        agent_now
+        printf '%04d-%02d-%02dT%02d:%02d:%02dZ %s pid=%s job=%s\n' "$agent_year" "$agent_month" "$agent_day" \
+            "$((agent_second / 3600))" "$((agent_second / 60 % 60))" "$((agent_second % 60))" \
+            "$agent_text" "$$" "${GANTRY_JOB:--}" >>"$ENSTRATUS/ws/log/agent.log"
     } 2>/dev/null || say "cannot write to $ENSTRATUS/ws/log/agent.log"
 }
 
@@ -195,13 +259,15 @@ agent_wrapped() {
 # before it does.
 agent_forget() {
     agent_keys=${GANTRY_FORGETS:-}
+    set --
     while [ -n "$agent_keys" ]; do
-        remove_file "$ENSTRATUS/ws/state/${agent_keys%%,*}"
+        set -- "$@" "$ENSTRATUS/ws/state/${agent_keys%%,*}"
         case $agent_keys in
         *,*) agent_keys=${agent_keys#*,} ;;
         *) agent_keys= ;;
         esac
     done
+    remove_files "$@"
     unset GANTRY_FORGETS
 }
 
@@ -223,12 +289,6 @@ agent_body() {
         AGENT_CODE=$?
         set -e
     fi
-}
-
-# agent_uptime: sets UPTIME, in whole seconds; for how long something takes.
-agent_uptime() {
-    read -r UPTIME _ </proc/uptime
-    UPTIME=${UPTIME%%.*}
 }
 
 # agent_run ARG...: ends the script with main's exit code (see the top of this file).
@@ -288,7 +348,7 @@ find_service_script() {
 # ends the script with its exit code.
 run_service_script() {
     # What the service calls in its turn is no part of this script: it has its own hooks.
-    unset GANTRY_WRAPPED GANTRY_EXIT_CODE GANTRY_QUIET GANTRY_FORGETS GANTRY_RESTORE
+    unset GANTRY_WRAPPED GANTRY_EXIT_CODE GANTRY_QUIET GANTRY_FORGETS GANTRY_RESTORE GANTRY_CLOCK
     exec "$SERVICE_SCRIPT" "$@"
 }
 
@@ -316,9 +376,9 @@ is_movable() {
 enter_config_folder() {
     config_folder=$SERVICES/$2/cfg
     cd -P "$config_folder" 2>/dev/null || fail "$1" "there is no folder $config_folder"
-    case $(pwd -P) in
+    case $PWD in
     */"$2"/cfg) ;;
-    *) fail "$1" "$config_folder is a link to $(pwd -P): make it a folder" ;;
+    *) fail "$1" "$config_folder is a link to $PWD: make it a folder" ;;
     esac
 }
 
@@ -333,7 +393,7 @@ is_tidy_config() {
     } <<END
 $config_facts
 END
-    [ "$config_facts" = "$config_group 640 1" ] && ! LC_ALL=C grep -q "$(printf '\r')" ./enstratus.cfg
+    [ "$config_facts" = "$config_group 640 1" ] && LC_ALL=C awk '/\r/ { exit 1 }' ./enstratus.cfg
 }
 
 # replace_config CODE SOURCE: makes ./enstratus.cfg SOURCE's content without CR, mode 640, in one step. It is root's, and
@@ -341,10 +401,9 @@ END
 replace_config() {
     # The service's own user may write to this folder, hence all is prepared where only root can enter.
     config_work=$(mktemp -d "$SERVICES/.configure.XXXXXX") || fail "$1" "cannot write to $SERVICES"
-    # nofollow: a link must not hand out another file's content.
+    # nofollow: a link must not hand out another file's content. The mode is what the umask leaves (see above).
     if dd if="$2" of="$config_work/raw" iflag=nofollow bs=64k status=none &&
         tr -d '\r' <"$config_work/raw" >"$config_work/enstratus.cfg" &&
-        chmod 640 "$config_work/enstratus.cfg" &&
         chgrp --reference=. "$config_work/enstratus.cfg" &&
         mv -fT "$config_work/enstratus.cfg" ./enstratus.cfg; then
         rm -rf "$config_work"

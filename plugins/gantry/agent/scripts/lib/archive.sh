@@ -1,16 +1,31 @@
 # shellcheck shell=sh
 # Converts a service archive to a folder that may be installed, or refuses it with a reason. Sourced, never run, after
-# agent.sh and kinds.sh. Works only in the current folder, which is the caller's own: nothing else changes.
+# agent.sh and kinds.sh. Works only in the current folder, which is the caller's own (enter_work): nothing else changes.
 #
 # Environment: GANTRY_RESTORE, not empty: owners are kept, as a backup needs it.
 #
 # Exit codes: 21 unsafe; 22 it cannot be unpacked (damaged, of no known kind, a program is missing, no space left); 23 a
 # script that every service must have is missing; 26 a script cannot be run.
 
+# enter_work PATH: makes the folder PATH.PID for root alone, with an empty `tree` in it, and makes it the working folder. The
+# caller holds a lock: what is left there of others was left behind by one that was killed. At the end it goes.
+enter_work() {
+    for work in "$1".*; do
+        if [ -e "$work" ] || [ -L "$work" ]; then
+            rm -rf -- "$work"
+        fi
+    done
+    work=$1.$$
+    mkdir -m 700 "$work" "$work/tree" || fail 22 "cannot write to ${1%/*}"
+    trap 'cd / && rm -rf -- "$work"' EXIT
+    trap 'exit 143' TERM INT HUP
+    cd "$work" || fail 22 "cannot enter $work"
+}
+
 # unpack_archive FILE: puts the archive's content, cleaned up and checked, into the folder `tree`.
 unpack_archive() {
     archive=$1
-    mkdir tree
+    make_folder tree
     packed_kind "$archive"
     case $PACKED:$KIND in
     *:unknown)
@@ -69,31 +84,59 @@ check_names() {
 
 # check_space KIBIBYTES: a full disk would harm running services.
 check_space() {
-    free=$(df -Pk . | awk 'NR == 2 { print $4 }')
+    free=$(df -Pk .) || true
+    {
+        read -r _
+        read -r _ _ _ free _
+    } <<END
+$free
+END
     is_number "$free" || return 0
     [ "$1" -le "$free" ] ||
         fail 22 "the archive needs $(($1 / 1024 + 1)) MiB, and where services are installed $((free / 1024)) MiB are free: make room; nothing was changed"
 }
 
+# For awk, of a listing: how many kibibytes it needs, or `odd` where a line is not surely one of a file, a folder or a link
+# whose name, and target if it is a hard link, stay within. A time that is out of the calendar is a single word, which would
+# shift the name: it is odd. So is a target with two dots, since where the name ends cannot be told for sure.
+# shellcheck disable=SC2016 # for awk
+size_of_harmless='
+    {
+        line = $0
+        if (line !~ /^[-dlhCV]/) odd = 1
+        if (!sub(/^[^ ]+ +[^ ]+ +[0-9]+ [0-9]+-[0-9][0-9]-[0-9][0-9] [0-9][0-9]:[0-9][0-9] /, "", line)) odd = 1
+        if (line ~ /^[\/\\]/ || line ~ /\.\.([\/\\ ]|$)/ || line ~ / link to \//) odd = 1
+        sum += int(($3 + 4095) / 4096) * 4
+    }
+    END {
+        if (odd) print "odd"
+        else printf "%d", sum
+    }'
+
 # unpack_tar [OPTION]
 unpack_tar() {
     # What macOS notes of a file, and clocks that go wrong: a line for each file, three times.
     set -- "$@" --warning=no-unknown-keyword --warning=no-timestamp
-    # -P, when listing only: show absolute names and link targets as they are.
-    tar "$@" -tPf "$archive" --quoting-style=escape >names || fail 22 "tar cannot read $archive (above)"
-    # Less than a block of anything is an empty archive to tar.
-    [ -s names ] || fail 22 "there is nothing in the archive, or it is not an archive"
-    check_names
-    # Numbers instead of owners' names, which the archive could choose to confuse us. The first letter is the type.
+    # -P, when listing only: show absolute names and link targets as they are. Numbers instead of owners' names, which the
+    # archive could choose to confuse us. The first letter is the type.
     tar "$@" -tvPf "$archive" --quoting-style=escape --numeric-owner >list || fail 22 "tar cannot read $archive (above)"
-    if grep -q '^[^-dlhCV]' list; then
-        refuse "neither file, folder nor link: $(grep '^[^-dlhCV]' list | head -n 1)"
+    # Less than a block of anything is an empty archive to tar.
+    [ -s list ] || fail 22 "there is nothing in the archive, or it is not an archive"
+    size=$(LC_ALL=C awk "$size_of_harmless" list)
+    if [ "$size" = odd ]; then
+        # It may yet be harmless, and if not, the reason is to be told.
+        tar "$@" -tPf "$archive" --quoting-style=escape >names || fail 22 "tar cannot read $archive (above)"
+        check_names
+        if grep -q '^[^-dlhCV]' list; then
+            refuse "neither file, folder nor link: $(grep '^[^-dlhCV]' list | head -n 1)"
+        fi
+        # The name itself may hold " link to ": then a harmless entry is refused, never the other way round.
+        if grep '^h' list | grep -Eq ' link to (/|(.*/)?\.\.(/|$))'; then
+            refuse "a hard link leaves the folder: $(grep '^h' list | grep -E ' link to (/|(.*/)?\.\.(/|$))' | head -n 1)"
+        fi
+        size=$(awk '{ sum += int(($3 + 4095) / 4096) * 4 } END { printf "%d", sum }' list)
     fi
-    # The name itself may hold " link to ": then a harmless entry is refused, never the other way round.
-    if grep '^h' list | grep -Eq ' link to (/|(.*/)?\.\.(/|$))'; then
-        refuse "a hard link leaves the folder: $(grep '^h' list | grep -E ' link to (/|(.*/)?\.\.(/|$))' | head -n 1)"
-    fi
-    check_space "$(awk '{ sum += int(($3 + 4095) / 4096) * 4 } END { printf "%d", sum }' list)"
+    check_space "$size"
     # Of a backup it is needed who owned what. Out of sight here, and all of it is changed later.
     if [ -n "${GANTRY_RESTORE:-}" ]; then
         set -- "$@" --same-owner --numeric-owner
@@ -158,6 +201,7 @@ split_names() {
 
 # leave_out_noise: removes files that macOS adds.
 leave_out_noise() {
+    [ -n "$(find tree \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -print -quit)" ] || return 0
     noise=$(find tree \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -prune -exec sh -c 'find "$@" ! -type d' - {} + | wc -l)
     [ "$noise" -gt 0 ] || return 0
     find tree \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -prune -exec rm -rf {} +
@@ -180,16 +224,25 @@ strip_folder() {
 
 # The tree as it really came out decides, whatever the listing said.
 check_tree() {
+    odd=$(
+        LC_ALL=C find tree \( -name '*[[:cntrl:]]*' -o ! -type f ! -type d ! -type l -o -lname '*[[:cntrl:]]*' \) \
+            -print -quit -o -type l -fprintf links '%P\t%l\n'
+    )
+    [ -z "$odd" ] || refuse_odd
     # Without line breaks in names, lines of `find` can be trusted from here on.
+    [ -s links ] || return 0
+    odd=$(LC_ALL=C awk "$links_that_leave" links)
+    [ -z "$odd" ] || refuse "$odd"
+}
+
+# refuse_odd: says which.
+refuse_odd() {
     odd=$(LC_ALL=C find tree -name '*[[:cntrl:]]*' | head -n 1)
     [ -z "$odd" ] || refuse "control characters in the name '$odd'"
     odd=$(find tree ! -type f ! -type d ! -type l | head -n 1)
     [ -z "$odd" ] || refuse "neither file, folder nor link: ${odd#tree/}"
     odd=$(LC_ALL=C find tree -type l -lname '*[[:cntrl:]]*' | head -n 1)
-    [ -z "$odd" ] || refuse "control characters in where the link '${odd#tree/}' points to"
-    find tree -type l -printf '%P\t%l\n' >links
-    odd=$(LC_ALL=C awk "$links_that_leave" links)
-    [ -z "$odd" ] || refuse "$odd"
+    refuse "control characters in where the link '${odd#tree/}' points to"
 }
 
 # By names alone: unchecked links are never followed. A way up from a folder is exact, since the folder itself
@@ -240,9 +293,13 @@ check_scripts() {
 
 # check_lines: the scripts in bin could be run.
 check_lines() {
-    [ -d tree/bin ] || return 0
+    # What a link leads to is not looked at.
+    [ -d tree/bin ] && [ ! -L tree/bin ] || return 0
+    carriage_return=$(printf '\r\357\273\277')
+    byte_order_mark=${carriage_return#?}
+    carriage_return=${carriage_return%"$byte_order_mark"}
     # The kernel looks for an interpreter whose name ends with the carriage return, and says that the script is not there.
-    find tree/bin -type f -exec grep -alE "^($byte_order_mark)?#!.*$carriage_return\$|^$byte_order_mark#!" {} + >suspects || true
+    grep -ralE "^($byte_order_mark)?#!.*$carriage_return\$|^$byte_order_mark#!" tree/bin >suspects || true
     bad=
     while IFS= read -r path; do
         first=$(head -c 512 "$path" | head -n 1)
@@ -264,6 +321,3 @@ where_is() {
         printf '; on top it has: %s' "$(find tree -mindepth 1 -maxdepth 1 | sed 's|^tree/||' | LC_ALL=C sort | head -n 10 | tr '\n' ' ')"
     fi
 }
-
-carriage_return=$(printf '\r')
-byte_order_mark=$(printf '\357\273\277')

@@ -58,7 +58,7 @@ read_exit() {
 # settle DIR WORD: the end of a job whose runner is gone: WORD becomes its result, its secrets are removed except
 # those that the new try in $keep (one path a line) was given under the same name.
 settle() {
-    [ ! -e "$1/exit" ] || return 0
+    [ ! -s "$1/exit" ] || return 0
     remove_listed "$1"
     write_line "$1/exit" "$2"
     agent_journal "job $2 ${1#"$jobs/"}"
@@ -67,12 +67,15 @@ settle() {
 # remove_listed DIR: the files that its job has to take away, except those in $keep.
 remove_listed() {
     [ -e "$1/remove" ] || return 0
+    listed=$1/remove
+    set --
     while IFS= read -r file; do
         case $line_break${keep:-} in
         *"$line_break$file$line_break"*) ;;
-        *) remove_file "$file" ;;
+        *) set -- "$@" "$file" ;;
         esac
-    done <"$1/remove"
+    done <"$listed"
+    remove_files "$@"
 }
 
 lock_jobs() {
@@ -107,7 +110,7 @@ job_open() {
     highest_generation "$1"
     if [ "$generation" -eq 0 ]; then
         generation=1
-    elif [ -e "$jobs/$1/$generation/done" ]; then
+    elif [ -s "$jobs/$1/$generation/done" ]; then
         read_line "$jobs/$1/$generation/done"
         [ "$LINE" = "$2" ] || generation=$((generation + 1))
     fi
@@ -120,7 +123,7 @@ job_close() {
     parse_id "$1/x"
     [ -d "$jobs/$1" ] || fail 2 "there is no generation $1"
     lock_jobs
-    write_line "$jobs/$1/done" "$2"
+    write_fresh_line "$jobs/$1/done" "$2"
 }
 
 # --- start and run -------------------------------------------------------------------------------------------
@@ -169,17 +172,19 @@ keep_order() {
     if [ -n "$2" ]; then
         printf '%s' "$2" >"$job_dir/$1"
     else
-        remove_file "$job_dir/$1"
+        remove_files "$job_dir/$1"
     fi
 }
 
 # drop_files: those that the job would have taken away, had it run.
 drop_files() {
+    set --
     while IFS= read -r file; do
-        [ -z "$file" ] || remove_file "$file"
+        [ -z "$file" ] || set -- "$@" "$file"
     done <<END
 $remove
 END
+    remove_files "$@"
 }
 
 # find_script NAME: sets script. A shipped script looks for its override itself.
@@ -301,11 +306,21 @@ write_marks() {
     [ -e mark ] || return 0
     while IFS= read -r line; do
         mark_file=$marks/${line%%=*}
-        if ! { make_folder "${mark_file%/*}" && write_line "$mark_file" "${line#*=}"; } 2>>log; then
+        if ! { make_folder "${mark_file%/*}" && write_fresh_line "$mark_file" "${line#*=}"; } 2>>log; then
             printf 'job: cannot write the mark %s\n' "${line%%=*}" >>log
             code=74
         fi
     done <mark
+}
+
+# drop_marks: those that are not true any more once the job has begun.
+drop_marks() {
+    [ -e unmark ] || return 0
+    set --
+    while IFS= read -r key; do
+        set -- "$@" "$marks/$key"
+    done <unmark
+    remove_files "$@"
 }
 
 # The runner: leader of the job's session, its working folder is the job's. As long as it lives it holds a lock on the
@@ -323,6 +338,7 @@ job_run_detached() {
     rm -f "runner.$$"
     # Who started it goes on.
     exec >/dev/null
+    agent_clock
     GANTRY_JOB=$1
     export GANTRY_JOB
     shift
@@ -332,11 +348,7 @@ job_run_detached() {
     [ -z "$limit" ] || setsid -f "$ENSTRATUS/bin/job" expire "$limit" </dev/null >/dev/null 2>&1 8>&- || true
     # A signal to the whole group must leave someone to write down how it ended. The script gets the default back.
     trap : TERM INT HUP
-    if [ -e unmark ]; then
-        while IFS= read -r key; do
-            remove_file "$marks/$key"
-        done <unmark
-    fi
+    drop_marks
     # A script of the agent writes these lines itself.
     case $1 in
     "$ENSTRATUS/custom/bin"/*) agent_journal "begin $*" ;;
@@ -366,7 +378,7 @@ job_run_detached() {
     exec 9>"$ENSTRATUS/ws/lock/jobs"
     flock -w 20 9 || true
     remove_listed .
-    write_line exit "$word $code"
+    write_fresh_line exit "$word $code"
 }
 
 # --- watch ---------------------------------------------------------------------------------------------------
@@ -385,13 +397,18 @@ await_end() {
     done
 }
 
+# print_log OFFSET: of an ended job, from there on. Many say nothing.
+print_log() {
+    [ ! -s log ] || tail -c "+$(($1 + 1))" log
+}
+
 # follow_attended OFFSET: the log from there on, until the job has ended, or standard input has. False: the follower is
 # gone.
 follow_attended() {
     exec 4<&0 8<runner
     # Most have ended before there would be anything to watch.
     if flock -s -w 0.3 8 && job_state . && [ "$state" != running ]; then
-        tail -c "+$(($1 + 1))" log
+        print_log "$1"
         return
     fi
     exec 8<runner
@@ -445,7 +462,7 @@ job_follow() {
     cd "$job_dir"
     job_state .
     if [ "$state" != running ]; then
-        tail -c "+$(($2 + 1))" log
+        print_log "$2"
     elif [ $# -eq 3 ]; then
         follow_attended "$2" || return 1
         job_state .
@@ -535,19 +552,11 @@ is_mine() {
     [ -z "${GANTRY_JOB_ATTEMPT:-}" ] || [ "$LINE" = "$GANTRY_JOB_ATTEMPT" ]
 }
 
-# The watchdog of the job in the working folder.
+# job_expire SECONDS CODE: the job's watchdog (its beginning is in `job`) has waited for the runner's end in vain: CODE is flock's.
 job_expire() {
-    [ $# -eq 1 ] || usage 'job expire SECONDS'
-    exec 8<runner
-    code=0
-    flock -s -w "$1" 8 || code=$?
-    # 1: the time is up, and the runner is there. Anything else but that is no reason to end a job.
-    case $code in
-    0) return 0 ;;
-    1) ;;
-    *) sleep "$1" ;;
-    esac
-    exec 8<&-
+    [ $# -eq 2 ] || usage 'job expire SECONDS'
+    # Anything else but that the time is up is no reason to end a job.
+    [ "$2" -eq 1 ] || sleep "$1"
     # The folder itself, not its name, which a later try may have taken over.
     job_dir=.
     job_state .
@@ -577,7 +586,7 @@ end_job() {
     done
     # The runner writes down the end, unless someone killed it too.
     polls=0
-    while [ ! -e "$job_dir/exit" ]; do
+    while [ ! -s "$job_dir/exit" ]; do
         polls=$((polls + 1))
         [ "$polls" -le 3000 ] || fail 70 "its runner does not end: process $leader"
         if agent_alive "$job_dir/runner"; then

@@ -6,14 +6,21 @@ file_kind() {
     kind_of "$(first_bytes <"$1")"
 }
 
-# first_bytes: those of standard input, as hexadecimal digits; a tar has its mark at the end of them.
+# first_bytes: those of standard input, as hexadecimal digits in groups of two; a tar has its mark at the end of them.
 first_bytes() {
-    od -An -v -tx1 -N 262 | tr -d ' \n'
+    exec od -An -v -tx1 -N 262
 }
 
 # kind_of DIGITS: sets KIND.
 kind_of() {
-    case $1 in
+    # As one word. What they are parted by is blanks and line breaks alone.
+    # shellcheck disable=SC2086
+    set -- $1
+    kind_ifs=$IFS
+    IFS=
+    kind_digits=$*
+    IFS=$kind_ifs
+    case $kind_digits in
     '') KIND=empty ;;
     0000000000000000*) KIND=zeros ;;
     1f8b*) KIND=gzip ;;
@@ -39,8 +46,8 @@ kind_of() {
     *)
         KIND=text
         # Of 524 digits the last ten: ustar.
-        case $(printf '%s' "$1" | cut -c 515-) in
-        7573746172) KIND=tar ;;
+        case ${#kind_digits}:$kind_digits in
+        524:*7573746172) KIND=tar ;;
         esac
         ;;
     esac

@@ -15,13 +15,11 @@ require_mark() {
     fi
 }
 
-# content_mark KEY, object_mark KEY: the keys that accompany a mark.
-content_mark() {
-    printf '%s/content.%s' "${1%%/*}" "${1#*/}"
-}
-
-object_mark() {
-    printf '%s/object.%s' "${1%%/*}" "${1#*/}"
+# accompany KEY: sets CONTENT_MARK and OBJECT_MARK to the keys that accompany a mark.
+# shellcheck disable=SC2034 # for the caller
+accompany() {
+    CONTENT_MARK=${1%%/*}/content.${1#*/}
+    OBJECT_MARK=${1%%/*}/object.${1#*/}
 }
 
 # read_mark KEY: sets MARK. False: there is none.
@@ -32,7 +30,7 @@ read_mark() {
 
 # write_mark CODE KEY VALUE
 write_mark() {
-    if ! { mkdir -p "$marks/${2%/*}" && write_line "$marks/$2" "$3"; }; then
+    if ! { make_folder "$marks/${2%/*}" && write_fresh_line "$marks/$2" "$3"; }; then
         fail "$1" "cannot write the mark $2"
     fi
 }

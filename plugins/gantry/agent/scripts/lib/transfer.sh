@@ -29,11 +29,17 @@ find_program() {
 # came) and status, and write what came to $answer. Their messages may quote the URL, so none is shown: the exit code
 # says enough.
 transfer_curl() {
-    escaped=$(printf '%s' "$url" | sed 's/[\\"]/\\&/g')
+    escaped=$url
+    case $url in
+    *[\\\"]*) escaped=$(printf '%s' "$url" | sed 's/[\\"]/\\&/g') ;;
+    esac
     code=0
-    status=$(printf 'url = "%s"\n' "$escaped" |
+    status=$(
         curl -K - --silent --proto '=http,https' --connect-timeout 10 --speed-limit 1024 --speed-time 60 \
-            --output "$answer" --write-out '%{http_code}' "$@" 2>/dev/null) || code=$?
+            --output "$answer" --write-out '%{http_code}' "$@" 2>/dev/null <<END
+url = "$escaped"
+END
+    ) || code=$?
 }
 
 transfer_wget() {
