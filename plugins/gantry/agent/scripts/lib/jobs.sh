@@ -64,11 +64,11 @@ settle() {
     agent_journal "job $2 ${1#"$jobs/"}"
 }
 
-# remove_listed DIR: the files that its job has to take away, except those in $keep.
+# remove_listed DIR [FILE]: the files that its job has to take away, except those in $keep; and FILE with them.
 remove_listed() {
-    [ -e "$1/remove" ] || return 0
     listed=$1/remove
-    set --
+    shift
+    [ -e "$listed" ] || return 0
     while IFS= read -r file; do
         case $line_break${keep:-} in
         *"$line_break$file$line_break"*) ;;
@@ -327,6 +327,8 @@ drop_marks() {
 # file `runner`, by which others wait for its end.
 job_run_detached() {
     agent_identity $$
+    # Of a dead process that had the same number, it may be the file `runner` itself, by its other name.
+    remove_files "runner.$$"
     exec 8>"runner.$$"
     printf '%s\n' "$IDENTITY" >&8
     flock 8 || true
@@ -335,7 +337,6 @@ job_run_detached() {
         rm -f "runner.$$"
         return 0
     fi
-    rm -f "runner.$$"
     # Who started it goes on.
     exec >/dev/null
     agent_clock
@@ -377,7 +378,7 @@ job_run_detached() {
     # Locked against a `start` that adds to the files to remove. The end is written with or without the lock.
     exec 9>"$ENSTRATUS/ws/lock/jobs"
     flock -w 20 9 || true
-    remove_listed .
+    remove_listed . "runner.$$"
     write_fresh_line exit "$word $code"
 }
 
