@@ -16,16 +16,16 @@ pytestmark = pytest.mark.docker
 ROUNDS = 3
 """Another process of the server may begin in between: the fewest count."""
 
-FORKS = {"redeploy": 160, "nothing to do": 24}
+FORKS = {"redeploy": 125, "nothing to do": 23}
 CAUSES = {
-    "checkService": 10,
+    "checkService": 9,
     "digests": 4,
     "marks": 3,
     "tar": 5,
-    "job open": 5,
-    "job start": 118,
+    "job open": 4,
+    "job start": 92,
     "job follow": 20,
-    "job close": 4,
+    "job close": 3,
 }
 """What each is allowed, five jobs together: somewhat more than `benchmarks/step_cost.py` has counted."""
 

@@ -96,7 +96,7 @@ async def crowding(cloud: local.EmbeddedCloud, crowded: behavior.Manners) -> Non
 
 def let_everybody_in(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextlib.asynccontextmanager
-    async def open_(_: job_runner.Agent) -> AsyncIterator[None]:
+    async def open_(_: job_runner.Agent, *_way: object) -> AsyncIterator[None]:
         yield None
 
     async def install(*_: object) -> list[str]:

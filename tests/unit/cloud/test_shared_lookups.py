@@ -97,7 +97,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr(pace, "_paces", {})
 
     @contextlib.asynccontextmanager
-    async def open_(_: job_runner.Agent) -> AsyncIterator[None]:
+    async def open_(_: job_runner.Agent, *_way: object) -> AsyncIterator[None]:
         yield None
 
     async def install(*_: object) -> list[str]:

@@ -148,7 +148,7 @@ def test_a_new_server_is_waited_for_while_its_ssh_server_is_not_what_it_will_be(
             noted.append(f"well {server.instance_id}")
 
     @contextlib.asynccontextmanager
-    async def open_(self: job_runner.Agent) -> AsyncIterator[None]:
+    async def open_(self: job_runner.Agent, *_way: object) -> AsyncIterator[None]:
         if not next(tries):
             name, address = self.target.name, self.target.address
             if kind is errors.ServerBusyError:
@@ -208,7 +208,7 @@ def test_what_a_new_server_may_still_become_is_waited_for_and_nothing_else(
         def console_host_key(self, _: inventory.Server) -> str:
             return "ssh-ed25519 AAAA"
 
-    def open_(_: job_runner.Agent) -> AsyncIterator[None]:
+    def open_(_: job_runner.Agent, *_way: object) -> AsyncIterator[None]:
         raise error
 
     monkeypatch.setattr(job_runner.Agent, "open", open_)
@@ -232,7 +232,7 @@ def test_a_server_that_may_restart_is_no_server_yet(monkeypatch: pytest.MonkeyPa
             return inventory.Inventory((RUNNING,))
 
     @contextlib.asynccontextmanager
-    async def open_(_: job_runner.Agent) -> AsyncIterator[None]:
+    async def open_(_: job_runner.Agent, *_way: object) -> AsyncIterator[None]:
         yield None
 
     async def install(*_: object) -> list[str]:
