@@ -112,7 +112,9 @@ ROOMS = {
     "cli.queries": Room({*TASKS, "overview", "rest", "cli.support"}),
     "cli.output": Room({*LOOKS, "rest", "preview", "cli.support", "cli.queries"}),
     "cli": Room({*LOOKS, "rest", *CLI}),
-    "cli.commands": Room({*TASKS, "preflight", "archive", "rest", "preview", "cli", *CLI}, PUBLIC_AIRFLOW),
+    "cli.commands": Room(
+        {*TASKS, "overview", "preflight", "archive", "rest", "preview", "cli", *CLI}, PUBLIC_AIRFLOW
+    ),
     "__main__": Room({"cli"}),
     # The embedded cloud and the demo on it: nothing else knows them, and the demo looks at what the product did.
     "local.errors": Room({"local.resources"}),

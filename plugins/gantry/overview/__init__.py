@@ -11,6 +11,7 @@ from gantry.overview.model import (
     CompiledDefinition,
     DeploymentOverview,
     DeploymentRow,
+    FailedTask,
     LaunchDag,
     PastRun,
     Run,
@@ -27,6 +28,7 @@ from gantry.overview.parts import servers, services, tiers
 from gantry.overview.records import DeliveredConfig, deliveries, history, installed, open_runs
 from gantry.overview.runs import (
     before,
+    failed_tasks,
     most_relevant,
     progress,
     run_states,
@@ -43,6 +45,7 @@ __all__ = [
     "DeliveredConfig",
     "DeploymentOverview",
     "DeploymentRow",
+    "FailedTask",
     "LaunchDag",
     "PastRun",
     "Run",
@@ -58,6 +61,7 @@ __all__ = [
     "before",
     "deliveries",
     "deployment",
+    "failed_tasks",
     "history",
     "installed",
     "most_relevant",

@@ -7,10 +7,11 @@ import datetime
 import functools
 from collections.abc import Iterable, Mapping
 
+from gantry import errors, names, plan, status
 from gantry import inventory as inventories
-from gantry import names, plan, status
 from gantry.definition import models
 from gantry.state import installed_versions, run_records
+from gantry.status import labels
 
 RunKey = tuple[str, str]
 """A run: its DAG's id and its own."""
@@ -148,6 +149,25 @@ class TaskInstanceRow:
     def awaits_answer(self) -> bool:
         """Return whether it waits for a person's answer."""
         return self.view.state is status.TaskState.AWAITING_INPUT
+
+
+@dataclasses.dataclass(frozen=True)
+class FailedTask:
+    """A failed task instance, and what stopped it.
+
+    Attributes:
+        failures: nothing if it left none, as after a killed process; None if they may not be read.
+        is_shortened: whether the failures' details are left out, since they hold text of a log that may not be read.
+    """
+
+    instance: TaskInstanceRow
+    failures: tuple[errors.Failure, ...] | None
+    is_shortened: bool = False
+
+    @property
+    def servers(self) -> str:
+        """Return the servers that it worked on, as Airflow labels it."""
+        return labels.label(self.instance.view.servers) or self.instance.label
 
 
 @dataclasses.dataclass(frozen=True)

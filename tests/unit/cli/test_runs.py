@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gantry import names
+from gantry import errors, names
 from gantry.state import config_history, installed_versions, keys, run_records
 from gantry.state.config_history import ConfigDelivery
 from gantry.state.run_records import Record, Result
@@ -114,6 +115,25 @@ def test_one_run_is_told_with_the_facts_that_it_handed_out(
     found = gantry("history", "shop", "r3", "--json").json
     assert found["record"]["run"] == "r3"
     assert [each["digest"] for each in found["facts"]] == ["9f86d0819f86"]
+
+
+def test_a_failed_run_says_what_stopped_its_tasks(airflow: airflow_api.Airflow, gantry: Gantry) -> None:
+    failed = airflow_api.Run("r3", [("failed", airflow_api.states(0, failed=True))])
+    airflow.dags["shop"].runs.append(failed)
+    told = gantry("history", "shop", "r3").out
+    assert "  failed         tier-only.scale_up\n    it has kept no reason that you may read" in told
+    kept = errors.Failure("only: no capacity", "EC2 said so", "Choose another size.", code=None)
+    xcom = json.dumps({"key": errors.XCOM, "value": [kept.dump()]})
+    airflow.answer_instead = lambda call: (
+        (200, "application/json", xcom) if f"/xcomEntries/{errors.XCOM}" in call else None
+    )
+    told = gantry("history", "shop", "r3").out
+    assert "tier-only.scale_up\n    only: no capacity\n    EC2 said so\n    Choose another size.\n" in told
+    (found,) = gantry("history", "shop", "r3", "--json").json["failures"]
+    assert found == {"task": "tier-only.scale_up", "server": "", "causes": [kept.dump()]}
+    # Of a run that Airflow has forgotten, only the record is left.
+    airflow.dags["shop"].runs.clear()
+    assert gantry("history", "shop", "r3", "--json").json["failures"] == []
 
 
 def test_a_run_is_named_by_when_it_began(airflow: airflow_api.Airflow, gantry: Gantry) -> None:

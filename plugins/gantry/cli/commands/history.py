@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gantry import errors
+from gantry import errors, names
 from gantry.cli.support import console, option_groups, options, target
 
 if TYPE_CHECKING:
+    from gantry import overview
+    from gantry.rest import client
     from gantry.state import run_records
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
@@ -74,11 +76,15 @@ def history(
     if run is not None:
         record = _one(name, run, state.records())
         told = state.facts_of(record)
+        failed = _failed(api, name, record)
         if json_:
             (dumped,) = asset_state.as_json((record,))
-            console.as_json({"record": dumped, "facts": [each.as_json() for each in told]})
+            reasons = history_text.as_json(failed)
+            console.as_json(
+                {"record": dumped, "facts": [each.as_json() for each in told], "failures": reasons}
+            )
         else:
-            history_text.show(record, told)
+            history_text.show(record, told, failed)
     elif facts:
         told = state.facts()[:last]
         if json_:
@@ -88,14 +94,24 @@ def history(
         else:
             console.say(f"Nothing is kept about what the servers of {name} were told.")
     else:
-        found = state.records()[:last]
+        records = state.records()[:last]
         if json_:
-            console.as_json(asset_state.as_json(found))
-        elif found:
-            console.show(history_text.table(found))
+            console.as_json(asset_state.as_json(records))
+        elif records:
+            console.show(history_text.table(records))
         else:
             console.say(f"Nothing is kept about {name}: it has had no run yet.")
     return console.SUCCESS
+
+
+def _failed(api: client.AirflowApi, name: str, record: run_records.Record) -> tuple[overview.FailedTask, ...]:
+    """Return the failed tasks of a run that failed."""
+    from gantry.cli.queries import rest_source  # noqa: PLC0415 - as above
+    from gantry.state import run_records  # noqa: PLC0415
+
+    if record.result is not run_records.Result.FAILED:
+        return ()
+    return rest_source.failed_tasks(api, (names.dag_id(name, names.Operation(record.operation)), record.run))
 
 
 def _one(name: str, wanted: str, known: tuple[run_records.Record, ...]) -> run_records.Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Iterator
 
+import pydantic
 from rich.table import Table
 
 from gantry import durations, overview
@@ -47,11 +48,19 @@ def line(record: run_records.Record) -> str:
     return ", ".join(told)
 
 
-def show(record: run_records.Record, told: Iterable[overview.DeliveredConfig]) -> None:
-    """Print one run with everything that is recorded of it."""
+def show(
+    record: run_records.Record,
+    told: Iterable[overview.DeliveredConfig],
+    failed: Iterable[overview.FailedTask],
+) -> None:
+    """Print one run with everything that is recorded of it, and its failed tasks."""
     console.say(f"{record.operation} {record.run}: {record.result.value}")
     for title, text in _details(record):
         console.say(f"  {title:<14} {text}")
+    for each in failed:
+        console.say(f"  {'failed':<14} {f'{each.instance.view.task_id} {each.servers}'.strip()}")
+        for line in _reasons(each):
+            console.say(f"    {line}")
     if told:
         console.say()
         show_facts(told)
@@ -67,6 +76,23 @@ def show_facts(told: Iterable[overview.DeliveredConfig]) -> None:
         )
         for text in found.lines or ("nothing changed but comments",):
             console.out.print(f"    {text}", style=_STYLES.get(text[:1], ""), markup=False)
+
+
+def as_json(failed: Iterable[overview.FailedTask]) -> list[pydantic.JsonValue]:
+    """Convert failed tasks for programs."""
+    return [
+        {
+            "task": each.instance.view.task_id,
+            "server": each.servers,
+            "causes": [failure.dump() for failure in each.failures or ()],
+        }
+        for each in failed
+    ]
+
+
+def _reasons(task: overview.FailedTask) -> list[str]:
+    text = "\n".join(map(str, task.failures or ()))
+    return text.splitlines() or ["it has kept no reason that you may read; see its log with gantry logs"]
 
 
 def clock(text: str) -> str:

@@ -166,6 +166,19 @@ def task_row(found: client.ApiTaskInstance) -> overview.TaskInstanceRow:
     return overview.TaskInstanceRow(view, label, found.try_number)
 
 
+def failed_tasks(api: client.AirflowApi, run: overview.RunKey) -> tuple[overview.FailedTask, ...]:
+    """Return the failed tasks of a run, with what stopped them as far as the user may read that.
+
+    Nothing if Airflow has forgotten the run. Who may read XComs is shown all of a failure: the API asks for no other
+    right, while pages leave out the detail for who may not read task logs.
+    """
+    try:
+        found = {task_row(each): each for each in api.instances(*run)}
+    except errors.NotFoundError:
+        return ()
+    return overview.failed_tasks(found, lambda each: api.failures(*run, found[each]))
+
+
 def _runs(api: client.AirflowApi, dag: str) -> Iterator[client.ApiDagRun]:
     try:
         yield from api.runs(dag)

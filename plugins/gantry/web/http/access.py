@@ -44,6 +44,10 @@ class Visitor:
         """Return whether they may read the task logs of a DAG."""
         return self.may_read(dag) and self._may("GET", dag, DagAccessEntity.TASK_LOGS)
 
+    def may_read_xcoms(self, dag: str) -> bool:
+        """Return whether they may read the XComs of a DAG's tasks."""
+        return self.may_read(dag) and self._may("GET", dag, DagAccessEntity.XCOM)
+
     def may_run(self, dag: str) -> bool:
         """Return whether they may start runs of a DAG."""
         return self.may_read(dag) and self._may("POST", dag, DagAccessEntity.RUN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
@@ -150,6 +151,28 @@ def run(
     before = overview.before(earlier, lambda run: instances.get(run.key, ()))
     # The slots that are kept are the current ones; and while the run is going on, the cloud is more accurate.
     return overview.snapshot(found.run, own, instances[found.run.key], answer.inventory, before, {})
+
+
+def failed_tasks(
+    found: overview.RunSnapshot, session: Session, visitor: access.Visitor
+) -> tuple[overview.FailedTask, ...]:
+    """Return the failed tasks of a run, with what stopped them as far as the visitor may read that.
+
+    That is kept as an XCom, and its detail is the end of a log: each asks for its own right, as Airflow's pages do.
+    """
+    dag = found.run.dag
+    if not visitor.may_read_xcoms(dag):
+        return overview.failed_tasks(found.instances, lambda _: None)
+    kept = run_queries.failures(session, found.run.key)
+    failed = overview.failed_tasks(
+        found.instances, lambda each: kept.get((each.view.task_id, each.view.map_index), ())
+    )
+    return failed if visitor.may_read_logs(dag) else tuple(map(_shortened, failed))
+
+
+def _shortened(task: overview.FailedTask) -> overview.FailedTask:
+    failures = tuple(dataclasses.replace(each, detail="") for each in task.failures or ())
+    return dataclasses.replace(task, failures=failures, is_shortened=failures != task.failures)
 
 
 def instance(

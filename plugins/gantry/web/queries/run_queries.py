@@ -125,18 +125,17 @@ def ends(session: Session, runs: Collection[overview.RunKey]) -> dict[overview.R
     return {(row.dag_id, row.run_id): overview.RunEnd(str(row.state), row.end_date) for row in rows}
 
 
-def failures(session: Session, run: overview.RunKey, task: str, map_index: int) -> tuple[errors.Failure, ...]:
-    """What stopped the latest try of a task instance; nothing where it did not fail, or not by an error of ours."""
-    found = session.scalar(
-        sa.select(XComModel.value).where(
-            XComModel.dag_id == run[0],
-            XComModel.run_id == run[1],
-            XComModel.task_id == task,
-            XComModel.map_index == map_index,
-            XComModel.key == errors.XCOM,
+def failures(session: Session, run: overview.RunKey) -> dict[tuple[str, int], tuple[errors.Failure, ...]]:
+    """Return what stopped the latest try of a run's failed tasks, by task and map index. One query.
+
+    A task that did not fail has none, nor has one that another error than ours has stopped.
+    """
+    rows = session.execute(
+        sa.select(XComModel.task_id, XComModel.map_index, XComModel.value).where(
+            XComModel.dag_id == run[0], XComModel.run_id == run[1], XComModel.key == errors.XCOM
         )
     )
-    return errors.Failure.load_all(as_json(found))
+    return {(task, map_index): errors.Failure.load_all(as_json(value)) for task, map_index, value in rows}
 
 
 def _of(runs: Collection[overview.RunKey]) -> sa.ColumnElement[bool]:

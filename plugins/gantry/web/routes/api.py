@@ -60,12 +60,12 @@ def server_facts(
 def run(
     dag_id: str,
     run_id: str,
-    visitor: access.DagReaderDep,  # noqa: ARG001 - asks for the right
+    visitor: access.DagReaderDep,
     session: SessionDep,
 ) -> api_models.RunDetail:
     """The current state of a run, or its final one."""
     found = deployment_details.run(dag_id, run_id, session, pages.KNOWN, pages.CLOUD)
-    return api_models.RunDetail.of(found)
+    return api_models.RunDetail.of(found, deployment_details.failed_tasks(found, session, visitor))
 
 
 @router.get("/openapi.json", include_in_schema=False)

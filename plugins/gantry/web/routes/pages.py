@@ -127,7 +127,8 @@ def run(
     """Show one run of an operation."""
     found = deployment_details.run(dag_id, run_id, session, KNOWN, CLOUD)
     now = datetime.datetime.now(datetime.UTC)
-    view = pictures.run(found, visitor, addresses.Addresses.of(request), now)
+    failed = deployment_details.failed_tasks(found, session, visitor)
+    view = pictures.run(found, failed, visitor, addresses.Addresses.of(request), now)
     template = responses.part(request, "run.html.jinja", "run-live.html.jinja")
     return responses.page(request, template, view=view, grid=view.grid, gantt=view.gantt, again=view.again)
 

@@ -86,7 +86,7 @@ def _instance(
 ) -> tuple[overview.CompiledDefinition, overview.TaskInstanceRow, tuple[errors.Failure, ...]]:
     with create_session() as session:
         known, instance = deployment_details.instance(dag, run, task, map_index, session, pages.KNOWN)
-        return known, instance, run_queries.failures(session, (dag, run), task, map_index)
+        return known, instance, run_queries.failures(session, (dag, run)).get((task, map_index), ())
 
 
 def _read(

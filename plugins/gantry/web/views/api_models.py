@@ -344,6 +344,55 @@ class StepResponse(ResponseModel):
     critical: Annotated[bool, Field(description="It is one of those that decided how long the run took.")]
 
 
+class FailureResponse(ResponseModel):
+    """What stopped a task."""
+
+    headline: str
+    detail: Annotated[
+        str | None,
+        Field(description="What was seen, such as a log's end; null for who may not read task logs."),
+    ]
+    advice: Annotated[str, Field(description="What to do; empty where the headline says that too.")]
+    server: str
+    script: str
+    code: Annotated[int | None, Field(description="The script's exit code.")]
+
+
+class FailedTaskResponse(ResponseModel):
+    """A failed task instance of a run."""
+
+    task: str
+    map_index: int
+    servers: str
+    failures: Annotated[
+        tuple[FailureResponse, ...] | None,
+        Field(description="Empty where only its log says more; null for who may not read XComs."),
+    ]
+
+    @classmethod
+    def of(cls, found: overview.FailedTask) -> FailedTaskResponse:
+        """Create from the read model."""
+        view = found.instance.view
+        return cls(
+            task=view.task_id,
+            map_index=view.map_index,
+            servers=found.servers,
+            failures=None
+            if found.failures is None
+            else tuple(
+                FailureResponse(
+                    headline=each.headline,
+                    detail=None if found.is_shortened else each.detail,
+                    advice=each.advice,
+                    server=each.server,
+                    script=each.script,
+                    code=each.code,
+                )
+                for each in found.failures
+            ),
+        )
+
+
 class RunDetail(ResponseModel):
     """The current state of a run, or its final one."""
 
@@ -357,9 +406,12 @@ class RunDetail(ResponseModel):
     tiers: tuple[TierResponse, ...]
     services: tuple[ServiceResponse, ...]
     steps: tuple[StepResponse, ...]
+    failures: Annotated[
+        tuple[FailedTaskResponse, ...], Field(description="The failed tasks, the first to fail first.")
+    ]
 
     @classmethod
-    def of(cls, found: overview.RunSnapshot) -> RunDetail:
+    def of(cls, found: overview.RunSnapshot, failed: tuple[overview.FailedTask, ...]) -> RunDetail:
         """Create from the read model."""
         states = found.states
         critical = {link.step.id for link in found.timeline.critical_path}
@@ -385,4 +437,5 @@ class RunDetail(ResponseModel):
                 for phase in found.timeline.phases
                 for each in phase.steps
             ),
+            failures=tuple(map(FailedTaskResponse.of, failed)),
         )

@@ -10,7 +10,7 @@ from gantry import names, overview, plan
 from gantry.state import config_history
 from gantry.web.http import access, addresses
 from gantry.web.queries import deployment_queries, model
-from gantry.web.views import grid, timeline, topology, topology_labels
+from gantry.web.views import grid, step_titles, timeline, topology, topology_labels
 
 _RUN_SECONDS, _REST_SECONDS = 2, 10
 """Refresh intervals of a page: during a run, and otherwise."""
@@ -45,12 +45,22 @@ class DeploymentView:
 
 
 @dataclasses.dataclass(frozen=True)
+class FailedTaskView:
+    """A failed task on a run's page, and the URL of its page in Airflow."""
+
+    title: str
+    task: overview.FailedTask
+    href: str
+
+
+@dataclasses.dataclass(frozen=True)
 class RunPage:
     """A run's page.
 
     Attributes:
         again: the URL to refresh from, or None when the run is over.
         questions: the tasks that wait for the visitor's answer.
+        failed: the failed tasks, the first to fail first.
     """
 
     name: str
@@ -61,6 +71,7 @@ class RunPage:
     again: str | None
     questions: tuple[overview.TaskInstanceRow, ...]
     services: tuple[overview.ServiceView, ...] = ()
+    failed: tuple[FailedTaskView, ...] = ()
 
 
 class Sign(enum.StrEnum):
@@ -183,7 +194,11 @@ def _diff_line(place: int, text: str) -> DiffLine:
 
 
 def run(
-    found: overview.RunSnapshot, visitor: access.Visitor, where: addresses.Addresses, now: datetime.datetime
+    found: overview.RunSnapshot,
+    failed: tuple[overview.FailedTask, ...],
+    visitor: access.Visitor,
+    where: addresses.Addresses,
+    now: datetime.datetime,
 ) -> RunPage:
     """Return a run's page."""
     dag, run_id = found.run.key
@@ -204,4 +219,17 @@ def run(
         None if found.run.is_over else where.run(dag, run_id),
         _questions(found, visitor),
         () if found.states is None else overview.services(found.known, found.states),
+        tuple(_failed(found, each, where) for each in failed),
+    )
+
+
+def _failed(
+    found: overview.RunSnapshot, task: overview.FailedTask, where: addresses.Addresses
+) -> FailedTaskView:
+    view = task.instance.view
+    step = found.known.plan.by_id.get(view.task_id)
+    return FailedTaskView(
+        view.task_id if step is None else step_titles.whole(step),
+        task,
+        where.task(*found.run.key, view.task_id, view.map_index),
     )
