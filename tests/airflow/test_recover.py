@@ -190,7 +190,7 @@ def test_without_a_backup_nothing_is_begun_unless_somebody_says_so(stage: Stage,
     assert [each["name"] for each in asset["aliases"]] == [names.state(SHOP)]
     stage.api.call("DELETE", f"/assets/{asset['id']}/state-store")
     error = stage.launch(SHOP).fails_at(FIND_LOST)
-    assert "no note says which server held this data" in error
+    assert "it is not recorded which server held this data" in error
     assert "runs of it have loaded data in this Airflow" in error
     assert ids(stage) == before
     run(stage, "recover", from_dump=["db.catalog"]).succeeds()

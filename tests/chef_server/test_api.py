@@ -95,7 +95,7 @@ def test_a_certificate_for_another_name_is_not_cured_by_trusting_it(chef: Goiard
         server = chef_server.ChefServer(url, chef.actor(), chef.found.certificate)
         with pytest.raises(chef_server.ChefServerUnreachableError, match="not valid for") as unreachable:
             server.nodes()
-    assert "Mend the certificate" in str(unreachable.value)
+    assert "Fix the certificate" in str(unreachable.value)
 
 
 def test_a_certificate_to_trust_that_is_none(chef: Goiardi) -> None:

@@ -31,7 +31,7 @@ def test_a_script_that_failed_says_where_and_how() -> None:
     found = agent_errors.ScriptFailedError(SERVER, "startService a1001", 7, "no database").failure
     assert (found.server, found.script, found.code, found.transient) == (SERVER, "startService", 7, False)
     assert found.detail == "no database"
-    assert found.advice.startswith("Mend the cause and clear this task")
+    assert found.advice.startswith("Fix the cause and clear this task")
 
 
 def test_a_server_that_is_not_reached_has_no_script() -> None:

@@ -106,7 +106,7 @@ class UnusableHostKeyError(ServerError):
         self.kept_in = kept_in
         super().__init__(
             server,
-            f"{pinned!r} in {kept_in} is not a public host key of {address} (such as ssh-ed25519 AAAA…); mend it",
+            f"{pinned!r} in {kept_in} is not a public host key of {address} (such as ssh-ed25519 AAAA…); correct it",
         )
 
 
@@ -223,7 +223,7 @@ class ScriptFailedError(ServerError):
         super().__init__(
             server,
             f"{call} {ended}. The end of its output:\n{tail or '(it said nothing)'}\n"
-            f"Mend the cause and clear this task: what had succeeded is not run again.",
+            f"Fix the cause and clear this task: what had succeeded is not run again.",
         )
 
 
@@ -278,5 +278,5 @@ class ScriptTimeoutError(ServerError):
             server,
             f"{call} did not end within {seconds:g} s; it and its children were killed. "
             f"The end of its output:\n{tail or '(it said nothing)'}\n"
-            f"Raise the step's timeout in the definition, or mend the script, and clear this task.",
+            f"Raise the step's timeout in the definition, or fix the script, and clear this task.",
         )

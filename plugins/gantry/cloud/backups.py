@@ -78,7 +78,7 @@ class StrangeBackupError(errors.GantryError):
     def __init__(self, url: str, allowed: Sequence[str]) -> None:
         self.url = url
         super().__init__(
-            f"{url} is not to be restored here: it is in none of {', '.join(allowed)}\n"
+            f"{url} may not be restored here: it is in none of {', '.join(allowed)}\n"
             f"Name its folder under restore_from in the definition's backups, if it may be."
         )
 

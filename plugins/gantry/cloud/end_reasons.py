@@ -51,7 +51,7 @@ class EndedServerError(errors.GantryError):
         super().__init__(
             f"{server.name}: instance {server.instance_id} is {server.state} before it has answered: "
             f"{worded(server.reason)}\n{_ADVICE.get(self.code, '')}{' ' if self.code in _ADVICE else ''}"
-            f"Mend the cause, then clear this tier's scale_up task with everything downstream: it starts another one."
+            f"Fix the cause, then clear this tier's scale_up task with everything downstream: it starts another one."
         )
 
 

@@ -128,7 +128,7 @@ class CloudError(errors.GantryError):
                 else ""
             )
             return f"{why}This often passes by itself; the task is tried again."
-        return f"Asked with the Airflow connection {self.connection!r}. Mend the cause and clear this task."
+        return f"Asked with the Airflow connection {self.connection!r}. Fix the cause and clear this task."
 
 
 class UnusableConnectionError(errors.GantryError):

@@ -26,7 +26,7 @@ class NotListedYetError(errors.GantryError):
         super().__init__(
             f"{deployment}: {', '.join(instances)} were started lately, and the cloud does not list them yet\n"
             f"Until it does, no server is configured with the others: some would be missing.\n"
-            f"The task is tried again. If it fails still, look for these instances in the cloud, then clear this task."
+            f"The task is tried again. If it still fails, look for these instances in the cloud, then clear this task."
         )
 
 

@@ -60,7 +60,7 @@ class DeadServersError(errors.GantryError):
         super().__init__(
             f"{', '.join(server_names)}: {_MOST_TOKENS} instances were started for this task, and all of them have "
             f"ended; the last one: {end_reasons.worded(reason)}\n"
-            f"Look at the terminated instances in the cloud, mend the cause, then clear this task."
+            f"Look at the terminated instances in the cloud, fix the cause, then clear this task."
         )
 
 
@@ -73,8 +73,8 @@ class HiddenServersError(errors.GantryError):
         self.servers = tuple(server_names)
         super().__init__(
             f"{', '.join(server_names)}: an earlier try of this task has started them with other settings, and the "
-            f"cloud does not show them yet\nThe task is tried again. If it fails still, look for these servers in the "
-            f"cloud, then clear the task: it starts them with the settings of now."
+            f"cloud does not show them yet\nThe task is tried again. If it still fails, look for these servers in the "
+            f"cloud, then clear the task: it starts them with the current settings."
         )
 
 

@@ -65,7 +65,7 @@ class KeyNotShownError(LostServerError):
             self,
             f"{name}: its instance runs, and the cloud does not show its host key\n"
             f"The handshake keeps it as a tag, which the cloud may show some moments later; the task is tried again. "
-            f"If it fails still, clear this tier's handshake task with everything downstream.",
+            f"If it still fails, clear this tier's handshake task with everything downstream.",
         )
 
 

@@ -53,7 +53,7 @@ class UnreadableTagsError(errors.GantryError):
         self.problem = problem
         super().__init__(
             f"instance {instance_id} belongs to the deployment, but {problem}\n"
-            f"Mend the tag, or terminate the instance."
+            f"Fix the tag, or terminate the instance."
         )
 
 

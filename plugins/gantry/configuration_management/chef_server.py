@@ -88,7 +88,9 @@ class ChefServerUnreachableError(errors.GantryError):
         if untrusted and _UNKNOWN_ISSUER.search(reason):
             advice = "Put the Chef server's certificate into the connection's field trusted_certificate."
         elif untrusted:
-            advice = "Mend the certificate on the Chef server, or the URL or trusted_certificate in the connection."
+            advice = (
+                "Fix the certificate on the Chef server, or the URL or trusted_certificate in the connection."
+            )
         super().__init__(f"{what}: no answer from the Chef server: {reason}\n{advice}")
 
 

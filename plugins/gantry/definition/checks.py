@@ -152,7 +152,7 @@ def _datasources(
         if not service.datasources:
             yield (
                 ("services", name, "replication"),
-                "it is datasources that are replicated, and there are none",
+                "replication is for datasources, and the service has none",
             )
         for datasource, each in service.datasources.items():
             if each.connection == service.replication.connection:

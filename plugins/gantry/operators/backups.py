@@ -26,8 +26,8 @@ class NothingRunsError(errors.GantryError):
         self.tier = tier
         self.service = service
         super().__init__(
-            f"tier {tier} has no {who} that runs and has shaken hands: service {service} can neither be backed up nor "
-            f"restored\nLaunch the deployment first; to have no backups of one that is stopped, pause their DAG."
+            f"tier {tier} has no running {who} with a completed handshake: service {service} can neither be backed up "
+            f"nor restored\nLaunch the deployment first; to have no backups of one that is stopped, pause their DAG."
         )
 
 
@@ -52,7 +52,7 @@ class NoSumError(errors.GantryError):
 
     def __init__(self, step: str) -> None:
         super().__init__(
-            f"{step} did not report the backup's size and sum, so it is not taken for complete\nClear {step}: the "
+            f"{step} did not report the backup's size and sum, so it is not considered complete\nClear {step}: the "
             f"backup is then made again. Does a script of your own in /enstratus/custom/bin replace uploadBackup?"
         )
 
@@ -95,7 +95,7 @@ class BackUpOperator(server_step.ServerStepOperator):
         if not there and given_up:
             raise NoFinalBackupError(run.backup, given_up)
         if not there:
-            raise AirflowSkipException(f"tier {run.tier} has no server that has ever shaken hands")
+            raise AirflowSkipException(f"tier {run.tier} has no server with a completed handshake")
         if all(each.state is not inventory.InstanceState.RUNNING for each in there):
             raise NoFinalBackupError(run.backup, tuple(there))
         found = super().perform(context, run)

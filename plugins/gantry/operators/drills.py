@@ -29,7 +29,7 @@ class OldBackupError(errors.GantryError):
         super().__init__(
             f"the newest backup of {backup!r} is {durations.text(age, exact=False)} old, and max_age is "
             f"{durations.text(most, exact=False)}: {url}\n"
-            f"Nothing was restored. Look why no newer one was completed."
+            f"Nothing was restored. Check why no newer one was completed."
         )
 
 

@@ -38,7 +38,7 @@ class RolloutStoppedError(fan_out.StepFailedError):
         where = errors.Failure(
             "What runs where:",
             "\n".join(standing),
-            "Mend the cause and launch again, or clear this task: who has the new version is left alone.",
+            "Fix the cause and launch again, or clear this task: servers with the new version are left alone.",
             transient=all(each.transient for each in failures),
         )
         super().__init__([dataclasses.replace(first, headline=stopped), *others, where])

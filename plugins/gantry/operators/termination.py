@@ -39,7 +39,7 @@ class SilentServersError(errors.GantryError):
         told = "\n".join(f"  {_one_line(why)}" for why in silent.values())
         super().__init__(
             f"not every server answers, so nothing was stopped or terminated:\n{told}\n"
-            f"Mend these servers (gantry logs NAME --server SERVER shows whether they are reached), or terminate "
+            f"Fix these servers (gantry logs NAME --server SERVER shows whether they are reached), or terminate "
             f"their instances in the cloud; then trigger the termination again. With force it skips them: they are "
             f"terminated without their services being stopped."
         )
@@ -53,7 +53,7 @@ class NotStoppedError(errors.GantryError):
         told = "\n".join(messages)
         super().__init__(
             f"{step}: not stopped cleanly, so no server was terminated\n{told}\n"
-            f"Mend the cause and clear this task, or trigger the termination again with force, which skips what "
+            f"Fix the cause and clear this task, or trigger the termination again with force, which skips what "
             f"does not stop."
         )
 

@@ -24,7 +24,7 @@ class PausedOperationError(errors.GantryError):
         self.dag = dag
         super().__init__(
             f"{dag} should run now ({why}), but it is paused\n"
-            f"Unpause {dag}; or pause the DAG that watches the deployment, if nothing shall be done by itself."
+            f"Unpause {dag}; or pause the DAG that watches the deployment, if nothing should be done automatically."
         )
 
 

@@ -87,7 +87,7 @@ class NotReadyError(errors.GantryError):
             else:
                 parts += [str(problem), *filter(None, (problem.excerpt,))]
         parts.append(
-            "Mend what is named and clear this task; `gantry doctor` looks at the same, and starts nothing."
+            "Fix what is named and clear this task; `gantry doctor` looks at the same, and starts nothing."
         )
         super().__init__("\n".join(parts))
 

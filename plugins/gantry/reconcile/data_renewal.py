@@ -44,7 +44,7 @@ class UnknownDataError(errors.GantryError):
             " ".join(f"--{option} {each}" for each in unknown) for option in ("from-backup", "from-dump")
         )
         super().__init__(
-            f"no note says which server held this data, and there is reason to think that one did:\n{told}\n"
+            f"it is not recorded which server held this data, and one probably did:\n{told}\n"
             f"Nothing was started. Say what it begins from: its newest backup (`from_backup` in the form of a launch "
             f"or a recovery, {backup} on the command line) or the definition's dump (`from_dump`, {dump})."
         )

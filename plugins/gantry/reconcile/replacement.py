@@ -53,8 +53,7 @@ class WellError(errors.GantryError):
             ),
         ]
         super().__init__(
-            "\n".join(told)
-            + "\nTo have it replaced all the same, and what is on it thrown away, say `anyway` (a field of "
+            "\n".join(told) + "\nTo replace it anyway and discard what is on it, set `anyway` (a field of "
             "NAME.recover, --anyway on the command line)."
         )
 
@@ -72,17 +71,17 @@ class NobodyAnswersError(errors.GantryError):
         if len(troubles) == 1:
             cause = (
                 f"one server of {deployment} does not answer, and no other one shows whether the way to it works; its "
-                f"instance runs, and EC2's status checks say nothing bad of it"
+                f"instance runs, and EC2's status checks report no problem"
             )
         else:
             cause = (
-                f"not one server of {deployment} answers, so it is more likely the way to them that is broken than "
-                f"they are"
+                f"not one server of {deployment} answers, so it is more likely that the network path to them is broken "
+                f"than that all of them are"
             )
         words = " ".join(f"{each.server.tier}-{each.server.slot}" for each in troubles)
         super().__init__(
             f"{cause}; nothing was changed\n{told}\nLook at the network between Airflow's workers and the servers, and "
-            f"at the instance's console output. What is lost indeed is replaced when a person names it: in the field "
+            f"at the instance's console output. To replace a server that is really lost, name it: in the field "
             f"`servers` of NAME.recover, or `gantry recover {deployment} {words}`."
         )
 
@@ -96,8 +95,8 @@ class NotAskedError(errors.GantryError):
         self.unreached = dict(unreached)
         told = "\n".join(f"{name}: {why}" for name, why in unreached.items())
         super().__init__(
-            f"something is in the way to servers, so it is not known how they are; nothing was changed:\n{told}\n"
-            f"Mend that and run this again; or name the servers and say `anyway` to have them replaced."
+            f"some servers could not be reached, so their state is unknown; nothing was changed:\n{told}\n"
+            f"Fix that and run this again; or name the servers and set `anyway` to have them replaced."
         )
 
 

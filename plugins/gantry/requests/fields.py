@@ -215,9 +215,9 @@ class TierSizes(FieldKind):
     def read(self, name: str, params: Mapping[str, Any]) -> dict[str, int]:
         """Return the numbers that are given, by tier."""
         return {
-            key.removeprefix(f"{name}_"): int(value)
+            key.removeprefix(f"{name}_"): count
             for key, value in params.items()
-            if key.startswith(f"{name}_") and str(value).isdecimal()
+            if key.startswith(f"{name}_") and (count := _count(value)) is not None
         }
 
     def write(self, name: str, value: Mapping[str, int]) -> dict[str, Any]:
@@ -234,3 +234,10 @@ class TierSizes(FieldKind):
             fewest, most = schema.get("minimum", count), schema.get("maximum", count)
             if not fewest <= count <= most:
                 raise ServerCountError(tier, count, fewest, most, self._option(name))
+
+
+def _count(value: object) -> int | None:
+    """Return a number of servers, which JSON may have as `4.0`; None for anything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value)
+    return int(value) if isinstance(value, str) and value.isdecimal() else None

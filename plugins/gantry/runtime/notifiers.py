@@ -74,7 +74,7 @@ async def deadline_passed(notifiers: Sequence[Mapping[str, Any]], context: dict[
     )
     failures = [each for each in told if isinstance(each, Exception)]
     if failures:
-        raise ExceptionGroup("not everybody could be told that the deadline has passed", failures)
+        raise ExceptionGroup("not all notifications that the deadline has passed could be sent", failures)
 
 
 def _tell(notifier: Mapping[str, Any], context: dict[str, Any]) -> None:

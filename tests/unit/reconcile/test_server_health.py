@@ -318,7 +318,7 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 def test_where_nobody_answers_a_person_has_to_say_who_is_lost() -> None:
     everybody = {"application-1": SILENT, "application-2": SILENT}
     found = judged(everybody, dict.fromkeys(everybody, looks(9, unproven=True)))
-    with pytest.raises(replacement.NobodyAnswersError, match="the way to them") as refused:
+    with pytest.raises(replacement.NobodyAnswersError, match="the network path to them") as refused:
         choose(found, ONE, TWO)
     assert "`gantry recover bookshop application-1 application-2`" in str(refused.value)
     # As long as there is time, a launch waits for them.
@@ -332,7 +332,7 @@ def test_a_person_has_to_say_that_the_only_server_is_lost() -> None:
     found = judged({"application-1": SILENT}, {"application-1": looks(9, unproven=True)})
     with pytest.raises(replacement.NobodyAnswersError) as refused:
         choose(found, ONE)
-    assert "EC2's status checks say nothing bad of it" in str(refused.value)
+    assert "EC2's status checks report no problem" in str(refused.value)
     assert "in the field `servers` of NAME.recover, or `gantry recover bookshop application-1`" in str(
         refused.value
     )

@@ -100,14 +100,10 @@ def test_what_a_conf_does_not_say_is_as_the_form_says(backed: models.Definition)
 
 
 def test_a_launch_reads_the_sizes_of_its_tiers() -> None:
-    params = {
-        "servers_web": 3,
-        "servers_db": None,
-        "servers_other": "4",
-        "servers_note": "x",
-        "servers": ["web-1"],
-    }
-    assert requests.LaunchRequest.read(params).servers == {"web": 3, "other": 4}
+    given = {"servers_web": 3, "servers_json": 4.0, "servers_text": "4", "servers_few": -1}
+    others = {"servers_db": None, "servers_note": "x", "servers_all": True, "servers": ["web-1"]}
+    read = requests.LaunchRequest.read({**given, **others})
+    assert read.servers == {"web": 3, "json": 4, "text": 4, "few": -1}
 
 
 def test_a_tier_without_a_number_has_its_least_in_a_launch_and_none_in_a_scaling(

@@ -111,7 +111,7 @@ def greet(
         ("Client.InvalidSnapshot.NotFound", "from a snapshot that is gone"),
         ("Server.InsufficientInstanceCapacity", "name subnets in several zones"),
         ("Client.UserInitiatedShutdown", "CloudTrail"),
-        ("Server.NobodyKnows", "Mend the cause"),
+        ("Server.NobodyKnows", "Fix the cause"),
     ],
 )
 def test_an_instance_that_ends_is_told_of_at_once_with_its_reason_and_advice(code: str, advice: str) -> None:
@@ -177,7 +177,7 @@ def test_a_stopped_server_that_ec2_cannot_start_again_is_told_of_and_one_that_so
 def test_an_instance_without_a_reason_is_said_to_have_none() -> None:
     gone = dataclasses.replace(PENDING, state=State.SHUTTING_DOWN)
     guest = greet(Cloud(PENDING, None, gone=(gone,)), seconds=20)
-    assert "is shutting-down before it has answered: the cloud gives no reason\nMend" in str(guest.error)
+    assert "is shutting-down before it has answered: the cloud gives no reason\nFix" in str(guest.error)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ class RecoverForm:
 
 [cyan]gantry recover shop web-2 --anyway --reason "a disk that creaks"[/]  even if it is well
 
-[cyan]gantry recover shop --from-dump db.main[/]  a lost database that nobody has backed up starts over"""
+[cyan]gantry recover shop --from-dump db.main[/]  a lost database without a backup starts over from its dump"""
 )
 @option_groups.expanded
 def recover(

@@ -58,8 +58,10 @@ def status(
         StatusSource | None,
         typer.Option(
             "--from",
-            help="Ask Airflow's API, the cloud's tags, or both. Left out: Airflow, or the cloud where nobody said "
-            "which Airflow.",
+            help=(
+                "Ask Airflow's API, the cloud's tags, or both. Left out: Airflow, or the cloud if it is not "
+                "configured which Airflow."
+            ),
             show_default=False,
         ),
     ] = None,

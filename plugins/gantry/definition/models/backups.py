@@ -25,7 +25,7 @@ class Drill(Model):
         default=None,
         description=(
             "Cron expression (five fields) or `@daily` and the like, in the file's `timezone`. Left out: drills are "
-            "held by hand only."
+            "started by hand only."
         ),
         examples=["0 5 * * 0"],
     )
@@ -36,7 +36,9 @@ class Drill(Model):
     )
     max_age: Duration | None = Field(
         default=None,
-        description="A newest backup that is older fails the drill. Left out: it may be of any age.",
+        description=(
+            "The drill fails if the newest backup is older than this. Left out: any age is accepted."
+        ),
         examples=["36h"],
     )
     check: dict[BackupName, Annotated[str, Field(min_length=1, max_length=LONGEST_CHECK)]] = Field(
@@ -79,7 +81,7 @@ class Backups(Model):
         examples=[{"catalog": "db.catalog"}],
     )
     to: S3Folder = Field(
-        description="The folder in object storage; a backup is put to `TO/DEPLOYMENT/NAME/`.",
+        description="The folder in object storage; a backup is stored in `TO/DEPLOYMENT/NAME/`.",
         examples=["s3://bookshop-backups/daily/"],
     )
     schedule: str | None = Field(
@@ -92,7 +94,7 @@ class Backups(Model):
     )
     keep: Annotated[int, Field(strict=True, ge=1, le=MOST_KEPT)] = Field(
         default=7,
-        description="How many of each are kept: older ones are removed once a new one is complete.",
+        description="How many backups of each are kept: older ones are removed once a new one is complete.",
         examples=[7],
     )
     final: bool = Field(
@@ -109,7 +111,7 @@ class Backups(Model):
     )
     drill: Drill | None = Field(
         default=None,
-        description="How restoring is tried out. Left out: not at all, and there is no DAG for it.",
+        description="How restores are tested. Left out: they are not, and there is no DAG for it.",
         examples=[{"schedule": "0 5 * * 0", "max_age": "36h"}],
     )
 

@@ -47,7 +47,7 @@ class Definition(Model):
         description="Name of the deployment and of its launch DAG.", examples=["bookshop"]
     )
     description: str = Field(
-        default="", description="A line for people.", examples=["A small bookshop on three tiers"]
+        default="", description="A one-line description.", examples=["A small bookshop on three tiers"]
     )
     tags: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(
         default=(), description="More tags for the DAGs.", examples=[["shops", "team-blue"]]
@@ -62,7 +62,7 @@ class Definition(Model):
     )
     timezone: str = Field(
         default="UTC",
-        description="The time zone that the schedules are meant in.",
+        description="The time zone of the schedules.",
         examples=["Europe/Berlin"],
     )
     scaling: tuple[clock.ScalingTime, ...] = Field(
@@ -88,14 +88,16 @@ class Definition(Model):
     )
     user_id: UserId = Field(
         default="gantry",
-        description="Handed to `installService` and `configureService` as the one on whose behalf.",
+        description=(
+            "Passed to `installService` and `configureService` as the user on whose behalf they run."
+        ),
         examples=["gantry"],
     )
     fan_out: Annotated[int, Field(strict=True, ge=runs.SMALLEST_FAN_OUT, le=runs.LARGEST_FAN_OUT)] = Field(
         default=8,
         description=(
-            "Into how many task instances a tier's servers are dealt per step; more servers than that share one, "
-            "which drives them side by side."
+            "How many task instances a tier's servers are distributed over in each step. If there are more servers, "
+            "a task instance works on several of them in parallel."
         ),
         examples=[8],
     )
@@ -112,14 +114,14 @@ class Definition(Model):
     retries: runs.Retries = Field(
         default=2,
         description=(
-            "How often a step is tried again after a cause that passes by itself: a lost worker, a throttled call, an "
-            "unreachable server. For failures of scripts see `steps`."
+            "How often a step is retried after a temporary failure: a lost worker, a throttled call, an unreachable "
+            "server. For failures of scripts see `steps`."
         ),
         examples=[2],
     )
     retry_delay: Duration = Field(
         default=datetime.timedelta(seconds=5),
-        description="How long to wait before a step is tried again.",
+        description="How long to wait before a step is retried.",
         examples=["30s"],
     )
     pool: runs.Pool | None = Field(
@@ -129,12 +131,16 @@ class Definition(Model):
     )
     max_active_tasks: runs.Count | None = Field(
         default=None,
-        description="How many tasks of a run are at work at the same time. Left out: as Airflow is configured.",
+        description=(
+            "How many tasks of a run may work at the same time. Left out: as Airflow is configured."
+        ),
         examples=[32],
     )
     dagrun_timeout: Duration | None = Field(
         default=None,
-        description="A launch that takes longer is ended, its scripts too, and has failed. Left out: no limit.",
+        description=(
+            "A launch that takes longer is stopped, together with its scripts, and fails. Left out: no limit."
+        ),
         examples=["2h"],
     )
     steps: dict[runs.StepName, runs.StepSettings] = Field(
@@ -150,9 +156,9 @@ class Definition(Model):
     on_failure: Literal["keep", "remove_new"] = Field(
         default="keep",
         description=(
-            "What becomes of the servers that a failed launch has started: `keep` leaves them, for somebody to look "
-            "at and to go on from; `remove_new` terminates those with which the deployment was never RUNNING, and "
-            "leaves the others as they are."
+            "What happens to the servers that a failed launch has started: `keep` leaves them, to be looked at and "
+            "for the next launch to continue with; `remove_new` terminates those with which the deployment was never "
+            "RUNNING, and leaves the others as they are."
         ),
         examples=["remove_new"],
     )
@@ -179,19 +185,19 @@ class Definition(Model):
     cloud: Cloud = Field(description="Which cloud the servers run in.", examples=[{"region": "eu-central-1"}])
     launch_configurations: Annotated[dict[ConfigurationName, LaunchConfiguration], Field(min_length=1)] = (
         Field(
-            description="How servers are made, by name.",
+            description="How servers are created, by name.",
             examples=[{"debian": {"image": "ami-0123456789abcdef0", "ssh": {"connection": "bookshop_ssh"}}}],
         )
     )
     tiers: Annotated[dict[TierName, Tier], Field(min_length=1)] = Field(
-        description="Sets of like servers, by name.",
+        description="Groups of servers of the same kind, by name.",
         examples=[{"web": {"launch_configuration": "debian", "servers": 2}}],
     )
     server_name: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME_TEMPLATE)] = Field(
         default=SERVER_NAME,
         description=(
-            "What servers are called: a template that knows `deployment.name`, `tier.name` and `server.slot`, and no "
-            "more. Each name is a host name of its own within the deployment, of at most 63 characters."
+            "Names of servers: a template that can use `deployment.name`, `tier.name` and `server.slot`. Each name "
+            "is a host name that is unique within the deployment, of at most 63 characters."
         ),
         examples=['{{ tier.name }}{{ "%02d" | format(server.slot) }}-{{ deployment.name }}'],
     )
@@ -202,7 +208,7 @@ class Definition(Model):
     )
     load_balancers: dict[BalancerName, LoadBalancer] = Field(
         default_factory=dict,
-        description="What spreads traffic over services, by name.",
+        description="What distributes traffic over the servers of services, by name.",
         examples=[{"main": {"tier": "front", "service": "page", "name": "hello.example.com"}}],
     )
 
@@ -214,7 +220,9 @@ class Definition(Model):
 
     watch: Watch | None = Field(
         default=None,
-        description="How often the servers are looked at. Left out: they are not watched, and there is no DAG for it.",
+        description=(
+            "How often the servers are checked. Left out: they are not watched, and there is no DAG for it."
+        ),
         examples=[{"every": "1m"}],
     )
 

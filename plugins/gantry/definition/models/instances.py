@@ -52,22 +52,23 @@ class Network(Model):
         default=(),
         description=(
             "Ids. With several, servers are spread over them by their slots: the first server in the first subnet, "
-            "the second in the second, and round again. Where one has no room for a server (no capacity for the size "
-            "in its zone, no free addresses), the next one gets it. Left out: the default VPC's."
+            "the second in the second, and so on, starting over after the last. Where one has no room for a server "
+            "(no capacity for the size in its zone, no free addresses), the next one gets it. Left out: the default "
+            "VPC's."
         ),
         examples=[["subnet-0a1b2c3d", "subnet-4e5f6a7b"]],
     )
     security_groups: tuple[SecurityGroup, ...] = Field(
         default=(),
         description=(
-            "Ids; they must let the workers in by SSH, and let the servers reach each other's ports. Left out: the "
+            "Ids; they must allow SSH from the workers, and let the servers reach each other's ports. Left out: the "
             "VPC's default."
         ),
         examples=[["sg-0a1b2c3d"]],
     )
     public_address: Flag | None = Field(
         default=None,
-        description="Whether servers get a public address. Left out: as the subnet has it.",
+        description="Whether servers get a public address. Left out: as the subnet is configured.",
         examples=[True],
     )
 
@@ -101,7 +102,7 @@ class Metadata(Model):
         default=None,
         description=(
             "Routers that an answer with a token may pass: 2 lets containers on the server ask as well. Left out: as "
-            "the image or the account has it, else 1."
+            "the image or the account is configured, else 1."
         ),
         examples=[2],
     )
@@ -136,7 +137,9 @@ class Volume(Model):
     """An EBS volume that each server gets of its own."""
 
     device: Device = Field(
-        description="What the server calls it. The image's own root device is named to give that another size or type.",
+        description=(
+            "Its device name on the server. Name the image's root device to give that another size or type."
+        ),
         examples=["/dev/xvdb"],
     )
     size: Annotated[int, Field(strict=True, ge=1, le=65536)] | None = Field(
@@ -147,17 +150,17 @@ class Volume(Model):
     )
     iops: Annotated[int, Field(strict=True, ge=100, le=256000)] | None = Field(
         default=None,
-        description="Operations a second; needed for `io1` and `io2`, possible for `gp3`.",
+        description="Operations per second; required for `io1` and `io2`, optional for `gp3`.",
         examples=[6000],
     )
     throughput: Annotated[int, Field(strict=True, ge=125, le=2000)] | None = Field(
-        default=None, description="MiB a second, for `gp3`.", examples=[250]
+        default=None, description="MiB per second, for `gp3`.", examples=[250]
     )
     encrypted: Flag = Field(
         default=True, description="Encrypted with the account's key for EBS.", examples=[False]
     )
     snapshot: Snapshot | None = Field(
-        default=None, description="What is on it from the beginning.", examples=["snap-0a1b2c3d"]
+        default=None, description="The snapshot that it is created from.", examples=["snap-0a1b2c3d"]
     )
     delete_on_termination: Flag = Field(
         default=True, description="`false` keeps the volume when its server is terminated.", examples=[False]

@@ -19,8 +19,8 @@ class Notifier(Model):
     kwargs: dict[str, Json] = Field(
         default_factory=dict,
         description=(
-            "What it is made with. Texts are templates of Airflow where the notifier says so. Secrets belong into "
-            "its connection."
+            "The arguments that it is created with. Texts are templates of Airflow where the notifier says so. "
+            "Secrets belong in its connection."
         ),
         examples=[{"to": "team@example.com", "subject": "{{ dag_run.dag_id }} is RUNNING"}],
     )
@@ -46,32 +46,32 @@ class Approval(Model):
     subject: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
         default=None,
         description=(
-            "The question; a template of Airflow, for launches, scalings and recoveries alike. "
-            "Left out: whether the run shall do what it is for."
+            "The question; a template of Airflow, for launches, scalings and recoveries alike. Left out: the purpose "
+            "of the run, as a question."
         ),
         examples=["Launch the shop for {{ params.reason }}?"],
     )
     body: str | None = Field(
         default=None,
         description=(
-            "Markdown below it; a template of Airflow. Each operation has `params` of its own. "
-            "Left out: what was put into the form."
+            "Markdown below it; a template of Airflow. Each operation has `params` of its own. Left out: the values "
+            "of the form."
         ),
         examples=["Tell **support** first."],
     )
     assigned_users: tuple[AssignedUser, ...] = Field(
         default=(),
-        description="Who may answer. Left out: everybody who may run the DAG.",
+        description="Who may answer. Left out: anyone who may run the DAG.",
         examples=[[{"id": "7", "name": "ada"}]],
     )
     response_timeout: Duration | None = Field(
         default=None,
-        description="How long to wait for the answer; then the launch fails. Left out: for ever.",
+        description="How long to wait for the answer; then the launch fails. Left out: no limit.",
         examples=["8h"],
     )
     notifiers: tuple[Notifier, ...] = Field(
         default=(),
-        description="Who is notified that an answer is wanted.",
+        description="Who is notified that an answer is needed.",
         examples=[[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier"}]],
     )
 

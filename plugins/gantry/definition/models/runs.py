@@ -35,19 +35,21 @@ class StepSettings(Model):
     retries: Retries | None = Field(
         default=None,
         description=(
-            "How often it is tried again. Written here, it is for every failure, also of a script; otherwise only "
-            "causes that pass by themselves are tried again, as often as the file's `retries` says."
+            "How often it is retried. If set here, after every failure, also of a script; otherwise only after "
+            "temporary failures, as often as the file's `retries` says."
         ),
         examples=[3],
     )
     retry_delay: Duration | None = Field(
         default=None,
-        description="How long to wait before it is tried again. Left out: the file's.",
+        description="How long to wait before it is retried. Left out: the file's.",
         examples=["30s"],
     )
     retry_exponential_backoff: Annotated[float, Field(strict=True, ge=1, le=10)] | None = Field(
         default=None,
-        description="By what the wait is multiplied from one try to the next. Left out: always the same.",
+        description=(
+            "The factor by which the wait grows from one try to the next. Left out: the wait stays the same."
+        ),
         examples=[2],
     )
     pool: Pool | None = Field(
@@ -58,7 +60,7 @@ class StepSettings(Model):
     )
     priority_weight: Count | None = Field(
         default=None,
-        description="Its weight where tasks wait for a slot; the heavier goes first. Left out: 1.",
+        description="Its priority where tasks wait for a slot; the higher one goes first. Left out: 1.",
         examples=[10],
     )
 

@@ -29,7 +29,7 @@ class ScalingTime(Model):
     servers: Annotated[
         dict[TierName, Annotated[int, Field(strict=True, ge=1, le=MOST_SERVERS)]], Field(min_length=1)
     ] = Field(
-        description="How many servers, by tier. Tiers that are not named stay as they are.",
+        description="Numbers of servers, by tier. Tiers that are not named stay as they are.",
         examples=[{"web": 4}],
     )
 

@@ -87,7 +87,9 @@ class Chef(Model):
     """Chef Infra as the configuration management of a launch configuration."""
 
     connection: Connection = Field(
-        description="Airflow connection of the type `chef`: the Chef server, and who we are there.",
+        description=(
+            "Airflow connection of the type `chef`: the Chef server, and the client that Gantry is there."
+        ),
         examples=["chef_default"],
     )
     environment: ChefEnvironment | None = Field(
@@ -111,8 +113,8 @@ class Chef(Model):
     reboot: Flag = Field(
         default=True,
         description=(
-            "What becomes of a run that asks for a reboot (exit codes 35 and 37): the server is rebooted, and "
-            "chef-client run again when it is back. `false`: the step fails and says so."
+            "What happens when a run asks for a reboot (exit codes 35 and 37): the server is rebooted, and "
+            "chef-client runs again when it is back. `false`: the step fails and says so."
         ),
         examples=[False],
     )
@@ -183,8 +185,8 @@ class LaunchConfiguration(Model):
     image: Annotated[str, Field(min_length=1, max_length=instances.LONGEST_IMAGE)] = Field(
         description=(
             "An AMI's id; the name of an image that the account owns (the newest of that name); or "
-            "`resolve:ssm:NAME`, a parameter of Systems Manager that holds an id, with `:VERSION` or `:LABEL` behind "
-            "it where one is meant."
+            "`resolve:ssm:NAME`, a parameter of Systems Manager that holds an id, optionally followed by `:VERSION` "
+            "or `:LABEL`."
         ),
         examples=["ami-0123456789abcdef0"],
     )
@@ -211,19 +213,19 @@ class LaunchConfiguration(Model):
     )
     tags: instances.Tags = Field(
         default_factory=dict,
-        description="More tags on instances and volumes; of equal keys this one wins over `cloud.tags`.",
+        description="More tags on instances and volumes; they take precedence over `cloud.tags`.",
         examples=[{"role": "database"}],
     )
     volume_tags: instances.Tags = Field(
         default_factory=dict,
-        description="Tags on volumes only; of equal keys this one wins over `tags`.",
+        description="Tags on volumes only; they take precedence over `tags`.",
         examples=[{"backup": "daily"}],
     )
     user_data: str | None = Field(
         default=None,
         description=(
-            "A script (`#!`) or a `#cloud-config` that cloud-init carries out at the first boot. Accounts and SSH stay "
-            "Gantry's."
+            "A script (`#!`) or a `#cloud-config` that cloud-init runs at the first boot. Accounts and SSH are still "
+            "set up by Gantry."
         ),
         examples=["#!/bin/sh\nmkfs.ext4 /dev/xvdb\n"],
     )
@@ -311,13 +313,13 @@ class Tier(Model):
         description="Name of one of the `launch_configurations`.", examples=["debian"]
     )
     servers: ServerCount = Field(
-        description="A number, or the fewest and the most.", examples=[1, {"min": 2, "max": 6}]
+        description="A number, or the minimum and the maximum.", examples=[1, {"min": 2, "max": 6}]
     )
     rule: Rule | None = Field(
         default=None,
         description=(
-            "When the tier becomes larger or smaller by itself, within its range of `servers`. Left out: only by hand "
-            "and by the clock."
+            "When the tier is scaled automatically, within its range of `servers`. Left out: only by hand and on "
+            "schedule."
         ),
         examples=[{"scale_out_above": 80, "scale_in_below": 20}],
     )
@@ -331,7 +333,7 @@ class Tier(Model):
     )
     recovery_delay: Duration = Field(
         default=datetime.timedelta(minutes=5),
-        description="How long a server may not answer, or be impaired, before it counts as lost and is replaced.",
+        description="How long a server may be silent or impaired before it counts as lost and is replaced.",
         examples=["10m"],
     )
     replace_impaired: Flag = Field(

@@ -83,7 +83,7 @@ class ServicePort(Model):
     """A port that a service listens on."""
 
     port: Port = Field(description="Its number.", examples=[8000])
-    protocol: Protocol = Field(default="tcp", description="What is spoken on it.", examples=["http"])
+    protocol: Protocol = Field(default="tcp", description="The protocol on this port.", examples=["http"])
 
 
 class ServiceTls(Model):
@@ -94,7 +94,7 @@ class ServiceTls(Model):
         examples=["shop_tls"],
     )
     address: HostName = Field(
-        description="Handed to the service's configure script as the address that the certificate is for.",
+        description="Passed to the service's configure script as the address that the certificate is for.",
         examples=["shop.example.com"],
     )
 
@@ -130,7 +130,7 @@ class Service(Model):
         description="The port that it listens on; needed behind a load balancer. Several: `ports`.",
         examples=[8000],
     )
-    protocol: Protocol = Field(default="tcp", description="What is spoken on that port.", examples=["http"])
+    protocol: Protocol = Field(default="tcp", description="The protocol on that port.", examples=["http"])
     ports: dict[PortName, ServicePort] = Field(
         default_factory=dict,
         description="Several ports, by name, instead of `port` and `protocol`. The first is the main one.",
@@ -143,19 +143,19 @@ class Service(Model):
     )
     customer_id: CustomerId | None = Field(
         default=None,
-        description="`c` and digits: whose it is; its files belong to this user. Left out: the deployment's.",
+        description="`c` and digits: its owner; its files belong to this user. Left out: the deployment's.",
         examples=["c200"],
     )
     user_id: UserId | None = Field(
         default=None,
-        description="On whose behalf it is installed and configured. Left out: the deployment's.",
+        description="The user on whose behalf it is installed and configured. Left out: the deployment's.",
         examples=["gantry"],
     )
     run_as_user: UserId | None = Field(
         default=None,
         description=(
-            "The user that it runs as. Another one than the customer has to be there on the servers. "
-            "Left out: the customer's."
+            "The user that it runs as. A user other than the customer must exist on the servers. Left out: the "
+            "customer's."
         ),
         examples=["www-data"],
     )
@@ -176,7 +176,7 @@ class Service(Model):
     )
     order: Literal["datasource-first", "configure-first"] = Field(
         default="datasource-first",
-        description="What its archive wants to happen first.",
+        description="What its archive needs to happen first.",
         examples=["configure-first"],
     )
     update: Update | None = Field(
@@ -226,7 +226,7 @@ class BalancerTls(Model):
 class LoadBalancer(Model):
     """A tier that spreads the traffic of one port over the nodes of a service."""
 
-    tier: TierName = Field(description="Every server of it balances.", examples=["proxy"])
+    tier: TierName = Field(description="Each of its servers runs the load balancer.", examples=["proxy"])
     service: ServiceName = Field(description="The nodes are this service's servers.", examples=["app"])
     service_port: PortName | None = Field(
         default=None,

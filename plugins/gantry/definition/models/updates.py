@@ -59,8 +59,8 @@ class Update(Model):
     min_healthy: Amount | None = Field(
         default=None,
         description=(
-            "How many servers have to go on serving meanwhile: a number, or a share of them, rounded up; batches are "
-            "made smaller for it. Left out: all that are not in the batch."
+            "How many servers must keep serving meanwhile: a number, or a share of them, rounded up; batches are "
+            "made smaller if necessary. Left out: all that are not in the batch."
         ),
         examples=["50%"],
     )
@@ -85,8 +85,8 @@ class Update(Model):
     on_failure: Literal["stop", "roll_back"] = Field(
         default="stop",
         description=(
-            "What becomes of a batch that fails: it stays out of the load balancers, or it gets the version back "
-            "that it had. The launch fails in both cases, and no other server is touched."
+            "What happens to a batch that fails: it stays out of the load balancers, or it gets its previous version "
+            "back. The launch fails in both cases, and no other server is touched."
         ),
         examples=["roll_back"],
     )

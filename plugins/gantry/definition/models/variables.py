@@ -43,7 +43,7 @@ class Variable(Model):
         examples=[2],
     )
     description: str = Field(
-        default="", description="A line for people.", examples=["How many application servers there are"]
+        default="", description="A one-line description.", examples=["How many application servers there are"]
     )
 
     @pydantic.model_validator(mode="before")

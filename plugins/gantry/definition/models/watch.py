@@ -23,7 +23,7 @@ class Watch(Model):
 
     every: Duration = Field(
         default=datetime.timedelta(minutes=1),
-        description="The time from one look at the servers to the next, 10 seconds at least.",
+        description="The time from one check of the servers to the next, at least 10 seconds.",
         examples=["1m"],
     )
 
@@ -59,16 +59,16 @@ class Rule(Model):
     )
     breach_period: Duration = Field(
         default=datetime.timedelta(minutes=5),
-        description="How long every look has to find the mean beyond the threshold.",
+        description="How long every check has to find the mean beyond the threshold.",
         examples=["5m"],
     )
     cooldown: Duration = Field(
         default=datetime.timedelta(minutes=10),
-        description="How long the rule waits after the tier's servers have changed, by whatever means.",
+        description="How long the rule waits after the tier's servers have changed, for whatever reason.",
         examples=["10m"],
     )
     increment: Annotated[int, Field(strict=True, ge=1, le=100)] = Field(
-        default=1, description="How many servers come or go at a time.", examples=[1]
+        default=1, description="How many servers are added or removed at a time.", examples=[1]
     )
 
     @pydantic.model_validator(mode="after")

@@ -47,7 +47,7 @@ class StandingError(errors.LocalCloudError):
     def __init__(self, name: str, root: Path) -> None:
         self.name = name
         super().__init__(
-            f"the demo {name!r} stands in the background, for {root}: end it with `gantry demo down`, or use --name"
+            f"the demo {name!r} runs in the background, for {root}: end it with `gantry demo down`, or use --name"
         )
 
 
