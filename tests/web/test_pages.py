@@ -251,7 +251,8 @@ def test_a_run_of_a_dag_has_a_tab_with_its_launch(house: House, chromium: Browse
         expect(frame.locator("#log-title")).to_have_text("service app: configure")
         legible.show(page, "airflow-run-tab")
         # From there to exactly that task instance in Airflow's own pages, out of the frame.
-        frame.get_by_role("link", name="Open in Airflow").click()
+        log = frame.get_by_role("complementary", name="Log of a step")
+        log.get_by_role("link", name="Open in Airflow").click()
         page.wait_for_url("**/dags/bookshop/runs/*/tasks/service-app.configure/mapped/0**")
 
 
