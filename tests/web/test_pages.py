@@ -20,7 +20,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from playwright.sync_api import Browser, Page, expect
 
-from gantry import status
+from gantry import errors, status
 from gantry.state import config_history, installed_versions, run_records
 from gantry.web.queries import cloud_facts
 from gantry.web.routes import pages as app_pages
@@ -88,6 +88,12 @@ def furnish(office: rig.Airflow) -> None:
     office.deploy(scenes.UNIT / "bookshop.yaml")
     _run(office, "bookshop", RUN, "success", done, NOW - datetime.timedelta(hours=26))
     _run(office, "bookshop", FAILED_RUN, "failed", failed, NOW - datetime.timedelta(hours=2))
+    # The other one was ended from outside, and has kept nothing.
+    why = (
+        "bookshop-application-1: configureService ended with exit code 3.\n"
+        "Its last words: no such database 'catalog'. Look at enstratus-configure, then clear this task."
+    )
+    office.failed("bookshop", "service-app.configure", errors.Failure.of(why), run=FAILED_RUN, map_index=0)
     office.record(
         "bookshop",
         *(

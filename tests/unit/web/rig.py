@@ -125,13 +125,15 @@ class Airflow:
                     each.end_date = asked + datetime.timedelta(seconds=2)
         return run
 
-    def failed(self, dag: str, task: str, *failures: errors.Failure, run: str = "manual__1") -> None:
+    def failed(
+        self, dag: str, task: str, *failures: errors.Failure, run: str = "manual__1", map_index: int = -1
+    ) -> None:
         """What a failed task of a run has kept."""
         with create_session() as session:
             found = session.scalars(sa.select(DagRun).where(DagRun.dag_id == dag, DagRun.run_id == run)).one()
             session.add(
                 XComModel(
-                    dag_run_id=found.id, dag_id=dag, run_id=run, task_id=task, map_index=-1, key=errors.XCOM,
+                    dag_run_id=found.id, dag_id=dag, run_id=run, task_id=task, map_index=map_index, key=errors.XCOM,
                     value=[each.dump() for each in failures],
                 )
             )  # fmt: skip
