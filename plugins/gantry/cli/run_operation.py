@@ -82,10 +82,10 @@ def operate(
         NoOperationError, PausedError: the DAG does not exist, or is paused. Else as `checked_conf` and `carry_out`.
     """
     from gantry import requests  # noqa: PLC0415 - as above
-    from gantry.rest import operation_conf  # noqa: PLC0415 - as above
+    from gantry.rest import deployments  # noqa: PLC0415 - as above
 
     dag = names.dag_id(name, operation)
-    operation_conf.operable(api, name, dag, unpause=waiting.unpause)
+    deployments.operable(api, name, dag, unpause=waiting.unpause)
     conf = request.checked_conf(requests.schemas_of(api.params(dag)))
     return carry_out(api, name, dag, conf, None, waiting)
 

@@ -279,7 +279,7 @@ def test_everybody_is_told_that_a_deadline_has_passed_in_the_words_that_template
 
 def test_somebody_who_cannot_be_told_keeps_nobody_else_from_it() -> None:
     TOLD.clear()
-    with pytest.raises(ExceptionGroup, match="not everybody"):
+    with pytest.raises(ExceptionGroup, match="not all notifications"):
         asyncio.run(call(models.Notifier(notifier="no.One"), teller("told")))
     assert TOLD == ["told"]
 

@@ -67,11 +67,11 @@ def history(
     """
     from gantry.cli.output import history_text  # noqa: PLC0415 - httpx and pydantic, which help need not load
     from gantry.cli.queries import asset_state  # noqa: PLC0415 - httpx and pydantic, which help need not load
-    from gantry.rest import operation_conf  # noqa: PLC0415
+    from gantry.rest import deployments  # noqa: PLC0415
 
     name, _ = definition.at_hand(name)
     api = airflow.api()
-    operation_conf.find(api, name)
+    deployments.find(api, name)
     state = asset_state.state_of(api, name)
     if run is not None:
         record = _one(name, run, state.records())

@@ -40,13 +40,13 @@ def launch(
     launch. Exits with 0 when the deployment is RUNNING, otherwise with 1 and each failed task's error.
     """
     from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
-    from gantry.rest import operation_conf  # noqa: PLC0415
+    from gantry.rest import deployments  # noqa: PLC0415
 
     request = form.request(reason)
     name, known = definition.at_hand(name)
     api = airflow.api()
     dag = names.dag_id(name, names.Operation.LAUNCH)
-    operation_conf.ready(api, name, dag, unpause=waiting.unpause)
+    deployments.ready(api, name, dag, unpause=waiting.unpause)
     conf = request.checked_conf(requests.schemas_of(api.params(dag)))
     return run_operation.carry_out(
         api, name, dag, conf, None if known is None else plan.launch_plan(known), waiting

@@ -66,12 +66,12 @@ def recover(
     recovery. Exits with 0 when every lost server is replaced, otherwise with 1, also if none is lost.
     """
     from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
-    from gantry.rest import operation_conf  # noqa: PLC0415
+    from gantry.rest import deployments  # noqa: PLC0415
 
     name, known = definition.at_hand(name)
     api = airflow.api()
     dag = names.dag_id(name, names.Operation.RECOVER)
-    operation_conf.operable(api, name, dag, unpause=waiting.unpause)
+    deployments.operable(api, name, dag, unpause=waiting.unpause)
     request = requests.RecoverRequest(
         servers=tuple(servers or ()),
         anyway=form.anyway,

@@ -58,11 +58,11 @@ def restore(
     again, otherwise with 1 and each failed task's error.
     """
     from gantry import requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
-    from gantry.rest import operation_conf  # noqa: PLC0415
+    from gantry.rest import deployments  # noqa: PLC0415
 
     name, _ = definition.at_hand(name)
     api = airflow.api()
-    operation_conf.find(api, name)
+    deployments.find(api, name)
     request = requests.RestoreRequest(
         backup=backup,
         object=form.object_,

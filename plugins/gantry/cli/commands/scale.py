@@ -47,15 +47,15 @@ def scale(
     scaling. Exits with 0 when every tier has its number, otherwise with 1 and each failed task's error.
     """
     from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
-    from gantry.rest import operation_conf  # noqa: PLC0415
+    from gantry.rest import deployments  # noqa: PLC0415
 
     request = requests.ScaleRequest(servers=options.counts(sizes), reason=reason)
     name, known = definition.at_hand(name)
     api = airflow.api()
     dag = names.dag_id(name, names.Operation.SCALE)
-    operation_conf.scalable(api, name, dag)
+    deployments.scalable(api, name, dag)
     conf = request.checked_conf(requests.schemas_of(api.params(dag)))
-    operation_conf.ready(api, name, dag, unpause=waiting.unpause)
+    deployments.ready(api, name, dag, unpause=waiting.unpause)
     return run_operation.carry_out(
         api, name, dag, conf, None if known is None else plan.scale_plan(known), waiting
     )

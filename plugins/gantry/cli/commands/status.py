@@ -126,11 +126,11 @@ def _watch(
 ) -> int:
     from gantry import plan  # noqa: PLC0415 - as above
     from gantry.cli.queries import rest_source  # noqa: PLC0415
-    from gantry.rest import operation_conf  # noqa: PLC0415
+    from gantry.rest import deployments  # noqa: PLC0415
 
     name, known = definition.at_hand(name)
     api = airflow.api()
-    operation_conf.find(api, name)
+    deployments.find(api, name)
     run = next((each for each in rest_source.runs(api, name) if each.state == "running"), None)
     if run is None:
         console.complain(f"Nothing is going on with {name}.")

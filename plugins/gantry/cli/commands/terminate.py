@@ -66,14 +66,14 @@ def terminate(
     task's error.
     """
     from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
-    from gantry.rest import operation_conf  # noqa: PLC0415
+    from gantry.rest import deployments  # noqa: PLC0415
 
     name, known = definition.at_hand(name)
     api = airflow.api()
     dag = names.dag_id(name, names.Operation.TERMINATE)
-    operation_conf.find(api, name, dag)
+    deployments.find(api, name, dag)
     typed = confirming.typed(name, requests.TerminateRequest, form.confirm)
-    operation_conf.ready(api, name, dag, unpause=waiting.unpause)
+    deployments.ready(api, name, dag, unpause=waiting.unpause)
     steps = None if known is None else plan.termination_plan(known)
     request = requests.TerminateRequest(
         confirm=typed, force=form.force, final_backup=form.final_backup, reason=form.reason

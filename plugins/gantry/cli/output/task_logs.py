@@ -15,7 +15,7 @@ from rich.text import Text
 from gantry import errors, log_marks, names
 from gantry.cli.queries import rest_source, run_snapshot
 from gantry.cli.support import console
-from gantry.rest import client, logs, operation_conf
+from gantry.rest import client, deployments, logs
 from gantry.rest import errors as rest_errors
 
 Show = Callable[["LogSource", logs.ApiLogLine], None]
@@ -179,7 +179,7 @@ def tell(api: client.AirflowApi, wanted: LogSelection, show: Show, *, follow: bo
     Raises:
         UnknownDeploymentError, NoRunError, NoStepError: the selected run or step does not exist.
     """
-    operation_conf.find(api, wanted.name)
+    deployments.find(api, wanted.name)
     run = _run(api, wanted)
     order = {task: number for number, task in enumerate(run_snapshot.in_order(api.downstream(run.dag)))}
     tails: dict[tuple[str, int, int], _Tail] = {}

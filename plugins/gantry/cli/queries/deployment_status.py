@@ -12,7 +12,7 @@ import pydantic
 from gantry import inventory, overview, plan, status
 from gantry.cli.queries import asset_state, rest_source
 from gantry.definition import models
-from gantry.rest import client, operation_conf, summaries
+from gantry.rest import client, deployments, summaries
 from gantry.state import run_records
 
 _SIDE_BY_SIDE = 4
@@ -90,7 +90,7 @@ def every(api: client.AirflowApi) -> list[DeploymentLine]:
 
 def by_runs(api: client.AirflowApi) -> list[DeploymentLine]:
     """Return the same without Gantry's pages. Makes several requests per deployment."""
-    found = operation_conf.every(api)
+    found = deployments.every(api)
     with concurrent.futures.ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         return _by_name(pool.map(lambda dag: _line(rest_source.RestSource(api, dag.id, found=dag)), found))
 
@@ -103,7 +103,7 @@ def of_airflow(
     Raises:
         UnknownDeploymentError: Airflow does not have it.
     """
-    dag = operation_conf.find(api, name)
+    dag = deployments.find(api, name)
     seen = overview.deployment(rest_source.RestSource(api, name, known, dag), found)
     phase = seen.phase if seen.failed_at is None else seen.failed_at
     return StatusReport(

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from gantry import names, overview, plan, requests, status
 from gantry.cli.queries import asset_state
 from gantry.definition import models
-from gantry.rest import client, errors, operation_conf
+from gantry.rest import client, deployments, errors
 from gantry.status import labels
 
 _CHANGING = tuple(each for each in names.Operation if each not in plan.KEEPS_STATE)
@@ -43,7 +43,7 @@ class RestSource(overview.Source):
 
     def dag(self) -> overview.LaunchDag:
         """Return the DAG that launches it. Raises UnknownDeploymentError."""
-        found = self._dag or operation_conf.find(self._api, self._name)
+        found = self._dag or deployments.find(self._api, self._name)
         return overview.LaunchDag.of(
             found.id,
             found.description,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gantry.rest import client, operation_conf
+from gantry.rest import client, deployments
 from tests import airflow_api
 
 
@@ -14,20 +14,20 @@ def test_deployments_are_the_launch_dags_whose_loader_is_there(
     airflow.deployment("shop")
     airflow.deployment("gone").is_stale = True
     airflow.add(airflow_api.Dag("something-else", tags=()))
-    assert [each.id for each in operation_conf.every(ada)] == ["shop"]
+    assert [each.id for each in deployments.every(ada)] == ["shop"]
 
 
 def test_an_unknown_one_is_answered_with_a_near_name_or_all(
     airflow: airflow_api.Airflow, ada: client.AirflowApi
 ) -> None:
-    with pytest.raises(operation_conf.UnknownDeploymentError, match="no deployment 'shop'; there are none"):
-        operation_conf.find(ada, "shop")
+    with pytest.raises(deployments.UnknownDeploymentError, match="no deployment 'shop'; there are none"):
+        deployments.find(ada, "shop")
     airflow.deployment("bookshop")
     airflow.deployment("wiki")
-    with pytest.raises(operation_conf.UnknownDeploymentError, match="did you mean 'bookshop'"):
-        operation_conf.find(ada, "bokshop")
-    with pytest.raises(operation_conf.UnknownDeploymentError, match="there are bookshop, wiki"):
-        operation_conf.find(ada, "q")
+    with pytest.raises(deployments.UnknownDeploymentError, match="did you mean 'bookshop'"):
+        deployments.find(ada, "bokshop")
+    with pytest.raises(deployments.UnknownDeploymentError, match="there are bookshop, wiki"):
+        deployments.find(ada, "q")
 
 
 def test_an_unknown_one_whose_loader_is_broken_says_why(
@@ -37,35 +37,35 @@ def test_an_unknown_one_whose_loader_is_broken_says_why(
         ("other.py", "not this"),
         ("team/shop.py", "shop.yaml:3:1: unknown key 'tires'"),
     ]
-    with pytest.raises(operation_conf.UnknownDeploymentError, match=r"shop.yaml:3:1: unknown key") as found:
-        operation_conf.find(ada, "shop")
+    with pytest.raises(deployments.UnknownDeploymentError, match=r"shop.yaml:3:1: unknown key") as found:
+        deployments.find(ada, "shop")
     assert "not this" not in str(found.value)
     airflow.forbidden.add("importErrors")
-    with pytest.raises(operation_conf.UnknownDeploymentError, match="A new loader is seen"):
-        operation_conf.find(ada, "shop")
+    with pytest.raises(deployments.UnknownDeploymentError, match="A new loader is seen"):
+        deployments.find(ada, "shop")
 
 
 def test_somebody_elses_dag_is_no_deployment(airflow: airflow_api.Airflow, ada: client.AirflowApi) -> None:
     airflow.add(airflow_api.Dag("report", tags=("finance",)))
-    with pytest.raises(operation_conf.UnknownDeploymentError, match="not Gantry's"):
-        operation_conf.ready(ada, "report", "report", unpause=True)
+    with pytest.raises(deployments.UnknownDeploymentError, match="not Gantry's"):
+        deployments.ready(ada, "report", "report", unpause=True)
 
 
 def test_what_is_broken_gone_or_paused_is_not_triggered(
     airflow: airflow_api.Airflow, ada: client.AirflowApi
 ) -> None:
     dag = airflow.deployment("shop")
-    assert operation_conf.ready(ada, "shop", "shop", unpause=False).id == "shop"
+    assert deployments.ready(ada, "shop", "shop", unpause=False).id == "shop"
     dag.is_paused = True
-    with pytest.raises(operation_conf.PausedError, match=r"--unpause.*schedule"):
-        operation_conf.ready(ada, "shop", "shop", unpause=False)
+    with pytest.raises(deployments.PausedError, match=r"--unpause.*schedule"):
+        deployments.ready(ada, "shop", "shop", unpause=False)
     dag.is_stale = True
-    with pytest.raises(operation_conf.GoneError, match=r"its loader shop.py is gone"):
-        operation_conf.ready(ada, "shop", "shop", unpause=True)
+    with pytest.raises(deployments.GoneError, match=r"its loader shop.py is gone"):
+        deployments.ready(ada, "shop", "shop", unpause=True)
     dag.has_import_errors = True
     airflow.import_errors.append(("shop.py", "shop.yaml:2:1: unknown key 'tires'"))
-    with pytest.raises(operation_conf.BrokenDefinitionError, match=r"'shop':\nshop.yaml:2:1"):
-        operation_conf.ready(ada, "shop", "shop", unpause=True)
+    with pytest.raises(deployments.BrokenDefinitionError, match=r"'shop':\nshop.yaml:2:1"):
+        deployments.ready(ada, "shop", "shop", unpause=True)
     # Nothing was unpaused for nothing.
     assert dag.is_paused
 
@@ -73,5 +73,5 @@ def test_what_is_broken_gone_or_paused_is_not_triggered(
 def test_a_paused_one_is_unpaused_on_request(airflow: airflow_api.Airflow, ada: client.AirflowApi) -> None:
     dag = airflow.deployment("shop")
     dag.is_paused = True
-    operation_conf.ready(ada, "shop", "shop", unpause=True)
+    deployments.ready(ada, "shop", "shop", unpause=True)
     assert not dag.is_paused
