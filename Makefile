@@ -41,6 +41,7 @@ check: lint ## linters, types and unit tests, without Docker: before each commit
 
 test: lint ## everything that CI checks
 	@docker/setup-chromium.sh
+	@docker/setup-mysql.sh
 	@$(ON_MACHINE) $(PYTEST) -n $(WORKERS) tests
 
 test-cluster: ## launches and faults on an Airflow of ten machines; not part of test
@@ -50,6 +51,7 @@ test-cluster: ## launches and faults on an Airflow of ten machines; not part of 
 coverage: ## all tests with coverage, for the figure; takes about twice as long
 	@docker/setup-python.sh
 	@docker/setup-chromium.sh
+	@docker/setup-mysql.sh
 	@$(ON_MACHINE) $(PYTEST) -n $(WORKERS) --cov --cov-report=term tests
 
 benchmark: ## all benchmarks, beside pyinfra and ansible-core (from PyPI)

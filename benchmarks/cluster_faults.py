@@ -5,7 +5,7 @@ scripts. `make demo CLUSTER=1` makes the environment that it needs.
 
     export PYTHONPATH=.:plugins
     docker/with-machine.sh --cluster .work/cluster/bin/python benchmarks/cluster_faults.py
-    docker/with-machine.sh --cluster .work/cluster/bin/python benchmarks/cluster_faults.py redis+postgres worker-cold
+    docker/with-machine.sh --cluster .work/cluster/bin/python benchmarks/cluster_faults.py redis+postgres worker-killed
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from gantry.local.cluster import bookshop
 FAULTS: dict[str, Callable[[cluster_field.Trial], str]] = {
     "api-server": cluster_field.api_server,
     "triggerer": cluster_field.triggerer,
+    "worker-killed": cluster_field.worker_killed,
     "worker-cold": cluster_field.worker_cold,
     "worker-warm": cluster_field.worker_warm,
     "schedulers": cluster_field.schedulers,

@@ -37,12 +37,18 @@ PATIENCE = {
     # away for two is back.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "210",
 }
+REMOTE_LOGS = {
+    # As docker/helm/values.yaml has it; without it, a log goes with its machine.
+    "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
+    "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"s3://{example.BUCKET}/airflow-logs",
+    "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "aws_default",
+}
 SCRIPTS = {
     "enstratus-configure": "#!/bin/sh\nexit 0\n",
     "enstratus-start": (
-        "#!/bin/sh\necho begun >> /tmp/starts\nnumber=0\n"
+        "#!/bin/sh\necho begun >> /tmp/starts\necho 'the probe begins'\nnumber=0\n"
         'while [ ! -e /tmp/hurry ] && [ "$number" -lt 3000 ]; do number=$((number + 1)); sleep 0.2; done\n'
-        "echo ended >> /tmp/starts\ntouch /tmp/probe-runs\n"
+        "echo ended >> /tmp/starts\ntouch /tmp/probe-runs\necho 'the probe has ended'\n"
     ),
     "enstratus-stop": "#!/bin/sh\nrm -f /tmp/probe-runs\n",
     "enstratus-check": "#!/bin/sh\n[ -e /tmp/probe-runs ] && echo OK || echo 'the probe does not run'\n",
@@ -176,12 +182,22 @@ def _away(field: Field, machine: str, seconds: float) -> Iterator[None]:
         field.cluster.supervisor.do("start", machine)
 
 
-def worker_cold(trial: Trial) -> str:
+def worker_killed(trial: Trial) -> str:
     """The machine of the worker is gone at once; the supervisor brings a new one."""
     victim = trial.place(BY_WORKER).worker
     trial.field.send(victim, signal.SIGKILL)
+    began = time.monotonic()
     await_(lambda: trial.place(BY_WORKER).tries > 1, 420)
-    return f"{victim} killed"
+    return f"{victim} killed; next try after {time.monotonic() - began:.0f} s"
+
+
+def worker_cold(trial: Trial) -> str:
+    """The worker is told not to wait for its tasks: Celery's cold shutdown. Its step goes on in a triggerer."""
+    victim = trial.place(BY_WORKER).worker
+    began = time.monotonic()
+    os.kill(trial.field.cluster.supervisor.pid(victim), signal.SIGQUIT)
+    await_(lambda: trial.place(BY_WORKER).triggerer != "", 300)
+    return f"SIGQUIT to {victim}; in a triggerer after {time.monotonic() - began:.0f} s"
 
 
 def worker_warm(trial: Trial) -> str:
@@ -259,8 +275,21 @@ def await_(look: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.5)
 
 
+def _settle(field: Field) -> None:
+    """Let scripts end that a failed trial has left: the next launch would wait for its turn."""
+    for deployment in ATTEND:
+        with contextlib.suppress(ValueError):
+            field.sh(deployment, "touch /tmp/hurry")
+
+        def over(deployment: str = deployment) -> bool:
+            return all(each.is_over for each in field.api.runs(deployment))
+
+        await_(over, 300)
+
+
 def begin(field: Field, name: str) -> Trial:
     """Launch both, and come back when both scripts run, and are followed as they should be."""
+    _settle(field)
     runs, before = {}, {deployment: field.calls(deployment) for deployment in ATTEND}
     for deployment in ATTEND:
         with contextlib.suppress(ValueError):

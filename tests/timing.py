@@ -16,7 +16,7 @@ BUDGETS: Mapping[str, float] = {
     "tests/cloud": 180,
     "tests/cluster": 2400,
     "tests/example": 300,
-    "tests/local": 160,
+    "tests/local": 200,
     "tests/newcomer": 300,
     "tests/unit": 1250,
     "tests/web": 310,

@@ -13,5 +13,6 @@ from gantry.local.cluster import bookshop
 @pytest.fixture(scope="session")
 def field() -> Iterator[cluster_field.Field]:
     """The cluster, which has the bookshop and two deployments whose start scripts last until they are told to end."""
-    with bookshop.running(cluster_field.ROOT, print, cluster_field.PATIENCE) as shop:
+    settings = {**cluster_field.PATIENCE, **cluster_field.REMOTE_LOGS}
+    with bookshop.running(cluster_field.ROOT, print, settings) as shop:
         yield cluster_field.furnish(shop)

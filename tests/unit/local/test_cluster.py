@@ -107,7 +107,10 @@ def test_what_a_killed_one_left_is_removed_and_one_that_runs_is_left_alone(
         assert command.main(["--clean"]) == 0
         assert command.main([]) == 1
     assert removed == []
-    assert "is running already" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "is running already; interrupt it (Ctrl-C) first. A machine has one cluster at a time" in said
+    # An option that this command does not have.
+    assert "--name" not in said
 
     assert command.main(["--clean"]) == 0
     assert removed == [bookshop.NAME]

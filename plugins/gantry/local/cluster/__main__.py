@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.clean:
             return _clean()
-        with cleanup.only_one(bookshop.NAME), demo.attended(bookshop.remove, bookshop.left, bookshop.NAME):
+        with bookshop.only_one(), demo.attended(bookshop.remove, bookshop.left, bookshop.NAME):
             _demo(options.project.resolve(), once=options.once)
     except errors.GantryError as error:
         console.out.print(f"cluster: {error}", style="red", markup=False)
@@ -101,7 +101,7 @@ def _tell(cluster: stage.Cluster, moment: run_snapshot.Moment) -> None:
 
 def _clean() -> int:
     try:
-        with cleanup.only_one(bookshop.NAME):
+        with bookshop.only_one():
             for thing in bookshop.remove(bookshop.NAME):
                 demo.say(f"removed what a killed run left: {thing}")
     except cleanup.AlreadyRunningError:

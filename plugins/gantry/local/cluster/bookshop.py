@@ -65,6 +65,15 @@ def start(project: Path, say: stage.Say, more: Mapping[str, str] | None = None) 
     return ClusterBookshop(cloud, prepared, definition, cluster, cluster.api())
 
 
+def only_one() -> contextlib.AbstractContextManager[None]:
+    """Lock the name of the cluster.
+
+    Raises:
+        AlreadyRunningError: another process has it.
+    """
+    return cleanup.only_one(NAME, ". A machine has one cluster at a time")
+
+
 @contextlib.contextmanager
 def running(
     project: Path, say: stage.Say, more: Mapping[str, str] | None = None
@@ -74,7 +83,7 @@ def running(
     Raises:
         AlreadyRunningError: another one runs.
     """
-    with cleanup.only_one(NAME):
+    with only_one():
         try:
             yield start(project, say, more)
         finally:

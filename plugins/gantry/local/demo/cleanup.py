@@ -30,9 +30,9 @@ _SESSION, _PARENT = 3, 1  # of /proc/PID/stat, counted from the field after the 
 class AlreadyRunningError(errors.LocalCloudError):
     """Two demos have the same name."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, otherwise: str) -> None:
         self.name = name
-        super().__init__(f"the demo {name!r} is running already; interrupt it (Ctrl-C) first, or use --name")
+        super().__init__(f"the demo {name!r} is running already; interrupt it (Ctrl-C) first{otherwise}")
 
 
 class NotRemovedError(errors.LocalCloudError):
@@ -60,8 +60,12 @@ def airflow_home(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def only_one(name: str) -> Iterator[None]:
+def only_one(name: str, otherwise: str = ", or use --name") -> Iterator[None]:
     """Lock the demo's name. The kernel releases the lock with the process, however that ends.
+
+    Args:
+        name: the demo's name.
+        otherwise: what the message has at its end, where the name cannot be chosen.
 
     Raises:
         AlreadyRunningError: another process holds it.
@@ -72,7 +76,7 @@ def only_one(name: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise AlreadyRunningError(name) from error
+            raise AlreadyRunningError(name, otherwise) from error
         yield
 
 
