@@ -117,6 +117,18 @@ def test_what_a_killed_one_left_is_removed_and_one_that_runs_is_left_alone(
     assert "removed what a killed run left: supervisord 12" in capsys.readouterr().out
 
 
+def test_without_a_docker_engine_there_is_no_more_to_remove(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANTRY_LOCAL_STATE", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    monkeypatch.setattr(stage, "left", lambda _: [])
+    ended: list[str] = []
+    monkeypatch.setattr(stage, "remove", ended.append)
+    assert command.main(["--clean"]) == 0
+    assert ended == [bookshop.NAME]
+
+
 def test_a_supervisor_that_was_killed_is_not_waited_for(tmp_path: pathlib.Path) -> None:
     found = supervisor.Supervisor(tmp_path)
     assert found.own_pid() == 0

@@ -14,6 +14,7 @@ from typing import Any
 from gantry import errors, plan, requests, status
 from gantry.cli.queries import run_follower, run_snapshot
 from gantry.cli.support import console
+from gantry.local import errors as local_errors
 from gantry.local.cluster import bookshop, stage
 from gantry.local.demo import cleanup, environment, verify
 from gantry.local.demo import run as demo
@@ -106,6 +107,9 @@ def _clean() -> int:
                 demo.say(f"removed what a killed run left: {thing}")
     except cleanup.AlreadyRunningError:
         # It is in use, and nothing that was left.
+        pass
+    except local_errors.EngineUnreachableError:
+        # Only processes could be left, and they have been ended.
         pass
     return 0
 
