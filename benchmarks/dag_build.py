@@ -16,7 +16,8 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="gantry-benchmark-"))
+# Removed with the process.
+os.environ.setdefault("AIRFLOW_HOME", (HOME := tempfile.TemporaryDirectory(prefix="gantry-benchmark-")).name)
 
 from airflow.sdk import DAG
 from benchmarks import hand_written

@@ -22,7 +22,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="gantry-benchmark-"))
+# Removed with the process.
+os.environ.setdefault("AIRFLOW_HOME", (HOME := tempfile.TemporaryDirectory(prefix="gantry-benchmark-")).name)
 # Each request would be a line.
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
 

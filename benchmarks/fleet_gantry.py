@@ -22,7 +22,8 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="gantry-benchmark-"))
+# Removed with the process.
+os.environ.setdefault("AIRFLOW_HOME", (HOME := tempfile.TemporaryDirectory(prefix="gantry-benchmark-")).name)
 
 from gantry import definition, inventory, names, warm_up
 from gantry.agent import bootstrap, downloads, errors, job_runner, jobs, server_facts, ssh

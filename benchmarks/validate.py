@@ -51,8 +51,8 @@ def seconds(*command: str) -> float:
 
 
 def main() -> int:
-    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="gantry-benchmark-"))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="gantry-benchmark-") as folder:
+        os.environ.setdefault("AIRFLOW_HOME", f"{folder}/airflow")
         # Alone in its folder: beside it the bookshop has overlays, each of which is a definition more.
         definition = pathlib.Path(folder, "bookshop.yaml")
         definition.write_text(BOOKSHOP.read_text())

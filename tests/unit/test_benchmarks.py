@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,15 @@ PARTS = {
 
 
 def script(*words: str) -> subprocess.CompletedProcess[str]:
-    """One as a process, as its own head says that it is run."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    """One as a process, as its own head says that it is run. It leaves no temporary file."""
     command = [sys.executable, str(FOLDER / words[0]), *words[1:]]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as folder:
+        # PostgreSQL's own user has to get in.
+        Path(folder).chmod(0o711)
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "TMPDIR": folder}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert list(Path(folder).iterdir()) == []
+    return done
 
 
 def test_each_benchmark_is_run_by_make_and_told_of() -> None:
