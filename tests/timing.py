@@ -17,7 +17,7 @@ BUDGETS: Mapping[str, float] = {
     "tests/cluster": 2400,
     "tests/example": 300,
     "tests/local": 200,
-    "tests/newcomer": 300,
+    "tests/newcomer": 480,
     "tests/unit": 1250,
     "tests/web": 310,
 }
