@@ -15,7 +15,7 @@ set -eu
 
 folder=$(mktemp -d)
 standalone=
-trap '[ -z "$standalone" ] || kill -KILL -- "-$standalone" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$folder"' EXIT
+trap '[ -z "$standalone" ] || kill -s KILL -- "-$standalone" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
 
 python3 -m venv "$folder/venv"
