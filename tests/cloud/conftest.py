@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -119,6 +120,10 @@ class Shop:
             assert time.monotonic() < deadline, found
             time.sleep(0.1)
 
+    def an_hour_later(self) -> contextlib.AbstractContextManager[None]:
+        """Within this context, EC2 forgets the instances that have ended."""
+        return self.cloud.behaving(dataclasses.replace(behavior.BRISK, shows_ended=0))
+
     def raw(self, server: inventory.Server) -> Any:
         answer = self.client().describe_instances(InstanceIds=[server.instance_id])
         return answer["Reservations"][0]["Instances"][0]
@@ -134,8 +139,7 @@ def quiet_image() -> Iterator[str]:
 def cloud(quiet_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[local.EmbeddedCloud]:
     name, folder = f"servers-{os.getpid()}", tmp_path_factory.mktemp("cloud")
     try:
-        # An hour of EC2 is a second here.
-        yield local.up(name, folder, wanted=dataclasses.replace(behavior.BRISK, shows_ended=1))
+        yield local.up(name, folder)
     finally:
         local.down(name, folder)
 

@@ -248,4 +248,12 @@ def test_terminated_servers_are_gone_and_their_slots_free(shop: Shop) -> None:
         time.sleep(0.1)
     assert cloud.find() == inventory.Inventory(())
     cloud.terminate(found.servers)
-    assert slots(shop.scale_up(1, "run-2").started) == [1]
+    new = shop.scale_up(1, "run-2")
+    assert slots(new.started) == [1]
+    # EC2 refuses the whole request when it has forgotten one of the instances.
+    with (
+        shop.an_hour_later(),
+        pytest.raises(errors.CloudError, match="does not exist\nThis often passes by itself"),
+    ):
+        cloud.terminate([*found.servers, *new.servers])
+    assert [each.instance_id for each in cloud.find()] == [each.instance_id for each in new.servers]

@@ -24,17 +24,21 @@ def ids(found: Any) -> list[str]:
 
 
 def end(shop: Shop, *instances: str, shown: bool = True) -> None:
-    """Terminate instances, and wait until they are; or until EC2 does not even show them any more."""
+    """Terminate instances, and wait until they are; and let an hour go by, after which EC2 does not show them."""
     client = shop.client()
     client.terminate_instances(InstanceIds=list(instances))
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        found = client.describe_instances(Filters=[{"Name": "instance-id", "Values": list(instances)}])
-        states = [each["State"]["Name"] for one in found["Reservations"] for each in one["Instances"]]
-        if not states or (shown and set(states) == {"terminated"}):
-            return
+    while (states := _states(client, instances)) != {"terminated"}:
+        assert time.monotonic() < deadline, f"not within 120 s: {states}"
         time.sleep(0.1)
-    raise AssertionError(f"not within 30 s: {states}")
+    if not shown:
+        with shop.an_hour_later():
+            assert not _states(client, instances)
+
+
+def _states(client: EC2Client, instances: tuple[str, ...]) -> set[str]:
+    found = client.describe_instances(Filters=[{"Name": "instance-id", "Values": list(instances)}])
+    return {each["State"]["Name"] for one in found["Reservations"] for each in one["Instances"]}
 
 
 def blind(shop: Shop, wanted: int, generation: str = "0") -> servers.Scaling:

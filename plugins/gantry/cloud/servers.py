@@ -272,7 +272,11 @@ class Servers:
                 self._ec2.delete_tags(Resources=batch, Tags=[{"Key": tags.NEW}])
 
     def terminate(self, servers: Sequence[inventory.Server]) -> None:
-        """Terminate servers. Already terminated ones are not an error."""
+        """Terminate servers.
+
+        Already terminated ones are not an error while EC2 shows them, for about an hour. After that it refuses the
+        request as a whole, so pass servers of a recent listing.
+        """
         for batch in requests.batches([each.instance_id for each in servers]):
             self._log.info("TerminateInstances %s", " ".join(batch))
             with worded("terminating servers", self._connection):
