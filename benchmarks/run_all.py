@@ -23,6 +23,7 @@ ALL = (
     "script_cost.py",
     "step_cost.py",
     "simulated.py",
+    "launch.py",
     "fleet.py --servers 1 --peers .work/peers",
     "fleet.py --servers 5 --peers .work/peers",
     "fleet.py --servers 20 --peers .work/peers",

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from benchmarks import dag_build, fleet, hand_written, run_all, simulated, simulated_servers, validate
+from benchmarks import dag_build, fleet, hand_written, launch, run_all, simulated, simulated_servers, validate
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -152,3 +152,27 @@ def test_the_table_of_a_fleet_tells_multiples_of_pyinfra() -> None:
         *["2.00", "(0.50)", "3.00", "(1.50)", "0.50", "(0.50)", "100.00", "(2.00)"],
     ]
     assert fleet.best([fleet.Used(4, 1, 1, 5), fleet.Used(3, 2, 1, 9)]) == fleet.Used(3, 1, 1, 5)
+
+
+def test_the_times_of_a_launch_are_read_from_the_demos_output() -> None:
+    output = "RUNNING with 4 servers: 49.0 s from trigger to end\n  12.0 s  install\n"
+    with pytest.raises(launch.DemoFailedError, match="1 times in place of three"):
+        launch.cost(output, 80.0)
+    output += "RUNNING with 4 servers: 16.9 s from trigger to end\nSTOPPED: 10.7 s from trigger to end\n"
+    assert launch.cost(output, 80.0) == launch.Cost(49.0, 16.9, 10.7, 80.0)
+
+
+def test_the_table_of_launches_tells_multiples_of_the_baseline() -> None:
+    now, before = launch.Cost(40.0, 8.0, 10.0, 50.0), launch.Cost(50.0, 16.0, 10.0, 100.0)
+    assert launch.best([now, before]) == launch.Cost(40.0, 8.0, 10.0, 50.0)
+    heads, *lines = launch.table({"now": now, "v0.1": before})
+    assert heads.split() == ["first", "unchanged", "termination", "cpu"]
+    assert [line.split()[0] for line in lines] == ["now", "v0.1"]
+    assert "8.0 s (0.50)" in lines[0]
+    assert lines[1].count("(1.00)") == 4
+
+
+def test_a_launch_is_measured_in_a_folder_with_a_commits_files_alone(tmp_path: Path) -> None:
+    tree = launch.extract("HEAD", tmp_path / "now")
+    assert (tree / "include/bookshop/bookshop.yaml").is_file()
+    assert not (tree / ".git").exists()
