@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gantry.local.demo import airflow_process
+from gantry.local.demo import ports
 
 FOLDER = Path(__file__).parents[2] / ".work" / "mysql"
 _READY_SECONDS = 60.0
@@ -42,7 +42,7 @@ def running(password: str) -> Iterator[int]:
     """An empty database `airflow` of an account `airflow`; its port. It ends with this process, however that ends."""
     # In the temporary folder itself: the path of a socket is short.
     with tempfile.TemporaryDirectory(prefix="gantry-mysql-", ignore_cleanup_errors=True) as folder:
-        here, port = Path(folder), airflow_process.free_port()
+        here = Path(folder)
         _ended(_start(here, "--initialize-insecure"), here)
         first = here / "first.sql"
         first.touch(mode=0o600)
@@ -52,13 +52,14 @@ def running(password: str) -> Iterator[int]:
             f"CREATE USER airflow@'%' IDENTIFIED BY '{password}';\n"
             "GRANT ALL ON airflow.* TO airflow@'%';\n"
         )
-        process = _start(here, f"--port={port}", f"--init-file={first}")
-        try:
-            _await(port, process, here)
-            yield port
-        finally:
-            process.kill()
-            process.wait()
+        with ports.claimed() as port:
+            process = _start(here, f"--port={port}", f"--init-file={first}")
+            try:
+                _await(port, process, here)
+                yield port
+            finally:
+                process.kill()
+                process.wait()
 
 
 def _start(here: Path, *more: str) -> subprocess.Popen[bytes]:

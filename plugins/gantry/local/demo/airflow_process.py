@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import httpx
 
 from gantry.local import errors
+from gantry.local.demo import ports
 from gantry.rest import client, login
 
 _READY_SECONDS = 300.0
@@ -85,7 +85,14 @@ class AirflowProcess:
 _PARTS = ("scheduler", "dag-processor", "api-server", "triggerer")
 
 
-def start(home: Path, dags: Path, environment: Mapping[str, str], port: int | None = None) -> AirflowProcess:
+def start(
+    home: Path,
+    dags: Path,
+    environment: Mapping[str, str],
+    port: int | None = None,
+    *,
+    preferred_port: int | None = None,
+) -> AirflowProcess:
     """Start Airflow and wait until all its parts are healthy.
 
     Args:
@@ -93,12 +100,18 @@ def start(home: Path, dags: Path, environment: Mapping[str, str], port: int | No
         dags: the DAGs folder.
         environment: additional environment variables, such as connections.
         port: the port of the UI and the API; by default a free one.
+        preferred_port: used if it is free and no `port` is given.
 
     Raises:
-        AirflowStartError: it did not become ready within five minutes.
+        AirflowStartError: it did not become ready within five minutes, or another one answers in its place.
+        PortTakenError: `port` is taken.
     """
+    with ports.claimed(port, preferred=preferred_port) as claimed:
+        return _start(home, dags, environment, claimed)
+
+
+def _start(home: Path, dags: Path, environment: Mapping[str, str], port: int) -> AirflowProcess:
     home.mkdir(parents=True, exist_ok=True)
-    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     password = secrets.token_urlsafe(12)
     passwords = home / "passwords.json"
@@ -123,7 +136,11 @@ def start(home: Path, dags: Path, environment: Mapping[str, str], port: int | No
                 stop(AirflowProcess(home, url, password, process.pid))
                 raise AirflowStartError(log_file, f"not ready within {_READY_SECONDS:g} s")
             time.sleep(0.2)
-    return AirflowProcess(home, url, password, process.pid)
+        started = AirflowProcess(home, url, password, process.pid)
+        if not _knows(client, url, password):
+            stop(started)
+            raise AirflowStartError(log_file, f"another Airflow has taken {url} meanwhile")
+    return started
 
 
 def stop(airflow: AirflowProcess) -> None:
@@ -138,14 +155,6 @@ def stop(airflow: AirflowProcess) -> None:
             if not _group_lives(airflow.pid):
                 return
             time.sleep(0.1)
-
-
-def free_port() -> int:
-    """Return a free TCP port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _environment(home: Path, dags: Path, port: int, passwords: Path) -> dict[str, str]:
@@ -198,6 +207,12 @@ def _is_healthy(client: httpx.Client, url: str) -> bool:
         (parts.get(part) or {}).get("status") == "healthy"
         for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")
     )
+
+
+def _knows(client: httpx.Client, url: str, password: str) -> bool:
+    """Return whether the Airflow that answers has this password, which was made for the one just started."""
+    answer = client.post(f"{url}/auth/token", json={"username": _USER, "password": password}, timeout=30)
+    return answer.status_code == httpx.codes.CREATED
 
 
 def _group_lives(leader: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -146,9 +145,9 @@ def start(
 def start_airflow(
     name: str, dags: Path, environment: Mapping[str, str], port: int | None
 ) -> airflow_process.AirflowProcess:
-    """Start the demo's Airflow, on 8080 unless that is taken. Raises AirflowStartError."""
+    """Start the demo's Airflow, on 8080 unless that is taken. Raises AirflowStartError, PortTakenError."""
     return airflow_process.start(
-        cleanup.airflow_home(name), dags, {**environment, **_PATIENCE}, port or _preferred_port()
+        cleanup.airflow_home(name), dags, {**environment, **_PATIENCE}, port, preferred_port=PORT
     )
 
 
@@ -164,14 +163,3 @@ class Clock:
         now = time.monotonic()
         self._say(f"{now - self._since:5.1f} s  {what}")
         self._since = now
-
-
-def _preferred_port() -> int:
-    with socket.socket() as probe:
-        # As servers do: a connection that has just ended must not count as taken.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", PORT))
-        except OSError:
-            return airflow_process.free_port()
-    return PORT

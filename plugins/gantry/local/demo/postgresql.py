@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from gantry.local import errors
-from gantry.local.demo import airflow_process
+from gantry.local.demo import ports
 
 _USER = "postgres"
 """The server's user if we are root, which PostgreSQL refuses; Debian's package creates the account."""
@@ -77,14 +77,14 @@ def start(folder: Path, password: str) -> PostgreSQL:
             shutil.chown(folder, _USER, _USER)
         except LookupError as error:
             raise PostgreSQLStartError(f"there is no account {_USER}: apt-get install postgresql") from error
-    port = airflow_process.free_port()
     data = folder / "data"
     _run("initdb", "--pgdata", str(data), "--auth", "scram-sha-256", "--auth-local", "peer", "--no-sync")
-    settings = {**_SETTINGS, "port": str(port), "unix_socket_directories": str(folder)}
-    with (data / "postgresql.auto.conf").open("a") as stream:
-        stream.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
-    server = PostgreSQL(folder, port, password)
-    _serve(server, data)
+    with ports.claimed() as port:
+        settings = {**_SETTINGS, "port": str(port), "unix_socket_directories": str(folder)}
+        with (data / "postgresql.auto.conf").open("a") as stream:
+            stream.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        server = PostgreSQL(folder, port, password)
+        _serve(server, data)
     words = ("psql", "--host", str(folder), "--port", str(port), "--quiet", "--dbname", "postgres")
     # On standard input: arguments are visible to all users.
     _run(
