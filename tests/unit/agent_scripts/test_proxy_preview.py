@@ -245,8 +245,14 @@ def test_of_a_certificate_only_the_public_part_is_needed_and_its_key_is_copied_n
     assert f"crt {balancer.path(f'enstratus/ws/proxy/{SHOP}/ssl.pem')}" in "".join(other["after"])
     plain = preview(balancer, ("add", *node(1)), files=files)
     assert not any("ssl" in line for line in plain["after"])
+    # Another service comes in place of this one, whose files go.
+    files["in-place"] = f"balancedServices={BLOG}\n"
+    instead = preview(
+        balancer, ("config", BLOG, "in-place"), ("add", *node(2, BLOG, "blog.test")), files=files
+    )
+    assert not any(SHOP in line for line in instead["after"]), instead
     copies = [path for path in balancer.root.glob("seen.*/**/*") if path.is_file() and not path.is_symlink()]
-    assert len(copies) > 4 * 5
+    assert len(copies) > 5 * 5
     assert not any(b"PRIVATE KEY" in path.read_bytes() for path in copies)
 
 
