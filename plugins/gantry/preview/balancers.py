@@ -39,9 +39,6 @@ _TELLING = re.compile(
 )
 """A word of HAProxy's, or of a person's, after which there may be a secret; with the rest of its line."""
 
-_SHORTEST = 4
-"""Minimum length of secrets that are hidden, as in `config_diff`."""
-
 _MAKING = frozenset(
     {
         "bin/previewProxy",
@@ -54,7 +51,7 @@ _MAKING = frozenset(
 )
 """The agent's scripts that make what is shown, and what comes of the calls."""
 
-_NO_SERVER = "the server is not there yet; its configuration is made from nothing"
+_NO_SERVER = "the server is not there yet"
 _NO_AGENT = "the agent's scripts are not there yet, or of an earlier version; a launch sends them first"
 _OLD_AGENT = "it is shown as the agent's scripts there make it; a launch sends others first"
 _NO_ANSWER = "the server has not answered in the expected form"
@@ -213,12 +210,8 @@ def read(
 
 
 def _shown(text: str, calls: PlannedCalls, secrets: Collection[str]) -> str:
-    """Return a text from a server for people: without secrets and what a terminal would obey."""
-    for each in sorted(secrets, key=len, reverse=True):
-        if len(each) >= _SHORTEST:
-            text = text.replace(each, config_diff.HIDDEN)
-    text = _TELLING.sub(rf"\1\2 {config_diff.HIDDEN}", text)
-    text = "".join(letter if letter.isprintable() else "�" for letter in text)
+    """Return a text from a server for people."""
+    text = _TELLING.sub(rf"\1\2 {config_diff.HIDDEN}", config_diff.without_secrets(text, secrets))
     return placeholders.shown_addresses(text, calls.addresses)
 
 

@@ -142,7 +142,7 @@ def test_what_a_balancer_would_refuse_or_cannot_tell_is_said() -> None:
     assert "1 load balancer changes." in shown(refused)
     unknown = of_balancers(report.BalancerPreview(names.ServerName("shop-proxy-1"), unknown="no preview"))
     assert unknown.nothing_to_do
-    assert "  ? shop-proxy-1: how it changes is unknown: no preview\n" in shown(unknown)
+    assert "  ? shop-proxy-1 cannot be shown: no preview\n" in shown(unknown)
 
 
 def test_the_json_says_first_whether_there_is_something_to_do() -> None:

@@ -199,9 +199,7 @@ def test_each_balancer_has_an_answer_or_a_reason(monkeypatch: pytest.MonkeyPatch
     )
     assert found == (
         answered,
-        report.BalancerPreview(
-            new, unknown="the server is not there yet; its configuration is made from nothing"
-        ),
+        report.BalancerPreview(new, unknown="the server is not there yet"),
         report.BalancerPreview(away, unknown="it is stopped"),
         report.BalancerPreview(silent, unknown="no answer"),
         report.BalancerPreview(idle),

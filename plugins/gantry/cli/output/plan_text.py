@@ -144,7 +144,7 @@ def _balancers(found: Sequence[report.BalancerPreview], *, diffs: bool) -> Itera
         servers = ", ".join(each.server for each in same)
         what = f"{servers}: {one.path}" if one.path else servers
         if one.unknown is not None:
-            yield _line(_UNKNOWN, f"{what}: how it changes is unknown: {one.unknown}")
+            yield _line(_UNKNOWN, f"{what} cannot be shown: {one.unknown}")
         elif one.changes:
             yield _line(_CHANGE, "; ".join((f"{what} changes" if one.diff else what, *one.reasons)))
         else:
