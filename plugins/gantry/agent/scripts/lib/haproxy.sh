@@ -265,8 +265,8 @@ put() {
     mv -f "$2" "$proxy/$1"
 }
 
-# enter SERVICE PRIMARY SECONDARY|NONE IP_ADDRESS REMOTE_ADDRESS REMOTE_PORT: a node of the service, whose folder is there.
-enter() {
+# put_names SERVICE PRIMARY SECONDARY|NONE
+put_names() {
     # The first is the primary one, the order of the others says nothing.
     names=$2
     case $3 in
@@ -275,13 +275,16 @@ enter() {
     esac
     printf '%s\n' "${names% }" | tr '[:upper:]' '[:lower:]' >"$work/names"
     put "$1/names" "$work/names" 640
+}
+
+# put_node SERVICE ADDRESS PORT
+put_node() {
     # A node is one address: with another port it is the same one, and it no longer listens on the one before.
-    for node in "$proxy/$1/nodes/$5"_*; do
-        [ ! -e "$node" ] || [ "${node##*/}" = "$5_$6" ] || leave "$node"
+    for node in "$proxy/$1/nodes/$2"_*; do
+        [ ! -e "$node" ] || [ "${node##*/}" = "$2_$3" ] || leave "$node"
     done
-    printf '%s %s\n' "$5" "$6" >"$work/node"
-    put "$1/nodes/$5_$6" "$work/node" 640
-    retire "$(fact "$1" balancedServices)"
+    printf '%s %s\n' "$2" "$3" >"$work/node"
+    put "$1/nodes/$2_$3" "$work/node" 640
 }
 
 # take_over SERVICE: names that it has got from another service on its port are not that one's any more. Each of them
