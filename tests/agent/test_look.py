@@ -21,7 +21,7 @@ INTEREST = probe.Interest(checked=(SERVICE,), files=("/etc/hostname", "/etc/noth
 
 def ask(machine: Machine, **access: object) -> state.ServerState | errors.GantryError:
     target, login = machine.target, dataclasses.replace(machine.access, **access)  # type: ignore[arg-type]
-    return probe.look([probe.ProbeRequest(target, login, INTEREST)])[target.name]
+    return probe.look([probe.state(target, login, INTEREST)])[target.name]
 
 
 def answer(machine: Machine) -> state.ServerState:
@@ -105,8 +105,8 @@ def test_one_that_does_not_answer_leaves_the_others_their_say(served: Machine, n
     login = dataclasses.replace(neighbour.access.login, port=1)
     found = probe.look(
         [
-            probe.ProbeRequest(lost, ssh.Access(login), INTEREST),
-            probe.ProbeRequest(served.target, served.access, INTEREST),
+            probe.state(lost, ssh.Access(login), INTEREST),
+            probe.state(served.target, served.access, INTEREST),
         ]
     )
     assert "no SSH connection to 127.0.0.1" in str(found[lost.name])

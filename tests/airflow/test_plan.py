@@ -28,6 +28,7 @@ ARCHIVE = "planned-appService.tar.gz"
 """The bookshop's own is what the deployments of other tests have."""
 PASSWORD = "kept in Airflow's own database"
 SERVERS = ("database-1", "application-1", "application-2", "proxy-1")
+HAPROXY = "/etc/haproxy/haproxy.cfg"
 NOT_A_STEP = {"checkService", "withDownload", "applyObject", "checkArchive"}
 """What asks, and what only wraps: no part of a plan."""
 
@@ -58,6 +59,13 @@ class Plan:
     def restarts(self) -> list[str]:
         """The servers on which a service would be restarted."""
         return [each["server"].partition("-")[2] for each in self.facts["changes"] if each["restarts"]]
+
+    def balancer(self) -> list[str]:
+        """The difference of the balancer's own configuration, without its context; empty if it stays as it is."""
+        (found,) = self.facts["balancers"]
+        assert (found["server"], found["path"]) == (f"{SHOP}-proxy-1", HAPROXY)
+        assert [found[key] for key in ("reasons", "refusal", "unknown", "notes")] == [[], None, None, []]
+        return [line for line in found["diff"] if line[:1] in "+-" and line[:3] not in ("+++", "---")]
 
     def _names(self) -> list[str]:
         return [each["name"] for each in self.facts["servers"]]
@@ -164,6 +172,8 @@ def test_before_the_first_launch_everything_is_to_be_started_and_nothing_has_an_
     assert "+dependency.DATA_SOURCE-1.password=(secret)" in first.text
     assert "app on db.catalog for (known after launch), (known after launch)" in first.text
     assert "joins: planshop-application-1 (known after launch), planshop-application-2" in first.text
+    (balancer,) = first.facts["balancers"]
+    assert "the server is not there yet" in balancer["unknown"]
     print(first.text)
 
 
@@ -175,6 +185,8 @@ def test_after_a_launch_there_is_nothing_to_do_and_asking_changes_nothing(stage:
     assert again.facts["changes"] == []
     assert (again.code, again.facts["nothing_to_do"]) == (0, True)
     assert sorted(again.servers(action="keep", unknown=None)) == sorted(SERVERS)
+    assert again.balancer() == []
+    assert f"  = {SHOP}-proxy-1: {HAPROXY} stays as it is\n" in again.text
     assert fingerprints(stage) == before
     # A launch has its balancers join again what they know, and does no more than that.
     launch_as_planned(stage, again)
@@ -223,8 +235,12 @@ def test_one_more_server_is_started_granted_and_joined(stage: Stage, first: Plan
     assert f"app on db.catalog for {addresses}, (known after launch)" in planned.text
     assert "joins: planshop-application-3 (known after launch)" in planned.text
     assert "joins: planshop-application-1" not in planned.text
+    assert planned.balancer() == ["+    server (known after launch)_8000 (known after launch):8000 check"]
     launch_as_planned(stage, planned, servers_application=3)
+    new = f"{stage.address(SHOP, 'application-3')}:8000 check"
+    assert new in stage.machines(SHOP)["proxy-1"].sh(f"cat {HAPROXY}")
     after = plan(stage, SHOP)
+    assert after.balancer() == []
     assert after.code == 0
     assert "more servers than the 2 wanted of tier application; a launch takes none away" in after.text
 
@@ -267,6 +283,40 @@ def test_what_a_launch_never_does_is_a_note(stage: Stage, first: Plan, text: str
     )
 
 
+def test_a_load_balancer_on_another_port_shows_how_haproxys_configuration_changes(
+    stage: Stage, first: Plan, text: str
+) -> None:
+    before = fingerprints(stage)
+    stage.redefine(SHOP, text.replace("port: 80,", "port: 8080,"))
+    planned = plan(stage, SHOP)
+    stage.redefine(SHOP, text)
+    print(planned.text)
+    assert fingerprints(stage) == before
+    assert planned.balancer() == [
+        "-frontend port-80",
+        "-    bind *:80",
+        "+frontend port-8080",
+        "+    bind *:8080",
+    ]
+    assert f"  ~ {SHOP}-proxy-1: {HAPROXY} changes\n" in planned.text
+    machine = stage.machines(SHOP)["proxy-1"]
+    assert machine.sh("find /tmp -name 'gantry-preview*'") == ""
+    # The agent of an earlier version has no such script: the plan is made without it.
+    machine.sh("mv /enstratus/bin/previewProxy /tmp")
+    try:
+        older = plan(stage, SHOP)
+    finally:
+        machine.sh("mv /tmp/previewProxy /enstratus/bin")
+    assert "the agent's scripts are not there yet, or of an earlier version" in older.text
+    # Somebody has changed the file by hand: the next launch undoes that.
+    machine.sh(f"sed -i.mine 's/retries 3/retries 4/' {HAPROXY}")
+    by_hand = plan(stage, SHOP)
+    machine.sh(f"mv {HAPROXY}.mine {HAPROXY}")
+    assert (by_hand.code, by_hand.facts["changes"]) == (2, [])
+    assert by_hand.balancer() == ["-    retries 4", "+    retries 3"]
+    assert plan(stage, SHOP).code == 0
+
+
 def test_what_a_launch_would_fail_at_is_an_error(stage: Stage, first: Plan, text: str) -> None:
     for wrong, said in (
         (text.replace("dbService", "nothing"), "s3://bookshop/nothing.tar.gz does not exist"),
@@ -293,6 +343,7 @@ def test_a_changed_greeting_is_a_diff_and_a_restart_on_the_application_servers_o
     assert planned.restarts() == ["application-1", "application-2", "application-3"]
     assert {each["step"] for each in planned.facts["changes"]} == {"service-app.update"}
     assert planned.scripts()["proxy-1"][:3] == ["stopProxy", "awaitDrained", "startProxy"]
+    assert planned.balancer() == [], "who leaves joins again"
     for slot in (1, 2, 3):
         assert f"-greeting=Hello from planshop-application-{slot}" in planned.text
         assert f"+greeting=Welcome to planshop-application-{slot}" in planned.text

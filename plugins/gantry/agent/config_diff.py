@@ -40,6 +40,14 @@ def unified(path: str, before: str | None, after: str, secrets: Collection[str] 
     )
 
 
+def without_secrets(text: str, secrets: Collection[str]) -> str:
+    """Return any text from a server as people may see it. Very short secrets stay, see `_SHORTEST`."""
+    for each in sorted(secrets, key=len, reverse=True):
+        if len(each) >= _SHORTEST:
+            text = text.replace(each, HIDDEN)
+    return _printable(text)
+
+
 def digest(content: str, secrets: Collection[str] = ()) -> str:
     """Return the SHA-256 (hexadecimal) of the redacted text, which distinguishes contents as far as they may be shown.
 
@@ -70,8 +78,12 @@ def _shown(
         former = before.get((section, key))
         value = HIDDEN if former in (None, line) else CHANGED
         return f"{key}={value}"
+    return _printable(line)
+
+
+def _printable(text: str) -> str:
     # A file on a server may contain anything, including terminal control sequences.
-    return "".join(letter if letter.isprintable() else "�" for letter in line)
+    return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
 def _holds(value: str, secrets: Collection[str]) -> bool:

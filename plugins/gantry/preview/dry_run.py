@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gantry import errors, inventory, names, preflight, requests
@@ -19,7 +19,7 @@ from gantry.cloud.objects import Objects
 from gantry.credentials import connections
 from gantry.definition import models, source
 from gantry.plan import Plan, Step, StepKind, launch_plan
-from gantry.preview import data_loss, explain, probe, report, scaling
+from gantry.preview import balancers, data_loss, explain, probe, report, scaling
 from gantry.preview.report import Action
 from gantry.preview.state import ServerState
 from gantry.reconcile import (
@@ -135,26 +135,31 @@ def rehearse(
     objects = Objects.of(sources.S3Access(definition.cloud.connection, definition.cloud.region))
     scaled, renewals = data_loss.foresee(definition, scaled, findings, objects, request, memory)
     stage = DryRunContext(definition, launch_plan(definition), request, scaled, objects, renewals)
-    states, unknowns = _ask(stage, cloud)
-    walked = walk(stage, states)
+    answers = _ask(stage, cloud)
+    walked = walk(stage, answers.states)
     return report.Report(
         deployment=definition.deployment,
-        servers=tuple(stage.scaled.report(definition, unknowns)),
+        servers=tuple(stage.scaled.report(definition, answers.unknowns)),
         objects=walked.objects,
         changes=walked.changes,
         repeated=walked.repeated,
         remarks=tuple(str(each) for each in looked if each.standing is preflight.CheckOutcome.UNKNOWN),
+        balancers=balancers.foresee(_balancers(stage), answers, walked.work, stage.secrets),
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Walked:
-    """What the plan's steps would do, and the servers' state afterwards. See `report.Report`."""
+    """What the plan's steps would do, and the servers' state afterwards. See `report.Report`.
+
+    `work` is all work on each server, in order; it contains secrets.
+    """
 
     changes: tuple[report.Change, ...]
     repeated: tuple[report.Change, ...]
     objects: tuple[report.ChangedObject, ...]
     states: Mapping[names.ServerName, ServerState]
+    work: Mapping[names.ServerName, Sequence[fan_out.Work]] = dataclasses.field(repr=False)
 
 
 def walk(stage: DryRunContext, states: Mapping[names.ServerName, ServerState]) -> Walked:
@@ -185,6 +190,7 @@ def walk(stage: DryRunContext, states: Mapping[names.ServerName, ServerState]) -
             for (kind, of, url, held), on in walking.objects.items()
         ),
         states=now,
+        work=walking.work,
     )
 
 
@@ -199,6 +205,7 @@ class _Walking:
     objects: dict[tuple[report.ObjectKind, str, str, bool], list[names.ServerName]] = dataclasses.field(
         default_factory=dict
     )
+    work: dict[names.ServerName, list[fan_out.Work]] = dataclasses.field(default_factory=dict, repr=False)
 
     def decide(
         self, step: Step, server: inventory.Server, decide: fan_out.Decide, questions: fan_out.Questions
@@ -273,6 +280,7 @@ class _Walking:
         for held, found_ in ((False, explain.other_objects(scene)), (True, explain.held_objects(scene))):
             for what in found_:
                 self.objects.setdefault((*what, held), []).append(server.name)
+        self.work.setdefault(server.name, []).append(found)
         self.now[server.name] = state.after(found)
 
 
@@ -315,13 +323,11 @@ def _handshake(
     )
 
 
-def _ask(
-    stage: DryRunContext, cloud: servers.Servers
-) -> tuple[dict[names.ServerName, ServerState], dict[names.ServerName, str]]:
+def _ask(stage: DryRunContext, cloud: servers.Servers) -> probe.Answers:
     """Return what is applied on each server, and for the others why it is unknown."""
     states: dict[names.ServerName, ServerState] = {}
     unknowns: dict[names.ServerName, str] = {}
-    visits: list[probe.ProbeRequest] = []
+    asked: dict[names.ServerName, probe.ProbeRequest[ServerState]] = {}
     for tier in stage.definition.tiers:
         interest = _interest(stage, tier)
         access = connections.access(stage.definition.launch_configuration_of(tier).ssh)
@@ -337,13 +343,19 @@ def _ask(
                     except errors.GantryError as error:
                         unknowns[server.name] = _reason(server, error)
                     else:
-                        visits.append(probe.ProbeRequest(target, access, interest))
-    for name, said in probe.look(visits).items():
+                        asked[server.name] = probe.state(target, access, interest)
+    for name, said in probe.look(tuple(asked.values())).items():
         if isinstance(said, ServerState):
             states[name] = said
         else:
-            unknowns[name] = str(said).splitlines()[0].removeprefix(f"{name}: ")
-    return states, unknowns
+            unknowns[name] = probe.reason(name, said)
+    return probe.Answers(states, unknowns, asked)
+
+
+def _balancers(stage: DryRunContext) -> tuple[names.ServerName, ...]:
+    """Return the servers of all load balancers."""
+    tiers = dict.fromkeys(each.tier for each in stage.definition.load_balancers.values())
+    return tuple(each.name for tier in tiers for each in stage.scaled.inventory.of_tier(tier))
 
 
 def _interest(stage: DryRunContext, tier: names.TierName) -> probe.Interest:
@@ -373,4 +385,4 @@ def _reason(server: inventory.Server, error: errors.GantryError) -> str:
         return f"its instance is {server.state}"
     if server.host_key is None and isinstance(error, servers.LostServerError):
         return "it has not shown its host key on its console yet"
-    return str(error).splitlines()[0].removeprefix(f"{server.name}: ")
+    return probe.reason(server.name, error)

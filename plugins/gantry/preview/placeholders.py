@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import ipaddress
 import re
+from collections.abc import Iterable, Mapping
 
 from gantry import inventory, names
 
@@ -39,3 +41,20 @@ def filled(known: inventory.Server) -> inventory.Server:
 def shown(text: str) -> str:
     """Format a text with placeholders for people."""
     return _STAND_IN.sub(SHOWN, text)
+
+
+_UNUSED = ipaddress.IPv4Address("240.0.0.1")
+"""The first of the addresses that no network uses (RFC 1112, class E). They are sorted after all others."""
+
+
+def addresses(texts: Iterable[str]) -> dict[str, str]:
+    """Return an IPv4 address for each text that is a placeholder: some programs accept nothing else."""
+    found = dict.fromkeys(text for text in texts if _STAND_IN.fullmatch(text))
+    return {text: str(_UNUSED + number) for number, text in enumerate(found)}
+
+
+def shown_addresses(text: str, given: Mapping[str, str]) -> str:
+    """Format a text for people that contains addresses from `addresses`."""
+    for address in given.values():
+        text = re.sub(rf"(?<![\d.]){re.escape(address)}(?![\d.])", SHOWN, text)
+    return text

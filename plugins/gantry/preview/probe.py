@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from gantry import errors, names
 from gantry.agent import agent_bundle, bootstrap, config_snapshot, fan_out, job_runner, session, ssh
 from gantry.preview.state import ServerState
+
+T = TypeVar("T")
 
 PATIENCE = 90.0
 """Seconds that a server has to answer everything; its own connection timeout comes first."""
@@ -36,21 +39,47 @@ class Interest:
 
 
 @dataclasses.dataclass(frozen=True)
-class ProbeRequest:
-    """A server to query, with its login."""
+class ProbeRequest(Generic[T]):
+    """A server to query, with its login. `ask` may raise GantryError."""
 
     target: ssh.Target
     access: ssh.Access
-    interest: Interest
+    ask: Callable[[session.Session], Awaitable[T]]
+
+    async def answer(self) -> T | errors.GantryError:
+        """Return the server's answer, or the error."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                # Only once: the user is waiting for the answer, and can ask again.
+                async with job_runner.Agent(self.target, self.access).open() as server:
+                    return await self.ask(server)
+        except TimeoutError:
+            return ProbeTimeoutError(self.target.name)
+        except errors.GantryError as error:
+            return error
 
 
-def look(visits: Sequence[ProbeRequest]) -> Mapping[names.ServerName, ServerState | errors.GantryError]:
-    """Return each server's answers, or the error, querying all in parallel."""
+def look(visits: Sequence[ProbeRequest[T]]) -> Mapping[names.ServerName, T | errors.GantryError]:
+    """Return each server's answer, or the error, querying all in parallel."""
 
-    async def everybody() -> list[ServerState | errors.GantryError]:
-        return list(await asyncio.gather(*(_visit(each) for each in visits)))
+    async def everybody() -> list[T | errors.GantryError]:
+        return list(await asyncio.gather(*(each.answer() for each in visits)))
 
     return dict(zip((each.target.name for each in visits), asyncio.run(everybody()), strict=True))
+
+
+def reason(name: names.ServerName, error: errors.GantryError) -> str:
+    """Return in one line why a server has not answered."""
+    return str(error).splitlines()[0].removeprefix(f"{name}: ")
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What is applied on each server, why it is unknown on the others, and whom to ask for more."""
+
+    states: Mapping[names.ServerName, ServerState]
+    unknowns: Mapping[names.ServerName, str]
+    asked: Mapping[names.ServerName, ProbeRequest[Any]]
 
 
 class ProbeTimeoutError(errors.GantryError):
@@ -63,19 +92,19 @@ class ProbeTimeoutError(errors.GantryError):
         super().__init__(f"{server}: no answer within {PATIENCE:g} s")
 
 
-async def _visit(visit: ProbeRequest) -> ServerState | errors.GantryError:
-    try:
-        async with asyncio.timeout(PATIENCE):
-            # Only once: the user is waiting for the answer, and can ask again.
-            async with job_runner.Agent(visit.target, visit.access).open() as server:
-                return await _ask(server, visit.target.name, visit.interest)
-    except TimeoutError:
-        return ProbeTimeoutError(visit.target.name)
-    except errors.GantryError as error:
-        return error
+def state(target: ssh.Target, access: ssh.Access, interest: Interest) -> ProbeRequest[ServerState]:
+    """Return the question about what is applied on a server.
+
+    An agent that cannot tell is an IncompleteAgentError.
+    """
+
+    async def ask(server: session.Session) -> ServerState:
+        return await _state(server, target.name, interest)
+
+    return ProbeRequest(target, access, ask)
 
 
-async def _ask(server: session.Session, name: names.ServerName, interest: Interest) -> ServerState:
+async def _state(server: session.Session, name: names.ServerName, interest: Interest) -> ServerState:
     shipped = agent_bundle.bundle()
     folder = await server.run("find", "/", "-maxdepth", "1", "-name", session.HOME.removeprefix("/"))
     if not folder.strip():

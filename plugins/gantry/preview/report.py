@@ -108,6 +108,33 @@ class ChangedObject:
 
 
 @dataclasses.dataclass(frozen=True)
+class BalancerPreview:
+    """What becomes of the configuration of a load balancer's program on one server, `haproxy.cfg` for example.
+
+    Attributes:
+        path: the file on the server; empty if it is unknown.
+        diff: its change over the whole launch, as a unified diff; secrets are hidden.
+        reasons: why the running balancer changes, although its file does not.
+        refusal: why the launch would fail there, or None.
+        unknown: why it is unknown how the file changes, or None.
+        notes: what the user should know about it.
+    """
+
+    server: names.ServerName
+    path: str = ""
+    diff: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    refusal: str | None = None
+    unknown: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Return whether something changes, or fails, as far as known."""
+        return bool(self.diff or self.reasons) or self.refusal is not None
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """What a launch would do now.
 
@@ -115,6 +142,7 @@ class Report:
         changes: the changes, in the order of the launch.
         repeated: what every launch does without changing anything: known nodes rejoin their balancers.
         remarks: what the preflight checks could not determine.
+        balancers: how the configurations of the load balancers' programs change.
     """
 
     deployment: names.DeploymentName
@@ -123,12 +151,18 @@ class Report:
     changes: tuple[Change, ...] = ()
     repeated: tuple[Change, ...] = ()
     remarks: tuple[str, ...] = ()
+    balancers: tuple[BalancerPreview, ...] = ()
 
     @property
     def nothing_to_do(self) -> bool:
-        """Return whether a launch would change nothing, as far as known; unknowns count as changes."""
-        return not self.changes and all(
-            each.action is Action.KEEP and each.unknown is None for each in self.servers
+        """Return whether a launch would change nothing, as far as known.
+
+        Servers of which that is unknown count as changes. Balancers do not: what their steps do is known.
+        """
+        return (
+            not self.changes
+            and not any(each.changes for each in self.balancers)
+            and all(each.action is Action.KEEP and each.unknown is None for each in self.servers)
         )
 
     def of(self, action: Action) -> tuple[ServerPreview, ...]:

@@ -33,7 +33,7 @@ class Scaled:
     replaced: Mapping[names.ServerName, Server] = dataclasses.field(default_factory=dict)
 
     def report(
-        self, definition: models.Definition, unknowns: dict[names.ServerName, str]
+        self, definition: models.Definition, unknowns: Mapping[names.ServerName, str]
     ) -> Iterator[report.ServerPreview]:
         """Yield the servers for the report."""
         for server in self.inventory:

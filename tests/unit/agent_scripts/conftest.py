@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from .balancing import end
 from .server import Server
 
 
@@ -30,6 +32,14 @@ def need() -> dict[str, str]:
             f"not installed: {', '.join(missing)}. Run: apt-get install --no-install-recommends {' '.join(missing)}"
         )
     return {name: path for name, path in programs.items() if path is not None}
+
+
+@pytest.fixture
+def balancer(server: Server, need: dict[str, str]) -> Iterator[Server]:
+    assert need
+    yield server
+    with contextlib.suppress(FileNotFoundError):
+        end(server)
 
 
 PROGRAMS = ("bzip2", "curl", "haproxy", "shellcheck", "unzip", "wget", "xz", "zstd")

@@ -57,6 +57,28 @@ def test_an_installation_over_an_earlier_one_makes_no_process_for_each_file_or_f
     assert forks[1] - forks[0] <= 58
 
 
+def test_a_node_that_joins_or_leaves_makes_few_processes(server: Server) -> None:
+    # A stand-in that is never asked successfully what it has loaded: so joining does all that it does, and undoes it.
+    haproxy = server.script(
+        "programs/haproxy", '[ "$1" != -v ] || echo "HAProxy version 2.6.12-1 2026/10/17"'
+    )
+    for service in ("a1", "a2"):
+        folder = server.path(f"enstratus/ws/proxy/{service}")
+        (folder / "nodes").mkdir(parents=True)
+        (folder / "enstratus.cfg").write_text("port.1.publicPort=8080\nbalancedServices=a1,a2\n")
+        (folder / "names").write_text(f"{service}.test\n")
+        (folder / "nodes/10.0.0.9_80").write_text("10.0.0.9 80\n")
+    calls = [
+        Call("leave", (server.bin("stopProxy"), "10.0.0.9")),
+        Call("join", (server.bin("startProxy"), "a1", "a1.test", "b.test", "10.0.0.1", "10.0.0.2", "80")),
+    ]
+    path = f"{haproxy.parent}:{server.environment['PATH']}"
+    costs = counted(calls, server.environment | {"PATH": path, "GANTRY_PROXY_SECONDS": "0"}).each
+    assert {name: each.codes for name, each in costs.items()} == {"leave": (0,), "join": (21,)}, costs
+    assert "did not load the new configuration" in costs["join"].err
+    assert (costs["leave"].forks <= 96, costs["join"].forks <= 141) == (True, True), costs
+
+
 def test_the_journal_counts_the_calendar_itself(server: Server) -> None:
     chance = random.Random(1)
     edges = ("1970-01-01", "2000-02-28", "2000-02-29", "2000-03-01", "2024-02-29", "2027-01-01", "2100-03-01")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import http.server
-import os
-import signal
 import socket
 import ssl
 import subprocess
@@ -20,9 +18,8 @@ import pytest
 
 from tests import certificates
 
+from .balancing import BLOG, SHOP, config, end, free_port, master_of, publish, workers
 from .server import Result, Server, is_running, until
-
-SHOP, BLOG = "a1", "a2"
 
 
 class Node(http.server.ThreadingHTTPServer):
@@ -60,37 +57,6 @@ def nodes() -> Iterator[list[Node]]:
             threading.Thread(target=node.serve_forever, daemon=True).start()
             stack.callback(node.shutdown)
         yield running
-
-
-def free_port() -> int:
-    with socket.create_server(("", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-@pytest.fixture
-def balancer(server: Server, need: dict[str, str]) -> Iterator[Server]:
-    assert need
-    yield server
-    with contextlib.suppress(FileNotFoundError):
-        end(server)
-
-
-def master_of(balancer: Server) -> int:
-    return int(balancer.path("run/haproxy.pid").read_text())
-
-
-def end(balancer: Server) -> None:
-    """The master first, or it would start new workers."""
-    master = master_of(balancer)
-    children = workers(master)
-    for pid in [master, *map(int, children)]:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    until(lambda: not is_running(master), "HAProxy is dead")
-
-
-def publish(balancer: Server, service: str, port: int, more: str = "") -> None:
-    balancer.write(f"enstratus/ws/proxy/{service}/enstratus.cfg", f"port.1.publicPort={port}\r\n{more}")
 
 
 def join(
@@ -131,10 +97,6 @@ def answering(port: int, nodes: list[Node]) -> bool:
         if not missing:
             return True
     return False
-
-
-def config(balancer: Server) -> str:
-    return balancer.path("etc/haproxy/haproxy.cfg").read_text()
 
 
 def test_nodes_join_and_leave_and_no_request_fails(balancer: Server, nodes: list[Node]) -> None:
@@ -184,10 +146,6 @@ def test_what_is_there_already_changes_nothing(balancer: Server, nodes: list[Nod
     # 127.0.0.1 is not a part of it.
     assert balancer.call("stopProxy", "127.0.0").code == 0
     assert (config(balancer), workers(master_of(balancer))) == before
-
-
-def workers(master: int) -> set[str]:
-    return set(Path(f"/proc/{master}/task/{master}/children").read_text().split())
 
 
 def test_nothing_to_leave_on_a_server_without_services(balancer: Server) -> None:

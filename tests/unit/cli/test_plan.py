@@ -97,10 +97,59 @@ def test_what_could_not_be_found_out_beforehand_is_said_and_is_nothing_to_do() -
     assert "Could not be found out\n  ? tier web: role web: 403\n    Ask an admin.\n" in shown(found)
 
 
+def balancer(number: int, **more: object) -> report.BalancerPreview:
+    return report.BalancerPreview(names.ServerName(f"shop-proxy-{number}"), "/etc/haproxy.cfg", **more)  # type: ignore[arg-type]
+
+
+def of_balancers(*found: report.BalancerPreview) -> report.Report:
+    return report.Report(SHOP, (server("shop-web-1"),), balancers=found)
+
+
+def test_a_balancer_that_stays_as_it_is_is_said_and_is_nothing_to_do() -> None:
+    found = of_balancers(balancer(1), balancer(2))
+    assert found.nothing_to_do
+    assert (
+        "Configuration of load balancers\n"
+        "  = shop-proxy-1, shop-proxy-2: /etc/haproxy.cfg stays as it is\n"
+        "\n"
+        "Nothing to do"
+    ) in shown(found)
+
+
+def test_a_balancer_that_changes_is_something_to_do_and_shows_its_difference() -> None:
+    found = of_balancers(balancer(1, diff=("--- a", "+b")), balancer(2, reasons=("HAProxy does not run",)))
+    assert not found.nothing_to_do
+    assert (
+        "Configuration of load balancers\n"
+        "  ~ shop-proxy-1: /etc/haproxy.cfg changes\n"
+        "      --- a\n"
+        "      +b\n"
+        "  ~ shop-proxy-2: /etc/haproxy.cfg; HAProxy does not run\n"
+        "\n"
+        "Plan for shop: servers 1 to keep; 2 load balancers change.\n"
+    ) in shown(found)
+    assert "+b" not in shown(found, diffs=False)
+
+
+def test_what_a_balancer_would_refuse_or_cannot_tell_is_said() -> None:
+    refused = of_balancers(balancer(1, refusal="HAProxy refuses it", notes=("unchecked",)))
+    assert not refused.nothing_to_do
+    assert (
+        "  ~ shop-proxy-1: /etc/haproxy.cfg\n"
+        "      ! a launch would fail there: HAProxy refuses it\n"
+        "      ! unchecked\n"
+    ) in shown(refused)
+    assert "1 load balancer changes." in shown(refused)
+    unknown = of_balancers(report.BalancerPreview(names.ServerName("shop-proxy-1"), unknown="no preview"))
+    assert unknown.nothing_to_do
+    assert "  ? shop-proxy-1 cannot be shown: no preview\n" in shown(unknown)
+
+
 def test_the_json_says_first_whether_there_is_something_to_do() -> None:
     found = report.Report(SHOP, (server("shop-web-1"),), changes=(change("shop-web-1"),)).as_json()
     assert list(found) == [
         "deployment", "nothing_to_do", "servers", "objects", "changes", "repeated", "remarks",
+        "balancers",
     ]  # fmt: skip
     assert found["nothing_to_do"] is False
     assert found["changes"][0]["calls"][0] == {"script": "stopService", "arguments": ["a1"]}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from gantry import names
 from gantry.plan import StepKind
 from gantry.preview import report
 from gantry.preview.report import Action
@@ -24,6 +25,8 @@ _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 _CHANGE = ("~", "yellow")
 _UNKNOWN = ("?", "magenta")
 _HELD = ("!", "yellow")
+_SAME = ("=", "")
+_REFUSED = ("!", "red")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +78,10 @@ def lines(found: report.Report, *, diffs: bool = True) -> Iterator[Text]:
         yield Text()
         yield Text(_title(step), "bold")
         yield from _step(tuple(changes), diffs=diffs)
+    if found.balancers:
+        yield Text()
+        yield Text("Configuration of load balancers", "bold")
+        yield from _balancers(found.balancers, diffs=diffs)
     if found.remarks:
         yield Text()
         yield Text("Could not be found out", "bold")
@@ -95,6 +102,9 @@ def summary(found: report.Report) -> str:
     work = [f"{count} {what.one if count == 1 else what.many}" for what, count in counted.items() if count]
     if work:
         parts.append(", ".join(work))
+    changed = sum(each.changes for each in found.balancers)
+    if changed:
+        parts.append(f"{changed} load balancer{'s change' if changed > 1 else ' changes'}")
     unknown = sum(1 for _ in found.unknown)
     if unknown:
         parts.append(f"unknown on {unknown} server{'s' if unknown > 1 else ''}")
@@ -122,7 +132,33 @@ def _step(changes: Sequence[report.Change], *, diffs: bool) -> Iterator[Text]:
         servers = ", ".join(each.server for each in same)
         yield _line(_CHANGE, f"{servers}: {what}")
         if diffs:
-            yield from (Text(f"      {line}", _DIFF_STYLES.get(line[:1], "")) for line in lines_)
+            yield from _diff(lines_)
+
+
+def _balancers(found: Sequence[report.BalancerPreview], *, diffs: bool) -> Iterator[Text]:
+    """Yield the lines of balancers. Those of which the same is known share them."""
+    alike: dict[report.BalancerPreview, list[report.BalancerPreview]] = {}
+    for each in found:
+        alike.setdefault(dataclasses.replace(each, server=names.ServerName("")), []).append(each)
+    for one, same in alike.items():
+        servers = ", ".join(each.server for each in same)
+        what = f"{servers}: {one.path}" if one.path else servers
+        if one.unknown is not None:
+            yield _line(_UNKNOWN, f"{what} cannot be shown: {one.unknown}")
+        elif one.changes:
+            yield _line(_CHANGE, "; ".join((f"{what} changes" if one.diff else what, *one.reasons)))
+        else:
+            yield _line(_SAME, f"{what} stays as it is")
+        if one.refusal is not None:
+            yield _line(_REFUSED, f"a launch would fail there: {one.refusal}", 6)
+        for note in one.notes:
+            yield _line(_HELD, note, 6)
+        if diffs:
+            yield from _diff(one.diff)
+
+
+def _diff(lines_: Iterable[str]) -> Iterator[Text]:
+    return (Text(f"      {line}", _DIFF_STYLES.get(line[:1], "")) for line in lines_)
 
 
 def _what(change: report.Change) -> str:
