@@ -6,10 +6,9 @@ mean is computed here, once.
 
 from __future__ import annotations
 
-from gantry.overview.deployment import deployment, row
+from gantry.overview.deployment import DeploymentOverview, deployment, row
 from gantry.overview.model import (
     CompiledDefinition,
-    DeploymentOverview,
     DeploymentRow,
     FailedTask,
     LaunchDag,
@@ -17,8 +16,6 @@ from gantry.overview.model import (
     Run,
     RunEnd,
     RunKey,
-    RunProgress,
-    RunSnapshot,
     ServerView,
     ServiceView,
     TaskInstanceRow,
@@ -31,14 +28,14 @@ from gantry.overview.runs import (
     failed_tasks,
     most_relevant,
     progress,
-    run_states,
-    run_view,
+    run_snapshot,
     shown,
-    snapshot,
     weight,
     worked,
+    worked_before,
 )
-from gantry.overview.source import Source
+from gantry.overview.snapshot import RunProgress, RunSnapshot
+from gantry.overview.source import RunSource, Source
 
 __all__ = [
     "CompiledDefinition",
@@ -53,6 +50,7 @@ __all__ = [
     "RunKey",
     "RunProgress",
     "RunSnapshot",
+    "RunSource",
     "ServerView",
     "ServiceView",
     "Source",
@@ -68,13 +66,12 @@ __all__ = [
     "open_runs",
     "progress",
     "row",
-    "run_states",
-    "run_view",
+    "run_snapshot",
     "servers",
     "services",
     "shown",
-    "snapshot",
     "tiers",
     "weight",
     "worked",
+    "worked_before",
 ]

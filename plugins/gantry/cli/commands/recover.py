@@ -65,7 +65,7 @@ def recover(
     The work is done by Airflow; this command triggers it over its API and watches. Ctrl-C ends the watching, not the
     recovery. Exits with 0 when every lost server is replaced, otherwise with 1, also if none is lost.
     """
-    from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry import requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import deployments  # noqa: PLC0415
 
     name, known = definition.at_hand(name)
@@ -80,6 +80,4 @@ def recover(
         reason=form.reason,
     )
     conf = request.checked_conf(requests.schemas_of(api.params(dag)))
-    return run_operation.carry_out(
-        api, name, dag, conf, None if known is None else plan.recover_plan(known), waiting
-    )
+    return run_operation.carry_out(api, name, dag, conf, known, waiting)

@@ -46,7 +46,7 @@ def scale(
     The work is done by Airflow; this command triggers it over its API and watches. Ctrl-C ends the watching, not the
     scaling. Exits with 0 when every tier has its number, otherwise with 1 and each failed task's error.
     """
-    from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry import requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import deployments  # noqa: PLC0415
 
     request = requests.ScaleRequest(servers=options.counts(sizes), reason=reason)
@@ -56,6 +56,4 @@ def scale(
     deployments.scalable(api, name, dag)
     conf = request.checked_conf(requests.schemas_of(api.params(dag)))
     deployments.ready(api, name, dag, unpause=waiting.unpause)
-    return run_operation.carry_out(
-        api, name, dag, conf, None if known is None else plan.scale_plan(known), waiting
-    )
+    return run_operation.carry_out(api, name, dag, conf, known, waiting)

@@ -124,8 +124,7 @@ def _watch(
     airflow: target.AirflowTarget,
     waiting: run_operation.Waiting,
 ) -> int:
-    from gantry import plan  # noqa: PLC0415 - as above
-    from gantry.cli.queries import rest_source  # noqa: PLC0415
+    from gantry.cli.queries import rest_source  # noqa: PLC0415 - as above
     from gantry.rest import deployments  # noqa: PLC0415
 
     name, known = definition.at_hand(name)
@@ -135,11 +134,7 @@ def _watch(
     if run is None:
         console.complain(f"Nothing is going on with {name}.")
         return console.SUCCESS
-    operation = plan.operation_of(run.dag)
-    keeps_state = operation in plan.KEEPS_STATE
-    steps = None if known is None or keeps_state else plan.plan_of(known, operation)
-    before = rest_source.before(api, name, run)
-    return run_operation.follow(api, name, run, steps, waiting, before=before)
+    return run_operation.follow(api, name, (run.dag, run.id), known, waiting)
 
 
 def _all(found: list[deployment_status.DeploymentLine], *, json_: bool) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
@@ -139,18 +138,10 @@ def run(
     found, own = _run(dag, run_id, session, known)
     # A finished run is shown as it was: the cloud only knows the current state.
     answer = cloud_facts.NOTHING if found.run.is_over else asked.ask(own.definition, PATIENCE)
-    name = deployment_queries.deployment(dag)
-    recent = deployment_queries.recent(session, [name]).get(name, deployment_queries.NEVER)
-    earlier = _before(found.run, recent.past)
-    definitions = known.of_versions(
-        {each.run.key: recent.versions.get(each.run.key) for each in earlier}, session
-    )
-    instances = run_queries.instances(
-        session, {found.run.key: own.plan}, {run: each.plan for run, each in definitions.items()}
-    )
-    before = overview.before(earlier, lambda run: instances.get(run.key, ()))
     # The slots that are kept are the current ones; and while the run is going on, the cloud is more accurate.
-    return overview.snapshot(found.run, own, instances[found.run.key], answer.inventory, before, {})
+    return overview.run_snapshot(
+        sql_source.of_run(found.run, own, session, known), found.run, answer.inventory
+    )
 
 
 def failed_tasks(
@@ -211,11 +202,3 @@ def addresses(definition: models.Definition) -> dict[names.BalancerName, str]:
         port = "" if balancer.port == usual else f":{balancer.port}"
         found[name] = f"{scheme}://{balancer.name}{port}/"
     return found
-
-
-def _before(run: overview.Run, past: Sequence[overview.PastRun]) -> list[overview.PastRun]:
-    """Return the runs that worked before this one, as far as they matter."""
-    places = [place for place, each in enumerate(past) if each.run.key == run.key]
-    earlier = past[places[0] + 1 :] if places else [each for each in past if each.run.asked < run.asked]
-    decisive = next((place for place, each in enumerate(earlier) if each.view.decides), len(earlier))
-    return list(earlier[: decisive + 1])

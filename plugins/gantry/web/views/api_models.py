@@ -402,7 +402,7 @@ class RunDetail(ResponseModel):
         plan.DeploymentState | None, Field(description="Of the deployment; None for what leaves it alone.")
     ]
     failed_at: str | None
-    progress: ProgressResponse
+    progress: Annotated[ProgressResponse | None, Field(description="Null if only the run's record is left.")]
     tiers: tuple[TierResponse, ...]
     services: tuple[ServiceResponse, ...]
     steps: tuple[StepResponse, ...]
@@ -413,18 +413,21 @@ class RunDetail(ResponseModel):
     @classmethod
     def of(cls, found: overview.RunSnapshot, failed: tuple[overview.FailedTask, ...]) -> RunDetail:
         """Create from the read model."""
-        states = found.states
-        critical = {link.step.id for link in found.timeline.critical_path}
+        states, known, times = found.states, found.known, found.timeline
+        progress = overview.progress(found)
+        critical = () if times is None else {link.step.id for link in times.critical_path}
         return cls(
             run=RunResponse.of(found.run),
             reason=found.run.reason,
             state=None if states is None else states.state,
             failed_at=None if states is None or states.failed is None else states.failed.title,
-            progress=ProgressResponse.made_of(overview.progress(found)),
-            tiers=() if states is None else tuple(map(TierResponse.of, overview.tiers(found.known, states))),
+            progress=None if progress is None else ProgressResponse.made_of(progress),
+            tiers=()
+            if known is None or states is None
+            else tuple(map(TierResponse.of, overview.tiers(known, states))),
             services=()
-            if states is None
-            else tuple(map(ServiceResponse.of, overview.services(found.known, states))),
+            if known is None or states is None
+            else tuple(map(ServiceResponse.of, overview.services(known, states))),
             steps=tuple(
                 StepResponse(
                     id=each.step.id,
@@ -434,7 +437,7 @@ class RunDetail(ResponseModel):
                     ended=each.span.ended,
                     critical=each.step.id in critical,
                 )
-                for phase in found.timeline.phases
+                for phase in (() if times is None else times.phases)
                 for each in phase.steps
             ),
             failures=tuple(map(FailedTaskResponse.of, failed)),
