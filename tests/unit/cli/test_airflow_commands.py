@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import json
 import subprocess
 import sys
@@ -119,6 +120,42 @@ def test_a_launch_that_had_to_wait_for_a_termination_came_after_it(
     assert gantry_("status", "shop", "--json").json["state"] == "RUNNING"
     (line,) = gantry_("status", "--json").json
     assert (line["state"], line["run"]["id"]) == ("RUNNING", "r1")
+
+
+def test_each_look_asks_for_the_run_and_its_tasks_and_what_came_before_is_read_once(
+    airflow: airflow_api.Airflow, gantry_: Gantry
+) -> None:
+    shop(airflow).runs.append(airflow_api.Run("before", [GOOD]))
+    shop(airflow).next_looks = [GOING, GOING, GOING, GOING, GOOD]
+    assert "deployment shop is MAINTENANCE" in gantry_("launch", "shop").out
+    # Without the further pages of a list.
+    asked = [call for call, _ in itertools.groupby(airflow.asked) if call.startswith("GET /api/v2/dags/")]
+    run = f"GET /api/v2/dags/shop/dagRuns/{shop(airflow).runs[-1].id}"
+    assert [call for call in asked if call.startswith(run)] == [run, f"{run}/taskInstances"] * 4
+    others = [call.removeprefix("GET /api/v2/dags/") for call in asked if not call.startswith(run)]
+    assert sorted(others) == [
+        "shop", "shop.recover/dagRuns", "shop.scale/dagRuns", "shop.terminate/dagRuns",
+        # Which run is ahead, and the last one.
+        "shop/dagRuns", "shop/dagRuns", "shop/dagRuns/before/taskInstances", "shop/details",
+    ]  # fmt: skip
+
+
+def test_a_run_that_waits_for_another_begins_with_what_that_one_leaves(
+    airflow: airflow_api.Airflow, gantry_: Gantry
+) -> None:
+    first = airflow_api.Run("first", [GOING])
+    shop(airflow).runs.append(first)
+    waits = ("running", {**dict.fromkeys(TASKS), "turn": "deferred"})
+    shop(airflow).next_looks = [waits, waits, GOING, GOOD]
+
+    def ends_meanwhile(_: str) -> None:
+        if shop(airflow).runs[-1] is not first and shop(airflow).runs[-1].now == GOING:
+            first.looks = [GOOD]
+
+    airflow.answer_instead = ends_meanwhile
+    told = [line for line in gantry_("launch", "shop").out.splitlines() if "deployment shop is" in line]
+    states = [line.split("deployment shop is ")[1].split()[0] for line in told]
+    assert states == ["LAUNCHING", "MAINTENANCE", "RUNNING"]
 
 
 def test_without_the_definition_the_tasks_are_shown(
