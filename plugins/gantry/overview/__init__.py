@@ -7,6 +7,7 @@ mean is computed here, once.
 from __future__ import annotations
 
 from gantry.overview.deployment import DeploymentOverview, deployment, row
+from gantry.overview.failures import allowed, completed, failed_tasks, recorded_run
 from gantry.overview.model import (
     CompiledDefinition,
     DeploymentRow,
@@ -25,7 +26,6 @@ from gantry.overview.parts import servers, services, tiers
 from gantry.overview.records import DeliveredConfig, deliveries, history, installed, open_runs
 from gantry.overview.runs import (
     before,
-    failed_tasks,
     most_relevant,
     progress,
     run_snapshot,
@@ -56,7 +56,9 @@ __all__ = [
     "Source",
     "TaskInstanceRow",
     "TierView",
+    "allowed",
     "before",
+    "completed",
     "deliveries",
     "deployment",
     "failed_tasks",
@@ -65,6 +67,7 @@ __all__ = [
     "most_relevant",
     "open_runs",
     "progress",
+    "recorded_run",
     "row",
     "run_snapshot",
     "servers",

@@ -181,6 +181,11 @@ class FailedTask:
     is_shortened: bool = False
 
     @property
+    def key(self) -> tuple[str, int]:
+        """Return its task's id and its map index."""
+        return self.instance.view.task_id, self.instance.view.map_index
+
+    @property
     def servers(self) -> str:
         """Return the servers that it worked on, as Airflow labels it."""
         return labels.label(self.instance.view.servers) or self.instance.label

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from gantry import errors, plan, status
 from gantry import inventory as inventories
+from gantry import plan, status
 from gantry.overview import model
 from gantry.overview import snapshot as snapshots
 from gantry.overview.source import RunSource
@@ -153,15 +153,3 @@ def progress(found: snapshots.RunSnapshot) -> snapshots.RunProgress | None:
             (phase for phase, each in counted.items() if each is status.Progress.IN_PROGRESS), None
         )
     return snapshots.RunProgress(current, done, len(counted))
-
-
-def failed_tasks(
-    instances: Iterable[model.TaskInstanceRow],
-    failures: Callable[[model.TaskInstanceRow], tuple[errors.Failure, ...] | None],
-) -> tuple[model.FailedTask, ...]:
-    """Return the failed ones of these task instances, the first to fail first, with what stopped each."""
-    failed = (each for each in instances if each.view.state is status.TaskState.FAILED)
-    return tuple(
-        model.FailedTask(each, failures(each))
-        for each in sorted(failed, key=lambda each: each.view.ended or NOT_YET)
-    )

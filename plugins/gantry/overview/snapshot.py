@@ -24,6 +24,7 @@ class RunSnapshot:
         states: the deployment's states; None for a run that does not affect them, such as a backup.
         inventory: the cloud's answer, or None if it was not asked.
         order: without a definition, the DAG's tasks, each after those it waits for.
+        is_recorded: whether Airflow has forgotten the run: then `instances` are those that failed.
     """
 
     run: model.Run
@@ -32,6 +33,7 @@ class RunSnapshot:
     states: status.DeploymentStatus | None = None
     inventory: inventories.Inventory | None = None
     order: tuple[str, ...] = ()
+    is_recorded: bool = False
 
     @functools.cached_property
     def tasks(self) -> tuple[status.TaskView, ...]:

@@ -9,18 +9,27 @@ import pathlib
 
 import pytest
 import sqlalchemy as sa
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 
-from gantry import definition, inventory, overview, plan, status
+from gantry import definition, errors, inventory, overview, plan, status
 from gantry.cli.output import run_rows
-from gantry.cli.queries import rest_source, run_follower
+from gantry.cli.queries import asset_state, rest_source, run_follower
 from gantry.definition import stored
 from gantry.state import installed_versions, run_records
 from gantry.status import labels
-from gantry.web.queries import deployment_queries, serialized_definitions, sql_source
+from gantry.web.http import access
+from gantry.web.queries import (
+    cloud_facts,
+    deployment_details,
+    deployment_queries,
+    serialized_definitions,
+    sql_source,
+)
 from gantry.web.views import api_models
 from tests import recordings
 from tests.unit.web import rig
@@ -79,6 +88,18 @@ class BothSources:
         assert details[0] == details[1]
         if by_sql.states is not None:
             assert run_rows.as_json(by_sql) == run_rows.as_json(by_rest)
+        return by_sql
+
+    def same_failures(self, run: str) -> tuple[overview.FailedTask, ...]:
+        """What both say of the failed tasks of a launch."""
+        visitor = access.Visitor(SimpleAuthManagerUser(username="ada", role=rig.ADMIN))
+        known, cloud = serialized_definitions.Definitions(), cloud_facts.CloudReader()
+        with create_session() as session:
+            found = deployment_details.run("bookshop", run, session, known, cloud, visitor)
+            by_sql = deployment_details.failed_tasks(found, session, visitor)
+        state = asset_state.state_of(self._api, "bookshop")
+        (record,) = (each for each in state.records() if each.run == run)
+        assert by_sql == rest_source.failed_tasks(self._api, "bookshop", record, state.kept)
         return by_sql
 
 
@@ -196,6 +217,21 @@ def test_a_failed_redeploy_with_everything_that_is_kept(both: BothSources) -> No
             "manual__1": False,
             "deleted": True,
         }
+
+
+def test_what_stopped_a_run_while_airflow_has_it_and_afterwards(both: BothSources) -> None:
+    failure = errors.Failure("db-1: it failed", "no disk left", "Buy a disk.", "db-1", "startService", 7)
+    both.office.run("bookshop", FAILED, state="failed")
+    both.office.failed("bookshop", "tier-database.scale_up", failure)
+    both.office.kept_failures("bookshop", ("tier-database.scale_up", -1), "manual__1", failure)
+    both.office.record("bookshop", run_records.Record("launch", "manual__1", "ada", "", rig.NOW.isoformat()))
+    for forgotten in ([], [XComModel], [TaskInstance, DagRun]):
+        with create_session() as session:
+            for each in forgotten:
+                session.execute(sa.delete(each))
+        (task,) = both.same_failures("manual__1")
+        assert (task.key, task.failures) == (("tier-database.scale_up", -1), (failure,))
+    assert both.office.get("/gantry/dags/bookshop/runs/manual__1").status_code == 200
 
 
 def test_servers_that_an_earlier_launch_has_left(both: BothSources) -> None:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gantry import errors, names
+from gantry import errors
 from gantry.cli.support import console, option_groups, options, target
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gantry import overview
     from gantry.rest import client
     from gantry.state import run_records
@@ -76,7 +78,7 @@ def history(
     if run is not None:
         record = _one(name, run, state.records())
         told = state.facts_of(record)
-        failed = _failed(api, name, record)
+        failed = _failed(api, name, record, state.kept)
         if json_:
             (dumped,) = asset_state.as_json((record,))
             reasons = history_text.as_json(failed)
@@ -104,14 +106,16 @@ def history(
     return console.SUCCESS
 
 
-def _failed(api: client.AirflowApi, name: str, record: run_records.Record) -> tuple[overview.FailedTask, ...]:
+def _failed(
+    api: client.AirflowApi, name: str, record: run_records.Record, kept: Mapping[str, object]
+) -> tuple[overview.FailedTask, ...]:
     """Return the failed tasks of a run that failed."""
     from gantry.cli.queries import rest_source  # noqa: PLC0415 - as above
     from gantry.state import run_records  # noqa: PLC0415
 
     if record.result is not run_records.Result.FAILED:
         return ()
-    return rest_source.failed_tasks(api, (names.dag_id(name, names.Operation(record.operation)), record.run))
+    return rest_source.failed_tasks(api, name, record, kept)
 
 
 def _one(name: str, wanted: str, known: tuple[run_records.Record, ...]) -> run_records.Record:

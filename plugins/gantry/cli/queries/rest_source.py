@@ -10,6 +10,7 @@ from gantry import names, overview, plan, requests, status
 from gantry.cli.queries import asset_state
 from gantry.definition import models
 from gantry.rest import client, deployments, errors
+from gantry.state import kept_failures, run_records
 from gantry.status import labels
 
 _CHANGING = tuple(each for each in names.Operation if each not in plan.KEEPS_STATE)
@@ -187,17 +188,35 @@ def task_row(found: client.ApiTaskInstance) -> overview.TaskInstanceRow:
     return overview.TaskInstanceRow(view, label, found.try_number)
 
 
-def failed_tasks(api: client.AirflowApi, run: overview.RunKey) -> tuple[overview.FailedTask, ...]:
+def failed_tasks(
+    api: client.AirflowApi, name: str, record: run_records.Record, kept: Mapping[str, object]
+) -> tuple[overview.FailedTask, ...]:
     """Return the failed tasks of a run, with what stopped them as far as the user may read that.
 
-    Nothing if Airflow has forgotten the run. Who may read XComs is shown all of a failure: the API asks for no other
-    right, while pages leave out the detail for who may not read task logs.
+    A user who may read XComs is shown all of a failure that Airflow has: its API requires no other right. What is kept
+    beside the run's record requires the rights that a page requires; whether the user has them, Airflow's API says.
+
+    Args:
+        api: Airflow's API.
+        name: the deployment.
+        record: the run's record.
+        kept: the state of the deployment's asset, by key.
     """
+    operation = names.Operation(record.operation)
+    run = (names.dag_id(name, operation), record.run)
+    tries = kept_failures.of_run(kept, record.operation, record.run)
     try:
-        found = {task_row(each): each for each in api.instances(*run)}
+        instances = tuple(map(task_row, api.instances(*run)))
     except errors.NotFoundError:
-        return ()
-    return overview.failed_tasks(found, lambda each: api.failures(*run, found[each]))
+        recorded = overview.recorded_run(name, operation, record.run, kept)
+        instances = () if recorded is None else recorded.instances
+    found = overview.failed_tasks(
+        instances, lambda each: api.failures(*run, each.view.task_id, each.view.map_index)
+    )
+    whole = overview.completed(found, tries)
+    if whole == found:
+        return found
+    return overview.allowed(whole, xcoms=True, logs=api.may_read_logs(*run, *whole[0].key))
 
 
 def in_order(downstream: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -137,7 +137,7 @@ class RunFollower:
         for each in self._api.instances(*run):
             if each.state == "failed":
                 logged, before = logs.failure(self._log(run, each))
-                failures = self._api.failures(*run, each)
+                failures = self._api.failures(*run, each.task_id, each.map_index) or ()
                 error = "\n".join(map(str, failures)) or logged
                 where = "" if each.label.isdecimal() else each.label
                 yield TaskFailure(each.task_id, where, error, before[-_LOG_TAIL:], failures)

@@ -397,6 +397,9 @@ class RunDetail(ResponseModel):
     """The current state of a run, or its final one."""
 
     run: RunResponse
+    recorded: Annotated[
+        bool, Field(description="Whether Airflow has forgotten the run, so that only its record is left.")
+    ]
     reason: str
     state: Annotated[
         plan.DeploymentState | None, Field(description="Of the deployment; None for what leaves it alone.")
@@ -418,6 +421,7 @@ class RunDetail(ResponseModel):
         critical = () if times is None else {link.step.id for link in times.critical_path}
         return cls(
             run=RunResponse.of(found.run),
+            recorded=found.is_recorded,
             reason=found.run.reason,
             state=None if states is None else states.state,
             failed_at=None if states is None or states.failed is None else states.failed.title,

@@ -46,11 +46,11 @@ class DeploymentView:
 
 @dataclasses.dataclass(frozen=True)
 class FailedTaskView:
-    """A failed task on a run's page, and the URL of its page in Airflow."""
+    """A failed task on a run's page, and the URL of its page in Airflow; None if that has forgotten the run."""
 
     title: str
     task: overview.FailedTask
-    href: str
+    href: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,5 +230,5 @@ def _failed(
     return FailedTaskView(
         view.task_id if step is None else step_titles.whole(step),
         task,
-        where.task(*found.run.key, view.task_id, view.map_index),
+        None if found.is_recorded else where.task(*found.run.key, view.task_id, view.map_index),
     )
