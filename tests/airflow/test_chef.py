@@ -235,7 +235,7 @@ CASES = {
     ),
     "key": Case("401", "Check name and key", connection="chef_wrong_key", is_seen=True),
     "name": Case("401", "Check name and key", connection="chef_wrong_name", is_seen=True),
-    "recipe": Case("exit 7", "mend the cookbook", run_list="recipe[probe::broken]"),
+    "recipe": Case("exit 7", "correct the cookbook", run_list="recipe[probe::broken]"),
     "tls": Case("certificate verify failed", "Trusted certificate", connection="chef_no_certificate"),
     # What may pass by itself is tried three times.
     "refused": Case("", "cannot be reached from this server", connection="chef_refused", tries=3),

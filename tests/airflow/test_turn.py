@@ -150,7 +150,7 @@ def test_a_failed_launch_holds_nobody_up_and_the_next_one_waits_for_the_terminat
     launch.clear(CONFIGURE)
     assert launch.ends() == "failed"
     refusal = launch.task_log(CONFIGURE)
-    assert f"it is not this run's turn any more: {name}.terminate is at work since" in refusal
+    assert f"this run no longer has its turn: {name}.terminate is at work since" in refusal
     assert machine.calls("startService") == before, "\n".join(machine.journal())
 
     again = stage.launch(name)

@@ -157,7 +157,7 @@ def test_a_server_that_does_not_answer_is_told_and_fails_nothing(watching: Watch
     try:
         run = watching.told(
             "0 of 1 servers answer",
-            f"{NAME}-only-1 ({machine.instance_id}) is silent since",
+            f"{NAME}-only-1 ({machine.instance_id}) has not answered since",
             "keeps its 1 servers",
         )
     finally:

@@ -42,7 +42,7 @@ def test_a_download_that_fails_is_the_recipes_affair(node: Node, kitchen: Kitche
     )
     failure = told(run, kitchen)
     assert not failure.transient
-    assert "mend the cookbook" in str(failure).splitlines()[0]
+    assert "correct the cookbook" in str(failure).splitlines()[0]
 
 
 def test_downloads_and_requests_that_succeed(node: Node, kitchen: Kitchen) -> None:

@@ -236,7 +236,7 @@ class Agent:
         if job.link is None:
             return
         if self._links is None:
-            raise LookupError(f"{job.name} needs a link, and there are none")
+            raise LookupError(f"{job.name} needs a download link, and none was created")
         try:
             link = await asyncio.to_thread(
                 self._links.link, job.link.url, upload=job.link.upload, renewed=progress.renewed

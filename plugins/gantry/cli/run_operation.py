@@ -25,7 +25,7 @@ class NothingDoneError(errors.GantryError):
 
     def __init__(self, dag: str, link: str) -> None:
         super().__init__(
-            f"the run of {dag} ended without having done its work: a person refused it, or its tasks were skipped\n"
+            f"the run of {dag} ended without doing its work: it was rejected, or its tasks were skipped\n"
             f"see {link}"
         )
 
@@ -58,7 +58,7 @@ class Waiting:
         typer.Option(
             metavar="TIME",
             parser=duration,
-            help="Wait no longer than this, such as 30m; the run goes on.",
+            help="Wait no longer than this, such as 30m; the run itself continues.",
             show_default=False,
         ),
     ] = None
@@ -133,7 +133,7 @@ def follow(
             found = watched.follow(run, show, seconds=waiting.timeout)
     except KeyboardInterrupt:
         console.complain(
-            f"No longer watching. The run goes on; to see it again:\n  gantry status {name} --watch\n"
+            f"No longer watching; the run continues. To watch it again:\n  gantry status {name} --watch\n"
             f"  gantry logs {name} --run '{run[1]}' --follow"
         )
         return console.INTERRUPTED

@@ -79,7 +79,9 @@ class Denial:
                 f"are not enough."
             )
         if self.encoded:
-            said += " The command that decodes the reason stands in the log; it needs sts:DecodeAuthorizationMessage."
+            said += (
+                " The command that decodes the reason is in the log; it needs sts:DecodeAuthorizationMessage."
+            )
         return said
 
 

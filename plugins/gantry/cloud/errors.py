@@ -127,7 +127,7 @@ class CloudError(errors.GantryError):
                 if self.code in THROTTLED
                 else ""
             )
-            return f"{why}This often passes by itself; the task is tried again."
+            return f"{why}This is often temporary; the task is tried again."
         return f"Asked with the Airflow connection {self.connection!r}. Fix the cause and clear this task."
 
 

@@ -56,5 +56,5 @@ class Health:
     def note_well(self, servers: Sequence[inventory.Server]) -> None:
         """Remove the records from servers that are healthy again."""
         for batch in requests.batches([each.instance_id for each in servers]):
-            with worded("noting what is well again", self._connection):
+            with worded("recording which servers are healthy again", self._connection):
                 self._ec2.delete_tags(Resources=batch, Tags=[{"Key": tags.AILING}])

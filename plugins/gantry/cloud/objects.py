@@ -94,7 +94,7 @@ class ForbiddenObjectError(errors.GantryError):
         super().__init__(
             f"{url} ({wanted_by}): S3 answered 403 Forbidden to the Airflow connection {connection!r}\n"
             f"Either there is no such object (check its spelling), or the credentials lack s3:GetObject for it: "
-            f"without s3:ListBucket on the bucket {bucket!r}, S3 does not tell which. Grant s3:ListBucket, and it will."
+            f"without s3:ListBucket on the bucket {bucket!r}, S3 does not say which. Grant s3:ListBucket, and it will."
         )
 
 

@@ -35,7 +35,7 @@ class S3Access:
     @functools.cached_property
     def client(self) -> S3Client:
         """Return the client for calls. Raises as `clients.ec2`."""
-        with errors.worded("preparing to speak to S3", self.connection):
+        with errors.worded("preparing calls to S3", self.connection):
             return self._client(self._hook.region_name, self._hook.config)
 
     def linking(self, region: str) -> S3Client:

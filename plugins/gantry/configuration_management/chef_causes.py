@@ -137,7 +137,7 @@ def _of_a_resource(fatal: str, block: chef_log.Block | None, asked: Asked) -> Ca
         return Cause(
             fatal,
             f"{who} on the server holds the lock of its packages ({lock['file'] or 'dpkg'}), as happens after the "
-            f"first boot. It goes away by itself.",
+            f"first boot. It is released after a while.",
             transient=True,
         )
     inner = fatal.partition(" had an error: ")[2]
@@ -198,7 +198,7 @@ def _of_the_server(fatal: str, block: chef_log.Block | None, asked: Asked) -> Ca
     if at_the_door or "JSON" in fatal:
         return Cause(
             fatal,
-            f"what answers at {asked.url} does not speak like a Chef server. Correct the URL in the connection (with "
+            f"the server at {asked.url} does not answer like a Chef server. Correct the URL in the connection (with "
             f"/organizations/NAME where the server has organizations), and clear this task.",
         )
     if status and status["status"] == "404":
@@ -219,7 +219,7 @@ def _missing(block: chef_log.Block | None) -> str:
     return ""
 
 
-_MEND = "mend the cookbook or the attributes, upload what changed, and clear this task."
+_MEND = "correct the cookbook or the attributes, upload what changed, and clear this task."
 _LOOK = "look at the log above and at the server, and clear this task."
 _AFTER_REBOOT = (
     "the server has converged and has to be rebooted. Let reboot under chef in the launch configuration be true, "

@@ -62,13 +62,12 @@ class StepOperator(BaseOperator):
     def execute(self, context: Context) -> Any:  # noqa: ANN401 - XComs are JSON
         """Execute the step; see `perform`."""
         refuse_backfill(context)
-        if context["ti"].try_number > 1:
-            failures.forget(context)
         run = recent_starts.aware(task_run.run_of(context))
         try:
             if run.until and time.time() > run.until:
                 raise task_run.RunTimeUpError(run.id)
             lock_holder.keep(context, run)
+            failures.forget(context)
             return self.perform(context, run)
         except errors.GantryError as error:
             self._advise(error)

@@ -144,7 +144,7 @@ class FindLostOperator(base.StepOperator):
         }
         for each in waited.values():
             self.log.warning(
-                "%s: %s. It was so before, too long ago to count. It is looked at until %s, or until it is well",
+                "%s: %s. The last such report is too old to count. It is checked until %s, or until it is healthy",
                 each.server.name, each.what, server_health.told(each.due),
             )  # fmt: skip
         end = time.monotonic() + (_LONGEST_WAIT + _SLACK).total_seconds()

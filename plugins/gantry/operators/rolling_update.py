@@ -179,7 +179,7 @@ class UpdateOperator(stoppable.StoppableOperator):
             nodes = await crew.ask(found.nodes, step_work.questions(found.run), strict=False)
             balancers = await crew.ask(found.balancers, strict=False)
         except errors.GantryError as error:
-            return [f"  it cannot be told: {error}"]
+            return [f"  not known: {error}"]
         return [
             f"  {node.name}: {_shown(found, node, nodes[node.name], balancers)}"
             if node.name in nodes

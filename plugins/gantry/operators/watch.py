@@ -123,11 +123,11 @@ class WatchOperator(base.StepOperator, SkipMixin):
 
 
 _TOLD = {
-    Contact.SILENT: "%s (%s) is silent since %s: %s",
-    Contact.REFUSES: "%s (%s) refuses us since %s: %s",
-    Contact.STRANGER: "%s (%s) has another host key since %s: %s",
-    Contact.BUSY: "%s (%s) is busy since %s: %s",
-    Contact.UNREACHED: "%s (%s) is not reached since %s: %s",
+    Contact.SILENT: "%s (%s) has not answered since %s: %s",
+    Contact.REFUSES: "%s (%s) refuses the login since %s: %s",
+    Contact.STRANGER: "%s (%s) has had a different host key since %s: %s",
+    Contact.BUSY: "%s (%s) has been busy since %s: %s",
+    Contact.UNREACHED: "%s (%s) has not been reached since %s: %s",
 }
 
 

@@ -47,7 +47,7 @@ class NotLostError(errors.GantryError):
         self.doubts = tuple(doubts)
         told = "\n".join(map(str, doubts))
         super().__init__(
-            f"a server with data was looked at once more before it is replaced, and it is not lost:\n{told}\n"
+            f"a server with data was checked again before its replacement, and it is not lost:\n{told}\n"
             f"Nothing was replaced. Run this again: a server that is well is kept. To have it replaced all the same, "
             f"and what is on it thrown away, name it in NAME.recover and say `anyway`."
         )
@@ -73,7 +73,7 @@ class AnswersAgainError(errors.GantryError):
                 f"taken its slot, if there is one."
             )
         super().__init__(
-            f"a server with data that was lost was looked at once more before it is terminated:\n{told}\n"
+            f"a server with data that was lost was checked again before its termination:\n{told}\n"
             f"It was neither stopped nor terminated. {keep} To give it up, terminate that instance in the cloud. Then "
             f"clear this task."
         )
@@ -217,7 +217,7 @@ def _objection(answer: reachability.ServerAnswer, why: str, *, is_impaired: bool
                 else "it is silent, and so is every other server: it may be the network"
             )
         case Contact.UNREACHED:
-            return None if is_impaired else f"it could not be looked at: {answer.said}"
+            return None if is_impaired else f"it could not be checked: {answer.said}"
         case Contact.ANSWERS:
             # A server that was found lost for another reason than silence answered back then, too.
             is_well = not answer.impaired and not is_impaired

@@ -199,7 +199,7 @@ def _by_name(
     if well and not named.anyway:
         unclear = {**findings.busy, **findings.unreached}
         raise WellError(well, {name: unclear[name] for name in well if name in unclear})
-    return {name: wrong or "a person wants it replaced" for name, wrong in chosen.items()}, gone
+    return {name: wrong or "its replacement was requested" for name, wrong in chosen.items()}, gone
 
 
 def _place(

@@ -58,7 +58,7 @@ class UnhealthyServer:
     def outlook(self) -> str:
         """Describe what happens next with the server, for people."""
         if self.is_proven:
-            return f"it counts as lost if a look from {told(self.due)} on finds it so too"
+            return f"it counts as lost if a check from {told(self.due)} on finds the same"
         return "it is not taken for lost: no other server shows that the way to it works"
 
 

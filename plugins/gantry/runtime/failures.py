@@ -49,30 +49,38 @@ def keep(context: Context, failures: Sequence[errors.Failure]) -> None:
         context["ti"].xcom_push(key=errors.XCOM, value=[each.dump() for each in found])
     except Exception as error:  # noqa: BLE001 - whatever it is: the task fails with its own error
         LOG.warning("the failures are in this log only, since Airflow does not keep them: %s", error)
-    new = kept_failures.FailedTry(context["ti"].run_id, lock_holder.now(), tuple(found))
-    _record(context, lambda kept: kept_failures.added(kept, new))
+    _record(
+        context,
+        lambda kept, run: kept_failures.added(
+            kept, kept_failures.FailedTry(run, lock_holder.now(), tuple(found))
+        ),
+    )
 
 
 def forget(context: Context) -> None:
     """Remove what an earlier try of the task instance left beside the run's record: as Airflow does with its XComs."""
-    _record(context, lambda kept: kept_failures.without(kept, context["ti"].run_id))
+    if context["ti"].try_number > 1:
+        _record(context, kept_failures.without)
 
 
 def _record(
-    context: Context, change: Callable[[kept_failures.FailedTries], kept_failures.FailedTries]
+    context: Context, change: Callable[[kept_failures.FailedTries, str], kept_failures.FailedTries]
 ) -> None:
-    """Change what is kept of the task instance. An operation has one run at a time, so there is no other writer."""
-    instance = context["ti"]
-    operation = names.operation_of(instance.dag_id)
-    if operation is None or operation in plan.READ_ONLY:
-        # Such runs have no records.
-        return
-    task = (instance.task_id, -1 if instance.map_index is None else instance.map_index)
-    key = kept_failures.key(operation.value, task)
+    """Change what is kept of the task instance; `change` is also given the run's id.
+
+    There is no other writer, since an operation has one run at a time.
+    """
     try:
+        instance = context["ti"]
+        operation = names.operation_of(instance.dag_id)
+        if operation is None or operation in plan.READ_ONLY:
+            # Such runs have no records.
+            return
+        task = (instance.task_id, -1 if instance.map_index is None else instance.map_index)
+        key = kept_failures.key(operation.value, task)
         store = lock_holder.store(instance.dag_id.partition(".")[0])
         kept = kept_failures.load(store.get(key))
-        changed = change(kept)
+        changed = change(kept, instance.run_id)
         if changed != kept:
             store.set(key, kept_failures.dump(changed))
     except Exception as error:  # noqa: BLE001 - as above

@@ -24,9 +24,9 @@ class NotItsTurnError(errors.GantryError):
         self.deployment = deployment
         self.busy = busy
         super().__init__(
-            f"it is not this run's turn any more: {told(deployment, busy)}\n"
+            f"this run no longer has its turn: {told(deployment, busy)}\n"
             f"Clear the task {_TURN!r} and what comes after it: the run then waits for its turn. "
-            f"Or clear this task again when the other run is over."
+            f"Or clear this task again when the other run has ended."
         )
 
 

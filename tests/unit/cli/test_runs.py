@@ -206,7 +206,7 @@ def test_the_facts_of_all_runs_are_told_the_newest_first(
     assert "launch r1" in lines[4]
     assert [each["run"] for each in gantry("history", "shop", "--facts", "--json").json] == ["r3", "r1"]
     airflow.assets.clear()
-    assert "Nothing is kept about what" in gantry("history", "shop", "--facts").out
+    assert "No configuration of shop's servers is recorded." in gantry("history", "shop", "--facts").out
 
 
 def test_the_status_names_versions_and_the_last_record(airflow: airflow_api.Airflow, gantry: Gantry) -> None:
@@ -244,4 +244,4 @@ def test_the_status_names_the_last_one_when_airflow_has_forgotten_it(
 def test_of_a_deployment_that_never_ran_nothing_is_told(airflow: airflow_api.Airflow, gantry: Gantry) -> None:
     airflow.assets.clear()
     found = gantry("history", "shop")
-    assert (found.code, found.out) == (0, "Nothing is kept about shop: it has had no run yet.\n")
+    assert (found.code, found.out) == (0, "No run of shop is recorded: it has had none yet.\n")

@@ -100,7 +100,7 @@ def test_an_encoded_reason_is_shortened_and_the_log_has_the_command_that_decodes
     assert BLOB not in str(error)
     assert f"message: g4oZPBqZ4Bni… ({len(BLOB)} letters)" in str(error)
     assert len(str(error)) < 1000
-    assert "decodes the reason stands in the log" in str(error)
+    assert "decodes the reason is in the log" in str(error)
     (line,) = (line for line in caplog.text.splitlines() if line.startswith("aws sts"))
     assert line.startswith("aws sts decode-authorization-message ")
     assert line.endswith(f" --encoded-message {BLOB}")

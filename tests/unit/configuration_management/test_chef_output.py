@@ -254,7 +254,7 @@ def compiled(fatal: str, error: str, line: str, *before: str) -> str:
     )
 
 
-MEND, UNREACHABLE = "mend the cookbook", "cannot be reached"
+MEND, UNREACHABLE = "correct the cookbook", "cannot be reached"
 CASES = {
     # --- a resource's own network is the recipe's affair
     **{
@@ -368,12 +368,12 @@ CASES = {
     "a URL that is no Chef server's": Case(
         block(DOOR, ("Resource Not Found:", "The server returned a HTTP 404.")) + "\n"
         + end('Net::HTTPClientException: 404 "Not Found"'),
-        "FATAL: Net::HTTPClientException: 404", f"what answers at {URL} does not speak like a Chef server",
+        "FATAL: Net::HTTPClientException: 404", f"the server at {URL} does not answer like a Chef server",
     ),
     "a page where JSON should be": Case(
         block(DOOR, ("Unexpected Error:", "Chef::Exceptions::JSON::ParseError: unexpected <")) + "\n"
         + end("Chef::Exceptions::JSON::ParseError: unexpected <"),
-        "FATAL: Chef::Exceptions::JSON::ParseError", "does not speak like a Chef server",
+        "FATAL: Chef::Exceptions::JSON::ParseError", "does not answer like a Chef server",
     ),
     "the clock": Case(
         block(DOOR, ("Authentication Error:", "Failed to authenticate to the chef server (http 401).\n"

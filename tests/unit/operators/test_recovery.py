@@ -239,7 +239,7 @@ def test_a_recovery_of_what_is_well_is_skipped_and_no_failure_in_the_history(sta
 
 def test_a_recovery_of_what_has_time_left_says_until_when(stage: Stage) -> None:
     with pytest.raises(
-        replacement.NotYetLostError, match="counts as lost if a look from 2026-03-01 12:05:00 UTC on"
+        replacement.NotYetLostError, match="counts as lost if a check from 2026-03-01 12:05:00 UTC on"
     ):
         stage.find(
             server_health.HealthReport(ailing=(trouble("proxy-1", 5),)),

@@ -178,8 +178,8 @@ def test_who_does_not_answer_is_told_since_when(stage: Stage, capsys: pytest.Cap
     # Since the first look, and not since the last one.
     assert stage.store["watch"]["silent"] == first
     text = capsys.readouterr().out
-    assert "is silent since" in text
-    assert "refuses us since" in text
+    assert "has not answered since" in text
+    assert "refuses the login since" in text
     assert "application keeps its 2 servers: nothing is measured" in text
     stage.silent = {}
     stage.look()

@@ -183,7 +183,7 @@ def test_one_that_was_found_impaired_answers_and_is_given_up_if_it_is_so_still(s
 def test_servers_without_data_and_those_that_a_person_gives_up_anyway_are_not_looked_at(stage: Stage) -> None:
     stopped = dataclasses.replace(DATABASE, state=inventory.InstanceState.STOPPED)
     give_up(both(), {"application-1": WHY})
-    give_up(both(), {"database-1": "a person wants it replaced"}, anyway=True)
+    give_up(both(), {"database-1": "its replacement was requested"}, anyway=True)
     give_up(Cloud(inventory.Inventory((stopped, APPLICATION))), {"database-1": "its instance is stopped"})
     assert stage.asked == []
 

@@ -298,7 +298,7 @@ def test_a_server_that_is_well_is_replaced_only_anyway() -> None:
     with pytest.raises(replacement.WellError, match="bookshop-application-2: answers"):
         choose(well, ONE, TWO, named=RecoverRequest(servers=("application-2",)))
     choice = choose(well, ONE, TWO, named=RecoverRequest(servers=("application-2",), anyway=True))
-    assert choice.servers == {"bookshop-application-2": "a person wants it replaced"}
+    assert choice.servers == {"bookshop-application-2": "its replacement was requested"}
 
 
 def test_a_stranger_is_replaced_if_a_person_names_it() -> None:

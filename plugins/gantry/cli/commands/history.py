@@ -37,9 +37,9 @@ class NoRecordError(errors.GantryError):
 
 [cyan]gantry history shop[/]  the last runs of all operations
 
-[cyan]gantry history shop "2026-11-27 07:12:29"[/]  one of them: what it changed, and what it told the servers
+[cyan]gantry history shop "2026-11-27 07:12:29"[/]  one of them: what it changed, and what servers received
 
-[cyan]gantry history shop --facts[/]  the files that servers were handed last, as differences; secrets are hidden
+[cyan]gantry history shop --facts[/]  the last files that servers received, as differences; secrets are hidden
 
 [cyan]gantry history shop --last 200 --json | jq '.[].by'[/]  for programs"""
 )
@@ -59,7 +59,8 @@ def history(
     last: Annotated[int, typer.Option(metavar="COUNT", min=1, help="So many at most.")] = 20,
     *,
     facts: Annotated[
-        bool, typer.Option("--facts", help="Show what servers were told, instead of the runs.")
+        bool,
+        typer.Option("--facts", help="Show the configuration that servers received, instead of the runs."),
     ] = False,
     json_: options.Json = False,
 ) -> int:
@@ -94,7 +95,7 @@ def history(
         elif told:
             history_text.show_facts(told)
         else:
-            console.say(f"Nothing is kept about what the servers of {name} were told.")
+            console.say(f"No configuration of {name}'s servers is recorded.")
     else:
         records = state.records()[:last]
         if json_:
@@ -102,7 +103,7 @@ def history(
         elif records:
             console.show(history_text.table(records))
         else:
-            console.say(f"Nothing is kept about {name}: it has had no run yet.")
+            console.say(f"No run of {name} is recorded: it has had none yet.")
     return console.SUCCESS
 
 

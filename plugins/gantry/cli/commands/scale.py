@@ -28,7 +28,7 @@ Sizes = Annotated[
 
 [cyan]gantry scale shop web=4[/]  more servers: they go through all phases of a launch, and join the balancers
 
-[cyan]gantry scale shop web=2[/]  fewer: the highest slots leave, once the balancers have let go of them
+[cyan]gantry scale shop web=2[/]  fewer: the highest slots leave, once the load balancers no longer use them
 
 [cyan]gantry scale shop web=4 worker=2 --reason "sale on Friday" --no-wait[/]  trigger it, and look later"""
 )

@@ -71,7 +71,7 @@ def show_facts(told: Iterable[overview.DeliveredConfig]) -> None:
     for each in told:
         found = each.handout
         console.say(
-            f"{each.service} on {each.server} ({found.instance}): handed out {clock(found.at)} by {found.operation} "
+            f"{each.service} on {each.server} ({found.instance}): received {clock(found.at)} from {found.operation} "
             f"{found.run}, hash {found.digest[: installed_versions.SHORT]}"
         )
         for text in found.lines or ("nothing changed but comments",):

@@ -40,7 +40,7 @@ class RunTooLongError(errors.GantryError):
     def __init__(self, dag: str, seconds: float, waiting: list[str], link: str = "") -> None:
         self.dag = dag
         super().__init__(
-            f"the run of {dag} did not end within {seconds:g} s, and goes on; unfinished: {', '.join(waiting)}"
+            f"the run of {dag} did not end within {seconds:g} s and continues; unfinished: {', '.join(waiting)}"
             + (f"\nsee {link}" if link else "")
         )
 

@@ -148,7 +148,7 @@ class Chef(Model):
         if (self.policy_name is None) != (self.policy_group is None):
             raise ValueError("a policy needs both policy_name and policy_group")
         if self.policy_name is not None and self.environment is not None:
-            raise ValueError("a policy knows no environment: its policy_group stands for it")
+            raise ValueError("a policy knows no environment: its policy_group takes that role")
         return self
 
     @pydantic.field_validator("settings")

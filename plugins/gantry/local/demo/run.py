@@ -187,8 +187,8 @@ def _explain(on: environment.DemoStage) -> None:
 [bold]The three things to try first[/]
   redeploy        edit the greeting in include/bookshop/bookshop.yaml, trigger {dag}: the application servers
                   get it one after the other, each out of the balancer meanwhile; the shop answers all the time
-  scale           trigger {scale} with 3 servers of tier application, and with 2 later: who leaves is let go
-                  of by the balancer and the database before it goes
+  scale           trigger {scale} with 3 servers of tier application, and with 2 later: the balancer and the database
+                  release a server before it is terminated
   who did what    GANTRY_URL={airflow.url} GANTRY_USERNAME={airflow.user} GANTRY_PASSWORD={airflow.password} \\
                   .venv/bin/gantry history {dag}
 
@@ -214,7 +214,7 @@ def _wait(on: environment.DemoStage) -> int:
         while not pause.wait(_LOOK_SECONDS):
             ended, _ = os.waitpid(on.airflow.pid, os.WNOHANG)
             if ended:
-                raise airflow_process.AirflowLostError(on.airflow, "it ended by itself")
+                raise airflow_process.AirflowLostError(on.airflow, "it ended on its own")
     return 0
 
 
