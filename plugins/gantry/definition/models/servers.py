@@ -114,7 +114,7 @@ class Chef(Model):
         default=True,
         description=(
             "What happens when a run asks for a reboot (exit codes 35 and 37): the server is rebooted, and "
-            "chef-client runs again when it is back. `false`: the step fails and says so."
+            "chef-client runs again when it is back. `false`: the step fails with a message."
         ),
         examples=[False],
     )
