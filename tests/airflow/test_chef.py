@@ -165,7 +165,7 @@ def test_a_lost_key_and_a_former_server_make_way(
     assert f"{name}-only-1" in chef.nodes()
     replaced = stage.launch(name)
     replaced.succeeds()
-    assert f"a former server left it: node {name}-only-1" in replaced.task_log(PREPARE)
+    assert f"left by an earlier server: node {name}-only-1" in replaced.task_log(PREPARE)
     assert stage.machine(name).calls(SCRIPT) == 1
 
 

@@ -175,7 +175,7 @@ def test_while_another_operation_is_at_work_nothing_is_decided(watching: Watchin
     )
     launch = watching.stage.launch(NAME, redeploy=["probe"])
     launch.await_state("service-probe.configure", "running", "deferred")
-    run = watching.told("nothing is measured and nothing decided", f"{NAME} is at work")
+    run = watching.told("nothing is measured or decided", f"{NAME} has been running")
     assert run.instance("trigger_scale").state == "skipped"
     machine.sh("touch /tmp/go")
     launch.succeeds()

@@ -53,7 +53,7 @@ class MissingMasterError(errors.GantryError):
         self.tier = tier
         super().__init__(
             f"service {service}: its master is the server in slot {MASTER} of tier {tier}, and that slot is empty\n"
-            f"Have the slot filled: NAME.recover for {tier}-{MASTER}. Where replicants are left that hold data, Gantry "
+            f"Fill the slot: run NAME.recover for {tier}-{MASTER}. Where replicants are left that hold data, Gantry "
             f"does not choose one by itself."
         )
 

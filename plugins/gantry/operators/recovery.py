@@ -183,5 +183,5 @@ def told(run: step_run.StepRun, renewal: data_renewal.Renewal) -> Iterator[str]:
         name = run.definition.name_of(run.definition.services[renewal.service].tier, slot)
         for datasource in run.definition.services[renewal.service].datasources:
             stored = renewal.backups.get(datasource)
-            source = "its dump, as was asked for" if stored is None else stored.url
+            source = "its dump, as requested" if stored is None else stored.url
             yield f"{name}: {renewal.service}.{datasource} was lost with its server and begins from {source}"

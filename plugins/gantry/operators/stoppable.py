@@ -117,8 +117,8 @@ class StoppableOperator(base.StepOperator):
             killer.join(max(_UNTIL_KILLED - (time.monotonic() - began), 0))
             if killer.is_alive():
                 self.log.warning(
-                    "not confirmed yet: %s. What was not reached ends by itself when its time is up, and a new "
-                    "try of this task finds it",
+                    "not confirmed yet: %s. A script that was not reached is ended by its server's agent after its "
+                    "timeout; a new try of this task finds it",
                     ", ".join(sorted(unconfirmed)) or "none",
                 )
                 killer.join()

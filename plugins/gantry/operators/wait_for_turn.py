@@ -55,7 +55,7 @@ class TurnOperator(base.StepOperator):
                 ),
                 method_name="resume",
             )
-        self.log.info("no other operation of %s is at work: it is this run's turn", deployment)
+        self.log.info("no other operation of %s is running: this run has the turn", deployment)
         lock_holder.secure(context, run)
         self._look(run)
         return report

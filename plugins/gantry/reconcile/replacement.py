@@ -70,8 +70,8 @@ class NobodyAnswersError(errors.GantryError):
         told = "\n".join(f"{each.server.name}: {each}" for each in troubles)
         if len(troubles) == 1:
             cause = (
-                f"one server of {deployment} does not answer, and no other one shows whether the way to it works; its "
-                f"instance runs, and EC2's status checks report no problem"
+                f"one server of {deployment} does not answer, and no other one shows whether the network path "
+                f"works; its instance runs, and EC2's status checks report no problem"
             )
         else:
             cause = (

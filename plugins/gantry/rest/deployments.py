@@ -53,7 +53,7 @@ class PausedError(root.GantryError):
         self.dag = dag
         super().__init__(
             f"the DAG {dag!r} is paused, so the run would not start. Use --unpause to unpause it"
-            + (" (then its schedule, if it has one, is followed too)" if has_clock else "")
+            + (" (then scheduled runs start, too)" if has_clock else "")
         )
 
 

@@ -39,7 +39,7 @@ class TurnTooSlowError(errors.GantryError):
         self.deployment = deployment
         super().__init__(
             f"asking for the turn of {deployment} took {seconds:.0f} s, so nothing was written\n"
-            f"The task is tried again. Look at what kept this worker, or Airflow's API server, from working."
+            f"The task is tried again. Check what delayed this worker or Airflow's API server."
         )
 
 
@@ -97,12 +97,12 @@ def told(deployment: str, busy: operation_lock.LockedBy) -> str:
     """Describe the blocking run, for a log."""
     dag = names.dag_id(deployment, busy.operation)
     if busy.mark is None:
-        return f"another run of {dag} is running, and has not taken the turn either"
+        return f"another run of {dag} is running, and does not have the turn either"
     since = datetime.datetime.fromisoformat(busy.mark.since)
     does = (
-        "is at work"
+        "has been running"
         if busy.mark.stage is operation_lock.LockStage.WORKS
-        else "goes first and has been waiting"
+        else "is first in line and has been waiting"
     )
     return f"{dag} {does} since {since:%Y-%m-%d %H:%M:%S} UTC, run {busy.mark.run}"
 

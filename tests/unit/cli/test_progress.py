@@ -99,7 +99,7 @@ def test_while_it_waits_for_its_turn_the_headline_says_so() -> None:
     assert not waiting.awaits_turn
     waiting = with_tasks(waiting, dataclasses.replace(waiting.tasks[0], state=status.TaskState.DEFERRED))
     headline = run_rows.headline(waiting)
-    assert headline.endswith("   waiting for its turn: another operation is at work")
+    assert headline.endswith("   waiting for its turn: another operation is running")
     assert run_rows.as_json(waiting)["awaits_turn"] is True
 
 

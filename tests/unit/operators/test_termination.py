@@ -263,7 +263,7 @@ def test_the_end_takes_what_no_tier_has_and_forgets_everything(
     assert cloud.ids == []
     assert found["skipped"] == [
         "i-5: it runs, and so on",
-        "i-late: started lately, and not listed as the deployment's; look there",
+        "i-late: started recently, and not listed as the deployment's; check it there",
     ]
     assert [each for each in store if each.startswith(("data:", "slots"))] == []
 

@@ -222,7 +222,7 @@ def test_while_another_operation_is_at_work_nothing_is_measured(
     breach(stage)
     stage.busy = BUSY
     assert stage.look() == ["trigger_scale"]
-    assert "nothing is measured and nothing decided: bookshop is at work since" in capsys.readouterr().out
+    assert "nothing is measured or decided: bookshop has been running since" in capsys.readouterr().out
     assert "watch" not in stage.store
     stage.busy = None
     # What was seen before counts no more.
@@ -235,7 +235,7 @@ def test_as_long_as_a_scaling_waits_nothing_more_is_decided(
     breach(stage)
     stage.instance.going_on = 1
     assert stage.look() == ["trigger_scale"]
-    assert "nothing is decided: a run of bookshop.scale waits" in capsys.readouterr().out
+    assert "no decision: a run of bookshop.scale is waiting" in capsys.readouterr().out
 
 
 def test_what_cannot_be_read_any_more_is_let_be(stage: Stage) -> None:

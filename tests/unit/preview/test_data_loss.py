@@ -211,6 +211,6 @@ def test_a_preview_is_refused_as_a_launch_is_where_the_only_server_is_silent(
     )
     only = dataclasses.replace(server("application-1"), ailing=looks, launched_at=looks.since)
     with pytest.raises(
-        replacement.NobodyAnswersError, match="no other one shows whether the way to it works"
+        replacement.NobodyAnswersError, match="no other one shows whether the network path works"
     ):
         looking(inventory.Inventory((only,)), {"i-application-1": Contact.SILENT})

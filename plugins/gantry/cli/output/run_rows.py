@@ -104,7 +104,7 @@ def headline(found: overview.RunSnapshot) -> str:
     """Return the deployment's state and its servers, in a line."""
     asked = "   waiting for a person's approval" if found.awaits_approval else ""
     if found.awaits_turn:
-        asked = "   waiting for its turn: another operation is at work"
+        asked = "   waiting for its turn: another operation is running"
     states = found.states
     if states is None:
         return f"{found.run.dag}, run {found.run.id}: {found.run.state}{asked}"

@@ -31,10 +31,11 @@ def kept(session: Session, deployments: Collection[str], *, with_versions: bool)
 
 def of_operation(session: Session, name: str, operation: names.Operation) -> dict[str, Any]:
     """Return the records of a deployment's operation, and what stopped its failed tasks, by key. One query."""
-    failures = _KEPT.startswith(kept_failures.prefix(operation.value), autoescape=True)
-    return run_queries.kept(session, [name], sa.or_(run_records.key(operation.value) == _KEPT, failures))[
-        name
-    ]
+    which = sa.or_(
+        _KEPT.in_([run_records.key(operation.value)]),
+        _KEPT.startswith(kept_failures.prefix(operation.value), autoescape=True),
+    )
+    return run_queries.kept(session, [name], which)[name]
 
 
 def told(session: Session, name: str, server: str) -> tuple[model.ConfigHistory, ...]:

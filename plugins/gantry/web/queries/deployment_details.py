@@ -50,7 +50,7 @@ class NoCloudError(errors.GantryError):
 
     def __init__(self, name: str, trouble: str) -> None:
         self.name = name
-        super().__init__(trouble or f"the cloud has not said yet which servers {name} has; try again")
+        super().__init__(trouble or f"the cloud has not yet reported the servers of {name}; try again")
 
 
 def definition(
