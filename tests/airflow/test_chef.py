@@ -180,7 +180,7 @@ def test_a_lost_key_without_an_admin_is_explained(
     launch = stage.launch(name, converge=["only"])
     error = launch.fails_at(EXECUTE)
     assert f"{name}-only-1: FATAL: " in error
-    assert "this server has not got its key" in error
+    assert "this server does not have its key" in error
     assert launch.instance(EXECUTE).try_number == 1
     without_secrets(machine)
     # What the message says, by hand.

@@ -308,7 +308,7 @@ def test_a_queued_launch_says_what_it_waits_for_and_no_longer_than_told(gantry: 
         first = json.loads(gantry("launch", name, "--no-wait", "--json").stdout)["run"]
         second = gantry("launch", name, "--timeout", "3s")
         assert second.returncode == 1
-        assert f"it begins when the one before it is over: {first}" in second.stdout
+        assert f"it starts when the previous run has ended: {first}" in second.stdout
         assert (
             "did not end within 3 s and continues; unfinished: turn, find_lost, tier-only.scale_up"
             in second.stderr

@@ -63,7 +63,7 @@ class Waiting:
         ),
     ] = None
     unpause: Annotated[
-        bool, typer.Option("--unpause", help="Unpause the DAG if it is paused, instead of refusing.")
+        bool, typer.Option("--unpause", help="Unpause the DAG if it is paused, instead of failing.")
     ] = False
     json_: options.Json = False
 
@@ -110,7 +110,7 @@ def carry_out(
     if not waiting.json_:
         console.say(f"run {run.id} of {dag}: {api.link(dag, run.id)}")
         if ahead:
-            console.say(f"it begins when the one before it is over: {', '.join(ahead)}")
+            console.say(f"it starts when the previous run has ended: {', '.join(ahead)}")
     return follow(api, name, (run.dag, run.id), definition, waiting)
 
 

@@ -265,7 +265,7 @@ def test_not_to_wait_and_not_to_wait_longer(airflow: airflow_api.Airflow, gantry
     late = gantry_("launch", "shop", "--timeout", "0.05s")
     assert late.code == 1
     assert "did not end within 0.05 s and continues; unfinished: tier-only.handshake" in late.err
-    assert f"it begins when the one before it is over: {shop(airflow).runs[1].id}" in late.out
+    assert f"it starts when the previous run has ended: {shop(airflow).runs[1].id}" in late.out
 
 
 def test_an_airflow_that_is_away_for_a_moment_is_waited_for(
@@ -309,7 +309,7 @@ def test_ctrl_c_ends_the_watching_only(
         (("launch", "shop", "--servers", "only"), 64, "TIER=N"),
         (("launch", "shop", "--servers", "oly=2"), 1, "unknown tier 'oly', did you mean 'only'?"),
         (("launch", "shop", "--servers", "only=9"), 1, "its limits are 1 to 3"),
-        (("launch", "shop", "--timeout", "soon"), 64, "a length of time"),
+        (("launch", "shop", "--timeout", "soon"), 64, "a duration is"),
         (("launch", "shop", "--username", "eve"), 1, "no password for 'eve'"),
         (("launch", "shop", "--token", "old"), 1, "refuses the token (an option)"),
         (("terminate", "shop"), 64, "--confirm shop"),
@@ -515,7 +515,7 @@ def test_status_from_the_cloud_asks_no_airflow(
 
 
 def test_watching_what_goes_on(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
-    assert "Nothing is going on with shop" in gantry_("status", "shop", "--watch").err
+    assert "No run of shop is in progress" in gantry_("status", "shop", "--watch").err
     shop(airflow).runs.append(airflow_api.Run("r1", [GOING, GOING, GOOD]))
     found = gantry_("status", "shop", "--watch")
     assert found.code == 0, found.err

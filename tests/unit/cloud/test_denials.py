@@ -36,8 +36,8 @@ def denied(message: str, code: str = "UnauthorizedOperation") -> errors.CloudErr
         ("a permissions boundary", "set on the user or role itself"),
         ("a session policy", "given when the role was assumed"),
         ("an identity-based policy", "attached to the user or role"),
-        ("a resource-based policy", "attached to what was asked for"),
-        ("a VPC endpoint policy", "the workers reach the cloud by"),
+        ("a resource-based policy", "attached to the requested resource"),
+        ("a VPC endpoint policy", "through which the workers reach the cloud"),
         ("the role trust policy", "of the role that the connection assumes"),
     ],
 )

@@ -161,9 +161,7 @@ def test_silence_proves_nothing_where_everything_is_silent_by_then(stage: Stage)
 
 def test_what_cannot_be_looked_at_is_not_given_up(stage: Stage) -> None:
     stage.answers["i-database-1"] = ServerAnswer(Contact.UNREACHED, "no SSH connection to jump")
-    with pytest.raises(
-        data_loss_check.NotLostError, match="could not be looked at: no SSH connection to jump"
-    ):
+    with pytest.raises(data_loss_check.NotLostError, match="could not be checked: no SSH connection to jump"):
         give_up(both(), {"database-1": WHY})
     give_up(both("i-database-1"), {"database-1": WHY})
 

@@ -41,7 +41,7 @@ def test_an_unknown_one_whose_loader_is_broken_says_why(
         deployments.find(ada, "shop")
     assert "not this" not in str(found.value)
     airflow.forbidden.add("importErrors")
-    with pytest.raises(deployments.UnknownDeploymentError, match="A new loader is seen"):
+    with pytest.raises(deployments.UnknownDeploymentError, match="Airflow finds a new loader"):
         deployments.find(ada, "shop")
 
 

@@ -56,7 +56,7 @@ def history(
             show_default=False,
         ),
     ] = None,
-    last: Annotated[int, typer.Option(metavar="COUNT", min=1, help="So many at most.")] = 20,
+    last: Annotated[int, typer.Option(metavar="COUNT", min=1, help="Maximum number of entries.")] = 20,
     *,
     facts: Annotated[
         bool,

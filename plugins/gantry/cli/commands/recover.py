@@ -17,7 +17,7 @@ Servers = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[SERVER]...",
-        help="By name, or TIER-SLOT: only these, and at once. Left out: every server that is found lost.",
+        help="By name, or TIER-SLOT: replace only these, immediately. Left out: every lost server.",
         show_default=False,
     ),
 ]
@@ -31,7 +31,7 @@ class RecoverForm:
         bool,
         typer.Option(
             "--anyway",
-            help="Replace the servers that are named even if they are well.",
+            help="Replace the named servers even if they are healthy.",
             rich_help_panel=options.FORM,
         ),
     ] = False
@@ -43,7 +43,7 @@ class RecoverForm:
 @app.command(
     epilog="""[bold]Examples[/]
 
-[cyan]gantry recover shop[/]  replace every server that is found lost
+[cyan]gantry recover shop[/]  replace every lost server
 
 [cyan]gantry recover shop web-2[/]  this one, without waiting until its recovery delay is over
 

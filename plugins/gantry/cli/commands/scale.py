@@ -16,7 +16,7 @@ Sizes = Annotated[
     list[str],
     typer.Argument(
         metavar="TIER=N...",
-        help="So many servers of a tier, within the definition's limits. Tiers that are not named stay as they are.",
+        help="Number of servers of a tier, within the definition's limits. Other tiers are not changed.",
         callback=options.each_is_a_count,
         show_default=False,
     ),

@@ -32,7 +32,7 @@ def show(
     environment: options.Environment = None,
     settings: options.Set = None,
     defaults: Annotated[
-        bool, typer.Option("--defaults/--no-defaults", help="Whether to show what no file says, too.")
+        bool, typer.Option("--defaults/--no-defaults", help="Whether to show default values, too.")
     ] = True,
     json_: options.Json = False,
 ) -> None:

@@ -35,7 +35,7 @@ def _names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 [cyan]gantry status shop[/]  its tiers, servers and services, and its last run
 
-[cyan]gantry status shop --watch[/]  the run that is going on, until it is over
+[cyan]gantry status shop --watch[/]  the current run, until it ends
 
 [cyan]gantry status shop --from cloud[/]  its servers by the cloud's tags; no Airflow is asked
 
@@ -59,16 +59,14 @@ def status(
         typer.Option(
             "--from",
             help=(
-                "Ask Airflow's API, the cloud's tags, or both. Left out: Airflow, or the cloud if it is not "
-                "configured which Airflow."
+                "Ask Airflow's API, the cloud's tags, or both. Left out: Airflow, or the cloud if no Airflow is "
+                "configured."
             ),
             show_default=False,
         ),
     ] = None,
     *,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Show the run that is going on until it is over.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show the current run until it ends.")] = False,
     json_: options.Json = False,
 ) -> int:
     """Show the state of deployments.
@@ -132,7 +130,7 @@ def _watch(
     deployments.find(api, name)
     run = next((each for each in rest_source.runs(api, name) if each.state == "running"), None)
     if run is None:
-        console.complain(f"Nothing is going on with {name}.")
+        console.complain(f"No run of {name} is in progress.")
         return console.SUCCESS
     return run_operation.follow(api, name, (run.dag, run.id), known, waiting)
 

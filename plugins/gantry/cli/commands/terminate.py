@@ -24,7 +24,7 @@ class TerminateForm:
         bool,
         typer.Option(
             "--force",
-            help="Skip what does not answer or does not stop: it is terminated all the same, and reported.",
+            help="Skip servers that do not answer and services that do not stop: they are terminated anyway.",
             rich_help_panel=options.FORM,
         ),
     ] = False
@@ -45,7 +45,7 @@ class TerminateForm:
 
 [cyan]gantry terminate shop[/]  asks for the deployment's name first
 
-[cyan]gantry terminate shop --final-backup[/]  back everything up first, and go on only if that succeeds
+[cyan]gantry terminate shop --final-backup[/]  back everything up first, and continue only if that succeeds
 
 [cyan]gantry terminate shop --force[/]  also with a server that does not answer any more
 

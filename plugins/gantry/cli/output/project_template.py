@@ -35,7 +35,7 @@ class FilesInTheWayError(errors.GantryError):
         super().__init__(
             f"{several} already there, so nothing was written:\n"
             + "\n".join(f"  {each}" for each in files)
-            + "\nChoose another name, or move what is there away."
+            + "\nChoose another name, or move the existing files away."
         )
 
 

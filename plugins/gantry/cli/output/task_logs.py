@@ -35,7 +35,7 @@ class NoRunError(errors.GantryError):
     def __init__(self, name: str, run: str | None, known: Sequence[str]) -> None:
         self.run = run
         if run is None:
-            text = f"{name} has had no run yet; gantry launch {name} is one"
+            text = f"{name} has had no run yet; start one with gantry launch {name}"
         else:
             text = f"{name} has no run {run!r}; the newest are {', '.join(known) or 'none'}"
         super().__init__(text)

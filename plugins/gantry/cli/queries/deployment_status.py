@@ -199,7 +199,7 @@ def _without_runs(last: run_records.Record | None) -> Iterator[str]:
 
 def _leaving(found: inventory.Inventory | None) -> Iterator[str]:
     for each in () if found is None else found.leaving:
-        why = "a scale in has chosen it" if each.lost is None else f"it is lost: {each.lost}"
+        why = "a scale-in has chosen it" if each.lost is None else f"it is lost: {each.lost}"
         yield f"{each.name} ({each.instance_id}) leaves: {why}"
 
 

@@ -30,7 +30,7 @@ class RunFailedError(errors.GantryError):
     def __init__(self, dag: str, tasks: tuple[TaskFailure, ...], link: str = "") -> None:
         self.dag = dag
         self.tasks = tasks
-        told = "\n".join(each.told() for each in tasks) or "no task says why"
+        told = "\n".join(each.told() for each in tasks) or "no task reports a reason"
         super().__init__(f"the run of {dag} failed\n{told}{f'{chr(10)}see {link}' if link else ''}")
 
 
@@ -59,7 +59,7 @@ class TaskFailure:
         """Format for people."""
         where = f"{self.task} {self.server}".strip()
         before = "\n".join(f"  {line}" for line in self.tail)
-        return f"task {where}: {self.error or 'it did not say why'}" + (
+        return f"task {where}: {self.error or 'no reason is known'}" + (
             f"\nthe end of its log before that:\n{before}" if before else ""
         )
 
