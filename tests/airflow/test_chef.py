@@ -239,7 +239,7 @@ CASES = {
     "tls": Case("certificate verify failed", "Trusted certificate", connection="chef_no_certificate"),
     # What may pass by itself is tried three times.
     "refused": Case("", "cannot be reached from this server", connection="chef_refused", tries=3),
-    "trouble": Case("503", "or is in trouble", connection="chef_trouble", tries=3),
+    "trouble": Case("503", "or reports an error", connection="chef_trouble", tries=3),
 }
 SEEN = {name: case for name, case in CASES.items() if case.is_seen}
 ON_SERVERS = {name: case for name, case in CASES.items() if not case.is_seen}

@@ -251,7 +251,7 @@ def test_a_launch_that_a_person_refused_is_no_success(airflow: airflow_api.Airfl
     shop(airflow).next_looks = [REFUSED]
     found = gantry_("launch", "shop")
     assert found.code == 1
-    assert "ended without doing its work: a person refused it" in found.err
+    assert "ended without doing its work: it was rejected" in found.err
     assert gantry_("launch", "shop", "--json").code == 1
 
 

@@ -106,7 +106,7 @@ def test_one_that_has_time_left_is_kept_and_told_until_when() -> None:
     scaled, _ = foreseen(findings=server_health.HealthReport(ailing=(trouble("application-2", 5),)))
     (found,) = reported(scaled, "bookshop-application-2")
     assert found.action is Action.KEEP
-    assert "it counts as lost if a check from 2026-03-01 12:05:00 UTC on finds it so too" in found.notes[-1]
+    assert "it counts as lost if a check from 2026-03-01 12:05:00 UTC on finds the same" in found.notes[-1]
 
 
 def test_a_lost_database_is_restored_in_the_preview_as_in_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
