@@ -32,7 +32,7 @@ HEAD = """\
 
 <!-- Made from the models by docs/generate_reference.py; a test holds the two together. -->
 
-Every key that a definition may have. What each part is for is told in [Writing a definition](writing-a-definition.md).
+Every key that a definition may have. What each part is for: see [Writing a definition](writing-a-definition.md).
 **Bold** keys have to be there; unknown keys are refused. An editor that reads `# yaml-language-server: $schema=…`
 checks and completes all of this (`gantry schema`).
 

@@ -14,7 +14,6 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from gantry import status
 from gantry.local.demo import cleanup, environment
 from gantry.local.demo import run as demo
 
@@ -29,7 +28,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with cleanup.only_one(NAME), demo.attended(cleanup.remove, cleanup.left, NAME):
         on = environment.start(NAME, Path.cwd(), demo.say)
-        demo.launch(on, before=status.Before())
+        demo.launch(on)
         # The shop by its own name, as a visitor would type it.
         shop = urllib.parse.urlsplit(on.shop().url)
         with browser(f"--host-resolver-rules=MAP {on.balancer.name} {shop.hostname}") as chromium:

@@ -5,6 +5,7 @@
            ├─ jobs.ServerProgress       of one server, while the others continue
            ├─ TriggerEvent              from the triggerer to the worker that fails the task
            ├─ XCom `failures`           of the failed task instance, for pages, JSON and terminal
+           ├─ state of the asset        beside the run's record, for the time when Airflow has forgotten the run
            └─ the exception's text      in the task's log, for people
 
 Where a task failed without one (a bug, a killed process), pages and terminal show the end of its log instead.

@@ -65,7 +65,7 @@ class Server:
         lost: why it leaves although its tier was not scaled in, or None.
         unreadable: why its tags do not identify the server, or None. If they do not, its name is its instance's id,
             its slot 0, and its tier empty unless a tag names it. Only a termination sees such servers.
-        given_up: whether a person wants it replaced even if it is healthy (`anyway`).
+        given_up: whether its replacement was requested even if it is healthy (`anyway`).
         reason: why it was stopped or terminated, or could not start; None if the cloud gives no reason.
     """
 

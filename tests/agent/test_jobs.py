@@ -210,7 +210,7 @@ def test_a_link_that_has_ended_is_made_once_more_also_by_the_triggerer(machine: 
     assert [renewed for *_, renewed in links.asked] == [False, True]
     assert said.output_of(machine) == [
         "uploadFile: ExpiredToken",
-        "its link has ended: once more, with another one",
+        "its link has expired: running it again with a new one",
         "https://s3.example.com/2",
     ]
     # What the first try had left for the second is gone with the second.
@@ -519,7 +519,7 @@ def test_a_script_that_outlives_reboots_is_run_again_when_the_server_is_back(mac
 
     asyncio.run(reset())
     assert everything[0].failure is None
-    assert "the server was restarted under it: once more" in said.by(machine)
+    assert "the server was restarted meanwhile: running it again" in said.by(machine)
     assert machine.exists("/enstratus/ws/state/a1/rebooted")
 
 

@@ -75,7 +75,7 @@ def test_a_server_with_too_many_connections_is_busy_and_answers_when_it_has_fewe
             assert crowd.recv(100).startswith(b"SSH-2.0-")
             found = asyncio.run(met(machine, access, 3))
         assert found.contact is Contact.BUSY, found
-        assert "takes the connection and closes it before the login" in found.said
+        assert "accepts the connection and closes it before the login" in found.said
         assert asyncio.run(met(machine, access)).contact is Contact.ANSWERS
 
 

@@ -168,7 +168,7 @@ class Launch:
     def _error(self, instance: client.ApiTaskInstance) -> str:
         log = self.log(instance).partition("Task failed with exception\n")[2]
         # What pages and terminal show is what the log says.
-        for each in self.api.failures(self.dag, self.run, instance):
+        for each in self.api.failures(self.dag, self.run, instance.task_id, instance.map_index) or ():
             assert each.headline in log
         return log.partition("info ::group::")[0]
 

@@ -248,7 +248,7 @@ def test_a_long_backup_is_followed_by_the_triggerer(stage: Stage, machine: Machi
     finally:
         write(machine, sound)
         stage.redefine(SHOP, definition(SHOP))
-    assert "the triggerer goes on following" in run.task_log("backup-catalog.back_up")
+    assert "the triggerer continues to follow them" in run.task_log("backup-catalog.back_up")
     newest = dumps(stage)[-1]
     assert json.loads(content(stage, f"{newest}.json"))["size"] == len(content(stage, newest))
     assert machine.secrets_in_transit() == []
@@ -324,11 +324,11 @@ def test_a_drill_restores_the_newest_backups_elsewhere_and_leaves_nothing(
 ) -> None:
     left = leave_a_server(stage)
     before = untouched(stage, machine)
-    # So short that the triggerer goes on waiting for the throw-away server.
+    # So short that the triggerer continues to wait for the throw-away server.
     stage.redefine(SHOP, definition(SHOP, attend="0.01s"))
     run = drill(stage)
     run.succeeds(400)
-    assert "the triggerer goes on waiting" in run.task_log("tier-database.handshake")
+    assert "the triggerer continues to wait" in run.task_log("tier-database.handshake")
     assert f"{DRILL}-database-1" in run.task_log("choose_backups")
     assert left in run.task_log("choose_backups")
     report = run.task_log("finish_drill")

@@ -165,7 +165,7 @@ def test_a_lost_key_and_a_former_server_make_way(
     assert f"{name}-only-1" in chef.nodes()
     replaced = stage.launch(name)
     replaced.succeeds()
-    assert f"a former server left it: node {name}-only-1" in replaced.task_log(PREPARE)
+    assert f"left by an earlier server: node {name}-only-1" in replaced.task_log(PREPARE)
     assert stage.machine(name).calls(SCRIPT) == 1
 
 
@@ -180,7 +180,7 @@ def test_a_lost_key_without_an_admin_is_explained(
     launch = stage.launch(name, converge=["only"])
     error = launch.fails_at(EXECUTE)
     assert f"{name}-only-1: FATAL: " in error
-    assert "this server has not got its key" in error
+    assert "this server does not have its key" in error
     assert launch.instance(EXECUTE).try_number == 1
     without_secrets(machine)
     # What the message says, by hand.
@@ -235,11 +235,11 @@ CASES = {
     ),
     "key": Case("401", "Check name and key", connection="chef_wrong_key", is_seen=True),
     "name": Case("401", "Check name and key", connection="chef_wrong_name", is_seen=True),
-    "recipe": Case("exit 7", "mend the cookbook", run_list="recipe[probe::broken]"),
+    "recipe": Case("exit 7", "correct the cookbook", run_list="recipe[probe::broken]"),
     "tls": Case("certificate verify failed", "Trusted certificate", connection="chef_no_certificate"),
     # What may pass by itself is tried three times.
     "refused": Case("", "cannot be reached from this server", connection="chef_refused", tries=3),
-    "trouble": Case("503", "or is in trouble", connection="chef_trouble", tries=3),
+    "trouble": Case("503", "or reports an error", connection="chef_trouble", tries=3),
 }
 SEEN = {name: case for name, case in CASES.items() if case.is_seen}
 ON_SERVERS = {name: case for name, case in CASES.items() if not case.is_seen}

@@ -234,7 +234,7 @@ def test_who_stops_watching_does_not_stop_the_launch(
     watching.send_signal(signal.SIGINT)
     _, said = watching.communicate(timeout=60)
     assert watching.returncode == 130
-    assert f"The run goes on; to see it again:\n  gantry status {NAME} --watch" in said
+    assert f"the run continues. To watch it again:\n  gantry status {NAME} --watch" in said
     seen = gantry("status", NAME, "--watch")
     assert seen.returncode == 0, seen.stderr
     newest(stage, NAME).succeeds()
@@ -308,9 +308,9 @@ def test_a_queued_launch_says_what_it_waits_for_and_no_longer_than_told(gantry: 
         first = json.loads(gantry("launch", name, "--no-wait", "--json").stdout)["run"]
         second = gantry("launch", name, "--timeout", "3s")
         assert second.returncode == 1
-        assert f"it begins when the one before it is over: {first}" in second.stdout
+        assert f"it starts when the previous run has ended: {first}" in second.stdout
         assert (
-            "did not end within 3 s, and goes on; unfinished: turn, find_lost, tier-only.scale_up"
+            "did not end within 3 s and continues; unfinished: turn, find_lost, tier-only.scale_up"
             in second.stderr
         )
         machine = eventually(lambda: stage.machines(name).get("only-1"), "the server")
@@ -353,7 +353,7 @@ def test_a_paused_deployment_is_launched_only_if_it_may_be_unpaused(
         (
             ("status", NAME, "--username", "admin"),
             {"GANTRY_PASSWORD": "wrong"},
-            "does not let 'admin' in (401",
+            "rejects the login of 'admin' (401",
         ),
         (
             ("status", NAME, "--url", "http://127.0.0.1:9"),

@@ -91,10 +91,10 @@ def test_a_shutdown_and_a_frozen_triggerer_are_no_verdict(stage: Stage, scrapped
     eventually(lambda: "starts" in machine.sh("ls /tmp") or None, "the start script to run")
     followed(machine)
 
-    # The worker is shut down: the triggerer goes on following, and no try is lost.
+    # The worker is shut down: the triggerer continues to follow them, and no try is lost.
     stage.shut_down_worker(launch, CONFIGURE)
     launch.await_state(CONFIGURE, "deferred")
-    assert "what runs on the servers goes on" in launch.task_log(CONFIGURE)
+    assert "the scripts on the servers keep running" in launch.task_log(CONFIGURE)
 
     # A triggerer freezes, another one takes its trigger, and the first one wakes up.
     first = eventually(lambda: follower(stage, launch), "a triggerer to follow")
@@ -105,7 +105,7 @@ def test_a_shutdown_and_a_frozen_triggerer_are_no_verdict(stage: Stage, scrapped
     finally:
         thaw()
     eventually(
-        lambda: "the task goes on elsewhere" in launch.task_log(CONFIGURE) or None,
+        lambda: "the task continues in another process" in launch.task_log(CONFIGURE) or None,
         "the first triggerer to hear that it has lost its trigger",
     )
     assert launch.instance(CONFIGURE).state == "deferred"

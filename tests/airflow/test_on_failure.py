@@ -48,7 +48,8 @@ def test_a_failed_first_launch_leaves_nothing_in_the_cloud(stage: Stage, scrappe
     define(stage, name, "#!/bin/sh\necho 'never'; exit 7\n")
     launch = stage.launch(name)
     assert "startService a2001 failed with exit code 7" in launch.fails_at(CONFIGURE)
-    (failure,) = launch.api.failures(launch.dag, launch.run, launch.instance(CONFIGURE))
+    failed = launch.instance(CONFIGURE)
+    (failure,) = launch.api.failures(launch.dag, launch.run, failed.task_id, failed.map_index) or ()
     assert (failure.server, failure.script, failure.code) == (f"{name}-only-1", "startService", 7)
     assert "never" in failure.detail
     assert list(stage.instances(name)) == []

@@ -224,7 +224,7 @@ def test_a_version_that_fails_is_rolled_back_where_that_is_asked_for(stage: Stag
     error, launch = fail(stage, site, "five")
     assert running(stage) == dict.fromkeys(SERVERS, "four")
     assert shown(stage) == dict.fromkeys(SERVERS, upload(stage, version("four")))
-    assert "its batch has the version back that it had" in error
+    assert "its batch was rolled back to the previous version" in error
     assert error.count("healthy, in the load balancers") == len(SERVERS)
     assert "not healthy" not in error
     assert "revertService a4001" in launch.task_log(UPDATE)

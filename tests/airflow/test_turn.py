@@ -67,7 +67,7 @@ def waits_for(launch: Launch, other: Launch) -> client.ApiTaskInstance:
         lambda: next((each for each in launch.log(found).splitlines() if "waiting: " in each), None),
         "the log to say for whom it waits",
     )
-    assert f"waiting: {other.dag} is at work since " in line
+    assert f"waiting: {other.dag} has been running since " in line
     assert f", run {other.run}" in line
     return found
 
@@ -89,7 +89,7 @@ def test_a_termination_waits_for_the_launch_and_a_launch_of_another_deployment_d
     launch = stage.launch(name, reason="the first one")
     is_held(launch)
     assert launch.instance(TURN).state == "success"
-    assert "it is this run's turn" in launch.task_log(TURN)
+    assert "this run has the turn" in launch.task_log(TURN)
     took = [datetime.datetime.fromisoformat(each) for each in times(launch, TURN)]
     print(f"the task {TURN} took {(took[1] - took[0]).total_seconds():.2f} s with nobody else at work")
 
@@ -103,7 +103,7 @@ def test_a_termination_waits_for_the_launch_and_a_launch_of_another_deployment_d
     let_go(stage, name)
     launch.succeeds()
     terminate.succeeds()
-    assert "it is this run's turn" in terminate.task_log(TURN)
+    assert "this run has the turn" in terminate.task_log(TURN)
     assert times(terminate, STOP)[0] > times(launch, "finish_launch")[1]
     assert not list(stage.instances(name))
     let_go(stage, other)
@@ -150,7 +150,7 @@ def test_a_failed_launch_holds_nobody_up_and_the_next_one_waits_for_the_terminat
     launch.clear(CONFIGURE)
     assert launch.ends() == "failed"
     refusal = launch.task_log(CONFIGURE)
-    assert f"it is not this run's turn any more: {name}.terminate is at work since" in refusal
+    assert f"this run no longer has its turn: {name}.terminate has been running since" in refusal
     assert machine.calls("startService") == before, "\n".join(machine.journal())
 
     again = stage.launch(name)

@@ -157,7 +157,7 @@ def test_a_server_that_does_not_answer_is_told_and_fails_nothing(watching: Watch
     try:
         run = watching.told(
             "0 of 1 servers answer",
-            f"{NAME}-only-1 ({machine.instance_id}) is silent since",
+            f"{NAME}-only-1 ({machine.instance_id}) has not answered since",
             "keeps its 1 servers",
         )
     finally:
@@ -175,7 +175,7 @@ def test_while_another_operation_is_at_work_nothing_is_decided(watching: Watchin
     )
     launch = watching.stage.launch(NAME, redeploy=["probe"])
     launch.await_state("service-probe.configure", "running", "deferred")
-    run = watching.told("nothing is measured and nothing decided", f"{NAME} is at work")
+    run = watching.told("nothing is measured or decided", f"{NAME} has been running")
     assert run.instance("trigger_scale").state == "skipped"
     machine.sh("touch /tmp/go")
     launch.succeeds()

@@ -42,7 +42,7 @@ def test_a_download_that_fails_is_the_recipes_affair(node: Node, kitchen: Kitche
     )
     failure = told(run, kitchen)
     assert not failure.transient
-    assert "mend the cookbook" in str(failure).splitlines()[0]
+    assert "correct the cookbook" in str(failure).splitlines()[0]
 
 
 def test_downloads_and_requests_that_succeed(node: Node, kitchen: Kitchen) -> None:
@@ -72,7 +72,7 @@ def test_a_reboot_ends_a_run_that_has_converged_with_35(node: Node, kitchen: Kit
     assert run.fatal.startswith("Chef::Exceptions::Reboot: ")
     assert node.sh("cat /srv/shutdown") == "-r +0 a kernel"
     assert kitchen.server.get(f"/nodes/{node.name}")["run_list"] == ["recipe[kernel]"]
-    assert "a recipe has asked for a reboot" in str(told(run, kitchen))
+    assert "a recipe has requested a reboot" in str(told(run, kitchen))
 
 
 def test_what_a_recipe_ends_with_is_the_exit_code_and_the_headline(node: Node, kitchen: Kitchen) -> None:

@@ -265,7 +265,7 @@ def test_a_link_ends_with_the_session_that_has_signed_it(
         time.sleep(0.2)
     assert (answer.status_code, "<Code>ExpiredToken</Code>" in answer.text) == (400, True)
     with pytest.raises(
-        errors.CloudError, match="the session token that is written into the Airflow connection"
+        errors.CloudError, match="the session token that is stored in the Airflow connection"
     ) as ended:
         found.facts(f"{SHELF}/a b.txt", "the archive")
     assert ended.value.code == "ExpiredToken"

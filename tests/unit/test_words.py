@@ -1,11 +1,11 @@
-"""What people read is plain: turns of phrase that a native reader stumbles over stand in no message."""
+"""What people read is plain: messages, pages, docstrings and documents are without idioms that readers stumble over."""
 
 from __future__ import annotations
 
 import ast
 import pathlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import pytest
 
@@ -14,7 +14,26 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted(each for each in (PACKAGE / "agent" / "scripts").rglob("*") if each.is_file())
 TEMPLATES = sorted(PACKAGE.rglob("*.jinja"))
 
+ROOT = PACKAGE.parents[1]
+DOCUMENTS = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+
+IDIOMS = {
+    r"\b[Nn]obody\b": "no user, no server, nothing",
+    r"\b[Ss]omebody\b|\b[Aa]nybody\b": "a user",
+    r"\b[Ww]hoever\b": "the user who …",
+    r"\banew\b": "again",
+    r"\b[Mm]end(s|ed|ing)?\b": "fix, repair, correct",
+    r"\bfor ever\b": "forever, always",
+    r"\b(is|are|was|were) told\b": "receives, gets, knows",
+    r"\btell(s)? apart\b|\btold apart\b": "distinguish",
+    r"\bgoes away by itself\b": "passes, is released",
+    r"\bword counts\b": "… applies",
+    r"\blog( of [^.]*)? says more\b": "for details, see the log",
+}
+"""Patterns that stand nowhere, and what to write instead."""
+
 RIDDLES = {
+    **IDIOMS,
     r"(?<![Tt]here )\bis no (?!longer|more\b)": "is not a …",
     r"(?<![Tt]here )\bis none\b(?! (else|%\}))": "is not one of …",
     r"\bnobody known\b": "an unknown user",
@@ -32,11 +51,18 @@ def texts(path: pathlib.Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-def riddles(said: Iterable[tuple[int, str]]) -> list[str]:
+def docstrings(path: pathlib.Path) -> Iterator[tuple[int, str]]:
+    """The docstrings of a module, and of what is in it, its attributes too: (line, text)."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield node.lineno, str(node.value.value)
+
+
+def riddles(said: Iterable[tuple[int, str]], patterns: Mapping[str, str] = RIDDLES) -> list[str]:
     return [
         f"line {line}: {text.strip()!r}: rather {rather!r}"
         for line, text in said
-        for pattern, rather in RIDDLES.items()
+        for pattern, rather in patterns.items()
         if re.search(pattern, text)
     ]
 
@@ -44,6 +70,18 @@ def riddles(said: Iterable[tuple[int, str]]) -> list[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_messages_say_what_something_is_not_in_plain_words(path: pathlib.Path) -> None:
     assert riddles(texts(path)) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_docstrings_have_no_idioms(path: pathlib.Path) -> None:
+    assert riddles(docstrings(path), IDIOMS) == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_the_documentation_has_none_either(path: pathlib.Path) -> None:
+    # The names of tests and links are no prose.
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)|#\S+", "", path.read_text())
+    assert riddles(enumerate(text.splitlines(), start=1), IDIOMS) == []
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
@@ -68,4 +106,5 @@ def test_a_riddle_is_noticed() -> None:
     assert riddles([(3, "'many' is no whole number")]) == [
         "line 3: \"'many' is no whole number\": rather 'is not a …'"
     ]
+    assert riddles([(1, "Mend it, or whoever made it.")], IDIOMS) != []
     assert riddles([(1, "there is no such run"), (2, "it is no longer there"), (3, "There is none.")]) == []

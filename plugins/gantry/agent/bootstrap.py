@@ -24,7 +24,7 @@ class AgentDamagedError(errors.GantryError):
         self.server = server
         self.paths = paths
         super().__init__(
-            f"{server}: the agent's scripts are not what was sent: {', '.join(paths)}\n"
+            f"{server}: the agent's scripts differ from those that were sent: {', '.join(paths)}\n"
             f"Something on the server changes them, or its disk is full. Look there, then clear this task."
         )
 

@@ -143,7 +143,9 @@ class ServerBusyError(ConnectionLostError):
 
     def __init__(self, server: names.ServerName, address: str, reason: str) -> None:
         super().__init__(
-            server, address, f"its SSH server takes the connection and closes it before the login ({reason})"
+            server,
+            address,
+            f"its SSH server accepts the connection and closes it before the login ({reason})",
         )
 
 

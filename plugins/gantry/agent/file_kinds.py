@@ -12,7 +12,7 @@ class FileKind(enum.Enum):
     """A format, by its common name."""
 
     EMPTY = "empty"
-    ZEROS = "nothing but zeros, as of a download that was broken off"
+    ZEROS = "only zeros, as after an interrupted download"
     GZIP = "gzip"
     BZIP2 = "bzip2"
     XZ = "xz"
@@ -26,7 +26,7 @@ class FileKind(enum.Enum):
     UTF_16 = "text in UTF-16"
     HTML = "a page or an error document (HTML or XML)"
     TEXT = "text"
-    BINARY = "of no kind that is known here"
+    BINARY = "of an unknown kind"
 
 
 _STARTS = (

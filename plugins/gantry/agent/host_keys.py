@@ -38,7 +38,7 @@ def usable(text: str) -> str:
 
 def _line(line: str) -> str:
     if "PRIVATE KEY" in line:
-        raise HostKeyFormatError("it is a private key: the host's public one belongs there")
+        raise HostKeyFormatError("it is a private key; give the host's public key")
     if line.startswith("@"):
         raise HostKeyFormatError(
             "certificate authorities and revoked keys are not supported: give the host's own key"

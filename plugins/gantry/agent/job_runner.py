@@ -183,13 +183,13 @@ class Agent:
         if ended.code is None and not overdue and job.outlives_reboots and progress.reboots < MOST_REBOOTS:
             progress.asked, progress.started, progress.offset = False, 0.0, 0
             progress.reboots += 1
-            output(self.target.name, "the server was restarted under it: once more")
+            output(self.target.name, "the server was restarted meanwhile: running it again")
             await self._one(server, progress, key, output)
             return
         if overdue or ended.killed or ended.code != 0:
             tail = await self._tail(server, progress, _identity(progress, key))
             if not overdue and self._renew(progress, ended, tail):
-                output(self.target.name, "its link has ended: once more, with another one")
+                output(self.target.name, "its link has expired: running it again with a new one")
                 await self._one(server, progress, key, output)
                 return
             raise self._failure(progress, ended, tail, overdue=overdue)
@@ -236,7 +236,7 @@ class Agent:
         if job.link is None:
             return
         if self._links is None:
-            raise LookupError(f"{job.name} needs a link, and there are none")
+            raise LookupError(f"{job.name} needs a download link, and none was created")
         try:
             link = await asyncio.to_thread(
                 self._links.link, job.link.url, upload=job.link.upload, renewed=progress.renewed

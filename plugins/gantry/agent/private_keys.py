@@ -106,7 +106,7 @@ def loaded(text: str, passphrase: str | None) -> asyncssh.SSHKey:
             return asyncssh.import_private_key(plain)
         except asyncssh.KeyImportError:
             raise PrivateKeyFormatError(_UNKNOWN) from None
-    raise PrivateKeyFormatError("private_key_passphrase does not open it")
+    raise PrivateKeyFormatError("private_key_passphrase does not decrypt it")
 
 
 def _decrypted(text: str, passphrase: str) -> bytes | None:

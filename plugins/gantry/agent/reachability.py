@@ -88,7 +88,7 @@ async def meet(
         if not attempts.progress.tried:
             return ProbeResult(
                 Contact.UNREACHED,
-                f"its turn has not come within {patience:g} s: the way to it is slow, or this machine is busy",
+                f"it was not attempted within {patience:g} s: the way to it is slow, or this machine is busy",
             )
         return ProbeResult(Contact.SILENT, f"no answer within {patience:g} s")
 

@@ -52,8 +52,8 @@ class MissingMasterError(errors.GantryError):
         self.service = service
         self.tier = tier
         super().__init__(
-            f"service {service}: its master is the server in slot {MASTER} of tier {tier}, and there is none\n"
-            f"Have the slot filled: NAME.recover for {tier}-{MASTER}. Where replicants are left that hold data, Gantry "
+            f"service {service}: its master is the server in slot {MASTER} of tier {tier}, and that slot is empty\n"
+            f"Fill the slot: run NAME.recover for {tier}-{MASTER}. Where replicants are left that hold data, Gantry "
             f"does not choose one by itself."
         )
 

@@ -53,14 +53,16 @@ class RemoteFile:
 
     def __post_init__(self) -> None:
         if not self.path.startswith(f"{HOME}/") or ".." in self.path.split("/"):
-            raise ValueError(f"{self.path}: files are put below {HOME} only; scripts take them further")
+            raise ValueError(
+                f"{self.path}: files are only written below {HOME} only; scripts take them further"
+            )
 
 
 _PROBE_SECONDS = 30.0
 """Timeout for one command that does nothing. Forced commands of cloud images wait for ten seconds before they end."""
 
 _NO_END = (
-    f"a command that does nothing has not ended within {_PROBE_SECONDS:g} s: see the login's start-up files"
+    f"a command that does nothing has not ended within {_PROBE_SECONDS:g} s: check the login's start-up files"
 )
 _HELD = b"a program that the login's start-up files leave running in the background holds the output of commands open"
 
@@ -265,7 +267,7 @@ class Session:
                 return JobEnd(None)
         # No verdict: the follower itself was cut off.
         raise errors.ConnectionLostError(
-            self._target.name, self._target.address, f"following {job} broke off: {verdict.strip()}"
+            self._target.name, self._target.address, f"following {job} was interrupted: {verdict.strip()}"
         )
 
     def _frame(self, command: Sequence[str]) -> login_shell.Frame:

@@ -74,7 +74,7 @@ def usable(key: str, certificate: str, chain: str) -> Certificate:
         raise UnusableCertificateError("no certificate: it does not begin with -----BEGIN CERTIFICATE-----")
     more = pem.certificates(chain)
     if chain.strip() and not more:
-        raise UnusableCertificateError("the chain holds no certificate in PEM")
+        raise UnusableCertificateError("the chain contains no certificate in PEM")
     texts += more
     found = [_read(text) for text in texts]
     mended = pem.key(key)

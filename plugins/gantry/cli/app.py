@@ -101,7 +101,7 @@ def _version(*, wanted: bool) -> None:
 def gantry_(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Launch whole deployments from Airflow: check, preview, launch and watch them."""

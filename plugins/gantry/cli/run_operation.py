@@ -14,11 +14,10 @@ from gantry.cli.support import console, options
 if TYPE_CHECKING:
     import pydantic
 
-    from gantry import requests
-    from gantry.cli.queries import run_follower, run_snapshot
-    from gantry.plan import Plan
+    from gantry import overview, requests
+    from gantry.cli.queries import run_follower
+    from gantry.definition import models
     from gantry.rest import client
-    from gantry.status import Before
 
 
 class NothingDoneError(errors.GantryError):
@@ -26,7 +25,7 @@ class NothingDoneError(errors.GantryError):
 
     def __init__(self, dag: str, link: str) -> None:
         super().__init__(
-            f"the run of {dag} ended without having done its work: a person refused it, or its tasks were skipped\n"
+            f"the run of {dag} ended without doing its work: it was rejected, or its tasks were skipped\n"
             f"see {link}"
         )
 
@@ -59,12 +58,12 @@ class Waiting:
         typer.Option(
             metavar="TIME",
             parser=duration,
-            help="Wait no longer than this, such as 30m; the run goes on.",
+            help="Wait no longer than this, such as 30m; the run itself continues.",
             show_default=False,
         ),
     ] = None
     unpause: Annotated[
-        bool, typer.Option("--unpause", help="Unpause the DAG if it is paused, instead of refusing.")
+        bool, typer.Option("--unpause", help="Unpause the DAG if it is paused, instead of failing.")
     ] = False
     json_: options.Json = False
 
@@ -91,16 +90,18 @@ def operate(
 
 
 def carry_out(
-    api: client.AirflowApi, name: str, dag: str, conf: client.Json, steps: Plan | None, waiting: Waiting
+    api: client.AirflowApi,
+    name: str,
+    dag: str,
+    conf: client.Json,
+    definition: models.Definition | None,
+    waiting: Waiting,
 ) -> int:
-    """Trigger a run and follow it; return the exit code.
+    """Trigger a run and follow it; return the exit code. Without a definition, its tasks are shown.
 
     Raises:
         RunFailedError, RunTooLongError, NothingDoneError: it did not succeed; as text. A program receives it as JSON.
     """
-    from gantry.cli.queries import rest_source  # noqa: PLC0415 - httpx and pydantic, which help need not load
-
-    before = rest_source.before(api, name)
     ahead = [each.id for each in api.runs(dag) if not each.is_over]
     run = api.start(dag, conf)
     if waiting.no_wait:
@@ -109,44 +110,44 @@ def carry_out(
     if not waiting.json_:
         console.say(f"run {run.id} of {dag}: {api.link(dag, run.id)}")
         if ahead:
-            console.say(f"it begins when the one before it is over: {', '.join(ahead)}")
-    return follow(api, name, run, steps, waiting, before=before)
+            console.say(f"it starts when the previous run has ended: {', '.join(ahead)}")
+    return follow(api, name, (run.dag, run.id), definition, waiting)
 
 
 def follow(
     api: client.AirflowApi,
     name: str,
-    run: client.ApiDagRun,
-    steps: Plan | None,
+    run: overview.RunKey,
+    definition: models.Definition | None,
     waiting: Waiting,
-    *,
-    before: Before,
 ) -> int:
     """Show a run to its end; return the exit code. Raises as `carry_out`."""
-    from gantry.cli.output import run_progress  # noqa: PLC0415 - as above
+    from gantry.cli.output import run_progress  # noqa: PLC0415 - httpx and pydantic, which help need not load
     from gantry.cli.queries import run_follower  # noqa: PLC0415 - as above
 
-    watched = run_follower.RunFollower(api, name, steps, before=before)
+    watched = run_follower.RunFollower(api, name, definition)
     try:
         if waiting.json_:
             return _for_a_program(watched, run, waiting.timeout)
         with run_progress.shown(console.out) as show:
-            moment = watched.follow(run, show, seconds=waiting.timeout)
+            found = watched.follow(run, show, seconds=waiting.timeout)
     except KeyboardInterrupt:
         console.complain(
-            f"No longer watching. The run goes on; to see it again:\n  gantry status {name} --watch\n"
-            f"  gantry logs {name} --run '{run.id}' --follow"
+            f"No longer watching; the run continues. To watch it again:\n  gantry status {name} --watch\n"
+            f"  gantry logs {name} --run '{run[1]}' --follow"
         )
         return console.INTERRUPTED
-    if not moment.arrived:
-        raise NothingDoneError(run.dag, api.link(run.dag, run.id))
-    for line in run_progress.where_the_time_went(moment):
+    dag = run[0]
+    if not found.has_arrived:
+        raise NothingDoneError(dag, api.link(*run))
+    for line in run_progress.where_the_time_went(found):
         console.say(line)
-    if moment.keeps_state:
-        console.say(f"{run.dag} is done: {moment.seconds() or 0:.1f} s from trigger to end")
+    took = f"{found.seconds() or 0:.1f} s from trigger to end"
+    if found.keeps_state:
+        console.say(f"{dag} is done: {took}")
         return console.SUCCESS
-    state = moment.seen.status.state if moment.seen else ("STOPPED" if moment.is_termination else "RUNNING")
-    console.say(f"{name} is {state}: {moment.seconds() or 0:.1f} s from trigger to end")
+    state = "STOPPED" if found.is_termination else "RUNNING"
+    console.say(f"{name} is {state if found.states is None else found.states.state}: {took}")
     return console.SUCCESS
 
 
@@ -161,15 +162,16 @@ def _triggered(api: client.AirflowApi, run: client.ApiDagRun, waiting: Waiting) 
     console.say(f"to see it: gantry status {name} --watch")
 
 
-def _for_a_program(watched: run_follower.RunFollower, run: client.ApiDagRun, seconds: float | None) -> int:
+def _for_a_program(watched: run_follower.RunFollower, run: overview.RunKey, seconds: float | None) -> int:
+    from gantry.cli.output import run_rows  # noqa: PLC0415 - as above
     from gantry.cli.queries import run_follower  # noqa: PLC0415 - as above
 
-    seen: list[run_snapshot.Moment] = []
+    seen: list[overview.RunSnapshot] = []
     failures: list[pydantic.JsonValue] = []
     code = console.FAILURE
     try:
-        moment = watched.follow(run, lambda moment: seen.__setitem__(slice(None), [moment]), seconds=seconds)
-        code = console.SUCCESS if moment.arrived else console.FAILURE
+        found = watched.follow(run, lambda found: seen.__setitem__(slice(None), [found]), seconds=seconds)
+        code = console.SUCCESS if found.has_arrived else console.FAILURE
     except run_follower.RunFailedError as error:
         failures += [
             {
@@ -183,5 +185,5 @@ def _for_a_program(watched: run_follower.RunFollower, run: client.ApiDagRun, sec
         ]
     except run_follower.RunTooLongError as error:
         console.complain(str(error))
-    console.as_json({**seen[0].as_json(), "failures": failures})
+    console.as_json({**run_rows.as_json(seen[0]), "failures": failures})
     return code

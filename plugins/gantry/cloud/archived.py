@@ -37,7 +37,7 @@ class ArchivedObjectError(errors.GantryError):
             else f"Restore it (aws s3api restore-object --bucket '{bucket}' --key '{key}' --restore-request Days=7; it "
             "takes hours), or copy it to another class, then try again. Look for the lifecycle rule that has moved it."
         )
-        super().__init__(f"{url} ({wanted_by}) is in {place}, from where S3 gives nothing back\n{todo}")
+        super().__init__(f"{url} ({wanted_by}) is in {place}, from which S3 returns no objects\n{todo}")
 
 
 def obstacle(url: str, wanted_by: str, found: Mapping[str, object]) -> ArchivedObjectError | None:

@@ -68,7 +68,7 @@ class NoBackupError(errors.GantryError):
         told = f"the newest are {', '.join(known)}" if known else "there is none at all"
         super().__init__(
             f"no backup {wanted or 'at all'} in {folder}: {told}\n"
-            f"What has no manifest ({MANIFEST}) beside is not a complete backup."
+            f"An object without a manifest ({MANIFEST}) is not a complete backup."
         )
 
 
@@ -100,7 +100,7 @@ class IncompleteBackupError(errors.GantryError):
         self.url = url
         super().__init__(
             f"{url} has {size} bytes, and the server sent {expected}: the backup is not complete\n"
-            f"It has got no manifest, and no older backup was removed. Clear this task's back_up to make it again."
+            f"It has no manifest, and no older backup was removed. Clear this task's back_up to make it again."
         )
 
 

@@ -45,7 +45,7 @@ def impatient_ec2(cloud: models.Cloud) -> EC2Client:
 def ssm(cloud: models.Cloud) -> ParameterClient:
     """Create a Systems Manager client, for images given as parameters. Raises as `ec2`."""
     found = hook(cloud.connection, cloud.region, "ssm")
-    with errors.worded("preparing to speak to Systems Manager", cloud.connection):
+    with errors.worded("preparing calls to Systems Manager", cloud.connection):
         client: ParameterClient = made(found, session(found), "ssm", found.region_name, found.config)
         return client
 
@@ -59,7 +59,7 @@ def ec2_of_this_machine(cloud: models.Cloud) -> EC2Client:
     import boto3  # noqa: PLC0415 - see `ec2`
     from botocore.config import Config  # noqa: PLC0415
 
-    with errors.worded("preparing to speak to EC2 with this machine's own credentials", cloud.connection):
+    with errors.worded("preparing calls to EC2 with this machine's own credentials", cloud.connection):
         found = service_models.shared(boto3.Session())
         client = found.client(
             "ec2", region_name=cloud.region, config=transient_errors.settings(Config(), found)
@@ -151,7 +151,7 @@ def made(found: Any, known: Any, service: str, region: str | None, config: Confi
 
 def _client(cloud: models.Cloud, change: Callable[[Config, Any], Config]) -> EC2Client:
     found = hook(cloud.connection, cloud.region, "ec2")
-    with errors.worded("preparing to speak to EC2", cloud.connection):
+    with errors.worded("preparing calls to EC2", cloud.connection):
         known = session(found)
         client: EC2Client = made(found, known, "ec2", found.region_name, change(found.config, known))
         return client

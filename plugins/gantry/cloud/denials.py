@@ -24,8 +24,8 @@ _WHOSE = {
     "permissions boundary": "set on the user or role itself: it limits what any of its policies can allow",
     "session policy": "given when the role was assumed: look at assume_role_kwargs of the connection",
     "identity-based policy": "attached to the user or role, or to one of its groups",
-    "resource-based policy": "attached to what was asked for, a bucket or a key",
-    "VPC endpoint policy": "of the VPC endpoint that the workers reach the cloud by",
+    "resource-based policy": "attached to the requested resource, a bucket or a key",
+    "VPC endpoint policy": "of the VPC endpoint through which the workers reach the cloud",
     "role trust policy": "of the role that the connection assumes",
 }
 
@@ -79,7 +79,9 @@ class Denial:
                 f"are not enough."
             )
         if self.encoded:
-            said += " The command that decodes the reason stands in the log; it needs sts:DecodeAuthorizationMessage."
+            said += (
+                " The command that decodes the reason is in the log; it needs sts:DecodeAuthorizationMessage."
+            )
         return said
 
 

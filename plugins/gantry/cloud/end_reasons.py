@@ -20,17 +20,17 @@ _ADVICE = {
         "a larger quota (Service Quotas, Amazon EBS)."
     ),
     "Client.InvalidSnapshot.NotFound": (
-        "The image or a volume of the launch configuration is made from a snapshot that is gone, or that this account "
-        "may not use: name another image or snapshot."
+        "The image or a volume of the launch configuration is made from a snapshot that was deleted, or that this "
+        "account may not use: name another image or snapshot."
     ),
     "Client.UserInitiatedShutdown": "It was terminated by a user: the account's CloudTrail says by which.",
-    "Client.InstanceInitiatedShutdown": "It was shut down from within: look at its user data, and at its console.",
+    "Client.InstanceInitiatedShutdown": "It was shut down from inside: check its user data and its console.",
     "Server.InsufficientInstanceCapacity": (
         "The zone has no room for this size at the moment: name subnets in several zones (network.subnets), or another "
         "size."
     ),
-    "Server.InternalError": "A fault of the cloud's own, which seldom comes twice.",
-    "Server.SpotInstanceTermination": "It was a spot instance, and its capacity was taken back.",
+    "Server.InternalError": "An error of the cloud itself, which rarely occurs twice.",
+    "Server.SpotInstanceTermination": "It was a spot instance, and its capacity was reclaimed.",
 }
 """Advice by code. For the codes see https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html"""
 
@@ -58,7 +58,7 @@ class EndedServerError(errors.GantryError):
 def worded(reason: inventory.StateReason | None) -> str:
     """Format a state reason in one line: EC2's messages mostly begin with the code."""
     if reason is None:
-        return "the cloud gives no reason"
+        return "the cloud reports no reason"
     if reason.message.startswith(reason.code):
         return reason.message
     return f"{reason.code}: {reason.message}"

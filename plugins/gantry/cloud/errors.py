@@ -106,7 +106,7 @@ class CloudError(errors.GantryError):
     def _advice(self) -> str:
         if self.code in ENDED:
             return (
-                f"What has ended: {self.whose}. A role's session is asked for again by the next try; a session token "
+                f"Expired: {self.whose}. A role's session is requested again by the next try; a session token "
                 f"that is written into the connection has to be replaced there."
             )
         if self.code in _REFUSED:
@@ -123,11 +123,11 @@ class CloudError(errors.GantryError):
             )
         if self.transient:
             why = (
-                "The account makes too many calls, those of other programs included. "
+                "The account makes too many calls, including those of other programs. "
                 if self.code in THROTTLED
                 else ""
             )
-            return f"{why}This often passes by itself; the task is tried again."
+            return f"{why}This is often temporary; the task is tried again."
         return f"Asked with the Airflow connection {self.connection!r}. Fix the cause and clear this task."
 
 

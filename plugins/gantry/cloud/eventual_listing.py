@@ -24,7 +24,7 @@ class NotListedYetError(errors.GantryError):
         self.deployment = deployment
         self.instances = tuple(instances)
         super().__init__(
-            f"{deployment}: {', '.join(instances)} were started lately, and the cloud does not list them yet\n"
+            f"{deployment}: {', '.join(instances)} were started recently, and the cloud does not list them yet\n"
             f"Until it does, no server is configured with the others: some would be missing.\n"
             f"The task is tried again. If it still fails, look for these instances in the cloud, then clear this task."
         )

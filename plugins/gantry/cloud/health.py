@@ -47,7 +47,7 @@ class Health:
     def note_ailing(self, servers: Sequence[inventory.Server], looks: inventory.Ailing) -> None:
         """Record on servers which checks found them unhealthy."""
         for batch in requests.batches([each.instance_id for each in servers]):
-            with worded("noting what is not well", self._connection):
+            with worded("recording which servers are unhealthy", self._connection):
                 self._ec2.create_tags(
                     Resources=batch,
                     Tags=[{"Key": tags.AILING, "Value": tags.ailing_value(looks)}],
@@ -56,5 +56,5 @@ class Health:
     def note_well(self, servers: Sequence[inventory.Server]) -> None:
         """Remove the records from servers that are healthy again."""
         for batch in requests.batches([each.instance_id for each in servers]):
-            with worded("noting what is well again", self._connection):
+            with worded("recording which servers are healthy again", self._connection):
                 self._ec2.delete_tags(Resources=batch, Tags=[{"Key": tags.AILING}])

@@ -91,7 +91,7 @@ class NoRoomError(errors.GantryError):
         said = "; ".join(f"{subnet}: {each.code}: {each.reason}" for subnet, each in refusals.items())
         super().__init__(
             f"{', '.join(server_names)}: no subnet has room for a {size}: {said}\n"
-            f"{'This may pass; the task is tried again. ' if self.transient else ''}"
+            f"{'This may be temporary; the task is tried again. ' if self.transient else ''}"
             f"Name subnets of other zones (network.subnets), or another size."
         )
 
@@ -213,7 +213,7 @@ class Starter:
             ) from error
         order.tell_full(frozenset(self._full))
         self._log.warning(
-            "%s has no room for %s (%s: %s); asking for them in the next subnet",
+            "%s has no room for %s (%s: %s); requesting them in the next subnet",
             subnet, ", ".join(wanted), error.code, error.reason,
         )  # fmt: skip
 
@@ -235,7 +235,9 @@ class Starter:
                 instances = self._ec2.run_instances(**request)["Instances"]
         except CloudError as error:
             if error.code == _ENDED:
-                self._log.info("what was started for this task before has ended; asking again")
+                self._log.info(
+                    "the servers that were started for this task before have ended; requesting again"
+                )
                 return []
             if error.code != _MISMATCH:
                 raise
@@ -252,7 +254,7 @@ class Starter:
                 self._ended = server.reason
                 why = f" ({end_reasons.worded(server.reason)})" if server.reason else ""
                 self._log.info(
-                    "instance %s was started for this task before and is %s%s; asking again",
+                    "instance %s was started for this task before and is %s%s; requesting again",
                     server.instance_id, server.state if server.state in DEAD else "leaving", why,
                 )  # fmt: skip
                 continue
@@ -261,7 +263,7 @@ class Starter:
 
     def _started_with(self, token: str) -> Iterator[InstanceTypeDef]:
         """Yield the instances of a token, as far as the cloud shows them."""
-        with worded("looking for what an earlier try has started", self._connection):
+        with worded("looking for servers that an earlier try has started", self._connection):
             for page in self._ec2.get_paginator("describe_instances").paginate(
                 Filters=[{"Name": "client-token", "Values": [token]}]
             ):

@@ -78,7 +78,7 @@ class MissingObjectError(errors.GantryError):
     def __init__(self, url: str, wanted_by: str) -> None:
         self.url = url
         self.wanted_by = wanted_by
-        version = " Versions cannot be named: its newest one is taken." if _VERSION in url else ""
+        version = " A version cannot be given: the newest one is used." if _VERSION in url else ""
         super().__init__(
             f"{url} does not exist ({wanted_by})\nUpload it, or correct the definition.{version}"
         )
@@ -94,7 +94,7 @@ class ForbiddenObjectError(errors.GantryError):
         super().__init__(
             f"{url} ({wanted_by}): S3 answered 403 Forbidden to the Airflow connection {connection!r}\n"
             f"Either there is no such object (check its spelling), or the credentials lack s3:GetObject for it: "
-            f"without s3:ListBucket on the bucket {bucket!r}, S3 does not tell which. Grant s3:ListBucket, and it will."
+            f"without s3:ListBucket on the bucket {bucket!r}, S3 does not say which. Grant s3:ListBucket, and it will."
         )
 
 
@@ -105,7 +105,7 @@ class MissingBucketError(errors.GantryError):
         self.bucket = bucket
         super().__init__(
             f"there is no bucket {bucket!r} for the Airflow connection {connection!r}\n"
-            "Make it (`gantry archive --create-bucket` does), or name another."
+            "Create it (`gantry archive --create-bucket` does), or name another."
         )
 
 

@@ -35,7 +35,7 @@ class TwoServersOneSlotError(errors.GantryError):
         self.instances = instances
         super().__init__(
             f"server {name}: the instances {' and '.join(instances)} both fill its slot\n"
-            f"Terminate the one that is not wanted; Gantry does not choose."
+            f"Terminate one of them; Gantry does not choose."
         )
 
 
@@ -268,7 +268,7 @@ class Servers:
     def note_arrived(self, servers: Sequence[inventory.Server]) -> None:
         """Record that the deployment is RUNNING with these servers: from now on, no failed run terminates them."""
         for batch in requests.batches([each.instance_id for each in servers if each.is_new]):
-            with worded("noting that servers are not new any more", self._connection):
+            with worded("recording that servers are no longer new", self._connection):
                 self._ec2.delete_tags(Resources=batch, Tags=[{"Key": tags.NEW}])
 
     def terminate(self, servers: Sequence[inventory.Server]) -> None:
@@ -313,11 +313,11 @@ class Servers:
         With `anyway`, a person wants this even if the server is healthy.
         """
         value = f"{tags.LOST}{tags.ANYWAY if anyway else ''}{why}"[: tags.LONGEST_VALUE]
-        self._tag([server], tags.LEAVING, value, f"noting that {server.name} is lost")
+        self._tag([server], tags.LEAVING, value, f"recording that {server.name} is lost")
 
     def remember_wanted(self, servers: Sequence[inventory.Server], wanted: int) -> None:
         """Record the wanted number of a tier on its servers, for all later launches."""
-        self._tag(servers, tags.WANTED, str(wanted), f"noting that {wanted} servers are wanted")
+        self._tag(servers, tags.WANTED, str(wanted), f"recording that {wanted} servers are wanted")
 
     def note_well(self, server: inventory.Server) -> None:
         """Record that a server has answered."""

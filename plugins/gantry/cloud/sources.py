@@ -35,7 +35,7 @@ class S3Access:
     @functools.cached_property
     def client(self) -> S3Client:
         """Return the client for calls. Raises as `clients.ec2`."""
-        with errors.worded("preparing to speak to S3", self.connection):
+        with errors.worded("preparing calls to S3", self.connection):
             return self._client(self._hook.region_name, self._hook.config)
 
     def linking(self, region: str) -> S3Client:
@@ -49,7 +49,7 @@ class S3Access:
         """
         with self._lock:
             if region not in self._linking:
-                with errors.worded("preparing to make links for S3", self.connection):
+                with errors.worded("preparing download links for S3", self.connection):
                     self._linking[region] = self._linking_client(region)
             return self._linking[region]
 
@@ -67,7 +67,7 @@ class S3Access:
             session = settings.assume_role_kwargs.get("RoleSessionName", f"Airflow_{self.connection}")
             found = f"the session {session!r} of the role {settings.role_arn} that {connection} assumes"
         elif settings.aws_session_token:
-            found = f"the session token that is written into {connection}"
+            found = f"the session token that is stored in {connection}"
         elif credentials is not None and credentials.method not in (None, "explicit"):
             found = f"the credentials that {connection} gets from {credentials.method}"
         else:

@@ -32,7 +32,7 @@ it."""
 LOST = "lost: "
 """Prefix of `LEAVING`'s value on a lost instance, followed by the reason."""
 ANYWAY = "anyway: "
-"""Between prefix and reason if a person wants it replaced even if it is healthy."""
+"""Between prefix and reason if its replacement was requested even if it is healthy."""
 AILING = "gantry:ailing-since"
 """The first and the last check (ISO 8601, `FIRST/LAST`) that found an instance unhealthy, followed by `unproven` if
 the network may have been the cause. Removed when a check finds the instance healthy; disappears with the instance."""

@@ -13,7 +13,7 @@ import urllib.parse
 from gantry.configuration_management import chef_log
 
 REBOOTS = {
-    35: "a recipe has asked for a reboot, and it is under way",
+    35: "a recipe has requested a reboot, which is in progress",
     37: "a recipe has found that the server needs a reboot",
 }
 """Exit codes of a converged run that wants a reboot."""
@@ -21,11 +21,11 @@ REBOOTS = {
 _OTHER_CODES = {
     2: "it was interrupted (SIGINT)",
     3: "it was ended (SIGTERM)",
-    41: "a recipe has asked for a reboot, and the server cannot be rebooted",
+    41: "a recipe has requested a reboot, and the server cannot be rebooted",
     43: "its configuration is wrong",
-    137: "it was killed (SIGKILL): by a person, or by the kernel because memory was short",
+    137: "it was killed (SIGKILL): by a person, or by the kernel because of low memory",
     172: "it refuses to run without its license",
-    173: "its license does not allow to run it",
+    173: "its license does not permit running it",
     174: "it has no license",
     213: "it has replaced itself with another version",
 }
@@ -137,7 +137,7 @@ def _of_a_resource(fatal: str, block: chef_log.Block | None, asked: Asked) -> Ca
         return Cause(
             fatal,
             f"{who} on the server holds the lock of its packages ({lock['file'] or 'dpkg'}), as happens after the "
-            f"first boot. It goes away by itself.",
+            f"first boot. It is released after a while.",
             transient=True,
         )
     inner = fatal.partition(" had an error: ")[2]
@@ -198,13 +198,13 @@ def _of_the_server(fatal: str, block: chef_log.Block | None, asked: Asked) -> Ca
     if at_the_door or "JSON" in fatal:
         return Cause(
             fatal,
-            f"what answers at {asked.url} does not speak like a Chef server. Correct the URL in the connection (with "
+            f"the server at {asked.url} does not answer like a Chef server. Correct the URL in the connection (with "
             f"/organizations/NAME where the server has organizations), and clear this task.",
         )
     if status and status["status"] == "404":
         return Cause(
             fatal,
-            "the Chef server has no such thing. Upload it, or correct the definition, and clear this task.",
+            "the Chef server has no such object. Upload it, or correct the definition, and clear this task.",
         )
     return Cause(fatal, _MEND)
 
@@ -219,13 +219,13 @@ def _missing(block: chef_log.Block | None) -> str:
     return ""
 
 
-_MEND = "mend the cookbook or the attributes, upload what changed, and clear this task."
+_MEND = "correct the cookbook or the attributes, upload what changed, and clear this task."
 _LOOK = "look at the log above and at the server, and clear this task."
 _AFTER_REBOOT = (
     "the server has converged and has to be rebooted. Let reboot under chef in the launch configuration be true, "
     "which has it rebooted and chef-client run again; or reboot it, and clear this task."
 )
-_UNREACHABLE = "the Chef server cannot be reached from this server, or is in trouble."
+_UNREACHABLE = "the Chef server cannot be reached from this server, or reports an error."
 _LICENSE = (
     "the license of Chef Infra Client is not accepted on this server. If you accept it, write accept_license: true "
     "under chef in the launch configuration, and clear this task."
@@ -245,7 +245,7 @@ _BEFORE_RECIPES = (
     ),
     (
         re.compile(r"There may already be a client named", re.IGNORECASE),
-        "a client of this name is registered, and this server has not got its key (it was lost, or it belonged to a "
+        "a client of this name is registered, and this server does not have its key (it was lost, or it belonged to a "
         "former server). Give the connection an admin key and clear prepare_configuration_management with what "
         "follows, which removes it; or remove the client and the node by hand, and clear this task.",
     ),
@@ -266,7 +266,7 @@ _BEFORE_RECIPES = (
     ),
     (
         re.compile(r"^Net::HTTP\w+: \"?403"),
-        "the Chef server knows this node and does not let it. Check the client's permissions, and clear this task.",
+        "the Chef server knows this node, but denies it access. Check the client's permissions, and clear this task.",
     ),
     (
         re.compile(r"certificate verify failed"),

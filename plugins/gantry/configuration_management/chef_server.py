@@ -66,11 +66,11 @@ class ChefServerRefusedError(errors.GantryError):
         self.status = status
         self.by_clock = "clock" in said or "imestamp" in said
         advice = (
-            "The clocks of this machine and of the Chef server are too far apart."
+            "The clocks of this machine and of the Chef server differ too much."
             if self.by_clock
             else "Check name and key of this client or user in the connection."
             if status == _REFUSALS[0]
-            else "Its key is right, its permissions are not."
+            else "Its key is correct; check its permissions."
         )
         super().__init__(
             f"{what}: the Chef server refuses {actor!r} ({status}: {said or 'nothing said'})\n{advice}"
@@ -84,7 +84,7 @@ class ChefServerUnreachableError(errors.GantryError):
         self.reason = reason
         self.untrusted = untrusted
         self.transient = not untrusted
-        advice = "Check the URL in the connection, and the way from here to there."
+        advice = "Check the URL in the connection, and the network path to it."
         if untrusted and _UNKNOWN_ISSUER.search(reason):
             advice = "Put the Chef server's certificate into the connection's field trusted_certificate."
         elif untrusted:
@@ -201,9 +201,7 @@ class ChefServer:
         """Return the names in an index, which is an object of names and URLs."""
         found = self.get(path)
         if not isinstance(found, dict):
-            raise ChefServerError(
-                f"GET {self.url}{path}", _OK, "a list of names was expected; is the URL right?"
-            )
+            raise ChefServerError(f"GET {self.url}{path}", _OK, "a list of names was expected; check the URL")
         return frozenset(found)
 
     def _json(self, method: str, path: str, body: Any = None) -> Any:  # noqa: ANN401 - JSON
@@ -215,7 +213,7 @@ class ChefServer:
             return answer.json()
         except ValueError:
             # goiardi answers unknown paths with an empty body, and 200.
-            raise ChefServerError(what, answer.status_code, "no JSON; is the URL right?") from None
+            raise ChefServerError(what, answer.status_code, "no JSON; check the URL") from None
 
     def _send(self, method: str, url: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
         import httpx  # noqa: PLC0415 - see the head of this module

@@ -37,8 +37,8 @@ def findings(deployment: str) -> Iterator[references.Finding]:
             ("deployment",),
             (
                 f"deployment {deployment!r} is made by {first.relative_to(root)} already, which comes first by its "
-                f"path; {own.relative_to(root)} makes it too, and Airflow would take either at each parse. Give one "
-                f"of them another name, or remove one of the files"
+                f"path; {own.relative_to(root)} makes it too, and Airflow would use either of them, depending on the "
+                f"parse. Give one of them another name, or remove one of the files"
             ),
         )
 

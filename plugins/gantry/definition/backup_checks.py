@@ -19,7 +19,7 @@ def findings(definition: models.Definition) -> Iterator[references.Finding]:
         if part.datasource is None and service is not None and service.datasources:
             # The files of a running database do not make a consistent backup.
             rather = ", ".join(f"{part.service}.{each}" for each in service.datasources)
-            yield path, f"service {part.service!r} has datasources: it is they that are backed up ({rather})"
+            yield path, f"service {part.service!r} has datasources: back those up instead ({rather})"
         other = first.setdefault(str(part), name)
         if other != name:
             yield path, f"{part} is backed up already ({other!r})"
@@ -39,7 +39,7 @@ def _drill(
         if name not in backups.of:
             yield (*here, "check", name), references.unknown("backup", name, backups.of)
         elif drill.of and name not in drill.of:
-            yield (*here, "check", name), f"the drill is not of backup {name!r}, so nothing is checked"
+            yield (*here, "check", name), f"the drill does not cover backup {name!r}, so nothing is checked"
     wanted = (backups.of[name].service for name in drill.of or backups.of if name in backups.of)
     needed = drills.needed(definition, wanted)
     for tier in dict.fromkeys(definition.services[name].tier for name in sorted(needed)):

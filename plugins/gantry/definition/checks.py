@@ -126,7 +126,7 @@ def _ports(name: names.ServiceName, service: models.Service) -> Iterator[Finding
     if not service.ports:
         return
     if service.port is not None:
-        yield ("services", name, "port"), "port and ports say the same: one of them is enough"
+        yield ("services", name, "port"), "port and ports mean the same: use one of them"
     if "protocol" in service.model_fields_set:
         yield ("services", name, "protocol"), "with ports, each of them has a protocol of its own"
     used: dict[int, str] = {}
@@ -159,7 +159,7 @@ def _datasources(
                 # Accounts are opened for exactly the addresses of one of the two.
                 yield (
                     ("services", name, "replication", "connection"),
-                    f"datasource {datasource!r} has this account already; replicants copy with one of their own",
+                    f"datasource {datasource!r} has this account already; replication needs an account of its own",
                 )
     elif service.datasources and most > 1:
         # Without replication, two masters with the same dump would silently diverge.
@@ -179,19 +179,19 @@ def _update(
     if service.datasources:
         yield (
             ("services", name, "update"),
-            "a service with datasources is not updated in batches: its servers are not alike",
+            "a service with datasources is not updated in batches: its servers have different roles",
         )
     elif definition.update_of(name) is None:
         yield (
             ("services", name, "update"),
-            f"no load balancer is in front of service {name!r}: there is nothing to leave and to join again",
+            f"no load balancer is in front of service {name!r}: there is nothing to take its servers out of",
         )
     fewest = definition.tiers[service.tier].servers.min
     if service.update.min_healthy is not None and service.update.healthy_of(fewest) >= fewest:
         yield (
             ("services", name, "update", "min_healthy"),
-            f"no batch can keep that: tier {service.tier!r} may have {fewest} "
-            f"{'server' if fewest == 1 else 'servers'}, and one of them has to leave",
+            f"this cannot be kept during an update: tier {service.tier!r} may have {fewest} "
+            f"{'server' if fewest == 1 else 'servers'}, and one of them has to be updated",
         )
 
 
@@ -211,8 +211,8 @@ def _load_balancers(definition: models.Definition) -> Iterator[Finding]:
         if told > MOST_OF_NAMES:
             yield (
                 ("load_balancers", name, "aliases"),
-                f"these are {len(balancer.aliases) + 1} names of {told} characters together, and a server can be told "
-                f"{MOST_OF_NAMES} at once: divide them among several load balancers",
+                f"these are {len(balancer.aliases) + 1} names of {told} characters together, and a server accepts "
+                f"{MOST_OF_NAMES}: divide them among several load balancers",
             )
         places: list[tuple[str, source.Path]] = [(balancer.name, ("name",))]
         places.extend((alias, ("aliases", index)) for index, alias in enumerate(balancer.aliases))

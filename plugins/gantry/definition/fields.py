@@ -15,7 +15,7 @@ from gantry.definition import source, spelling
 
 LONGEST_DURATION = datetime.timedelta(days=30)
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smh])")
-_DURATION_WORDS = "a length of time is a number of seconds, or text such as 90s, 15m, 1h"
+_DURATION_WORDS = "a duration is a number of seconds, or text such as 90s, 15m, 1h"
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -30,7 +30,7 @@ def _duration(value: object) -> object:
     else:
         raise ValueError(f"{_DURATION_WORDS}, and not {source.shown(value)}")
     if seconds > LONGEST_DURATION.total_seconds():
-        raise ValueError(f"a length of time is at most {LONGEST_DURATION.days} days")
+        raise ValueError(f"a duration is at most {LONGEST_DURATION.days} days")
     return datetime.timedelta(seconds=seconds)
 
 
@@ -45,7 +45,7 @@ def written(value: datetime.timedelta) -> str:
 
 def _positive(value: datetime.timedelta) -> datetime.timedelta:
     if value <= datetime.timedelta(0):
-        raise ValueError("a length of time is more than zero")
+        raise ValueError("a duration is more than zero")
     return value
 
 

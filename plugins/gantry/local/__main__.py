@@ -101,7 +101,7 @@ def _status(options: argparse.Namespace) -> None:
         _console.print(escape(thing))
     cloud = state.load(options.name, options.state_dir)
     if cloud.pid not in control.processes(options.name):
-        _console.print("the server process is gone; `down` removes what it left")
+        _console.print("the server process has ended; `down` removes what it left")
         return
     for page in cloud.client("ec2").get_paginator("describe_instances").paginate():
         for instance in (one for reservation in page["Reservations"] for one in reservation["Instances"]):

@@ -27,7 +27,7 @@ _Name = Annotated[
     typer.Option(
         metavar="NAME",
         envvar="GANTRY_DEMO",
-        help="Several stand side by side; each has a profile of its name.",
+        help="Several can run side by side; each has a profile of its name.",
     ),
 ]
 _Port = Annotated[
@@ -158,7 +158,7 @@ def _explain(begun: background.Begun) -> None:
         ("gantry archive FOLDER s3://BUCKET/FILE --create-bucket", "upload a service"),
         (f"gantry plan {example}", "what a launch would do"),
         (f"gantry launch {example}", "do it"),
-        ("gantry demo status", "what stands"),
+        ("gantry demo status", "what is running"),
         ("gantry demo down", "remove everything"),
     ):
         console.say(f"  {command:<56} {purpose}")

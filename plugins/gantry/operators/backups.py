@@ -27,7 +27,7 @@ class NothingRunsError(errors.GantryError):
         self.service = service
         super().__init__(
             f"tier {tier} has no running {who} with a completed handshake: service {service} can neither be backed up "
-            f"nor restored\nLaunch the deployment first; to have no backups of one that is stopped, pause their DAG."
+            f"nor restored\nLaunch the deployment first; to skip backups while it is stopped, pause their DAG."
         )
 
 
@@ -77,7 +77,7 @@ class BackUpOperator(server_step.ServerStepOperator):
         """Run the jobs as any server step does, if this backup is requested."""
         chosen = run.asked(requests.BackupRequest).backups
         if chosen and run.backup not in chosen:
-            raise AirflowSkipException(f"backup {run.backup} was not asked for")
+            raise AirflowSkipException(f"backup {run.backup} was not requested")
         if run.is_termination:
             return self._perform_last(context, run)
         return super().perform(context, run)
@@ -85,7 +85,7 @@ class BackUpOperator(server_step.ServerStepOperator):
     def _perform_last(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Back up before a termination; a service whose servers never existed does not block the termination."""
         if not run.asked(requests.TerminateRequest).final_backup:
-            raise AirflowSkipException("no final backup was asked for")
+            raise AirflowSkipException("no final backup was requested")
         there = [each for each in run.inventory.of_tier(run.tier) if each.host_key is not None]
         given_up = tuple(
             each
@@ -164,7 +164,7 @@ class RestoreOperator(server_step.ServerStepOperator):
         """Run the jobs as any server step does, if this backup is to be restored."""
         chosen = chosen_backups(context, run)
         if run.backup not in chosen:
-            raise AirflowSkipException(f"backup {' and '.join(chosen)} is restored, and not {run.backup}")
+            raise AirflowSkipException(f"backup {' and '.join(chosen)} is restored instead of {run.backup}")
         found = chosen[run.backup]
         # A failed launch must not remove what a person has restored.
         run.cloud.note_arrived([each for each in run.inventory.of_tier(run.tier) if each.is_new])
@@ -190,7 +190,7 @@ class KeepRecordOperator(base.StepOperator):
         """Record what was backed up or restored."""
         found = run_history.made(context, run) | _restored(context, run)
         if not found:
-            raise AirflowSkipException("nothing was made or restored")
+            raise AirflowSkipException("nothing was created or restored")
         for name, each in found.items():
             self.log.info("%s: %s, %d bytes, %.1f s", name, each.url, each.size, each.seconds)
         run_history.close_record(context, run, objects=found)

@@ -67,6 +67,7 @@ class StepOperator(BaseOperator):
             if run.until and time.time() > run.until:
                 raise task_run.RunTimeUpError(run.id)
             lock_holder.keep(context, run)
+            failures.forget(context)
             return self.perform(context, run)
         except errors.GantryError as error:
             self._advise(error)

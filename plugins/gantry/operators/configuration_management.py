@@ -37,7 +37,7 @@ class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
             found = prepare(target, applied)
             if is_chef and not chef.registered(applied):
                 self._new.add(target.name)
-            sent = " ".join(file.path for file in found.files) or "none, all are as they should be"
+            sent = " ".join(file.path for file in found.files) or "none, all are up to date"
             self.log.info("%s: files sent: %s", target.name, sent)
             return found
 
@@ -56,10 +56,12 @@ class PrepareConfigurationManagementOperator(server_step.ServerStepOperator):
             found = chef.forget(credentials, self._new)
         except chef_server.ChefServerUnreachableError as error:
             # The servers may still reach it; if a registration is left, their run reports it.
-            self.log.warning("not looked for former servers of the same names: %s", error)
+            self.log.warning(
+                "leftovers of earlier servers with the same names were not searched for: %s", error
+            )
             return
         for what in found.removed:
-            self.log.info("removed from the Chef server, a former server left it: %s", what)
+            self.log.info("removed from the Chef server, left by an earlier server: %s", what)
         for name in found.others:
             self.log.warning("%s", not_ours(name, credentials))
 
@@ -120,7 +122,7 @@ def forget(
 def not_ours(node: str, credentials: chef.Credentials) -> str:
     """Return why a node is not removed."""
     return (
-        f"node {node} stays on the Chef server: it does not carry the mark of origin of connection "
+        f"node {node} stays on the Chef server: it has no mark of origin of connection "
         f"{credentials.connection} ({credentials.origin or 'none'}), so it may be another Airflow's"
     )
 

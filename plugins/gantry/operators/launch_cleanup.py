@@ -27,7 +27,7 @@ class RemoveNewServersOperator(base.StepOperator):
         """Remove the servers from configuration management, terminate them, and wait until they are gone."""
         failed = failed_steps(context, run)
         if not failed:
-            raise AirflowSkipException("nothing has failed: every server stays")
+            raise AirflowSkipException("nothing has failed: all servers are kept")
         self.log.info("failed: %s", ", ".join(failed))
         everything = run.cloud.everything(run.started())
         memory = lost_server_report.memory(run)
@@ -38,7 +38,7 @@ class RemoveNewServersOperator(base.StepOperator):
             self.log.info("%s: instance %s, %s: %s", server.name, server.instance_id, server.state, told)
         new = [each for each in everything.everything if each.instance_id not in reasons]
         if not new:
-            self.log.info("this run has started no server that is left and is new")
+            self.log.info("this run has left no new server")
         # Forget data that only this run has created; data that was lost before stays lost. This happens before the
         # termination, since after a crash in between, the next try would no longer find the servers. The same applies
         # to Chef.
@@ -83,7 +83,9 @@ def kept(
         elif server.unreadable is not None or server.tier not in run.definition.tiers:
             reasons[server.instance_id] = "its tags do not say which server of the definition it is"
         elif server in everything.servers and slots[server.tier, server.slot] > 1:
-            reasons[server.instance_id] = "another instance fills its slot too; Gantry does not choose"
+            reasons[server.instance_id] = (
+                "another instance has the same slot; Gantry does not choose between them"
+            )
     staying = {each.tier for each in everything if each.instance_id in reasons}
     for service in data_placement.databases(run.definition):
         tier = run.definition.services[service].tier
@@ -94,7 +96,7 @@ def kept(
             if note is not None and note.instance == server.instance_id:
                 reasons.setdefault(
                     server.instance_id,
-                    f"it holds the data of service {service}, which servers that stay may have written to",
+                    f"it holds the data of service {service}, to which servers that are kept may have written",
                 )
     return reasons
 

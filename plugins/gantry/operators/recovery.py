@@ -144,7 +144,7 @@ class FindLostOperator(base.StepOperator):
         }
         for each in waited.values():
             self.log.warning(
-                "%s: %s. It was so before, too long ago to count. It is looked at until %s, or until it is well",
+                "%s: %s. The last such report is too old to count. It is checked until %s, or until it is healthy",
                 each.server.name, each.what, server_health.told(each.due),
             )  # fmt: skip
         end = time.monotonic() + (_LONGEST_WAIT + _SLACK).total_seconds()
@@ -183,5 +183,5 @@ def told(run: step_run.StepRun, renewal: data_renewal.Renewal) -> Iterator[str]:
         name = run.definition.name_of(run.definition.services[renewal.service].tier, slot)
         for datasource in run.definition.services[renewal.service].datasources:
             stored = renewal.backups.get(datasource)
-            source = "its dump, as was asked for" if stored is None else stored.url
+            source = "its dump, as requested" if stored is None else stored.url
             yield f"{name}: {renewal.service}.{datasource} was lost with its server and begins from {source}"

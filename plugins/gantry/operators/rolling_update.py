@@ -33,12 +33,12 @@ class RolloutStoppedError(fan_out.StepFailedError):
         self.service = service
         self.standing = tuple(standing)
         first, *others = failures
-        also = ", and its batch has the version back that it had" if rolled_back else ""
+        also = ", and its batch was rolled back to the previous version" if rolled_back else ""
         stopped = f"service {service}: the update was stopped{also}. {first.headline}"
         where = errors.Failure(
             "What runs where:",
             "\n".join(standing),
-            "Fix the cause and launch again, or clear this task: servers with the new version are left alone.",
+            "Fix the cause and launch again, or clear this task: servers with the new version are not changed.",
             transient=all(each.transient for each in failures),
         )
         super().__init__([dataclasses.replace(first, headline=stopped), *others, where])
@@ -71,7 +71,7 @@ class UpdateOperator(stoppable.StoppableOperator):
     async def _roll(self, found: rolling_update_plan.Rollout, crew: _Crew) -> None:
         nodes = await crew.ask(found.nodes, step_work.questions(found.run))
         if not found.outdated(nodes):
-            self.log.info("nothing to do: no server that serves already has anything to be updated")
+            self.log.info("nothing to do: no running server has anything to update")
             return
         order = found.order(nodes, await crew.ask(found.balancers))
         if order.stray:
@@ -149,12 +149,12 @@ class UpdateOperator(stoppable.StoppableOperator):
     ) -> None:
         """Let a batch serve for a while; it must still be healthy before the next batch leaves."""
         pause = found.settings.pause.total_seconds()
-        self.log.info("%s serve again; the next batch leaves in %g s", ", ".join(batch), pause)
+        self.log.info("%s are healthy again; the next batch begins in %g s", ", ".join(batch), pause)
         await asyncio.sleep(pause)
         servers = [node for node in found.nodes if node.name in batch]
         said = await crew.ask(servers, step_work.questions(found.run))
         failures = [
-            errors.Failure(f"{name}: its check said OK, and does not any more after {pause:g} s", server=name)
+            errors.Failure(f"{name}: its check said OK, but no longer does after {pause:g} s", server=name)
             for name, applied in said.items()
             if not applied.healthy
         ]
@@ -179,7 +179,7 @@ class UpdateOperator(stoppable.StoppableOperator):
             nodes = await crew.ask(found.nodes, step_work.questions(found.run), strict=False)
             balancers = await crew.ask(found.balancers, strict=False)
         except errors.GantryError as error:
-            return [f"  it cannot be told: {error}"]
+            return [f"  not known: {error}"]
         return [
             f"  {node.name}: {_shown(found, node, nodes[node.name], balancers)}"
             if node.name in nodes

@@ -103,7 +103,7 @@ class HandshakeOperator(base.StepOperator):
 
     def _hand_over(self, context: Context, run: step_run.StepRun, limit: server_bootstrap.Limit) -> None:
         self.log.info(
-            "not all servers answered within %s; the triggerer goes on waiting", run.definition.attend_time
+            "not all servers answered within %s; the triggerer continues to wait", run.definition.attend_time
         )
         self.defer(
             trigger=server_work.HandshakeTrigger(

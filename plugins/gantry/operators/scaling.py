@@ -21,7 +21,7 @@ class NoServersToScaleError(errors.GantryError):
         self.deployment = deployment
         super().__init__(
             f"deployment {deployment} has no servers, so there is nothing to scale\n"
-            f"Launch it first; the form of the launch takes numbers of servers too."
+            f"Launch it first; the launch form accepts numbers of servers, too."
         )
 
 
@@ -39,7 +39,7 @@ class ChooseServersOperator(base.StepOperator):
             for tier, count in run.scaled_to.items()
         }
         if not counts:
-            self.log.info("no number is given: every tier stays as large as it is")
+            self.log.info("no number is given: no tier changes its size")
         for tier, count in counts.items():
             has = run.inventory.of_tier(tier)
             staying, going = has[:count], has[count:]

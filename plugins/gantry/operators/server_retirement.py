@@ -73,7 +73,7 @@ def retire(context: Context, run: step_run.StepRun, operator: base.StepOperator)
     """
     leaving = run.inventory.leaving_of_tier(run.tier)
     if not leaving:
-        operator.log.info("no server of tier %s leaves", run.tier)
+        operator.log.info("no server of tier %s is removed", run.tier)
     else:
         operator.log.info("leaving: %s", ", ".join(map(_called, leaving)))
     data_loss_check.before_terminating(run, leaving, lost_server_report.memory(run))

@@ -121,7 +121,7 @@ class ServerStepOperator(stoppable.StoppableOperator):
         reader: output_readers.Name | None,
         author: server_notes.ChangedBy,
     ) -> None:
-        self.log.info("the scripts are still running; the triggerer goes on following")
+        self.log.info("the scripts are still running; the triggerer continues to follow them")
         self.defer(
             trigger=server_work.JobsTrigger(
                 everything=server_work.dump(everything),

@@ -37,8 +37,8 @@ class StoppedError(errors.GantryError):
 
     def __init__(self) -> None:
         super().__init__(
-            "this worker's process was told to end (a shutdown, or Airflow's API server did not answer)\n"
-            "The scripts on the servers go on, and the next try of this task follows them."
+            "this worker's process was stopped (a shutdown, or Airflow's API server did not answer)\n"
+            "The scripts on the servers keep running, and the next try of this task follows them."
         )
 
 
@@ -47,7 +47,7 @@ class TaskEndedError(errors.GantryError):
 
     def __init__(self, why: str) -> None:
         self.why = why
-        super().__init__(f"{why}: what it had running on servers was ended\nClear the task to go on.")
+        super().__init__(f"{why}: what it had running on servers was ended\nClear the task to continue.")
 
 
 class StoppableOperator(base.StepOperator):
@@ -111,14 +111,14 @@ class StoppableOperator(base.StepOperator):
         killer.start()
         answered.wait(_ANSWER)
         if self._why is None:
-            self.log.warning("this process has to end; what runs on the servers goes on")
+            self.log.warning("this process has to end; the scripts on the servers keep running")
         else:
             self.log.warning("%s: ending what runs on the servers", self._why)
             killer.join(max(_UNTIL_KILLED - (time.monotonic() - began), 0))
             if killer.is_alive():
                 self.log.warning(
-                    "not confirmed yet: %s. What was not reached ends by itself when its time is up, and a new "
-                    "try of this task finds it",
+                    "not confirmed yet: %s. A script that was not reached is ended by its server's agent after its "
+                    "timeout; a new try of this task finds it",
                     ", ".join(sorted(unconfirmed)) or "none",
                 )
                 killer.join()
@@ -129,7 +129,7 @@ class StoppableOperator(base.StepOperator):
         try:
             self._why = self._verdict()
         except Exception as error:  # noqa: BLE001 - whatever it is: Airflow cannot be asked
-            log.warning("Airflow does not say what has become of this task: %s", error)
+            log.warning("Airflow does not report the state of this task: %s", error)
         try:
             if self._why is not None:
                 if answered.is_set():

@@ -69,7 +69,7 @@ class StillThereError(errors.GantryError):
         where = "the deployment" if tier is None else f"tier {tier}"
         super().__init__(
             f"{where}: not terminated after {seconds:.0f} s: {', '.join(left)}\n"
-            f"Termination was asked for; look at these instances in the cloud, then clear this task."
+            f"Their termination was requested; check these instances in the cloud, then clear this task."
         )
 
 
@@ -211,7 +211,7 @@ class FinishTerminationOperator(base.StepOperator):
             return run.cloud.everything(run.started()).everything, []
         except eventual_listing.NotListedYetError as error:
             # Its tags may be gone; that must not make the termination fail.
-            line = f"{', '.join(error.instances)}: started lately, and not listed as the deployment's; look there"
+            line = f"{', '.join(error.instances)}: started recently, and not listed as the deployment's; check it there"
             self.log.warning("skipped: %s", line)
             return run.cloud.everything().everything, [line]
 

@@ -36,7 +36,7 @@ class TriggerOperator(base.StepOperator):
         dag = names.dag_id(run.definition.deployment, TRIGGERED[run.step.kind])
         found = context["ti"].xcom_pull(task_ids=StepKind.WATCH.value, key=run.step.id)
         if found is None:
-            raise AirflowSkipException("the look at the servers calls for nothing")
+            raise AirflowSkipException("the check of the servers requires no action")
         request = _REQUEST.validate_python(found)
         if context["ti"].get_dag(dag).is_paused:
             raise PausedOperationError(dag, request.why)

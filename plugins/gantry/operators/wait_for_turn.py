@@ -55,7 +55,7 @@ class TurnOperator(base.StepOperator):
                 ),
                 method_name="resume",
             )
-        self.log.info("no other operation of %s is at work: it is this run's turn", deployment)
+        self.log.info("no other operation of %s is running: this run has the turn", deployment)
         lock_holder.secure(context, run)
         self._look(run)
         return report
@@ -70,6 +70,6 @@ class TurnOperator(base.StepOperator):
         for each in found:
             if each.standing is preflight.CheckOutcome.UNKNOWN or (each.is_wrong and run.is_termination):
                 self.log.warning("%s", each)
-        self.log.info("looked at %d things that this run needs", len(found))
+        self.log.info("checked %d things that this run needs", len(found))
         if not run.is_termination:
             preflight.refuse(found, run.source)

@@ -81,7 +81,7 @@ class WatchOperator(base.StepOperator, SkipMixin):
         store = lock_holder.store(run.definition.deployment)
         if busy := lock_holder.at_work(context, run):
             self.log.info(
-                "nothing is measured and nothing decided: %s",
+                "nothing is measured or decided: %s",
                 lock_holder.told(run.definition.deployment, busy),
             )
             # Observations from before an operation do not describe the servers after it.
@@ -99,7 +99,7 @@ class WatchOperator(base.StepOperator, SkipMixin):
                 continue
             dag = names.dag_id(run.definition.deployment, TRIGGERED[kind])
             if context["ti"].get_dr_count(dag, states=["queued", "running"]):
-                self.log.info("nothing is decided: a run of %s waits, or has just begun", dag)
+                self.log.info("no decision: a run of %s is waiting, or has just begun", dag)
                 return None
             order = DECIDERS[kind](run, look, self.log)
             if order is not None:
@@ -123,11 +123,11 @@ class WatchOperator(base.StepOperator, SkipMixin):
 
 
 _TOLD = {
-    Contact.SILENT: "%s (%s) is silent since %s: %s",
-    Contact.REFUSES: "%s (%s) refuses us since %s: %s",
-    Contact.STRANGER: "%s (%s) has another host key since %s: %s",
-    Contact.BUSY: "%s (%s) is busy since %s: %s",
-    Contact.UNREACHED: "%s (%s) is not reached since %s: %s",
+    Contact.SILENT: "%s (%s) has not answered since %s: %s",
+    Contact.REFUSES: "%s (%s) refuses the login since %s: %s",
+    Contact.STRANGER: "%s (%s) has had a different host key since %s: %s",
+    Contact.BUSY: "%s (%s) has been busy since %s: %s",
+    Contact.UNREACHED: "%s (%s) has not been reached since %s: %s",
 }
 
 
@@ -162,7 +162,7 @@ async def _everybody(run: step_run.StepRun) -> list[metrics.MetricsResult]:
                 )
             )
         except KeyError:
-            why = f"tier {server.tier} is not in the definition any more"
+            why = f"tier {server.tier} is no longer in the definition"
             found[server.name] = metrics.MetricsResult(server.name, server.instance_id, Contact.SILENT, why)
         except errors.GantryError as error:
             found[server.name] = metrics.MetricsResult(

@@ -6,10 +6,10 @@ mean is computed here, once.
 
 from __future__ import annotations
 
-from gantry.overview.deployment import deployment, row
+from gantry.overview.deployment import DeploymentOverview, deployment, row
+from gantry.overview.failures import allowed, completed, failed_tasks, recorded_run
 from gantry.overview.model import (
     CompiledDefinition,
-    DeploymentOverview,
     DeploymentRow,
     FailedTask,
     LaunchDag,
@@ -17,8 +17,6 @@ from gantry.overview.model import (
     Run,
     RunEnd,
     RunKey,
-    RunProgress,
-    RunSnapshot,
     ServerView,
     ServiceView,
     TaskInstanceRow,
@@ -28,17 +26,16 @@ from gantry.overview.parts import servers, services, tiers
 from gantry.overview.records import DeliveredConfig, deliveries, history, installed, open_runs
 from gantry.overview.runs import (
     before,
-    failed_tasks,
     most_relevant,
     progress,
-    run_states,
-    run_view,
+    run_snapshot,
     shown,
-    snapshot,
     weight,
     worked,
+    worked_before,
 )
-from gantry.overview.source import Source
+from gantry.overview.snapshot import RunProgress, RunSnapshot
+from gantry.overview.source import RunSource, Source
 
 __all__ = [
     "CompiledDefinition",
@@ -53,12 +50,15 @@ __all__ = [
     "RunKey",
     "RunProgress",
     "RunSnapshot",
+    "RunSource",
     "ServerView",
     "ServiceView",
     "Source",
     "TaskInstanceRow",
     "TierView",
+    "allowed",
     "before",
+    "completed",
     "deliveries",
     "deployment",
     "failed_tasks",
@@ -67,14 +67,14 @@ __all__ = [
     "most_relevant",
     "open_runs",
     "progress",
+    "recorded_run",
     "row",
-    "run_states",
-    "run_view",
+    "run_snapshot",
     "servers",
     "services",
     "shown",
-    "snapshot",
     "tiers",
     "weight",
     "worked",
+    "worked_before",
 ]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import functools
 from collections.abc import Iterable, Mapping
 
 from gantry import errors, names, plan, status
 from gantry import inventory as inventories
 from gantry.definition import models
-from gantry.state import installed_versions, run_records
+from gantry.state import installed_versions
 from gantry.status import labels
 
 RunKey = tuple[str, str]
@@ -90,6 +89,11 @@ class Run:
         return self.dag, self.id
 
     @property
+    def deployment(self) -> str:
+        """Return the name of its deployment."""
+        return self.dag.partition(".")[0]
+
+    @property
     def operation(self) -> names.Operation | None:
         """Return its operation; None for one that only another version of Gantry knows."""
         return names.operation_of(self.dag)
@@ -113,6 +117,18 @@ class Run:
     def is_over(self) -> bool:
         """Return whether Airflow has finished it."""
         return self.state in ("success", "failed")
+
+    def view(self, tasks: Iterable[status.TaskView]) -> status.RunView:
+        """Return it as input for the deployment's history."""
+        # A scaling goes through a launch's steps, and ends as one.
+        is_termination = self.operation is names.Operation.TERMINATE
+        kind = status.RunKind.TERMINATION if is_termination else status.RunKind.LAUNCH
+        farthest: dict[str, status.TaskState] = {}
+        for each in tasks:
+            # This is used only for whether anything of a task has begun, and whether its only instance has succeeded.
+            if each.task_id not in farthest or each.started is not None:
+                farthest[each.task_id] = each.state
+        return status.RunView(kind, self.is_over, farthest)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +181,11 @@ class FailedTask:
     is_shortened: bool = False
 
     @property
+    def key(self) -> tuple[str, int]:
+        """Return its task's id and its map index."""
+        return self.instance.view.task_id, self.instance.view.map_index
+
+    @property
     def servers(self) -> str:
         """Return the servers that it worked on, as Airflow labels it."""
         return labels.label(self.instance.view.servers) or self.instance.label
@@ -176,34 +197,6 @@ class CompiledDefinition:
 
     definition: models.Definition
     plan: plan.Plan
-
-
-@dataclasses.dataclass(frozen=True)
-class RunSnapshot:
-    """One run of a deployment at one point in time: the content of a run's page.
-
-    Attributes:
-        states: the deployment's states; None for a run that does not affect them, such as a backup.
-    """
-
-    run: Run
-    known: CompiledDefinition
-    instances: tuple[TaskInstanceRow, ...]
-    states: status.DeploymentStatus | None
-
-    @functools.cached_property
-    def timeline(self) -> status.Timeline:
-        """Return the run's timeline."""
-        return status.timeline(self.known.plan, [each.view for each in self.instances])
-
-
-@dataclasses.dataclass(frozen=True)
-class RunProgress:
-    """The progress of a run: the current phase, and how many of the phases with work are done."""
-
-    phase: plan.Phase | None
-    done: int
-    of: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -296,57 +289,3 @@ class DeploymentRow:
     def name(self) -> str:
         """Return the deployment's name."""
         return self.dag.id
-
-
-@dataclasses.dataclass(frozen=True)
-class DeploymentOverview:
-    """A deployment and its parts at one point in time.
-
-    Attributes:
-        known: the current definition; None if it is not at hand: then only servers with recorded versions are known.
-        run: its current run, or the one that determines its state; None before the first one.
-        has_begun: whether that run has begun to change anything.
-        snapshot: that run in detail; None if its definition is not at hand.
-        states: the states derived from that run; None without a snapshot.
-        inventory: the cloud's answer, or None.
-        history: records of its runs, newest first; None if they may not be read.
-        progress: the progress of a run that goes on.
-    """
-
-    row: DeploymentRow
-    known: CompiledDefinition | None
-    run: Run | None = None
-    has_begun: bool = False
-    snapshot: RunSnapshot | None = None
-    states: status.DeploymentStatus | None = None
-    tiers: tuple[TierView, ...] = ()
-    services: tuple[ServiceView, ...] = ()
-    servers: tuple[ServerView, ...] = ()
-    inventory: inventories.Inventory | None = None
-    history: tuple[run_records.Record, ...] | None = ()
-    progress: RunProgress | None = None
-
-    @property
-    def awaits_answer(self) -> bool:
-        """Return whether its run waits for a person's answer."""
-        return self.snapshot is not None and any(each.awaits_answer for each in self.snapshot.instances)
-
-    @property
-    def state(self) -> plan.DeploymentState:
-        """Return the deployment's state."""
-        return self.row.standing.state if self.states is None else self.states.state
-
-    @property
-    def failed(self) -> bool:
-        """Return whether a run failed at this state."""
-        return self.row.standing.failed if self.states is None else self.states.failed is not None
-
-    @property
-    def failed_at(self) -> plan.Phase | None:
-        """Return the phase that the run failed at."""
-        return None if self.states is None else self.states.failed
-
-    @property
-    def phase(self) -> plan.Phase | None:
-        """Return the current phase."""
-        return None if self.states is None else self.states.phase

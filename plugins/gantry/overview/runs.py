@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from gantry import errors, names, plan, status
 from gantry import inventory as inventories
+from gantry import plan, status
 from gantry.overview import model
+from gantry.overview import snapshot as snapshots
+from gantry.overview.source import RunSource
 from gantry.state import filled_slots
 from gantry.status import tasks as task_states
 
@@ -20,19 +22,6 @@ _DONE = (status.Progress.SUCCEEDED, status.Progress.NOT_APPLICABLE, status.Progr
 def weight(run: model.Run) -> tuple[bool, datetime.datetime]:
     """Return the relevance of a run as the last one. A nightly backup must not hide the last launch."""
     return run.operation not in plan.KEEPS_STATE, run.asked
-
-
-def run_view(run: model.Run, tasks: Iterable[status.TaskView]) -> status.RunView:
-    """Return a run as input for the deployment's history."""
-    # A scaling goes through a launch's steps, and ends as one.
-    is_termination = run.operation is names.Operation.TERMINATE
-    kind = status.RunKind.TERMINATION if is_termination else status.RunKind.LAUNCH
-    farthest: dict[str, status.TaskState] = {}
-    for each in tasks:
-        # This is used only for whether anything of a task has begun, and whether its only instance has succeeded.
-        if each.task_id not in farthest or each.started is not None:
-            farthest[each.task_id] = each.state
-    return status.RunView(kind, run.is_over, farthest)
 
 
 def worked(run: model.Run, turn: Collection[status.TaskView]) -> datetime.datetime:
@@ -58,15 +47,9 @@ def most_relevant(past: Iterable[model.PastRun]) -> Iterator[model.PastRun]:
         is_shown = is_shown or _shows(each)
 
 
-def shown(past: Sequence[model.PastRun]) -> tuple[model.PastRun, Sequence[model.PastRun]] | None:
-    """Return the run that a deployment is drawn from, and the runs before it.
-
-    This is the current run; else the one that determines the state.
-    """
-    for place, each in enumerate(past):
-        if _shows(each):
-            return each, past[place + 1 :]
-    return None
+def shown(past: Sequence[model.PastRun]) -> model.PastRun | None:
+    """Return the run that a deployment is drawn from: the current one; else the one that determines the state."""
+    return next((each for each in past if _shows(each)), None)
 
 
 def _shows(past: model.PastRun) -> bool:
@@ -89,7 +72,54 @@ def before(
     return status.Before(state, status.greeted((task.view for task in tasks(run)) for run in launches))
 
 
-def run_states(
+def worked_before(run: model.Run, past: Iterable[model.PastRun]) -> Iterator[model.PastRun]:
+    """Yield the runs that worked before this one, back to the one that determines the state before it.
+
+    Args:
+        run: the run. If it is not among the others (a source reads a limited number), the times of the requests count.
+        past: the runs that change the deployment, those that worked last first. No more are consumed than necessary.
+    """
+    every = iter(past)
+    later: list[model.PastRun] = []
+    is_found = False
+    for each in every:
+        is_found = each.run.key == run.key
+        if is_found:
+            break
+        later.append(each)
+    for each in every if is_found else (each for each in later if each.run.asked < run.asked):
+        yield each
+        if each.view.decides:
+            return
+
+
+def run_snapshot(
+    source: RunSource,
+    run: model.Run,
+    inventory: inventories.Inventory | None,
+    slots: filled_slots.Slots | None = None,
+) -> snapshots.RunSnapshot:
+    """Return one run at one point in time: the only way to a run's states, for pages, their JSON and the terminal.
+
+    Args:
+        source: the facts. What happened before the run is asked for only if the run has states that depend on it.
+        run: the run.
+        inventory: the cloud's answer; None if it was not asked.
+        slots: those that the last launch has filled; None if the run itself shows that.
+    """
+    known, instances = source.definition(run), source.tasks(run)
+    if known is None:
+        return snapshots.RunSnapshot(run, None, instances, None, inventory, source.order(run))
+    states = None
+    if run.operation not in plan.KEEPS_STATE:
+        before_run = before(worked_before(run, source.past()), source.tasks)
+        states = _states(
+            known.plan, run, [each.view for each in instances], inventory, before_run, slots or {}
+        )
+    return snapshots.RunSnapshot(run, known, instances, states, inventory)
+
+
+def _states(
     steps: plan.Plan,
     run: model.Run,
     tasks: Collection[status.TaskView],
@@ -97,9 +127,8 @@ def run_states(
     before_run: status.Before,
     slots: filled_slots.Slots,
 ) -> status.DeploymentStatus:
-    """Return the deployment's states according to a run that changes it."""
     # A completed run covers all servers itself, and some that existed before may have left with it.
-    has_decided = run_view(run, tasks).decides
+    has_decided = run.view(tasks).decides
     return status.deployment_status(
         steps,
         tasks,
@@ -111,25 +140,11 @@ def run_states(
     )
 
 
-def snapshot(
-    run: model.Run,
-    known: model.CompiledDefinition,
-    instances: tuple[model.TaskInstanceRow, ...],
-    inventory: inventories.Inventory | None,
-    before_run: status.Before,
-    slots: filled_slots.Slots,
-) -> model.RunSnapshot:
-    """Return one run at one point in time. `slots` were filled at the end of the last launch."""
-    states = None
-    if run.operation not in plan.KEEPS_STATE:
-        views = [each.view for each in instances]
-        states = run_states(known.plan, run, views, inventory, before_run, slots)
-    return model.RunSnapshot(run, known, instances, states)
-
-
-def progress(found: model.RunSnapshot) -> model.RunProgress:
-    """Return the progress of a run, in the phases that have work."""
-    phases = task_states.Steps(found.known.plan, [each.view for each in found.instances]).phases()
+def progress(found: snapshots.RunSnapshot) -> snapshots.RunProgress | None:
+    """Return the progress of a run, in the phases that have work; None without a definition."""
+    if found.known is None:
+        return None
+    phases = task_states.Steps(found.known.plan, found.tasks).phases()
     counted = {phase: each for phase, each in phases.items() if each is not status.Progress.NOT_APPLICABLE}
     done = sum(each in _DONE for each in counted.values())
     current = found.states.phase if found.states is not None else None
@@ -137,16 +152,4 @@ def progress(found: model.RunSnapshot) -> model.RunProgress:
         current = next(
             (phase for phase, each in counted.items() if each is status.Progress.IN_PROGRESS), None
         )
-    return model.RunProgress(current, done, len(counted))
-
-
-def failed_tasks(
-    instances: Iterable[model.TaskInstanceRow],
-    failures: Callable[[model.TaskInstanceRow], tuple[errors.Failure, ...] | None],
-) -> tuple[model.FailedTask, ...]:
-    """Return the failed ones of these task instances, the first to fail first, with what stopped each."""
-    failed = (each for each in instances if each.view.state is status.TaskState.FAILED)
-    return tuple(
-        model.FailedTask(each, failures(each))
-        for each in sorted(failed, key=lambda each: each.view.ended or NOT_YET)
-    )
+    return snapshots.RunProgress(current, done, len(counted))

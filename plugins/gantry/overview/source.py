@@ -8,7 +8,26 @@ from typing import Protocol
 from gantry.overview import model
 
 
-class Source(Protocol):
+class RunSource(Protocol):
+    """The facts about the runs of one deployment: what `gantry.overview.run_snapshot` needs."""
+
+    def past(self) -> Iterable[model.PastRun]:
+        """Return the runs that change the deployment, those that worked last first, as far as the source reads."""
+
+    def definition(self, run: model.Run | None = None) -> model.CompiledDefinition | None:
+        """Return the definition of a run, with the plan of its operation; without a run, that of a launch now."""
+
+    def tasks(self, run: model.Run) -> tuple[model.TaskInstanceRow, ...]:
+        """Return the task instances of the shown run, or of one in `past`, by task and map index.
+
+        Of a run before the one that is shown, those that show which servers it has left running are enough.
+        """
+
+    def order(self, run: model.Run) -> tuple[str, ...]:
+        """Return the tasks of a run without a definition, each after those it waits for; empty if that is not known."""
+
+
+class Source(RunSource, Protocol):
     """The facts about one deployment that Airflow has.
 
     `gantry.web.queries.sql_source` reads them from Airflow's database, and `gantry.cli.queries.rest_source` through
@@ -28,23 +47,11 @@ class Source(Protocol):
     def dag(self) -> model.LaunchDag:
         """Return the DAG that launches it."""
 
-    def past(self) -> Iterable[model.PastRun]:
-        """Return the runs that change the deployment, those that worked last first, as far as the source reads."""
-
     def is_settled(self) -> bool:
         """Return whether runs that the source does not read cannot matter."""
 
     def last(self) -> model.Run | None:
         """Return the run that was requested last: see `gantry.overview.runs.weight`."""
-
-    def definition(self, run: model.Run | None = None) -> model.CompiledDefinition | None:
-        """Return the definition of a run, with the plan of its operation; without a run, that of a launch now."""
-
-    def tasks(self, run: model.Run) -> tuple[model.TaskInstanceRow, ...]:
-        """Return the task instances of one of the runs in `past`, by task and map index.
-
-        Of a run before the one that is shown, those that show which servers it has left running are enough.
-        """
 
     def kept(self) -> Mapping[str, object] | None:
         """Return the state of the deployment's asset, by key; None if it may not be read."""

@@ -47,7 +47,7 @@ class Breach:
 class Verdict(enum.StrEnum):
     """The result of a rule."""
 
-    UNKNOWN = "nothing is measured (of the CPU two looks in a row say how busy it was)"
+    UNKNOWN = "nothing is measured (the CPU's load is known after two consecutive checks)"
     STEADY = "within the thresholds"
     YOUNG = "the breach has not lasted for the breach period"
     COOLING = "it cools down"

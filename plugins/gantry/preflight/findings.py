@@ -132,5 +132,5 @@ class PreflightCheck:
 
 
 def may_look(error: errors.GantryError) -> bool:
-    """Return whether this error says more than that reading is forbidden."""
+    """Return whether this error contains more than that reading is forbidden."""
     return not (isinstance(error, CloudError) and error.code in NO_RIGHT)

@@ -123,7 +123,7 @@ def of_program(_: str, head: bytes) -> tuple[CheckOutcome, str] | None:
     if first.startswith(_SCRIPT) and first.endswith(b"\r"):
         return (
             CheckOutcome.WRONG,
-            "and its first line ends as Windows ends lines: Linux finds no interpreter of that name\n"
+            "and its first line has a Windows line end: Linux finds no interpreter of that name\n"
             "Save it with Unix line ends, and upload it again.",
         )
     return None

@@ -37,7 +37,7 @@ def of(
     signs = []
     if found.everything:
         some = ", ".join(f"{each.name} ({each.instance_id})" for each in found.everything[:_SOME])
-        signs.append(f"the cloud has servers of it: {some}")
+        signs.append(f"the cloud has servers with it: {some}")
     if ran():
         signs.append("runs of it have loaded data in this Airflow")
     return data_renewal.DeploymentPast(is_complete=False, signs=tuple(signs))

@@ -34,7 +34,7 @@ class Doubt:
     is_there: bool
 
     def __str__(self) -> str:
-        return f"{self.server.name} ({self.server.instance_id}) was found lost ({self.why}); {self.now}"
+        return f"{self.server.name} ({self.server.instance_id}) was reported as lost ({self.why}); {self.now}"
 
 
 class NotLostError(errors.GantryError):
@@ -47,9 +47,9 @@ class NotLostError(errors.GantryError):
         self.doubts = tuple(doubts)
         told = "\n".join(map(str, doubts))
         super().__init__(
-            f"a server with data was looked at once more before it is replaced, and it is not lost:\n{told}\n"
-            f"Nothing was replaced. Run this again: a server that is well is kept. To have it replaced all the same, "
-            f"and what is on it thrown away, name it in NAME.recover and say `anyway`."
+            f"a server with data was checked again before its replacement, and it is not lost:\n{told}\n"
+            f"Nothing was replaced. Run this again: a healthy server is kept. To replace it anyway and "
+            f"discard its data, name it in NAME.recover and set `anyway`."
         )
 
 
@@ -64,7 +64,7 @@ class AnswersAgainError(errors.GantryError):
         filled = sorted(set(replaced))
         if filled:
             keep = (
-                f"What has taken the place of {', '.join(filled)} has begun from a backup or a dump. Save from "
+                f"The replacement of {', '.join(filled)} has begun from a backup or a dump. Save from "
                 f"{instances} what it lacks."
             )
         else:
@@ -73,7 +73,7 @@ class AnswersAgainError(errors.GantryError):
                 f"taken its slot, if there is one."
             )
         super().__init__(
-            f"a server with data that was lost was looked at once more before it is terminated:\n{told}\n"
+            f"a server with data that was lost was checked again before its termination:\n{told}\n"
             f"It was neither stopped nor terminated. {keep} To give it up, terminate that instance in the cloud. Then "
             f"clear this task."
         )
@@ -214,12 +214,16 @@ def _objection(answer: reachability.ServerAnswer, why: str, *, is_impaired: bool
             return (
                 None
                 if works or is_impaired
-                else "it is silent, and so is every other server: it may be the network"
+                else "it does not answer, nor does any other server: it may be the network"
             )
         case Contact.UNREACHED:
-            return None if is_impaired else f"it could not be looked at: {answer.said}"
+            return None if is_impaired else f"it could not be checked: {answer.said}"
         case Contact.ANSWERS:
             # A server that was found lost for another reason than silence answered back then, too.
             is_well = not answer.impaired and not is_impaired
             return "it answers now" if is_well or why.startswith(server_health.SILENCE) else None
-    return f"something answers there now: {answer.said}" if why.startswith(server_health.SILENCE) else None
+    return (
+        f"a server answers at that address now: {answer.said}"
+        if why.startswith(server_health.SILENCE)
+        else None
+    )

@@ -29,8 +29,8 @@ class DataLostError(errors.GantryError):
         words = " ".join(f"--from-dump {each}" for each in lost)
         super().__init__(
             f"the server that held this data is lost, and there is no backup of it:\n{told}\n"
-            f"Nothing was started. Bring the server back, or a backup; or, if the data may start over from the "
-            f"definition's dump, say so: `from_dump` in the form, {words} on the command line."
+            f"Nothing was started. Restore the server, or provide a backup; or, if the data may start over from "
+            f"the definition's dump, confirm that: `from_dump` in the form, {words} on the command line."
         )
 
 
@@ -44,7 +44,7 @@ class UnknownDataError(errors.GantryError):
             " ".join(f"--{option} {each}" for each in unknown) for option in ("from-backup", "from-dump")
         )
         super().__init__(
-            f"it is not recorded which server held this data, and one probably did:\n{told}\n"
+            f"it is not recorded which server held this data, but there probably was one:\n{told}\n"
             f"Nothing was started. Say what it begins from: its newest backup (`from_backup` in the form of a launch "
             f"or a recovery, {backup} on the command line) or the definition's dump (`from_dump`, {dump})."
         )
@@ -56,8 +56,8 @@ class ContradictionError(errors.GantryError):
     def __init__(self, part: models.Dependency) -> None:
         self.part = part
         super().__init__(
-            f"{part} is to begin from its newest backup and from its dump\nNothing was started. Name it in one of "
-            f"`from_backup` and `from_dump`."
+            f"{part} cannot begin both from its newest backup and from its dump\n"
+            f"Nothing was started. Name it in one of `from_backup` and `from_dump`."
         )
 
 
@@ -69,7 +69,7 @@ class ReplicantsLeftError(errors.GantryError):
         self.replicants = tuple(replicants)
         told = ", ".join(replicants)
         super().__init__(
-            f"service {service}: its master is lost, and its replicants ({told}) hold what it held\n"
+            f"service {service}: its master is lost, and its replicants ({told}) have its data\n"
             f"Nothing was started: a new master would begin from the newest backup, and what came since would be lost "
             f"with the replicants. Save their data first; then have all of them replaced together, by naming them and "
             f"the master: NAME.recover with `anyway`."
@@ -273,7 +273,7 @@ def _reasons(
     if not found and not past.signs:
         return {}
     told = "; ".join(past.signs) or "other data of its service has a backup"
-    return {part: found.get(part, f"{told}. No backup of it is found") for part in parts}
+    return {part: found.get(part, f"{told}. No backup of it was found") for part in parts}
 
 
 def _on_the_shelf(

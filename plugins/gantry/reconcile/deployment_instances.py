@@ -45,7 +45,7 @@ def beyond_reach(definition: models.Definition, server: inventory.Server) -> str
         return None
     if server.tier not in definition.tiers:
         tier = f"no tier {server.tier}" if server.tier else "no tier of that instance"
-        return f"it runs, and the definition has {tier}: how to log in there is not known"
+        return f"it runs, and the definition has {tier}: how to log in is not known"
     if server.unreadable is not None and server.host_key is None:
-        return f"it runs, and its tags do not tell its host key ({server.unreadable})"
+        return f"it runs, and its tags do not contain its host key ({server.unreadable})"
     return None

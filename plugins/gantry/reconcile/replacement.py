@@ -70,8 +70,8 @@ class NobodyAnswersError(errors.GantryError):
         told = "\n".join(f"{each.server.name}: {each}" for each in troubles)
         if len(troubles) == 1:
             cause = (
-                f"one server of {deployment} does not answer, and no other one shows whether the way to it works; its "
-                f"instance runs, and EC2's status checks report no problem"
+                f"one server of {deployment} does not answer, and no other one shows whether the network path "
+                f"works; its instance runs, and EC2's status checks report no problem"
             )
         else:
             cause = (
@@ -199,7 +199,7 @@ def _by_name(
     if well and not named.anyway:
         unclear = {**findings.busy, **findings.unreached}
         raise WellError(well, {name: unclear[name] for name in well if name in unclear})
-    return {name: wrong or "a person wants it replaced" for name, wrong in chosen.items()}, gone
+    return {name: wrong or "its replacement was requested" for name, wrong in chosen.items()}, gone
 
 
 def _place(

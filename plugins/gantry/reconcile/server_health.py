@@ -58,8 +58,8 @@ class UnhealthyServer:
     def outlook(self) -> str:
         """Describe what happens next with the server, for people."""
         if self.is_proven:
-            return f"it counts as lost if a look from {told(self.due)} on finds it so too"
-        return "it is not taken for lost: no other server shows that the way to it works"
+            return f"it counts as lost if a check from {told(self.due)} on finds the same"
+        return "it does not count as lost: no other server shows that the network path works"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +149,7 @@ def meet(
         except servers.LostServerError:
             # Never greeted, and without output on its console: it has not come up.
             answers[server.name] = reachability.ServerAnswer(
-                reachability.Contact.SILENT, "it has shown no host key on its console", by_cloud=True
+                reachability.Contact.SILENT, "its console has no host key", by_cloud=True
             )
         except servers.NoAddressError as error:
             answers[server.name] = reachability.ServerAnswer(reachability.Contact.UNREACHED, _line(error))

@@ -34,8 +34,8 @@ class TooFewHealthyError(errors.GantryError):
         self.serving = serving
         self.wanted = wanted
         super().__init__(
-            f"service {service}: {serving} of its servers serve, min_healthy wants {wanted}: none may leave its load "
-            f"balancers to be updated\nMend those that do not serve, or lower update.min_healthy."
+            f"service {service}: {serving} of its servers are healthy, min_healthy requires {wanted}: none may leave "
+            f"its load balancers to be updated\nRepair the unhealthy ones, or lower update.min_healthy."
         )
 
 

@@ -49,7 +49,7 @@ class FieldNotOfferedError(errors.GantryError):
         self.option = option
         super().__init__(
             f"{option}: the deployment does not offer this: {requirement}\n"
-            f"A change of the definition is seen when Airflow looks at its DAGs folder the next time."
+            f"Airflow reads a changed definition when it scans its DAGs folder the next time."
         )
 
 

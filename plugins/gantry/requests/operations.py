@@ -197,9 +197,7 @@ class RecoverRequest(LostDataRequest):
     servers: tuple[str, ...] = field(
         WordList(
             title="Servers to replace",
-            description=(
-                "Their names, or TIER-SLOT, one a line. Leave empty to replace every server that is found lost."
-            ),
+            description=("Their names, or TIER-SLOT, one a line. Leave empty to replace every lost server."),
             section=FormSection.SERVERS,
             longest=100,
         ),
@@ -311,8 +309,8 @@ class TerminateRequest(ConfirmedRequest):
         Switch(
             title="Force",
             description=(
-                "Skip what does not answer or does not stop: it is terminated all the same, and reported. Otherwise "
-                "nothing is terminated then."
+                "Skip servers that do not answer and services that do not stop: they are terminated anyway, and "
+                "reported. Otherwise nothing is terminated then."
             ),
             section=FormSection.CONFIRMATION,
         ),

@@ -253,15 +253,30 @@ class AirflowApi:
         )
         return logs.chunk(found)
 
-    def failures(self, dag: str, run: str, instance: ApiTaskInstance) -> tuple[root.Failure, ...]:
-        """What stopped a failed task; nothing where it left no such XCom, or one may not read it."""
-        task = _path("dags", dag, "dagRuns", run, "taskInstances", instance.task_id)
-        params = {"map_index": instance.map_index}
+    def failures(self, dag: str, run: str, task: str, map_index: int = -1) -> tuple[root.Failure, ...] | None:
+        """Return what stopped a failed task; empty if it left no such XCom; None if the user may not read XComs.
+
+        The task, its run and even its DAG may be gone: Airflow checks the right first.
+        """
+        place = _path("dags", dag, "dagRuns", run, "taskInstances", task)
         try:
-            found = self.call("GET", f"{task}/xcomEntries/{root.XCOM}", params=params)["value"]
-        except (errors.NotFoundError, errors.ForbiddenError):
+            found = self.call("GET", f"{place}/xcomEntries/{root.XCOM}", params={"map_index": map_index})
+        except errors.NotFoundError:
             return ()
-        return root.Failure.load_all(json.loads(found) if isinstance(found, str) else found)
+        except errors.ForbiddenError:
+            return None
+        value = found["value"]
+        return root.Failure.load_all(json.loads(value) if isinstance(value, str) else value)
+
+    def may_read_logs(self, dag: str, run: str, task: str, map_index: int = -1) -> bool:
+        """Return whether the user may read the logs of a DAG's tasks. As above, the task may be gone."""
+        try:
+            self.log_chunk(dag, run, ApiTaskInstance(task, map_index, "", None, None, None, 1))
+        except errors.NotFoundError:
+            return True
+        except errors.ForbiddenError:
+            return False
+        return True
 
     def log(self, dag: str, run: str, task: str, map_index: int = -1, try_number: int = 1) -> str:
         """Return a task's log as plain lines: level and message."""

@@ -19,9 +19,7 @@ class UnknownDeploymentError(root.GantryError):
     def __init__(self, name: str, url: str, known: list[str], why: Iterable[str] = ()) -> None:
         self.name = name
         self.known = known
-        reasons = (
-            "\n".join(why) or "A new loader is seen when Airflow looks at its DAGs folder the next time."
-        )
+        reasons = "\n".join(why) or "Airflow finds a new loader when it scans its DAGs folder the next time."
         super().__init__(
             f"Airflow at {url} has no deployment {name!r}{root.suggestion(name, known)}\n{reasons}"
         )
@@ -33,7 +31,7 @@ class BrokenDefinitionError(root.GantryError):
     def __init__(self, name: str, reasons: list[str]) -> None:
         self.name = name
         self.reasons = reasons
-        told = "\n".join(reasons) or "Airflow does not say why; see its page of import errors."
+        told = "\n".join(reasons) or "Airflow reports no reason; see its import errors."
         super().__init__(f"Airflow cannot read the definition of {name!r}:\n{told}")
 
 
@@ -43,8 +41,8 @@ class GoneError(root.GantryError):
     def __init__(self, name: str, file: str) -> None:
         self.name = name
         super().__init__(
-            f"the deployment {name!r} is known to Airflow, but its loader {file} is gone or makes no DAG of that name; "
-            f"put it back, or terminate the servers by hand"
+            f"the deployment {name!r} is known to Airflow, but its loader {file} no longer exists, or creates no "
+            f"DAG of that name; restore the file, or terminate the servers manually"
         )
 
 
@@ -54,8 +52,8 @@ class PausedError(root.GantryError):
     def __init__(self, dag: str, *, has_clock: bool) -> None:
         self.dag = dag
         super().__init__(
-            f"the DAG {dag!r} is paused, so nothing would happen. Give --unpause to unpause it"
-            + (" (then its schedule, if it has one, is followed too)" if has_clock else "")
+            f"the DAG {dag!r} is paused, so the run would not start. Use --unpause to unpause it"
+            + (" (then scheduled runs start, too)" if has_clock else "")
         )
 
 
@@ -77,7 +75,7 @@ class NoOperationError(root.GantryError):
         self.dag = dag
         super().__init__(
             f"the deployment {name!r} has no DAG {dag!r}: does its definition say `backups:`? (And for drills "
-            f"`drill:` in there.) A change of it is seen when Airflow looks at its DAGs folder the next time"
+            f"`drill:` in it.) Airflow reads a changed definition when it scans its DAGs folder the next time"
         )
 
 

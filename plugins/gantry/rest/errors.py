@@ -26,8 +26,8 @@ class NoAirflowError(RestError):
 
     def __init__(self, file: Path) -> None:
         super().__init__(
-            f"which Airflow? Say --url or GANTRY_URL, such as https://airflow.example.com, or keep a profile "
-            f"in {file}:\n"
+            f"no Airflow is configured; give its URL with --url or GANTRY_URL, such as https://airflow.example.com, "
+            f"or add a profile to {file}:\n"
             f'  [default]\n  url = "https://airflow.example.com"\n  username = "ada"\n  password = "…"'
         )
 
@@ -37,7 +37,7 @@ class UrlError(RestError):
 
     def __init__(self, url: str, said_by: str) -> None:
         super().__init__(
-            f"{url!r} ({said_by}) is not the address of an Airflow, such as https://airflow.example.com"
+            f"{url!r} ({said_by}) is not the URL of an Airflow, such as https://airflow.example.com"
         )
 
 
@@ -57,7 +57,8 @@ class UnreachableError(RestError):
         self.url = url
         self.reason = reason
         super().__init__(
-            f"Airflow at {url} cannot be reached: {reason}\nIs it running, and is the address right ({said_by})?",
+            f"Airflow at {url} cannot be reached: {reason}\n"
+            f"Check that it is running, and that the URL is correct ({said_by}).",
             call,
         )
 
@@ -80,8 +81,8 @@ class NotAirflowError(RestError):
 
     def __init__(self, call: str, code: int, url: str, said_by: str, seen: str) -> None:
         super().__init__(
-            f"what answers at {url} ({said_by}) is not the API of an Airflow 3: {seen}\n"
-            f"The address is that of Airflow's UI, without /api/v2.",
+            f"{url} ({said_by}) is not the API of an Airflow 3: {seen}\n"
+            f"Give the URL of Airflow's UI, without /api/v2.",
             call,
             code,
         )
@@ -93,23 +94,23 @@ class LoginRefusedError(RestError):
     def __init__(self, url: str, code: int, username: str, said_by: str, reason: str) -> None:
         self.username = username
         super().__init__(
-            f"Airflow at {url} does not let {username!r} in ({code}: {reason})\n"
-            f"Check user name and password ({said_by}). Where logins go through another service, give a token "
-            f"with --token or GANTRY_TOKEN.",
+            f"Airflow at {url} rejects the login of {username!r} ({code}: {reason})\n"
+            f"Check user name and password ({said_by}). If users log in through another service (single sign-on), "
+            f"give a token with --token or GANTRY_TOKEN.",
             "POST /auth/token",
             code,
         )
 
 
 class DatabaseAwayError(RestError):
-    """Airflow cannot look up who asks: its metadata database is away. FAB's auth manager says 401 then."""
+    """Airflow cannot check logins: its metadata database does not answer. FAB's auth manager returns 401 then."""
 
     transient = True
 
     def __init__(self, url: str, code: int) -> None:
         super().__init__(
-            f"Airflow at {url} cannot check any login now ({code}): its metadata database does not answer\n"
-            f"Wait until it is back; the log of the API server says more.",
+            f"Airflow at {url} cannot check logins at the moment ({code}): its metadata database does not answer\n"
+            f"Wait until the database is available; for details, see the log of Airflow's API server.",
             "POST /auth/token",
             code,
         )
@@ -120,7 +121,7 @@ class NoCredentialsError(RestError):
 
     def __init__(self, url: str, missing: str) -> None:
         super().__init__(
-            f"Airflow at {url} wants to know who asks: {missing}\n"
+            f"Airflow at {url} requires a login: {missing}\n"
             f"Give a token (--token, GANTRY_TOKEN), or a user and a password (--username with --password-file, "
             f"GANTRY_USERNAME with GANTRY_PASSWORD), or keep them in a profile.",
             code=401,
@@ -133,7 +134,7 @@ class TokenRefusedError(RestError):
     def __init__(self, call: str, code: int, url: str, said_by: str, reason: str) -> None:
         super().__init__(
             f"Airflow at {url} refuses the token ({said_by}): {reason}\n"
-            f"It may have expired. Get another one, or give a user and a password, which are exchanged for a token.",
+            f"It may have expired. Get a new one, or give a user and a password: Gantry then gets a token itself.",
             call,
             code,
         )
@@ -156,7 +157,7 @@ class NotFoundError(RestError):
 
     def __init__(self, call: str, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"Airflow does not find what {call} asks for: {reason}", call, 404)
+        super().__init__(f"Airflow has no such object ({call}): {reason}", call, 404)
 
 
 class ConflictError(RestError):
@@ -164,7 +165,7 @@ class ConflictError(RestError):
 
     def __init__(self, call: str, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"{call} collides with what Airflow has already: {reason}", call, 409)
+        super().__init__(f"{call} conflicts with an object that Airflow already has: {reason}", call, 409)
 
 
 class RefusedError(RestError):
@@ -172,7 +173,7 @@ class RefusedError(RestError):
 
     def __init__(self, call: str, code: int, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"Airflow refuses {call} ({code}): {reason}", call, code)
+        super().__init__(f"Airflow rejected {call} ({code}): {reason}", call, code)
 
 
 class BrokenError(RestError):
@@ -182,5 +183,7 @@ class BrokenError(RestError):
 
     def __init__(self, call: str, code: int, reason: str) -> None:
         super().__init__(
-            f"Airflow failed at {call} ({code}): {reason}\nThe log of its API server says more.", call, code
+            f"Airflow failed to process {call} ({code}): {reason}\nFor details, see the log of Airflow's API server.",
+            call,
+            code,
         )

@@ -57,7 +57,7 @@ class _Level:
     ca_file: Path | None
 
     @property
-    def names_somebody(self) -> bool:
+    def has_credentials(self) -> bool:
         """Return whether it has credentials."""
         return bool(self.token or self.username)
 
@@ -83,12 +83,12 @@ def find(options: Options, environ: Mapping[str, str] = os.environ) -> AirflowLo
     levels = [_of_options(options), _of_environment(environ)]
     told = next((each for each in levels if each.url), None)
     named = bool(options.profile or environ.get(profiles.CHOICE))
-    if named or told is None or not any(each.names_somebody for each in levels):
+    if named or told is None or not any(each.has_credentials for each in levels):
         levels += _of_profile(options, environ, told, required=named or told is None)
         told = told or next((each for each in levels if each.url), None)
     if told is None or told.url is None:
         raise errors.NoAirflowError(profiles.file(environ))
-    who = next((each for each in levels if each.names_somebody), told)
+    who = next((each for each in levels if each.has_credentials), told)
     username = None if who.token else who.username
     passwords = (each.password for each in levels if each.password and each.username in (None, username))
     return AirflowLogin(

@@ -68,7 +68,7 @@ class UnknownProfileError(errors.GantryError):
         if wanted is None:
             *others, last = known
             several = f"{_COUNTS.get(len(known), len(known))} profiles, {', '.join(others)} and {last}"
-            text = f"which one? There are {several} ({file}): choose with --profile or {CHOICE}"
+            text = f"there are {several} in {file}, and none is selected: use --profile or {CHOICE}"
         else:
             near = errors.near(wanted, known)
             text = f"unknown profile {wanted!r}{f', did you mean {near!r}?' if near else ''} ({kept})"

@@ -24,9 +24,9 @@ class NotItsTurnError(errors.GantryError):
         self.deployment = deployment
         self.busy = busy
         super().__init__(
-            f"it is not this run's turn any more: {told(deployment, busy)}\n"
+            f"this run no longer has its turn: {told(deployment, busy)}\n"
             f"Clear the task {_TURN!r} and what comes after it: the run then waits for its turn. "
-            f"Or clear this task again when the other run is over."
+            f"Or clear this task again when the other run has ended."
         )
 
 
@@ -39,7 +39,7 @@ class TurnTooSlowError(errors.GantryError):
         self.deployment = deployment
         super().__init__(
             f"asking for the turn of {deployment} took {seconds:.0f} s, so nothing was written\n"
-            f"The task is tried again. Look at what kept this worker, or Airflow's API server, from working."
+            f"The task is tried again. Check what delayed this worker or Airflow's API server."
         )
 
 
@@ -97,12 +97,12 @@ def told(deployment: str, busy: operation_lock.LockedBy) -> str:
     """Describe the blocking run, for a log."""
     dag = names.dag_id(deployment, busy.operation)
     if busy.mark is None:
-        return f"another run of {dag} is running, and has not taken the turn either"
+        return f"another run of {dag} is running, and does not have the turn either"
     since = datetime.datetime.fromisoformat(busy.mark.since)
     does = (
-        "is at work"
+        "has been running"
         if busy.mark.stage is operation_lock.LockStage.WORKS
-        else "goes first and has been waiting"
+        else "is first in line and has been waiting"
     )
     return f"{dag} {does} since {since:%Y-%m-%d %H:%M:%S} UTC, run {busy.mark.run}"
 

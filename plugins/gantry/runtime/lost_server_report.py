@@ -54,8 +54,8 @@ def said(findings: server_health.HealthReport) -> Iterator[str]:
             f"replaced, name it in NAME.recover"
         )
     for name, what in findings.refusing.items():
-        yield f"{name}: {what}. It is there, so it is not replaced"
+        yield f"{name}: {what}. It exists, so it is not replaced"
     for name, what in findings.busy.items():
         yield f"{name}: {what}. Too many connections at once, or it is starting; that does not mean that it is lost"
     for name, what in findings.unreached.items():
-        yield f"{name}: it was not asked, so nothing is known of it: {what}"
+        yield f"{name}: it was not checked, so its state is unknown: {what}"

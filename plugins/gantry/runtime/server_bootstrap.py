@@ -161,11 +161,11 @@ class Bootstrapper:
         except cloud_errors.CloudError as error:
             if not error.waits:
                 raise
-            self._see(guest, f"the cloud answered {error.code}; it is asked again")
+            self._see(guest, f"the cloud answered {error.code}; the request is repeated")
         except cloud_errors.CloudUnreachableError as error:
             if not error.waits:
                 raise
-            self._see(guest, f"the cloud does not answer ({error.reason}); it is asked again")
+            self._see(guest, f"the cloud does not answer ({error.reason}); the request is repeated")
         return False
 
     async def _try(self, guest: PendingServer, limit: Limit) -> bool:

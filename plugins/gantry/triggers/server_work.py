@@ -175,10 +175,10 @@ class JobsTrigger(StepTrigger):
         try:
             why = await asyncio.to_thread(task_verdict.verdict, self.task_instance, task_verdict.IN_TRIGGERER)
         except Exception as error:  # noqa: BLE001 - whatever it is: Airflow cannot be asked
-            self.log.warning("Airflow does not say what has become of this task: %s", error)
+            self.log.warning("Airflow does not report the state of this task: %s", error)
             return
         if why is None:
-            self.log.info("the task goes on elsewhere; what runs on the servers goes on")
+            self.log.info("the task continues in another process; the scripts on the servers keep running")
             return
         self.log.warning("%s: ending what runs on the servers", why)
         everything, access = self._driven or await self._reach()
@@ -188,8 +188,8 @@ class JobsTrigger(StepTrigger):
         finally:
             if unconfirmed:
                 self.log.warning(
-                    "not confirmed: %s. What was not reached ends by itself when its time is up, and a new try of "
-                    "this task finds it",
+                    "not confirmed: %s. A script that was not reached is ended by its server's agent after its "
+                    "timeout; a new try of this task finds it",
                     ", ".join(sorted(unconfirmed)),
                 )
 

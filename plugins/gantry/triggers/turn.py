@@ -28,8 +28,8 @@ class SecondRunError(errors.GantryError):
     def __init__(self, dag: str) -> None:
         self.dag = dag
         super().__init__(
-            f"another run of {dag} is running too, and neither has the turn: this one ends, and has touched nothing\n"
-            f"Trigger {dag} again when the other run is over."
+            f"another run of {dag} is running too, and neither has the turn: this one ends, and has changed nothing\n"
+            f"Trigger {dag} again when the other run has ended."
         )
 
 

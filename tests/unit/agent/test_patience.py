@@ -99,7 +99,7 @@ def test_a_server_whose_turn_has_not_come_is_not_called_silent() -> None:
 
     found = asyncio.run(go())
     assert found.contact is Contact.UNREACHED
-    assert found.said.startswith("its turn has not come within 0.2 s")
+    assert found.said.startswith("it was not attempted within 0.2 s")
 
 
 # --- a step ------------------------------------------------------------------------------------------------

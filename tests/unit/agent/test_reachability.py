@@ -236,7 +236,7 @@ def test_one_that_hangs_up_after_its_first_words_and_is_itself_the_next_time_is_
 def test_one_that_takes_connections_and_closes_them_is_busy(machines: Machines, said: bytes) -> None:
     found = met(machines.tcp(said), patience=1)
     assert found.contact is Contact.BUSY
-    assert "takes the connection and closes it before the login" in found.said
+    assert "accepts the connection and closes it before the login" in found.said
 
 
 def test_a_busy_server_is_asked_again_until_it_has_time(machines: Machines, port: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import json
 import subprocess
 import sys
@@ -121,6 +122,42 @@ def test_a_launch_that_had_to_wait_for_a_termination_came_after_it(
     assert (line["state"], line["run"]["id"]) == ("RUNNING", "r1")
 
 
+def test_each_look_asks_for_the_run_and_its_tasks_and_what_came_before_is_read_once(
+    airflow: airflow_api.Airflow, gantry_: Gantry
+) -> None:
+    shop(airflow).runs.append(airflow_api.Run("before", [GOOD]))
+    shop(airflow).next_looks = [GOING, GOING, GOING, GOING, GOOD]
+    assert "deployment shop is MAINTENANCE" in gantry_("launch", "shop").out
+    # Without the further pages of a list.
+    asked = [call for call, _ in itertools.groupby(airflow.asked) if call.startswith("GET /api/v2/dags/")]
+    run = f"GET /api/v2/dags/shop/dagRuns/{shop(airflow).runs[-1].id}"
+    assert [call for call in asked if call.startswith(run)] == [run, f"{run}/taskInstances"] * 4
+    others = [call.removeprefix("GET /api/v2/dags/") for call in asked if not call.startswith(run)]
+    assert sorted(others) == [
+        "shop", "shop.recover/dagRuns", "shop.scale/dagRuns", "shop.terminate/dagRuns",
+        # Which run is ahead, and the last one.
+        "shop/dagRuns", "shop/dagRuns", "shop/dagRuns/before/taskInstances", "shop/details",
+    ]  # fmt: skip
+
+
+def test_a_run_that_waits_for_another_begins_with_what_that_one_leaves(
+    airflow: airflow_api.Airflow, gantry_: Gantry
+) -> None:
+    first = airflow_api.Run("first", [GOING])
+    shop(airflow).runs.append(first)
+    waits = ("running", {**dict.fromkeys(TASKS), "turn": "deferred"})
+    shop(airflow).next_looks = [waits, waits, GOING, GOOD]
+
+    def ends_meanwhile(_: str) -> None:
+        if shop(airflow).runs[-1] is not first and shop(airflow).runs[-1].now == GOING:
+            first.looks = [GOOD]
+
+    airflow.answer_instead = ends_meanwhile
+    told = [line for line in gantry_("launch", "shop").out.splitlines() if "deployment shop is" in line]
+    states = [line.split("deployment shop is ")[1].split()[0] for line in told]
+    assert states == ["LAUNCHING", "MAINTENANCE", "RUNNING"]
+
+
 def test_without_the_definition_the_tasks_are_shown(
     airflow: airflow_api.Airflow, gantry: Gantry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -214,7 +251,7 @@ def test_a_launch_that_a_person_refused_is_no_success(airflow: airflow_api.Airfl
     shop(airflow).next_looks = [REFUSED]
     found = gantry_("launch", "shop")
     assert found.code == 1
-    assert "ended without having done its work: a person refused it" in found.err
+    assert "ended without doing its work: it was rejected" in found.err
     assert gantry_("launch", "shop", "--json").code == 1
 
 
@@ -227,8 +264,8 @@ def test_not_to_wait_and_not_to_wait_longer(airflow: airflow_api.Airflow, gantry
     assert program["run"] == shop(airflow).runs[-1].id
     late = gantry_("launch", "shop", "--timeout", "0.05s")
     assert late.code == 1
-    assert "did not end within 0.05 s, and goes on; unfinished: tier-only.handshake" in late.err
-    assert f"it begins when the one before it is over: {shop(airflow).runs[1].id}" in late.out
+    assert "did not end within 0.05 s and continues; unfinished: tier-only.handshake" in late.err
+    assert f"it starts when the previous run has ended: {shop(airflow).runs[1].id}" in late.out
 
 
 def test_an_airflow_that_is_away_for_a_moment_is_waited_for(
@@ -261,7 +298,7 @@ def test_ctrl_c_ends_the_watching_only(
     found = gantry_("launch", "shop")
     assert found.code == 130
     (run,) = shop(airflow).runs
-    assert "The run goes on; to see it again:\n  gantry status shop --watch\n" in found.err
+    assert "the run continues. To watch it again:\n  gantry status shop --watch\n" in found.err
     assert f"  gantry logs shop --run '{run.id}' --follow" in found.err
 
 
@@ -272,7 +309,7 @@ def test_ctrl_c_ends_the_watching_only(
         (("launch", "shop", "--servers", "only"), 64, "TIER=N"),
         (("launch", "shop", "--servers", "oly=2"), 1, "unknown tier 'oly', did you mean 'only'?"),
         (("launch", "shop", "--servers", "only=9"), 1, "its limits are 1 to 3"),
-        (("launch", "shop", "--timeout", "soon"), 64, "a length of time"),
+        (("launch", "shop", "--timeout", "soon"), 64, "a duration is"),
         (("launch", "shop", "--username", "eve"), 1, "no password for 'eve'"),
         (("launch", "shop", "--token", "old"), 1, "refuses the token (an option)"),
         (("terminate", "shop"), 64, "--confirm shop"),
@@ -474,11 +511,11 @@ def test_status_from_the_cloud_asks_no_airflow(
     assert gantry_("status", "shop", "--from", "cloud", "--json").json["state"] == "STOPPED"
     nobody = gantry_("status")
     assert nobody.code == 1
-    assert "which Airflow?" in nobody.err
+    assert "no Airflow is configured" in nobody.err
 
 
 def test_watching_what_goes_on(airflow: airflow_api.Airflow, gantry_: Gantry) -> None:
-    assert "Nothing is going on with shop" in gantry_("status", "shop", "--watch").err
+    assert "No run of shop is in progress" in gantry_("status", "shop", "--watch").err
     shop(airflow).runs.append(airflow_api.Run("r1", [GOING, GOING, GOOD]))
     found = gantry_("status", "shop", "--watch")
     assert found.code == 0, found.err

@@ -96,7 +96,10 @@ def test_nothing_is_overwritten_and_what_is_in_the_way_is_named(gantry: Gantry) 
     loader.write_text("mine\n")
     answer = gantry("new", "shop", "--yes")
     assert answer.code == 1
-    assert answer.err.splitlines()[:2] == ["this file is in the way, nothing was written:", "  dags/shop.py"]
+    assert answer.err.splitlines()[:2] == [
+        "this file is already there, so nothing was written:",
+        "  dags/shop.py",
+    ]
     assert loader.read_text() == "mine\n"
     assert not pathlib.Path("include").exists()
 

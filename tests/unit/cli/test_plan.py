@@ -94,7 +94,7 @@ def test_what_is_unknown_is_no_promise_that_there_is_nothing_to_do() -> None:
 def test_what_could_not_be_found_out_beforehand_is_said_and_is_nothing_to_do() -> None:
     found = report.Report(SHOP, (server("shop-web-1"),), remarks=("tier web: role web: 403\nAsk an admin.",))
     assert found.nothing_to_do
-    assert "Could not be found out\n  ? tier web: role web: 403\n    Ask an admin.\n" in shown(found)
+    assert "Could not be determined\n  ? tier web: role web: 403\n    Ask an admin.\n" in shown(found)
 
 
 def balancer(number: int, **more: object) -> report.BalancerPreview:

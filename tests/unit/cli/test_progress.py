@@ -9,9 +9,9 @@ import io
 import pytest
 from rich.console import Console
 
-from gantry import definition, inventory, names, plan, status
-from gantry.cli.output import run_progress
-from gantry.cli.queries import rest_source, run_snapshot
+from gantry import definition, inventory, names, overview, plan, status
+from gantry.cli.output import run_progress, run_rows
+from gantry.cli.queries import rest_source
 from gantry.rest import client
 
 TRIGGERED = datetime.datetime(2026, 11, 20, 4, 0, tzinfo=datetime.UTC)
@@ -21,13 +21,34 @@ cloud: {region: eu-central-1}
 launch_configurations: {debian: {image: ami-1, ssh: {connection: x}}}
 tiers: {only: {launch_configuration: debian, servers: 1}}
 """
-PLAN = plan.launch_plan(definition.loads(SHORT, "short.yaml"))
+DEFINITION = definition.loads(SHORT, "short.yaml")
+PLAN = plan.launch_plan(DEFINITION)
 ORDER = [step.id for step in PLAN if step.skipped is None]
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstRun(overview.RunSource):
+    """The facts about the first run of a deployment."""
+
+    known: overview.CompiledDefinition | None
+    views: tuple[status.TaskView, ...]
+
+    def past(self) -> tuple[overview.PastRun, ...]:
+        return ()
+
+    def definition(self, _: overview.Run | None = None) -> overview.CompiledDefinition | None:
+        return self.known
+
+    def tasks(self, _: overview.Run) -> tuple[overview.TaskInstanceRow, ...]:
+        return tuple(map(overview.TaskInstanceRow, self.views))
+
+    def order(self, _: overview.Run) -> tuple[str, ...]:
+        return tuple(ORDER)
 
 
 def moment(
     done: int, *, working: bool, run_state: str = "running", planned: bool = True
-) -> run_snapshot.Moment:
+) -> overview.RunSnapshot:
     """A run in which so many steps are done, each taking two seconds, and perhaps one is being worked on."""
     tasks = []
     for number, step in enumerate(ORDER[: done + working]):
@@ -42,14 +63,13 @@ def moment(
                 begun + datetime.timedelta(seconds=2) if is_done else None,
             )
         )
-    found = inventory.Inventory(())
-    run = client.ApiDagRun("short", "manual__1", run_state, TRIGGERED.isoformat(), None, None, {}, "ada")
-    seen = run_snapshot.PlannedRun(
-        PLAN,
-        status.deployment_status(PLAN, tasks, found, run_ended=run.is_over),
-        status.timeline(PLAN, tasks),
-    )
-    return run_snapshot.Moment("short", run, tuple(ORDER), tuple(tasks), found, seen if planned else None)
+    source = FirstRun(overview.CompiledDefinition(DEFINITION, PLAN) if planned else None, tuple(tasks))
+    run = overview.Run("short", "manual__1", run_state, TRIGGERED, user="ada")
+    return overview.run_snapshot(source, run, inventory.Inventory(()))
+
+
+def with_tasks(found: overview.RunSnapshot, *tasks: status.TaskView) -> overview.RunSnapshot:
+    return dataclasses.replace(found, instances=tuple(map(overview.TaskInstanceRow, tasks)))
 
 
 def test_without_a_terminal_each_change_is_one_line() -> None:
@@ -77,10 +97,10 @@ def test_a_terminal_gets_a_table_with_servers_and_times() -> None:
 def test_while_it_waits_for_its_turn_the_headline_says_so() -> None:
     waiting = moment(0, working=True)
     assert not waiting.awaits_turn
-    tasks = (dataclasses.replace(waiting.tasks[0], state=status.TaskState.DEFERRED),)
-    waiting = dataclasses.replace(waiting, tasks=tasks)
-    assert waiting.headline().endswith("   waiting for its turn: another operation is at work")
-    assert waiting.as_json()["awaits_turn"] is True
+    waiting = with_tasks(waiting, dataclasses.replace(waiting.tasks[0], state=status.TaskState.DEFERRED))
+    headline = run_rows.headline(waiting)
+    assert headline.endswith("   waiting for its turn: another operation is running")
+    assert run_rows.as_json(waiting)["awaits_turn"] is True
 
 
 def test_the_end_says_where_the_time_went() -> None:
@@ -105,7 +125,7 @@ def test_without_a_definition_each_task_has_a_row() -> None:
 
 
 def test_a_program_gets_states_times_and_servers() -> None:
-    found = moment(len(ORDER), working=False, run_state="success").as_json()
+    found = run_rows.as_json(moment(len(ORDER), working=False, run_state="success"))
     assert (found["state"], found["run_state"], found["seconds"]) == ("RUNNING", "success", 2.0 * len(ORDER))
     rows = found["progress"]
     assert isinstance(rows, list)
@@ -122,8 +142,8 @@ def test_a_program_gets_states_times_and_servers() -> None:
 
 
 def test_a_run_that_a_person_refused_has_not_arrived() -> None:
-    assert moment(len(ORDER), working=False, run_state="success").arrived
-    assert not moment(len(ORDER) - 1, working=False, run_state="success").arrived
+    assert moment(len(ORDER), working=False, run_state="success").has_arrived
+    assert not moment(len(ORDER) - 1, working=False, run_state="success").has_arrived
 
 
 def test_a_launch_that_waits_for_a_person_says_so() -> None:
@@ -132,16 +152,16 @@ def test_a_launch_that_waits_for_a_person_says_so() -> None:
     output = io.StringIO()
     with run_progress.shown(Console(file=output)) as show:
         show(working)
-        show(dataclasses.replace(working, tasks=(asking,)))
+        show(with_tasks(working, asking))
         answered = dataclasses.replace(asking, state=status.TaskState.SUCCESS)
-        show(dataclasses.replace(working, tasks=(answered,)))
+        show(with_tasks(working, answered))
     told = [line.partition("s  ")[2] for line in output.getvalue().splitlines()]
     heads = [line for line in told if line.startswith("deployment")]
     assert [line.endswith("waiting for a person's approval") for line in heads] == [False, True, False]
 
 
 def test_tasks_stand_after_all_that_they_wait_for() -> None:
-    assert run_snapshot.in_order({"d": (), "a": ("c",), "c": ("d",), "b": ("d",)}) == ("a", "b", "c", "d")
+    assert rest_source.in_order({"d": (), "a": ("c",), "c": ("d",), "b": ("d",)}) == ("a", "b", "c", "d")
 
 
 def test_a_task_is_named_after_its_server_once_airflow_knows_it() -> None:
@@ -165,9 +185,9 @@ tiers:
 """
 
 
-def greeting(*found: tuple[str, int, str, str], run_state: str = "failed") -> run_snapshot.Moment:
+def greeting(*found: tuple[str, int, str, str], run_state: str = "failed") -> overview.RunSnapshot:
     """A run that comes as far as its handshakes: tier, map index, label and state of each."""
-    launch = plan.launch_plan(definition.loads(SHOP, "shop.yaml"))
+    shop = definition.loads(SHOP, "shop.yaml")
     ended = (TRIGGERED + datetime.timedelta(seconds=5)).isoformat()
     tasks = (
         *(
@@ -183,20 +203,15 @@ def greeting(*found: tuple[str, int, str, str], run_state: str = "failed") -> ru
             for tier, index, label, state in found
         ),
     )
-    run = client.ApiDagRun("shop", "manual__1", run_state, TRIGGERED.isoformat(), None, None, {}, "ada")
-    seen = run_snapshot.PlannedRun(
-        launch,
-        status.deployment_status(launch, tasks, None, run_ended=run.is_over),
-        status.timeline(launch, tasks),
-    )
-    return run_snapshot.Moment("shop", run, (), tasks, None, seen)
+    source = FirstRun(overview.CompiledDefinition(shop, plan.launch_plan(shop)), tasks)
+    return overview.run_snapshot(source, overview.Run("shop", "manual__1", run_state, TRIGGERED), None)
 
 
 DATABASE = ("database", 0, "shop-database-1", "success")
 PROXY = ("proxy", 0, "shop-proxy-1", "failed")
 
 
-def scale_up(found: run_snapshot.Moment) -> str:
+def scale_up(found: overview.RunSnapshot) -> str:
     """What the terminal says of the first phase, without its time."""
     output = io.StringIO()
     with run_progress.shown(Console(file=output)) as show:
@@ -227,10 +242,10 @@ def test_a_failed_phase_names_the_servers_that_failed_and_no_other(
 
 def test_a_table_and_a_program_tell_apart_who_failed_who_works_and_who_is_done() -> None:
     found = greeting(DATABASE, ("web", 0, "shop-web-1", "running"), PROXY, run_state="running")
-    row = found.rows()[1]
+    row = run_rows.rows(found)[1]
     assert (row.failed, row.working) == (("proxy-1",), ("web-1",))
     assert "database-1" in row.done
-    rows = found.as_json()["progress"]
+    rows = run_rows.as_json(found)["progress"]
     assert isinstance(rows, list)
     assert isinstance(rows[1], dict)
     assert rows[1]["failed"] == ["proxy-1"]
@@ -247,8 +262,8 @@ def test_an_agent_is_unreachable_where_its_own_batch_failed() -> None:
         ("web", 0, "shop-web-1 … shop-web-5 (5)", "failed"),
         ("web", 1, "shop-web-6 … shop-web-9 (4)", "success"),
     )
-    assert found.seen is not None
-    agents = found.seen.status.agents
+    assert found.states is not None
+    agents = found.states.agents
     assert {name for name, state in agents.items() if state is plan.AgentState.UNREACHABLE} == {
         f"shop-web-{slot}" for slot in range(1, 6)
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gantry import errors, names
-from gantry.state import config_history, installed_versions, keys, run_records
+from gantry.state import config_history, installed_versions, kept_failures, keys, run_records
 from gantry.state.config_history import ConfigDelivery
 from gantry.state.run_records import Record, Result
 from tests import airflow_api
@@ -121,7 +121,7 @@ def test_a_failed_run_says_what_stopped_its_tasks(airflow: airflow_api.Airflow, 
     failed = airflow_api.Run("r3", [("failed", airflow_api.states(0, failed=True))])
     airflow.dags["shop"].runs.append(failed)
     told = gantry("history", "shop", "r3").out
-    assert "  failed         tier-only.scale_up\n    it has kept no reason that you may read" in told
+    assert "  failed         tier-only.scale_up\n    no reason was recorded; see gantry logs" in told
     kept = errors.Failure("only: no capacity", "EC2 said so", "Choose another size.", code=None)
     xcom = json.dumps({"key": errors.XCOM, "value": [kept.dump()]})
     airflow.answer_instead = lambda call: (
@@ -131,9 +131,63 @@ def test_a_failed_run_says_what_stopped_its_tasks(airflow: airflow_api.Airflow, 
     assert "tier-only.scale_up\n    only: no capacity\n    EC2 said so\n    Choose another size.\n" in told
     (found,) = gantry("history", "shop", "r3", "--json").json["failures"]
     assert found == {"task": "tier-only.scale_up", "server": "", "causes": [kept.dump()]}
-    # Of a run that Airflow has forgotten, only the record is left.
-    airflow.dags["shop"].runs.clear()
+    # What is kept beside the record is for a run that Airflow has forgotten.
+    keep(airflow, tried("r3", errors.Failure("something older")))
+    assert gantry("history", "shop", "r3").out == told
+
+
+def tried(run: str, *failures: errors.Failure) -> kept_failures.FailedTry:
+    return kept_failures.FailedTry(run, "2026-11-20T07:00:40+00:00", failures)
+
+
+def keep(airflow: airflow_api.Airflow, found: kept_failures.FailedTry, index: int = -1) -> None:
+    """What a failed task has kept beside the record of its run."""
+    key = kept_failures.key("launch", ("tier-only.scale_up", index))
+    airflow.assets["deployment-state://shop"][key] = kept_failures.dump((found,))
+
+
+FAILURE = errors.Failure(
+    "shop-app-1: it failed", "no disk left", "Buy a disk.", "shop-app-1", "startService", 7
+)
+
+
+def test_a_run_that_airflow_has_forgotten_still_says_what_stopped_it(
+    airflow: airflow_api.Airflow, gantry: Gantry
+) -> None:
     assert gantry("history", "shop", "r3", "--json").json["failures"] == []
+    keep(airflow, tried("r3", FAILURE), 0)
+    keep(airflow, tried("another", errors.Failure("of another run")), 1)
+    told = gantry("history", "shop", "r3").out
+    assert (
+        "  failed         tier-only.scale_up shop-app-1\n    shop-app-1: it failed\n    no disk left\n    Buy a disk.\n"
+    ) in told
+    assert "of another run" not in told
+    (found,) = gantry("history", "shop", "r3", "--json").json["failures"]
+    assert found == {"task": "tier-only.scale_up", "server": "shop-app-1", "causes": [FAILURE.dump()]}
+
+
+def test_of_a_forgotten_run_each_user_sees_what_they_might_have_seen_before(
+    airflow: airflow_api.Airflow, gantry: Gantry
+) -> None:
+    keep(airflow, tried("r3", FAILURE))
+    refused = (403, "application/json", '{"detail": "Forbidden"}')
+    airflow.answer_instead = lambda call: refused if "/logs/" in call else None
+    told = gantry("history", "shop", "r3").out
+    assert "Buy a disk." in told
+    assert "the details are in the task's log, which you may not read" in told
+    assert "no disk left" not in told
+    airflow.answer_instead = lambda call: refused if "/xcomEntries/" in call else None
+    told = gantry("history", "shop", "r3").out
+    assert "tier-only.scale_up shop-app-1\n    you may not read XComs of this DAG" in told
+    assert "it failed" not in told
+    assert gantry("history", "shop", "r3", "--json").json["failures"][0]["causes"] is None
+
+
+def test_a_run_that_arrived_after_its_failed_task_was_cleared_has_no_failures(
+    airflow: airflow_api.Airflow, gantry: Gantry
+) -> None:
+    keep(airflow, tried("r1", FAILURE))
+    assert gantry("history", "shop", "r1", "--json").json["failures"] == []
 
 
 def test_a_run_is_named_by_when_it_began(airflow: airflow_api.Airflow, gantry: Gantry) -> None:
@@ -152,7 +206,7 @@ def test_the_facts_of_all_runs_are_told_the_newest_first(
     assert "launch r1" in lines[4]
     assert [each["run"] for each in gantry("history", "shop", "--facts", "--json").json] == ["r3", "r1"]
     airflow.assets.clear()
-    assert "Nothing is kept about what" in gantry("history", "shop", "--facts").out
+    assert "No configuration of shop's servers is recorded." in gantry("history", "shop", "--facts").out
 
 
 def test_the_status_names_versions_and_the_last_record(airflow: airflow_api.Airflow, gantry: Gantry) -> None:
@@ -190,4 +244,4 @@ def test_the_status_names_the_last_one_when_airflow_has_forgotten_it(
 def test_of_a_deployment_that_never_ran_nothing_is_told(airflow: airflow_api.Airflow, gantry: Gantry) -> None:
     airflow.assets.clear()
     found = gantry("history", "shop")
-    assert (found.code, found.out) == (0, "Nothing is kept about shop: it has had no run yet.\n")
+    assert (found.code, found.out) == (0, "No run of shop is recorded: it has had none yet.\n")

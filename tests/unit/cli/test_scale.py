@@ -141,4 +141,4 @@ def test_what_is_paused_is_left_alone(airflow: airflow_api.Airflow, gantry_: Gan
     airflow.dags["shop.scale"].is_paused = True
     found = gantry_("scale", "shop", "only=2")
     assert found.code == 1
-    assert "--unpause to unpause it (then its schedule, if it has one, is followed too)" in found.err
+    assert "--unpause to unpause it (then scheduled runs start, too)" in found.err

@@ -36,8 +36,8 @@ def denied(message: str, code: str = "UnauthorizedOperation") -> errors.CloudErr
         ("a permissions boundary", "set on the user or role itself"),
         ("a session policy", "given when the role was assumed"),
         ("an identity-based policy", "attached to the user or role"),
-        ("a resource-based policy", "attached to what was asked for"),
-        ("a VPC endpoint policy", "the workers reach the cloud by"),
+        ("a resource-based policy", "attached to the requested resource"),
+        ("a VPC endpoint policy", "through which the workers reach the cloud"),
         ("the role trust policy", "of the role that the connection assumes"),
     ],
 )
@@ -100,7 +100,7 @@ def test_an_encoded_reason_is_shortened_and_the_log_has_the_command_that_decodes
     assert BLOB not in str(error)
     assert f"message: g4oZPBqZ4Bni… ({len(BLOB)} letters)" in str(error)
     assert len(str(error)) < 1000
-    assert "decodes the reason stands in the log" in str(error)
+    assert "decodes the reason is in the log" in str(error)
     (line,) = (line for line in caplog.text.splitlines() if line.startswith("aws sts"))
     assert line.startswith("aws sts decode-authorization-message ")
     assert line.endswith(f" --encoded-message {BLOB}")

@@ -147,7 +147,7 @@ def test_a_roles_session_is_named_with_its_end(connect: Connect) -> None:
     )
     assert "the credentials of the Airflow connection 'aws_shop'" in connect().whose
     assert connect(aws_session_token="t0ken").whose == (
-        "the session token that is written into the Airflow connection 'aws_shop'"
+        "the session token that is stored in the Airflow connection 'aws_shop'"
     )
 
 
@@ -189,7 +189,7 @@ def test_what_has_ended_twice_says_whose_it_was(connect: Connect, monkeypatch: p
     with pytest.raises(errors.CloudError) as refused:
         objects.Objects.of(source).facts("s3://archives/x", WANTED_BY)
     assert refused.value.code == "ExpiredToken"
-    assert "What has ended: the session token that is written into the Airflow connection 'aws_shop'." in str(
+    assert "Expired: the session token that is stored in the Airflow connection 'aws_shop'." in str(
         refused.value
     )
     assert "t0ken" not in str(refused.value)

@@ -196,7 +196,7 @@ def test_a_cloud_that_refuses_for_ever_is_named_in_the_end(stage: Stage) -> None
     account = Account(stage, 2)
     account.refuses = lambda called: "RequestLimitExceeded" if called == "GetConsoleOutput" else None
     guests = launch(account)
-    said = "Last seen: the cloud answered RequestLimitExceeded; it is asked again"
+    said = "Last seen: the cloud answered RequestLimitExceeded; the request is repeated"
     assert all(said in str(guest.error) for guest in guests)
     # Each console is asked for less and less often.
     assert len(account.made("GetConsoleOutput")) < 2 * 600 / 15

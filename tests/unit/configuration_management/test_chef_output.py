@@ -254,7 +254,7 @@ def compiled(fatal: str, error: str, line: str, *before: str) -> str:
     )
 
 
-MEND, UNREACHABLE = "mend the cookbook", "cannot be reached"
+MEND, UNREACHABLE = "correct the cookbook", "cannot be reached"
 CASES = {
     # --- a resource's own network is the recipe's affair
     **{
@@ -368,12 +368,12 @@ CASES = {
     "a URL that is no Chef server's": Case(
         block(DOOR, ("Resource Not Found:", "The server returned a HTTP 404.")) + "\n"
         + end('Net::HTTPClientException: 404 "Not Found"'),
-        "FATAL: Net::HTTPClientException: 404", f"what answers at {URL} does not speak like a Chef server",
+        "FATAL: Net::HTTPClientException: 404", f"the server at {URL} does not answer like a Chef server",
     ),
     "a page where JSON should be": Case(
         block(DOOR, ("Unexpected Error:", "Chef::Exceptions::JSON::ParseError: unexpected <")) + "\n"
         + end("Chef::Exceptions::JSON::ParseError: unexpected <"),
-        "FATAL: Chef::Exceptions::JSON::ParseError", "does not speak like a Chef server",
+        "FATAL: Chef::Exceptions::JSON::ParseError", "does not answer like a Chef server",
     ),
     "the clock": Case(
         block(DOOR, ("Authentication Error:", "Failed to authenticate to the chef server (http 401).\n"
@@ -389,7 +389,7 @@ CASES = {
         block('Chef Infra Client encountered an error attempting to create the client "shop-web-1"',
               ("Authorization Error:", 'Possible Causes:\n* There may already be a client named "shop-web-1"')) + "\n"
         + end('Net::HTTPClientException: 403 "Forbidden"'),
-        "FATAL: Net::HTTPClientException: 403", "has not got its key",
+        "FATAL: Net::HTTPClientException: 403", "does not have its key",
     ),
     "no key": Case(
         end("Chef::Exceptions::PrivateKeyMissing: I cannot read /etc/chef/validation.pem"),
@@ -423,7 +423,7 @@ CASES = {
     "a license for something else": Case(
         "[2026-11-29T10:00:00+00:00] ERROR: License is not entitled to use Chef Infra.\n"
         "runConfigurationManagement-CHEF: chef-client ended with exit code 173",
-        "chef-client ended with exit code 173: its license does not allow to run it",
+        "chef-client ended with exit code 173: its license does not permit running it",
         "Give the connection a License key",
     ),
     "no license server answers": Case(
@@ -440,7 +440,7 @@ CASES = {
     "a reboot that nobody wants": Case(
         "Infra Phase complete, 1/1 resources updated in 01 seconds\n"
         + end("Chef::Exceptions::Reboot: Rebooting server at a recipe's request.", code=35),
-        "chef-client ended with exit code 35: a recipe has asked for a reboot", "Let reboot under chef",
+        "chef-client ended with exit code 35: a recipe has requested a reboot", "Let reboot under chef",
     ),
     "a server that should reboot and does not": Case(
         end("Chef::Exceptions::RebootPending: a kernel").rpartition("\n")[0]

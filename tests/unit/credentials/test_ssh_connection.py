@@ -113,7 +113,7 @@ def test_a_passphrase_may_be_one_that_asyncssh_cannot_take_off(
     assert fingerprint(connected({"private_key": scrypt, "private_key_passphrase": "1234"})) == (
         RSA.get_fingerprint()
     )
-    with pytest.raises(ssh.UnusableKeyError, match="private_key_passphrase does not open it"):
+    with pytest.raises(ssh.UnusableKeyError, match="private_key_passphrase does not decrypt it"):
         connected({"private_key": scrypt, "private_key_passphrase": "guessed"})
 
 
@@ -134,7 +134,7 @@ LOCKED = ED25519.export_private_key(passphrase="open sesame", rounds=1).decode()
         ({"private_key": "launcher"}, "ssh-keygen -p -f KEY"),
         ({"private_key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"}, "it cannot be read"),
         ({"private_key": LOCKED}, "it is encrypted, and there is no private_key_passphrase"),
-        ({"private_key": LOCKED, "private_key_passphrase": "guess"}, "private_key_passphrase does not open it"),
+        ({"private_key": LOCKED, "private_key_passphrase": "guess"}, "private_key_passphrase does not decrypt it"),
         ({"private_key": OPENSSH.splitlines()}, "private_key has to be text, and is a list"),
         ({"private_key": OPENSSH, "private_key_passphrase": True}, "passphrase has to be text, and is true or"),
         ({"private_key": OPENSSH, "private_key_passphrase": 1.5}, "passphrase has to be text, and is a number"),

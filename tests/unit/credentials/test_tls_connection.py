@@ -61,7 +61,7 @@ def test_line_breaks_that_a_form_has_eaten_come_back(eaten: str) -> None:
         (OTHER.key_pem, {}, "the private key does not belong to the certificate"),
         (SHOP.key_pem, {"certificate": ""}, "no certificate"),
         (SHOP.key_pem, {"certificate": ROOT.pem.replace("M", "A")}, "a certificate cannot be read"),
-        (SHOP.key_pem, {"chain": "secret"}, "the chain holds no certificate"),
+        (SHOP.key_pem, {"chain": "secret"}, "the chain contains no certificate"),
         (
             SHOP.key_pem,
             {"chain": ROOT.pem + MIDDLE.pem},

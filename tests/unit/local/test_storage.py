@@ -99,7 +99,7 @@ def test_a_version_that_is_named_is_said_to_be_none_of_the_language(
     cloud: strict.Cloud, versions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = versions.list_object_versions(Bucket="shelf")["Versions"][-1]["VersionId"]
-    with pytest.raises(objects.MissingObjectError, match="Versions cannot be named: its newest one is taken"):
+    with pytest.raises(objects.MissingObjectError, match="A version cannot be given: the newest one is used"):
         cloud.connect(monkeypatch).facts(f"{URL}?versionId={old}", WANTED_BY)
 
 
@@ -210,7 +210,7 @@ def test_an_archived_object_is_told_from_one_that_is_missing_or_forbidden(
     # What is wrong is the object, and not the link.
     found.try_link(URL)
     for ask in (lambda: found.facts(URL, WANTED_BY).fetchable(), lambda: found.read(URL, WANTED_BY)):
-        with pytest.raises(archived.ArchivedObjectError, match="from where S3 gives nothing back") as refused:
+        with pytest.raises(archived.ArchivedObjectError, match="from which S3 returns no objects") as refused:
             ask()
         assert "aws s3api restore-object --bucket 'shelf' --key 'app.tar.gz'" in str(refused.value)
         assert not refused.value.transient

@@ -33,6 +33,7 @@ INSTANCE = types.SimpleNamespace(
     run_id="r",
     task_id=STEP,
     map_index=0,
+    try_number=1,
     start_date=datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC),
 )
 CONTEXT: Any = {

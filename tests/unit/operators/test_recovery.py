@@ -239,7 +239,7 @@ def test_a_recovery_of_what_is_well_is_skipped_and_no_failure_in_the_history(sta
 
 def test_a_recovery_of_what_has_time_left_says_until_when(stage: Stage) -> None:
     with pytest.raises(
-        replacement.NotYetLostError, match="counts as lost if a look from 2026-03-01 12:05:00 UTC on"
+        replacement.NotYetLostError, match="counts as lost if a check from 2026-03-01 12:05:00 UTC on"
     ):
         stage.find(
             server_health.HealthReport(ailing=(trouble("proxy-1", 5),)),
@@ -267,9 +267,7 @@ def test_a_person_is_told_of_strangers() -> None:
     (line,) = lost_server_report.said(
         server_health.HealthReport(strangers={names.ServerName("bookshop-proxy-1"): "another host key"})
     )
-    assert line.startswith(
-        "bookshop-proxy-1: another host key. It is neither taken for the server nor replaced"
-    )
+    assert line.startswith("bookshop-proxy-1: another host key. It is neither used nor replaced")
 
 
 # --- what nothing is noted of --------------------------------------------------------------------------------
@@ -304,7 +302,7 @@ def test_a_database_that_is_gone_with_its_note_is_not_filled_from_the_dump(stage
     stage.ran = sign == "runs"
     stage.newest = STORED if sign == "backup" else None
     said = {
-        "servers": r"the cloud has servers of it: bookshop-application-1 \(i-application-1\)",
+        "servers": r"the cloud has servers with it: bookshop-application-1 \(i-application-1\)",
         "runs": "runs of it have loaded data in this Airflow",
         "backup": f"there is a backup, {STORED.url}",
     }
@@ -369,7 +367,7 @@ def test_or_from_its_dump_and_that_holds_as_well_until_it_says_otherwise(stage: 
 def test_but_not_from_both(stage: Stage) -> None:
     stage.newest = STORED
     with pytest.raises(
-        data_renewal.ContradictionError, match=r"^db\.catalog is to begin from its newest backup and"
+        data_renewal.ContradictionError, match=r"^db\.catalog cannot begin both from its newest backup and"
     ):
         stage.find(
             server_health.NOTHING,
@@ -415,11 +413,11 @@ def test_a_person_is_told_of_what_is_neither_lost_nor_well() -> None:
     for findings, words in (
         (
             server_health.HealthReport(strangers={name: "another host key"}),
-            "It is neither taken for the server nor replaced",
+            "It is neither used nor replaced",
         ),
         (
             server_health.HealthReport(refusing={name: "refuses the user"}),
-            "It is there, so it is not replaced",
+            "It exists, so it is not replaced",
         ),
         (
             server_health.HealthReport(busy={name: "closes it before the login"}),
@@ -427,11 +425,11 @@ def test_a_person_is_told_of_what_is_neither_lost_nor_well() -> None:
         ),
         (
             server_health.HealthReport(unreached={name: "jump is down"}),
-            "nothing is known of it: jump is down",
+            "its state is unknown: jump is down",
         ),
         (
             server_health.HealthReport(ailing=(dataclasses.replace(trouble("proxy-1", 5), is_proven=False),)),
-            "it is not taken for lost: no other server shows that the way to it works",
+            "it does not count as lost: no other server shows that the network path works",
         ),
     ):
         (line,) = lost_server_report.said(findings)

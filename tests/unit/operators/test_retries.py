@@ -12,7 +12,9 @@ from gantry import definition, errors, plan
 from gantry.agent import fan_out, jobs
 from gantry.operators import base
 from gantry.reconcile import step_run
-from gantry.runtime import failures, task_run
+from gantry.runtime import failures, lock_holder, task_run
+from gantry.state import kept_failures
+from tests.unit.operators.world import Store
 
 
 class Failing(base.StepOperator):
@@ -33,6 +35,21 @@ LOST = fan_out.StepFailedError([errors.Failure("db-1: no SSH connection", transi
 SAID = "steps: {configure: {retries: 1}}\n"
 
 
+def context(**more: Any) -> Any:
+    """The context of a task."""
+    instance = {
+        "dag_id": "bookshop",
+        "run_id": "manual",
+        "task_id": "failing",
+        "map_index": -1,
+        "try_number": 1,
+    }
+    return {
+        "ti": types.SimpleNamespace(**instance | more),
+        "dag_run": types.SimpleNamespace(clear_number=0, run_type="manual"),
+    }
+
+
 def outcome(
     monkeypatch: pytest.MonkeyPatch, text: str, error: errors.GantryError, step: str = "service-db.configure"
 ) -> type[Exception]:
@@ -50,7 +67,7 @@ def outcome(
     operator = Failing(task_id="failing")
     operator.error = error
     with pytest.raises(AirflowException) as raised:
-        operator.execute({"dag_run": types.SimpleNamespace(clear_number=0, run_type="manual")})
+        operator.execute(context())
     here = type(raised.value)
     if isinstance(error, fan_out.StepFailedError):
         # What the triggerer met is treated alike.
@@ -103,3 +120,21 @@ def test_a_failure_says_first_what_to_do(
     # Once by the worker, and once for each event of a triggerer; not once for each server.
     assert len(lines) == 3
     assert all("what to do: Mend the script and clear this task." in line for line in lines)
+
+
+@pytest.mark.parametrize(("number", "left"), [(1, ["manual"]), (2, [])])
+def test_a_further_try_begins_without_what_the_one_before_it_left_beside_the_record(
+    monkeypatch: pytest.MonkeyPatch, bookshop_text: str, number: int, left: list[str]
+) -> None:
+    key = kept_failures.key("launch", ("failing", -1))
+    store = Store({key: kept_failures.dump((kept_failures.FailedTry("manual", "", (errors.Failure("x"),)),))})
+    monkeypatch.setattr(lock_holder, "store", lambda _: store)
+    known = definition.loads(bookshop_text)
+    steps = plan.launch_plan(known)
+    run = step_run.StepRun(
+        known, steps, steps.by_id["turn"], "manual", jobs.StepKey("turn", "0", "1"), wanted={}
+    )
+    monkeypatch.setattr(task_run, "run_of", lambda _: run)
+    monkeypatch.setattr(base.StepOperator, "perform", lambda *_: None)
+    base.StepOperator(task_id="failing").execute(context(try_number=number))
+    assert [each.run for each in kept_failures.load(store[key])] == left

@@ -23,7 +23,7 @@ from gantry.operators import stoppable
 from gantry.runtime import lock_holder, recent_starts, task_run
 from gantry.triggers import server_work
 
-INSTANCE = types.SimpleNamespace(dag_id="shop", run_id="r", task_id="configure", map_index=2)
+INSTANCE = types.SimpleNamespace(dag_id="shop", run_id="r", task_id="configure", map_index=2, try_number=1)
 SERVER = names.ServerName("shop-web-1")
 
 

@@ -168,7 +168,7 @@ def test_two_instances_in_one_slot_are_both_asked_and_told_apart() -> None:
     [
         (unreadable("i-9"), "i-9: it runs, and the definition has no tier of that instance"),
         (unreadable("i-9", "cellar"), "i-9: it runs, and the definition has no tier cellar"),
-        (unreadable("i-9", "application"), "i-9: it runs, and its tags do not tell its host key"),
+        (unreadable("i-9", "application"), "i-9: it runs, and its tags do not contain its host key"),
         (
             instance("i-9", tier=names.TierName("cellar"), name=names.ServerName("bookshop-cellar-1")),
             "bookshop-cellar-1: it runs, and the definition has no tier cellar",
@@ -263,7 +263,7 @@ def test_the_end_takes_what_no_tier_has_and_forgets_everything(
     assert cloud.ids == []
     assert found["skipped"] == [
         "i-5: it runs, and so on",
-        "i-late: started lately, and not listed as the deployment's; look there",
+        "i-late: started recently, and not listed as the deployment's; check it there",
     ]
     assert [each for each in store if each.startswith(("data:", "slots"))] == []
 

@@ -106,7 +106,7 @@ def test_one_that_has_time_left_is_kept_and_told_until_when() -> None:
     scaled, _ = foreseen(findings=server_health.HealthReport(ailing=(trouble("application-2", 5),)))
     (found,) = reported(scaled, "bookshop-application-2")
     assert found.action is Action.KEEP
-    assert "it counts as lost if a look from 2026-03-01 12:05:00 UTC on finds it so too" in found.notes[-1]
+    assert "it counts as lost if a check from 2026-03-01 12:05:00 UTC on finds the same" in found.notes[-1]
 
 
 def test_a_lost_database_is_restored_in_the_preview_as_in_the_launch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +211,6 @@ def test_a_preview_is_refused_as_a_launch_is_where_the_only_server_is_silent(
     )
     only = dataclasses.replace(server("application-1"), ailing=looks, launched_at=looks.since)
     with pytest.raises(
-        replacement.NobodyAnswersError, match="no other one shows whether the way to it works"
+        replacement.NobodyAnswersError, match="no other one shows whether the network path works"
     ):
         looking(inventory.Inventory((only,)), {"i-application-1": Contact.SILENT})

@@ -125,7 +125,7 @@ def test_a_database_that_answers_at_the_second_look_is_not_replaced(stage: Stage
     cloud = both()
     with pytest.raises(data_loss_check.NotLostError, match="it answers now") as refused:
         give_up(cloud, {"database-1": WHY})
-    assert "bookshop-database-1 (i-database-1) was found lost (it does not answer (no route)" in str(
+    assert "bookshop-database-1 (i-database-1) was reported as lost (it does not answer (no route)" in str(
         refused.value
     )
     # The next try finds it well, and no look before counts.
@@ -136,7 +136,9 @@ def test_a_database_that_answers_at_the_second_look_is_not_replaced(stage: Stage
 @pytest.mark.parametrize("contact", [Contact.BUSY, Contact.REFUSES, Contact.STRANGER], ids=str)
 def test_whatever_answers_there_it_is_not_silent_any_more(stage: Stage, contact: Contact) -> None:
     stage.answers["i-database-1"] = ServerAnswer(contact, "says something")
-    with pytest.raises(data_loss_check.NotLostError, match="something answers there now: says something"):
+    with pytest.raises(
+        data_loss_check.NotLostError, match="a server answers at that address now: says something"
+    ):
         give_up(both(), {"database-1": WHY})
 
 
@@ -159,9 +161,7 @@ def test_silence_proves_nothing_where_everything_is_silent_by_then(stage: Stage)
 
 def test_what_cannot_be_looked_at_is_not_given_up(stage: Stage) -> None:
     stage.answers["i-database-1"] = ServerAnswer(Contact.UNREACHED, "no SSH connection to jump")
-    with pytest.raises(
-        data_loss_check.NotLostError, match="could not be looked at: no SSH connection to jump"
-    ):
+    with pytest.raises(data_loss_check.NotLostError, match="could not be checked: no SSH connection to jump"):
         give_up(both(), {"database-1": WHY})
     give_up(both("i-database-1"), {"database-1": WHY})
 
@@ -183,7 +183,7 @@ def test_one_that_was_found_impaired_answers_and_is_given_up_if_it_is_so_still(s
 def test_servers_without_data_and_those_that_a_person_gives_up_anyway_are_not_looked_at(stage: Stage) -> None:
     stopped = dataclasses.replace(DATABASE, state=inventory.InstanceState.STOPPED)
     give_up(both(), {"application-1": WHY})
-    give_up(both(), {"database-1": "a person wants it replaced"}, anyway=True)
+    give_up(both(), {"database-1": "its replacement was requested"}, anyway=True)
     give_up(Cloud(inventory.Inventory((stopped, APPLICATION))), {"database-1": "its instance is stopped"})
     assert stage.asked == []
 

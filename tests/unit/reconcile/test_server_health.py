@@ -147,7 +147,7 @@ def test_one_server_alone_is_lost_only_if_the_cloud_says_so() -> None:
     told = {"i-application-1": "the cloud's system status checks fail"}
     assert short(judged({"application-1": SILENT}, {"application-1": 60}, told).lost) == ["application-1"]
     # That it has never come up is no matter of the way either.
-    mute = ServerAnswer(Contact.SILENT, "it has shown no host key on its console", by_cloud=True)
+    mute = ServerAnswer(Contact.SILENT, "its console has no host key", by_cloud=True)
     assert short(judged({"application-1": mute}, {"application-1": 60}).lost) == ["application-1"]
 
 
@@ -298,7 +298,7 @@ def test_a_server_that_is_well_is_replaced_only_anyway() -> None:
     with pytest.raises(replacement.WellError, match="bookshop-application-2: answers"):
         choose(well, ONE, TWO, named=RecoverRequest(servers=("application-2",)))
     choice = choose(well, ONE, TWO, named=RecoverRequest(servers=("application-2",), anyway=True))
-    assert choice.servers == {"bookshop-application-2": "a person wants it replaced"}
+    assert choice.servers == {"bookshop-application-2": "its replacement was requested"}
 
 
 def test_a_stranger_is_replaced_if_a_person_names_it() -> None:

@@ -81,6 +81,6 @@ def test_where_too_few_serve_none_leaves_and_the_numbers_are_said() -> None:
         update_batches.Node(names.ServerName(f"app-{slot}"), serves=True, outdated=True) for slot in (1, 2)
     ]
     with pytest.raises(
-        update_batches.TooFewHealthyError, match=r"2 of its servers serve, min_healthy wants 2"
+        update_batches.TooFewHealthyError, match=r"2 of its servers are healthy, min_healthy requires 2"
     ):
         update_batches.batches(APP, nodes, 1, 2)

@@ -142,7 +142,7 @@ def test_a_tier_without_a_number_has_its_least_in_a_launch_and_none_in_a_scaling
         (
             requests.TerminateRequest(final_backup=True),
             "--final-backup: the deployment does not offer this: does its definition say `backups:`?\n"
-            "A change of the definition is seen when Airflow looks at its DAGs folder the next time.",
+            "Airflow reads a changed definition when it scans its DAGs folder the next time.",
         ),
     ],
 )

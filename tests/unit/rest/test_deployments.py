@@ -41,7 +41,7 @@ def test_an_unknown_one_whose_loader_is_broken_says_why(
         deployments.find(ada, "shop")
     assert "not this" not in str(found.value)
     airflow.forbidden.add("importErrors")
-    with pytest.raises(deployments.UnknownDeploymentError, match="A new loader is seen"):
+    with pytest.raises(deployments.UnknownDeploymentError, match="Airflow finds a new loader"):
         deployments.find(ada, "shop")
 
 
@@ -60,7 +60,7 @@ def test_what_is_broken_gone_or_paused_is_not_triggered(
     with pytest.raises(deployments.PausedError, match=r"--unpause.*schedule"):
         deployments.ready(ada, "shop", "shop", unpause=False)
     dag.is_stale = True
-    with pytest.raises(deployments.GoneError, match=r"its loader shop.py is gone"):
+    with pytest.raises(deployments.GoneError, match=r"its loader shop.py no longer exists"):
         deployments.ready(ada, "shop", "shop", unpause=True)
     dag.has_import_errors = True
     airflow.import_errors.append(("shop.py", "shop.yaml:2:1: unknown key 'tires'"))

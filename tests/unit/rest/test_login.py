@@ -80,7 +80,7 @@ def test_with_several_profiles_and_an_address_none_is_guessed(environ: dict[str,
     for name in ("one", "two"):
         profiles.write(profiles.Profile(name, f"http://{name}", token="t"), environ)
     assert login.find(login.Options(url="http://three"), environ).token is None
-    with pytest.raises(profiles.UnknownProfileError, match="which one"):
+    with pytest.raises(profiles.UnknownProfileError, match="and none is selected"):
         login.find(login.Options(), environ)
 
 

@@ -84,7 +84,7 @@ def test_which_profile_is_taken(environ: dict[str, str]) -> None:
     write(environ, '[one]\nurl = "http://one"\n[two]\nurl = "http://two"\n')
     with pytest.raises(
         profiles.UnknownProfileError,
-        match=r"two profiles, one and two .*: choose with --profile or GANTRY_PROFILE",
+        match=r"two profiles, one and two in .*: use --profile or GANTRY_PROFILE",
     ):
         profiles.choose(None, environ)
     write(environ, '[one]\nurl = "http://one"\n[default]\nurl = "http://d"\n')

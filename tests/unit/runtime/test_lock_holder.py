@@ -104,7 +104,7 @@ def test_a_run_of_the_same_operation_that_works_is_waited_for(airflow: Airflow) 
     airflow.running[NAME].append(WHO.run)
     busy = lock_holder.take(NAME, WHO)
     assert busy is not None
-    assert "shop is at work since 2026-03-01 11:00:00 UTC, run run-0" in lock_holder.told(NAME, busy)
+    assert "shop has been running since 2026-03-01 11:00:00 UTC, run run-0" in lock_holder.told(NAME, busy)
     assert airflow.writes == []
     airflow.running[NAME].remove("run-0")
     assert lock_holder.take(NAME, WHO) is None
@@ -146,7 +146,7 @@ def test_the_first_step_behind_the_wait_sees_that_airflow_has_deleted_the_mark(a
     assert airflow.marks["turn:launch"]["stage"] == "works"
     airflow.marks.clear()
     airflow.up(names.Operation.SCALE, "run-2")
-    with pytest.raises(lock_holder.NotItsTurnError, match=r"shop\.scale is at work"):
+    with pytest.raises(lock_holder.NotItsTurnError, match=r"shop\.scale has been running"):
         lock_holder.keep(context, first)
     # By then nothing deletes it any more, and the other steps need not ask.
     lock_holder.keep(context, second)

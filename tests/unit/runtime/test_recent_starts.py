@@ -38,6 +38,7 @@ class Try(Instance):
     run_id = "manual__1"
     try_number = 2
     max_tries = 7
+    map_index = -1
 
     def __init__(self, task_id: str) -> None:
         self.task_id = task_id

@@ -108,7 +108,7 @@ def greet(
     [
         ("Client.InternalError", "KMS key"),
         ("Client.VolumeLimitExceeded", "quota of EBS storage"),
-        ("Client.InvalidSnapshot.NotFound", "from a snapshot that is gone"),
+        ("Client.InvalidSnapshot.NotFound", "from a snapshot that was deleted"),
         ("Server.InsufficientInstanceCapacity", "name subnets in several zones"),
         ("Client.UserInitiatedShutdown", "CloudTrail"),
         ("Server.NobodyKnows", "Fix the cause"),
@@ -177,7 +177,7 @@ def test_a_stopped_server_that_ec2_cannot_start_again_is_told_of_and_one_that_so
 def test_an_instance_without_a_reason_is_said_to_have_none() -> None:
     gone = dataclasses.replace(PENDING, state=State.SHUTTING_DOWN)
     guest = greet(Cloud(PENDING, None, gone=(gone,)), seconds=20)
-    assert "is shutting-down before it has answered: the cloud gives no reason\nFix" in str(guest.error)
+    assert "is shutting-down before it has answered: the cloud reports no reason\nFix" in str(guest.error)
 
 
 @pytest.fixture

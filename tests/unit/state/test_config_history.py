@@ -1,4 +1,4 @@
-"""What is kept of what servers were told, and of what is installed there: enough, and never too much."""
+"""What is kept of what servers received, and of what is installed there: enough, and never too much."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from gantry import definition, errors, names
 from gantry.dag.compile import operation_dag
 from gantry.dag.operations import RECIPES
 from gantry.definition import models
-from gantry.state import config_history, filled_slots, installed_versions, run_records
+from gantry.state import config_history, filled_slots, installed_versions, kept_failures, run_records
 
 BUNDLE = "dags-folder"
 NOW = datetime.datetime(2026, 11, 27, 8, 0, tzinfo=datetime.UTC)
@@ -160,6 +160,13 @@ class Airflow:
         """What is noted of a service on a server."""
         key = installed_versions.PLACES.key(names.ServiceName(service), names.ServerName(server))
         self._note(name, key, installed_versions.dump(found))
+
+    def kept_failures(
+        self, name: str, task: kept_failures.TaskKey, run: str, *failures: errors.Failure
+    ) -> None:
+        """What a failed task of a launch has kept beside the record of its run."""
+        tried = kept_failures.FailedTry(run, NOW.isoformat(), failures)
+        self._note(name, kept_failures.key("launch", task), kept_failures.dump((tried,)))
 
     def handed(self, name: str, service: str, server: str, *found: config_history.ConfigDelivery) -> None:
         """The files that a service was handed on a server, the oldest first."""

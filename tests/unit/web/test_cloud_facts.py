@@ -99,7 +99,7 @@ def test_what_goes_wrong_is_told_and_not_raised(
     refuse(errors.CloudConnectionError(bookshop.cloud.connection, "not there"))
     assert "not there" in cloud_facts._find(bookshop).trouble
     refuse(RuntimeError("secret words"))
-    assert cloud_facts._find(bookshop).trouble == "asking the cloud has failed: RuntimeError"
+    assert cloud_facts._find(bookshop).trouble == "the request to the cloud failed: RuntimeError"
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,28 @@ import pathlib
 
 import pytest
 import sqlalchemy as sa
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 
-from gantry import definition, inventory, overview, plan, status
-from gantry.cli.queries import rest_source
+from gantry import definition, errors, inventory, overview, plan, status
+from gantry.cli.output import run_rows
+from gantry.cli.queries import asset_state, rest_source, run_follower
 from gantry.definition import stored
 from gantry.state import installed_versions, run_records
 from gantry.status import labels
-from gantry.web.queries import serialized_definitions, sql_source
+from gantry.web.http import access
+from gantry.web.queries import (
+    cloud_facts,
+    deployment_details,
+    deployment_queries,
+    serialized_definitions,
+    sql_source,
+)
+from gantry.web.views import api_models
 from tests import recordings
 from tests.unit.web import rig
 from tests.unit.web.test_deployment import FOUND
@@ -34,10 +45,12 @@ FAILED = {"turn": "success", "tier-database.scale_up": "failed"}
 class BothSources:
     """One Airflow, looked at from both sides."""
 
-    def __init__(self, office: rig.Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, office: rig.Airflow, monkeypatch: pytest.MonkeyPatch, text: str | pathlib.Path = BOOKSHOP
+    ) -> None:
         self.office = office
         # A DAG carries its definition without the parts that only tasks need.
-        self._definition = stored.load(stored.dump(office.deploy(BOOKSHOP)))
+        self._definition = stored.load(stored.dump(office.deploy(text)))
         self._api = Caller(office, monkeypatch).api
 
     def same(self, found: inventory.Inventory | None = None) -> overview.DeploymentOverview:
@@ -57,13 +70,50 @@ class BothSources:
         assert row == by_sql.row == overview.row(rest_source.RestSource(self._api, "bookshop"))
         return by_sql
 
+    def same_run(
+        self, run: str, found: inventory.Inventory | None = None, dag: str = "bookshop"
+    ) -> overview.RunSnapshot:
+        """What both say of one run, after a look that it is the same: as data, as pages' JSON, as a terminal's."""
+        with create_session() as session:
+            known = serialized_definitions.Definitions()
+            row = deployment_queries.run(session, dag, run)
+            assert row is not None
+            own = known.of_version(dag, row.version, session)
+            assert own is not None
+            by_sql = overview.run_snapshot(sql_source.of_run(row.run, own, session, known), row.run, found)
+        follower = run_follower.RunFollower(self._api, "bookshop", self._definition, lambda: found)
+        by_rest = follower.look((dag, run))
+        assert differences(begun(by_sql), begun(by_rest), "run") == {}
+        details = [api_models.RunDetail.of(each, ()) for each in (by_sql, by_rest)]
+        assert details[0] == details[1]
+        if by_sql.states is not None:
+            assert run_rows.as_json(by_sql) == run_rows.as_json(by_rest)
+        return by_sql
+
+    def same_failures(self, run: str) -> tuple[overview.FailedTask, ...]:
+        """What both say of the failed tasks of a launch."""
+        visitor = access.Visitor(SimpleAuthManagerUser(username="ada", role=rig.ADMIN))
+        known, cloud = serialized_definitions.Definitions(), cloud_facts.CloudReader()
+        with create_session() as session:
+            found = deployment_details.run("bookshop", run, session, known, cloud, visitor)
+            by_sql = deployment_details.failed_tasks(found, session, visitor)
+        state = asset_state.state_of(self._api, "bookshop")
+        (record,) = (each for each in state.records() if each.run == run)
+        assert by_sql == rest_source.failed_tasks(self._api, "bookshop", record, state.kept)
+        return by_sql
+
+
+def begun(found: overview.RunSnapshot) -> overview.RunSnapshot:
+    """Without the task instances that have not begun: the API does not say yet what they will work on."""
+    there = tuple(each for each in found.instances if each.view.started is not None)
+    return dataclasses.replace(found, instances=there)
+
 
 def shown(found: overview.DeploymentOverview) -> overview.DeploymentOverview:
     """All of it but the task instances that have not begun: the API does not say yet what they will work on."""
     if found.snapshot is None:
         return found
-    begun = tuple(each for each in found.snapshot.instances if each.view.started is not None)
-    return dataclasses.replace(found, snapshot=dataclasses.replace(found.snapshot, instances=begun))
+    return dataclasses.replace(found, snapshot=begun(found.snapshot))
 
 
 def differences(one: object, other: object, where: str = "overview") -> dict[str, tuple[object, object]]:
@@ -123,6 +173,9 @@ def test_a_launch_at_each_moment(both: BothSources, share: float, *, with_cloud:
     )
     assert found.run is not None
     assert (found.run.by, found.progress is None) == ("ada", moment.run_ended)
+    run = both.same_run("manual__1", moment.inventory if with_cloud else None)
+    assert run.states is not None
+    assert (run.states.state, run.has_arrived) == (found.state, moment.run_ended)
 
 
 @pytest.mark.parametrize("found", [None, FOUND, inventory.Inventory(())])
@@ -152,6 +205,10 @@ def test_a_failed_redeploy_with_everything_that_is_kept(both: BothSources) -> No
     for found in (None, FOUND):
         seen = both.same(found)
         assert (seen.state, seen.failed_at) == (plan.DeploymentState.MAINTENANCE, plan.Phase.SCALE_UP)
+        run = both.same_run("manual__1", found)
+        assert run.states is not None
+        assert (run.states.state, run.states.failed) == (seen.state, seen.failed_at)
+        assert both.same_run("manual__0", found).has_arrived
         assert seen.run is not None
         assert seen.run.reason == "sale"
         assert {str(each.name): each.version for each in seen.services}["app"] == "abcdef"
@@ -160,6 +217,21 @@ def test_a_failed_redeploy_with_everything_that_is_kept(both: BothSources) -> No
             "manual__1": False,
             "deleted": True,
         }
+
+
+def test_what_stopped_a_run_while_airflow_has_it_and_afterwards(both: BothSources) -> None:
+    failure = errors.Failure("db-1: it failed", "no disk left", "Buy a disk.", "db-1", "startService", 7)
+    both.office.run("bookshop", FAILED, state="failed")
+    both.office.failed("bookshop", "tier-database.scale_up", failure)
+    both.office.kept_failures("bookshop", ("tier-database.scale_up", -1), "manual__1", failure)
+    both.office.record("bookshop", run_records.Record("launch", "manual__1", "ada", "", rig.NOW.isoformat()))
+    for forgotten in ([], [XComModel], [TaskInstance, DagRun]):
+        with create_session() as session:
+            for each in forgotten:
+                session.execute(sa.delete(each))
+        (task,) = both.same_failures("manual__1")
+        assert (task.key, task.failures) == (("tier-database.scale_up", -1), (failure,))
+    assert both.office.get("/gantry/dags/bookshop/runs/manual__1").status_code == 200
 
 
 def test_servers_that_an_earlier_launch_has_left(both: BothSources) -> None:
@@ -193,6 +265,18 @@ def test_runs_that_wait_and_a_backup(both: BothSources) -> None:
     assert (seen.run.id, seen.has_begun) == ("manual__s", False)
     assert seen.row.last is not None
     assert (seen.row.last.id, seen.row.last.by) == ("manual__t", "schedule")
+    waiting = both.same_run("manual__t", dag="bookshop.terminate")
+    assert waiting.states is not None
+    assert (waiting.awaits_turn, waiting.states.state) == (True, plan.DeploymentState.RUNNING)
+
+
+def test_a_run_that_leaves_the_state_alone_has_none(
+    office: rig.Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backups = "backups: {of: {rows: db.catalog}, to: s3://shop/backups/}"
+    both = BothSources(office, monkeypatch, f"{BOOKSHOP.read_text()}\n{backups}\n")
+    office.run("bookshop.backup", {"turn": "success", "backup-rows.back_up": "running"}, run="manual__b")
+    assert both.same_run("manual__b", dag="bookshop.backup").states is None
 
 
 def test_a_termination(both: BothSources) -> None:
@@ -201,6 +285,9 @@ def test_a_termination(both: BothSources) -> None:
     both.office.run("bookshop.terminate", tasks)
     for found in (None, FOUND):
         assert both.same(found).state is plan.DeploymentState.STOPPING
+        run = both.same_run("manual__1", found, "bookshop.terminate")
+        assert run.states is not None
+        assert run.states.state is plan.DeploymentState.STOPPING
 
 
 def test_runs_far_back(both: BothSources) -> None:

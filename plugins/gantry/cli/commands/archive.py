@@ -80,7 +80,7 @@ def archive_(  # noqa: PLR0913 - one parameter an option
         ),
     ] = None,
     create_bucket: Annotated[
-        bool, typer.Option("--create-bucket", help="Make the bucket if it is missing.")
+        bool, typer.Option("--create-bucket", help="Create the bucket if it does not exist.")
     ] = False,
     folder: options.Folder = definitions.FOLDER,
     environment: options.Environment = None,

@@ -43,7 +43,10 @@ def graph(
     format_: Annotated[
         Format | None,
         typer.Option(
-            "--format", "-f", help="Left out: as the output's name ends, else text.", show_default=False
+            "--format",
+            "-f",
+            help="Left out: by the output's file name extension, else text.",
+            show_default=False,
         ),
     ] = None,
     output: Annotated[

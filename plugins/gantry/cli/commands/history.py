@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gantry import errors, names
+from gantry import errors
 from gantry.cli.support import console, option_groups, options, target
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gantry import overview
     from gantry.rest import client
     from gantry.state import run_records
@@ -35,9 +37,9 @@ class NoRecordError(errors.GantryError):
 
 [cyan]gantry history shop[/]  the last runs of all operations
 
-[cyan]gantry history shop "2026-11-27 07:12:29"[/]  one of them: what it changed, and what it told the servers
+[cyan]gantry history shop "2026-11-27 07:12:29"[/]  one of them: what it changed, and what servers received
 
-[cyan]gantry history shop --facts[/]  the files that servers were handed last, as differences; secrets are hidden
+[cyan]gantry history shop --facts[/]  the last files that servers received, as differences; secrets are hidden
 
 [cyan]gantry history shop --last 200 --json | jq '.[].by'[/]  for programs"""
 )
@@ -54,10 +56,11 @@ def history(
             show_default=False,
         ),
     ] = None,
-    last: Annotated[int, typer.Option(metavar="COUNT", min=1, help="So many at most.")] = 20,
+    last: Annotated[int, typer.Option(metavar="COUNT", min=1, help="Maximum number of entries.")] = 20,
     *,
     facts: Annotated[
-        bool, typer.Option("--facts", help="Show what servers were told, instead of the runs.")
+        bool,
+        typer.Option("--facts", help="Show the configuration that servers received, instead of the runs."),
     ] = False,
     json_: options.Json = False,
 ) -> int:
@@ -76,7 +79,7 @@ def history(
     if run is not None:
         record = _one(name, run, state.records())
         told = state.facts_of(record)
-        failed = _failed(api, name, record)
+        failed = _failed(api, name, record, state.kept)
         if json_:
             (dumped,) = asset_state.as_json((record,))
             reasons = history_text.as_json(failed)
@@ -92,7 +95,7 @@ def history(
         elif told:
             history_text.show_facts(told)
         else:
-            console.say(f"Nothing is kept about what the servers of {name} were told.")
+            console.say(f"No configuration of {name}'s servers is recorded.")
     else:
         records = state.records()[:last]
         if json_:
@@ -100,18 +103,20 @@ def history(
         elif records:
             console.show(history_text.table(records))
         else:
-            console.say(f"Nothing is kept about {name}: it has had no run yet.")
+            console.say(f"No run of {name} is recorded: it has had none yet.")
     return console.SUCCESS
 
 
-def _failed(api: client.AirflowApi, name: str, record: run_records.Record) -> tuple[overview.FailedTask, ...]:
+def _failed(
+    api: client.AirflowApi, name: str, record: run_records.Record, kept: Mapping[str, object]
+) -> tuple[overview.FailedTask, ...]:
     """Return the failed tasks of a run that failed."""
     from gantry.cli.queries import rest_source  # noqa: PLC0415 - as above
     from gantry.state import run_records  # noqa: PLC0415
 
     if record.result is not run_records.Result.FAILED:
         return ()
-    return rest_source.failed_tasks(api, (names.dag_id(name, names.Operation(record.operation)), record.run))
+    return rest_source.failed_tasks(api, name, record, kept)
 
 
 def _one(name: str, wanted: str, known: tuple[run_records.Record, ...]) -> run_records.Record:

@@ -39,7 +39,7 @@ def launch(
     The work is done by Airflow; this command triggers it over its API and watches. Ctrl-C ends the watching, not the
     launch. Exits with 0 when the deployment is RUNNING, otherwise with 1 and each failed task's error.
     """
-    from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry import requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import deployments  # noqa: PLC0415
 
     request = form.request(reason)
@@ -48,6 +48,4 @@ def launch(
     dag = names.dag_id(name, names.Operation.LAUNCH)
     deployments.ready(api, name, dag, unpause=waiting.unpause)
     conf = request.checked_conf(requests.schemas_of(api.params(dag)))
-    return run_operation.carry_out(
-        api, name, dag, conf, None if known is None else plan.launch_plan(known), waiting
-    )
+    return run_operation.carry_out(api, name, dag, conf, known, waiting)

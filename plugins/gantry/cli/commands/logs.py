@@ -51,11 +51,13 @@ class How:
             "-n",
             metavar="N",
             min=0,
-            help="Of the agent's log: so many lines from its end.",
+            help="Number of lines from the end of the agent's log.",
             show_default=False,
         ),
     ] = None
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Continue with new lines as they arrive.")
+    ] = False
     json_: options.Json = False
 
 
@@ -64,7 +66,7 @@ class How:
 
 [cyan]gantry logs shop[/]  the newest run, task by task
 
-[cyan]gantry logs shop --follow[/]  the run that is going on, as it goes
+[cyan]gantry logs shop --follow[/]  the current run, live
 
 [cyan]gantry logs shop --step service-app.configure[/]  one step; [cyan]--step configure[/] is that of every service
 

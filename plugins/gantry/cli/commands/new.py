@@ -37,9 +37,9 @@ def _option(help_: str, default: object, *names: str) -> Any:  # noqa: ANN401 - 
 @app.command(
     epilog="""[bold]Examples[/]
 
-[cyan]gantry new shop[/]  asks what it has to know, and proposes what the embedded cloud has
+[cyan]gantry new shop[/]  asks for the values it needs, and proposes those of the embedded cloud
 
-[cyan]gantry new shop --yes[/]  takes all proposals
+[cyan]gantry new shop --yes[/]  accepts all proposals
 
 [cyan]gantry new shop --region eu-west-1 --image ami-0123456789abcdef0 --ssh-connection shop_ssh[/]"""
 )
@@ -64,7 +64,7 @@ def new(  # noqa: PLR0913 - one parameter an option
     host_name: Annotated[
         str | None, _option("The host name that the balancer answers for.", "NAME.example.com")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take what is proposed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: accept all proposals.")] = False,
     json_: options.Json = False,
 ) -> None:
     """Write a deployment that can be launched: definition, loader, and a service to replace with your own program.
@@ -103,8 +103,8 @@ def new(  # noqa: PLR0913 - one parameter an option
     for path in written:
         console.say(f"wrote {path}")
     console.say(
-        f"\nIn Airflow there have to be the connections {answers.connection} (aws) and {answers.ssh_connection} (ssh); "
-        "`gantry demo up` brings both, and a cloud to try it on.\n\nNext:"
+        f"\nAirflow needs the connections {answers.connection} (aws) and {answers.ssh_connection} (ssh); "
+        "`gantry demo up` creates both, and a cloud to try it on.\n\nNext:"
     )
     for step in steps:
         console.say(f"  {step}")

@@ -17,7 +17,7 @@ Servers = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[SERVER]...",
-        help="By name, or TIER-SLOT: only these, and at once. Left out: every server that is found lost.",
+        help="By name, or TIER-SLOT: replace only these, immediately. Left out: every lost server.",
         show_default=False,
     ),
 ]
@@ -31,7 +31,7 @@ class RecoverForm:
         bool,
         typer.Option(
             "--anyway",
-            help="Replace the servers that are named even if they are well.",
+            help="Replace the named servers even if they are healthy.",
             rich_help_panel=options.FORM,
         ),
     ] = False
@@ -43,7 +43,7 @@ class RecoverForm:
 @app.command(
     epilog="""[bold]Examples[/]
 
-[cyan]gantry recover shop[/]  replace every server that is found lost
+[cyan]gantry recover shop[/]  replace every lost server
 
 [cyan]gantry recover shop web-2[/]  this one, without waiting until its recovery delay is over
 
@@ -65,7 +65,7 @@ def recover(
     The work is done by Airflow; this command triggers it over its API and watches. Ctrl-C ends the watching, not the
     recovery. Exits with 0 when every lost server is replaced, otherwise with 1, also if none is lost.
     """
-    from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry import requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import deployments  # noqa: PLC0415
 
     name, known = definition.at_hand(name)
@@ -80,6 +80,4 @@ def recover(
         reason=form.reason,
     )
     conf = request.checked_conf(requests.schemas_of(api.params(dag)))
-    return run_operation.carry_out(
-        api, name, dag, conf, None if known is None else plan.recover_plan(known), waiting
-    )
+    return run_operation.carry_out(api, name, dag, conf, known, waiting)

@@ -16,7 +16,7 @@ Sizes = Annotated[
     list[str],
     typer.Argument(
         metavar="TIER=N...",
-        help="So many servers of a tier, within the definition's limits. Tiers that are not named stay as they are.",
+        help="Number of servers of a tier, within the definition's limits. Other tiers are not changed.",
         callback=options.each_is_a_count,
         show_default=False,
     ),
@@ -28,7 +28,7 @@ Sizes = Annotated[
 
 [cyan]gantry scale shop web=4[/]  more servers: they go through all phases of a launch, and join the balancers
 
-[cyan]gantry scale shop web=2[/]  fewer: the highest slots leave, once the balancers have let go of them
+[cyan]gantry scale shop web=2[/]  fewer: the highest slots leave, once the load balancers no longer use them
 
 [cyan]gantry scale shop web=4 worker=2 --reason "sale on Friday" --no-wait[/]  trigger it, and look later"""
 )
@@ -46,7 +46,7 @@ def scale(
     The work is done by Airflow; this command triggers it over its API and watches. Ctrl-C ends the watching, not the
     scaling. Exits with 0 when every tier has its number, otherwise with 1 and each failed task's error.
     """
-    from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry import requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import deployments  # noqa: PLC0415
 
     request = requests.ScaleRequest(servers=options.counts(sizes), reason=reason)
@@ -56,6 +56,4 @@ def scale(
     deployments.scalable(api, name, dag)
     conf = request.checked_conf(requests.schemas_of(api.params(dag)))
     deployments.ready(api, name, dag, unpause=waiting.unpause)
-    return run_operation.carry_out(
-        api, name, dag, conf, None if known is None else plan.scale_plan(known), waiting
-    )
+    return run_operation.carry_out(api, name, dag, conf, known, waiting)

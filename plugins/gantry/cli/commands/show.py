@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 @app.command(
     epilog="""[bold]Examples[/]
 
-[cyan]gantry show shop -e production[/]  what production is, and which file says so
+[cyan]gantry show shop -e production[/]  the definition of production, and which file sets each value
 
 [cyan]gantry show shop --no-defaults > merged.yaml[/]  one file instead of several; it is a definition itself
 
@@ -32,7 +32,7 @@ def show(
     environment: options.Environment = None,
     settings: options.Set = None,
     defaults: Annotated[
-        bool, typer.Option("--defaults/--no-defaults", help="Whether to show what no file says, too.")
+        bool, typer.Option("--defaults/--no-defaults", help="Whether to show default values, too.")
     ] = True,
     json_: options.Json = False,
 ) -> None:

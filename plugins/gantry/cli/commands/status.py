@@ -35,7 +35,7 @@ def _names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 [cyan]gantry status shop[/]  its tiers, servers and services, and its last run
 
-[cyan]gantry status shop --watch[/]  the run that is going on, until it is over
+[cyan]gantry status shop --watch[/]  the current run, until it ends
 
 [cyan]gantry status shop --from cloud[/]  its servers by the cloud's tags; no Airflow is asked
 
@@ -59,16 +59,14 @@ def status(
         typer.Option(
             "--from",
             help=(
-                "Ask Airflow's API, the cloud's tags, or both. Left out: Airflow, or the cloud if it is not "
-                "configured which Airflow."
+                "Ask Airflow's API, the cloud's tags, or both. Left out: Airflow, or the cloud if no Airflow is "
+                "configured."
             ),
             show_default=False,
         ),
     ] = None,
     *,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Show the run that is going on until it is over.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show the current run until it ends.")] = False,
     json_: options.Json = False,
 ) -> int:
     """Show the state of deployments.
@@ -124,8 +122,7 @@ def _watch(
     airflow: target.AirflowTarget,
     waiting: run_operation.Waiting,
 ) -> int:
-    from gantry import plan  # noqa: PLC0415 - as above
-    from gantry.cli.queries import rest_source  # noqa: PLC0415
+    from gantry.cli.queries import rest_source  # noqa: PLC0415 - as above
     from gantry.rest import deployments  # noqa: PLC0415
 
     name, known = definition.at_hand(name)
@@ -133,13 +130,9 @@ def _watch(
     deployments.find(api, name)
     run = next((each for each in rest_source.runs(api, name) if each.state == "running"), None)
     if run is None:
-        console.complain(f"Nothing is going on with {name}.")
+        console.complain(f"No run of {name} is in progress.")
         return console.SUCCESS
-    operation = plan.operation_of(run.dag)
-    keeps_state = operation in plan.KEEPS_STATE
-    steps = None if known is None or keeps_state else plan.plan_of(known, operation)
-    before = rest_source.before(api, name, run)
-    return run_operation.follow(api, name, run, steps, waiting, before=before)
+    return run_operation.follow(api, name, (run.dag, run.id), known, waiting)
 
 
 def _all(found: list[deployment_status.DeploymentLine], *, json_: bool) -> int:

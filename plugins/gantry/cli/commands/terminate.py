@@ -24,7 +24,7 @@ class TerminateForm:
         bool,
         typer.Option(
             "--force",
-            help="Skip what does not answer or does not stop: it is terminated all the same, and reported.",
+            help="Skip servers that do not answer and services that do not stop: they are terminated anyway.",
             rich_help_panel=options.FORM,
         ),
     ] = False
@@ -45,7 +45,7 @@ class TerminateForm:
 
 [cyan]gantry terminate shop[/]  asks for the deployment's name first
 
-[cyan]gantry terminate shop --final-backup[/]  back everything up first, and go on only if that succeeds
+[cyan]gantry terminate shop --final-backup[/]  back everything up first, and continue only if that succeeds
 
 [cyan]gantry terminate shop --force[/]  also with a server that does not answer any more
 
@@ -65,7 +65,7 @@ def terminate(
     terminated, unless [bold]--force[/] skips them. Exits with 0 when nothing is left, otherwise with 1 and each failed
     task's error.
     """
-    from gantry import plan, requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
+    from gantry import requests  # noqa: PLC0415 - pydantic and httpx, which help need not load
     from gantry.rest import deployments  # noqa: PLC0415
 
     name, known = definition.at_hand(name)
@@ -74,9 +74,8 @@ def terminate(
     deployments.find(api, name, dag)
     typed = confirming.typed(name, requests.TerminateRequest, form.confirm)
     deployments.ready(api, name, dag, unpause=waiting.unpause)
-    steps = None if known is None else plan.termination_plan(known)
     request = requests.TerminateRequest(
         confirm=typed, force=form.force, final_backup=form.final_backup, reason=form.reason
     )
     conf = request.checked_conf(requests.schemas_of(api.params(dag)))
-    return run_operation.carry_out(api, name, dag, conf, steps, waiting)
+    return run_operation.carry_out(api, name, dag, conf, known, waiting)

@@ -47,7 +47,7 @@ def validate(
         bool,
         typer.Option(
             "--only-definitions",
-            help="Pass over files that are something else: for hooks that name all YAML.",
+            help="Ignore files that are not definitions: for hooks that pass all YAML files.",
         ),
     ] = False,
     json_: options.Json = False,

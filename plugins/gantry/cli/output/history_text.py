@@ -71,7 +71,7 @@ def show_facts(told: Iterable[overview.DeliveredConfig]) -> None:
     for each in told:
         found = each.handout
         console.say(
-            f"{each.service} on {each.server} ({found.instance}): handed out {clock(found.at)} by {found.operation} "
+            f"{each.service} on {each.server} ({found.instance}): received {clock(found.at)} from {found.operation} "
             f"{found.run}, hash {found.digest[: installed_versions.SHORT]}"
         )
         for text in found.lines or ("nothing changed but comments",):
@@ -79,20 +79,24 @@ def show_facts(told: Iterable[overview.DeliveredConfig]) -> None:
 
 
 def as_json(failed: Iterable[overview.FailedTask]) -> list[pydantic.JsonValue]:
-    """Convert failed tasks for programs."""
+    """Convert failed tasks for programs. `causes` is null for a user who may not read XComs."""
     return [
         {
             "task": each.instance.view.task_id,
             "server": each.servers,
-            "causes": [failure.dump() for failure in each.failures or ()],
+            "causes": None if each.failures is None else [failure.dump() for failure in each.failures],
         }
         for each in failed
     ]
 
 
 def _reasons(task: overview.FailedTask) -> list[str]:
-    text = "\n".join(map(str, task.failures or ()))
-    return text.splitlines() or ["it has kept no reason that you may read; see its log with gantry logs"]
+    if task.failures is None:
+        return ["you may not read XComs of this DAG, where the reason is kept"]
+    found = "\n".join(map(str, task.failures)).splitlines() or ["no reason was recorded; see gantry logs"]
+    return (
+        [*found, "the details are in the task's log, which you may not read"] if task.is_shortened else found
+    )
 
 
 def clock(text: str) -> str:

@@ -84,7 +84,7 @@ def lines(found: report.Report, *, diffs: bool = True) -> Iterator[Text]:
         yield from _balancers(found.balancers, diffs=diffs)
     if found.remarks:
         yield Text()
-        yield Text("Could not be found out", "bold")
+        yield Text("Could not be determined", "bold")
         for remark in found.remarks:
             first, *rest = remark.splitlines()
             yield _line(_UNKNOWN, first)

@@ -33,9 +33,9 @@ class FilesInTheWayError(errors.GantryError):
         self.files = tuple(files)
         several = "these are" if len(files) > 1 else "this file is"
         super().__init__(
-            f"{several} in the way, nothing was written:\n"
+            f"{several} already there, so nothing was written:\n"
             + "\n".join(f"  {each}" for each in files)
-            + "\nChoose another name, or move what is there away."
+            + "\nChoose another name, or move the existing files away."
         )
 
 

@@ -11,8 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gantry import durations, status
-from gantry.cli.queries import run_follower, run_snapshot
+from gantry import durations, overview, status
+from gantry.cli.output import run_rows
+from gantry.cli.queries import run_follower
 
 _MOST_NAMES = 8
 _WORDS = {
@@ -32,33 +33,32 @@ def shown(console: Console) -> Iterator[run_follower.Show]:
         yield _Lines(console).show
         return
     with Live(console=console, refresh_per_second=4, transient=False) as live:
-        yield lambda moment: live.update(table(moment))
+        yield lambda found: live.update(table(found))
 
 
-def where_the_time_went(moment: run_snapshot.Moment) -> Iterator[str]:
+def where_the_time_went(found: overview.RunSnapshot) -> Iterator[str]:
     """Yield the lines after a run."""
-    total = moment.seconds()
-    if total is None:
+    if found.seconds() is None:
         return
-    event = moment.scaling_event()
+    event = found.scaling_event()
     if event is not None:
         yield f"scaling event {event:.1f} s after the trigger"
-    if moment.seen is not None:
-        times_ = moment.seen.times
+    times_ = found.timeline
+    if times_ is not None:
         path = " → ".join(
             f"{link.step.id} {durations.text(link.span.duration) or '-'}" for link in times_.critical_path
         )
         yield f"critical path: {path}; between these steps {durations.text(times_.waited)}"
 
 
-def times(moment: run_snapshot.Moment) -> Iterator[str]:
+def times(found: overview.RunSnapshot) -> Iterator[str]:
     """Yield the rows' times as plain lines: when each began after the trigger, and how long it took."""
-    for row in moment.rows():
+    for row in run_rows.rows(found):
         if row.span.started is None:
             yield f"  {row.title:<36} {_WORDS[row.progress][0]}"
         else:
             took = durations.text(row.span.duration) or "-"
-            yield f"  {row.title:<36} at {_since(moment, row.span):>10}   took {took:>10}"
+            yield f"  {row.title:<36} at {_since(found, row.span):>10}   took {took:>10}"
 
 
 class _Lines:
@@ -68,12 +68,12 @@ class _Lines:
         self._console = console
         self._said: dict[str, str] = {}
 
-    def show(self, moment: run_snapshot.Moment) -> None:
-        at = (datetime.datetime.now(tz=datetime.UTC) - moment.triggered).total_seconds()
-        state = moment.seen.status.state if moment.seen else moment.run.state
-        fact = f"{state} {moment.awaits_approval} {moment.awaits_turn}"
-        self._say("deployment", f"{at:5.1f} s  deployment {moment.headline()}", fact)
-        for row in moment.rows():
+    def show(self, found: overview.RunSnapshot) -> None:
+        at = (datetime.datetime.now(tz=datetime.UTC) - found.run.asked).total_seconds()
+        state = found.run.state if found.states is None else found.states.state
+        fact = f"{state} {found.awaits_approval} {found.awaits_turn}"
+        self._say("deployment", f"{at:5.1f} s  deployment {run_rows.headline(found)}", fact)
+        for row in run_rows.rows(found):
             if row.progress is status.Progress.WAITING:
                 continue
             word = _WORDS[row.progress][0]
@@ -87,26 +87,26 @@ class _Lines:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def table(moment: run_snapshot.Moment) -> Group:
+def table(found: overview.RunSnapshot) -> Group:
     """Return a run's snapshot as a table: a row for each phase, step or task."""
     drawn = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("phase" if moment.seen else "task", "state", "servers"):
+    for title in ("task" if found.states is None else "phase", "state", "servers"):
         drawn.add_column(title)
     for title in ("began", "took"):
         drawn.add_column(title, justify="right", no_wrap=True)
-    for row in moment.rows():
+    for row in run_rows.rows(found):
         word, style = _WORDS[row.progress]
         drawn.add_row(
             Text(row.title, "dim" if style == "dim" else ""),
             Text(word, style),
             _servers(row),
-            _since(moment, row.span),
+            _since(found, row.span),
             _duration(row.span),
         )
-    return Group(Text(moment.headline(), "bold"), drawn)
+    return Group(Text(run_rows.headline(found), "bold"), drawn)
 
 
-def _servers(row: run_snapshot.SnapshotRow) -> Text:
+def _servers(row: run_rows.SnapshotRow) -> Text:
     text = Text()
     names = [
         *((name, "bold red") for name in row.failed),
@@ -120,15 +120,15 @@ def _servers(row: run_snapshot.SnapshotRow) -> Text:
     return text
 
 
-def _concerned(row: run_snapshot.SnapshotRow) -> tuple[str, ...]:
+def _concerned(row: run_rows.SnapshotRow) -> tuple[str, ...]:
     """Return the servers that a row's state is about: only failed ones if some have failed."""
     if row.progress is status.Progress.FAILED:
         return row.failed
     return row.working if row.progress is status.Progress.IN_PROGRESS else row.done
 
 
-def _since(moment: run_snapshot.Moment, span: status.Span) -> str:
-    return durations.text(span.started - moment.triggered) if span.started else ""
+def _since(found: overview.RunSnapshot, span: status.Span) -> str:
+    return durations.text(span.started - found.run.asked) if span.started else ""
 
 
 def _duration(span: status.Span) -> str:

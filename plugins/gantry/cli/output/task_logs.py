@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gantry import errors, log_marks, names
-from gantry.cli.queries import rest_source, run_snapshot
+from gantry.cli.queries import rest_source
 from gantry.cli.support import console
 from gantry.rest import client, deployments, logs
 from gantry.rest import errors as rest_errors
@@ -35,7 +35,7 @@ class NoRunError(errors.GantryError):
     def __init__(self, name: str, run: str | None, known: Sequence[str]) -> None:
         self.run = run
         if run is None:
-            text = f"{name} has had no run yet; gantry launch {name} is one"
+            text = f"{name} has had no run yet; start one with gantry launch {name}"
         else:
             text = f"{name} has no run {run!r}; the newest are {', '.join(known) or 'none'}"
         super().__init__(text)
@@ -181,7 +181,7 @@ def tell(api: client.AirflowApi, wanted: LogSelection, show: Show, *, follow: bo
     """
     deployments.find(api, wanted.name)
     run = _run(api, wanted)
-    order = {task: number for number, task in enumerate(run_snapshot.in_order(api.downstream(run.dag)))}
+    order = {task: number for number, task in enumerate(rest_source.in_order(api.downstream(run.dag)))}
     tails: dict[tuple[str, int, int], _Tail] = {}
     while True:
         # The state first: then the tasks are at least as new.

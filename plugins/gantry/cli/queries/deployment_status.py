@@ -125,10 +125,10 @@ def of_cloud(definition: models.Definition, found: inventory.Inventory) -> Statu
     """Return a deployment according to the cloud's tags."""
     known = overview.CompiledDefinition(definition, plan.launch_plan(definition))
     strange = sorted({each.tier for each in found} - set(definition.tiers))
-    notes = [f"the definition has no tier {tier!r}, and yet there are servers of it" for tier in strange]
+    notes = [f"the definition has no tier {tier!r}, but there are servers of it" for tier in strange]
     notes += _leaving(found)
     if found.everything:
-        notes.append("the cloud's tags do not tell what the services do, nor their versions; Airflow knows")
+        notes.append("states and versions of services are not in the cloud's tags; ask Airflow for them")
     return StatusReport(
         definition.deployment,
         "cloud",
@@ -181,7 +181,7 @@ def _notes(dag: client.Dag, seen: overview.DeploymentOverview) -> Iterator[str]:
     if dag.has_import_errors:
         yield "Airflow cannot read its definition now: see the import errors"
     if dag.is_stale:
-        yield f"its loader {dag.file} is gone"
+        yield f"its loader {dag.file} no longer exists"
     if dag.is_paused:
         yield "its DAG is paused"
     if seen.row.last is None:
@@ -199,7 +199,7 @@ def _without_runs(last: run_records.Record | None) -> Iterator[str]:
 
 def _leaving(found: inventory.Inventory | None) -> Iterator[str]:
     for each in () if found is None else found.leaving:
-        why = "a scale in has chosen it" if each.lost is None else f"it is lost: {each.lost}"
+        why = "a scale-in has chosen it" if each.lost is None else f"it is lost: {each.lost}"
         yield f"{each.name} ({each.instance_id}) leaves: {why}"
 
 

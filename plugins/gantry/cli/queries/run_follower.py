@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from gantry import errors, inventory, overview, plan
-from gantry import status as states
-from gantry.cli.queries import rest_source, run_snapshot
+from gantry import errors, inventory, overview
+from gantry.cli.queries import rest_source
+from gantry.definition import models
 from gantry.rest import client, logs
 
 T = TypeVar("T")
-Show = Callable[[run_snapshot.Moment], None]
+Show = Callable[[overview.RunSnapshot], None]
 
 PATIENCE = 90.0
 """Seconds that an Airflow may be unavailable before the command gives up."""
@@ -30,7 +30,7 @@ class RunFailedError(errors.GantryError):
     def __init__(self, dag: str, tasks: tuple[TaskFailure, ...], link: str = "") -> None:
         self.dag = dag
         self.tasks = tasks
-        told = "\n".join(each.told() for each in tasks) or "no task says why"
+        told = "\n".join(each.told() for each in tasks) or "no task reports a reason"
         super().__init__(f"the run of {dag} failed\n{told}{f'{chr(10)}see {link}' if link else ''}")
 
 
@@ -40,7 +40,7 @@ class RunTooLongError(errors.GantryError):
     def __init__(self, dag: str, seconds: float, waiting: list[str], link: str = "") -> None:
         self.dag = dag
         super().__init__(
-            f"the run of {dag} did not end within {seconds:g} s, and goes on; unfinished: {', '.join(waiting)}"
+            f"the run of {dag} did not end within {seconds:g} s and continues; unfinished: {', '.join(waiting)}"
             + (f"\nsee {link}" if link else "")
         )
 
@@ -59,7 +59,7 @@ class TaskFailure:
         """Format for people."""
         where = f"{self.task} {self.server}".strip()
         before = "\n".join(f"  {line}" for line in self.tail)
-        return f"task {where}: {self.error or 'it did not say why'}" + (
+        return f"task {where}: {self.error or 'no reason is known'}" + (
             f"\nthe end of its log before that:\n{before}" if before else ""
         )
 
@@ -67,11 +67,14 @@ class TaskFailure:
 class RunFollower:
     """Polls the runs of one DAG of a deployment.
 
+    A poll asks for what may have changed: the run and its task instances, two requests. What happened before the run is
+    read with its first snapshot, and again only if it then had to wait for another operation to end. Until it does, its
+    snapshots have the state that the deployment had before both.
+
     Args:
         deployment: the deployment's name.
-        steps: the plan of the DAG, if the definition is at hand.
+        definition: the definition, if it is at hand.
         servers: queries the cloud, if possible.
-        before: the deployment's state before the run.
         lives: returns whether it makes sense to continue asking an Airflow that does not answer.
     """
 
@@ -79,27 +82,26 @@ class RunFollower:
         self,
         api: client.AirflowApi,
         deployment: str,
-        steps: plan.Plan | None,
+        definition: models.Definition | None,
         servers: Callable[[], inventory.Inventory | None] = lambda: None,
         *,
-        before: states.Before,
         lives: Callable[[], object] = lambda: True,
     ) -> None:
         self._api = api
         self._deployment = deployment
-        self._plan = steps
+        self._definition = definition
         self._servers = servers
-        self._before = before
         self._lives = lives
-        self._order: tuple[str, ...] = ()
+        self._source = self._new_source()
+        self._waits = False
 
-    def trigger(self, dag: str, conf: client.Json) -> client.ApiDagRun:
+    def trigger(self, dag: str, conf: client.Json) -> overview.RunKey:
         """Start a run."""
-        return self._api.start(dag, conf)
+        return dag, self._api.start(dag, conf).id
 
     def follow(
-        self, run: client.ApiDagRun, show: Show, *, seconds: float | None = None
-    ) -> run_snapshot.Moment:
+        self, run: overview.RunKey, show: Show, *, seconds: float | None = None
+    ) -> overview.RunSnapshot:
         """Show a run until it has succeeded; return its last snapshot.
 
         Args:
@@ -112,38 +114,38 @@ class RunFollower:
             RunTooLongError: it did not end in time.
             RestError: Airflow is unavailable for too long; a short unavailability is tolerated.
         """
+        dag, link = run[0], self._api.link(*run)
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
-            moment = self.look(run)
-            show(moment)
-            if moment.run.state == "failed":
-                raise RunFailedError(run.dag, tuple(self.failures(moment)), self._api.link(run.dag, run.id))
-            if moment.ended:
-                return moment
+            found = self.look(run)
+            show(found)
+            if found.run.state == "failed":
+                raise RunFailedError(dag, tuple(self.failures(found)), link)
+            if found.run.is_over:
+                return found
             if deadline is not None and time.monotonic() > deadline:
-                link = self._api.link(run.dag, run.id)
-                raise RunTooLongError(run.dag, seconds or 0, moment.unfinished(), link)
+                raise RunTooLongError(dag, seconds or 0, list(found.unfinished), link)
             time.sleep(_PAUSE)
 
-    def look(self, run: client.ApiDagRun) -> run_snapshot.Moment:
+    def look(self, run: overview.RunKey) -> overview.RunSnapshot:
         """Return the current snapshot of a run."""
         return self._patiently(lambda: self._look(run))
 
-    def failures(self, moment: run_snapshot.Moment) -> Iterator[TaskFailure]:
+    def failures(self, found: overview.RunSnapshot) -> Iterator[TaskFailure]:
         """Yield each failed task's error, and the end of its log."""
-        run = moment.run
-        for each in self._api.instances(run.dag, run.id):
+        run = found.run.key
+        for each in self._api.instances(*run):
             if each.state == "failed":
                 logged, before = logs.failure(self._log(run, each))
-                failures = self._api.failures(run.dag, run.id, each)
+                failures = self._api.failures(*run, each.task_id, each.map_index) or ()
                 error = "\n".join(map(str, failures)) or logged
                 where = "" if each.label.isdecimal() else each.label
                 yield TaskFailure(each.task_id, where, error, before[-_LOG_TAIL:], failures)
 
-    def _log(self, run: client.ApiDagRun, instance: client.ApiTaskInstance) -> tuple[logs.ApiLogLine, ...]:
+    def _log(self, run: overview.RunKey, instance: client.ApiTaskInstance) -> tuple[logs.ApiLogLine, ...]:
         """Return the complete log of a finished task."""
         while True:
-            lines = self._api.log_chunk(run.dag, run.id, instance).lines
+            lines = self._api.log_chunk(*run, instance).lines
             now = datetime.datetime.now(tz=datetime.UTC)
             if not logs.may_grow(lines, instance.state, instance.ended, now):
                 return lines
@@ -160,28 +162,18 @@ class RunFollower:
                     raise
                 time.sleep(_PAUSE)
 
-    def _look(self, run: client.ApiDagRun) -> run_snapshot.Moment:
+    def _look(self, key: overview.RunKey) -> overview.RunSnapshot:
         # The state first: then the tasks' states are at least as new.
-        now = self._api.run(run.dag, run.id)
+        run = rest_source.as_run(self._api.run(*key))
         found = self._servers()
-        tasks = tuple(rest_source.task_row(each).view for each in self._api.instances(run.dag, run.id))
-        moment = run_snapshot.Moment(self._deployment, now, (), tasks, found)
-        seen = self._seen(moment)
-        return dataclasses.replace(moment, seen=seen, order=self._in_order(moment, seen))
+        self._source.forget_tasks(run)
+        snapshot = overview.run_snapshot(self._source, run, found)
+        if self._waits and snapshot.has_turn:
+            # The run that it waited for may have changed the deployment.
+            self._source = self._new_source()
+            snapshot = overview.run_snapshot(self._source, run, found)
+        self._waits = not snapshot.has_turn and self._source.has_rivals(run)
+        return snapshot
 
-    def _seen(self, moment: run_snapshot.Moment) -> run_snapshot.PlannedRun | None:
-        steps = self._plan
-        if steps is None or not set(steps.by_id) <= {each.task_id for each in moment.tasks}:
-            # The definition at hand is not the one that Airflow runs.
-            return None
-        run = rest_source.as_run(moment.run)
-        status = overview.run_states(steps, run, moment.tasks, moment.found, self._before, {})
-        return run_snapshot.PlannedRun(steps, status, states.timeline(steps, moment.tasks))
-
-    def _in_order(self, moment: run_snapshot.Moment, seen: run_snapshot.PlannedRun | None) -> tuple[str, ...]:
-        if seen is not None:
-            return tuple(step.id for step in seen.plan)
-        if not self._order:
-            self._order = run_snapshot.in_order(self._api.downstream(moment.run.dag))
-        known = {each.task_id for each in moment.tasks}
-        return (*(each for each in self._order if each in known), *sorted(known - set(self._order)))
+    def _new_source(self) -> rest_source.RestSource:
+        return rest_source.RestSource(self._api, self._deployment, self._definition, exact=True)

@@ -53,7 +53,7 @@ Folder = Annotated[
         "--definitions",
         metavar="DIR",
         envvar=definitions.VARIABLE,
-        help="Where definitions are looked for, in folders below it too.",
+        help="The folder of definitions, searched recursively.",
         file_okay=False,
     ),
 ]
@@ -65,7 +65,7 @@ Environment = Annotated[
         "--environment",
         "-e",
         metavar="ENV",
-        help="Lay [bold]NAME.ENV.yaml[/], found beside the definition, over it.",
+        help="Apply the overlay [bold]NAME.ENV.yaml[/], which is next to the definition.",
         show_default=False,
         autocompletion=_environments,
     ),
@@ -77,7 +77,7 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Give a variable of the definition a value, before what the file and the environment say. Repeatable.",
+        help="Set a variable of the definition; this takes precedence over the file and the environment. Repeatable.",
         show_default=False,
         callback=_each_is_set,
     ),
@@ -88,7 +88,7 @@ Servers = Annotated[
     list[str] | None,
     typer.Option(
         metavar="TIER=N",
-        help="So many servers of a tier at least, within the definition's limits. Repeatable.",
+        help="Minimum number of servers of a tier, within the definition's limits. Repeatable.",
         callback=each_is_a_count,
         show_default=False,
         rich_help_panel=FORM,
@@ -160,7 +160,7 @@ Profile = Annotated[
 ]
 """`profile`, default None."""
 
-Json = Annotated[bool, typer.Option("--json", help="Answer as JSON, for programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Output JSON, for programs.")]
 """`json_`, default False."""
 
 

@@ -24,7 +24,7 @@ class AirflowTarget:
         str | None,
         typer.Option(
             metavar="URL",
-            help="The address of Airflow's UI. Or GANTRY_URL, or a profile's.",
+            help="The URL of Airflow's UI. Or GANTRY_URL, or a profile's.",
             show_default=False,
             rich_help_panel=options.AIRFLOW,
         ),
@@ -42,7 +42,7 @@ class AirflowTarget:
         str | None,
         typer.Option(
             metavar="USER",
-            help="Instead of a token: who logs in. Or GANTRY_USERNAME.",
+            help="Instead of a token: the user to log in as. Or GANTRY_USERNAME.",
             show_default=False,
             rich_help_panel=options.AIRFLOW,
         ),
@@ -51,7 +51,7 @@ class AirflowTarget:
         pathlib.Path | None,
         typer.Option(
             metavar="FILE",
-            help="Holds the user's password. Or GANTRY_PASSWORD.",
+            help="A file with the user's password. Or GANTRY_PASSWORD.",
             show_default=False,
             rich_help_panel=options.AIRFLOW,
         ),

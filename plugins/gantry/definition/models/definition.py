@@ -310,7 +310,7 @@ class Definition(Model):
     def update_of(self, name: ServiceName) -> Update | None:
         """Return how a service is updated while it serves; None if all its servers are set up in parallel.
 
-        A service with datasources is a database: its servers are not alike, and a balancer cannot spare one.
+        A service with datasources is a database: its servers have different roles, and a balancer cannot spare one.
         """
         service = self.services[name]
         is_balanced = any(each.service == name for each in self.load_balancers.values())

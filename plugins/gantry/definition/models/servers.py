@@ -114,7 +114,7 @@ class Chef(Model):
         default=True,
         description=(
             "What happens when a run asks for a reboot (exit codes 35 and 37): the server is rebooted, and "
-            "chef-client runs again when it is back. `false`: the step fails and says so."
+            "chef-client runs again when it is back. `false`: the step fails with a message."
         ),
         examples=[False],
     )
@@ -148,7 +148,7 @@ class Chef(Model):
         if (self.policy_name is None) != (self.policy_group is None):
             raise ValueError("a policy needs both policy_name and policy_group")
         if self.policy_name is not None and self.environment is not None:
-            raise ValueError("a policy knows no environment: its policy_group stands for it")
+            raise ValueError("a policy knows no environment: its policy_group takes that role")
         return self
 
     @pydantic.field_validator("settings")

@@ -42,7 +42,7 @@ class Watch(Model):
 
 
 class Rule(Model):
-    """When a tier becomes larger or smaller by itself: where its servers' mean stays beyond a threshold."""
+    """When a tier is scaled automatically: when its servers' mean stays beyond a threshold."""
 
     check: ServiceName | None = Field(
         default=None,

@@ -202,7 +202,7 @@ class Instance(moto_instances.Instance):  # type: ignore[misc] # moto is untyped
         if self._transitions or self._state.name not in {"running", "stopped"}:
             return
         if found is None:
-            self._end("Server.InternalError", "the container is gone")
+            self._end("Server.InternalError", "the container no longer exists")
         elif found is docker_engine.MachineState.RUNNING:
             if self._state.name == "stopped":
                 super().start()

@@ -11,8 +11,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from gantry import errors, plan, requests, status
-from gantry.cli.queries import run_follower, run_snapshot
+from gantry import errors, overview, requests
+from gantry.cli.queries import run_follower
 from gantry.cli.support import console
 from gantry.local import errors as local_errors
 from gantry.local.cluster import bookshop, stage
@@ -20,7 +20,6 @@ from gantry.local.demo import cleanup, environment, verify
 from gantry.local.demo import run as demo
 
 _MOST_SECONDS = 900.0
-_RUNS = status.Before(plan.DeploymentState.RUNNING)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,7 +50,7 @@ def _demo(project: Path, *, once: bool) -> None:
     demo.say("starting the stage: an embedded cloud, and Airflow on machines of its own")
     on = bookshop.start(project, demo.say)
     on.api.await_dag(environment.DAG)
-    _run(on, environment.DAG, plan.launch_plan(on.definition), before=status.Before())
+    _run(on, environment.DAG)
     if not once:
         demo.say(
             f"Airflow: {on.cluster.url}   user {stage.USER}   password {on.cluster.password}   "
@@ -63,40 +62,33 @@ def _demo(project: Path, *, once: bool) -> None:
     demo.checked(verify.configured(on))
     demo.checked(verify.sells(on))
     before = verify.snapshot(on)
-    _run(on, environment.DAG, plan.launch_plan(on.definition), before=_RUNS)
+    _run(on, environment.DAG)
     demo.checked(verify.unchanged(before, verify.snapshot(on)))
     on.api.await_dag(environment.TERMINATE)
     confirm = requests.TerminateRequest(confirm=on.definition.deployment).conf()
-    _run(on, environment.TERMINATE, plan.termination_plan(on.definition), confirm, before=_RUNS)
+    _run(on, environment.TERMINATE, confirm)
     demo.checked(verify.nothing_left(on))
 
 
-def _run(
-    on: bookshop.ClusterBookshop,
-    dag: str,
-    steps: plan.Plan,
-    conf: dict[str, Any] | None = None,
-    *,
-    before: status.Before,
-) -> None:
+def _run(on: bookshop.ClusterBookshop, dag: str, conf: dict[str, Any] | None = None) -> None:
     """Trigger a DAG, show the run to its end, and say where its steps ran."""
     demo.say("")
     demo.say(f"running: DAG {dag}")
-    watch = run_follower.RunFollower(on.api, on.definition.deployment, steps, on.servers, before=before)
-    moment = demo.watched(watch, dag, conf, seconds=_MOST_SECONDS)
-    _tell(on.cluster, moment)
-    demo.say(f"{demo.headline(moment)}: {moment.seconds() or 0:.1f} s from trigger to end")
+    watch = run_follower.RunFollower(on.api, on.definition.deployment, on.definition, on.servers)
+    found = demo.watched(watch, dag, conf, seconds=_MOST_SECONDS)
+    _tell(on.cluster, found)
+    demo.say(f"{demo.headline(found)}: {found.seconds() or 0:.1f} s from trigger to end")
 
 
-def _tell(cluster: stage.Cluster, moment: run_snapshot.Moment) -> None:
+def _tell(cluster: stage.Cluster, found: overview.RunSnapshot) -> None:
     """A line for each task instance, and how many each machine had."""
     demo.say("where each step ran")
-    found = list(stage.places(cluster, moment.run.dag, moment.run.id))
-    for each in sorted(found, key=lambda each: (each.task, each.map_index)):
+    there = list(stage.places(cluster, *found.run.key))
+    for each in sorted(there, key=lambda each: (each.task, each.map_index)):
         index = f"[{each.map_index}]" if each.map_index >= 0 else ""
         # What Airflow leaves out has no process.
         demo.say(f"  {each.worker or '-':<12} {each.state:<10} {each.task}{index}")
-    counts = collections.Counter(each.worker for each in found if each.worker)
+    counts = collections.Counter(each.worker for each in there if each.worker)
     demo.say("   ".join(f"{worker}: {count} task instances" for worker, count in sorted(counts.items())))
 
 

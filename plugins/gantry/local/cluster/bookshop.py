@@ -37,7 +37,7 @@ def start(project: Path, say: stage.Say, more: Mapping[str, str] | None = None) 
 
     Args:
         project: the folder with `include/` and `dags/`.
-        say: is told what has been done, and how long it took.
+        say: called with what has been done, and how long it took.
         more: settings of Airflow that differ from those of the compose file.
 
     Raises:

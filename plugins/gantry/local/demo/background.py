@@ -37,7 +37,7 @@ class OtherProjectError(errors.LocalCloudError):
         self.name = name
         self.root = root
         super().__init__(
-            f"the demo {name!r} stands for {root}: end it with `gantry demo down`, or begin another with --name"
+            f"the demo {name!r} runs for {root}: end it with `gantry demo down`, or start another with --name"
         )
 
 

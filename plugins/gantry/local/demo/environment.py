@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import gantry.definition
-from gantry import inventory, plan
+from gantry import inventory
 from gantry.cloud import servers
 from gantry.definition import models
 from gantry.local import errors
@@ -47,16 +47,6 @@ class Bookshop:
     cloud: state.EmbeddedCloud
     example: example.Example
     definition: gantry.definition.Definition
-
-    @property
-    def launch(self) -> plan.Plan:
-        """Return the plan of the DAG `bookshop`."""
-        return plan.launch_plan(self.definition)
-
-    @property
-    def termination(self) -> plan.Plan:
-        """Return the plan of the DAG `bookshop.terminate`."""
-        return plan.termination_plan(self.definition)
 
     @property
     def balancer(self) -> models.LoadBalancer:

@@ -16,9 +16,9 @@ from typing import Any
 
 from rich import markup
 
-from gantry import errors, local, plan, requests, status
-from gantry.cli.output import run_progress
-from gantry.cli.queries import run_follower, run_snapshot
+from gantry import errors, local, overview, requests
+from gantry.cli.output import run_progress, run_rows
+from gantry.cli.queries import run_follower
 from gantry.cli.support import console
 from gantry.local.cloud import behavior
 from gantry.local.demo import airflow_process, background, cleanup, environment, verify
@@ -30,7 +30,6 @@ _MOST_SECONDS = 600.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _console = console.out
-_RUNS = status.Before(plan.DeploymentState.RUNNING)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,7 +103,7 @@ def _demo(
     on = environment.start(name, project, say, port, region=region, wanted=wanted)
     say("")
     say(f"launching: DAG {environment.DAG}")
-    launch(on, before=status.Before())
+    launch(on)
     if once:
         _verify(on)
         return 0
@@ -112,36 +111,28 @@ def _demo(
     return _wait(on)
 
 
-def launch(on: environment.DemoStage, *, before: status.Before) -> None:
+def launch(on: environment.DemoStage) -> None:
     """Trigger the launch, show it, and report where the time went. Raises LocalCloudError if it fails."""
-    moment = _watched(on, environment.DAG, on.launch, before=before)
+    found = _watched(on, environment.DAG)
     if not _console.is_terminal:
         say("where the time went")
-        for line in run_progress.times(moment):
+        for line in run_progress.times(found):
             say(line)
-    for line in run_progress.where_the_time_went(moment):
+    for line in run_progress.where_the_time_went(found):
         say(line)
-    seconds, servers = moment.seconds() or 0, len(on.servers().servers)
-    say(f"{headline(moment)} with {servers} servers: {seconds:.1f} s from trigger to end")
+    seconds, servers = found.seconds() or 0, len(on.servers().servers)
+    say(f"{headline(found)} with {servers} servers: {seconds:.1f} s from trigger to end")
     if seconds > _PROMISED_SECONDS + on.cloud.behaviour.console_after:
         say(f"that is more than the {_PROMISED_SECONDS} s that an idle machine needs; is this one busy?")
 
 
-def _watched(
-    on: environment.DemoStage,
-    dag: str,
-    steps: plan.Plan,
-    conf: dict[str, Any] | None = None,
-    *,
-    before: status.Before,
-) -> run_snapshot.Moment:
+def _watched(on: environment.DemoStage, dag: str, conf: dict[str, Any] | None = None) -> overview.RunSnapshot:
     """Trigger a DAG and show the run to its end."""
     watch = run_follower.RunFollower(
         on.api,
         on.definition.deployment,
-        steps,
+        on.definition,
         on.servers,
-        before=before,
         lives=on.airflow.parts,
     )
     try:
@@ -152,15 +143,15 @@ def _watched(
 
 def watched(
     watch: run_follower.RunFollower, dag: str, conf: dict[str, Any] | None = None, *, seconds: float
-) -> run_snapshot.Moment:
+) -> overview.RunSnapshot:
     """Trigger a DAG and show the run to its end."""
     with run_progress.shown(_console) as show:
         return watch.follow(watch.trigger(dag, conf or {}), show, seconds=seconds)
 
 
-def headline(moment: run_snapshot.Moment) -> str:
-    """What a deployment is at a moment, in a word or two."""
-    return moment.headline().partition("   ")[0]
+def headline(found: overview.RunSnapshot) -> str:
+    """Return the deployment's state in a run's snapshot, in a word or two."""
+    return run_rows.headline(found).partition("   ")[0]
 
 
 def _verify(on: environment.DemoStage) -> None:
@@ -169,14 +160,14 @@ def _verify(on: environment.DemoStage) -> None:
     before = verify.snapshot(on)
     say("")
     say("launching again: nothing has changed, so nothing may change")
-    launch(on, before=_RUNS)
+    launch(on)
     checked(verify.unchanged(before, verify.snapshot(on)))
     checked(verify.sells(on))
     say("")
     say(f"terminating: DAG {environment.TERMINATE}, confirmed with the deployment's name")
     confirm = requests.TerminateRequest(confirm=on.definition.deployment).conf()
-    moment = _watched(on, environment.TERMINATE, on.termination, confirm, before=_RUNS)
-    say(f"{headline(moment)}: {moment.seconds() or 0:.1f} s from trigger to end")
+    found = _watched(on, environment.TERMINATE, confirm)
+    say(f"{headline(found)}: {found.seconds() or 0:.1f} s from trigger to end")
     checked(verify.nothing_left(on))
 
 
@@ -196,8 +187,8 @@ def _explain(on: environment.DemoStage) -> None:
 [bold]The three things to try first[/]
   redeploy        edit the greeting in include/bookshop/bookshop.yaml, trigger {dag}: the application servers
                   get it one after the other, each out of the balancer meanwhile; the shop answers all the time
-  scale           trigger {scale} with 3 servers of tier application, and with 2 later: who leaves is let go
-                  of by the balancer and the database before it goes
+  scale           trigger {scale} with 3 servers of tier application, and with 2 later: the balancer and the database
+                  release a server before it is terminated
   who did what    GANTRY_URL={airflow.url} GANTRY_USERNAME={airflow.user} GANTRY_PASSWORD={airflow.password} \\
                   .venv/bin/gantry history {dag}
 
@@ -223,7 +214,7 @@ def _wait(on: environment.DemoStage) -> int:
         while not pause.wait(_LOOK_SECONDS):
             ended, _ = os.waitpid(on.airflow.pid, os.WNOHANG)
             if ended:
-                raise airflow_process.AirflowLostError(on.airflow, "it ended by itself")
+                raise airflow_process.AirflowLostError(on.airflow, "it ended on its own")
     return 0
 
 

@@ -123,9 +123,9 @@ def lines(found: DemoReport, stands: background.DemoState | None) -> list[str]:
         f"server    {each.name or each.instance_id}   {each.address}   {each.state}" for each in found.servers
     ]
     told += [f"bucket    {each}" for each in found.buckets]
-    told += [f"gone      {each}" for each in found.gone]
+    told += [f"missing   {each}" for each in found.gone]
     if stands is None:
         told += [f"left      {each}" for each in found.left]
     if found.gone:
-        told.append("`gantry demo up` starts what is gone, `gantry demo down` removes all of it")
+        told.append("`gantry demo up` starts what is missing, `gantry demo down` removes everything")
     return told

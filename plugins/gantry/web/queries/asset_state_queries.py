@@ -10,7 +10,7 @@ from airflow.models.asset_state_store import AssetStateStoreModel
 from sqlalchemy.orm import Session
 
 from gantry import names
-from gantry.state import config_history, filled_slots, installed_versions, run_records
+from gantry.state import config_history, filled_slots, installed_versions, kept_failures, run_records
 from gantry.web.queries import model, run_queries
 
 _KEPT = AssetStateStoreModel.key
@@ -27,6 +27,15 @@ def kept(session: Session, deployments: Collection[str], *, with_versions: bool)
         with_versions: whether to include the installed versions, of which there is one for each service on a server.
     """
     return run_queries.kept(session, deployments, sa.or_(_LISTED, _INSTALLED) if with_versions else _LISTED)
+
+
+def of_operation(session: Session, name: str, operation: names.Operation) -> dict[str, Any]:
+    """Return the records of a deployment's operation, and what stopped its failed tasks, by key. One query."""
+    which = sa.or_(
+        _KEPT.in_([run_records.key(operation.value)]),
+        _KEPT.startswith(kept_failures.prefix(operation.value), autoescape=True),
+    )
+    return run_queries.kept(session, [name], which)[name]
 
 
 def told(session: Session, name: str, server: str) -> tuple[model.ConfigHistory, ...]:

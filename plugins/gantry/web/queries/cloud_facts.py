@@ -121,7 +121,7 @@ def _find(definition: models.Definition) -> CloudAnswer:
         return CloudAnswer(trouble=str(error))
     except Exception as error:  # noqa: BLE001 - a page without the cloud's word is better than none
         _log.exception("asking the cloud for the servers of %s", definition.deployment)
-        return CloudAnswer(trouble=f"asking the cloud has failed: {type(error).__name__}")
+        return CloudAnswer(trouble=f"the request to the cloud failed: {type(error).__name__}")
     return CloudAnswer(found, console=console(definition.cloud.region, ec2.meta.endpoint_url))
 
 

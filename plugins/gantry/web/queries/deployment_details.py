@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-
 from sqlalchemy.orm import Session
 
 from gantry import errors, names, overview
 from gantry.definition import models
+from gantry.state import kept_failures
 from gantry.web.http import access
 from gantry.web.queries import (
     asset_state_queries,
@@ -52,7 +50,7 @@ class NoCloudError(errors.GantryError):
 
     def __init__(self, name: str, trouble: str) -> None:
         self.name = name
-        super().__init__(trouble or f"the cloud has not said yet which servers {name} has; try again")
+        super().__init__(trouble or f"the cloud has not yet reported the servers of {name}; try again")
 
 
 def definition(
@@ -129,28 +127,24 @@ def run(
     session: Session,
     known: serialized_definitions.Definitions,
     asked: cloud_facts.CloudReader,
+    visitor: access.Visitor,
 ) -> overview.RunSnapshot:
-    """Return the current state of an operation's run.
+    """Return the current state of an operation's run; of one that Airflow has forgotten, what is recorded of it.
 
     Raises:
-        UnknownError: the run does not exist.
+        UnknownError: the run does not exist, and no record of it that the visitor may read.
         UnreadableError: its definition cannot be read.
     """
-    found, own = _run(dag, run_id, session, known)
+    found = deployment_queries.run(session, dag, run_id)
+    if found is None:
+        return _recorded(dag, run_id, session, visitor)
+    own = _definition(found, session, known)
     # A finished run is shown as it was: the cloud only knows the current state.
     answer = cloud_facts.NOTHING if found.run.is_over else asked.ask(own.definition, PATIENCE)
-    name = deployment_queries.deployment(dag)
-    recent = deployment_queries.recent(session, [name]).get(name, deployment_queries.NEVER)
-    earlier = _before(found.run, recent.past)
-    definitions = known.of_versions(
-        {each.run.key: recent.versions.get(each.run.key) for each in earlier}, session
-    )
-    instances = run_queries.instances(
-        session, {found.run.key: own.plan}, {run: each.plan for run, each in definitions.items()}
-    )
-    before = overview.before(earlier, lambda run: instances.get(run.key, ()))
     # The slots that are kept are the current ones; and while the run is going on, the cloud is more accurate.
-    return overview.snapshot(found.run, own, instances[found.run.key], answer.inventory, before, {})
+    return overview.run_snapshot(
+        sql_source.of_run(found.run, own, session, known), found.run, answer.inventory
+    )
 
 
 def failed_tasks(
@@ -159,20 +153,32 @@ def failed_tasks(
     """Return the failed tasks of a run, with what stopped them as far as the visitor may read that.
 
     That is kept as an XCom, and its detail is the end of a log: each asks for its own right, as Airflow's pages do.
+    What is kept beside the run's record asks for the same rights, and for that to read records.
     """
-    dag = found.run.dag
-    if not visitor.may_read_xcoms(dag):
-        return overview.failed_tasks(found.instances, lambda _: None)
-    kept = run_queries.failures(session, found.run.key)
+    run = found.run
+    xcoms = {} if found.is_recorded else run_queries.failures(session, run.key)
     failed = overview.failed_tasks(
-        found.instances, lambda each: kept.get((each.view.task_id, each.view.map_index), ())
+        found.instances, lambda each: xcoms.get((each.view.task_id, each.view.map_index), ())
     )
-    return failed if visitor.may_read_logs(dag) else tuple(map(_shortened, failed))
+    is_incomplete = any(not each.failures for each in failed)
+    if is_incomplete and run.operation is not None and visitor.may_read_records():
+        kept = asset_state_queries.of_operation(session, run.deployment, run.operation)
+        failed = overview.completed(failed, kept_failures.of_run(kept, run.operation.value, run.id))
+    return overview.allowed(
+        failed, xcoms=visitor.may_read_xcoms(run.dag), logs=visitor.may_read_logs(run.dag)
+    )
 
 
-def _shortened(task: overview.FailedTask) -> overview.FailedTask:
-    failures = tuple(dataclasses.replace(each, detail="") for each in task.failures or ())
-    return dataclasses.replace(task, failures=failures, is_shortened=failures != task.failures)
+def _recorded(dag: str, run_id: str, session: Session, visitor: access.Visitor) -> overview.RunSnapshot:
+    operation = names.operation_of(dag)
+    found = None
+    if operation is not None and visitor.may_read_records():
+        name = deployment_queries.deployment(dag)
+        kept = asset_state_queries.of_operation(session, name, operation)
+        found = overview.recorded_run(name, operation, run_id, kept)
+    if found is None:
+        raise UnknownError("run", run_id)
+    return found
 
 
 def instance(
@@ -184,23 +190,23 @@ def instance(
     known: serialized_definitions.Definitions,
 ) -> tuple[overview.CompiledDefinition, overview.TaskInstanceRow]:
     """Return a task instance of a run. Raises UnknownError, UnreadableError."""
-    found, own = _run(dag, run_id, session, known)
+    found = deployment_queries.run(session, dag, run_id)
+    if found is None:
+        raise UnknownError("run", run_id)
+    own = _definition(found, session, known)
     for each in run_queries.instances(session, {found.run.key: own.plan}, task=task)[found.run.key]:
         if (each.view.task_id, each.view.map_index) == (task, map_index):
             return own, each
     raise UnknownError("task", task)
 
 
-def _run(
-    dag: str, run_id: str, session: Session, known: serialized_definitions.Definitions
-) -> tuple[deployment_queries.Found, overview.CompiledDefinition]:
-    found = deployment_queries.run(session, dag, run_id)
-    if found is None:
-        raise UnknownError("run", run_id)
-    own = known.of_version(dag, found.version, session)
+def _definition(
+    found: deployment_queries.Found, session: Session, known: serialized_definitions.Definitions
+) -> overview.CompiledDefinition:
+    own = known.of_version(found.run.dag, found.version, session)
     if own is None:
-        raise UnreadableError(dag)
-    return found, own
+        raise UnreadableError(found.run.dag)
+    return own
 
 
 def addresses(definition: models.Definition) -> dict[names.BalancerName, str]:
@@ -211,11 +217,3 @@ def addresses(definition: models.Definition) -> dict[names.BalancerName, str]:
         port = "" if balancer.port == usual else f":{balancer.port}"
         found[name] = f"{scheme}://{balancer.name}{port}/"
     return found
-
-
-def _before(run: overview.Run, past: Sequence[overview.PastRun]) -> list[overview.PastRun]:
-    """Return the runs that worked before this one, as far as they matter."""
-    places = [place for place, each in enumerate(past) if each.run.key == run.key]
-    earlier = past[places[0] + 1 :] if places else [each for each in past if each.run.asked < run.asked]
-    decisive = next((place for place, each in enumerate(earlier) if each.view.decides), len(earlier))
-    return list(earlier[: decisive + 1])

@@ -33,28 +33,15 @@ class DeploymentFacts:
 
 
 @dataclasses.dataclass(frozen=True)
-class SqlSource(overview.Source):
-    """The facts about one deployment, as read."""
+class SqlRunSource(overview.RunSource):
+    """The facts about the runs of one deployment, as read."""
 
-    launch: overview.LaunchDag
     recent: deployment_queries.Recent
     facts: DeploymentFacts = dataclasses.field(default_factory=DeploymentFacts)
-
-    def dag(self) -> overview.LaunchDag:
-        """Return the DAG that launches it."""
-        return self.launch
 
     def past(self) -> tuple[overview.PastRun, ...]:
         """Return the runs that change the deployment, those that worked last first."""
         return self.recent.past
-
-    def is_settled(self) -> bool:
-        """Return whether older runs cannot matter."""
-        return self.recent.is_settled
-
-    def last(self) -> overview.Run | None:
-        """Return the run that was requested last."""
-        return self.recent.last
 
     def definition(self, run: overview.Run | None = None) -> overview.CompiledDefinition | None:
         """Return the definition that a run was compiled from; without a run, the current one."""
@@ -63,6 +50,29 @@ class SqlSource(overview.Source):
     def tasks(self, run: overview.Run) -> tuple[overview.TaskInstanceRow, ...]:
         """Return the task instances of a run; of one before the shown one, those that show its servers."""
         return self.facts.instances.get(run.key, ())
+
+    def order(self, run: overview.Run) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's
+        """Return nothing: no page shows the tasks of a run without its definition."""
+        return ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SqlSource(SqlRunSource, overview.Source):
+    """The facts about one deployment, as read."""
+
+    launch: overview.LaunchDag
+
+    def dag(self) -> overview.LaunchDag:
+        """Return the DAG that launches it."""
+        return self.launch
+
+    def is_settled(self) -> bool:
+        """Return whether older runs cannot matter."""
+        return self.recent.is_settled
+
+    def last(self) -> overview.Run | None:
+        """Return the run that was requested last."""
+        return self.recent.last
 
     def kept(self) -> Mapping[str, object] | None:
         """Return the state of the deployment's asset."""
@@ -77,7 +87,7 @@ def every(session: Session, only: Collection[str] | None = None) -> list[SqlSour
     """Return deployments, by name, with what their rows in a list need. `only` these; None for all."""
     recent = deployment_queries.recent(session, only)
     return [
-        SqlSource(dag, recent.get(dag.id, deployment_queries.NEVER))
+        SqlSource(recent.get(dag.id, deployment_queries.NEVER), launch=dag)
         for dag in deployment_queries.dags(session, only)
     ]
 
@@ -127,6 +137,33 @@ def completed(
     ]
 
 
+def of_run(
+    run: overview.Run,
+    own: overview.CompiledDefinition,
+    session: Session,
+    known: serialized_definitions.Definitions,
+) -> SqlRunSource:
+    """Return the facts about one run, and about those before it as far as they matter.
+
+    Args:
+        run: the run.
+        own: its definition.
+        session: the database session.
+        known: the cache of definitions.
+    """
+    recent = deployment_queries.NEVER
+    if run.operation not in plan.KEEPS_STATE:
+        recent = deployment_queries.recent(session, [run.deployment]).get(run.deployment, recent)
+    earlier = [each.run.key for each in overview.worked_before(run, recent.past)]
+    definitions = known.of_versions({each: recent.versions.get(each) for each in earlier}, session)
+    instances = run_queries.instances(
+        session, {run.key: own.plan}, {each: found.plan for each, found in definitions.items()}
+    )
+    return SqlRunSource(
+        recent, DeploymentFacts(definitions={**definitions, run.key: own}, instances=instances)
+    )
+
+
 def visible(
     found: overview.DeploymentOverview, may_read: Callable[[str], bool]
 ) -> overview.DeploymentOverview:
@@ -161,7 +198,8 @@ def _plans(
         drawn = overview.shown(past)
         if drawn is None:
             continue
-        plans |= {key: known[key].plan for key in [drawn[0].run.key] if key in known}
-        launches = (each.run.key for each in drawn[1] if each.view.kind is status.RunKind.LAUNCH)
+        plans |= {key: known[key].plan for key in [drawn.run.key] if key in known}
+        earlier = overview.worked_before(drawn.run, past)
+        launches = (each.run.key for each in earlier if each.view.kind is status.RunKind.LAUNCH)
         before |= {key: known[key].plan for key in launches if key in known}
     return plans, before

@@ -63,7 +63,9 @@ async def start(request: fastapi.Request, visitor: access.OperationRunnerDep, wa
     try:
         if wanted.found.is_paused:
             if _UNPAUSE not in sent:
-                trouble = "The DAG is paused, so nothing would happen. Unpause it here, or ask who may."
+                trouble = (
+                    "The DAG is paused, so the run would not start. Unpause it here, or ask a user who may."
+                )
                 return _shown(request, visitor, wanted, filled.fields, trouble, 409)
             await api.call("PATCH", path, params={"update_mask": "is_paused"}, json={"is_paused": False})
         run = await api.call(

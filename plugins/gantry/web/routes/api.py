@@ -64,7 +64,7 @@ def run(
     session: SessionDep,
 ) -> api_models.RunDetail:
     """The current state of a run, or its final one."""
-    found = deployment_details.run(dag_id, run_id, session, pages.KNOWN, pages.CLOUD)
+    found = deployment_details.run(dag_id, run_id, session, pages.KNOWN, pages.CLOUD, visitor)
     return api_models.RunDetail.of(found, deployment_details.failed_tasks(found, session, visitor))
 
 

@@ -125,7 +125,7 @@ def run(
     session: SessionDep,
 ) -> HTMLResponse:
     """Show one run of an operation."""
-    found = deployment_details.run(dag_id, run_id, session, KNOWN, CLOUD)
+    found = deployment_details.run(dag_id, run_id, session, KNOWN, CLOUD, visitor)
     now = datetime.datetime.now(datetime.UTC)
     failed = deployment_details.failed_tasks(found, session, visitor)
     view = pictures.run(found, failed, visitor, addresses.Addresses.of(request), now)

@@ -27,15 +27,11 @@ class RunResponse(ResponseModel):
     dag: str
     id: str
     operation: str
-    state: Annotated[
-        str, Field(description="In Airflow's own words: `queued`, `running`, `success`, `failed`.")
-    ]
-    asked: Annotated[datetime.datetime, Field(description="When it was asked for, or was due.")]
+    state: Annotated[str, Field(description="Airflow's own value: `queued`, `running`, `success`, `failed`.")]
+    asked: Annotated[datetime.datetime, Field(description="When it was requested, or was due.")]
     started: datetime.datetime | None
     ended: datetime.datetime | None
-    by: Annotated[
-        str, Field(description="Who asked for it: a user, `schedule`, or empty where that is not known.")
-    ]
+    by: Annotated[str, Field(description="Who requested it: a user, `schedule`, or empty if unknown.")]
 
     @classmethod
     def of(cls, found: overview.Run) -> RunResponse:
@@ -56,7 +52,7 @@ class Requested(RunResponse):
     """A run, with its request."""
 
     queued: Annotated[datetime.datetime | None, Field(description="When Airflow took it.")]
-    user: Annotated[str | None, Field(description="Null where no user asked for it.")]
+    user: Annotated[str | None, Field(description="Null if no user requested it.")]
     reason: str
 
     @classmethod
@@ -161,12 +157,12 @@ class SummaryResponse(ResponseModel):
     ]
     settled: Annotated[
         bool,
-        Field(description="Older runs than were looked at cannot matter to `state`, `failed` and `worked`."),
+        Field(description="Runs older than those read cannot affect `state`, `failed` and `worked`."),
     ]
     next_redeploy: datetime.datetime | None
     tiers: tuple[TierResponse, ...]
     services: tuple[ServiceResponse, ...]
-    progress: Annotated[ProgressResponse | None, Field(description="Of the run that goes on.")]
+    progress: Annotated[ProgressResponse | None, Field(description="Of the run in progress.")]
     awaits_answer: Annotated[bool, Field(description="The run waits for a person.")]
 
     @classmethod
@@ -238,7 +234,7 @@ class ServerResponse(ResponseModel):
     services: dict[str, plan.ServiceState]
     installed: Annotated[
         dict[str, installed_versions.Installed] | None,
-        Field(description="What is installed, by service; null for who may not read assets."),
+        Field(description="What is installed, by service; null for users who may not read assets."),
     ]
     instance: Annotated[InstanceResponse | None, Field(description="None where the cloud did not say.")]
 
@@ -276,7 +272,7 @@ class DeploymentResponse(ResponseModel):
     state: plan.DeploymentState
     failed_at: Annotated[str | None, Field(description="The phase that the last run failed at.")]
     run: Annotated[
-        RunResponse | None, Field(description="The one that goes on, or that made the state what it is.")
+        RunResponse | None, Field(description="The run in progress, or the one that determines the state.")
     ]
     next_redeploy: datetime.datetime | None
     progress: ProgressResponse | None
@@ -284,10 +280,10 @@ class DeploymentResponse(ResponseModel):
     servers: tuple[ServerResponse, ...]
     services: tuple[ServiceDetail, ...]
     addresses: Annotated[dict[str, str], Field(description="Where people reach it, by load balancer.")]
-    cloud_trouble: Annotated[str, Field(description="Why the cloud does not say which servers there are.")]
+    cloud_trouble: Annotated[str, Field(description="Why the cloud does not report the servers.")]
     history: Annotated[
         tuple[run_records.Record, ...] | None,
-        Field(description="Records of its runs, the newest first; null for who may not read assets."),
+        Field(description="Records of its runs, the newest first; null for users who may not read assets."),
     ]
 
     @classmethod
@@ -350,7 +346,7 @@ class FailureResponse(ResponseModel):
     headline: str
     detail: Annotated[
         str | None,
-        Field(description="What was seen, such as a log's end; null for who may not read task logs."),
+        Field(description="What was seen, such as a log's end; null for users who may not read task logs."),
     ]
     advice: Annotated[str, Field(description="What to do; empty where the headline says that too.")]
     server: str
@@ -366,7 +362,9 @@ class FailedTaskResponse(ResponseModel):
     servers: str
     failures: Annotated[
         tuple[FailureResponse, ...] | None,
-        Field(description="Empty where only its log says more; null for who may not read XComs."),
+        Field(
+            description="Empty if no reason was recorded (see its log); null for users who may not read XComs."
+        ),
     ]
 
     @classmethod
@@ -397,12 +395,15 @@ class RunDetail(ResponseModel):
     """The current state of a run, or its final one."""
 
     run: RunResponse
+    recorded: Annotated[
+        bool, Field(description="Whether Airflow has forgotten the run, so that only its record is left.")
+    ]
     reason: str
     state: Annotated[
         plan.DeploymentState | None, Field(description="Of the deployment; None for what leaves it alone.")
     ]
     failed_at: str | None
-    progress: ProgressResponse
+    progress: Annotated[ProgressResponse | None, Field(description="Null if only the run's record is left.")]
     tiers: tuple[TierResponse, ...]
     services: tuple[ServiceResponse, ...]
     steps: tuple[StepResponse, ...]
@@ -413,18 +414,22 @@ class RunDetail(ResponseModel):
     @classmethod
     def of(cls, found: overview.RunSnapshot, failed: tuple[overview.FailedTask, ...]) -> RunDetail:
         """Create from the read model."""
-        states = found.states
-        critical = {link.step.id for link in found.timeline.critical_path}
+        states, known, times = found.states, found.known, found.timeline
+        progress = overview.progress(found)
+        critical = () if times is None else {link.step.id for link in times.critical_path}
         return cls(
             run=RunResponse.of(found.run),
+            recorded=found.is_recorded,
             reason=found.run.reason,
             state=None if states is None else states.state,
             failed_at=None if states is None or states.failed is None else states.failed.title,
-            progress=ProgressResponse.made_of(overview.progress(found)),
-            tiers=() if states is None else tuple(map(TierResponse.of, overview.tiers(found.known, states))),
+            progress=None if progress is None else ProgressResponse.made_of(progress),
+            tiers=()
+            if known is None or states is None
+            else tuple(map(TierResponse.of, overview.tiers(known, states))),
             services=()
-            if states is None
-            else tuple(map(ServiceResponse.of, overview.services(found.known, states))),
+            if known is None or states is None
+            else tuple(map(ServiceResponse.of, overview.services(known, states))),
             steps=tuple(
                 StepResponse(
                     id=each.step.id,
@@ -434,7 +439,7 @@ class RunDetail(ResponseModel):
                     ended=each.span.ended,
                     critical=each.step.id in critical,
                 )
-                for phase in found.timeline.phases
+                for phase in (() if times is None else times.phases)
                 for each in phase.steps
             ),
             failures=tuple(map(FailedTaskResponse.of, failed)),

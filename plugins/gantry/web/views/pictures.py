@@ -9,7 +9,7 @@ import enum
 from gantry import names, overview, plan
 from gantry.state import config_history
 from gantry.web.http import access, addresses
-from gantry.web.queries import deployment_queries, model
+from gantry.web.queries import model
 from gantry.web.views import grid, step_titles, timeline, topology, topology_labels
 
 _RUN_SECONDS, _REST_SECONDS = 2, 10
@@ -46,11 +46,11 @@ class DeploymentView:
 
 @dataclasses.dataclass(frozen=True)
 class FailedTaskView:
-    """A failed task on a run's page, and the URL of its page in Airflow."""
+    """A failed task on a run's page, and the URL of its page in Airflow; None if that has forgotten the run."""
 
     title: str
     task: overview.FailedTask
-    href: str
+    href: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +65,8 @@ class RunPage:
 
     name: str
     snapshot: overview.RunSnapshot
-    progress: overview.RunProgress
-    grid: grid.Grid
+    progress: overview.RunProgress | None
+    grid: grid.Grid | None
     gantt: timeline.Gantt | None
     again: str | None
     questions: tuple[overview.TaskInstanceRow, ...]
@@ -202,9 +202,8 @@ def run(
 ) -> RunPage:
     """Return a run's page."""
     dag, run_id = found.run.key
-    name = deployment_queries.deployment(dag)
+    name = found.run.deployment
     may_read_logs = visitor.may_read_logs(dag)
-    views = [each.view for each in found.instances]
     links = grid.GridLinks(
         task=lambda task, index: where.task(dag, run_id, task, index),
         log=lambda task, index: where.log(dag, run_id, task, index) if may_read_logs else "",
@@ -214,11 +213,11 @@ def run(
         name,
         found,
         overview.progress(found),
-        grid.grid(found.known.plan, views, now, links),
-        timeline.gantt(found.timeline, now),
+        None if found.known is None else grid.grid(found.known.plan, found.tasks, now, links),
+        None if found.timeline is None else timeline.gantt(found.timeline, now),
         None if found.run.is_over else where.run(dag, run_id),
         _questions(found, visitor),
-        () if found.states is None else overview.services(found.known, found.states),
+        () if found.known is None or found.states is None else overview.services(found.known, found.states),
         tuple(_failed(found, each, where) for each in failed),
     )
 
@@ -227,9 +226,9 @@ def _failed(
     found: overview.RunSnapshot, task: overview.FailedTask, where: addresses.Addresses
 ) -> FailedTaskView:
     view = task.instance.view
-    step = found.known.plan.by_id.get(view.task_id)
+    step = None if found.known is None else found.known.plan.by_id.get(view.task_id)
     return FailedTaskView(
         view.task_id if step is None else step_titles.whole(step),
         task,
-        where.task(*found.run.key, view.task_id, view.map_index),
+        None if found.is_recorded else where.task(*found.run.key, view.task_id, view.map_index),
     )

@@ -71,7 +71,7 @@ packed_kind() {
 kind_words() {
     case $KIND in
     empty) echo 'an empty file' ;;
-    zeros) echo 'nothing but zeros, as of a download that was broken off' ;;
+    zeros) echo 'only zeros, as after an interrupted download' ;;
     encrypted) echo 'an encrypted file' ;;
     git-lfs) echo "a pointer of Git LFS, not the file itself ('git lfs pull' fetches it)" ;;
     html) echo 'a page of HTML or XML, such as the error of a web server' ;;
