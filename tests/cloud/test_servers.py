@@ -253,7 +253,7 @@ def test_terminated_servers_are_gone_and_their_slots_free(shop: Shop) -> None:
     # EC2 refuses the whole request when it has forgotten one of the instances.
     with (
         shop.an_hour_later(),
-        pytest.raises(errors.CloudError, match="does not exist\nThis often passes by itself"),
+        pytest.raises(errors.CloudError, match="does not exist\nThis is often temporary"),
     ):
         cloud.terminate([*found.servers, *new.servers])
     assert [each.instance_id for each in cloud.find()] == [each.instance_id for each in new.servers]

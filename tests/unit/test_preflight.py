@@ -185,7 +185,7 @@ def test_everything_that_is_wrong_is_told_at_once_and_each_in_its_place(
     [
         ("app.tar.gz", b"<html>not found</html>", "a page or an error document (HTML or XML)"),
         ("app.tar.gz", b"", "empty"),
-        ("app.zip", bytes(512), "nothing but zeros"),
+        ("app.zip", bytes(512), "only zeros"),
         ("app.zip", b"Rar!\x1a\x07", "RAR"),
         ("app.tar", b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
         ("app.zip", b"hello", "text"),

@@ -78,7 +78,7 @@ NO_ARCHIVES: dict[str, tuple[bytes, str]] = {
     "gzip of gzip": (gzip.compress(gzip.compress(b"x")), "it is gzip, packed by gzip"),
     "gzip of a dump": (gzip.compress(b"PGDMP" + b"\x01" * 40), "(-Fc), packed by gzip"),
     "a tar of nothing": (gzip.compress(b"\x00" * 10240), "there is nothing in"),
-    "zeros": (b"\x00" * 10240, "nothing but zeros"),
+    "zeros": (b"\x00" * 10240, "only zeros"),
     "a tar that is cut": (b"", "tar cannot read"),
 }  # fmt: skip
 

@@ -99,7 +99,7 @@ def test_a_drill_that_fails_or_is_none_ends_with_1(airflow: airflow_api.Airflow,
     assert gantry("drill", "shop").code == 1
     assert airflow.dags["shop.drill"].runs[0].conf == {}
     found = gantry("drill", "bare")
-    assert (found.code, "`drill:` in there" in found.err) == (1, True)
+    assert (found.code, "`drill:` in it" in found.err) == (1, True)
     assert gantry("status", "shop", "--json").json["state"] == "RUNNING"
 
 
