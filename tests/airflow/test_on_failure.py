@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from gantry import names
+from gantry.state import kept_failures
 from tests.airflow.stage import Stage, archive, probe
 
 pytestmark = pytest.mark.airflow
@@ -52,6 +54,9 @@ def test_a_failed_first_launch_leaves_nothing_in_the_cloud(stage: Stage, scrappe
     (failure,) = launch.api.failures(launch.dag, launch.run, failed.task_id, failed.map_index) or ()
     assert (failure.server, failure.script, failure.code) == (f"{name}-only-1", "startService", 7)
     assert "never" in failure.detail
+    # It outlives the run, which Airflow's cleanup deletes in the end.
+    kept = kept_failures.of_run(launch.api.asset_state(names.state(name)), "launch", launch.run)
+    assert kept[failed.task_id, failed.map_index].failures == (failure,)
     assert list(stage.instances(name)) == []
     log = launch.task_log(REMOVE)
     assert f"failed: {CONFIGURE}" in log

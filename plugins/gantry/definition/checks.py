@@ -314,6 +314,6 @@ def _balanced(
     elif kind == "TCP" and other != name:
         yield (
             ("load_balancers", name, "port"),
-            f"port {balancer.port} of tier {balancer.tier!r} belongs to {other!r}: over TCP a client does not say "
-            f"which name it wants",
+            f"port {balancer.port} of tier {balancer.tier!r} belongs to {other!r}: over TCP, the requested name "
+            f"is not known",
         )

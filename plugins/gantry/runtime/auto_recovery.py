@@ -70,7 +70,7 @@ def decide(run: step_run.StepRun, look: WatchReport, log: Logger) -> TriggerRequ
         since = datetime.datetime.fromisoformat(str(asked["when"]))
         if look.now - since < _AGAIN:
             log.error(
-                "still lost: %s. A recovery was requested at %s; see why it has not helped. It is asked for again "
+                "still lost: %s. A recovery was requested at %s; check why it did not help. It is requested again "
                 "from %s on",
                 ", ".join(reasons), server_health.told(since), server_health.told(since + _AGAIN),
             )  # fmt: skip

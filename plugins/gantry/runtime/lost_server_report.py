@@ -50,8 +50,8 @@ def said(findings: server_health.HealthReport) -> Iterator[str]:
         yield f"{each.server.name}: {each}; {each.outlook}"
     for name, what in findings.strangers.items():
         yield (
-            f"{name}: {what}. It is neither taken for the server nor replaced: find out who answers there; to have it "
-            f"replaced, name it in NAME.recover"
+            f"{name}: {what}. It is neither used nor replaced: find out which server answers there; to replace it, "
+            f"name it in NAME.recover"
         )
     for name, what in findings.refusing.items():
         yield f"{name}: {what}. It exists, so it is not replaced"
