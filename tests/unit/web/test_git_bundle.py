@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from airflow.dag_processing.bundles.base import BaseDagBundle
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
 from airflow.executors import workloads
@@ -64,12 +65,19 @@ class Repository:
 
     def _parse(self, commit: str) -> None:
         """What the DAG processor does with a bundle."""
-        bundle = DagBundlesManager().get_bundle(self.name)
-        bundle.initialize()
+        bundle = bundle_of(self.name)
         bundle.refresh()
         bag = BundleDagBag(bundle.path, bundle_path=bundle.path, bundle_name=self.name)
         assert bag.import_errors == {}
         sync_bag_to_db(bag, self.name, commit)
+
+
+def bundle_of(name: str, commit: str | None = None) -> BaseDagBundle:
+    """Airflow's copy of the repository: of a commit, or the one in which the DAG processor follows the branch."""
+    manager = DagBundlesManager()  # type: ignore[no-untyped-call] # Airflow's own signature
+    found = manager.get_bundle(name, commit)
+    found.initialize()
+    return found
 
 
 def loader() -> str:
@@ -136,16 +144,15 @@ def recorded(office: rig.Airflow, run: str) -> tuple[str, str, str, str]:
 
 def worked_with(run: str, task: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The description in the definition that a worker reads for a task of a run."""
-    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", SHOP)
     with create_session() as session:
         instance = session.scalars(
             sa.select(TaskInstance).where(TaskInstance.run_id == run, TaskInstance.task_id == task)
         ).one()
         work = workloads.ExecuteTask.make(instance)
-    monkeypatch.delenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID")
-    bundle = DagBundlesManager().get_bundle(work.bundle_info.name, work.bundle_info.version)
-    bundle.initialize()
-    bag = BundleDagBag(bundle.path / work.dag_rel_path, bundle_path=bundle.path, bundle_name=bundle.name)
+    bundle = bundle_of(work.bundle_info.name, work.bundle_info.version)
+    with monkeypatch.context() as here:
+        here.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", SHOP)
+        bag = BundleDagBag(bundle.path / work.dag_rel_path, bundle_path=bundle.path, bundle_name=bundle.name)
     carried = bag.dags[SHOP].task_dict["turn"].doc_json
     assert carried is not None
     known = stored.load(carried)
