@@ -9,11 +9,15 @@ ON_CLUSTER := docker/with-machine.sh --cluster
 SETUP_CLUSTER := docker/setup-python.sh --environment .work/cluster --no-default-groups --group dev --extra cluster
 # Most of a launch is waiting, so there are more workers than cores. What tests import is compiled once, also where
 # PYTHONDONTWRITEBYTECODE is set: each worker and each command would do it again.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := --dist loadgroup --no-loadscope-reorder
+PYTEST := env -u PYTHONDONTWRITEBYTECODE .venv/bin/pytest $(SIDE_BY_SIDE)
 WORKERS := 4
+# With the lowest versions that pyproject.toml allows, in an environment of their own too.
+LOWEST := .work/lowest/bin
+ON_LOWEST := docker/with-machine.sh --lowest env -u PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-cluster coverage benchmark lint docs screenshots clean
+.PHONY: help setup demo check test test-cluster test-lowest coverage benchmark lint docs screenshots clean
 # Each target cleans up behind itself; two at a time would be in each other's way.
 .NOTPARALLEL:
 
@@ -41,17 +45,21 @@ check: lint ## linters, types and unit tests, without Docker: before each commit
 
 test: lint ## everything that CI checks
 	@docker/setup-chromium.sh
-	@docker/setup-mysql.sh
 	@$(ON_MACHINE) $(PYTEST) -n $(WORKERS) tests
 
-test-cluster: ## launches and faults on an Airflow of ten machines; not part of test
+test-cluster: ## launches and faults on an Airflow of ten machines, and pages on MySQL; not part of test
 	@$(SETUP_CLUSTER)
+	@docker/setup-mysql.sh
 	@$(ON_CLUSTER) env -u PYTHONDONTWRITEBYTECODE $(CLUSTER_PYTHON) -m pytest --verbose --capture=no tests/cluster
+
+test-lowest: ## unit tests and a launch with the lowest versions that may be installed; not part of test
+	@docker/setup-python.sh --lowest
+	@$(ON_LOWEST) $(LOWEST)/pytest $(SIDE_BY_SIDE) -n 2 tests/unit
+	@$(ON_LOWEST) $(LOWEST)/gantry demo run --once
 
 coverage: ## all tests with coverage, for the figure; takes about twice as long
 	@docker/setup-python.sh
 	@docker/setup-chromium.sh
-	@docker/setup-mysql.sh
 	@$(ON_MACHINE) $(PYTEST) -n $(WORKERS) --cov --cov-report=term tests
 
 benchmark: ## all benchmarks, beside pyinfra and ansible-core (from PyPI)

@@ -3,18 +3,27 @@
 # Does nothing, quickly, when nothing is to be done.
 #
 # usage: setup-python.sh [--environment FOLDER] [UV-SYNC-ARGUMENT...]     (for example: --group docs)
+#        setup-python.sh --lowest
 #
 # With --environment another one in this folder of the project, so that .venv stays as it is.
+# With --lowest it is .work/lowest: the lowest versions that pyproject.toml allows, in place of those of the lock file.
 set -eu
 
 UV_VERSION=0.13.9 # the one that wrote uv.lock
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 UV=$ROOT/.work/uv/bin/uv
 FOLDER=.venv
-if [ "${1-}" = --environment ]; then
+VERSIONS=uv.lock
+case ${1-} in
+--environment)
     FOLDER=$2
     shift 2
-fi
+    ;;
+--lowest)
+    FOLDER=.work/lowest
+    VERSIONS=.work/lowest-versions.txt
+    ;;
+esac
 VENV=$ROOT/$FOLDER
 STAMP=$VENV/.gantry-setup
 
@@ -54,6 +63,24 @@ need_uv() {
     "$ROOT/.work/uv/bin/pip" install --quiet --disable-pip-version-check "uv==$UV_VERSION"
 }
 
+install_locked() {
+    # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, each process would compile all it imports again.
+    UV_PROJECT_ENVIRONMENT="$VENV" "$UV" sync --project "$ROOT" --frozen --quiet --compile-bytecode "$@"
+}
+
+# The tools of the tests are no part of what is installed elsewhere, and are as new as they can be beside it.
+install_lowest() {
+    cd "$ROOT"
+    "$UV" venv --quiet --clear "$VENV"
+    # What is there would be preferred.
+    rm -f "$VERSIONS"
+    echo '.[local,cluster]' |
+        "$UV" pip compile --quiet --python "$VENV" --resolution lowest-direct --no-header \
+            --no-emit-package airflow-provider-gantry --output-file "$VERSIONS" - >/dev/null
+    "$UV" pip install --quiet --python "$VENV" --compile-bytecode --constraint "$VERSIONS" \
+        --editable '.[local,cluster]' --group dev --group docs
+}
+
 # What the environment is made from and how; the place too, as an environment cannot be moved.
 inputs() {
     echo "$ROOT $*"
@@ -65,11 +92,14 @@ if [ -x "$VENV/bin/python" ] && [ "$(cat "$STAMP" 2>/dev/null)" = "$wanted" ]; t
     exit 0
 fi
 need_uv
-say "making $FOLDER from uv.lock"
+say "making $FOLDER from $VERSIONS"
 # An environment that is active in the caller's shell is not the one to fill; no Python is ever downloaded.
 unset VIRTUAL_ENV UV_PYTHON
-export UV_PROJECT_ENVIRONMENT="$VENV"
-# Compiled once here: where PYTHONDONTWRITEBYTECODE is set, each process would compile all it imports again.
-UV_PYTHON_DOWNLOADS=never "$UV" sync --project "$ROOT" --frozen --quiet --compile-bytecode "$@"
+export UV_PYTHON_DOWNLOADS=never
+if [ "$VERSIONS" = uv.lock ]; then
+    install_locked "$@"
+else
+    install_lowest
+fi
 echo "$wanted" >"$STAMP"
 say "ready: $("$VENV/bin/python" --version) in $FOLDER"

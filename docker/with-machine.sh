@@ -3,9 +3,10 @@
 # command is stopped after it. INT and TERM reach the command as one INT, so that it can clean up; the exit code is
 # the command's own.
 #
-# usage: with-machine.sh [--cluster] COMMAND ARG...
+# usage: with-machine.sh [--cluster | --lowest] COMMAND ARG...
 #
 # With --cluster the machine is prepared for an Airflow of several machines, and the environment is .work/cluster.
+# With --lowest the environment is .work/lowest.
 #
 # bash: with job control the command gets a process group of its own, and its SIGINT is not ignored.
 # shellcheck disable=SC2317 # the functions are called by traps
@@ -14,11 +15,17 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 PYTHON=$HERE/../.venv/bin/python
 COMMAND=
 CLUSTER=
-if [ "${1-}" = --cluster ]; then
+case ${1-} in
+--cluster)
     PYTHON=$HERE/../.work/cluster/bin/python
     CLUSTER=--cluster
     shift
-fi
+    ;;
+--lowest)
+    PYTHON=$HERE/../.work/lowest/bin/python
+    shift
+    ;;
+esac
 
 engine_answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 

@@ -261,8 +261,9 @@ def test_the_versions_that_it_runs_on_are_those_that_may_be_installed() -> None:
     pythons = [each.rpartition(" ")[2] for each in project["classifiers"] if "Python :: 3." in each]
     assert f"| Python | {', '.join(pythons)} |" in text
     (bound,) = [each for each in project["dependencies"] if each.startswith("apache-airflow>")]
-    (minor,) = re.findall(r"^\| Airflow \| (\S+) \|", text, re.MULTILINE)
-    assert f">={minor}," in bound
+    ((minor, lowest),) = re.findall(r"^\| Airflow \| (\S+), from (\S+) \|", text, re.MULTILINE)
+    assert f">={lowest}," in bound
+    assert lowest.startswith(f"{minor}.")
 
 
 def test_the_documentation_builds_strictly(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore import awsrequest, compat
+from botocore import awsrequest, compat, session
 from botocore.retries import standard
 
 from gantry import names
@@ -143,11 +143,13 @@ def test_how_often_a_call_is_repeated_is_said_by_the_connection_or_the_environme
         found = connect(config_kwargs=config).meta.config.retries
         return found["mode"], found["total_max_attempts"]
 
-    assert settings() == ("standard", 8)
-    assert settings(user_agent_extra="acme") == ("standard", 8)
+    # botocore's own has changed from one version to the next.
+    default = session.get_session().get_config_variable("retry_mode")
+    assert settings() == (default, 8)
+    assert settings(user_agent_extra="acme") == (default, 8)
     assert settings(retries={"mode": "adaptive"}) == ("adaptive", 8)
     assert settings(retries={"mode": "legacy", "max_attempts": 2}) == ("legacy", 3)
-    assert settings(retries={"total_max_attempts": 4}) == ("standard", 4)
+    assert settings(retries={"total_max_attempts": 4}) == (default, 4)
     monkeypatch.setenv("AWS_RETRY_MODE", "adaptive")
     assert settings() == ("adaptive", 8)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
