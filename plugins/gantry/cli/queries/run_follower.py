@@ -20,6 +20,10 @@ PATIENCE = 90.0
 """Seconds that an Airflow may be unavailable before the command gives up."""
 
 _PAUSE = 0.8
+_SHARE = 2
+"""Pause as a multiple of how long Airflow took to answer: a busy one has more to do than to be looked at."""
+
+_LONGEST_PAUSE = 5.0
 _LAST_LINES_PAUSE = 0.2
 _LOG_TAIL = 15
 
@@ -114,7 +118,9 @@ class RunFollower:
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
+            began = time.monotonic()
             moment = self.look(run)
+            took = time.monotonic() - began
             show(moment)
             if moment.run.state == "failed":
                 raise RunFailedError(run.dag, tuple(self.failures(moment)), self._api.link(run.dag, run.id))
@@ -123,7 +129,7 @@ class RunFollower:
             if deadline is not None and time.monotonic() > deadline:
                 link = self._api.link(run.dag, run.id)
                 raise RunTooLongError(run.dag, seconds or 0, moment.unfinished(), link)
-            time.sleep(_PAUSE)
+            time.sleep(min(max(_PAUSE, _SHARE * took), _LONGEST_PAUSE))
 
     def look(self, run: client.ApiDagRun) -> run_snapshot.Moment:
         """Return the current snapshot of a run."""
