@@ -26,8 +26,9 @@ def load() -> None:
     import boto3  # noqa: PLC0415 - takes half a second
 
     session = shared(boto3.Session("none", "none", region_name="us-east-1"))
-    for service in ("ec2", "s3"):
-        session.client(service)
+    for service, operation in (("ec2", "describe_instances"), ("s3", "list_objects_v2")):
+        # Which answers have pages is in a file of its own, that botocore looks for in the folders of all services.
+        session.client(service).can_paginate(operation)
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from airflow.sdk.log import mask_secret
 from gantry import errors, inventory, names
 from gantry.agent import host_keys, pem, private_keys, server_facts, ssh, tls
 from gantry.configuration_management import chef, chef_server
-from gantry.credentials import connection_fields
+from gantry.credentials import connection_fields, key_masks
 from gantry.credentials.connection_fields import ConnectionFactError
 from gantry.definition import models
 
@@ -249,16 +249,10 @@ def certificate_from(connection: Connection) -> tls.Certificate:
 
 def _mask(secret: str) -> None:
     """Mask a secret, and every line of one that has several: scripts' output is logged line by line."""
-    # Also mask a key as written on the server: it is formatted differently from the form's content.
+    # Also mask a key as written on the server: it is formatted differently from the form's content. The whole forms
+    # come first: where `key_masks` is Airflow's adapter, their lines are known then.
     forms = [each for each in (secret, pem.key(secret)) if each]
-    lines = {line.strip() for each in forms for line in each.splitlines()}
-    mask_secret(
-        [*forms, *sorted(line for line in lines if len(line) >= _TELLING and not line.startswith("-----"))]
-    )
-
-
-_TELLING = 16
-"""Characters. A shorter line of a key reveals nothing, and could be an ordinary word."""
+    mask_secret([*forms, *key_masks.telling_lines(*forms)])
 
 
 def _chef_key(connection: Connection, key: str, field: str) -> str:

@@ -10,7 +10,7 @@ from gantry import errors, names, preflight
 from gantry.credentials import masked_names
 from gantry.operators import base
 from gantry.reconcile import step_run
-from gantry.runtime import failures, lock_holder, run_history, task_run, xcom
+from gantry.runtime import failures, lock_holder, recent_starts, run_history, task_run, xcom
 from gantry.triggers import turn
 
 
@@ -57,6 +57,7 @@ class TurnOperator(base.StepOperator):
             )
         self.log.info("no other operation of %s is running: this run has the turn", deployment)
         lock_holder.secure(context, run)
+        recent_starts.sum_up(run)
         self._look(run)
         return report
 

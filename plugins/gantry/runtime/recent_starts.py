@@ -3,6 +3,10 @@
 A step that took the list for complete would report too few servers to the others (a database would grant access to
 some of them only), or start a second server for the same slot. So `scale_up` records what it starts in the state of
 the deployment's asset, and every step of every operation waits until all of it is listed.
+
+Each tier has its own record, since tiers start in parallel and Airflow's store knows no locks. A run that takes the
+deployment's lock sums them up in one more, so that its steps read one value instead of one per tier; whoever records a
+start discards that sum.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from gantry import names
 from gantry.inventory import Server
 from gantry.plan import StepKind
 from gantry.reconcile import step_run
-from gantry.runtime import lock_holder
+from gantry.runtime import asset_state, lock_holder
 
 _LISTED_AFTER = datetime.timedelta(minutes=15)
 """Older instances are listed or gone: a step that is cleared next week does not wait for last week's servers."""
@@ -26,6 +30,10 @@ _LISTED_AFTER = datetime.timedelta(minutes=15)
 _NOTED: pydantic.TypeAdapter[dict[str, datetime.datetime]] = pydantic.TypeAdapter(
     dict[str, datetime.datetime]
 )
+
+
+SUM = "started"
+"""The key of the records of all tiers together: complete, or missing."""
 
 
 def key(tier: names.TierName) -> str:
@@ -81,14 +89,35 @@ def note(run: step_run.StepRun, servers: Iterable[Server]) -> None:
     noted = _young(store.get(key(run.tier)), now)
     new = {each.instance_id: now for each in servers if each.instance_id not in noted}
     if new:
+        # Before, for a reader in between; and after, if a run has taken the lock in between and summed up without it.
+        store.delete(SUM)
         store.set(key(run.tier), _NOTED.dump_python({**noted, **new}, mode="json"))
+        store.delete(SUM)
+
+
+def sum_up(run: step_run.StepRun) -> None:
+    """Store the records of all tiers as one. Only for a run that has just taken the lock: nothing is being started."""
+    now = _now()
+    store = lock_holder.store(run.definition.deployment)
+    store.set(SUM, _NOTED.dump_python(_of_tiers(store, run.definition.tiers, now), mode="json"))
 
 
 def lately(deployment: names.DeploymentName, tiers: Collection[names.TierName]) -> frozenset[str]:
-    """Return the ids of instances that were started so recently that the cloud may not list them yet."""
+    """Return the ids of instances that were started so recently that the cloud may not list them yet.
+
+    With several tiers, possibly those of all tiers.
+    """
     now = _now()
     store = lock_holder.store(deployment)
-    return frozenset(instance for tier in tiers for instance in _young(store.get(key(tier)), now))
+    if len(tiers) > 1 and (summed := store.get(SUM)) is not None:
+        return frozenset(_young(summed, now))
+    return frozenset(_of_tiers(store, tiers, now))
+
+
+def _of_tiers(
+    store: asset_state.DeploymentStore, tiers: Iterable[names.TierName], now: datetime.datetime
+) -> dict[str, datetime.datetime]:
+    return {instance: at for tier in tiers for instance, at in _young(store.get(key(tier)), now).items()}
 
 
 def _young(kept: object, now: datetime.datetime) -> dict[str, datetime.datetime]:

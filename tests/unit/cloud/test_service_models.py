@@ -52,9 +52,10 @@ def test_the_second_client_reads_nothing(read: list[str]) -> None:
 def test_what_is_loaded_beforehand_is_enough_for_ec2_and_s3(read: list[str]) -> None:
     service_models.load()
     read.clear()
-    clients.ec2(CLOUD)
+    clients.ec2(CLOUD).get_paginator("describe_instances")
     source = sources.S3Access(AWS, CLOUD.region)
     assert source.client.meta.service_model.service_name == "s3"
+    source.client.get_paginator("list_objects_v2")
     source.linking("us-east-1")
     assert read == []
 

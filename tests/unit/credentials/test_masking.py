@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
+import pathlib
+import re
 import types
 from collections.abc import Iterator
 from typing import Any, cast
@@ -11,12 +14,13 @@ from typing import Any, cast
 import asyncssh
 import pytest
 from airflow.sdk import Connection
-from airflow.sdk._shared.secrets_masker import _secrets_masker
+from airflow.sdk._shared.secrets_masker import _secrets_masker, secrets_masker
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.log import mask_secret
 
 from gantry import definition, errors, plan
-from gantry.credentials import connections
+from gantry.credentials import connections, key_masks
+from gantry.local.demo import airflow_process
 from gantry.operators import base
 from gantry.runtime import task_run
 from gantry.triggers import server_work
@@ -49,6 +53,37 @@ def test_a_private_key_that_a_script_prints_is_masked_in_every_line(eaten: str) 
     assert begin.startswith("cat: -----BEGIN")
     assert end.startswith("cat: -----END")
     assert printed(SHOP.pem)[1] == f"cat: {SHOP.pem.splitlines()[1]}", "a certificate is no secret"
+
+
+@pytest.mark.parametrize(("adapter", "most"), [(None, len(SHOP.key_pem.splitlines())), (key_masks.of, 1)])
+def test_the_lines_of_a_key_are_compiled_at_once(
+    adapter: Any, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow compiles all masks for each new one, unless they come from its adapter."""
+    compiled: list[str] = []
+
+    def compile_(pattern: str) -> re.Pattern[str]:
+        compiled.append(pattern)
+        return re.compile(pattern)
+
+    monkeypatch.setattr(secrets_masker, "re", types.SimpleNamespace(compile=compile_, escape=re.escape))
+    monkeypatch.setattr(_secrets_masker(), "secret_mask_adapter", adapter)
+    connections._mask(SHOP.key_pem)
+    assert 1 <= len(compiled) <= most
+    assert (len(compiled) > 1) == (adapter is None)
+    assert set(printed(SHOP.key_pem)[1:-1]) == {"cat: ***"}
+
+
+def test_the_demo_has_keys_masked_at_once(tmp_path: pathlib.Path) -> None:
+    settings = airflow_process._environment(tmp_path, tmp_path, 1, tmp_path / "passwords")
+    module, _, function = settings["AIRFLOW__LOGGING__SECRET_MASK_ADAPTER"].rpartition(".")
+    assert getattr(importlib.import_module(module), function) is key_masks.of
+
+
+def test_the_adapter_adds_nothing_to_what_is_no_key() -> None:
+    assert (
+        list(key_masks.of('{"region_name": "eu-central-1",\n "endpoint_url": "http://127.0.0.1:4566"}')) == []
+    )
 
 
 def test_the_triggerer_masks_what_the_worker_has_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import types
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from gantry import definition, inventory, names, plan
 from gantry.cloud import eventual_listing, instance_start
 from gantry.cloud import servers as cloud_servers
-from gantry.operators import base, scale_up
+from gantry.operators import base, scale_up, wait_for_turn
 from gantry.reconcile import step_run, step_work
 from gantry.runtime import lock_holder, recent_starts, task_run
 from tests.unit.agent.world import DEFINITION
@@ -121,6 +122,62 @@ def test_a_scale_up_waits_for_its_own_tiers_servers_alone(store: Store) -> None:
     assert at("tier-application.scale_up")[0].started() == {"i-application-2"}
     # Another operation waits as well: it must not take the place of a server for free.
     assert at("ask_servers", plan.termination_plan(KNOWN))[0].started() == {"i-application-2"}
+
+
+class Asked(Store):
+    """Remembers what it was asked for, and lets something happen before a value is written."""
+
+    def __init__(self) -> None:
+        self.asked_for: list[str] = []
+        self.before: dict[str, Callable[[], None]] = {}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked_for.append(key)
+        return super().get(key, default)
+
+    def set(self, key: str, value: Any) -> None:
+        self.before.pop(key, lambda: None)()
+        super().set(key, value)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    found = Asked()
+    monkeypatch.setattr(lock_holder, "store", lambda _: found)
+    return found
+
+
+def test_a_step_of_a_run_that_starts_nothing_reads_one_value(asked: Asked) -> None:
+    asked[recent_starts.key(APPLICATION)] = noted("i-old", minutes=20) | noted("i-young", minutes=5)
+    recent_starts.sum_up(at("turn")[0])
+    asked.asked_for.clear()
+    assert at(TELLING[0])[0].started() == {"i-young"}
+    assert asked.asked_for == [recent_starts.SUM]
+
+
+def test_the_run_whose_turn_it_is_sums_up(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked[recent_starts.key(APPLICATION)] = noted("i-young")
+    run, context = at("turn")
+    operator = wait_for_turn.TurnOperator(task_id="turn")
+    monkeypatch.setattr(operator, "_look", lambda _: None)
+    monkeypatch.setattr(lock_holder, "secure", lambda *_: None)
+    monkeypatch.setattr(lock_holder, "take", lambda *_: None)
+    operator._take(context, run)
+    assert sorted(asked[recent_starts.SUM]) == ["i-young"]
+
+
+def test_what_is_started_after_the_sum_was_made_is_waited_for_as_well(asked: Asked) -> None:
+    asked[recent_starts.key(names.TierName("proxy"))] = noted("i-proxy-1")
+    recent_starts.sum_up(at("turn")[0])
+    recent_starts.note(at("tier-application.scale_up")[0], servers(1))
+    assert at(TELLING[0])[0].started() == {"i-proxy-1", "i-application-1"}
+
+
+def test_a_start_that_is_noted_by_a_run_that_has_lost_its_turn_is_not_missed(asked: Asked) -> None:
+    # The next run sums up just before this one writes its record.
+    asked.before[recent_starts.key(APPLICATION)] = lambda: recent_starts.sum_up(at("turn")[0])
+    recent_starts.note(at("tier-application.scale_up")[0], servers(1))
+    assert at(TELLING[0])[0].started() == {"i-application-1"}
 
 
 def test_every_operator_is_aware_of_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,10 @@ PATIENCE = 90.0
 """Seconds that an Airflow may be unavailable before the command gives up."""
 
 _PAUSE = 0.8
+_SHARE = 2
+"""Pause as a multiple of how long Airflow took to answer: a busy one has more to do than to be looked at."""
+
+_LONGEST_PAUSE = 5.0
 _LAST_LINES_PAUSE = 0.2
 _LOG_TAIL = 15
 
@@ -117,7 +121,9 @@ class RunFollower:
         dag, link = run[0], self._api.link(*run)
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
+            began = time.monotonic()
             found = self.look(run)
+            took = time.monotonic() - began
             show(found)
             if found.run.state == "failed":
                 raise RunFailedError(dag, tuple(self.failures(found)), link)
@@ -125,7 +131,7 @@ class RunFollower:
                 return found
             if deadline is not None and time.monotonic() > deadline:
                 raise RunTooLongError(dag, seconds or 0, list(found.unfinished), link)
-            time.sleep(_PAUSE)
+            time.sleep(min(max(_PAUSE, _SHARE * took), _LONGEST_PAUSE))
 
     def look(self, run: overview.RunKey) -> overview.RunSnapshot:
         """Return the current snapshot of a run."""

@@ -27,6 +27,8 @@ _PARSED_SECONDS = 60.0
 _SETTINGS = {
     # A changed definition should be visible in the graph soon.
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+    # It is idle most of the time: with 0.1, the scheduler alone takes twice as much CPU time then.
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.25",
 }
 
 
