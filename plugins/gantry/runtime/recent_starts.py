@@ -5,8 +5,8 @@ some of them only), or start a second server for the same slot. So `scale_up` re
 the deployment's asset, and every step of every operation waits until all of it is listed.
 
 Each tier has its own record, since tiers start in parallel and Airflow's store knows no locks. A run that takes the
-deployment's lock sums them up in one more, so that its steps read one value instead of one per tier. A task that records
-a start discards that sum.
+deployment's lock sums them up in one more, so that its steps read one value instead of one per tier. A task that
+records a start discards that sum.
 """
 
 from __future__ import annotations
