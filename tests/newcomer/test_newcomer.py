@@ -306,7 +306,7 @@ def loses_the_cloud(newcomer: Newcomer) -> None:
     subprocess.run(["kill", "-KILL", str(server)], check=True)
     gone = newcomer.types("gantry demo status")
     assert gone.code == 1, gone
-    assert "gone      the embedded cloud" in gone.out
+    assert "missing   the embedded cloud" in gone.out
 
 
 def nothing_is_left(newcomer: Newcomer) -> None:
