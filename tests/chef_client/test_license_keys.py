@@ -9,7 +9,7 @@ from .proxy import Answer, Proxy
 
 pytestmark = [
     pytest.mark.docker,
-    pytest.mark.standin("it is told to be release 19, and does not ask whether a key is valid"),
+    pytest.mark.standin("it pretends to be release 19, and does not check whether a key is valid"),
 ]
 
 KEY = "free-58555821-925e-4a27-8fdc-e79dae5a425b-9763"
