@@ -23,7 +23,10 @@ while [ "$number" -lt 60 ]; do
 done
 touch /tmp/probe-runs
 """
-"""Thirty seconds of talk, or as fast as it goes once /tmp/hurry is there."""
+"""Thirty seconds of output, or as fast as it goes once /tmp/hurry is there."""
+
+BURST_AT_THE_END = f"{SLOW_START}seq -f 'last words %g' 300\n"
+"""More than a triggerer reads of its triggers' lines in a second, just before the end."""
 
 
 WAITING_START = """#!/bin/sh
@@ -117,13 +120,15 @@ def test_work_longer_than_the_attend_time_ends_in_the_triggerer_with_its_whole_l
     stage: Stage, scrapped: Name
 ) -> None:
     name = scrapped("deferred")
-    launch, machine = begin(stage, name, attend="2s")
+    launch, machine = begin(stage, name, attend="2s", script=BURST_AT_THE_END)
     launch.await_state(CONFIGURE, "deferred")
     machine.sh("touch /tmp/hurry")
     launch.succeeds()
     log = launch.task_log(CONFIGURE)
     ticks = [line.rpartition("tick ")[2] for line in log.splitlines() if "tick " in line]
     assert ticks == [f"{number} of 60" for number in range(1, 61)]
+    last = [line.rpartition("last words ")[2] for line in log.splitlines() if "last words " in line]
+    assert last == [str(number) for number in range(1, 301)]
     assert f"deployment {name} is RUNNING" in launch.task_log("finish_launch")
     assert launch.instance(CONFIGURE).try_number == 1
 

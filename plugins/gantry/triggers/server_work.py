@@ -19,7 +19,15 @@ from gantry.cloud import clients, download_links, servers
 from gantry.credentials import connections
 from gantry.definition import models
 from gantry.reconcile import data_placement, installed_archives, output_readers
-from gantry.runtime import failures, lock_holder, server_bootstrap, server_notes, task_log, task_verdict
+from gantry.runtime import (
+    failures,
+    lock_holder,
+    server_bootstrap,
+    server_notes,
+    task_log,
+    task_verdict,
+    triggerer_log,
+)
 
 LOG = logging.getLogger("gantry")
 _PROGRESS = pydantic.TypeAdapter(list[jobs.ServerProgress])
@@ -61,6 +69,7 @@ class StepTrigger(BaseTrigger):
             found = await self._failures()
         except errors.GantryError as error:
             found = list(error.failures)
+        await triggerer_log.written()
         if found:
             yield TriggerEvent(failures.event(found))  # type: ignore[no-untyped-call] # Airflow's own signature
         else:
@@ -170,6 +179,12 @@ class JobsTrigger(StepTrigger):
 
         Airflow also calls this when this triggerer stalled for a while and another one has the trigger now.
         """
+        try:
+            await self._end_if_over()
+        finally:
+            await triggerer_log.written()
+
+    async def _end_if_over(self) -> None:
         if self.task_instance is None:
             return
         try:

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.triggers.base import TriggerEvent
 
 from gantry import errors, names
-from gantry.runtime import failures, lock_holder, task_run
+from gantry.runtime import failures, lock_holder, task_run, triggerer_log
 from gantry.state import operation_lock
 from gantry.triggers import server_work
 
@@ -75,6 +75,7 @@ class TurnTrigger(server_work.StepTrigger):
             found = await self._failures()
         except errors.GantryError as error:
             found = list(error.failures)
+        await triggerer_log.written()
         yield TriggerEvent(failures.event(found))  # type: ignore[no-untyped-call] # Airflow's own signature
 
     async def _failures(self) -> list[errors.Failure]:
