@@ -51,7 +51,9 @@ SCRIPTS = {
 }
 """The smallest service there is: it runs while a file is there."""
 
-_MARKER_SECONDS = 300.0
+PATIENCE = 600.0
+"""Seconds for what a launch or Airflow does within some seconds on an idle machine. On two cores at half their speed,
+with other launches beside it, the steps from an approval to the end have taken more than 150."""
 _LAST_LINES_SECONDS = 60.0
 _LAST_LINES_OF_TRIGGERER_SECONDS = 300.0
 """All launches have one triggerer here, which takes 4 KiB of all logs in each round of its loop."""
@@ -65,7 +67,7 @@ SECRETS = "airflow/connections"
 """What the names of connections begin with in Secrets Manager."""
 
 
-def eventually(look: Callable[[], T | None], what: str, seconds: float = _MARKER_SECONDS) -> T:
+def eventually(look: Callable[[], T | None], what: str, seconds: float = PATIENCE) -> T:
     """What `look` finds as soon as it finds something."""
     deadline = time.monotonic() + seconds
     while True:
@@ -224,7 +226,7 @@ class Launch:
         """Clear tasks and what comes after them."""
         self.api.clear(self.dag, self.run, *tasks)
 
-    def await_state(self, task: str, *states: str, seconds: float = 600) -> client.ApiTaskInstance:
+    def await_state(self, task: str, *states: str, seconds: float = PATIENCE) -> client.ApiTaskInstance:
         """Wait until a task's instance is in one of these states."""
 
         def look() -> client.ApiTaskInstance | None:

@@ -453,7 +453,7 @@ def test_twenty_servers_converge_without_a_worker_slot(
         machines = stage.machines(name).values()
         return (len(machines) == 20 and all("starts" in each.sh("ls /tmp") for each in machines)) or None
 
-    eventually(all_at_work, "twenty servers to converge", seconds=240)
+    eventually(all_at_work, "twenty servers to converge")
     eventually(
         lambda: (
             (

@@ -10,14 +10,15 @@ import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, Request, expect
 
 from gantry.local.demo import example
+from tests.airflow.stage import PATIENCE as PATIENCE_SECONDS
 from tests.airflow.stage import Launch, Stage, archive, eventually
 from tests.web import legible, viewer
 
 pytestmark = pytest.mark.airflow
 
 Name = Callable[[str], str]
-PATIENCE = 150_000
-"""Milliseconds for what takes a launch some seconds on an idle machine."""
+PATIENCE = 1000 * PATIENCE_SECONDS
+"""In milliseconds."""
 
 WAITS = """#!/bin/sh
 number=0

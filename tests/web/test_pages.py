@@ -253,8 +253,7 @@ def test_a_run_of_a_dag_has_a_tab_with_its_launch(house: House, chromium: Browse
         page.get_by_role("link", name="Launch", exact=True).click()
         frame = page.frame_locator("iframe")
         cell = frame.locator("a.entry.bad").first
-        cell.click()
-        expect(frame.locator("#log-title")).to_have_text("service app: configure")
+        viewer.click_until(cell, frame.locator("#log-title"), "service app: configure")
         legible.show(page, "airflow-run-tab")
         # From there to exactly that task instance in Airflow's own pages, out of the frame.
         log = frame.get_by_role("complementary", name="Log of a step")
