@@ -132,7 +132,7 @@ def test_a_server_that_does_not_answer_is_replaced_in_its_slot_because_the_watch
     with Visitors(stage.address(SHOP, "proxy-1")) as visitors:
         cut_off(before["application-2"])
         paused(stage, "watch", value=False)
-        (asked,) = eventually(lambda: list(stage.api.runs(f"{SHOP}.recover")), "a recovery", 180)
+        (asked,) = eventually(lambda: list(stage.api.runs(f"{SHOP}.recover")), "a recovery")
         recovery = Launch(stage.api, f"{SHOP}.recover", asked.id)
         # What comes next is not the watch's matter.
         paused(stage, "watch", value=True)

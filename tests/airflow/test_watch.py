@@ -69,7 +69,7 @@ class Watching:
 
     def scaled(self, before: list[str]) -> Launch:
         """The next one, which has to succeed."""
-        eventually(lambda: len(self.scalings()) > len(before), "a scaling", 300)
+        eventually(lambda: len(self.scalings()) > len(before), "a scaling")
         run = Launch(self.stage.api, SCALE, self.scalings()[0])
         run.succeeds()
         return run
