@@ -65,8 +65,9 @@ def settings(
         # SQLite lets one write at a time, and here many launches go on side by side.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.url,
         "AIRFLOW__CORE__PARALLELISM": "24",
-        # The demo's scheduler looks ten times a second, which takes the processor from the launches here.
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        # The demo's scheduler looks ten times a second, which takes the processor from the launches here. A look goes
+        # through all tasks of all runs: what a step waits for the next look is less than what more of them would take.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
         # What is parsed anew is known at once, also when a test changes it twice within half a minute.
         "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
         # For the Test button of a connection's form.

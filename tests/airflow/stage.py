@@ -30,6 +30,7 @@ from gantry.local.cloud import inspect_servers
 from gantry.local.demo import example
 from gantry.rest import client, logs
 from gantry.rest.errors import ConflictError
+from tests.airflow import run_states
 
 if TYPE_CHECKING:
     from tests.airflow.shared import Shared
@@ -59,6 +60,8 @@ _LAST_LINES_OF_TRIGGERER_SECONDS = 300.0
 """All launches have one triggerer here, which takes 4 KiB of all logs in each round of its loop."""
 _ASK_AGAIN = 10.0
 """Seconds after which a loader that has not been read by then is asked for again."""
+_LOOK_AGAIN = 0.3
+"""Seconds between two looks in the database, each of which takes less than a millisecond."""
 _LOOKS_APART = 5
 """Times the length of a look."""
 _WRITTEN_TO_THE_END = ("success", "failed", "skipped")
@@ -126,16 +129,21 @@ class Machine:
 
 
 class Launch:
-    """One run of a deployment's DAG, as a person follows it in the UI."""
+    """One run of a deployment's DAG, as a person follows it in the UI. For its end it is the database that is asked."""
 
-    def __init__(self, api: client.AirflowApi, dag: str, run: str) -> None:
-        self.api = api
+    def __init__(self, stage: Stage, dag: str, run: str) -> None:
+        self.api = stage.api
+        self._states = stage.states
         self.dag = dag
         self.run = run
 
     def ends(self, seconds: float = 900) -> str:
         """Wait for the end: `success` or `failed`."""
-        state = self.api.await_run(self.dag, self.run, seconds)
+        deadline = time.monotonic() + seconds
+        while not self._states.is_over(self.dag, self.run) and time.monotonic() < deadline:
+            time.sleep(_LOOK_AGAIN)
+        # What is reported is what the API says, also of a run that does not end.
+        state = self.api.await_run(self.dag, self.run, 0)
         if state == "failed":
             self.last_errors = "\n".join(self.errors())
         return state
@@ -230,6 +238,8 @@ class Launch:
         """Wait until a task's instance is in one of these states."""
 
         def look() -> client.ApiTaskInstance | None:
+            if not self._states.of_task(self.dag, self.run, task) & set(states):
+                return None
             every = self.api.instances(self.dag, self.run)
             return next((each for each in every if each.task_id == task and each.state in states), None)
 
@@ -244,6 +254,7 @@ class Stage:
         self.shop = found.shop
         self.airflow = found.airflow
         self.database = found.database
+        self.states = run_states.at(found.database.url)
         self.api = found.airflow.api()
         self.definitions = found.definitions
         self._dags = found.dags
@@ -322,13 +333,13 @@ class Stage:
 
     def launch(self, name: str, **params: Any) -> Launch:
         """Trigger a launch."""
-        return Launch(self.api, name, self.api.trigger(name, **params))
+        return Launch(self, name, self.api.trigger(name, **params))
 
     def terminate(self, name: str, confirm: str | None = None, **params: Any) -> Launch:
         """Trigger a termination, with the name typed in."""
         dag = f"{name}.terminate"
         typed = name if confirm is None else confirm
-        return Launch(self.api, dag, self.api.trigger(dag, confirm=typed, **params))
+        return Launch(self, dag, self.api.trigger(dag, confirm=typed, **params))
 
     def chef(self) -> chef_server.ChefServer:
         """The cloud's Chef server, as its administrator."""

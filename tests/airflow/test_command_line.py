@@ -37,7 +37,7 @@ def launched(gantry: Gantry, defined: str) -> subprocess.CompletedProcess[str]:
 
 def newest(stage: Stage, dag: str) -> Launch:
     """The newest run of a DAG."""
-    return Launch(stage.api, dag, next(stage.api.runs(dag)).id)
+    return Launch(stage, dag, next(stage.api.runs(dag)).id)
 
 
 def test_a_launch_shows_its_phases_and_ends_with_0(
@@ -287,7 +287,7 @@ def test_followed_logs_come_while_the_run_goes_on(
             line = following.stdout.readline()
             assert line, told
             told.append(line)
-        launch = Launch(stage.api, name, triggered["run"])
+        launch = Launch(stage, name, triggered["run"])
         # The task moves to the triggerer, and its log goes on there.
         launch.await_state("service-probe.configure", "deferred")
         machine = eventually(lambda: stage.machines(name).get("only-1"), "the server")

@@ -88,7 +88,7 @@ def visitors(stage: Stage) -> Iterator[Visitors]:
 
 
 def newest(stage: Stage) -> Launch:
-    return Launch(stage.api, DAG, next(iter(stage.api.runs(DAG))).id)
+    return Launch(stage, DAG, next(iter(stage.api.runs(DAG))).id)
 
 
 def took(run: Launch) -> str:

@@ -284,10 +284,11 @@ def test_a_log_that_grows_is_followed_by_its_end_and_shown_once_more_when_it_is_
         say(*(f"line {number}" for number in range(1100)))
         expect(lines.last).to_contain_text("line 1099")
         expect(lines).to_have_count(1000)
-        assert page.evaluate(
+        # The end of the log is in sight. It is scrolled there a moment after it has come.
+        page.wait_for_function(
             "() => { const log = document.querySelector('[data-tail]');"
             " return log.scrollHeight - log.scrollTop - log.clientHeight < 24; }"
-        ), "the end of the log is in sight"
+        )
         say("the last line")
         with create_session() as session:
             found = session.scalar(
