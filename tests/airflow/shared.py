@@ -68,6 +68,8 @@ def settings(
         # The demo's scheduler looks ten times a second, which takes the processor from the launches here. A look goes
         # through all tasks of all runs: what a step waits for the next look is less than what more of them would take.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
+        # A line for each request would be written by the API server and once more by `standalone`, and read by nobody.
+        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "http.access=WARNING",
         # What is parsed anew is known at once, also when a test changes it twice within half a minute.
         "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
         # For the Test button of a connection's form.
