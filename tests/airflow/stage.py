@@ -26,10 +26,10 @@ from docker.models.containers import Container
 
 from gantry import names
 from gantry.configuration_management import chef_server
-from gantry.local.cloud import inspect_servers
 from gantry.local.demo import example
 from gantry.rest import client, logs
 from gantry.rest.errors import ConflictError
+from tests import inside
 from tests.airflow import run_states
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Machine:
 
     def sh(self, command: str) -> str:
         """Run a shell command as root; its output."""
-        ended = inspect_servers.run(self.container, command)
+        ended = inside.run(self.container, command)
         assert ended.code == 0, f"{command}: exit {ended.code}: {ended.out}{ended.err}"
         return ended.out
 
