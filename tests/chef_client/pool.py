@@ -24,6 +24,7 @@ for process in /proc/[0-9]*; do
 done
 find /etc/chef /var/chef /srv /tmp -mindepth 1 -delete
 find /run ! -type d -cnewer /dev/shm/mark -delete
+# Where Docker was asked to run a command.
 rm -rf /run/gantry-looks
 {{ {_STATE}; }} | cmp - /dev/shm/state || exit 1
 ! find / -xdev \\( -path /usr/share -o -path /usr/lib \\) -prune -o -cnewer /dev/shm/mark -print |
