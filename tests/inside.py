@@ -1,7 +1,8 @@
 """Commands in the containers that stand for servers, as `docker exec` runs them, for a tenth of what it costs.
 
 Docker makes a container's process of a command: 80 ms of a processor, and there are thousands of them in a run of all
-tests. Here it is one that enters the container's namespaces, with the container's capabilities.
+tests. Here it is one that enters the container's namespaces, with the container's capabilities. It is not in the
+container's control group: what it works is not counted as the container's work.
 """
 
 from __future__ import annotations
