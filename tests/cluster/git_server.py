@@ -83,8 +83,10 @@ def serving(folder: pathlib.Path) -> Iterator[Repository]:
     with socket.socket() as free:
         free.bind(("", 0))
         port = free.getsockname()[1]
+    # It complains of each connection that asks for nothing, as the one below.
     daemon = subprocess.Popen(
-        ["git", "daemon", "--export-all", f"--base-path={folder}", f"--port={port}", "--reuseaddr", folder]
+        ["git", "daemon", "--export-all", f"--base-path={folder}", f"--port={port}", "--reuseaddr", folder],
+        stderr=subprocess.DEVNULL,
     )
     try:
         found = Repository(tree, port)

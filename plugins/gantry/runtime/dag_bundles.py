@@ -35,7 +35,7 @@ class OtherBundleError(errors.GantryError):
 
 
 class MixedBundlesError(errors.GantryError):
-    """Airflow has given a task of a run another definition than the one that the run began with. Attributes as above."""
+    """Airflow has given a task another definition than the one that its run began with. Attributes as above."""
 
     def __init__(self, deployment: str, known: str, own: str) -> None:
         self.deployment = deployment
@@ -68,7 +68,7 @@ def refuse_other(run: step_run.StepRun, record: store_record.StoreRecord | None,
 
 
 def refuse_mixed(context: Context, run: step_run.StepRun) -> None:
-    """Refuse a task whose definition is in another bundle than that of the run's first task. Raises MixedBundlesError."""
+    """Refuse a task whose definition is not in the bundle of the run's first task. Raises MixedBundlesError."""
     own = of(context)
     if run.bundle and own and run.bundle != own:
         raise MixedBundlesError(run.deployment, run.bundle, own)
