@@ -139,9 +139,7 @@ def test_a_task_without_a_bundle_neither_notes_nor_refuses(kept: Counted) -> Non
     assert dict(kept) == before
 
 
-def test_a_drill_from_another_bundle_is_refused_and_notes_nothing(
-    kept: Counted, bookshop_text: str
-) -> None:
+def test_a_drill_from_another_bundle_is_refused_and_notes_nothing(kept: Counted, bookshop_text: str) -> None:
     known = definition.loads(
         f"{bookshop_text}\nbackups: {{of: {{catalog: db.catalog}}, to: s3://shop/backups/, drill: {{}}}}\n"
     )
@@ -223,7 +221,9 @@ def test_a_task_with_the_definition_of_another_bundle_does_nothing(
     monkeypatch.setattr(lock_holder, "store", lambda _: Store())
     step = Step(task_id="service-db.configure")
     done = step.execute(row.context("service-db.configure", "shops"))
-    with pytest.raises(AirflowFailException, match="begun with deployment 'bookshop' of the DAG bundle 'shops'"):
+    with pytest.raises(
+        AirflowFailException, match="begun with deployment 'bookshop' of the DAG bundle 'shops'"
+    ):
         step.execute(row.context("service-db.configure", "others"))
     # And when the other one is gone, it goes on with the same jobs.
     assert step.execute(row.context("service-db.configure", "shops")) == done
@@ -237,5 +237,3 @@ def test_a_run_that_an_earlier_gantry_has_begun_is_not_compared(row: Row) -> Non
     assert step.execute(row.context("service-db.configure", "shops")) == step.execute(
         row.context("service-db.configure", "others")
     )
-
-

@@ -150,6 +150,13 @@ class SummaryResponse(ResponseModel):
     failed: Annotated[bool, Field(description="The run that made the state what it is did not get further.")]
     paused: Annotated[bool, Field(description="Its launch DAG is paused.")]
     import_error: Annotated[bool, Field(description="Airflow cannot read its definition now.")]
+    bundle: Annotated[str, Field(description="The DAG bundle that Airflow has read it from last.")]
+    left_bundle: Annotated[
+        str,
+        Field(
+            description="That of the last operation, if it is another one: operations are refused then. Or empty."
+        ),
+    ]
     last_run: Annotated[RunResponse | None, Field(description="The one that was asked for last.")]
     worked: Annotated[
         Requested | None,
@@ -178,6 +185,8 @@ class SummaryResponse(ResponseModel):
             failed=row.standing.failed,
             paused=dag.is_paused,
             import_error=dag.is_broken,
+            bundle=dag.bundle,
+            left_bundle=found.left_bundle,
             last_run=None if row.last is None else RunResponse.of(row.last),
             worked=None
             if worked is None
