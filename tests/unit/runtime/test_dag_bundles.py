@@ -71,7 +71,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Counted:
 @pytest.fixture(autouse=True)
 def bundles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow has two."""
-    configured = [
+    configured: list[dict[str, Any]] = [
         {"name": name, "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {}}
         for name in ("shops", "others")
     ]
@@ -135,7 +135,9 @@ def test_a_task_without_a_bundle_neither_notes_nor_refuses(kept: Counted) -> Non
     lock_holder.secure(begun_in("shops"), run())
     before = dict(kept)
     lock_holder.secure(begun_in(""), run())
-    lock_holder.secure({**begun_in(""), "ti": types.SimpleNamespace()}, run())
+    without = begun_in("")
+    without["ti"] = types.SimpleNamespace()
+    lock_holder.secure(without, run())
     assert dict(kept) == before
 
 

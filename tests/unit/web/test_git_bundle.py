@@ -209,7 +209,9 @@ def test_a_new_launch_has_the_newest_commit(
 
 
 @pytest.fixture
-def folder(repository: Repository, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def folder(
+    office: rig.Airflow, repository: Repository, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """A second bundle, in which the same loader and definition stand."""
     name, path = "copies", tmp_path / "copies"
     path.mkdir()
@@ -225,6 +227,7 @@ def folder(repository: Repository, tmp_path: pathlib.Path, monkeypatch: pytest.M
     with create_session() as session:
         session.add(DagBundleModel(name=name))
     yield name
+    office.clear()
     with create_session() as session:
         session.execute(sa.delete(DagBundleModel).where(DagBundleModel.name == name))
 

@@ -150,13 +150,6 @@ class SummaryResponse(ResponseModel):
     failed: Annotated[bool, Field(description="The run that made the state what it is did not get further.")]
     paused: Annotated[bool, Field(description="Its launch DAG is paused.")]
     import_error: Annotated[bool, Field(description="Airflow cannot read its definition now.")]
-    bundle: Annotated[str, Field(description="The DAG bundle that Airflow has read it from last.")]
-    left_bundle: Annotated[
-        str,
-        Field(
-            description="That of the last operation, if it is another one: operations are refused then. Or empty."
-        ),
-    ]
     last_run: Annotated[RunResponse | None, Field(description="The one that was asked for last.")]
     worked: Annotated[
         Requested | None,
@@ -185,8 +178,6 @@ class SummaryResponse(ResponseModel):
             failed=row.standing.failed,
             paused=dag.is_paused,
             import_error=dag.is_broken,
-            bundle=dag.bundle,
-            left_bundle=found.left_bundle,
             last_run=None if row.last is None else RunResponse.of(row.last),
             worked=None
             if worked is None
@@ -283,6 +274,15 @@ class DeploymentResponse(ResponseModel):
     run: Annotated[
         RunResponse | None, Field(description="The run in progress, or the one that determines the state.")
     ]
+    bundle: Annotated[
+        str, Field(description="The DAG bundle that Airflow has read its definition from last.")
+    ]
+    left_bundle: Annotated[
+        str,
+        Field(
+            description="That of the last operation, if it is another one: operations are refused then. Or empty."
+        ),
+    ]
     next_redeploy: datetime.datetime | None
     progress: ProgressResponse | None
     tiers: tuple[TierResponse, ...]
@@ -307,6 +307,8 @@ class DeploymentResponse(ResponseModel):
             state=seen.state,
             failed_at=None if seen.failed_at is None else seen.failed_at.title,
             run=None if seen.run is None else RunResponse.of(seen.run),
+            bundle=dag.bundle,
+            left_bundle=seen.left_bundle,
             next_redeploy=dag.due,
             progress=None if seen.progress is None else ProgressResponse.made_of(seen.progress),
             tiers=tuple(map(TierResponse.of, seen.tiers)),
