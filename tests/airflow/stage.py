@@ -299,8 +299,8 @@ class Stage:
         path = self.definitions / f"{name}.yaml"
         path.write_text(text)
         (self._dags / f"{name}.py").write_text(LOADER.format(path=str(path)))
-        self.api.await_dag(name)
-        self.api.await_dag(f"{name}.terminate")
+        self.api.await_dag(name, PATIENCE)
+        self.api.await_dag(f"{name}.terminate", PATIENCE)
 
     def redefine(self, name: str, text: str) -> None:
         """Change a definition, as a person would in git. Tasks read it anew when they start."""
