@@ -65,7 +65,7 @@ class NoAnswerError(errors.GantryError):
     """A server did not answer in time."""
 
     def __init__(self, name: names.ServerName, limit: Limit, seen: str) -> None:
-        self.name = name
+        self.server = name
         self.limit = limit
         self.seen = seen
         seconds = limit.deadline - limit.asked
