@@ -140,7 +140,7 @@ def _differences(
     try:
         wanted = image()
     except errors.GantryError as error:
-        yield f"its image cannot be compared: {str(error).splitlines()[0]}"
+        yield f"its image cannot be compared: {error.failure.headline}"
     else:
         if server.image != wanted:
             yield f"runs the image {server.image}, the launch configuration says {wanted}; a launch replaces no server"

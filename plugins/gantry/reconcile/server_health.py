@@ -9,7 +9,7 @@ import dataclasses
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from gantry import errors, inventory, names
+from gantry import inventory, names
 from gantry.agent import reachability
 from gantry.cloud import health, servers
 from gantry.credentials import connections
@@ -152,7 +152,9 @@ def meet(
                 reachability.Contact.SILENT, "its console has no host key", by_cloud=True
             )
         except servers.NoAddressError as error:
-            answers[server.name] = reachability.ServerAnswer(reachability.Contact.UNREACHED, _line(error))
+            answers[server.name] = reachability.ServerAnswer(
+                reachability.Contact.UNREACHED, error.failure.headline
+            )
     return answers | reachability.call(calls)
 
 
@@ -163,10 +165,6 @@ def _call(definition: models.Definition, server: Server, cloud: servers.Servers)
     checked = definition.services_of(server.tier) if tier.replace_impaired else {}
     access = connections.access(definition.launch_configuration_of(server.tier).ssh)
     return reachability.ServerProbe(step_run.target(server, server.name), access, checked)
-
-
-def _line(error: errors.GantryError) -> str:
-    return str(error).partition("\n")[0]
 
 
 def judge(
