@@ -1,7 +1,7 @@
 """Two deployments on an Airflow of several machines, what may happen to its parts, and how their launches end.
 
 Each deployment has one server. The start script of one is followed by a worker, that of the other by a triggerer, and
-both last until they are told to end: meanwhile something dies or pauses, and comes back. The servers' own journals say
+both last until they are to end: meanwhile something dies or pauses, and comes back. The servers' own journals say
 how often each script ran. `cluster_faults.py` and `tests/cluster` are made of this.
 """
 
@@ -192,7 +192,7 @@ def worker_killed(trial: Trial) -> str:
 
 
 def worker_cold(trial: Trial) -> str:
-    """The worker is told not to wait for its tasks: Celery's cold shutdown. Its step goes on in a triggerer."""
+    """The worker does not wait for its tasks: Celery's cold shutdown. Its step goes on in a triggerer."""
     victim = trial.place(BY_WORKER).worker
     began = time.monotonic()
     os.kill(trial.field.cluster.supervisor.pid(victim), signal.SIGQUIT)

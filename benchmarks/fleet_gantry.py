@@ -84,7 +84,7 @@ class Order:
 class _Links:
     """The store of the benchmark wants no signature."""
 
-    whose = "nobody's"
+    whose = "of no account"
 
     def link(self, url: str, *, upload: bool = False, renewed: bool = False) -> str:
         _ = upload, renewed
@@ -209,7 +209,7 @@ def _fork(work: Callable[[], None]) -> int:
     try:
         work()
         code = 0
-    except BaseException:  # noqa: BLE001 - what the child cannot do is told by its end
+    except BaseException:  # noqa: BLE001 - what the child cannot do is reported by its end
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stderr.flush()

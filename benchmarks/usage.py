@@ -44,7 +44,7 @@ def _end_the_rest() -> None:
     while left := children.read_text().split():
         for each in left:
             with contextlib.suppress(ProcessLookupError):
-                # It may ignore everything else, as whoever started this may have had it do.
+                # It may ignore everything else, as its parent may have set it.
                 os.kill(int(each), signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.wait()

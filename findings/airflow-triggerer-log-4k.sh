@@ -97,7 +97,7 @@ import sys
 import time
 
 seen = pathlib.Path(os.environ["AIRFLOW_HOME"], "seen")
-end = time.monotonic() + 300
+end = time.monotonic() + 600
 output = pathlib.Path(os.environ["OUTPUT"])
 last = "waited 19999"
 
@@ -105,7 +105,7 @@ last = "waited 19999"
 def until(is_true, what):
     while not is_true():
         if time.monotonic() > end:
-            sys.exit(f"not within 300 s: {what}")
+            sys.exit(f"not within 600 s: {what}")
         time.sleep(0.2)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import pathlib
 import re
+import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 
 import pytest
@@ -15,7 +16,16 @@ SCRIPTS = sorted(each for each in (PACKAGE / "agent" / "scripts").rglob("*") if 
 TEMPLATES = sorted(PACKAGE.rglob("*.jinja"))
 
 ROOT = PACKAGE.parents[1]
-DOCUMENTS = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+DOCUMENTS = sorted(
+    [*(ROOT / "docs").glob("*.md"), *(ROOT / each for each in ("README.md", "SECURITY.md", "CHANGELOG.md"))]
+)
+BESIDE = sorted(
+    each
+    for folder in ("benchmarks", "dags", "docker", "include", "plugins/gantry/agent/scripts")
+    for each in (ROOT / folder).rglob("*")
+    if each.is_file() and each.suffix not in {".gz", ".pyc"}
+)
+"""Files beside the package's modules, read with their comments."""
 
 IDIOMS = {
     r"\b[Nn]obody\b": "no user, no server, nothing",
@@ -75,6 +85,20 @@ def test_messages_say_what_something_is_not_in_plain_words(path: pathlib.Path) -
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_docstrings_have_no_idioms(path: pathlib.Path) -> None:
     assert riddles(docstrings(path), IDIOMS) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_comments_have_none(path: pathlib.Path) -> None:
+    with path.open("rb") as file:
+        tokens = [each for each in tokenize.tokenize(file.readline) if each.type == tokenize.COMMENT]
+    assert riddles(((each.start[0], each.string) for each in tokens), IDIOMS) == []
+
+
+@pytest.mark.parametrize("path", BESIDE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_neither_have_scripts_examples_images_and_benchmarks(path: pathlib.Path) -> None:
+    # `cluster.mend` is a method's name.
+    lines = (re.sub(r"\.mend\(", "", line) for line in path.read_text().splitlines())
+    assert riddles(enumerate(lines, start=1), IDIOMS) == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -2,7 +2,7 @@
 
 The same number of books gives the same bytes on every machine and every Python: what is picked is derived
 from SHA-256, as the sequences of `random` are promised for parts of it only. Names are put together from
-syllables, so they are nobody's.
+syllables, so they belong to no real person.
 """
 
 from __future__ import annotations

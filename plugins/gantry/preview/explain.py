@@ -231,12 +231,6 @@ def _configured(scene: StepContext, reasons: list[str]) -> Iterator[report.Chang
     yield _about_restart(scene, reasons, lines)
 
 
-def _configured_otherwise(scene: StepContext) -> bool:
-    """Return whether the service was configured successfully with other facts, and is to have a certificate."""
-    jobs_ = (job for job in scene.work.jobs if job.script == "configureService")
-    return scene.service.tls is not None and any(scene.before(job) is not None for job in jobs_)
-
-
 def _restart(scene: StepContext) -> Iterator[report.Change]:
     same = (each for each in scene.earlier if each.service == scene.step.service)
     reasons = [reason for each in same if each.kind is StepKind.CONFIGURE for reason in each.reasons]

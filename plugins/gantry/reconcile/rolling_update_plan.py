@@ -131,7 +131,7 @@ class Rollout:
 
 
 def of(run: step_run.StepRun) -> Rollout:
-    """Return the rollout of a run's step. Raises as `decisions.decide`."""
+    """Return the rollout of a run's step. Raises as `step_work.decide`."""
     settings = run.definition.update_of(run.service)
     if settings is None:
         raise LookupError(f"{run.step.id}: service {run.service} is behind no load balancer")

@@ -62,7 +62,7 @@ def load(dumped: object) -> ChangedBy:
 
 
 class ServerNotes:
-    """One task's records. `witness` is a callback for `drive.prepare`; the other methods store what was collected."""
+    """One task's records. `witness` is a callback for `fan_out.prepare`; the other methods store what was collected."""
 
     def __init__(self, context: Context, run: step_run.StepRun, log: Logger) -> None:
         self._run = run

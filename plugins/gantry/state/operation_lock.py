@@ -4,7 +4,7 @@ Each operation has one mark, which its runs write and all others read. A mark is
 works, and if Airflow says that this run is running: so any end of a run takes its mark down. Operations are ordered. A
 run puts its mark up, and then looks at those of the others: it proceeds if all of them are down. If the mark of an
 earlier operation is up, it takes its own down and waits; for a later one it waits with its own up, and the later one
-yields. (This is the one-bit algorithm of Burns and Lamport; `tests/unit/operators/test_turns.py` tries all
+yields. (This is the one-bit algorithm of Burns and Lamport; `tests/unit/state/test_operation_lock.py` tries all
 interleavings.)
 
 Runs of one operation share its mark. A run may claim it only while no other run of the operation is running: so two of

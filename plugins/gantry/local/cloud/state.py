@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
-from urllib.parse import quote, urlencode
 
 import boto3
 import pydantic
@@ -66,13 +65,6 @@ class EmbeddedCloud:
     def log_file(self) -> Path:
         """Return the path of the server process's log."""
         return directory(self.name, self.state_dir) / "server.log"
-
-    def connection_uri(self) -> str:
-        """Return the Airflow connection of this cloud as a URI (contains the secret key)."""
-        extra = urlencode({"region_name": self.region, "endpoint_url": self.endpoint_url})
-        return (
-            f"aws://{quote(self.access_key_id, safe='')}:{quote(self.secret_access_key, safe='')}@/?{extra}"
-        )
 
     def aws_connection(self) -> dict[str, Any]:
         """Return the Airflow connection of this cloud, as in JSON (contains the secret key)."""

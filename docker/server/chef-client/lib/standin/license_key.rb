@@ -8,8 +8,8 @@ require "standin/errors"
 require "standin/log"
 
 module StandIn
-  # The license key that release 19 asks for, as a distribution does that is not its vendor's own. Nobody is asked
-  # whether a key holds: a well-formed one does. License servers are asked, as they are the user's own.
+  # The license key that release 19 asks for, as a distribution does that is not its vendor's own. No server is
+  # asked whether a key is valid: a well-formed one is. License servers are asked, as they are the user's own.
   module LicenseKey
     # With its license's type and a time stamp; a serial number; a commercial one.
     FORMS = [/\A[a-z]{4}-\h{8}-\h{4}-\h{4}-\h{4}-\h{12}-\d{1,4}\z/, /\A[A-Z0-9]{26}\z/, /\A\h{8}-\h{4}-\h{4}-\h{4}-\h{12}\z/].freeze

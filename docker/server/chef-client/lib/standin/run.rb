@@ -138,7 +138,7 @@ module StandIn
       raise CompileFailed, path || e.backtrace&.first.to_s[/\A[^:]+/]
     end
 
-    # As in the real client, a name that nobody has is found before anything is changed.
+    # As in the real client, an unknown name is found before anything is changed.
     def resolve_notifications
       @subscriptions.each do |target, notification|
         compiling(notification.target.recipe.path) { find_resource(target).notifications << notification }

@@ -65,7 +65,7 @@ readable() {
     fail 1 "cannot read the file $1"
 }
 
-# The root account of the database opens for the operating system's root on the socket and for nobody else.
+# The root account of the database opens for the operating system's root on the socket only.
 require_root() {
     [ "$(id -u)" -eq 0 ] || fail 3 "has to run as root, not as $(id -un)"
     for tool in mariadbd mariadb mariadb-install-db; do
@@ -192,7 +192,7 @@ ensure_instance() {
     say "making an empty instance in $data"
     rm -rf "$data.new"
     install -d -o "$1" -g "$ensure_group" -m 700 "$data.new"
-    # Made beside its place and moved there when complete: an interrupted one is made anew.
+    # Made beside its place and moved there when complete: an interrupted one is made again.
     # shellcheck disable=SC2016 # for the inner shell
     if ! as_user "$1" sh -c 'exec mariadb-install-db --no-defaults --datadir="$1" --skip-test-db \
         --auth-root-authentication-method=socket --auth-root-socket-user=root >"$2" 2>&1' \

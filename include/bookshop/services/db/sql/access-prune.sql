@@ -1,4 +1,4 @@
--- @user, @database: drops the accounts that nobody is granted any more, those of @user made by hand among them,
+-- @user, @database: drops the accounts that are granted to no service any more, those of @user made by hand among them,
 -- and takes the schema back from accounts that are still granted another one.
 DELIMITER //
 BEGIN NOT ATOMIC

@@ -148,7 +148,7 @@ write_line() {
 }
 
 # write_fresh_line FILE TEXT: the same without a process where there is no such file yet. It is empty for a moment, or for
-# good if this is killed in it, so whoever reads it has to take an empty file for none.
+# good if this is killed in it, so a reader has to take an empty file for none.
 write_fresh_line() {
     if [ -e "$1" ]; then
         write_line "$1" "$2"
@@ -177,7 +177,7 @@ agent_uptime() {
 }
 
 # agent_clock: sets GANTRY_CLOCK, a time since boot and what `date` said then, in seconds. For a minute that is handed on
-# to what is called: each line of the journal asking anew would be most of what a short script does.
+# to what is called: a question for each line of the journal would be most of what a short script does.
 agent_clock() {
     agent_uptime
     case ${GANTRY_CLOCK:-} in

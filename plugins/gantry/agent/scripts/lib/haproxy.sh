@@ -8,7 +8,7 @@
 # port.1.protocol (tcp is passed through unread, and so is https where the balancer has no certificate of its own;
 # where it has one, it asks the nodes by HTTPS without looking at their certificates); balancedServices (folders of
 # others go). /etc/haproxy/haproxy.cfg is made again from all these folders each time: same nodes, same bytes. It listens
-# on all addresses of the server, since a public one may live in a router in front. Services on one public port are told apart by their names.
+# on all addresses of the server, since a public one may live in a router in front. Services on one public port are distinguished by their names.
 #
 # The caller sets work, a folder of its own, and calls prepare_work.
 work=
@@ -288,7 +288,7 @@ put_node() {
 }
 
 # take_over SERVICE: names that it has got from another service on its port are not that one's any more. Each of them
-# is told of its own names alone, one after the other, and the newest word counts. Only among those that the control
+# receives its own names alone, one after the other, and the newest call applies. Only among those that the control
 # plane says are balanced here: it sees to it that no two of them have the same name in the end.
 take_over() {
     known=$(fact "$1" balancedServices)

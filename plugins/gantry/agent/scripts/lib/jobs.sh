@@ -292,7 +292,7 @@ job_start() {
     if logout_kills; then
         set -- systemd-run --quiet --scope --collect --slice=system.slice -- "$@"
     fi
-    # Not `&`: that would have the script and its daemons ignore the interrupt signal for ever. And the runner holds
+    # Not `&`: that would have the script and its daemons ignore the interrupt signal forever. And the runner holds
     # the folder itself, not its name, which a later try takes over. It lets go of this output once it has won the job, or
     # lost it.
     # shellcheck disable=SC2034 # it is waited for, and says nothing
@@ -426,7 +426,7 @@ follow_attended() {
     there=yes
     wait "$end" || there=
     wait "$tail" || there=
-    # Not before it is gone may anybody send more.
+    # No other process may send more before it is gone.
     kill "$input" 2>/dev/null || true
     wait "$input" || true
     [ -n "$there" ]

@@ -116,7 +116,7 @@ module StandIn
       Dir.glob("#{stem}*").sort[0...-backup].each { |old| File.delete(old) }
     end
 
-    # In one step: nobody sees half a file, and a secret is not readable for a moment.
+    # In one step: no process sees half a file, and a secret is not readable for a moment.
     def replace(text)
       mode = File.exist?(path) ? File.stat(path).mode & 0o7777 : (wanted_mode || (0o666 & ~File.umask))
       draft = Tempfile.create(".chef-", File.dirname(path))

@@ -4,7 +4,7 @@ require "net/http"
 require "standin/resources/files"
 
 module StandIn
-  # Requests of recipes: to whoever they name, unsigned, and with the errors of Ruby's own library.
+  # Requests of recipes: to the hosts that they name, unsigned, and with the errors of Ruby's own library.
   module Requests
     MOST_REDIRECTS = 5
 

@@ -95,7 +95,7 @@ module StandIn
 
     private
 
-    # The time of the last success is kept by apt itself, whoever calls it.
+    # The time of the last success is kept by apt itself, for each caller.
     def fetch
       FileUtils.mkdir_p(STAMP_FOLDER)
       unless File.exist?(HOOK)

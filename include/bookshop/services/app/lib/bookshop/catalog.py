@@ -50,7 +50,7 @@ class Selection:
 
 
 class Catalog:
-    """Asks the database anew each time: a lost connection of the past fails nobody."""
+    """Opens a connection to the database for each query: an earlier lost one makes no request fail."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -40,7 +40,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("", settings.port), Handler)
 
     def server_bind(self) -> None:
-        """Bind without the look-up of the machine's own name that HTTPServer does: nobody needs it."""
+        """Bind without the look-up of the machine's own name that HTTPServer does: it is not needed."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.settings.server_name, self.settings.port
 

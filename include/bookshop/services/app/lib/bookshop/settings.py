@@ -1,4 +1,4 @@
-"""What the application is told: facts of `enstratus.cfg`, kept as `app.json`."""
+"""The settings of the application: facts of `enstratus.cfg`, kept as `app.json`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Database:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """All that the application is told."""
+    """The settings of the application."""
 
     server_name: str
     port: int
