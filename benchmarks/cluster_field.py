@@ -18,7 +18,7 @@ import subprocess
 import tarfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import docker
@@ -108,6 +108,17 @@ class Field:
             if each["script"] in inspect_servers.CHANGING
         )
 
+    def upload(self, key: str, scripts: Mapping[str, str]) -> str:
+        """Make an archive of a service's scripts; return its URL."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as packed:
+            for name, text in scripts.items():
+                member = tarfile.TarInfo(f"bin/{name}")
+                member.size, member.mode = len(text), 0o750
+                packed.addfile(member, io.BytesIO(text.encode()))
+        self.shop.cloud.client("s3").put_object(Bucket=example.BUCKET, Key=key, Body=buffer.getvalue())
+        return f"s3://{example.BUCKET}/{key}"
+
     def processes(self, machine: str) -> list[int]:
         """Everything that runs on a machine of the cluster."""
         listed = subprocess.run(
@@ -121,9 +132,13 @@ class Field:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def places(self, deployment: str, run: str) -> list[stage.TaskPlace]:
+        """Where the steps of a run are."""
+        return list(stage.places(self.cluster, deployment, run))
+
     def place(self, deployment: str, run: str) -> stage.TaskPlace:
         """Where the step with the long script is."""
-        return next(each for each in stage.places(self.cluster, deployment, run) if each.task == STEP)
+        return next(each for each in self.places(deployment, run) if each.task == STEP)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -330,14 +345,8 @@ def outcomes(trial: Trial, seconds: float = 400) -> Iterator[Outcome]:
 
 def furnish(shop: bookshop.ClusterBookshop) -> Field:
     """Upload the service, and put both definitions on every machine, each beside its loader."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as packed:
-        for name, text in SCRIPTS.items():
-            member = tarfile.TarInfo(f"bin/{name}")
-            member.size, member.mode = len(text), 0o750
-            packed.addfile(member, io.BytesIO(text.encode()))
-    shop.cloud.client("s3").put_object(Bucket=example.BUCKET, Key="probe.tar.gz", Body=buffer.getvalue())
     field = Field(shop)
+    field.upload("probe.tar.gz", SCRIPTS)
     for deployment, attend in ATTEND.items():
         text = textwrap.dedent(f"""\
             deployment: {deployment}

@@ -64,6 +64,7 @@ class Dag:
     is_paused: bool = False
     is_stale: bool = False
     has_import_errors: bool = False
+    bundle: str = "dags-folder"
     params: dict[str, Any] = dataclasses.field(default_factory=lambda: dict(PARAMS))
     tasks: tuple[str, ...] = TASKS
     runs: list[Run] = dataclasses.field(default_factory=list)
@@ -235,6 +236,7 @@ def _dag_json(dag: Dag) -> dict[str, Any]:
         "relative_fileloc": f"{dag.id.partition('.')[0]}.py",
         "tags": [{"name": each} for each in dag.tags],
         "next_dagrun_run_after": None,
+        "bundle_name": dag.bundle,
     }
 
 

@@ -53,6 +53,10 @@ TRIGGER = {
 
 PRIVATE: dict[str, tuple[Call, ...]] = {
     # What tasks ask of Airflow while they run.
+    "airflow.dag_processing.bundles.manager.DagBundlesManager": (
+        call(),
+        call("get_all_bundle_names", OBJECT),
+    ),
     "airflow.sdk._shared.secrets_masker.redact": (call(None, "text"),),
     "airflow.sdk.bases.skipmixin.SkipMixin": (call("skip", OBJECT, OBJECT, []),),
     "airflow.sdk.definitions.callback.AsyncCallback": (call(None, OBJECT, kwargs={}),),
@@ -198,6 +202,14 @@ def test_every_attribute_that_is_read_of_it_is_there(path: pathlib.Path) -> None
     }
     missing = [f"{name}.{part}" for name, part in sorted(read) if not hasattr(found(USED[path][name]), part)]
     assert missing == []
+
+
+def test_a_running_task_knows_the_bundle_of_its_dag() -> None:
+    """`gantry.runtime.dag_bundles` reads it where there is one, so nothing else would say that it is gone."""
+    instance = found("airflow.sdk.execution_time.task_runner.RuntimeTaskInstance")
+    bundle = found("airflow.dag_processing.bundles.base.BaseDagBundle")
+    assert instance.model_fields["bundle_instance"].annotation is bundle
+    assert "name" in inspect.signature(bundle.__init__).parameters
 
 
 def test_only_the_minor_version_of_airflow_that_was_tried_may_be_installed() -> None:

@@ -88,7 +88,10 @@ ROOMS = {
     "reconcile": Room(WORKS),
     "preflight": Room(WORKS),
     # The tasks. Airflow's task SDK has no base class for triggers: every provider takes it from here.
-    "runtime": Room({*WORKS, "status", "reconcile"}, PUBLIC_AIRFLOW),
+    # Which DAG bundles there are, only Airflow's reader of that setting tells: providers add to it.
+    "runtime": Room(
+        {*WORKS, "status", "reconcile"}, {*PUBLIC_AIRFLOW, "airflow.dag_processing.bundles.manager"}
+    ),
     "triggers": Room(TASKS, {*PUBLIC_AIRFLOW, "airflow.triggers.base"}),
     "hooks": Room({"credentials", "configuration_management"}, PUBLIC_AIRFLOW),
     "operators": Room({*TASKS, "preflight", "triggers"}, PUBLIC_AIRFLOW),

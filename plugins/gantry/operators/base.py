@@ -12,7 +12,7 @@ from gantry import errors
 from gantry.agent import fan_out
 from gantry.credentials import connections
 from gantry.reconcile import step_run
-from gantry.runtime import failures, lock_holder, recent_starts, task_run
+from gantry.runtime import dag_bundles, failures, lock_holder, recent_starts, task_run
 
 _BACKFILL = "backfill"
 """Airflow's run type of a backfill."""
@@ -66,6 +66,7 @@ class StepOperator(BaseOperator):
         try:
             if run.until and time.time() > run.until:
                 raise task_run.RunTimeUpError(run.id)
+            dag_bundles.refuse_mixed(context, run)
             lock_holder.keep(context, run)
             failures.forget(context)
             return self.perform(context, run)

@@ -200,9 +200,11 @@ class FinishTerminationOperator(base.StepOperator):
         run_history.close_record(
             context, run, ended=gone, objects=run_history.made(context, run), skipped=skipped
         )
-        # The next launch starts from the dumps, with as many servers as the definition says.
+        # The next launch starts from the dumps, with as many servers as the definition says, from any bundle.
         lost_server_report.memory(run).forget_all()
-        lock_holder.store(run.definition.deployment).delete(filled_slots.KEY)
+        kept = lock_holder.store(run.definition.deployment)
+        kept.delete(filled_slots.KEY)
+        kept.operated_from("")
         return xcom.result(context, [], skipped=skipped)
 
     def _left(self, run: step_run.StepRun) -> tuple[tuple[inventory.Server, ...], list[str]]:

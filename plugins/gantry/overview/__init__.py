@@ -6,6 +6,8 @@ mean is computed here, once.
 
 from __future__ import annotations
 
+from gantry.overview.bundles import left as left_bundle
+from gantry.overview.bundles import told as told_bundles
 from gantry.overview.deployment import DeploymentOverview, deployment, row
 from gantry.overview.failures import allowed, completed, failed_tasks, recorded_run
 from gantry.overview.model import (
@@ -64,6 +66,7 @@ __all__ = [
     "failed_tasks",
     "history",
     "installed",
+    "left_bundle",
     "most_relevant",
     "open_runs",
     "progress",
@@ -74,6 +77,7 @@ __all__ = [
     "services",
     "shown",
     "tiers",
+    "told_bundles",
     "weight",
     "worked",
     "worked_before",

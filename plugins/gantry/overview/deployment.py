@@ -7,7 +7,7 @@ import itertools
 
 from gantry import inventory as inventories
 from gantry import plan, status
-from gantry.overview import model, parts, records, runs
+from gantry.overview import bundles, model, parts, records, runs
 from gantry.overview import snapshot as snapshots
 from gantry.overview.source import Source
 from gantry.state import filled_slots, run_records
@@ -26,6 +26,7 @@ class DeploymentOverview:
         inventory: the cloud's answer, or None.
         history: records of its runs, newest first; None if they may not be read.
         progress: the progress of a run that goes on.
+        left_bundle: the DAG bundle of the last operation, if the definition is in another one by now; else empty.
     """
 
     row: model.DeploymentRow
@@ -40,6 +41,7 @@ class DeploymentOverview:
     inventory: inventories.Inventory | None = None
     history: tuple[run_records.Record, ...] | None = ()
     progress: snapshots.RunProgress | None = None
+    left_bundle: str = ""
 
     @property
     def awaits_answer(self) -> bool:
@@ -117,4 +119,5 @@ def deployment(source: Source, inventory: inventories.Inventory | None) -> Deplo
         inventory=inventory,
         history=history,
         progress=None if seen is None or seen.run.is_over else runs.progress(seen),
+        left_bundle=bundles.left(kept, line.dag.bundle),
     )

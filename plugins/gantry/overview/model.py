@@ -28,6 +28,7 @@ class LaunchDag:
         tags: the definition's.
         due: when its next scheduled redeploy is due, or None.
         is_broken: whether Airflow can no longer read its loader or definition.
+        bundle: the DAG bundle that Airflow has read it from last; empty if that is not known.
     """
 
     id: str
@@ -36,6 +37,7 @@ class LaunchDag:
     due: datetime.datetime | None
     is_paused: bool
     is_broken: bool
+    bundle: str = ""
 
     @classmethod
     def of(
@@ -47,6 +49,7 @@ class LaunchDag:
         *,
         is_paused: bool,
         is_broken: bool,
+        bundle: str | None = None,
     ) -> LaunchDag:
         """Create from what Airflow has of the DAG: with our tags, a generated description, and a date when paused."""
         generated = plan.OPERATIONS[names.Operation.LAUNCH].describe(dag)
@@ -57,6 +60,7 @@ class LaunchDag:
             None if is_paused else due,
             is_paused,
             is_broken,
+            bundle or "",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pydantic
@@ -141,7 +141,7 @@ class Report:
     Attributes:
         changes: the changes, in the order of the launch.
         repeated: what every launch does without changing anything: known nodes rejoin their balancers.
-        remarks: what the preflight checks could not determine.
+        remarks: what the preflight checks could not determine, and what else the user should know beforehand.
         balancers: how the configurations of the load balancers' programs change.
     """
 
@@ -164,6 +164,10 @@ class Report:
             and not any(each.changes for each in self.balancers)
             and all(each.action is Action.KEEP and each.unknown is None for each in self.servers)
         )
+
+    def with_remarks(self, more: Iterable[str]) -> Report:
+        """Return the report with more remarks."""
+        return dataclasses.replace(self, remarks=(*self.remarks, *more))
 
     def of(self, action: Action) -> tuple[ServerPreview, ...]:
         """Return the servers with this action."""

@@ -56,6 +56,7 @@ class StepRun:
         until: when the run's time is up (seconds since 1970), or 0 if only Airflow enforces that.
         secrets: the secrets read so far, so that they are masked.
         source: the positions in the definition file, if known.
+        bundle: the DAG bundle that the run began in; empty if that is not known.
     """
 
     definition: models.Definition
@@ -75,6 +76,7 @@ class StepRun:
     until: float = 0.0
     secrets: set[str] = dataclasses.field(default_factory=set, repr=False)
     source: source.DefinitionData | None = None
+    bundle: str = ""
 
     def asked(self, request: type[R]) -> R:
         """Return what the run is asked for. Each step reads the request that its work belongs to.

@@ -74,6 +74,24 @@ class ReasonedRequest(OperationRequest):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class MovableRequest(ReasonedRequest):
+    """The part of operations that may be the first ones after the definition has moved to another DAG bundle."""
+
+    new_bundle: str = field(
+        FieldKind(
+            title="New DAG bundle",
+            description=(
+                "Only where a run was refused because the definition has moved from one of Airflow's DAG bundles to "
+                "another: the name of the one where it is now. The deployment is operated from there then."
+            ),
+            section=FormSection.CONFIRMATION,
+            longest=250,
+        ),
+        "",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LostDataRequest(ReasonedRequest):
     """The part that operations share which may replace lost databases. Datasources are `SERVICE.DATASOURCE`."""
 
@@ -107,7 +125,7 @@ class LostDataRequest(ReasonedRequest):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LaunchRequest(LostDataRequest):
+class LaunchRequest(LostDataRequest, MovableRequest):
     """What a launch is asked for. Every field has a default, so a scheduled run needs no input."""
 
     servers: Mapping[str, int] = field(
@@ -286,7 +304,7 @@ class RestoreRequest(ConfirmedRequest):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TerminateRequest(ConfirmedRequest):
+class TerminateRequest(ConfirmedRequest, MovableRequest):
     """What a termination is asked for. `final_backup` is None if the definition decides."""
 
     warning = "All servers of {name} will be terminated, and their data is lost with them."

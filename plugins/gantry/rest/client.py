@@ -31,6 +31,7 @@ class Dag:
     Attributes:
         file: its loader, as named in import errors.
         due: when its schedule creates the next run, as ISO text.
+        bundle: the DAG bundle that it was read from last.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Dag:
     file: str
     tags: tuple[str, ...]
     due: str | None
+    bundle: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -331,6 +333,7 @@ def _dag(found: Json) -> Dag:
         file=found["relative_fileloc"] or "",
         tags=tuple(each["name"] for each in found["tags"]),
         due=found["next_dagrun_run_after"],
+        bundle=found["bundle_name"] or "",
     )
 
 

@@ -11,6 +11,7 @@ that holds the deployment's lock.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +21,7 @@ from airflow.sdk import Asset, AssetAlias, Context
 from gantry import names
 from gantry.definition import models
 from gantry.reconcile import data_placement
-from gantry.state import config_history, filled_slots, installed_versions, keys, run_records
+from gantry.state import config_history, filled_slots, installed_versions, keys, run_records, store_record
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessor
@@ -53,7 +54,7 @@ class DeploymentStore:
 
     def __init__(self, new: _Place, old: _Place) -> None:
         self._new, self._old = new, old
-        self._moved: bool | None = None
+        self._record: store_record.StoreRecord | None = None
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - JSON
         """Return the value stored under a key, or None."""
@@ -77,9 +78,19 @@ class DeploymentStore:
 
     def is_moved(self) -> bool:
         """Return whether all values of the old place are in the new one."""
-        if not self._moved:
-            self._moved = self._new.get(keys.MOVED) is not None
-        return self._moved
+        return self.record() is not None
+
+    def record(self) -> store_record.StoreRecord | None:
+        """Return the record of the state itself. Asked for once, as soon as there is one."""
+        if self._record is None:
+            self._record = store_record.load(self._new.get(keys.MOVED))
+        return self._record
+
+    def operated_from(self, bundle: str) -> None:
+        """Note the DAG bundle that the deployment is operated from; empty if it may be any. After `move`."""
+        known = self.record()
+        if known is not None and known.bundle != bundle:
+            self._note(dataclasses.replace(known, bundle=bundle))
 
     def move(self, definition: models.Definition) -> int:
         """Copy the values that an older Gantry stored, once; return how many. Only for the run that holds the lock."""
@@ -93,9 +104,12 @@ class DeploymentStore:
                 if value is not None and self._new.get(key) is None:
                     self._new.set(key, value)
                     count += 1
-        self._new.set(keys.MOVED, datetime.datetime.now(tz=datetime.UTC).isoformat())
-        self._moved = True
+        self._note(store_record.StoreRecord(datetime.datetime.now(tz=datetime.UTC).isoformat()))
         return count
+
+    def _note(self, record: store_record.StoreRecord) -> None:
+        self._new.set(keys.MOVED, store_record.dump(record))
+        self._record = record
 
 
 def store(deployment: str) -> DeploymentStore:

@@ -13,7 +13,7 @@ from gantry.definition import models
 from gantry.plan import BEFORE_WORK, LAUNCHING, StepKind, operation_of
 from gantry.plan.steps import DEPLOYMENT, step_id
 from gantry.reconcile import data_history, step_run
-from gantry.runtime import asset_state
+from gantry.runtime import asset_state, dag_bundles
 from gantry.state import operation_lock
 
 
@@ -175,11 +175,17 @@ def store(deployment: str) -> asset_state.DeploymentStore:
 def secure(context: Context, run: step_run.StepRun) -> None:
     """Make sure that the deployment's state persists. Only for the run that holds the lock.
 
-    Migrates the state of an older Gantry, and makes Airflow keep the state when the DAGs are gone.
+    Migrates the state of an older Gantry, and makes Airflow keep the state when the DAGs are gone. Raises
+    OtherBundleError if the deployment is operated from another DAG bundle than the run's.
     """
+    kept = store(run.deployment)
+    own = dag_bundles.of(context)
+    dag_bundles.refuse_other(run, kept.record(), own)
     if run.definition.deployment == run.deployment:
         # A drill's definition describes a part of the deployment under other names.
-        store(run.deployment).move(run.definition)
+        kept.move(run.definition)
+        if own:
+            kept.operated_from(own)
     for name in dict.fromkeys((run.deployment, run.definition.deployment)):
         asset_state.secure(context, names.state(name))
 

@@ -12,12 +12,15 @@ from gantry import errors, names, requests
 from gantry.agent import jobs
 from gantry.plan import BEFORE_WORK, Step, StepKind
 from gantry.reconcile import step_run
+from gantry.runtime import dag_bundles
 
 CLEAN_UP_TIME = datetime.timedelta(minutes=30)
 """Time after a run's `dagrun_timeout` for the task that cleans up. Airflow itself would skip that task."""
 
 _MARK = "life"
 """The key, in state and XComs of `turn`, of the value that distinguishes a run from an earlier one of its id."""
+_BUNDLE = " "
+"""Between that value and the name of the run's DAG bundle, in the XCom."""
 
 MACRO = "gantry"
 """The name under which a DAG carries its deployment (a user-defined macro: Airflow does not serialize it)."""
@@ -43,7 +46,8 @@ def run_of(context: Context) -> step_run.StepRun:
     operation = names.operation_of(instance.dag_id)
     step = compiled.plan.by_id[instance.task_id]
     scaled_to = _scaled_to(compiled, context) if step_run.any_scaling(compiled.plan) else {}
-    told_apart = (instance.dag_id, instance.run_id, *_life(context, step))
+    life = _life(context, step)
+    told_apart = (instance.dag_id, instance.run_id, *filter(None, (life,)))
     run_key = hashlib.sha256(" ".join(told_apart).encode()).hexdigest()[:12]
     return step_run.StepRun(
         definition=compiled.definition,
@@ -68,6 +72,7 @@ def run_of(context: Context) -> step_run.StepRun:
         lost=requests.RecoverRequest.read(params) if operation is names.Operation.RECOVER else None,
         until=_until(context, compiled, step),
         source=compiled.source,
+        bundle=life.partition(_BUNDLE)[2],
     )
 
 
@@ -76,6 +81,8 @@ def begin_life(context: Context) -> None:
 
     It lives as long as Airflow's row of the run: clears and retries find it again, a run that is deleted and created
     again does not. A run that was started by an older Gantry has none, and keeps its jobs' names.
+
+    With it goes the DAG bundle that the run begins in, for the tasks that follow: they ask for this value anyway.
     """
     from airflow.sdk.execution_time.context import NEVER_EXPIRE  # noqa: PLC0415 - not for DAG files
 
@@ -86,15 +93,15 @@ def begin_life(context: Context) -> None:
             return
         life = uuid.uuid4().hex
         store.set(_MARK, life, retention=NEVER_EXPIRE)
-    context["ti"].xcom_push(key=_MARK, value=life)
+    bundle = dag_bundles.of(context)
+    context["ti"].xcom_push(key=_MARK, value=f"{life}{_BUNDLE}{bundle}" if bundle else life)
 
 
-def _life(context: Context, step: Step) -> tuple[str, ...]:
+def _life(context: Context, step: Step) -> str:
     if step.kind in BEFORE_WORK:
         # These have no jobs and start no servers.
-        return ()
-    found = context["ti"].xcom_pull(task_ids=StepKind.TURN.value, key=_MARK)
-    return (str(found),) if found else ()
+        return ""
+    return str(context["ti"].xcom_pull(task_ids=StepKind.TURN.value, key=_MARK) or "")
 
 
 def _until(context: Context, compiled: step_run.DagPayload, step: Step) -> float:

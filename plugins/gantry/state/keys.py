@@ -12,7 +12,8 @@ T = TypeVar("T")
 
 
 MOVED = "moved"
-"""Key of the time since when the old place, the state of `deployment://NAME`, is unused."""
+"""Key of the record of the state itself: see `store_record`. If there is one, the old place, the state of
+`deployment://NAME`, is unused."""
 
 
 def merged(new: Mapping[str, T], old: Mapping[str, T]) -> dict[str, T]:

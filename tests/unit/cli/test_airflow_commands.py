@@ -458,6 +458,16 @@ def test_status_passes_over_a_run_that_touched_nothing(airflow: airflow_api.Airf
     assert "its DAG is paused" in found
 
 
+def test_status_says_that_the_definition_is_in_another_bundle_than_at_the_last_operation(
+    airflow: airflow_api.Airflow, gantry_: Gantry
+) -> None:
+    shop(airflow).runs.append(airflow_api.Run("r1", [GOOD]))
+    airflow.assets["deployment-state://shop"] = {"moved": {"moved": "2026", "bundle": "deployments"}}
+    assert "the last operation worked with the one in 'deployments'" in gantry_("status", "shop").out
+    shop(airflow).bundle = "deployments"
+    assert "the last operation" not in gantry_("status", "shop").out
+
+
 def test_status_of_a_deployment_without_its_definition_is_what_its_runs_tell(
     airflow: airflow_api.Airflow, gantry: Gantry, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from gantry.plan import StepKind
 from gantry.preview import report
 from gantry.preview.report import Action, Change, ScriptCall, ServerPreview
 from gantry.reconcile import data_history
+from gantry.state import keys
 from tests import airflow_api
 
 
@@ -184,6 +185,29 @@ def test_what_airflow_keeps_and_whether_data_was_ever_loaded_decides_about_datab
         # An Airflow that says nothing leaves the preview to say what it does not know.
         airflow.forbidden.add("/assets")
         assert plan._kept(known, None) == (None, False)
+
+
+def test_a_plan_says_that_the_definition_is_in_another_bundle_than_at_the_last_operation(
+    monkeypatch: pytest.MonkeyPatch, bookshop_text: str
+) -> None:
+    with airflow_api.serving() as airflow:
+        for name, value in (("URL", airflow.url), ("USERNAME", "ada"), ("PASSWORD", "secret")):
+            monkeypatch.setenv(f"GANTRY_{name}", value)
+        known = definition.loads(bookshop_text)
+        kept = {keys.MOVED: {"moved": "2026", "bundle": "shops"}}
+        # It was never parsed; or Airflow was not asked before.
+        assert list(plan._moved(known, None, kept, "")) == []
+        assert list(plan._moved(known, None, None, "")) == []
+        dag = airflow.add(airflow_api.Dag("bookshop", bundle="others"))
+        (said,) = plan._moved(known, None, kept, "")
+        assert "was read from the DAG bundle 'others'" in said
+        assert "--new-bundle others" in said
+        assert list(plan._moved(known, None, kept, "others")) == []
+        dag.bundle = "shops"
+        assert list(plan._moved(known, None, kept, "")) == []
+    found = report.Report(SHOP, (server("shop-web-1"),), remarks=("one",)).with_remarks(["two"])
+    assert found.remarks == ("one", "two")
+    assert found.nothing_to_do
 
 
 def test_a_changed_dump_that_stays_where_it_is_is_no_reason_for_a_launch() -> None:

@@ -162,6 +162,7 @@ def test_the_form_asks_for_servers_within_their_limits_what_to_do_again_and_a_re
         "from_dump",
         "from_backup",
         "reload_dump",
+        "new_bundle",
         "reason",
     ]
     assert form["converge"].schema["items"]["enum"] == ["application", "database", "proxy"]

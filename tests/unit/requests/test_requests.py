@@ -35,9 +35,9 @@ def test_the_fields_of_each_form_and_their_order(backed: models.Definition) -> N
     data = ["from_dump", "from_backup"]
     tiers = [f"servers_{tier}" for tier in backed.tiers]
     assert found == {
-        "launch": [*tiers, "converge", "redeploy", *data, "reload_dump", "reason"],
+        "launch": [*tiers, "converge", "redeploy", *data, "reload_dump", "new_bundle", "reason"],
         "scale": ["servers_application", "reason"],
-        "terminate": ["confirm", "final_backup", "force", "reason"],
+        "terminate": ["new_bundle", "confirm", "final_backup", "force", "reason"],
         "backup": ["backups", "reason"],
         "restore": ["backup", "object", "confirm", "reason"],
         "recover": ["servers", "anyway", *data, "reason"],
@@ -52,8 +52,8 @@ def test_a_form_has_no_field_without_a_choice(backed: models.Definition) -> None
         "launch_configurations: {debian: {image: ami-1, ssh: {connection: x}}}\n"
         "tiers: {web: {launch_configuration: debian, servers: 1}}\n"
     )
-    assert list(requests.LaunchRequest.form(bare)) == ["servers_web", "reason"]
-    assert list(requests.TerminateRequest.form(bare)) == ["confirm", "force", "reason"]
+    assert list(requests.LaunchRequest.form(bare)) == ["servers_web", "new_bundle", "reason"]
+    assert list(requests.TerminateRequest.form(bare)) == ["new_bundle", "confirm", "force", "reason"]
     assert requests.TerminateRequest.form(backed)["final_backup"].default is True
 
 

@@ -32,7 +32,15 @@ from gantry import definition, errors, names
 from gantry.dag.compile import operation_dag
 from gantry.dag.operations import RECIPES
 from gantry.definition import models
-from gantry.state import config_history, filled_slots, installed_versions, kept_failures, run_records
+from gantry.state import (
+    config_history,
+    filled_slots,
+    installed_versions,
+    kept_failures,
+    keys,
+    run_records,
+    store_record,
+)
 
 BUNDLE = "dags-folder"
 NOW = datetime.datetime(2026, 11, 27, 8, 0, tzinfo=datetime.UTC)
@@ -176,6 +184,10 @@ class Airflow:
     def arrived(self, name: str, **slots: tuple[int, ...]) -> None:
         """The slots of each tier that a launch has filled."""
         self._note(name, filled_slots.KEY, filled_slots.dump(filled_slots.load(slots)))
+
+    def operated_from(self, name: str, bundle: str) -> None:
+        """The last operation worked with the definition in this DAG bundle."""
+        self._note(name, keys.MOVED, store_record.dump(store_record.StoreRecord(NOW.isoformat(), bundle)))
 
     def _note(self, name: str, key: str, value: object) -> None:
         with create_session() as session:

@@ -87,6 +87,24 @@ def test_a_running_deployment_with_what_the_cloud_says(
         assert wanted in text, wanted
 
 
+def test_a_definition_in_another_bundle_than_at_the_last_operation_is_said(office: rig.Airflow) -> None:
+    office.deploy(BOOKSHOP)
+    office.launched("bookshop")
+    head = "Its definition is in another DAG bundle"
+    office.operated_from("bookshop", rig.BUNDLE)
+    assert head not in office.get("/gantry/deployments/bookshop").text
+    found = office.get("/gantry/api/v1/deployments/bookshop").json()
+    assert (found["bundle"], found["left_bundle"]) == (rig.BUNDLE, "")
+    office.operated_from("bookshop", "deployments")
+    text = office.get("/gantry/deployments/bookshop").text
+    assert head in text
+    assert (
+        f"Airflow has read it from {rig.BUNDLE} last, and the last operation worked with the one in deployments."
+        in text
+    )
+    assert office.get("/gantry/api/v1/deployments/bookshop").json()["left_bundle"] == "deployments"
+
+
 def test_a_record_that_nobody_closed_ends_as_its_run_did(office: rig.Airflow) -> None:
     office.deploy(BOOKSHOP)
     office.run("bookshop", {"turn": "success", "tier-database.scale_up": "failed"}, state="failed")

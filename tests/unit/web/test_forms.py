@@ -45,7 +45,8 @@ def test_what_was_sent_becomes_parameters(launch: tuple[forms.Field, ...]) -> No
     assert filled.is_good
     assert filled.conf == {
         "servers_application": 4, "servers_database": 1, "servers_proxy": 1, "redeploy": ["app", "db"],
-        "converge": [], "from_dump": [], "from_backup": [], "reload_dump": [], "reason": "because <b>",
+        "converge": [], "from_dump": [], "from_backup": [], "reload_dump": [], "new_bundle": "",
+        "reason": "because <b>",
     }  # fmt: skip
 
 

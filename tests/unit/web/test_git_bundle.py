@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -23,9 +24,16 @@ from airflow.executors import workloads
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.utils.session import create_session
 
+from gantry import definition
+from gantry.agent import jobs
 from gantry.definition import stored
+from gantry.plan import launch_plan
+from gantry.reconcile import step_run
+from gantry.runtime import dag_bundles
+from gantry.state import store_record
 from tests.unit.dag.definitions import HEAD, WEB
 from tests.unit.web import rig
 
@@ -198,3 +206,68 @@ def test_a_new_launch_has_the_newest_commit(
     run = launch(office)
     assert recorded(office, run) == (second,) * 4
     assert worked_with(run, FAILED, monkeypatch) == "mended"
+
+
+@pytest.fixture
+def folder(
+    office: rig.Airflow, repository: Repository, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """A second bundle, in which the same loader and definition stand."""
+    name, path = "copies", tmp_path / "copies"
+    path.mkdir()
+    (path / f"{SHOP}.yaml").write_text(MENDED)
+    (path / f"{SHOP}.py").write_text(loader())
+    bundles = json.loads(os.environ["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+    local = {
+        "name": name,
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(path)},
+    }
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([*bundles, local]))
+    with create_session() as session:
+        session.add(DagBundleModel(name=name))
+    yield name
+    office.clear()
+    with create_session() as session:
+        session.execute(sa.delete(DagBundleModel).where(DagBundleModel.name == name))
+
+
+def given(run: str, task: str) -> dag_bundles.Context:
+    """As far as it matters here, the context that a worker makes of what it gets for a task of a run."""
+    with create_session() as session:
+        instance = session.scalars(
+            sa.select(TaskInstance).where(TaskInstance.run_id == run, TaskInstance.task_id == task)
+        ).one()
+        work = workloads.ExecuteTask.make(instance)
+    bundle = DagBundlesManager().get_bundle(work.bundle_info.name)  # type: ignore[no-untyped-call] # Airflow's
+    found = {"ti": RuntimeTaskInstance.model_construct(bundle_instance=bundle)}
+    return cast("dag_bundles.Context", found)
+
+
+def test_airflow_gives_one_run_the_definitions_of_two_bundles_and_gantry_refuses_the_second(
+    office: rig.Airflow, repository: Repository, folder: str
+) -> None:
+    repository.push(WRONG)
+    run = launch(office)
+    begun = dag_bundles.of(given(run, "turn"))
+    assert begun == repository.name
+
+    # Nobody has changed anything: the other bundle is parsed.
+    copies = bundle_of(folder)
+    bag = BundleDagBag(copies.path, bundle_path=copies.path, bundle_name=folder)
+    assert bag.import_errors == {}
+    sync_bag_to_db(bag, folder, None)
+
+    known = definition.loads(MENDED)
+    steps = launch_plan(known)
+    key = jobs.StepKey(f"r.{FAILED}", "1", "1")
+    work = step_run.StepRun(known, steps, steps.by_id[FAILED], run, key, {}, bundle=begun)
+    context = given(run, FAILED)
+    assert dag_bundles.of(context) == folder
+    with pytest.raises(
+        dag_bundles.MixedBundlesError, match=f"of the DAG bundle '{begun}'.*in the bundle '{folder}'"
+    ):
+        dag_bundles.refuse_mixed(context, work)
+    with pytest.raises(dag_bundles.OtherBundleError):
+        dag_bundles.refuse_other(work, store_record.StoreRecord("2026", begun), folder)
+    assert office.get(f"/api/v2/dags/{SHOP}").json()["bundle_name"] == folder

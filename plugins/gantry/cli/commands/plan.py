@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,11 +58,30 @@ def plan(  # noqa: PLR0913 - one parameter an option
 
     kept_, ran = _kept(found.definition, profile)
     report = dry_run.rehearse(found.definition, form.request(), kept_, ran=ran, read=found.source)
+    report = report.with_remarks(_moved(found.definition, profile, kept_, form.new_bundle))
     if json_:
         console.as_json(report.as_json())
     else:
         plan_text.show(report, console.out, diffs=diff)
     return console.SUCCESS if report.nothing_to_do else console.CHANGES
+
+
+def _moved(
+    definition: models.Definition, profile: str | None, kept: dict[str, Any] | None, new_bundle: str
+) -> Iterator[str]:
+    """Yield what is to say about the DAG bundle of the definition; nothing if Airflow does not say which it is."""
+    from gantry import overview  # noqa: PLC0415 - as above
+
+    if kept is None:
+        return
+    try:
+        bundle = target.AirflowTarget(profile=profile).api().dag(definition.deployment).bundle
+    except errors.GantryError:
+        # As below; or it has not read the definition yet.
+        return
+    left = overview.left_bundle(kept, bundle)
+    if left and new_bundle != bundle:
+        yield overview.told_bundles(left, bundle)
 
 
 def _kept(definition: models.Definition, profile: str | None) -> tuple[dict[str, Any] | None, bool]:

@@ -37,6 +37,7 @@ class TerminateForm:
             rich_help_panel=options.FORM,
         ),
     ] = None
+    new_bundle: options.NewBundle = ""
     reason: options.Reason = ""
 
 
@@ -75,7 +76,11 @@ def terminate(
     typed = confirming.typed(name, requests.TerminateRequest, form.confirm)
     deployments.ready(api, name, dag, unpause=waiting.unpause)
     request = requests.TerminateRequest(
-        confirm=typed, force=form.force, final_backup=form.final_backup, reason=form.reason
+        confirm=typed,
+        force=form.force,
+        final_backup=form.final_backup,
+        new_bundle=form.new_bundle,
+        reason=form.reason,
     )
     conf = request.checked_conf(requests.schemas_of(api.params(dag)))
     return run_operation.carry_out(api, name, dag, conf, known, waiting)

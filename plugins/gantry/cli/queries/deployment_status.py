@@ -184,6 +184,8 @@ def _notes(dag: client.Dag, seen: overview.DeploymentOverview) -> Iterator[str]:
         yield f"its loader {dag.file} no longer exists"
     if dag.is_paused:
         yield "its DAG is paused"
+    if seen.left_bundle:
+        yield overview.told_bundles(seen.left_bundle, dag.bundle)
     if seen.row.last is None:
         yield from _without_runs(next(iter(seen.history or ()), None))
     yield from _leaving(seen.inventory)

@@ -58,6 +58,7 @@ class RestSource(overview.Source):
             _time(found.due),
             is_paused=found.is_paused,
             is_broken=found.has_import_errors,
+            bundle=found.bundle,
         )
 
     def past(self) -> Iterator[overview.PastRun]:

@@ -39,6 +39,7 @@ class LaunchForm:
     from_dump: options.FromDump = None
     from_backup: options.FromBackup = None
     reload_dump: options.ReloadDump = None
+    new_bundle: options.NewBundle = ""
 
     def request(self, reason: str = "") -> requests.LaunchRequest:
         """Return what the launch is asked for. Raises typer.BadParameter for a tier without a number."""
@@ -51,5 +52,6 @@ class LaunchForm:
             from_dump=tuple(self.from_dump or ()),
             from_backup=tuple(self.from_backup or ()),
             reload_dump=tuple(self.reload_dump or ()),
+            new_bundle=self.new_bundle,
             reason=reason,
         )

@@ -142,6 +142,17 @@ Confirm = Annotated[
 ]
 """`confirm`, default None."""
 
+NewBundle = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="The DAG bundle that the definition has moved to, where a run was refused for that.",
+        show_default=False,
+        rich_help_panel=FORM,
+    ),
+]
+"""`new_bundle`, default empty."""
+
 Reason = Annotated[
     str,
     typer.Option(metavar="TEXT", help="Kept in the run's record.", show_default=False, rich_help_panel=FORM),

@@ -53,6 +53,7 @@ def dags(session: Session, only: Collection[str] | None = None) -> list[overview
             DagModel.next_dagrun_create_after,
             DagModel.is_paused,
             DagModel.has_import_errors,
+            DagModel.bundle_name,
         )
         .where(*wanted)
         .order_by(DagModel.dag_id)
@@ -71,6 +72,7 @@ def dags(session: Session, only: Collection[str] | None = None) -> list[overview
             row.next_dagrun_create_after,
             is_paused=bool(row.is_paused),
             is_broken=bool(row.has_import_errors),
+            bundle=row.bundle_name,
         )
         for row in rows
     ]

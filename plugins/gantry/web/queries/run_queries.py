@@ -91,7 +91,7 @@ def instances(
 def kept(
     session: Session, deployments: Collection[str], which: sa.ColumnElement[bool]
 ) -> dict[str, dict[str, Any]]:
-    """Return the values of the selected keys, by deployment and key. One query.
+    """Return the values of the selected keys, by deployment and key; and the record of the state itself. One query.
 
     Until the migration, values stored by an older Gantry are found too; see `gantry.runtime.asset_state`.
     """
@@ -105,13 +105,9 @@ def kept(
     found: dict[str, dict[str, Any]] = defaultdict(dict)
     for asset, key, value in rows:
         found[asset][key] = as_json(value)
-    merged = {
+    return {
         name: places.merged(found.get(names.state(name), {}), found.get(names.asset(name), {}))
         for name in new.values()
-    }
-    return {
-        name: {key: value for key, value in each.items() if key != places.MOVED}
-        for name, each in merged.items()
     }
 
 

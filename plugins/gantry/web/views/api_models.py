@@ -274,6 +274,15 @@ class DeploymentResponse(ResponseModel):
     run: Annotated[
         RunResponse | None, Field(description="The run in progress, or the one that determines the state.")
     ]
+    bundle: Annotated[
+        str, Field(description="The DAG bundle that Airflow has read its definition from last.")
+    ]
+    left_bundle: Annotated[
+        str,
+        Field(
+            description="That of the last operation, if it is another one: operations are refused then. Or empty."
+        ),
+    ]
     next_redeploy: datetime.datetime | None
     progress: ProgressResponse | None
     tiers: tuple[TierResponse, ...]
@@ -298,6 +307,8 @@ class DeploymentResponse(ResponseModel):
             state=seen.state,
             failed_at=None if seen.failed_at is None else seen.failed_at.title,
             run=None if seen.run is None else RunResponse.of(seen.run),
+            bundle=dag.bundle,
+            left_bundle=seen.left_bundle,
             next_redeploy=dag.due,
             progress=None if seen.progress is None else ProgressResponse.made_of(seen.progress),
             tiers=tuple(map(TierResponse.of, seen.tiers)),
