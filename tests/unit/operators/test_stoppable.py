@@ -168,7 +168,7 @@ def test_a_time_that_is_up_needs_no_answer(airflow: Airflow, operator: Operator)
         "dag_run": types.SimpleNamespace(run_type="manual", clear_number=0),
     }
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(task_run, "run_of", lambda _: types.SimpleNamespace(until=0.0))
+        patched.setattr(task_run, "run_of", lambda _: types.SimpleNamespace(until=0.0, bundle=""))
         patched.setattr(recent_starts, "aware", lambda run: run)
         patched.setattr(lock_holder, "keep", lambda *_: None)
         with pytest.raises(AirflowTaskTimeout):

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -232,7 +232,7 @@ def folder(
         session.execute(sa.delete(DagBundleModel).where(DagBundleModel.name == name))
 
 
-def given(run: str, task: str) -> dag_bundles.Context:
+def given(run: str, task: str) -> Any:
     """As far as it matters here, the context that a worker makes of what it gets for a task of a run."""
     with create_session() as session:
         instance = session.scalars(
@@ -240,8 +240,8 @@ def given(run: str, task: str) -> dag_bundles.Context:
         ).one()
         work = workloads.ExecuteTask.make(instance)
     bundle = DagBundlesManager().get_bundle(work.bundle_info.name)  # type: ignore[no-untyped-call] # Airflow's
-    found = {"ti": RuntimeTaskInstance.model_construct(bundle_instance=bundle)}
-    return cast("dag_bundles.Context", found)
+    known: dict[str, Any] = {"bundle_instance": bundle}
+    return {"ti": RuntimeTaskInstance.model_construct(**known)}
 
 
 def test_airflow_gives_one_run_the_definitions_of_two_bundles_and_gantry_refuses_the_second(
