@@ -103,7 +103,7 @@ def operation_dag(
     form = forms.trigger_form(operation, definition)
     launches = operation is names.Operation.LAUNCH
     dag = _dag(
-        step_run.DagPayload(subject, plan, read),
+        step_run.DagPayload(subject, plan, operation, read),
         dag_id=dag_id,
         description=(launches and definition.description) or purpose,
         schedule=recipe.schedule(definition),
