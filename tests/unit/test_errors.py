@@ -121,7 +121,10 @@ def _is_named(name: str, server: str, classes: dict[str, ast.ClassDef], about: d
     bases = [each for each in _bases(classes[name]) if each in about]
     for node in ast.walk(init):
         match node:
-            case ast.Assign(targets=[ast.Attribute(value=ast.Name("self"), attr="server")]):
+            case (
+                ast.Assign(targets=[ast.Attribute(value=ast.Name("self"), attr="server")])
+                | ast.AnnAssign(target=ast.Attribute(value=ast.Name("self"), attr="server"))
+            ):
                 return True
             case ast.Call(ast.Attribute(ast.Call(ast.Name("super")), "__init__"), [ast.Name(first), *_]) if (
                 bases

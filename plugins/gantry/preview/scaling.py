@@ -84,7 +84,7 @@ def scale(
         before: the slots that were filled at the end of the last run, as far as known.
 
     Raises:
-        NobodyAnswersError: a launch would not start.
+        NoServerAnswersError: a launch would not start.
         ServerCountError: the wanted number of servers is outside a tier's limits.
         UnknownImageError, UnknownParameterError: servers are to be started from an image that does not exist.
         CloudError: the cloud refused.

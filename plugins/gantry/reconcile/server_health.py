@@ -70,7 +70,7 @@ class HealthReport:
         lost: servers to be replaced.
         ailing: servers that are unhealthy, but not lost.
         well: servers that have shown that they are there. Earlier findings about them are obsolete.
-        strangers: servers where another SSH server answers; replaced only on request.
+        key_mismatches: servers where another SSH server answers; replaced only on request.
         refusing: servers that answer and refuse the login; neither healthy nor lost.
         busy: servers that accept connections and close them; neither healthy nor lost.
         unreached: servers that were not checked, as something prevented it; their state is unknown.
@@ -82,7 +82,7 @@ class HealthReport:
     lost: tuple[UnhealthyServer, ...] = ()
     ailing: tuple[UnhealthyServer, ...] = ()
     well: tuple[Server, ...] = ()
-    strangers: Mapping[names.ServerName, str] = dataclasses.field(default_factory=dict)
+    key_mismatches: Mapping[names.ServerName, str] = dataclasses.field(default_factory=dict)
     refusing: Mapping[names.ServerName, str] = dataclasses.field(default_factory=dict)
     busy: Mapping[names.ServerName, str] = dataclasses.field(default_factory=dict)
     unreached: Mapping[names.ServerName, str] = dataclasses.field(default_factory=dict)
@@ -99,7 +99,7 @@ class HealthReport:
         for each in self.troubles:
             if each.server.name == name:
                 return str(each)
-        return self.strangers.get(name) or self.refusing.get(name)
+        return self.key_mismatches.get(name) or self.refusing.get(name)
 
 
 NOTHING = HealthReport()
@@ -212,7 +212,7 @@ def judge(
         lost=lost,
         ailing=tuple(each for each in troubles if each not in lost),
         well=tuple(well),
-        strangers=_met(running, answers, reachability.Contact.STRANGER),
+        key_mismatches=_met(running, answers, reachability.Contact.STRANGER),
         refusing=_met(running, answers, reachability.Contact.REFUSES),
         busy=_met(running, answers, reachability.Contact.BUSY),
         unreached=_met(running, answers, reachability.Contact.UNREACHED),

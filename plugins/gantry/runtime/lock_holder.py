@@ -77,7 +77,7 @@ def keep(context: Context, run: step_run.StepRun) -> None:
 
     The wait for the lock comes first in every run, so this check matters only if a person has cleared a step of a
     finished run; and directly after that wait: until it has succeeded once for a deployment, Airflow may have deleted
-    the mark (see `keeping`).
+    the mark (see `gantry.runtime.asset_state`).
     """
     is_first = step_id(DEPLOYMENT, StepKind.TURN) in run.step.upstream
     if run.step.kind in BEFORE_WORK or not (is_first or context["dag_run"].clear_number):

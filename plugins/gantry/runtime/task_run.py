@@ -107,8 +107,8 @@ def _life(context: Context, step: Step) -> str:
 def _until(context: Context, compiled: step_run.DagPayload, step: Step) -> float:
     """Return the time limit. Only a run with a cleanup task ends by itself: Airflow would skip that task."""
     limit, began = compiled.definition.dagrun_timeout, context["dag_run"].start_date
-    aftermath = compiled.plan.aftermath
-    if limit is None or began is None or aftermath is None or step.id == aftermath.id:
+    cleanup = compiled.plan.cleanup
+    if limit is None or began is None or cleanup is None or step.id == cleanup.id:
         return 0.0
     if compiled.operation is not names.Operation.LAUNCH:
         return 0.0
