@@ -201,7 +201,8 @@ def main() -> int:
         archives.mkdir()
         store = fleet_servers.Store(archives, fleet.gateway)
         stack.callback(store.close)
-        peers = fleet_peers.Peers(fleet, folder, (asked.peers or folder / "peers").resolve())
+        environment = (asked.peers or folder / "peers").resolve()
+        peers = fleet_peers.Peers(fleet, folder, environment, with_ansible=not asked.without_ansible)
         tools: dict[str, tuple[Tool, str]] = {}
         for fan_out in asked.fan_out:
             driven = Tools(fleet, peers, folder, fan_out)

@@ -7,7 +7,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import venv
 from collections.abc import Sequence
 
 from benchmarks import fleet_servers
@@ -16,6 +15,9 @@ PYINFRA, ANSIBLE = "3.10.0", "2.19.14"
 """The last version of ansible-core for Python 3.11."""
 
 _PEERS = pathlib.Path(__file__).with_name("peers")
+_ROOT = pathlib.Path(__file__).parents[1]
+# Where docker/setup-python.sh puts it: beside the environment that it makes.
+_UV = (_ROOT / ".venv").resolve().parent / ".work" / "uv" / "bin" / "uv"
 _MOST_FORKS = 20
 
 
@@ -26,14 +28,25 @@ class Peers:
         fleet: the servers.
         folder: for what they read.
         environment: a virtual environment; it is made where it is not there.
+        with_ansible: whether ansible-core is installed too.
     """
 
-    def __init__(self, fleet: fleet_servers.Fleet, folder: pathlib.Path, environment: pathlib.Path) -> None:
+    def __init__(
+        self,
+        fleet: fleet_servers.Fleet,
+        folder: pathlib.Path,
+        environment: pathlib.Path,
+        *,
+        with_ansible: bool = True,
+    ) -> None:
         self._fleet = fleet
         self._folder = folder
         self._bin = environment / "bin"
-        if not (self._bin / "ansible-playbook").exists() or not (self._bin / "pyinfra").exists():
-            _install(environment)
+        wanted = {"pyinfra": f"pyinfra=={PYINFRA}"}
+        if with_ansible:
+            wanted["ansible-playbook"] = f"ansible-core=={ANSIBLE}"
+        if missing := [package for program, package in wanted.items() if not (self._bin / program).exists()]:
+            _install(environment, missing)
 
     def pyinfra(self, release: fleet_servers.Release) -> tuple[Sequence[str], dict[str, str]]:
         """Command and environment."""
@@ -80,15 +93,15 @@ class Peers:
         }
 
 
-def _install(environment: pathlib.Path) -> None:
-    pinned = (f"pyinfra=={PYINFRA}", f"ansible-core=={ANSIBLE}")
-    print(f"installing {' and '.join(pinned)} into {environment}", file=sys.stderr)
-    venv.create(environment, with_pip=True)
-    done = subprocess.run(
-        [environment / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *pinned],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+def _install(environment: pathlib.Path, packages: Sequence[str]) -> None:
+    print(f"installing {' and '.join(packages)} into {environment}", file=sys.stderr)
+    # pip would take a minute of a processor, most of it for compiling what nobody imports.
+    if not (environment / "bin/python").exists():
+        _uv("venv", "--quiet", "--no-project", "--python", sys.executable, str(environment))
+    _uv("pip", "install", "--quiet", "--python", str(environment), *packages)
+
+
+def _uv(*arguments: str) -> None:
+    done = subprocess.run([_UV, *arguments], check=False, capture_output=True, text=True)
     if done.returncode != 0:
-        raise RuntimeError(f"pip cannot install them: it wants PyPI\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"uv {' '.join(arguments)}: it wants PyPI\n{done.stderr[-2000:]}")

@@ -45,6 +45,8 @@ FOLDERS = (
     "tests/cloud",
     "tests/agent",
     "tests/example",
+    # Airflow's application with a database: some seconds of a processor for each worker that has one of its tests.
+    "tests/unit/web",
 )
 """Folders that start something for all their modules."""
 

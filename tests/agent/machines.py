@@ -14,7 +14,7 @@ from docker.models.containers import Container
 
 from gantry import names
 from gantry.agent import jobs, ssh
-from gantry.local.cloud import inspect_servers
+from tests import inside
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Machine:
 
     def sh(self, command: str) -> str:
         """What a shell command prints, run as root inside; it has to succeed."""
-        ended = inspect_servers.run(self.container, command)
+        ended = inside.run(self.container, command)
         assert ended.code == 0, f"{command}: exit {ended.code}: {ended.out}{ended.err}"
         return ended.out.strip()
 

@@ -10,6 +10,7 @@ import pytest
 from gantry import names
 from gantry.agent import metrics
 from gantry.agent.reachability import Contact
+from gantry.local.cloud import inspect_servers
 
 from .machines import Machine, login, new_key
 
@@ -43,7 +44,8 @@ def test_what_a_server_has_worked_is_counted_and_what_others_work_is_not(machine
     # Whatever else works on this machine, and however long it takes: a share of the time would depend on both.
     start = counters(machine)
     idle = counters(machine)
-    worked = int(machine.sh(f"bash -c '{BURN}'")) / 1_000_000
+    # By Docker, so that it counts as the container's own.
+    worked = int(inspect_servers.run(machine.container, f"bash -c '{BURN}'").out) / 1_000_000
     end = counters(machine)
     print(f"a look costs {idle.busy - start.busy} ms, {worked:.0f} ms are seen as {end.busy - idle.busy} ms")
     assert idle.busy - start.busy < 1_000

@@ -13,6 +13,8 @@ from typing import Any
 from tests.airflow.stage import Launch, Stage
 
 _PAUSE = 0.2
+_MOST_PAUSES = 10
+"""Servers are looked at so often, in pauses, where no task is in another state than before."""
 
 
 def record(stage: Stage, launch: Launch, seconds: float = 900) -> dict[str, Any]:
@@ -20,6 +22,7 @@ def record(stage: Stage, launch: Launch, seconds: float = 900) -> dict[str, Any]
     snapshots: list[dict[str, Any]] = []
     deadline = time.monotonic() + seconds
     while True:
+        before = stage.states.of_run(launch.dag, launch.run)
         ended = stage.api.run_state(launch.dag, launch.run) in ("success", "failed")
         moment = {"run_ended": ended, "tasks": _tasks(launch), "servers": _servers(stage, launch.dag)}
         if not snapshots or any(snapshots[-1][key] != moment[key] for key in moment):
@@ -27,7 +30,15 @@ def record(stage: Stage, launch: Launch, seconds: float = 900) -> dict[str, Any]
         if ended:
             return {"deployment": launch.dag, "previously_running": False, "snapshots": snapshots}
         assert time.monotonic() < deadline, f"{launch.dag} did not end within {seconds:g} s"
+        _await_news(stage, launch, before)
+
+
+def _await_news(stage: Stage, launch: Launch, before: set[tuple[str, int, str | None]]) -> None:
+    """A look takes as much of Airflow as some steps of the launch, and most of them would show nothing new."""
+    for _ in range(_MOST_PAUSES):
         time.sleep(_PAUSE)
+        if stage.states.of_run(launch.dag, launch.run) != before:
+            return
 
 
 def _tasks(launch: Launch) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ INCLUDE = Path(__file__).parents[2] / "include"
 CHEF = "AIRFLOW_CONN_CHEF_DEFAULT"
 """Left out: this connection is found in a secrets backend."""
 
-_READY_SECONDS = 300.0
+_READY_SECONDS = 900.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +65,14 @@ def settings(
         # SQLite lets one write at a time, and here many launches go on side by side.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.url,
         "AIRFLOW__CORE__PARALLELISM": "24",
-        # The demo's scheduler looks ten times a second, which takes the processor from the launches here.
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
+        # The demo's scheduler looks ten times a second, which takes the processor from the launches here. A look goes
+        # through all tasks of all runs: what a step waits for the next look is less than what more of them would take.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
+        # No test takes a loader away, so that there are a hundred in the end, and to read all of them takes as much as
+        # some launches. New ones are read at once, and others where a test asks for it (`Stage.reparse`).
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "7200",
+        # A line for each request would be written by the API server and once more by `standalone`, and read by nobody.
+        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "http.access=WARNING",
         # What is parsed anew is known at once, also when a test changes it twice within half a minute.
         "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
         # For the Test button of a connection's form.

@@ -26,10 +26,11 @@ from docker.models.containers import Container
 
 from gantry import names
 from gantry.configuration_management import chef_server
-from gantry.local.cloud import inspect_servers
 from gantry.local.demo import example
 from gantry.rest import client, logs
 from gantry.rest.errors import ConflictError
+from tests import inside
+from tests.airflow import run_states
 
 if TYPE_CHECKING:
     from tests.airflow.shared import Shared
@@ -51,12 +52,16 @@ SCRIPTS = {
 }
 """The smallest service there is: it runs while a file is there."""
 
-_MARKER_SECONDS = 300.0
+PATIENCE = 600.0
+"""Seconds for what a launch or Airflow does within some seconds on an idle machine. On two cores at half their speed,
+with other launches beside it, the steps from an approval to the end have taken more than 150."""
 _LAST_LINES_SECONDS = 60.0
 _LAST_LINES_OF_TRIGGERER_SECONDS = 300.0
 """All launches have one triggerer here, which takes 4 KiB of all logs in each round of its loop."""
 _ASK_AGAIN = 10.0
 """Seconds after which a loader that has not been read by then is asked for again."""
+_LOOK_AGAIN = 0.3
+"""Seconds between two looks in the database, each of which takes less than a millisecond."""
 _LOOKS_APART = 5
 """Times the length of a look."""
 _WRITTEN_TO_THE_END = ("success", "failed", "skipped")
@@ -65,7 +70,7 @@ SECRETS = "airflow/connections"
 """What the names of connections begin with in Secrets Manager."""
 
 
-def eventually(look: Callable[[], T | None], what: str, seconds: float = _MARKER_SECONDS) -> T:
+def eventually(look: Callable[[], T | None], what: str, seconds: float = PATIENCE) -> T:
     """What `look` finds as soon as it finds something."""
     deadline = time.monotonic() + seconds
     while True:
@@ -106,7 +111,7 @@ class Machine:
 
     def sh(self, command: str) -> str:
         """Run a shell command as root; its output."""
-        ended = inspect_servers.run(self.container, command)
+        ended = inside.run(self.container, command)
         assert ended.code == 0, f"{command}: exit {ended.code}: {ended.out}{ended.err}"
         return ended.out
 
@@ -124,16 +129,21 @@ class Machine:
 
 
 class Launch:
-    """One run of a deployment's DAG, as a person follows it in the UI."""
+    """One run of a deployment's DAG, as a person follows it in the UI. For its end it is the database that is asked."""
 
-    def __init__(self, api: client.AirflowApi, dag: str, run: str) -> None:
-        self.api = api
+    def __init__(self, stage: Stage, dag: str, run: str) -> None:
+        self.api = stage.api
+        self._states = stage.states
         self.dag = dag
         self.run = run
 
     def ends(self, seconds: float = 900) -> str:
         """Wait for the end: `success` or `failed`."""
-        state = self.api.await_run(self.dag, self.run, seconds)
+        deadline = time.monotonic() + seconds
+        while not self._states.is_over(self.dag, self.run) and time.monotonic() < deadline:
+            time.sleep(_LOOK_AGAIN)
+        # What is reported is what the API says, also of a run that does not end.
+        state = self.api.await_run(self.dag, self.run, 0)
         if state == "failed":
             self.last_errors = "\n".join(self.errors())
         return state
@@ -224,10 +234,12 @@ class Launch:
         """Clear tasks and what comes after them."""
         self.api.clear(self.dag, self.run, *tasks)
 
-    def await_state(self, task: str, *states: str, seconds: float = 600) -> client.ApiTaskInstance:
+    def await_state(self, task: str, *states: str, seconds: float = PATIENCE) -> client.ApiTaskInstance:
         """Wait until a task's instance is in one of these states."""
 
         def look() -> client.ApiTaskInstance | None:
+            if not self._states.of_task(self.dag, self.run, task) & set(states):
+                return None
             every = self.api.instances(self.dag, self.run)
             return next((each for each in every if each.task_id == task and each.state in states), None)
 
@@ -242,6 +254,7 @@ class Stage:
         self.shop = found.shop
         self.airflow = found.airflow
         self.database = found.database
+        self.states = run_states.at(found.database.url)
         self.api = found.airflow.api()
         self.definitions = found.definitions
         self._dags = found.dags
@@ -320,13 +333,13 @@ class Stage:
 
     def launch(self, name: str, **params: Any) -> Launch:
         """Trigger a launch."""
-        return Launch(self.api, name, self.api.trigger(name, **params))
+        return Launch(self, name, self.api.trigger(name, **params))
 
     def terminate(self, name: str, confirm: str | None = None, **params: Any) -> Launch:
         """Trigger a termination, with the name typed in."""
         dag = f"{name}.terminate"
         typed = name if confirm is None else confirm
-        return Launch(self.api, dag, self.api.trigger(dag, confirm=typed, **params))
+        return Launch(self, dag, self.api.trigger(dag, confirm=typed, **params))
 
     def chef(self) -> chef_server.ChefServer:
         """The cloud's Chef server, as its administrator."""

@@ -83,13 +83,13 @@ def books(machine: Machine) -> int:
 
 def back_up(stage: Stage, **params: Any) -> Launch:
     dag = f"{SHOP}.backup"
-    return Launch(stage.api, dag, stage.api.trigger(dag, **params))
+    return Launch(stage, dag, stage.api.trigger(dag, **params))
 
 
 def restore(stage: Stage, object_: str = "", confirm: str = SHOP, backup: str = "catalog") -> Launch:
     dag = f"{SHOP}.restore"
     run = stage.api.trigger(dag, backup=backup, object=object_, confirm=confirm)
-    return Launch(stage.api, dag, run)
+    return Launch(stage, dag, run)
 
 
 def objects(stage: Stage) -> list[str]:
@@ -289,7 +289,7 @@ def test_a_services_folder_is_put_back_and_the_service_runs(stage: Stage, machin
 
 def drill(stage: Stage) -> Launch:
     dag = f"{SHOP}.drill"
-    return Launch(stage.api, dag, stage.api.trigger(dag, reason="is it any good?"))
+    return Launch(stage, dag, stage.api.trigger(dag, reason="is it any good?"))
 
 
 def untouched(stage: Stage, machine: Machine) -> tuple[object, ...]:

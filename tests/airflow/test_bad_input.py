@@ -208,18 +208,21 @@ def finishes_after_clearing(stage: Stage, launch: Launch, *tasks: str) -> None:
         assert secret not in shown
 
 
+@pytest.fixture(scope="module")
+def sound(stage: Stage) -> Iterator[str]:
+    """A deployment that runs, for mistakes that come later. Each test leaves it as it was."""
+    name = "sound-at-first"
+    stage.define(name, probe(name, stage.upload("sound.tar.gz", archive()), reconnect="4s"))
+    stage.launch(name).succeeds()
+    yield name
+    stage.scrap(name)
+
+
 def test_a_server_that_dies_during_install_is_named_and_goes_on_once_it_is_back(
-    stage: Stage, scrapped: Name
+    stage: Stage, sound: str
 ) -> None:
-    name = scrapped("dies")
-    url = stage.upload("dies.tar.gz", archive())
-    stage.define(name, probe(name, url, reconnect="4s"))
-    # The server is made beforehand, so that a hook can stop it in the middle of its first install.
-    first = stage.launch(name)
-    first.await_state(HANDSHAKE, "success")
-    machine = stage.machine(name)
-    first.succeeds()
-    stage.upload("dies.tar.gz", archive({"enstratus-new": "#!/bin/sh\n"}))
+    name, machine = sound, stage.machine(sound)
+    stage.upload("sound.tar.gz", archive({"enstratus-new": "#!/bin/sh\n"}))
     machine.sh(
         "printf '#!/bin/sh\\n[ -e /tmp/back ] && exit 0\\ntouch /tmp/dying; sleep 600\\n'"
         " > /enstratus/custom/bin/installService-pre; chmod 755 /enstratus/custom/bin/installService-pre"
@@ -259,12 +262,8 @@ def test_refused_credentials_name_the_connection(stage: Stage, scrapped: Name) -
     finishes_after_clearing(stage, launch, TURN)
 
 
-def test_another_host_key_stops_the_step_before_anything_is_sent(stage: Stage, scrapped: Name) -> None:
-    name = scrapped("host-key")
-    url = stage.upload("host-key.tar.gz", archive())
-    stage.define(name, probe(name, url))
-    stage.launch(name).succeeds()
-    machine = stage.machine(name)
+def test_another_host_key_stops_the_step_before_anything_is_sent(stage: Stage, sound: str) -> None:
+    name, machine = sound, stage.machine(sound)
     before = machine.journal()
     ec2 = stage.cloud.client("ec2")
     described = ec2.describe_instances(InstanceIds=[machine.instance_id])["Reservations"][0]["Instances"][0]

@@ -13,7 +13,7 @@ import pytest
 from gantry.cli.queries import deployment_status
 from gantry.rest import summaries
 from tests.airflow.shell import COMMAND, Gantry
-from tests.airflow.stage import Launch, Stage, archive, eventually, probe
+from tests.airflow.stage import PATIENCE, Launch, Stage, archive, eventually, probe
 
 pytestmark = pytest.mark.airflow
 
@@ -37,7 +37,7 @@ def launched(gantry: Gantry, defined: str) -> subprocess.CompletedProcess[str]:
 
 def newest(stage: Stage, dag: str) -> Launch:
     """The newest run of a DAG."""
-    return Launch(stage.api, dag, next(stage.api.runs(dag)).id)
+    return Launch(stage, dag, next(stage.api.runs(dag)).id)
 
 
 def test_a_launch_shows_its_phases_and_ends_with_0(
@@ -172,7 +172,7 @@ def test_the_agents_log_is_followed_until_somebody_has_seen_enough(
     stage.machine(NAME).sh("echo 'a line from the test' >>/enstratus/ws/log/agent.log")
     assert following.stdout.readline() == "a line from the test\n"
     following.send_signal(signal.SIGINT)
-    assert following.wait(120) == 130
+    assert following.wait(PATIENCE) == 130
 
 
 def test_the_agents_log_is_not_read_from_somebody_else(
@@ -232,7 +232,7 @@ def test_who_stops_watching_does_not_stop_the_launch(
     assert watching.stdout.readline().startswith("run ")
     assert "deployment" in watching.stdout.readline()
     watching.send_signal(signal.SIGINT)
-    _, said = watching.communicate(timeout=60)
+    _, said = watching.communicate(timeout=PATIENCE)
     assert watching.returncode == 130
     assert f"the run continues. To watch it again:\n  gantry status {NAME} --watch" in said
     seen = gantry("status", NAME, "--watch")
@@ -287,12 +287,12 @@ def test_followed_logs_come_while_the_run_goes_on(
             line = following.stdout.readline()
             assert line, told
             told.append(line)
-        launch = Launch(stage.api, name, triggered["run"])
+        launch = Launch(stage, name, triggered["run"])
         # The task moves to the triggerer, and its log goes on there.
         launch.await_state("service-probe.configure", "deferred")
         machine = eventually(lambda: stage.machines(name).get("only-1"), "the server")
         machine.sh("touch /tmp/go-on")
-        rest, _ = following.communicate(timeout=120)
+        rest, _ = following.communicate(timeout=PATIENCE)
         launch.succeeds()
         assert sum("going on" in line for line in rest.splitlines()) == 1
         assert f"deployment {name} is RUNNING" in rest

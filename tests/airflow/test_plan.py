@@ -6,7 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from gantry import archive
 from gantry.cli.output import plan_text
 from gantry.local.demo import example
 from gantry.preview import report
+from tests.airflow import warm_command
 from tests.airflow.shared import INCLUDE
 from tests.airflow.stage import Stage, without_chef
 from tests.airflow.test_chef import bare
@@ -71,20 +72,25 @@ class Plan:
         return [each["name"] for each in self.facts["servers"]]
 
 
-def call(stage: Stage, name: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Call the command as a person would, beside that Airflow. It never says a secret, nor what Airflow logs."""
+def environment(stage: Stage) -> dict[str, str]:
+    """What a person has who works beside that Airflow."""
     variables = Path(f"/proc/{stage.airflow.pid}/environ").read_text().split("\0")
-    environment = dict(each.split("=", 1) for each in variables if "=" in each)
-    answer = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("gantry")), "plan", name,
-            "--definitions", str(stage.definitions), *options,
-        ],
-        env=environment,
+    return dict(each.split("=", 1) for each in variables if "=" in each)
+
+
+def typed(stage: Stage, *words: str) -> subprocess.CompletedProcess[str]:
+    """Call the command as a person would."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("gantry")), *words],
+        env=environment(stage),
         capture_output=True,
         text=True,
         check=False,
-    )  # fmt: skip
+    )
+
+
+def checked(stage: Stage, answer: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """The command never says a secret, nor what Airflow logs."""
     shown = answer.stdout + answer.stderr
     for secret in (stage.shop.password, PASSWORD, stage.cloud.secret_access_key, "PRIVATE KEY", "X-Amz-"):
         assert secret not in shown
@@ -92,14 +98,25 @@ def call(stage: Stage, name: str, *options: str) -> subprocess.CompletedProcess[
     return answer
 
 
-def plan(stage: Stage, name: str, *options: str) -> Plan:
+Planning = Callable[..., Plan]
+"""Asks for the plan of a deployment, with these options."""
+
+
+@pytest.fixture(scope="module")
+def plan(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planning]:
     """What the command answers, as facts and as the text that it makes of them."""
-    answer = call(stage, name, "--json", *options)
-    if not answer.stdout:
-        return Plan(answer.returncode, answer.stderr, {})
-    facts = json.loads(answer.stdout)
-    found = pydantic.TypeAdapter(report.Report).validate_python(facts)
-    return Plan(answer.returncode, "\n".join(line.plain for line in plan_text.lines(found)), facts)
+    with warm_command.started(environment(stage), tmp_path_factory.mktemp("plans")) as command:
+
+        def planned(name: str, *options: str) -> Plan:
+            words = ("plan", name, "--definitions", str(stage.definitions), "--json", *options)
+            answer = checked(stage, command(*words))
+            if not answer.stdout:
+                return Plan(answer.returncode, answer.stderr, {})
+            facts = json.loads(answer.stdout)
+            found = pydantic.TypeAdapter(report.Report).validate_python(facts)
+            return Plan(answer.returncode, "\n".join(line.plain for line in plan_text.lines(found)), facts)
+
+        yield planned
 
 
 def ran(stage: Stage, before: dict[str, int]) -> dict[str, list[str]]:
@@ -154,11 +171,11 @@ def text(stage: Stage) -> str:
 
 
 @pytest.fixture(scope="module")
-def first(stage: Stage, text: str) -> Iterator[Plan]:
+def first(stage: Stage, plan: Planning, text: str) -> Iterator[Plan]:
     """The plan of the first launch; the launch has been made when it is there."""
     stage.upload(ARCHIVE, (stage.shop.folder / example.SERVICES["app"]).read_bytes())
     stage.define(SHOP, text)
-    planned = plan(stage, SHOP)
+    planned = plan(SHOP)
     launch_as_planned(stage, planned)
     yield planned
     stage.scrap(SHOP)
@@ -177,10 +194,13 @@ def test_before_the_first_launch_everything_is_to_be_started_and_nothing_has_an_
     print(first.text)
 
 
-def test_after_a_launch_there_is_nothing_to_do_and_asking_changes_nothing(stage: Stage, first: Plan) -> None:
+def test_after_a_launch_there_is_nothing_to_do_and_asking_changes_nothing(
+    stage: Stage, plan: Planning, first: Plan
+) -> None:
     before = fingerprints(stage)
-    again = plan(stage, SHOP)
-    in_words = call(stage, SHOP)
+    again = plan(SHOP)
+    # A process of its own, as all of them are where people work.
+    in_words = checked(stage, typed(stage, "plan", SHOP, "--definitions", str(stage.definitions)))
     assert (in_words.stdout.rstrip("\n"), in_words.returncode) == (again.text, 0)
     assert again.facts["changes"] == []
     assert (again.code, again.facts["nothing_to_do"]) == (0, True)
@@ -190,29 +210,33 @@ def test_after_a_launch_there_is_nothing_to_do_and_asking_changes_nothing(stage:
     assert fingerprints(stage) == before
     # A launch has its balancers join again what they know, and does no more than that.
     launch_as_planned(stage, again)
-    assert plan(stage, SHOP).code == 0
+    assert plan(SHOP).code == 0
 
 
-def test_a_changed_password_is_a_change_and_is_not_shown(stage: Stage, first: Plan, text: str) -> None:
+def test_a_changed_password_is_a_change_and_is_not_shown(
+    stage: Stage, plan: Planning, first: Plan, text: str
+) -> None:
     stage.redefine(SHOP, text.replace("plan_catalog", "bookshop_catalog"))
-    planned = plan(stage, SHOP)
+    planned = plan(SHOP)
     print(planned.text)
     assert planned.restarts() == ["application-1", "application-2"]
     assert "-dependency.DATA_SOURCE-1.password=(secret)" in planned.text
     assert "+dependency.DATA_SOURCE-1.password=(secret, changed)" in planned.text
     assert "grantDatabaseAccess" in planned.scripts()["database-1"]
     stage.redefine(SHOP, text)
-    assert plan(stage, SHOP).code == 0
+    assert plan(SHOP).code == 0
 
 
-def test_a_changed_archive_is_said_and_installed_again(stage: Stage, first: Plan, tmp_path: Path) -> None:
+def test_a_changed_archive_is_said_and_installed_again(
+    stage: Stage, plan: Planning, first: Plan, tmp_path: Path
+) -> None:
     file = tmp_path / ARCHIVE
     source = tmp_path / "app"
     subprocess.run(["cp", "-r", str(INCLUDE / "bookshop" / "services" / "app"), str(source)], check=True)
     (source / "NEWS").write_text("something new\n")
     archive.build_archive(source, file)
     stage.upload(ARCHIVE, file.read_bytes())
-    planned = plan(stage, SHOP)
+    planned = plan(SHOP)
     print(planned.text)
     (changed,) = planned.facts["objects"]
     assert changed == {
@@ -226,8 +250,8 @@ def test_a_changed_archive_is_said_and_installed_again(stage: Stage, first: Plan
     launch_as_planned(stage, planned)
 
 
-def test_one_more_server_is_started_granted_and_joined(stage: Stage, first: Plan) -> None:
-    planned = plan(stage, SHOP, "--servers", "application=3")
+def test_one_more_server_is_started_granted_and_joined(stage: Stage, plan: Planning, first: Plan) -> None:
+    planned = plan(SHOP, "--servers", "application=3")
     print(planned.text)
     assert planned.servers(action="start") == ["application-3"]
     assert planned.restarts() == ["application-3"]
@@ -239,29 +263,33 @@ def test_one_more_server_is_started_granted_and_joined(stage: Stage, first: Plan
     launch_as_planned(stage, planned, servers_application=3)
     new = f"{stage.address(SHOP, 'application-3')}:8000 check"
     assert new in stage.machines(SHOP)["proxy-1"].sh(f"cat {HAPROXY}")
-    after = plan(stage, SHOP)
+    after = plan(SHOP)
     assert after.balancer() == []
     assert after.code == 0
     assert "more servers than the 2 wanted of tier application; a launch takes none away" in after.text
 
 
-def test_a_service_that_does_not_run_and_one_that_is_to_be_redeployed(stage: Stage, first: Plan) -> None:
+def test_a_service_that_does_not_run_and_one_that_is_to_be_redeployed(
+    stage: Stage, plan: Planning, first: Plan
+) -> None:
     stage.machines(SHOP)["application-1"].sh("/enstratus/bin/stopService a1002")
-    planned = plan(stage, SHOP)
+    planned = plan(SHOP)
     print(planned.text)
     assert planned.restarts() == ["application-1"]
     assert "its check says: " in planned.text
-    launch_as_planned(stage, planned)
-    forced = plan(stage, SHOP, "--redeploy", "db")
-    assert forced.restarts() == ["database-1"]
+    # One launch for both, which is planned as a whole.
+    forced = plan(SHOP, "--redeploy", "db")
+    assert sorted(forced.restarts()) == ["application-1", "database-1"]
     launch_as_planned(stage, forced, redeploy=["db"])
 
 
-def test_of_a_server_that_does_not_answer_nothing_is_claimed(stage: Stage, first: Plan) -> None:
+def test_of_a_server_that_does_not_answer_nothing_is_claimed(
+    stage: Stage, plan: Planning, first: Plan
+) -> None:
     machine = stage.machines(SHOP)["application-2"]
     machine.sh("pkill -STOP -x sshd")
     try:
-        planned = plan(stage, SHOP)
+        planned = plan(SHOP)
     finally:
         machine.sh("pkill -CONT -x sshd")
     print(planned.text)
@@ -270,12 +298,12 @@ def test_of_a_server_that_does_not_answer_nothing_is_claimed(stage: Stage, first
     assert unknown["name"] == f"{SHOP}-application-2"
     assert "no answer within 15 s" in unknown["unknown"]
     assert planned.facts["changes"] == []
-    assert plan(stage, SHOP).code == 0
+    assert plan(SHOP).code == 0
 
 
-def test_what_a_launch_never_does_is_a_note(stage: Stage, first: Plan, text: str) -> None:
+def test_what_a_launch_never_does_is_a_note(stage: Stage, plan: Planning, first: Plan, text: str) -> None:
     stage.redefine(SHOP, text.replace("size: t3.small", "size: t3.large"))
-    planned = plan(stage, SHOP)
+    planned = plan(SHOP)
     stage.redefine(SHOP, text)
     assert planned.code == 0
     assert (
@@ -284,11 +312,11 @@ def test_what_a_launch_never_does_is_a_note(stage: Stage, first: Plan, text: str
 
 
 def test_a_load_balancer_on_another_port_shows_how_haproxys_configuration_changes(
-    stage: Stage, first: Plan, text: str
+    stage: Stage, plan: Planning, first: Plan, text: str
 ) -> None:
     before = fingerprints(stage)
     stage.redefine(SHOP, text.replace("port: 80,", "port: 8080,"))
-    planned = plan(stage, SHOP)
+    planned = plan(SHOP)
     stage.redefine(SHOP, text)
     print(planned.text)
     assert fingerprints(stage) == before
@@ -304,40 +332,42 @@ def test_a_load_balancer_on_another_port_shows_how_haproxys_configuration_change
     # The agent of an earlier version has no such script: the plan is made without it.
     machine.sh("mv /enstratus/bin/previewProxy /tmp")
     try:
-        older = plan(stage, SHOP)
+        older = plan(SHOP)
     finally:
         machine.sh("mv /tmp/previewProxy /enstratus/bin")
     assert "the agent's scripts are not there yet, or of an earlier version" in older.text
     # Somebody has changed the file by hand: the next launch undoes that.
     machine.sh(f"sed -i.mine 's/retries 3/retries 4/' {HAPROXY}")
-    by_hand = plan(stage, SHOP)
+    by_hand = plan(SHOP)
     machine.sh(f"mv {HAPROXY}.mine {HAPROXY}")
     assert (by_hand.code, by_hand.facts["changes"]) == (2, [])
     assert by_hand.balancer() == ["-    retries 4", "+    retries 3"]
-    assert plan(stage, SHOP).code == 0
+    assert plan(SHOP).code == 0
 
 
-def test_what_a_launch_would_fail_at_is_an_error(stage: Stage, first: Plan, text: str) -> None:
+def test_what_a_launch_would_fail_at_is_an_error(
+    stage: Stage, plan: Planning, first: Plan, text: str
+) -> None:
     for wrong, said in (
         (text.replace("dbService", "nothing"), "s3://bookshop/nothing.tar.gz does not exist"),
         (text.replace("plan_catalog", "plan_no"), "Airflow connection 'plan_no' cannot be read"),
     ):
         stage.redefine(SHOP, wrong)
-        planned = plan(stage, SHOP)
+        planned = plan(SHOP)
         assert planned.code == 1
         assert said in planned.text
         assert "Traceback" not in planned.text
     stage.redefine(SHOP, text)
-    wrong_tier = plan(stage, SHOP, "--servers", "aplication=3")
+    wrong_tier = plan(SHOP, "--servers", "aplication=3")
     assert wrong_tier.code == 1
     assert "unknown tier 'aplication', did you mean 'application'?" in wrong_tier.text
 
 
 def test_a_changed_greeting_is_a_diff_and_a_restart_on_the_application_servers_only(
-    stage: Stage, first: Plan, text: str
+    stage: Stage, plan: Planning, first: Plan, text: str
 ) -> None:
     stage.redefine(SHOP, text.replace("Hello from", "Welcome to"))
-    planned = plan(stage, SHOP)
+    planned = plan(SHOP)
     print(planned.text)
     assert planned.code == 2
     assert planned.restarts() == ["application-1", "application-2", "application-3"]
@@ -348,37 +378,39 @@ def test_a_changed_greeting_is_a_diff_and_a_restart_on_the_application_servers_o
         assert f"-greeting=Hello from planshop-application-{slot}" in planned.text
         assert f"+greeting=Welcome to planshop-application-{slot}" in planned.text
     launch_as_planned(stage, planned)
-    assert plan(stage, SHOP).code == 0
+    assert plan(SHOP).code == 0
 
 
-def test_a_stopped_server_is_resumed_and_what_it_needs_then_is_unknown(stage: Stage, first: Plan) -> None:
+def test_a_stopped_server_is_resumed_and_what_it_needs_then_is_unknown(
+    stage: Stage, plan: Planning, first: Plan
+) -> None:
     instance = stage.machines(SHOP)["application-3"].instance_id
     ec2 = stage.cloud.client("ec2")
     ec2.stop_instances(InstanceIds=[instance])
     ec2.get_waiter("instance_stopped").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
-    planned = plan(stage, SHOP)
+    planned = plan(SHOP)
     assert planned.code == 2
     assert planned.servers(action="resume") == ["application-3"]
     assert "it is stopped; what is applied there, it tells when it runs" in planned.text
 
 
-def test_a_server_with_chef_is_planned_launched_and_planned_again(stage: Stage) -> None:
+def test_a_server_with_chef_is_planned_launched_and_planned_again(stage: Stage, plan: Planning) -> None:
     name = "planchef"
     # An empty run list is enough for Chef to register the node and to converge.
     text = bare(name, "", attributes='{a: "{{ server.address }}"}').replace('run_list: [""]', "run_list: []")
     stage.define(name, text)
     try:
-        planned = plan(stage, name)
+        planned = plan(name)
         print(planned.text)
         assert planned.code == 2
         assert planned.scripts() == {"only-1": ["runConfigurationManagement-CHEF"]}
         assert "/enstratus/ws/chef/first-boot.json" in planned.text
         stage.launch(name).succeeds()
-        assert plan(stage, name).code == 0
-        forced = plan(stage, name, "--converge", "only")
+        assert plan(name).code == 0
+        forced = plan(name, "--converge", "only")
         assert "converge is asked for" in forced.text
         stage.redefine(name, text.replace("{a: ", "{b: "))
-        changed = plan(stage, name)
+        changed = plan(name)
         assert changed.scripts() == {"only-1": ["runConfigurationManagement-CHEF"]}
         assert "what it depends on has changed" in changed.text
     finally:

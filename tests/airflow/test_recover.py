@@ -47,7 +47,7 @@ def launched(stage: Stage) -> Iterator[Launch]:
 
 def run(stage: Stage, operation: str, **params: Any) -> Launch:
     dag = f"{SHOP}.{operation}"
-    return Launch(stage.api, dag, stage.api.trigger(dag, **params))
+    return Launch(stage, dag, stage.api.trigger(dag, **params))
 
 
 def cut_off(machine: Machine) -> None:
@@ -132,8 +132,8 @@ def test_a_server_that_does_not_answer_is_replaced_in_its_slot_because_the_watch
     with Visitors(stage.address(SHOP, "proxy-1")) as visitors:
         cut_off(before["application-2"])
         paused(stage, "watch", value=False)
-        (asked,) = eventually(lambda: list(stage.api.runs(f"{SHOP}.recover")), "a recovery", 180)
-        recovery = Launch(stage.api, f"{SHOP}.recover", asked.id)
+        (asked,) = eventually(lambda: list(stage.api.runs(f"{SHOP}.recover")), "a recovery")
+        recovery = Launch(stage, f"{SHOP}.recover", asked.id)
         # What comes next is not the watch's matter.
         paused(stage, "watch", value=True)
         recovery.succeeds()

@@ -66,7 +66,7 @@ def alike(stage: Stage) -> int:
         counts = {books(each) for each in databases(stage).values()}
         return counts.pop() if len(counts) == 1 else None
 
-    return eventually(look, "the same books on every database", 10)
+    return eventually(look, "the same books on every database")
 
 
 def test_rows_written_on_the_master_appear_on_the_replicant(stage: Stage, launched: Launch) -> None:

@@ -143,6 +143,14 @@ def shown(stage: Stage) -> dict[str, str]:
     }
 
 
+def await_update(launch: Launch, visitors: Visitors) -> None:
+    """Wait until a launch has updated the servers. Its visitors are in a hurry meanwhile."""
+    over = ("success", "failed", "upstream_failed")
+    launch.await_state(UPDATE, "running", *over)
+    with visitors.hurrying():
+        launch.await_state(UPDATE, *over)
+
+
 def out_at_once(stage: Stage) -> int:
     """The most servers that were out of the balancer at the same time, as its agent's journal has it."""
     out: set[str] = set()
@@ -158,8 +166,8 @@ def out_at_once(stage: Stage) -> int:
 
 def sees(stage: Stage, address: str, texts: set[str]) -> None:
     """Visitors get answers of exactly these versions on these servers."""
-    with Visitors(address, HOST) as visitors:
-        eventually(lambda: visitors.asked > 100, "a hundred requests", 60)
+    with Visitors(address, HOST) as visitors, visitors.hurrying():
+        eventually(lambda: visitors.asked > 100, "a hundred requests")
     assert visitors.lost == []
     assert {text.partition(" ")[0] for text in visitors.answers} == texts
 
@@ -167,10 +175,11 @@ def sees(stage: Stage, address: str, texts: set[str]) -> None:
 def test_a_new_version_reaches_both_servers_and_no_request_is_lost(stage: Stage, site: str) -> None:
     stage.upload(ARCHIVE, version("two"))
     with Visitors(site, HOST) as visitors:
-        eventually(lambda: len(visitors.answers) == len(SERVERS), "both servers answer", 60)
+        eventually(lambda: len(visitors.answers) == len(SERVERS), "both servers answer")
         launch = stage.launch(SITE)
+        await_update(launch, visitors)
         launch.succeeds()
-        eventually(lambda: len(seen(visitors, "two")) == len(SERVERS), "both serve the new version", 60)
+        eventually(lambda: len(seen(visitors, "two")) == len(SERVERS), "both serve the new version")
     kept(visitors)
     assert running(stage) == dict.fromkeys(SERVERS, "two")
     assert out_at_once(stage) == 1
@@ -185,9 +194,11 @@ def fail(stage: Stage, site: str, broken: str) -> tuple[str, Launch]:
     upload(stage, version(broken, BROKEN))
     with Visitors(site, HOST) as visitors:
         launch = stage.launch(SITE)
+        await_update(launch, visitors)
         error = launch.fails_at(UPDATE)
         asked = visitors.asked
-        eventually(lambda: visitors.asked > asked + 100, "the site goes on answering", 60)
+        with visitors.hurrying():
+            eventually(lambda: visitors.asked > asked + 100, "the site goes on answering")
     kept(visitors)
     assert not any(text.startswith(broken) for text in visitors.answers)
     print(error)
@@ -213,7 +224,9 @@ def test_a_version_whose_check_fails_stops_after_the_first_batch_and_the_old_one
 def test_the_mended_version_begins_with_the_server_that_is_out(stage: Stage, site: str) -> None:
     stage.upload(ARCHIVE, version("four"))
     with Visitors(site, HOST) as visitors:
-        stage.launch(SITE).succeeds()
+        launch = stage.launch(SITE)
+        await_update(launch, visitors)
+        launch.succeeds()
     kept(visitors)
     assert running(stage) == dict.fromkeys(SERVERS, "four")
     assert out_at_once(stage) == 1
@@ -238,8 +251,10 @@ def test_when_the_worker_dies_the_next_try_goes_on_where_it_stopped(stage: Stage
     newest = upload(stage, version("six", before=SLOW))
     with Visitors(site, HOST) as visitors:
         launch = stage.launch(SITE)
-        eventually(lambda: machines["web-1"].calls("startService") > starts, "the first one starts")
+        with visitors.hurrying():
+            eventually(lambda: machines["web-1"].calls("startService") > starts, "the first one starts")
         stage.kill_workers(launch, UPDATE, -1)
+        await_update(launch, visitors)
         launch.succeeds()
     kept(visitors)
     assert launch.instance(UPDATE).try_number == 2

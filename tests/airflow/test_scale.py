@@ -60,7 +60,7 @@ class Visitors:
 
     def _visit(self) -> None:
         # Not more than that: the machine has servers to start beside.
-        while not self._over.wait(0.25):
+        while not self._over.wait(0.5):
             try:
                 shop = http.client.HTTPConnection(self._address, timeout=60)
                 with contextlib.closing(shop):
@@ -88,7 +88,7 @@ def visitors(stage: Stage) -> Iterator[Visitors]:
 
 
 def newest(stage: Stage) -> Launch:
-    return Launch(stage.api, DAG, next(iter(stage.api.runs(DAG))).id)
+    return Launch(stage, DAG, next(iter(stage.api.runs(DAG))).id)
 
 
 def took(run: Launch) -> str:

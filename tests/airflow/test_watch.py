@@ -51,7 +51,7 @@ class Watching:
                 if found.started is not None and datetime.datetime.fromisoformat(found.started) < since:
                     return None
                 if found.is_over:
-                    run = Launch(self.stage.api, WATCH, found.id)
+                    run = Launch(self.stage, WATCH, found.id)
                     if found.id not in self._logs:
                         self._logs[found.id] = run.task_log("watch")
                     if all(word in self._logs[found.id] for word in words):
@@ -69,8 +69,8 @@ class Watching:
 
     def scaled(self, before: list[str]) -> Launch:
         """The next one, which has to succeed."""
-        eventually(lambda: len(self.scalings()) > len(before), "a scaling", 300)
-        run = Launch(self.stage.api, SCALE, self.scalings()[0])
+        eventually(lambda: len(self.scalings()) > len(before), "a scaling")
+        run = Launch(self.stage, SCALE, self.scalings()[0])
         run.succeeds()
         return run
 
@@ -133,7 +133,7 @@ def test_a_breach_that_lasts_scales_out_and_the_cooldown_holds(watching: Watchin
 def test_a_low_load_scales_in_when_the_cooldown_is_over(watching: Watching) -> None:
     (out,) = watching.scalings()
     run = watching.scaled([out])
-    asked, before = watching.asked(run), watching.asked(Launch(run.api, SCALE, out))
+    asked, before = watching.asked(run), watching.asked(Launch(watching.stage, SCALE, out))
     why = WHY.fullmatch(asked["conf"]["reason"])
     assert why is not None, asked["conf"]["reason"]
     assert (why["load"], why["servers"], asked["conf"]["servers_only"]) == ("5 < 20", "2 → 1", 1)

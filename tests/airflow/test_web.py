@@ -10,14 +10,15 @@ import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, Request, expect
 
 from gantry.local.demo import example
+from tests.airflow.stage import PATIENCE as PATIENCE_SECONDS
 from tests.airflow.stage import Launch, Stage, archive, eventually
 from tests.web import legible, viewer
 
 pytestmark = pytest.mark.airflow
 
 Name = Callable[[str], str]
-PATIENCE = 150_000
-"""Milliseconds for what takes a launch some seconds on an idle machine."""
+PATIENCE = 1000 * PATIENCE_SECONDS
+"""In milliseconds."""
 
 WAITS = """#!/bin/sh
 number=0
@@ -194,7 +195,7 @@ def test_an_approval_a_backup_a_recovery_and_a_termination_are_asked_for_by_form
 
 def question(stage: Stage, frame: FrameLocator, dag: str, asks: str, says: str) -> None:
     """Go from a run's page to what it asks."""
-    stage.await_question(Launch(stage.api, dag, next(iter(stage.api.runs(dag))).id))
+    stage.await_question(Launch(stage, dag, next(iter(stage.api.runs(dag))).id))
     frame.locator("#run-summary").get_by_role("link", name="Answer", exact=True).click(timeout=PATIENCE)
     expect(frame.get_by_role("heading", name=asks)).to_be_visible(timeout=PATIENCE)
     expect(frame.get_by_role("cell", name=says, exact=True)).to_be_visible()

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import http
 import http.client
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-_OFTEN, _SELDOM = 0.02, 0.7
-"""Seconds between two requests of a visitor: one who is busy, one whose connection idles in between."""
+_OFTEN, _NOW_AND_THEN, _SELDOM = 0.02, 0.25, 0.7
+"""Seconds between two requests of a visitor: one who is busy, while they are in a hurry and at other times; and one
+whose connection idles in between."""
 
 
 class Visitors:
     """Ask an address from several threads, from entering the block until its end.
+
+    In a hurry they ask as often as they can, which takes most of a processor: for the time in which something may be
+    lost that lasts milliseconds only, as what a server has begun to answer when it is stopped.
 
     Attributes:
         answers: how often each text was answered.
@@ -28,20 +34,23 @@ class Visitors:
         self._host = host
         self._over = threading.Event()
         self._lock = threading.Lock()
-        kinds = [
-            (True, _OFTEN),
-            (True, _OFTEN),
-            (True, _SELDOM),
-            (True, _SELDOM),
-            (False, _OFTEN),
-            (False, _OFTEN),
-        ]
+        self._in_a_hurry = threading.Event()
+        kinds = [(True, True), (True, True), (True, False), (True, False), (False, True), (False, True)]
         self._threads = [threading.Thread(target=self._visit, args=kind) for kind in kinds]
 
     @property
     def asked(self) -> int:
         """How many requests were made."""
         return self.answers.total() + len(self.lost)
+
+    @contextlib.contextmanager
+    def hurrying(self) -> Iterator[None]:
+        """In this block they are in a hurry."""
+        self._in_a_hurry.set()
+        try:
+            yield
+        finally:
+            self._in_a_hurry.clear()
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -55,9 +64,14 @@ class Visitors:
         for thread in self._threads:
             thread.join()
 
-    def _visit(self, stays: bool, pause: float) -> None:  # noqa: FBT001 - a thread's arguments
+    def _pause(self, *, is_busy: bool) -> float:
+        if not is_busy:
+            return _SELDOM
+        return _OFTEN if self._in_a_hurry.is_set() else _NOW_AND_THEN
+
+    def _visit(self, stays: bool, is_busy: bool) -> None:  # noqa: FBT001 - a thread's arguments
         connection = http.client.HTTPConnection(self._address, timeout=60)
-        while not self._over.wait(pause):
+        while not self._over.wait(self._pause(is_busy=is_busy)):
             try:
                 # It connects where it is not connected: a balancer may say goodbye with an answer.
                 connection.request("GET", "/", headers={"Host": self._host})

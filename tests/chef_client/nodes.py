@@ -15,8 +15,9 @@ from typing import Any, cast
 from docker.models.containers import Container
 
 from gantry.configuration_management import chef_server
-from gantry.local.cloud import chef_repository, inspect_servers
+from gantry.local.cloud import chef_repository
 from gantry.local.cloud import chef_server as goiardi
+from tests import inside
 
 _FATAL = re.compile(r"^\[[^\]]+\] FATAL: (.*)$", re.MULTILINE)
 _COMPLETE = re.compile(r"^Infra Phase complete, (\d+)/(\d+) resources updated in \d\d seconds$", re.MULTILINE)
@@ -149,7 +150,7 @@ class Node:
 
     def attempt(self, command: str) -> Run:
         """Run a shell command as root."""
-        ended = inspect_servers.run(self.container, command)
+        ended = inside.run(self.container, command)
         return Run(ended.code or 0, ended.out, ended.err)
 
     def sh(self, command: str) -> str:

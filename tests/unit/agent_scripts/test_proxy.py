@@ -37,7 +37,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/slow" and self.server.hold:
-            self.server.hold.wait(10)
+            self.server.hold.wait(60)
         body = f"{self.server.port} {self.headers['X-Forwarded-For']} {self.headers['X-Forwarded-Proto']}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -81,7 +81,7 @@ def ask(port: int, host: str = "shop.test", path: str = "/", scheme: str = "http
     request = urllib.request.Request(f"{scheme}://127.0.0.1:{port}{path}", headers={"Host": host})
     context = ssl._create_unverified_context()
     try:
-        with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+        with urllib.request.urlopen(request, timeout=60, context=context) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         return str(error.code)
@@ -201,7 +201,7 @@ def test_a_node_is_drained_when_the_last_request_to_it_has_ended_and_not_before(
     waiting = balancer.start("awaitDrained", SHOP, "127.0.0.1", "30")
     assert answers == []
     nodes[0].hold.set()
-    _, said = waiting.communicate(timeout=30)
+    _, said = waiting.communicate(timeout=60)
     assert (waiting.returncode, "nothing is under way to 127.0.0.1" in said) == (0, True)
     visitor.join()
     assert answers[0].split()[0] == nodes[0].port

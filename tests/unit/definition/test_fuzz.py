@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
 
-CASES = 2500
+CASES = int(os.environ.get("GANTRY_FUZZ_CASES", "800"))
+"""The same ones each time, so more of them find something new only after a change: set the variable then."""
 
 
-def test_thousands_of_broken_definitions_are_refused_quickly_and_in_words(tmp_path: pathlib.Path) -> None:
+def test_hundreds_of_broken_definitions_are_refused_quickly_and_in_words(tmp_path: pathlib.Path) -> None:
     fuzz = pathlib.Path(__file__).with_name("fuzz.py")
     run = subprocess.run(
         [sys.executable, str(fuzz), str(tmp_path), str(CASES)],

@@ -126,7 +126,7 @@ def test_a_template_is_read_and_not_run(app: template_types.Parts) -> None:
         template_checks.problems("{{ 'x' | format(10**12) | wordwrap(10**12) }}{{ 10 ** 10 ** 10 }}", app)
         == ()
     )
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 10
 
 
 def test_all_mistakes_of_a_definition_come_at_once_each_at_its_place() -> None:

@@ -93,24 +93,41 @@ def test_a_folder_without_dags_is_no_project(tmp_path: Path) -> None:
     assert not any(tmp_path.rglob("*.yaml"))
 
 
-@pytest.mark.parametrize(("definition", "brought"), [("", "bookshop"), (DEFINITION, "")])
-def test_a_project_without_definitions_gets_the_bookshop(
-    root: Path, monkeypatch: pytest.MonkeyPatch, definition: str, brought: str
-) -> None:
-    if definition:
-        (root / "include" / "shop.yaml").write_text(definition)
-    begun: list[tuple[tuple[str, ...], bool]] = []
+Begun = list[tuple[tuple[str, ...], bool]]
+"""The deployments of a project for which a demo is started, and whether the bookshop is one that is brought."""
 
-    def begin(_: str, found: project.Project, *__: object, bookshop: bool, **___: object) -> background.Begun:
-        begun.append((found.deployments, bookshop))
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> Begun:
+    found: Begun = []
+
+    def begin(_: str, seen: project.Project, *__: object, bookshop: bool, **___: object) -> background.Begun:
+        found.append((seen.deployments, bookshop))
         raise errors.GantryError("no further")
 
     monkeypatch.setattr(machine, "engine_runs", lambda: False)
     monkeypatch.setattr(background, "_begin", begin)
+    return found
+
+
+@pytest.mark.parametrize(("definition", "brought"), [("", "bookshop"), (DEFINITION, "")])
+def test_a_project_without_definitions_gets_the_bookshop(
+    root: Path, begun: Begun, definition: str, brought: str
+) -> None:
+    if definition:
+        (root / "include" / "shop.yaml").write_text(definition)
     with pytest.raises(errors.GantryError, match="no further"):
         background.up("demo-unit", root, print)
     assert begun == [((brought or "shop",), bool(brought))]
     assert (root / "include" / "bookshop" / "bookshop.yaml").is_file() is bool(brought)
+
+
+def test_an_empty_folder_gets_the_bookshop_where_it_is_asked_for(tmp_path: Path, begun: Begun) -> None:
+    with pytest.raises(errors.GantryError, match="no further"):
+        background.up("demo-unit", tmp_path, print, bookshop=True)
+    assert begun == [(("bookshop",), True)]
+    assert (tmp_path / "include" / "bookshop" / "bookshop.yaml").is_file()
+    assert (tmp_path / "dags" / "bookshop.py").is_file()
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,17 @@ import collections
 import enum
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
 from gantry import names
 from gantry.state import operation_lock
+
+T = TypeVar("T")
+_THINGS: dict[Any, Any] = {}
+_REQUESTS: dict[int, object] = {}
+_UNKNOWN = object()
 
 
 class Operation(enum.StrEnum):
@@ -40,10 +45,12 @@ def three_operations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(names, "Operation", Operation)
     yield
     heard.cache_clear()
+    _REQUESTS.clear()
+    _THINGS.clear()
 
 
-class Life(enum.Enum):
-    """What the latest run does."""
+class Life(enum.StrEnum):
+    """What the latest run does. Texts, as these are looked up millions of times and know their hash."""
 
     NONE = "no run yet"
     ASKS = "its turn task runs"
@@ -101,7 +108,12 @@ class World(NamedTuple):
 
     def with_mark(self, operation: Operation | Beside, mark: operation_lock.LockMark) -> World:
         marks = tuple((each, mark if each is operation else old) for each, old in self.marks)
-        return self._replace(marks=marks)
+        return World(self.actors, the_one(marks))
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """What tells worlds apart: all that is in them is there once."""
+        return (id(self.marks), *map(id, self.actors))
 
     def running(self, operation: str) -> list[str]:
         """The ids of an operation's runs that are running."""
@@ -111,8 +123,14 @@ class World(NamedTuple):
 
     def with_actor(self, place: int, **changes: Any) -> World:
         actors = list(self.actors)
-        actors[place] = actors[place]._replace(**changes)
-        return self._replace(actors=tuple(actors))
+        actors[place] = the_one(actors[place]._replace(**changes))
+        return World(tuple(actors), self.marks)
+
+
+def the_one(thing: T) -> T:
+    """The same thing each time for what is equal: so its hash, most of the work here, is made once."""
+    found: T = _THINGS.setdefault(thing, thing)
+    return found
 
 
 @functools.cache
@@ -130,6 +148,17 @@ def heard(
     except StopIteration as end:
         return end.value
     return request
+
+
+def next_request(actor: Actor) -> object:
+    """What the function that a run is in wants next."""
+    # Found by the actor itself, which is there once: to look for its answers takes longer.
+    if (known := _REQUESTS.get(id(actor), _UNKNOWN)) is not _UNKNOWN:
+        return known
+    function = operation_lock.ask if actor.life is Life.ASKS else operation_lock.keep
+    found = heard(function, actor.asker, actor.heard)
+    _REQUESTS[id(actor)] = found
+    return found
 
 
 def steps(world: World, runs: int, clears: Operation | Beside | None) -> Iterator[Step]:
@@ -188,8 +217,7 @@ def answer(world: World, request: object) -> operation_lock.Answer:
 
 def goes_on(world: World, place: int, actor: Actor) -> World:
     """One request of a run is answered."""
-    function = operation_lock.ask if actor.life is Life.ASKS else operation_lock.keep
-    match heard(function, actor.asker, actor.heard):
+    match next_request(actor):
         case operation_lock.Write(mark):
             world = world.with_mark(actor.operation, mark)
             return world.with_actor(place, heard=(*actor.heard, None))
@@ -212,18 +240,19 @@ def explore(
     everything has run and is over, without that a run had to die.
     """
     actors = (
-        Actor(each, "" if operations.index(each) == place else "b") for place, each in enumerate(operations)
+        the_one(Actor(each, "" if operations.index(each) == place else "b"))
+        for place, each in enumerate(operations)
     )
-    first = World(tuple(actors), tuple((each, None) for each in dict.fromkeys(operations)))
+    first = World(tuple(actors), the_one(tuple((each, None) for each in dict.fromkeys(operations))))
     # Worlds are large: each is looked up once, and is a number from then on.
-    numbers = {first: 0}
+    numbers = {first.key: 0}
     worlds = [first]
     before: list[list[int]] = [[]]
     for number, world in enumerate(worlds):
         at_work = [each.operation.value for each in world.at_work]
         assert len(at_work) <= 1 or sorted(at_work) == ["drill", "launch"], world
         for after, by_itself in steps(world, runs, clears):
-            place = numbers.setdefault(after, len(worlds))
+            place = numbers.setdefault(after.key, len(worlds))
             if place == len(worlds):
                 worlds.append(after)
                 before.append([])

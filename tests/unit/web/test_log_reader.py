@@ -161,8 +161,8 @@ def test_a_log_of_48_megabytes_is_not_held_and_not_sent_and_others_are_answered_
     assert len(first.content) < 2 * log_reader.MOST_BYTES
     # Most of it is Airflow's own: it keeps some thousand lines in memory before it writes them to a file.
     assert grown < 120 * MB, f"{grown / MB:.0f} MB"
-    # Of this thread's own time: what else the machine does says nothing.
-    assert max(pauses) < 0.1
+    # Of this thread's own time: what else the machine does says little. To read the log here would take a second.
+    assert max(pauses) < 0.5
     news = office.get(again(first.text))
     assert shown(news.text) == []
     assert answers[1][1] < 1000

@@ -20,7 +20,7 @@ PROGRAM = "goiardi"
 PORT = 4545
 VALIDATOR = "chef-validator"
 ADMIN = "admin"
-_READY_SECONDS = 20.0
+_READY_SECONDS = 120.0
 
 
 class ChefServerStartError(errors.LocalCloudError):

@@ -14,7 +14,7 @@ from pathlib import Path
 from gantry.local import errors
 from gantry.local.cloud import behavior, docker_engine, regions, server, state
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0
 _END_SECONDS = 30.0
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _DOCKERD_PID = Path("/run/gantry-dockerd.pid")  # written by docker/setup-machine.sh

@@ -20,7 +20,7 @@ from gantry.local import errors
 from gantry.local.demo import ports
 from gantry.rest import client, login
 
-_READY_SECONDS = 300.0
+_READY_SECONDS = 600.0
 _END_SECONDS = 8.0
 """Seconds between increasingly forceful signals. Nothing in this Airflow outlives it."""
 _USER = "admin"
@@ -103,7 +103,7 @@ def start(
         preferred_port: used if it is free and no `port` is given.
 
     Raises:
-        AirflowStartError: it did not become ready within five minutes, or another one answers in its place.
+        AirflowStartError: it did not become ready within ten minutes, or another one answers in its place.
         PortTakenError: `port` is taken.
     """
     with ports.claimed(port, preferred=preferred_port) as claimed:

@@ -19,7 +19,7 @@ from gantry.local.demo import ports
 _USER = "postgres"
 """The server's user if we are root, which PostgreSQL refuses; Debian's package creates the account."""
 
-_READY_SECONDS = 30.0
+_READY_SECONDS = 180.0
 _SETTINGS = {
     # Data that is lost with this machine is of no use to anyone.
     "fsync": "off",
