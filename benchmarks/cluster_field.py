@@ -274,7 +274,7 @@ def cable(trial: Trial) -> str:
     try:
         time.sleep(20)  # the fault itself
     finally:
-        trial.field.cluster.network.mend(victim)
+        trial.field.cluster.network.reconnect(victim)
     return f"{victim} cut off for 20 s"
 
 

@@ -32,10 +32,13 @@ class GantryError(Exception):
     transient: bool = False
     """Whether the cause may pass by itself (a throttled call, a lost connection), so that a retry makes sense."""
 
+    server: str = ""
+    """The name of the server concerned; empty if it is about none, or several. In the failure, too."""
+
     @property
     def failure(self) -> Failure:
         """The error as data."""
-        return Failure.of(str(self), transient=self.transient)
+        return Failure.of(str(self), server=self.server, transient=self.transient)
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -66,11 +69,11 @@ class Failure:
     transient: bool = False
 
     @classmethod
-    def of(cls, message: str, *, transient: bool = False) -> Failure:
+    def of(cls, message: str, *, server: str = "", transient: bool = False) -> Failure:
         """Split an error's message: its first line is the headline, and the last of several lines is the advice."""
         first, _, rest = message.strip().partition("\n")
         detail, _, last = rest.rpartition("\n")
-        return cls(first, detail, last, transient=transient)
+        return cls(first, detail, last, server, transient=transient)
 
     @classmethod
     def load(cls, stored: Mapping[str, Any]) -> Failure:

@@ -212,7 +212,7 @@ def test_new_servers_are_told_of_as_soon_as_the_cloud_has_named_them(shop: Shop)
     order = instance_start.StartOrder("run-1", tell=lambda found: told.append(ids(found)))
     with pytest.raises(Exception, match="InvalidSubnetID"):
         shop.servers().scale_up(WEB, 2, KEY, "deploy", order)
-    # The call for the other subnet failed; the aftermath has to know of this one all the same.
+    # The call for the other subnet failed; the cleanup has to know of this one all the same.
     shop.await_listed(told[0])
     assert told == [ids(shop.servers().find())]
 

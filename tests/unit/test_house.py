@@ -231,12 +231,11 @@ def test_a_trespass_is_noticed(tmp_path: pathlib.Path, monkeypatch: pytest.Monke
     ]
 
 
-def test_definition_plan_and_status_load_without_airflow_or_a_network() -> None:
+def test_what_decides_and_what_shows_load_without_airflow_or_a_network() -> None:
     names = [
         ".".join(("gantry", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
         for path in MODULES
-        if room_of(path)
-        in ("", "errors", "names", "inventory", "definition", "plan", "state", "status", "overview")
+        if room_of(path) in {*GROUND, *LOOKS, "reconcile", "preflight", "preview"}
     ]
     script = (
         "import importlib, sys\n"

@@ -25,14 +25,14 @@ class ServerError(errors.GantryError):
     """Its exit code, where there is one."""
 
     def __init__(self, server: names.ServerName, message: str) -> None:
-        self.server = server
+        self.server: names.ServerName = server
         super().__init__(f"{server}: {message}")
 
     @property
     def failure(self) -> errors.Failure:
         """The error as data."""
         script = self.call.partition(" ")[0]
-        return dataclasses.replace(super().failure, server=self.server, script=script, code=self.code)
+        return dataclasses.replace(super().failure, script=script, code=self.code)
 
     def about(self, server: names.ServerName) -> Self:
         """Return the same error about another server: an error of a jump host concerns all servers behind it."""

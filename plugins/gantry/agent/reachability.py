@@ -153,7 +153,7 @@ class _Attempts(Generic[T]):
 
 
 def _line(target: ssh.Target, error: root.GantryError) -> str:
-    return str(error).partition("\n")[0].removeprefix(f"{target.name}: ")
+    return error.failure.headline.removeprefix(f"{target.name}: ")
 
 
 async def side_by_side(meetings: Iterable[Awaitable[T]]) -> list[T]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from gantry import errors as root
 from gantry import names
-from gantry.agent import errors, offered_keys, private_keys, sharing, turns
+from gantry.agent import errors, offered_keys, private_keys, shared_resources, turns
 
 if TYPE_CHECKING:
     import asyncssh
@@ -226,7 +226,7 @@ async def _log_in(jump: JumpHost, stack: contextlib.AsyncExitStack) -> asyncssh.
     return await _open(stack, target, _hop_to(jump), None)
 
 
-_jump_hosts: sharing.Shared[JumpHost, asyncssh.SSHClientConnection] = sharing.Shared(
+_jump_hosts: shared_resources.Shared[JumpHost, asyncssh.SSHClientConnection] = shared_resources.Shared(
     _log_in, lambda tunnel: not tunnel.is_closed(), _MOST_BEHIND_JUMP_HOST
 )
 

@@ -43,7 +43,7 @@ class EndedServerError(errors.GantryError):
     """
 
     def __init__(self, server: inventory.Server) -> None:
-        self.name = server.name
+        self.server = server.name
         self.instance_id = server.instance_id
         self.state = server.state
         self.code = server.reason.code if server.reason else ""

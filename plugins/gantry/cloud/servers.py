@@ -31,7 +31,7 @@ class TwoServersOneSlotError(errors.GantryError):
     """Two living instances have tags of the same slot."""
 
     def __init__(self, name: names.ServerName, instances: tuple[str, str]) -> None:
-        self.name = name
+        self.server = name
         self.instances = instances
         super().__init__(
             f"server {name}: the instances {' and '.join(instances)} both fill its slot\n"
@@ -43,7 +43,7 @@ class LostServerError(errors.GantryError):
     """A server that a step works on does not exist or does not run."""
 
     def __init__(self, name: names.ServerName, state: inventory.InstanceState | None) -> None:
-        self.name = name
+        self.server = name
         self.state = state
         seen = "the cloud has no such server" if state is None else f"its instance is {state}"
         super().__init__(
@@ -59,7 +59,7 @@ class KeyNotShownError(LostServerError):
     transient = True
 
     def __init__(self, name: names.ServerName) -> None:
-        self.name = name
+        self.server = name
         self.state = inventory.InstanceState.RUNNING
         errors.GantryError.__init__(
             self,
@@ -73,7 +73,7 @@ class NoAddressError(errors.GantryError):
     """A running server lacks the address that the control plane connects to."""
 
     def __init__(self, server: inventory.Server) -> None:
-        self.name = server.name
+        self.server = server.name
         kind = "public" if server.reached_in_public else "private"
         super().__init__(
             f"{server.name}: instance {server.instance_id} has no {kind} address to connect to\n"

@@ -138,7 +138,7 @@ def any_server(definition: models.Definition, instance: InstanceTypeDef) -> inve
     try:
         return server(definition, instance)
     except errors.GantryError as error:
-        problem = error.problem if isinstance(error, UnreadableTagsError) else str(error).partition("\n")[0]
+        problem = error.problem if isinstance(error, UnreadableTagsError) else error.failure.headline
         tier = names.TierName(read(instance).get(TIER, ""))
         called = names.ServerName(instance["InstanceId"])
         found = _server(definition, instance, tier, names.Slot(0), called)

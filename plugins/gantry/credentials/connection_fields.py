@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
-from airflow.sdk import Connection
+from typing import TYPE_CHECKING, Any
 
 from gantry import errors
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
 
 _KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
 _HIGHEST_PORT = 65535

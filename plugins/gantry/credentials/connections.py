@@ -7,10 +7,7 @@ import datetime
 import pathlib
 import re
 from collections.abc import Iterable
-from typing import Any
-
-from airflow.sdk import BaseHook, Connection
-from airflow.sdk.log import mask_secret
+from typing import TYPE_CHECKING, Any
 
 from gantry import errors, inventory, names
 from gantry.agent import host_keys, pem, private_keys, server_facts, ssh, tls
@@ -18,6 +15,9 @@ from gantry.configuration_management import chef, chef_server
 from gantry.credentials import connection_fields, key_masks
 from gantry.credentials.connection_fields import ConnectionFactError
 from gantry.definition import models
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
 
 _CHEF_URL = re.compile(r"https?://[A-Za-z0-9.\-]+(:[0-9]+)?(/[A-Za-z0-9._~%/\-]*)?")
 _LICENSE_KEY = re.compile(r"[A-Za-z0-9-]{20,100}")
@@ -37,6 +37,8 @@ class UnknownConnectionError(errors.GantryError):
 
 
 def _get(connection: str) -> Connection:
+    from airflow.sdk import BaseHook  # noqa: PLC0415 - decisions about servers load without Airflow
+
     try:
         found = BaseHook.get_connection(connection)
     except (ValueError, TypeError, AttributeError):
@@ -249,6 +251,8 @@ def certificate_from(connection: Connection) -> tls.Certificate:
 
 def _mask(secret: str) -> None:
     """Mask a secret, and every line of one that has several: scripts' output is logged line by line."""
+    from airflow.sdk.log import mask_secret  # noqa: PLC0415 - decisions about servers load without Airflow
+
     # Also mask a key as written on the server: it is formatted differently from the form's content. The whole forms
     # come first: where `key_masks` is Airflow's adapter, their lines are known then.
     forms = [each for each in (secret, pem.key(secret)) if each]

@@ -103,7 +103,7 @@ def operation_dag(
     form = forms.trigger_form(operation, definition)
     launches = operation is names.Operation.LAUNCH
     dag = _dag(
-        step_run.DagPayload(subject, plan, read),
+        step_run.DagPayload(subject, plan, operation, read),
         dag_id=dag_id,
         description=(launches and definition.description) or purpose,
         schedule=recipe.schedule(definition),
@@ -193,13 +193,13 @@ def _fill(plan: Plan, definition: models.Definition, carried: str, approve: Appr
             _dealt(group, [step for step in steps if step.per_server], tasks, definition)
     for before, after in plan.edges:
         tasks[before] >> tasks[after]
-    if plan.aftermath is not None:
+    if plan.cleanup is not None:
         # Downstream tasks fail at once after a failure, while others are still working: this one waits for all of
         # them.
-        last = registry.OPERATORS[plan.aftermath.kind](
-            **_common(plan.aftermath, definition), trigger_rule=TriggerRule.ALL_DONE
+        last = registry.OPERATORS[plan.cleanup.kind](
+            **_common(plan.cleanup, definition), trigger_rule=TriggerRule.ALL_DONE
         )
-        [tasks[before] for before in plan.aftermath.upstream] >> last
+        [tasks[before] for before in plan.cleanup.upstream] >> last
 
 
 def _single(step: Step, definition: models.Definition, carried: str, approve: Approve) -> BaseOperator:

@@ -114,7 +114,7 @@ def forget(
         # The servers are gone; an error of the Chef server or of a connection must not fail the end of the run.
         if error.transient and not last_try:
             raise
-        return [f"{nodes} may still be on the Chef server: {str(error).splitlines()[0]}"]
+        return [f"{nodes} may still be on the Chef server: {error.failure.headline}"]
     operator.log.info("removed from the Chef server: %s", ", ".join(found.removed) or "nothing was there")
     return [not_ours(name, credentials) for name in found.others]
 

@@ -59,7 +59,7 @@ def outlook(
     """Return what a run will do about lost servers. Changes only the record of where the data is.
 
     Raises:
-        UnknownServerError, WellError, NobodyAnswersError: as `replacement.choose`.
+        UnknownServerError, ServerHealthyError, NoServerAnswersError: as `replacement.choose`.
         DataLostError, UnknownDataError, ContradictionError, ReplicantsLeftError: as `data_renewal.renewals`.
     """
     choice = replacement.choose(run.definition, run.inventory, findings, run.lost, before)

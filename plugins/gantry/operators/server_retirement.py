@@ -69,7 +69,7 @@ def retire(context: Context, run: step_run.StepRun, operator: base.StepOperator)
     The termination comes last: until then, a repeated call still finds them.
 
     Raises:
-        AnswersAgainError: a server that was lost, and that has data, answers again.
+        ReturnedServersError: a server that was lost, and that has data, answers again.
     """
     leaving = run.inventory.leaving_of_tier(run.tier)
     if not leaving:

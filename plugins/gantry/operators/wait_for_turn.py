@@ -21,7 +21,7 @@ class TurnOperator(base.StepOperator):
         """Acquire the lock, or defer to the triggerer to wait for it."""
         task_run.begin_life(context)
         run_history.open_record(context, run)
-        if names.operation_of(context["ti"].dag_id) is names.Operation.LAUNCH:
+        if run.operation is names.Operation.LAUNCH:
             for line in masked_names.warnings(run.definition):
                 self.log.warning("%s", line)
         return self._take(context, run)

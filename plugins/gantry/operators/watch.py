@@ -177,7 +177,7 @@ def _why(server: inventory.Server, error: errors.GantryError) -> str:
         return f"its instance is {server.state}"
     if server.host_key is None:
         return "no handshake with it has succeeded"
-    return str(error).partition("\n")[0]
+    return error.failure.headline
 
 
 def _silent_since(

@@ -23,7 +23,7 @@ def tiers(
     if states is not None:
         return tuple(model.TierView(each.tier, each.running, each.wanted) for each in states.tiers)
     if inventory is None:
-        return tuple(model.TierView(each.tier, 0, each.fewest) for each in known.plan.tiers)
+        return tuple(model.TierView(each.tier, 0, each.minimum) for each in known.plan.tiers)
     return tuple(
         model.TierView(
             each.tier,

@@ -69,11 +69,11 @@ def launch_plan(definition: models.Definition) -> Plan:
         definition.deployment,
         in_order([*steps, finish]),
         tier_servers(definition),
-        aftermath=aftermath(definition, steps),
+        cleanup=cleanup(definition, steps),
     )
 
 
-def aftermath(definition: models.Definition, steps: Sequence[Step]) -> Step | None:
+def cleanup(definition: models.Definition, steps: Sequence[Step]) -> Step | None:
     """Return the step that terminates the servers of a failed launch, if the definition wants that.
 
     It waits for every single step: some may still work on servers when others have failed.
@@ -99,8 +99,8 @@ def tier_servers(definition: models.Definition) -> tuple[TierServers, ...]:
     return tuple(
         TierServers(
             tier=name,
-            fewest=tier.servers.min,
-            most=tier.servers.max,
+            minimum=tier.servers.min,
+            maximum=tier.servers.max,
             names=definition.names_of(name)[: tier.servers.min],
         )
         for name, tier in definition.tiers.items()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from gantry import names
 from gantry.definition import models
 from gantry.names import StepKind
-from gantry.plan.launch import aftermath, launch_plan
+from gantry.plan.launch import cleanup, launch_plan
 from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, in_order, last_of, step_id
 
 
@@ -30,10 +30,10 @@ def scale_plan(definition: models.Definition) -> Plan:
         upstream=tuple(step.id for step in launch if step.kind is StepKind.FIND_LOST),
     )
     chosen = dataclasses.replace(launch, steps=in_order([*launch.steps, choose]))
-    return with_farewell(definition, chosen, scalable(definition), choose.id)
+    return with_drain(definition, chosen, scalable(definition), choose.id)
 
 
-def with_farewell(
+def with_drain(
     definition: models.Definition, launch: Plan, tiers: Sequence[names.TierName], chosen: str
 ) -> Plan:
     """Return a launch during which servers of some tiers leave, once the step `chosen` has chosen them.
@@ -64,7 +64,7 @@ def with_farewell(
         definition.deployment,
         steps,
         launch.tiers,
-        aftermath=aftermath(definition, [step for step in steps if step.kind is not StepKind.FINISH_LAUNCH]),
+        cleanup=cleanup(definition, [step for step in steps if step.kind is not StepKind.FINISH_LAUNCH]),
     )
 
 

@@ -111,8 +111,8 @@ class TierServers:
     """The servers that a plan counts on for one tier: the minimum in the definition."""
 
     tier: names.TierName
-    fewest: int
-    most: int
+    minimum: int
+    maximum: int
     names: tuple[names.ServerName, ...]
 
 
@@ -121,20 +121,20 @@ class Plan:
     """All steps of an operation, in an order that respects every edge.
 
     Attributes:
-        aftermath: the step that runs after a failure when no other is working any more, or None. It does not serve the
+        cleanup: the step that runs after a failure when no other is working any more, or None. It does not serve the
             plan's purpose, so it is not in `steps`.
     """
 
     deployment: names.DeploymentName
     steps: tuple[Step, ...]
     tiers: tuple[TierServers, ...]
-    aftermath: Step | None = None
+    cleanup: Step | None = None
 
     @functools.cached_property
     def by_id(self) -> dict[str, Step]:
-        """Return the steps by id, including the aftermath."""
-        aftermath = () if self.aftermath is None else (self.aftermath,)
-        return {step.id: step for step in (*self.steps, *aftermath)}
+        """Return the steps by id, including the cleanup."""
+        cleanup = () if self.cleanup is None else (self.cleanup,)
+        return {step.id: step for step in (*self.steps, *cleanup)}
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)

@@ -70,7 +70,7 @@ def look(visits: Sequence[ProbeRequest[T]]) -> Mapping[names.ServerName, T | err
 
 def reason(name: names.ServerName, error: errors.GantryError) -> str:
     """Return in one line why a server has not answered."""
-    return str(error).splitlines()[0].removeprefix(f"{name}: ")
+    return error.failure.headline.removeprefix(f"{name}: ")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -84,7 +84,7 @@ def scale(
         before: the slots that were filled at the end of the last run, as far as known.
 
     Raises:
-        NobodyAnswersError: a launch would not start.
+        NoServerAnswersError: a launch would not start.
         ServerCountError: the wanted number of servers is outside a tier's limits.
         UnknownImageError, UnknownParameterError: servers are to be started from an image that does not exist.
         CloudError: the cloud refused.
@@ -140,7 +140,7 @@ def _differences(
     try:
         wanted = image()
     except errors.GantryError as error:
-        yield f"its image cannot be compared: {str(error).splitlines()[0]}"
+        yield f"its image cannot be compared: {error.failure.headline}"
     else:
         if server.image != wanted:
             yield f"runs the image {server.image}, the launch configuration says {wanted}; a launch replaces no server"

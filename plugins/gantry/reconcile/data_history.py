@@ -16,14 +16,13 @@ from gantry.plan import Group, GroupKind, StepKind
 from gantry.plan.steps import DEPLOYMENT, step_id
 from gantry.reconcile import data_placement, data_renewal
 from gantry.state import filled_slots, run_records
+from gantry.state.store import Store
 
 COMPLETE = "complete"
 """Key of the time since when every database with data has a record. It is lost together with the records."""
 
 
-def of(
-    store: data_placement.Store, found: inventory.Inventory, ran: Callable[[], bool]
-) -> data_renewal.DeploymentPast:
+def of(store: Store, found: inventory.Inventory, ran: Callable[[], bool]) -> data_renewal.DeploymentPast:
     """Read the stored state, and if it is inconclusive, look for other evidence of data.
 
     Args:
@@ -56,18 +55,18 @@ def telling(definition: models.Definition) -> list[str]:
     return [step_id(DEPLOYMENT, StepKind.FINISH_LAUNCH), *loading]
 
 
-def is_complete(store: data_placement.Store) -> bool:
+def is_complete(store: Store) -> bool:
     """Return whether the records are complete: stated by the stored state, or implied by an older Gantry's."""
     return store.get(COMPLETE) is not None or bool(filled_slots.load(store.get(filled_slots.KEY)))
 
 
-def note_complete(store: data_placement.Store, now: str) -> None:
+def note_complete(store: Store, now: str) -> None:
     """Record that from now on (ISO 8601), every database with data has a record."""
     if store.get(COMPLETE) is None:
         store.set(COMPLETE, now)
 
 
-def _given_up(store: data_placement.Store) -> datetime.datetime | None:
+def _given_up(store: Store) -> datetime.datetime | None:
     """Return the end of the last successful termination."""
     ends = [
         datetime.datetime.fromisoformat(each.over)

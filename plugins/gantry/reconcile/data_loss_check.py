@@ -53,7 +53,7 @@ class NotLostError(errors.GantryError):
         )
 
 
-class AnswersAgainError(errors.GantryError):
+class ReturnedServersError(errors.GantryError):
     """Lost servers with data have come back, after or while others take their places."""
 
     def __init__(self, doubts: Sequence[Doubt], replaced: Iterable[names.ServerName]) -> None:
@@ -124,12 +124,12 @@ def before_beginning(
         memory: the record of where the data is.
 
     Raises:
-        AnswersAgainError: one of them is there.
+        ReturnedServersError: one of them is there.
     """
     # An unknown state is no reason to stop here: nothing is taken from these servers yet.
     doubts = [each for each in _of_leaving(definition, found.leaving, found, at) if each.is_there]
     if doubts:
-        raise AnswersAgainError(doubts, _replaced(definition, doubts, memory))
+        raise ReturnedServersError(doubts, _replaced(definition, doubts, memory))
 
 
 def before_terminating(
@@ -138,11 +138,11 @@ def before_terminating(
     """Check lost servers with data again before they are terminated.
 
     Raises:
-        AnswersAgainError: one of them is there, or could not be checked.
+        ReturnedServersError: one of them is there, or could not be checked.
     """
     doubts = list(_of_leaving(run.definition, leaving, run.inventory, (run.cloud, run.health)))
     if doubts:
-        raise AnswersAgainError(doubts, _replaced(run.definition, doubts, memory))
+        raise ReturnedServersError(doubts, _replaced(run.definition, doubts, memory))
 
 
 def _of_leaving(

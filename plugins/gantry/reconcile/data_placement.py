@@ -1,6 +1,6 @@
 """Record of database placement: which server holds which service's data.
 
-It is stored in Airflow (see `keeping`), from the moment that data is loaded. `data_renewal` decides what follows from
+It is stored in Airflow (see `gantry.runtime.asset_state`), from the moment that data is loaded. `data_renewal` decides what follows from
 a record and from a missing one. A termination deletes the records. A tag would not do: the record has to outlive all
 servers.
 """
@@ -9,26 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import pydantic
 
 from gantry import inventory, names
 from gantry.agent import server_facts
 from gantry.definition import models
-
-
-class Store(Protocol):
-    """Store of a deployment's state."""
-
-    def get(self, key: str) -> Any:  # noqa: ANN401 - JSON
-        """Return the value stored under a key, or None."""
-
-    def set(self, key: str, value: Any) -> None:  # noqa: ANN401 - JSON
-        """Store a value."""
-
-    def delete(self, key: str) -> None:
-        """Delete a value."""
+from gantry.state.store import Store
 
 
 @dataclasses.dataclass(frozen=True)

@@ -285,7 +285,7 @@ def _on_the_shelf(
     except MissingBucketError:
         return None
     except backups.ManifestError as error:
-        return str(error).partition("\n")[0]
+        return error.failure.headline
     if isinstance(backup, str) or (past.given_up is not None and backup.manifest.time <= past.given_up):
         return None
     return f"there is a backup, {backup.url}"
@@ -299,5 +299,5 @@ def _newest(definition: models.Definition, part: models.Dependency, newest: Newe
             try:
                 return newest(name)
             except backups.NoBackupError as error:
-                return str(error).partition("\n")[0]
+                return error.failure.headline
     return "the definition's `backups` do not name it"

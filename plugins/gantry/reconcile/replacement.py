@@ -26,7 +26,7 @@ class UnknownServerError(errors.GantryError):
         super().__init__(f"there is no server {name!r} to be replaced{hint}\nNothing was changed.")
 
 
-class WellError(errors.GantryError):
+class ServerHealthyError(errors.GantryError):
     """Servers are to be replaced that show no sign of being unhealthy.
 
     Attributes:
@@ -58,7 +58,7 @@ class WellError(errors.GantryError):
         )
 
 
-class NobodyAnswersError(errors.GantryError):
+class NoServerAnswersError(errors.GantryError):
     """Servers are silent, and none proves that the network path works: none is treated as lost."""
 
     transient = True
@@ -160,8 +160,8 @@ def choose(
         before: the slots that were filled at the end of the last run.
 
     Raises:
-        UnknownServerError, WellError: a named server cannot be, or need not be, replaced.
-        NobodyAnswersError: servers have been silent long enough to count as lost, but it may be the network.
+        UnknownServerError, ServerHealthyError: a named server cannot be, or need not be, replaced.
+        NoServerAnswersError: servers have been silent long enough to count as lost, but it may be the network.
     """
     anyway: frozenset[names.ServerName] = frozenset()
     if named is not None and named.servers:
@@ -170,7 +170,7 @@ def choose(
     else:
         if findings.cut_off and findings.is_overdue and not findings.lost:
             silent = [each for each in findings.troubles if not each.is_proven]
-            raise NobodyAnswersError(definition.deployment, silent)
+            raise NoServerAnswersError(definition.deployment, silent)
         chosen, slots = {each.server.name: str(each) for each in findings.lost}, {}
     return Choice(chosen, _slots(definition, found, chosen, slots, before), anyway)
 
@@ -198,7 +198,7 @@ def _by_name(
     well = [name for name, wrong in chosen.items() if not wrong]
     if well and not named.anyway:
         unclear = {**findings.busy, **findings.unreached}
-        raise WellError(well, {name: unclear[name] for name in well if name in unclear})
+        raise ServerHealthyError(well, {name: unclear[name] for name in well if name in unclear})
     return {name: wrong or "its replacement was requested" for name, wrong in chosen.items()}, gone
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from gantry import errors, inventory, names
+from gantry import inventory, names
 from gantry.agent import reachability
 from gantry.cloud import health, servers
 from gantry.credentials import connections
@@ -70,7 +70,7 @@ class HealthReport:
         lost: servers to be replaced.
         ailing: servers that are unhealthy, but not lost.
         well: servers that have shown that they are there. Earlier findings about them are obsolete.
-        strangers: servers where another SSH server answers; replaced only on request.
+        key_mismatches: servers where another SSH server answers; replaced only on request.
         refusing: servers that answer and refuse the login; neither healthy nor lost.
         busy: servers that accept connections and close them; neither healthy nor lost.
         unreached: servers that were not checked, as something prevented it; their state is unknown.
@@ -82,7 +82,7 @@ class HealthReport:
     lost: tuple[UnhealthyServer, ...] = ()
     ailing: tuple[UnhealthyServer, ...] = ()
     well: tuple[Server, ...] = ()
-    strangers: Mapping[names.ServerName, str] = dataclasses.field(default_factory=dict)
+    key_mismatches: Mapping[names.ServerName, str] = dataclasses.field(default_factory=dict)
     refusing: Mapping[names.ServerName, str] = dataclasses.field(default_factory=dict)
     busy: Mapping[names.ServerName, str] = dataclasses.field(default_factory=dict)
     unreached: Mapping[names.ServerName, str] = dataclasses.field(default_factory=dict)
@@ -99,7 +99,7 @@ class HealthReport:
         for each in self.troubles:
             if each.server.name == name:
                 return str(each)
-        return self.strangers.get(name) or self.refusing.get(name)
+        return self.key_mismatches.get(name) or self.refusing.get(name)
 
 
 NOTHING = HealthReport()
@@ -152,7 +152,9 @@ def meet(
                 reachability.Contact.SILENT, "its console has no host key", by_cloud=True
             )
         except servers.NoAddressError as error:
-            answers[server.name] = reachability.ServerAnswer(reachability.Contact.UNREACHED, _line(error))
+            answers[server.name] = reachability.ServerAnswer(
+                reachability.Contact.UNREACHED, error.failure.headline
+            )
     return answers | reachability.call(calls)
 
 
@@ -163,10 +165,6 @@ def _call(definition: models.Definition, server: Server, cloud: servers.Servers)
     checked = definition.services_of(server.tier) if tier.replace_impaired else {}
     access = connections.access(definition.launch_configuration_of(server.tier).ssh)
     return reachability.ServerProbe(step_run.target(server, server.name), access, checked)
-
-
-def _line(error: errors.GantryError) -> str:
-    return str(error).partition("\n")[0]
 
 
 def judge(
@@ -214,7 +212,7 @@ def judge(
         lost=lost,
         ailing=tuple(each for each in troubles if each not in lost),
         well=tuple(well),
-        strangers=_met(running, answers, reachability.Contact.STRANGER),
+        key_mismatches=_met(running, answers, reachability.Contact.STRANGER),
         refusing=_met(running, answers, reachability.Contact.REFUSES),
         busy=_met(running, answers, reachability.Contact.BUSY),
         unreached=_met(running, answers, reachability.Contact.UNREACHED),

@@ -30,10 +30,14 @@ NO_MOMENT = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 @dataclasses.dataclass(frozen=True)
 class DagPayload:
-    """The inputs that a DAG was compiled from; `source` has the positions in the definition file, if known."""
+    """The inputs that a DAG was compiled from; `source` has the positions in the definition file, if known.
+
+    Airflow does not store them: each task's process compiles its DAG again.
+    """
 
     definition: models.Definition
     plan: Plan
+    operation: names.Operation
     source: source.DefinitionData | None = None
 
 
@@ -43,6 +47,7 @@ class StepRun:
 
     Attributes:
         id: the run's id in Airflow; runs of two operations can have the same.
+        operation: the operation of its DAG, whose plan `plan` is.
         key: the beginning of the names of its jobs.
         params: the values of its trigger form; `asked` reads them.
         wanted: the wanted number of servers of each tier.
@@ -65,6 +70,7 @@ class StepRun:
     id: str
     key: jobs.StepKey
     wanted: dict[str, int]
+    operation: names.Operation = names.Operation.LAUNCH
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     scaled_to: Mapping[names.TierName, int] = dataclasses.field(default_factory=dict)
     by_clock: bool = False

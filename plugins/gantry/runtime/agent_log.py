@@ -27,7 +27,7 @@ class ServerNotReadyError(errors.GantryError):
     """A server cannot be reached yet, or can no longer be reached."""
 
     def __init__(self, name: names.ServerName, reason: str) -> None:
-        self.name = name
+        self.server = name
         super().__init__(f"{name}: {reason}")
 
 

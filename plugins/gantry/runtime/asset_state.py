@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias, Context
 
@@ -22,6 +22,7 @@ from gantry import names
 from gantry.definition import models
 from gantry.reconcile import data_placement
 from gantry.state import config_history, filled_slots, installed_versions, keys, run_records, store_record
+from gantry.state.store import Store
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessor
@@ -39,20 +40,10 @@ _MIGRATED = (
 """What the keys of `_keys` begin with. Others were never in the old place: it is not asked for them."""
 
 
-class _Place(Protocol):
-    """The state of one asset."""
-
-    def get(self, key: str) -> Any: ...  # noqa: ANN401 - JSON
-
-    def set(self, key: str, value: Any) -> None: ...  # noqa: ANN401 - JSON
-
-    def delete(self, key: str) -> None: ...
-
-
 class DeploymentStore:
     """Key-value store of a deployment's state. Each call blocks for one or two requests to Airflow."""
 
-    def __init__(self, new: _Place, old: _Place) -> None:
+    def __init__(self, new: Store, old: Store) -> None:
         self._new, self._old = new, old
         self._record: store_record.StoreRecord | None = None
 

@@ -57,7 +57,7 @@ def decide(run: step_run.StepRun, look: WatchReport, log: Logger) -> TriggerRequ
         log.warning("%s", line)
     try:
         choice = replacement.choose(run.definition, run.inventory, findings, None, before)
-    except replacement.NobodyAnswersError as error:
+    except replacement.NoServerAnswersError as error:
         log.warning("%s", error)
         return None
     reasons = dict(_reasons(run, choice))

@@ -10,7 +10,7 @@ from airflow.sdk import Context
 
 from gantry import errors, names
 from gantry.definition import models
-from gantry.plan import BEFORE_WORK, LAUNCHING, StepKind, operation_of
+from gantry.plan import BEFORE_WORK, LAUNCHING, StepKind
 from gantry.plan.steps import DEPLOYMENT, step_id
 from gantry.reconcile import data_history, step_run
 from gantry.runtime import asset_state, dag_bundles
@@ -52,9 +52,8 @@ _MARK = pydantic.TypeAdapter(operation_lock.LockMark)
 def asker(context: Context, run: step_run.StepRun) -> operation_lock.LockApplicant:
     """Return the run as a lock applicant, as other runs see it."""
     begun = context["dag_run"].start_date
-    dag = context["ti"].dag_id
     return operation_lock.LockApplicant(
-        operation=operation_of(dag),
+        operation=run.operation,
         run=run.id,
         begun="" if begun is None else begun.isoformat(),
     )
@@ -78,7 +77,7 @@ def keep(context: Context, run: step_run.StepRun) -> None:
 
     The wait for the lock comes first in every run, so this check matters only if a person has cleared a step of a
     finished run; and directly after that wait: until it has succeeded once for a deployment, Airflow may have deleted
-    the mark (see `keeping`).
+    the mark (see `gantry.runtime.asset_state`).
     """
     is_first = step_id(DEPLOYMENT, StepKind.TURN) in run.step.upstream
     if run.step.kind in BEFORE_WORK or not (is_first or context["dag_run"].clear_number):

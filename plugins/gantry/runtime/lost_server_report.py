@@ -48,7 +48,7 @@ def said(findings: server_health.HealthReport) -> Iterator[str]:
     """Yield lines about servers that are neither lost nor healthy."""
     for each in findings.ailing:
         yield f"{each.server.name}: {each}; {each.outlook}"
-    for name, what in findings.strangers.items():
+    for name, what in findings.key_mismatches.items():
         yield (
             f"{name}: {what}. It is neither used nor replaced: find out which server answers there; to replace it, "
             f"name it in NAME.recover"

@@ -65,7 +65,7 @@ class NoAnswerError(errors.GantryError):
     """A server did not answer in time."""
 
     def __init__(self, name: names.ServerName, limit: Limit, seen: str) -> None:
-        self.name = name
+        self.server = name
         self.limit = limit
         self.seen = seen
         seconds = limit.deadline - limit.asked
@@ -225,7 +225,7 @@ class Bootstrapper:
                 raise
             if isinstance(error, agent_errors.HostKeyKindError):
                 self._asker.doubt(server)
-            self._see(guest, str(error).partition("\n")[0].removeprefix(f"{guest.name}: "))
+            self._see(guest, error.failure.headline.removeprefix(f"{guest.name}: "))
             return None
 
     async def _booted(self, guest: PendingServer, server: session.Session, limit: Limit) -> bool:

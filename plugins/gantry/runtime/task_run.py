@@ -43,7 +43,6 @@ def run_of(context: Context) -> step_run.StepRun:
     instance = context["ti"]
     dag_run = context["dag_run"]
     params = context["params"]
-    operation = names.operation_of(instance.dag_id)
     step = compiled.plan.by_id[instance.task_id]
     scaled_to = _scaled_to(compiled, context) if step_run.any_scaling(compiled.plan) else {}
     life = _life(context, step)
@@ -60,6 +59,7 @@ def run_of(context: Context) -> step_run.StepRun:
             epoch=str(instance.max_tries),
             attempt=str(instance.try_number),
         ),
+        operation=compiled.operation,
         params=params,
         wanted={
             # A tier that the scaling leaves unchanged has no number in `scaled_to`.
@@ -69,7 +69,7 @@ def run_of(context: Context) -> step_run.StepRun:
         scaled_to=scaled_to,
         by_clock=dag_run.run_type == _SCHEDULED,
         moment=dag_run.run_after,
-        lost=requests.RecoverRequest.read(params) if operation is names.Operation.RECOVER else None,
+        lost=requests.RecoverRequest.read(params) if compiled.operation is names.Operation.RECOVER else None,
         until=_until(context, compiled, step),
         source=compiled.source,
         bundle=life.partition(_BUNDLE)[2],
@@ -107,10 +107,10 @@ def _life(context: Context, step: Step) -> str:
 def _until(context: Context, compiled: step_run.DagPayload, step: Step) -> float:
     """Return the time limit. Only a run with a cleanup task ends by itself: Airflow would skip that task."""
     limit, began = compiled.definition.dagrun_timeout, context["dag_run"].start_date
-    aftermath = compiled.plan.aftermath
-    if limit is None or began is None or aftermath is None or step.id == aftermath.id:
+    cleanup = compiled.plan.cleanup
+    if limit is None or began is None or cleanup is None or step.id == cleanup.id:
         return 0.0
-    if names.operation_of(context["ti"].dag_id) is not names.Operation.LAUNCH:
+    if compiled.operation is not names.Operation.LAUNCH:
         return 0.0
     return float((began + limit).timestamp())
 

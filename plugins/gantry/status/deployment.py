@@ -152,7 +152,7 @@ class StateEvidence:
         """Return the minimum number of a tier's servers that a launch would want now."""
         if self.inventory is None and self.previously_running and tier.tier not in self.slots:
             # The filled slots are not recorded: use those of the earlier servers.
-            return max(tier.fewest, min(len(self.greeted.get(tier.tier, ())), tier.most))
+            return max(tier.minimum, min(len(self.greeted.get(tier.tier, ())), tier.maximum))
         return wanted(tier, self.inventory, self.slots)
 
 
@@ -166,7 +166,7 @@ def wanted(tier: TierServers, inventory: inventories.Inventory | None, known: fi
     """
     scaled = None if inventory is None else inventory.scaled_to(tier.tier)
     before = len(known.get(tier.tier, ())) if scaled is None else scaled
-    return max(tier.fewest, min(before, tier.most))
+    return max(tier.minimum, min(before, tier.maximum))
 
 
 def is_up(server: inventories.Server) -> bool:

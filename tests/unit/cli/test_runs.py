@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gantry import errors, names
+from gantry.runtime import server_bootstrap
 from gantry.state import config_history, installed_versions, kept_failures, keys, run_records
 from gantry.state.config_history import ConfigDelivery
 from gantry.state.run_records import Record, Result
@@ -164,6 +165,17 @@ def test_a_run_that_airflow_has_forgotten_still_says_what_stopped_it(
     assert "of another run" not in told
     (found,) = gantry("history", "shop", "r3", "--json").json["failures"]
     assert found == {"task": "tier-only.scale_up", "server": "shop-app-1", "causes": [FAILURE.dump()]}
+
+
+def test_of_a_server_that_never_answered_the_run_names_the_server(
+    airflow: airflow_api.Airflow, gantry: Gantry
+) -> None:
+    limit = server_bootstrap.Limit.of(300, 0)
+    error = server_bootstrap.NoAnswerError(SERVER, limit, "connection refused")
+    keep(airflow, tried("r3", error.failure))
+    (found,) = gantry("history", "shop", "r3", "--json").json["failures"]
+    assert found["server"] == "shop-app-1"
+    assert [each["server"] for each in found["causes"]] == ["shop-app-1"]
 
 
 def test_of_a_forgotten_run_each_user_sees_what_they_might_have_seen_before(

@@ -119,7 +119,7 @@ def test_a_license_key_is_masked_where_it_is_read_and_where_scripts_are_followed
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     masked: set[str] = set()
-    monkeypatch.setattr(connections, "mask_secret", masked.update)
+    monkeypatch.setattr("airflow.sdk.log.mask_secret", masked.update)
     connections.chef_from(connection({"license_key": LICENSE}))
     assert LICENSE in masked
     masked.clear()

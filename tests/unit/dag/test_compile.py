@@ -81,7 +81,7 @@ def test_a_grant_is_waited_for_on_every_server_also_where_the_dependent_stands_o
     name: str,
 ) -> None:
     # Inside a mapped group, a hand waits for its own servers only: enough where there is one.
-    servers = {tier.tier: tier.most for found, _ in both(TEXTS[name]) for tier in found.tiers}
+    servers = {tier.tier: tier.maximum for found, _ in both(TEXTS[name]) for tier in found.tiers}
     for found, dag in both(TEXTS[name]):
         for before, after in found.edges:
             step = found.by_id[before]

@@ -212,7 +212,7 @@ def connected(current: Callable[[], World]) -> Iterator[None]:
         patch.setattr(preflight, "examine", lambda *_: iter(()))
         patch.setattr(sources.S3Access, "linking", lambda *_: current().s3)
         patch.setattr(connections, "_get", _connection)
-        patch.setattr(connections, "mask_secret", lambda *_: None)
+        patch.setattr(connections, "_mask", lambda _: None)
         patch.setattr(asset_state, "_place", lambda asset: Stored(current(), asset))
         patch.setattr(ssh, "connect", connect)
         patch.setattr(session, "Session", opened)

@@ -38,20 +38,20 @@ def test_a_step_has_failed_when_one_of_its_tasks_has(
     assert launch_cleanup.failed_steps(context, run) == failed
 
 
-def test_the_aftermath_waits_for_every_step_and_is_none_of_them() -> None:
-    assert plan.launch_plan(definition.loads(SHOP)).aftermath is None
+def test_the_cleanup_waits_for_every_step_and_is_none_of_them() -> None:
+    assert plan.launch_plan(definition.loads(SHOP)).cleanup is None
     found = plan.launch_plan(definition.loads(f"on_failure: remove_new\n{SHOP}"))
-    assert found.aftermath is not None
-    assert found.aftermath not in found.steps
-    assert set(found.aftermath.upstream) == {step.id for step in found} - {"finish_launch"}
-    assert found.by_id[found.aftermath.id] is found.aftermath
+    assert found.cleanup is not None
+    assert found.cleanup not in found.steps
+    assert set(found.cleanup.upstream) == {step.id for step in found} - {"finish_launch"}
+    assert found.by_id[found.cleanup.id] is found.cleanup
 
 
-def test_a_scaling_that_fails_has_the_same_aftermath_behind_all_of_its_own_steps() -> None:
-    assert plan.scale_plan(definition.loads(SHOP)).aftermath is None
+def test_a_scaling_that_fails_has_the_same_cleanup_behind_all_of_its_own_steps() -> None:
+    assert plan.scale_plan(definition.loads(SHOP)).cleanup is None
     found = plan.scale_plan(definition.loads(f"on_failure: remove_new\n{SHOP}"))
-    assert found.aftermath is not None
-    assert set(found.aftermath.upstream) == {step.id for step in found} - {"finish_launch"}
+    assert found.cleanup is not None
+    assert set(found.cleanup.upstream) == {step.id for step in found} - {"finish_launch"}
 
 
 # --- what is new -----------------------------------------------------------------------------------------------

@@ -265,7 +265,7 @@ def test_a_recovery_goes_on_for_what_is_gone(stage: Stage) -> None:
 
 def test_a_person_is_told_of_strangers() -> None:
     (line,) = lost_server_report.said(
-        server_health.HealthReport(strangers={names.ServerName("bookshop-proxy-1"): "another host key"})
+        server_health.HealthReport(key_mismatches={names.ServerName("bookshop-proxy-1"): "another host key"})
     )
     assert line.startswith("bookshop-proxy-1: another host key. It is neither used nor replaced")
 
@@ -412,7 +412,7 @@ def test_a_person_is_told_of_what_is_neither_lost_nor_well() -> None:
     name = names.ServerName("bookshop-proxy-1")
     for findings, words in (
         (
-            server_health.HealthReport(strangers={name: "another host key"}),
+            server_health.HealthReport(key_mismatches={name: "another host key"}),
             "It is neither used nor replaced",
         ),
         (

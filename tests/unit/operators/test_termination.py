@@ -236,7 +236,6 @@ def test_data_on_an_instance_that_lost_its_tags_is_told_of_and_left_alone(store:
 class Said(Instance):
     """A task instance to which others have reported."""
 
-    dag_id = "bookshop.terminate"
     try_number = 1
     max_tries = 1
 
@@ -258,7 +257,13 @@ def test_the_end_takes_what_no_tier_has_and_forgets_everything(
     store[keys.MOVED] = {"moved": "2026", "bundle": "shops"}
     ti = Said(ask_servers={"servers": ["bookshop-database-1"], "skipped": ["i-5: it runs, and so on"]})
     dag_run = types.SimpleNamespace(triggering_user_name="ada", run_type="manual", start_date=None)
-    at = trying(cloud, STEPS, "finish_termination", started=lambda: frozenset({"i-late"}))  # type: ignore[arg-type]
+    at = trying(
+        cloud,  # type: ignore[arg-type]
+        STEPS,
+        "finish_termination",
+        operation=names.Operation.TERMINATE,
+        started=lambda: frozenset({"i-late"}),
+    )
     found = termination.FinishTerminationOperator(task_id="finish").perform(
         cast("Any", {"ti": ti, "dag_run": dag_run}), at
     )

@@ -112,7 +112,7 @@ def test_the_servers_go_whatever_happened_and_the_end_comes_after_that(known: de
     assert not finish.always
     # Whoever failed holds it up, so a run that failed does not end with the removal's success.
     assert set(finish.upstream) == {"backup-files.restore", remove.id}
-    assert found.aftermath is None
+    assert found.cleanup is None
     assert [step.id for step in found if step.always] == [remove.id]
 
 

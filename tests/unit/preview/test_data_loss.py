@@ -198,7 +198,7 @@ def test_a_preview_is_refused_as_a_launch_is_where_a_lost_database_has_come_back
 ) -> None:
     old = dataclasses.replace(server("database-1"), lost="it does not answer (no route), since June")
     found = inventory.Inventory((server("application-1"),), (old,))
-    with pytest.raises(data_loss_check.AnswersAgainError, match="it answers now"):
+    with pytest.raises(data_loss_check.ReturnedServersError, match="it answers now"):
         looking(found, dict.fromkeys(("i-database-1", "i-application-1"), Contact.ANSWERS))
 
 
@@ -211,6 +211,6 @@ def test_a_preview_is_refused_as_a_launch_is_where_the_only_server_is_silent(
     )
     only = dataclasses.replace(server("application-1"), ailing=looks, launched_at=looks.since)
     with pytest.raises(
-        replacement.NobodyAnswersError, match="no other one shows whether the network path works"
+        replacement.NoServerAnswersError, match="no other one shows whether the network path works"
     ):
         looking(inventory.Inventory((only,)), {"i-application-1": Contact.SILENT})

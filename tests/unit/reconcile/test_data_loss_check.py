@@ -220,7 +220,9 @@ def test_a_database_that_comes_back_while_it_is_replaced_is_not_terminated(
 ) -> None:
     stage.answers |= {"i-database-1": OK, "i-new": OK}
     cloud = replaced()
-    with pytest.raises(data_loss_check.AnswersAgainError, match="neither stopped nor terminated") as refused:
+    with pytest.raises(
+        data_loss_check.ReturnedServersError, match="neither stopped nor terminated"
+    ) as refused:
         retire(cloud, monkeypatch, Store(RENEWED))
     assert cloud.told == []
     assert not refused.value.transient
@@ -243,7 +245,7 @@ def test_one_that_is_lost_still_is_terminated_and_so_is_one_that_a_person_gave_u
 def test_a_cut_network_terminates_no_database(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.answers |= dict.fromkeys(("i-database-1", "i-new", "i-application-1"), SILENT)
     cloud = replaced()
-    with pytest.raises(data_loss_check.AnswersAgainError, match="it may be the network") as refused:
+    with pytest.raises(data_loss_check.ReturnedServersError, match="it may be the network") as refused:
         retire(cloud, monkeypatch, Store(RENEWED))
     # That may be over at the next try.
     assert refused.value.transient
@@ -266,7 +268,7 @@ def test_a_run_that_finds_one_back_is_refused_before_it_begins(stage: Stage) -> 
     old = dataclasses.replace(DATABASE, lost=WHY)
     # Nothing has been given to another server yet: it can have its place back.
     with pytest.raises(
-        data_loss_check.AnswersAgainError, match="take the tag gantry:leaving away from i-database-1"
+        data_loss_check.ReturnedServersError, match="take the tag gantry:leaving away from i-database-1"
     ) as refused:
         begin(Cloud(inventory.Inventory((APPLICATION,), (old,))), Store(NOTED))
     assert not refused.value.transient

@@ -106,7 +106,7 @@ def test_only_silence_is_silence() -> None:
     }
     found = judged(others, dict.fromkeys(others, 60))
     assert found.troubles == ()
-    assert set(found.strangers) == {"bookshop-application-1"}
+    assert set(found.key_mismatches) == {"bookshop-application-1"}
     assert set(found.refusing) == {"bookshop-application-2"}
     assert set(found.busy) == {"bookshop-database-1"}
     assert set(found.unreached) == {"bookshop-proxy-1"}
@@ -295,7 +295,7 @@ def test_a_person_names_whom_to_replace_by_name_or_place() -> None:
 
 def test_a_server_that_is_well_is_replaced_only_anyway() -> None:
     well = judged({"application-1": OK, "application-2": OK})
-    with pytest.raises(replacement.WellError, match="bookshop-application-2: answers"):
+    with pytest.raises(replacement.ServerHealthyError, match="bookshop-application-2: answers"):
         choose(well, ONE, TWO, named=RecoverRequest(servers=("application-2",)))
     choice = choose(well, ONE, TWO, named=RecoverRequest(servers=("application-2",), anyway=True))
     assert choice.servers == {"bookshop-application-2": "its replacement was requested"}
@@ -318,7 +318,7 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 def test_where_nobody_answers_a_person_has_to_say_who_is_lost() -> None:
     everybody = {"application-1": SILENT, "application-2": SILENT}
     found = judged(everybody, dict.fromkeys(everybody, looks(9, unproven=True)))
-    with pytest.raises(replacement.NobodyAnswersError, match="the network path to them") as refused:
+    with pytest.raises(replacement.NoServerAnswersError, match="the network path to them") as refused:
         choose(found, ONE, TWO)
     assert "`gantry recover bookshop application-1 application-2`" in str(refused.value)
     # As long as there is time, a launch waits for them.
@@ -330,7 +330,7 @@ def test_where_nobody_answers_a_person_has_to_say_who_is_lost() -> None:
 
 def test_a_person_has_to_say_that_the_only_server_is_lost() -> None:
     found = judged({"application-1": SILENT}, {"application-1": looks(9, unproven=True)})
-    with pytest.raises(replacement.NobodyAnswersError) as refused:
+    with pytest.raises(replacement.NoServerAnswersError) as refused:
         choose(found, ONE)
     assert "EC2's status checks report no problem" in str(refused.value)
     assert "in the field `servers` of NAME.recover, or `gantry recover bookshop application-1`" in str(
@@ -345,7 +345,7 @@ def test_a_person_has_to_say_that_the_only_server_is_lost() -> None:
 def test_one_that_is_busy_or_was_not_asked_is_replaced_only_anyway(contact: Contact) -> None:
     found = judged({"application-1": OK, "application-2": ServerAnswer(contact, "no SSH connection to jump")})
     with pytest.raises(
-        replacement.WellError, match="does not mean that it is lost: no SSH connection to jump"
+        replacement.ServerHealthyError, match="does not mean that it is lost: no SSH connection to jump"
     ):
         choose(found, ONE, TWO, named=RecoverRequest(servers=("application-2",)))
     choice = choose(found, ONE, TWO, named=RecoverRequest(servers=("application-2",), anyway=True))

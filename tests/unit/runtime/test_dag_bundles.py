@@ -49,7 +49,7 @@ class Outlets(dict[Any, Any]):
 
 def run(known: Any = KNOWN, **params: Any) -> step_run.StepRun:
     key = jobs.StepKey("r.turn", "1", "1")
-    return step_run.StepRun(known, plan.launch_plan(known), TURN, "r", key, {}, params)
+    return step_run.StepRun(known, plan.launch_plan(known), TURN, "r", key, {}, params=params)
 
 
 def begun_in(bundle: str) -> Any:

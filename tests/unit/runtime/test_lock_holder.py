@@ -132,10 +132,15 @@ def test_a_process_that_stood_still_writes_nothing(airflow: Airflow, monkeypatch
 
 def test_the_first_step_behind_the_wait_sees_that_airflow_has_deleted_the_mark(airflow: Airflow) -> None:
     dag_run = types.SimpleNamespace(clear_number=0, start_date=datetime.datetime.fromisoformat(WHO.begun))
-    context: Any = {"dag_run": dag_run, "ti": types.SimpleNamespace(dag_id=NAME)}
+    context: Any = {"dag_run": dag_run}
     found = definition.loads(DEFINITION)
     first, second = (
-        cast("Any", types.SimpleNamespace(step=launch_plan(found).by_id[each], id=WHO.run, deployment=NAME))
+        cast(
+            "Any",
+            types.SimpleNamespace(
+                step=launch_plan(found).by_id[each], id=WHO.run, operation=WHO.operation, deployment=NAME
+            ),
+        )
         for each in ("find_lost", "tier-database.scale_up")
     )
     assert lock_holder.take(NAME, WHO) is None

@@ -58,7 +58,7 @@ class Try(Instance):
 
 def at(step: str, steps: plan.Plan | None = None) -> tuple[step_run.StepRun, Any]:
     """A try of a step, as Airflow runs it; and its context."""
-    compiled = step_run.DagPayload(KNOWN, steps or plan.launch_plan(KNOWN))
+    compiled = step_run.DagPayload(KNOWN, steps or plan.launch_plan(KNOWN), names.Operation.LAUNCH)
     context: Any = {
         "dag": types.SimpleNamespace(user_defined_macros={task_run.MACRO: compiled}),
         "ti": Try(step),

@@ -12,6 +12,7 @@ import pytest
 from gantry import definition, names
 from gantry.dag.compile import operation_dag
 from gantry.operators import base
+from gantry.runtime import lock_holder
 from gantry.runtime import task_run as tasks
 
 BEGAN = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
@@ -126,6 +127,24 @@ def test_a_run_that_is_cleaned_up_behind_ends_its_work_itself(
     if "dagrun_timeout" in written:
         # Airflow skips what would clean up when it ends a run, and so has to come later.
         assert (limit > datetime.timedelta(hours=2)) == ("remove_new" in written)
+
+
+BACKUPS = "backups: {to: s3://shop/backups/, of: {books: db.catalog}, drill: {}}\n"
+
+
+@pytest.mark.parametrize("operation", names.Operation)
+def test_a_step_knows_its_operation_without_its_dags_id(
+    bookshop_text: str, operation: names.Operation
+) -> None:
+    row = Row(bookshop_text + BACKUPS + "dagrun_timeout: 2h\non_failure: remove_new\n", operation)
+    context = row.context("")
+    context["ti"].task_id = next(iter(context["dag"].user_defined_macros[tasks.MACRO].plan.by_id))
+    context["ti"].dag_id = "renamed.dag"
+    run = tasks.run_of(context)
+    assert run.operation is operation
+    assert lock_holder.asker(context, run).operation is operation
+    assert (run.lost is not None) == (operation is names.Operation.RECOVER)
+    assert (run.until > 0) == (operation is names.Operation.LAUNCH)
 
 
 def test_no_step_begins_when_the_runs_time_is_up(bookshop_text: str) -> None:

@@ -145,9 +145,9 @@ class Graph:
     @property
     def note_of_all(self) -> str:
         """Return a summary of the numbers."""
-        fewest = sum(each.fewest for each in self.plan.tiers)
-        most = sum(each.most for each in self.plan.tiers)
-        return f"{len(self.steps)} steps on {_servers(fewest, most)}"
+        minimum = sum(each.minimum for each in self.plan.tiers)
+        maximum = sum(each.maximum for each in self.plan.tiers)
+        return f"{len(self.steps)} steps on {_servers(minimum, maximum)}"
 
     def title(self, step: plan.Step) -> str:
         """Return a step's title as in Airflow; for configuration management its name."""
@@ -165,7 +165,9 @@ class Graph:
     def note(self, group: plan.Group) -> str:
         """Return additional information about a lane."""
         parts: Mapping[plan.GroupKind, Mapping[str, str]] = {
-            plan.GroupKind.TIER: {each.tier: _servers(each.fewest, each.most) for each in self.plan.tiers},
+            plan.GroupKind.TIER: {
+                each.tier: _servers(each.minimum, each.maximum) for each in self.plan.tiers
+            },
             plan.GroupKind.SERVICE: {
                 name: f"{each.id} on tier {each.tier}" for name, each in self.definition.services.items()
             },
@@ -337,7 +339,7 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def _servers(fewest: int, most: int) -> str:
-    if fewest == most:
-        return f"{fewest} server" if fewest == 1 else f"{fewest} servers"
-    return f"{fewest} to {most} servers"
+def _servers(minimum: int, maximum: int) -> str:
+    if minimum == maximum:
+        return f"{minimum} server" if minimum == 1 else f"{minimum} servers"
+    return f"{minimum} to {maximum} servers"

@@ -55,8 +55,8 @@ class ClusterNetwork:
         """Disconnect a machine."""
         _ip("link", "set", _cable(self, machine), "down")
 
-    def mend(self, machine: str) -> None:
-        """Reconnect it."""
+    def reconnect(self, machine: str) -> None:
+        """Connect it again."""
         _ip("link", "set", _cable(self, machine), "up")
 
 

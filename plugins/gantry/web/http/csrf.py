@@ -25,7 +25,7 @@ _FORM = "application/x-www-form-urlencoded"
 _OURS = ("same-origin", "none")
 
 
-def mark(request: fastapi.Request, visitor: access.Visitor) -> str:
+def token(request: fastapi.Request, visitor: access.Visitor) -> str:
     """Return the token for a visitor's form."""
     return str(_signer(request).dumps([str(visitor.user.get_id()), secrets.token_hex(8)]))
 

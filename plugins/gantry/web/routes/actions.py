@@ -137,8 +137,8 @@ def _shown(
         sections=_sections(fields),
         trouble=trouble,
         is_dangerous=plan.OPERATIONS[wanted.operation].dangerous,
-        mark_field=csrf.FIELD,
-        mark=csrf.mark(request, visitor),
+        token_field=csrf.FIELD,
+        token=csrf.token(request, visitor),
         unpause_field=_UNPAUSE,
     )
 
@@ -164,8 +164,8 @@ def _asked(
         asked=asked,
         sections=_sections(fields),
         trouble=trouble,
-        mark_field=csrf.FIELD,
-        mark=csrf.mark(request, visitor),
+        token_field=csrf.FIELD,
+        token=csrf.token(request, visitor),
         option_field=_OPTION,
     )
 

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from gantry.agent import sharing
+from gantry.agent import shared_resources
 
 
 class Thing:
@@ -26,7 +26,7 @@ class Store:
         self.begun = 0
         self.cancelled = 0
         self.failure: Exception | None = None
-        self.things = sharing.Shared(self._open, lambda thing: thing.is_well, most)
+        self.things = shared_resources.Shared(self._open, lambda thing: thing.is_well, most)
 
     async def _open(self, key: str, stack: contextlib.AsyncExitStack) -> Thing:
         _ = key
@@ -232,7 +232,9 @@ def test_who_asks_again_before_all_have_heard_of_the_failure_gets_another_try() 
 
 
 def test_each_event_loop_has_its_own() -> None:
-    things: sharing.Shared[str, asyncio.AbstractEventLoop] = sharing.Shared(_loop, lambda _: True, 10)
+    things: shared_resources.Shared[str, asyncio.AbstractEventLoop] = shared_resources.Shared(
+        _loop, lambda _: True, 10
+    )
 
     async def go() -> bool:
         async with things.use("door") as loop:
