@@ -1,6 +1,6 @@
 """DAG bundles: a deployment is operated from one of them. Airflow itself does not report two with the same DAG.
 
-It uses the one that its DAG processor has read last, for each task of a run anew. So a run is compared with the last
+It uses the one that its DAG processor has read last, for each task of a run again. So a run is compared with the last
 one when it has its turn, and each of its tasks with that.
 """
 

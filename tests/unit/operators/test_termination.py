@@ -14,8 +14,8 @@ from gantry import definition, inventory, names, plan
 from gantry.cloud import eventual_listing
 from gantry.configuration_management import chef_server
 from gantry.operators import backups, base, configuration_management, termination
-from gantry.runtime import lock_holder
-from gantry.state import installed_versions
+from gantry.runtime import asset_state, lock_holder
+from gantry.state import installed_versions, keys
 from tests.unit.agent.world import DEFINITION
 
 from .test_scaling import Cloud, servers, trying
@@ -251,8 +251,10 @@ def test_the_end_takes_what_no_tier_has_and_forgets_everything(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(termination, "remove_drill_servers", lambda *_: [])
+    monkeypatch.setattr(lock_holder, "store", lambda _: asset_state.DeploymentStore(store, Store()))
     cloud = Instances([unreadable("i-5"), instance("i-6", tier=names.TierName("cellar"))])
     store.update({"data:db:1": note("i-1"), "slots": {"database": [1]}})
+    store[keys.MOVED] = {"moved": "2026", "bundle": "shops"}
     ti = Said(ask_servers={"servers": ["bookshop-database-1"], "skipped": ["i-5: it runs, and so on"]})
     dag_run = types.SimpleNamespace(triggering_user_name="ada", run_type="manual", start_date=None)
     at = trying(
@@ -271,6 +273,8 @@ def test_the_end_takes_what_no_tier_has_and_forgets_everything(
         "i-late: started recently, and not listed as the deployment's; check it there",
     ]
     assert [each for each in store if each.startswith(("data:", "slots"))] == []
+    # Another bundle may have it now.
+    assert store[keys.MOVED] == "2026"
 
 
 def test_a_chef_server_that_refuses_leaves_the_drills_servers_for_the_next_try(
