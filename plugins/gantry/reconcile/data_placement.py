@@ -1,8 +1,8 @@
 """Record of database placement: which server holds which service's data.
 
-It is stored in Airflow (see `gantry.runtime.asset_state`), from the moment that data is loaded. `data_renewal` decides what follows from
-a record and from a missing one. A termination deletes the records. A tag would not do: the record has to outlive all
-servers.
+It is stored in Airflow (see `gantry.runtime.asset_state`), from the moment that data is loaded. `data_renewal` decides
+what follows from a record and from a missing one. A termination deletes the records. A tag would not do: the record has
+to outlive all servers.
 """
 
 from __future__ import annotations

@@ -19,9 +19,6 @@ class Store(dict[str, Any]):
     def delete(self, key: str) -> None:
         self.pop(key, None)
 
-    def operated_from(self, bundle: str) -> None:
-        """DAG bundles have tests of their own."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Run(step_run.StepRun):

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -232,7 +232,11 @@ def folder(
         session.execute(sa.delete(DagBundleModel).where(DagBundleModel.name == name))
 
 
+<<<<<<< HEAD
 def given(run: str, task: str) -> Any:
+=======
+def given(run: str, task: str) -> Context:
+>>>>>>> house16
     """As far as it matters here, the context that a worker makes of what it gets for a task of a run."""
     with create_session() as session:
         instance = session.scalars(
@@ -241,7 +245,11 @@ def given(run: str, task: str) -> Any:
         work = workloads.ExecuteTask.make(instance)
     bundle = DagBundlesManager().get_bundle(work.bundle_info.name)  # type: ignore[no-untyped-call] # Airflow's
     known: dict[str, Any] = {"bundle_instance": bundle}
+<<<<<<< HEAD
     return {"ti": RuntimeTaskInstance.model_construct(**known)}
+=======
+    return cast("Context", {"ti": RuntimeTaskInstance.model_construct(**known)})
+>>>>>>> house16
 
 
 def test_airflow_gives_one_run_the_definitions_of_two_bundles_and_gantry_refuses_the_second(
