@@ -24,6 +24,7 @@ from airflow.executors import workloads
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
+from airflow.sdk import Context
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.utils.session import create_session
 
@@ -232,11 +233,7 @@ def folder(
         session.execute(sa.delete(DagBundleModel).where(DagBundleModel.name == name))
 
 
-<<<<<<< HEAD
-def given(run: str, task: str) -> Any:
-=======
 def given(run: str, task: str) -> Context:
->>>>>>> house16
     """As far as it matters here, the context that a worker makes of what it gets for a task of a run."""
     with create_session() as session:
         instance = session.scalars(
@@ -245,11 +242,7 @@ def given(run: str, task: str) -> Context:
         work = workloads.ExecuteTask.make(instance)
     bundle = DagBundlesManager().get_bundle(work.bundle_info.name)  # type: ignore[no-untyped-call] # Airflow's
     known: dict[str, Any] = {"bundle_instance": bundle}
-<<<<<<< HEAD
-    return {"ti": RuntimeTaskInstance.model_construct(**known)}
-=======
     return cast("Context", {"ti": RuntimeTaskInstance.model_construct(**known)})
->>>>>>> house16
 
 
 def test_airflow_gives_one_run_the_definitions_of_two_bundles_and_gantry_refuses_the_second(
