@@ -233,7 +233,7 @@ def test_the_readme_has_some_of_them_in_the_same_order() -> None:
     assert [line for line in typed if line not in rest] == []
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2700)
 def test_a_newcomer_gets_from_an_empty_folder_to_a_launched_deployment(newcomer: Newcomer) -> None:
     *page, last = STEPS
     for step in page:
@@ -248,7 +248,7 @@ def test_a_newcomer_gets_from_an_empty_folder_to_a_launched_deployment(newcomer:
     assert (newcomer.project / "include" / "hello" / "hello.yaml").is_file()
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_an_interrupt_of_the_attended_demo_alone_removes_all_of_it(newcomer: Newcomer) -> None:
     """As `kill -INT` sends it; Ctrl-C reaches each process of the terminal."""
     demo = newcomer.begins("gantry demo run")
