@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks import cluster_field
 
-from gantry import errors, names
+from gantry import errors
 from tests.cluster import git_server
 
 SHOP, STEP = "from-git", "service-probe.configure"
@@ -113,5 +113,6 @@ def test_a_definition_in_another_bundle_is_refused_unless_it_has_moved_on_purpos
     run = field.api.trigger(SHOP, new_bundle=git_server.FOLDER)
     assert field.api.await_run(SHOP, run, 300) == "success", failures(field, run)
     # From now on it needs no word about it, and a termination lets it go.
-    run = field.api.trigger(f"{SHOP}.terminate", confirm=names.DeploymentName(SHOP))
+    field.api.await_dag(f"{SHOP}.terminate")
+    run = field.api.trigger(f"{SHOP}.terminate", confirm=SHOP)
     assert field.api.await_run(f"{SHOP}.terminate", run, 300) == "success"
