@@ -3,13 +3,10 @@
 # there is. A round also asks the database for triggers, events and its heartbeat, so the slower the database, the slower
 # the log. What a trigger logs beyond that waits in a socket; when that is full, the next call of the logger blocks, and
 # with it the event loop of all triggers in that triggerer.
-# And the trigger's log file is closed in the round in which the trigger ends: lines that wait then are written to the
-# triggerer's own output, and are missing in the task's log, at its end, where a reader looks first.
 #
 # Seen on 2026-11-30, Python 3.11, SQLite, 20,000 short lines logged by a task, and then by a trigger that yields after each:
 #     in the task:     4.0 s
 #     in the trigger:  11.0 s, the event loop still for up to 133 ms
-#     missing in the task's log: the last SEEN of the trigger's 20000 lines
 # Beside other work, and so with slower rounds, it was 11.7 s and 51.5 s.
 # Cause: the supervisor's reader of that socket calls recv once, with a buffer of 4096 bytes, per ready event; the loop
 # handles the events of one select and goes on to the database. A task's own supervisor has the same reader, but
@@ -57,7 +54,7 @@ class Chatty(BaseTrigger):
         begin = last = time.monotonic()
         longest = 0.0
         for number in range(LINES):
-            self.log.info("waited %d", number)
+            self.log.info("line %d", number)
             await asyncio.sleep(0)
             now = time.monotonic()
             longest, last = max(longest, now - last), now
@@ -82,7 +79,7 @@ class Wait(BaseOperator):
         self.defer(trigger=chatty.Chatty(), method_name="end")
 
     def end(self, context, event):
-        chatty.tell(by="end")
+        pass
 
 
 with DAG("chatty", schedule="@once"):
@@ -97,35 +94,17 @@ import sys
 import time
 
 seen = pathlib.Path(os.environ["AIRFLOW_HOME"], "seen")
-end = time.monotonic() + 600
-output = pathlib.Path(os.environ["OUTPUT"])
-last = "waited 19999"
-
-
-def until(is_true, what):
-    while not is_true():
-        if time.monotonic() > end:
-            sys.exit(f"not within 600 s: {what}")
-        time.sleep(0.2)
-
-
-def kept():
-    files = pathlib.Path(os.environ["AIRFLOW_HOME"], "logs").rglob("*.trigger.*.log")
-    return "".join(file.read_text() for file in files)
-
-
-until(lambda: seen.exists() and '"end"' in seen.read_text(), "the task to end")
-until(lambda: last in output.read_text() + kept(), "the last line to be written")
-task, trigger, _ = map(json.loads, seen.read_text().splitlines())
-missing = 20_000 - kept().count('"waited ')
+end = time.monotonic() + 300
+while not seen.exists() or "trigger" not in seen.read_text():
+    if time.monotonic() > end:
+        sys.exit("not within 300 s: the trigger to have logged")
+    time.sleep(0.2)
+task, trigger = map(json.loads, seen.read_text().splitlines())
 print(f"#     in the task:     {task['seconds']:.1f} s")
 print(f"#     in the trigger:  {trigger['seconds']:.1f} s, the event loop still for up to {trigger['longest'] * 1000:.0f} ms")
-print(f"#     missing in the task's log: the last {missing} of the trigger's 20000 lines")
-slow = trigger["seconds"] > 2 * task["seconds"] and trigger["longest"] > 0.02
-sys.exit(0 if slow and missing and last not in kept() else "this has changed")
+sys.exit(0 if trigger["seconds"] > 2 * task["seconds"] and trigger["longest"] > 0.02 else "this has changed")
 PYTHON
 
-export OUTPUT="$folder/log"
-setsid airflow standalone >"$OUTPUT" 2>&1 &
+setsid airflow standalone >"$folder/log" 2>&1 &
 standalone=$!
 python3 "$folder/look.py"
