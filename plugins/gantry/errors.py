@@ -9,6 +9,14 @@
            └─ the exception's text      in the task's log, for people
 
 Where a task failed without one (a bug, a killed process), pages and terminal show the end of its log instead.
+
+Most errors derive from GantryError directly. These have subclasses of their own:
+
+    gantry.agent.errors.ServerError         a server: its connection, its agent, a script on it
+    gantry.rest.errors.RestError            Airflow's API, as the command line uses it
+    gantry.archive.ArchiveError             an archive of a service or a dump
+    gantry.local.errors.LocalCloudError     the embedded cloud and the demo
+    gantry.agent.fan_out.StepFailedError    a step's servers, with the failures of all of them
 """
 
 from __future__ import annotations

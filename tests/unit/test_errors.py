@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import pathlib
+import re
 
 import pytest
 
@@ -49,6 +51,14 @@ def test_a_step_has_the_failures_of_all_its_servers() -> None:
     assert fan_out.StepFailedError([lost, failed]).failures == (lost, failed)
     assert not fan_out.StepFailedError([lost, failed]).transient
     assert fan_out.StepFailedError([lost]).transient
+
+
+def test_the_families_of_errors_are_those_that_the_docstring_names() -> None:
+    named = re.findall(r"^    gantry\.(\S+)\.(\w+Error) ", str(errors.__doc__), re.MULTILINE)
+    assert len(named) > 3
+    for module, name in named:
+        family = getattr(importlib.import_module(f"gantry.{module}"), name)
+        assert issubclass(family, errors.GantryError), name
 
 
 def test_what_is_stored_is_read_again_and_what_is_not_known_is_left_out() -> None:
