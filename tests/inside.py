@@ -53,7 +53,8 @@ def run(container: Container, command: str) -> inspect_servers.CommandResult:
 
 
 def _text(descriptor: int) -> str:
-    return Path(f"/proc/self/fd/{descriptor}").read_text()
+    # As it is: `read_text` would make line ends of HTTP Unix's.
+    return Path(f"/proc/self/fd/{descriptor}").read_bytes().decode()
 
 
 def _way(container: Container) -> _Way | None:

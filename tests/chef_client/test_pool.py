@@ -43,6 +43,7 @@ def test_a_server_that_was_changed_for_good_is_not_used_again(pool: Pool, change
         "id; pwd; umask; ulimit -n; hostname; echo $PATH $HOME $HOSTNAME; grep Cap /proc/self/status",
         "echo said; exit 3",
         "kill -KILL $$",
+        r"printf 'a line end of HTTP\r\n'",
         # Who waits does not wait for what is left behind.
         "(sleep 600; echo late) & echo now",
     ],
