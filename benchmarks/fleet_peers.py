@@ -95,7 +95,7 @@ class Peers:
 
 def _install(environment: pathlib.Path, packages: Sequence[str]) -> None:
     print(f"installing {' and '.join(packages)} into {environment}", file=sys.stderr)
-    # pip would take a minute of a processor, most of it for compiling what nobody imports.
+    # pip would take a minute of a processor, most of it for compiling modules that are never imported.
     if not (environment / "bin/python").exists():
         _uv("venv", "--quiet", "--no-project", "--python", sys.executable, str(environment))
     _uv("pip", "install", "--quiet", "--python", str(environment), *packages)
