@@ -69,6 +69,7 @@ PRIVATE: dict[str, tuple[Call, ...]] = {
     "airflow.sdk.exceptions.AirflowSkipException": (),
     "airflow.sdk.exceptions.AirflowTaskTimeout": (),
     "airflow.sdk.exceptions.DagRunTriggerException": (call(None, **TRIGGER),),
+    "airflow.sdk.exceptions.DownstreamTasksSkipped": (call(tasks=["a"]),),
     "airflow.sdk.execution_time.context.AssetStateStoreAccessor": (
         call(None, name=""),
         call("get", OBJECT, "key"),

@@ -94,7 +94,7 @@ ROOMS = {
     ),
     "triggers": Room(TASKS, {*PUBLIC_AIRFLOW, "airflow.triggers.base"}),
     "hooks": Room({"credentials", "configuration_management"}, PUBLIC_AIRFLOW),
-    "operators": Room({*TASKS, "preflight", "triggers"}, PUBLIC_AIRFLOW),
+    "operators": Room({*TASKS, "preflight", "preview", "triggers"}, PUBLIC_AIRFLOW),
     # Which files of a folder are DAG files, `.airflowignore` and all, only Airflow's own search tells.
     "dag": Room({*TASKS, "operators"}, {*PUBLIC_AIRFLOW, "airflow.utils.file"}),
     # Loads modules by name, so that a fork has them; a listener has no other base than this.

@@ -215,6 +215,9 @@ def _single(step: Step, definition: models.Definition, carried: str, approve: Ap
         common |= {
             "outlets": [deployment_asset(definition.deployment)],
             **notifications.on_success(definition),
+            # A launch with nothing to do skips the steps between `find_lost` and this one. Where `find_lost` itself is
+            # skipped, after a refused approval for example, none succeeds, and this is skipped too.
+            "trigger_rule": TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
         }
     if step.kind is StepKind.KEEP_BACKUP and step.backup is not None:
         common |= {"outlets": [backup_asset(definition.deployment, step.backup)]}

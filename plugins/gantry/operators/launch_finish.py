@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from airflow.sdk import Context
 
-from gantry import status
+from gantry import errors, status
 from gantry.agent import addresses
 from gantry.operators import base, server_retirement
 from gantry.plan import Step, StepKind
 from gantry.reconcile import data_history, data_placement, step_run
 from gantry.runtime import lock_holder, lost_server_report, run_history, xcom
 from gantry.state import filled_slots
+
+
+class StepsSkippedError(errors.GantryError):
+    """Steps of the launch were skipped although it has not found that nothing has changed."""
+
+    def __init__(self, steps: Sequence[str]) -> None:
+        self.steps = tuple(steps)
+        super().__init__(
+            f"steps of this launch were skipped, so it is not complete: {', '.join(steps)}\n"
+            f"Clear {lost_server_report.FIND_LOST} together with its downstream tasks, and they run."
+        )
 
 
 class FinishLaunchOperator(base.StepOperator):
@@ -23,8 +34,19 @@ class FinishLaunchOperator(base.StepOperator):
         """Remove leftovers of an interrupted scaling, and summarize the launch."""
         gone = server_retirement.retire_all(context, run, self)
         server_retirement.remember(run)
+        unchanged = any(
+            each.get(xcom.UNCHANGED) for each in xcom.reports(context, lost_server_report.FIND_LOST)
+        )
         tasks = [view for step in run.plan for view in _views(context, step)]
+        _refuse_skipped(run, tasks, unchanged=unchanged)
         now = datetime.datetime.now(tz=datetime.UTC)
+        if unchanged:
+            done = {each.task_id for each in tasks}
+            tasks += [
+                status.TaskView(step.id, state=status.TaskState.SKIPPED, started=now, ended=now)
+                for step in run.plan
+                if step.id not in {*done, run.step.id}
+            ]
         # This task itself is the only one still running; for the summary it counts as done.
         tasks.append(
             status.TaskView(run.step.id, -1, status.TaskState.SUCCESS, context["ti"].start_date, now)
@@ -43,6 +65,21 @@ class FinishLaunchOperator(base.StepOperator):
         store.set(filled_slots.KEY, filled_slots.dump(slots))
         run_history.close_record(context, run, times, ended=[*gone, *_retired(context, run)])
         return xcom.result(context, [], state=found.state.value)
+
+
+def _refuse_skipped(run: step_run.StepRun, tasks: Sequence[status.TaskView], *, unchanged: bool) -> None:
+    """Fail if tasks were skipped by anyone but `find_lost`, which would look like a complete launch."""
+    done = {each.task_id for each in tasks}
+    skipped = [
+        step.id
+        for step in run.plan
+        if step.kind is not StepKind.FINISH_LAUNCH
+        and step.skipped is None
+        and step.id not in done
+        and (step.per_server or step.kind is StepKind.SCALE_UP)
+    ]
+    if skipped and not unchanged:
+        raise StepsSkippedError(skipped)
 
 
 def _settle(run: step_run.StepRun) -> None:
@@ -79,8 +116,14 @@ def summary(run: step_run.StepRun, found: status.DeploymentStatus, times: status
             yield f"  load balancer {name}: {scheme}://{address}:{balancer.port}/ for {balancer.name}"
     yield "timeline"
     begun = times.span.started
+    idle = {
+        each.phase
+        for each in times.phases
+        if all(step.skipped for step in run.plan if step.phase is each.phase)
+    }
     for each in times.phases:
-        yield _phase_line(each, begun, skipped=each.phase in found.not_applicable)
+        why = "no launch configuration names it" if each.phase in idle else "nothing has changed"
+        yield _phase_line(each, begun, skipped=why if each.phase in found.not_applicable else None)
     total = times.span.duration
     yield f"  {'all phases':<34} {'':>8} {_seconds(total)}"
     path = " → ".join(
@@ -89,10 +132,10 @@ def summary(run: step_run.StepRun, found: status.DeploymentStatus, times: status
     yield f"critical path: {path} (between the steps: {_seconds(times.waited).strip()})"
 
 
-def _phase_line(each: status.PhaseTime, begun: datetime.datetime | None, *, skipped: bool) -> str:
+def _phase_line(each: status.PhaseTime, begun: datetime.datetime | None, *, skipped: str | None) -> str:
     title = f"  {each.phase.value} {each.phase.title:<32}"
     if skipped:
-        return f"{title} skipped: no launch configuration names it"
+        return f"{title} skipped: {skipped}"
     if each.span.started is None or begun is None:
         return f"{title} -"
     return f"{title} {_seconds(each.span.started - begun)} {_seconds(each.span.duration)}"

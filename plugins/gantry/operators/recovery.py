@@ -7,12 +7,15 @@ import datetime
 import functools
 import time
 from collections.abc import Collection, Iterator, Mapping
+from typing import NoReturn
 
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
-from gantry import names, requests
+from gantry import errors, names, requests
 from gantry.operators import base
+from gantry.plan import BEFORE_WORK, StepKind
+from gantry.preview import unchanged
 from gantry.reconcile import (
     data_history,
     data_loss_check,
@@ -95,7 +98,10 @@ def outlook(
 
 
 class FindLostOperator(base.StepOperator):
-    """Checks every server, and marks lost ones as leaving: the steps that follow fill their slots again."""
+    """Checks every server, and marks lost ones as leaving: the steps that follow fill their slots again.
+
+    If there are none, and a launch has nothing else to do, its steps are skipped.
+    """
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
         """Refuse before anything is recorded; a repeated call finds what the first one recorded."""
@@ -121,11 +127,45 @@ class FindLostOperator(base.StepOperator):
         for renewal in found.renewals:
             for line in told(run, renewal):
                 self.log.info("%s", line)
-        return xcom.result(
+        result = xcom.result(
             context,
             sorted(found.choice.servers),
             slots={tier: list(slots) for tier, slots in found.choice.slots.items()},
         )
+        if self._is_unchanged(run, findings, found):
+            self._skip_steps(context, run, result)
+        return result
+
+    def _skip_steps(self, context: Context, run: step_run.StepRun, result: xcom.Result) -> NoReturn:
+        """End this task well, and skip all others but the last. Raises DownstreamTasksSkipped."""
+        for server in run.inventory:
+            self.log.info("%s: nothing to do: everything is applied already", server.name)
+        self.log.info(
+            "nothing has changed: all servers were asked for everything that the steps of this launch apply, so these "
+            "are skipped"
+        )
+        # Airflow keeps no result of a task that ends in this way.
+        context["ti"].xcom_push(key="return_value", value={**result, xcom.UNCHANGED: True})
+        kept = {*BEFORE_WORK, StepKind.FIND_LOST, StepKind.FINISH_LAUNCH}
+        skipped = [step.id for step in run.plan if step.kind not in kept]
+        raise DownstreamTasksSkipped(tasks=skipped)  # type: ignore[no-untyped-call] # Airflow's own signature
+
+    def _is_unchanged(
+        self, run: step_run.StepRun, findings: server_health.HealthReport, found: Outlook
+    ) -> bool:
+        """Return whether no step of the launch has anything to do; log why not, if that is not obvious."""
+        if run.operation is not names.Operation.LAUNCH or not _is_needless(run, found):
+            return False
+        if {each.name for each in findings.well} < {each.name for each in run.inventory}:
+            return False
+        try:
+            doubt = unchanged.doubt(run)
+        except errors.GantryError as error:
+            # The step that it concerns fails with the same error, in its own log and with its own retries.
+            doubt = error.failure.headline
+        if doubt is not None:
+            self.log.info("the steps that follow are needed: %s", doubt)
+        return doubt is None
 
     def _look(self, run: step_run.StepRun) -> tuple[step_run.StepRun, server_health.HealthReport]:
         """Check the servers; return the run with their current state, and their health.
@@ -164,9 +204,7 @@ class FindLostOperator(base.StepOperator):
         self, context: Context, run: step_run.StepRun, findings: server_health.HealthReport, found: Outlook
     ) -> None:
         """Skip a run that would replace no server. Raises NotYetLostError, NotAskedError."""
-        staying = found.choice.staying(run.inventory)
-        stopped = replacement.resumed(run.definition, staying, run.wanted, found.choice.slots)
-        if staying.leaving or stopped or any(found.missing.values()):
+        if not _is_needless(run, found):
             return
         if findings.ailing:
             raise replacement.NotYetLostError(findings.ailing)
@@ -175,6 +213,13 @@ class FindLostOperator(base.StepOperator):
         # The run's last step, which would have done this, is skipped too.
         run_history.close_record(context, run)
         raise AirflowSkipException(f"no server of {run.definition.deployment} is lost: nothing to replace")
+
+
+def _is_needless(run: step_run.StepRun, found: Outlook) -> bool:
+    """Return whether a run would start, resume and remove no server."""
+    staying = found.choice.staying(run.inventory)
+    stopped = replacement.resumed(run.definition, staying, run.wanted, found.choice.slots)
+    return not (staying.leaving or stopped or any(found.missing.values()))
 
 
 def told(run: step_run.StepRun, renewal: data_renewal.Renewal) -> Iterator[str]:

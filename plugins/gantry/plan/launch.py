@@ -63,7 +63,8 @@ def launch_plan(definition: models.Definition) -> Plan:
         id=step_id(DEPLOYMENT, StepKind.FINISH_LAUNCH),
         kind=StepKind.FINISH_LAUNCH,
         group=DEPLOYMENT,
-        upstream=last_of(steps),
+        # Where nothing has changed, `find_lost` skips all that comes between.
+        upstream=(find_lost_step().id, *last_of(steps)),
     )
     return Plan(
         definition.deployment,

@@ -135,7 +135,7 @@ def rehearse(
     objects = Objects.of(sources.S3Access(definition.cloud.connection, definition.cloud.region))
     scaled, renewals = data_loss.foresee(definition, scaled, findings, objects, request, memory)
     stage = DryRunContext(definition, launch_plan(definition), request, scaled, objects, renewals)
-    answers = _ask(stage, cloud)
+    answers = ask(stage, cloud)
     walked = walk(stage, answers.states)
     return report.Report(
         deployment=definition.deployment,
@@ -144,7 +144,7 @@ def rehearse(
         changes=walked.changes,
         repeated=walked.repeated,
         remarks=tuple(str(each) for each in looked if each.standing is preflight.CheckOutcome.UNKNOWN),
-        balancers=balancers.foresee(_balancers(stage), answers, walked.work, stage.secrets),
+        balancers=foreseen(stage, answers, walked),
     )
 
 
@@ -323,8 +323,8 @@ def _handshake(
     )
 
 
-def _ask(stage: DryRunContext, cloud: servers.Servers) -> probe.Answers:
-    """Return what is applied on each server, and for the others why it is unknown."""
+def ask(stage: DryRunContext, cloud: servers.Servers) -> probe.Answers:
+    """Return what is applied on each server, and for the others why it is unknown. Queries all in parallel."""
     states: dict[names.ServerName, ServerState] = {}
     unknowns: dict[names.ServerName, str] = {}
     asked: dict[names.ServerName, probe.ProbeRequest[ServerState]] = {}
@@ -352,10 +352,13 @@ def _ask(stage: DryRunContext, cloud: servers.Servers) -> probe.Answers:
     return probe.Answers(states, unknowns, asked)
 
 
-def _balancers(stage: DryRunContext) -> tuple[names.ServerName, ...]:
-    """Return the servers of all load balancers."""
+def foreseen(
+    stage: DryRunContext, answers: probe.Answers, walked: Walked
+) -> tuple[report.BalancerPreview, ...]:
+    """Return how the configuration of each load balancer's server changes, asking all that can tell."""
     tiers = dict.fromkeys(each.tier for each in stage.definition.load_balancers.values())
-    return tuple(each.name for tier in tiers for each in stage.scaled.inventory.of_tier(tier))
+    on = tuple(each.name for tier in tiers for each in stage.scaled.inventory.of_tier(tier))
+    return balancers.foresee(on, answers, walked.work, stage.secrets)
 
 
 def _interest(stage: DryRunContext, tier: names.TierName) -> probe.Interest:

@@ -67,6 +67,11 @@ class Scaled:
             )
 
 
+def kept(found: inventory.Inventory) -> Scaled:
+    """Return a scaling that keeps every server as it is."""
+    return Scaled(found, dict.fromkeys((each.name for each in found), Action.KEEP), {})
+
+
 def scale(
     cloud: servers.Servers,
     definition: models.Definition,

@@ -8,6 +8,9 @@ from typing import Any
 
 from airflow.sdk import Context
 
+UNCHANGED = "unchanged"
+"""Key in the report of `find_lost`: the launch has nothing to do, and its steps are skipped."""
+
 Result = dict[str, Any]
 """A task's XCom: plain JSON without secrets. `started` and `ended` are ISO times, `servers` names."""
 

@@ -98,7 +98,12 @@ _PROGRESS = {
 
 
 class Steps:
-    """The progress of the steps of a run's plan. Tasks that are not steps, and removed ones, are ignored."""
+    """The progress of the steps of a run's plan. Tasks that are not steps, and removed ones, are ignored.
+
+    Attributes:
+        is_unchanged: whether the run has asked all servers, has found that nothing has changed, and has skipped its
+            steps for that.
+    """
 
     def __init__(self, plan: Plan, tasks: Iterable[TaskView]) -> None:
         self._plan = plan
@@ -117,11 +122,25 @@ class Steps:
                 for step in plan
                 if step.kind in (StepKind.TURN, StepKind.FIND_LOST) and not self._tasks[step.id]
             }
+        self.is_unchanged = self._finds_nothing()
+        if self.is_unchanged:
+            needless = (each for each, how in self._progress.items() if how is Progress.LEFT_OUT)
+            self._progress.update(dict.fromkeys([*needless], Progress.NOT_APPLICABLE))
         # A run that is older than a step of the plan has no task for it, and continued without.
         for step in plan:
             if self._progress[step.id].has_begun:
                 unknown = (each for each in step.upstream if not self._tasks[each])
                 self._progress.update(dict.fromkeys(unknown, Progress.NOT_APPLICABLE))
+
+    def _finds_nothing(self) -> bool:
+        """Return whether the run has found that nothing has changed, and has skipped its steps for that."""
+        ups = [step.id for step in self._plan if step.kind is StepKind.SCALE_UP]
+        looks = [step.id for step in self._plan if step.kind is StepKind.FIND_LOST]
+        return (
+            bool(ups and looks)
+            and all(self._progress[each] is Progress.LEFT_OUT for each in ups)
+            and all(self._progress[each] is Progress.SUCCEEDED for each in looks)
+        )
 
     def tasks(self, step: str) -> tuple[TaskView, ...]:
         """Return a step's task instances, by map index."""

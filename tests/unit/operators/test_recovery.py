@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
-from gantry import definition, inventory, names, plan, requests
+from gantry import definition, errors, inventory, names, plan, requests
 from gantry.agent import jobs
 from gantry.agent.reachability import Contact, ServerAnswer
 from gantry.cloud import backups
 from gantry.operators import recovery
+from gantry.preview import unchanged
 from gantry.reconcile import (
     data_history,
     data_loss_check,
@@ -25,7 +26,7 @@ from gantry.reconcile import (
     replacement,
     server_health,
 )
-from gantry.runtime import lock_holder, lost_server_report
+from gantry.runtime import lock_holder, lost_server_report, xcom
 from gantry.state import filled_slots, operation_lock, run_records
 from tests.unit.agent.world import DEFINITION, SERVERS, World
 from tests.unit.operators.world import Instance, Run, Store
@@ -141,6 +142,47 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setattr(lock_holder, "ran", lambda _: found.ran)
     monkeypatch.setattr(Run, "shelf", lambda *_: types.SimpleNamespace(find=found.take))
     return found
+
+
+WELL = server_health.HealthReport(well=tuple(map(server, SERVERS)))
+"""All servers are there."""
+
+
+def test_a_launch_with_nothing_to_do_skips_its_steps_but_the_last(stage: Stage) -> None:
+    stage.monkeypatch.setattr(unchanged, "doubt", lambda _: None)
+    with pytest.raises(DownstreamTasksSkipped) as skipped:
+        stage.find(WELL, *SERVERS)
+    every = {step.id for step in plan.launch_plan(KNOWN)}
+    assert set(skipped.value.tasks) == every - {"turn", "find_lost", "finish_launch"}
+    assert Instance.pushed["return_value"][xcom.UNCHANGED] is True
+
+
+@pytest.mark.parametrize(
+    "why",
+    ["bookshop-proxy-1, balancer-front.start_proxy: its configuration changes", errors.GantryError("no key")],
+)
+def test_whatever_is_in_doubt_lets_the_steps_decide(
+    stage: Stage, why: str | errors.GantryError, capsys: pytest.CaptureFixture[str]
+) -> None:
+
+    def doubt(_: object) -> str:
+        if isinstance(why, errors.GantryError):
+            raise why
+        return why
+
+    stage.monkeypatch.setattr(unchanged, "doubt", doubt)
+    _, report = stage.find(WELL, *SERVERS)
+    assert xcom.UNCHANGED not in report
+    assert f"the steps that follow are needed: {why}" in capsys.readouterr().out
+
+
+def test_a_server_that_is_missing_or_was_not_reached_is_no_matter_for_a_look(stage: Stage) -> None:
+    """The steps run then: nothing is asked of the others first."""
+    stage.monkeypatch.setattr(unchanged, "doubt", lambda _: pytest.fail("asked"))
+    stage.find(WELL, *list(SERVERS)[:-1])
+    stage.find(server_health.HealthReport(well=WELL.well[:-1]), *SERVERS)
+    busy = {names.ServerName("bookshop-proxy-1"): "too many connections"}
+    stage.find(dataclasses.replace(WELL, well=WELL.well[:-1], busy=busy), *SERVERS)
 
 
 def test_a_first_launch_finds_nothing_lost_and_nothing_to_restore(stage: Stage) -> None:

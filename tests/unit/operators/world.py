@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from gantry import inventory
 from gantry.reconcile import step_run
@@ -44,3 +44,11 @@ class Instance:
     """A task instance, as far as a report needs one."""
 
     start_date = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    pushed: ClassVar[dict[str, Any]] = {}
+    """What the last one has pushed."""
+
+    def __init__(self) -> None:
+        self.pushed.clear()
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gantry import inventory, names, plan, status
 from gantry.plan import AgentState, DeploymentState, ServiceState
-from gantry.status import TaskView
+from gantry.status import TaskState, TaskView
 
 APP, DB = names.ServiceName("app"), names.ServiceName("db")
 
@@ -53,6 +53,35 @@ def test_a_redeploy_leaves_running_what_it_has_not_touched(
     assert set(at(2).agents.values()) == {AgentState.RUNNING}
     assert (at(2).service(APP), at(2).service(DB)) == (ServiceState.RUNNING, ServiceState.RUNNING)
     assert (at(8).service(APP), at(8).service(DB)) == (ServiceState.RUNNING, ServiceState.STARTING)
+
+
+def test_a_launch_that_finds_nothing_changed_leaves_everything_running_whatever_was_before(
+    launch: plan.Plan, running: Moment
+) -> None:
+    ends = {"turn", "find_lost", "finish_launch"}
+    tasks = tuple(
+        TaskView(each.id, state=TaskState.SUCCESS if each.id in ends else TaskState.SKIPPED)
+        for each in launch
+    )
+    for before in (DeploymentState.RUNNING, DeploymentState.LAUNCHING):
+        found = status.deployment_status(launch, tasks, running.inventory, run_ended=True, before=before)
+        assert (found.state, found.failed) == (DeploymentState.RUNNING, None)
+        assert set(found.agents.values()) == {AgentState.RUNNING}
+        assert (found.service(APP), found.service(DB)) == (ServiceState.RUNNING, ServiceState.RUNNING)
+        assert status.Progress.LEFT_OUT not in found.steps.values(), "they are not lacking"
+
+
+def test_skipped_steps_alone_do_not_mean_that_nothing_has_changed(launch: plan.Plan, running: Moment) -> None:
+    """As after a refused approval: the look for lost servers is skipped too."""
+    tasks = tuple(
+        TaskView(each.id, state=TaskState.SUCCESS if each.id == "turn" else TaskState.SKIPPED)
+        for each in launch
+    )
+    found = status.deployment_status(
+        launch, tasks, running.inventory, run_ended=True, before=DeploymentState.STOPPED
+    )
+    assert found.steps["tier-database.scale_up"] is status.Progress.LEFT_OUT
+    assert found.state is not DeploymentState.RUNNING
 
 
 def test_a_redeploy_starts_a_server_that_is_missing(

@@ -1,0 +1,148 @@
+"""Whether a launch would change nothing: every doubt is a reason to run its steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pytest
+
+from gantry import definition, inventory, names
+from gantry.agent import jobs
+from gantry.cloud import objects
+from gantry.plan import launch_plan
+from gantry.preview import balancers, dry_run, probe, report, state, unchanged
+from gantry.reconcile import step_run
+
+from . import stages
+from .stages import DEFINITION, Story
+
+DATABASE, PROXY = names.ServerName("bookshop-database-1"), names.ServerName("bookshop-proxy-1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run(step_run.StepRun):
+    """A launch of the story's deployment."""
+
+    story: Story = dataclasses.field(kw_only=True)
+    new: frozenset[str] = frozenset()
+
+    @property
+    def cloud(self) -> Any:
+        return None
+
+    @functools.cached_property
+    def inventory(self) -> inventory.Inventory:
+        found = (self.story.server(each) for each in self.story.addresses)
+        return inventory.Inventory(
+            tuple(dataclasses.replace(each, is_new=each.name in self.new) for each in found)
+        )
+
+    @functools.cached_property
+    def objects(self) -> objects.Objects:
+        return objects.Objects(
+            cast("Any", stages.Storage(self.story.versions)), names.ConnectionId("aws_default")
+        )
+
+
+@dataclasses.dataclass
+class Fleet:
+    """Servers that answer what they are told to."""
+
+    monkeypatch: pytest.MonkeyPatch
+    states: stages.States
+    silent: Mapping[names.ServerName, str] = dataclasses.field(default_factory=dict)
+    balancer: report.BalancerPreview = dataclasses.field(
+        default_factory=lambda: report.BalancerPreview(PROXY)
+    )
+
+    def doubt(self, story: Story, *, new: frozenset[str] = frozenset(), **params: Any) -> str | None:
+        known = definition.loads(story.text)
+        answers = probe.Answers(self.states, self.silent, {})
+        self.monkeypatch.setattr(dry_run, "ask", lambda *_: answers)
+        self.monkeypatch.setattr(balancers, "foresee", lambda *_: (self.balancer,))
+        plan = launch_plan(known)
+        run = Run(
+            definition=known,
+            plan=plan,
+            step=plan.by_id["find_lost"],
+            id="run",
+            key=jobs.StepKey("abc.find_lost", "0", "1"),
+            wanted={"database": 1, "application": 2, "proxy": 1},
+            params=params,
+            story=story,
+            new=new,
+        )
+        return unchanged.doubt(run)
+
+
+@pytest.fixture
+def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    """The servers after a launch."""
+    return Fleet(monkeypatch, stages.with_files(Story().walk()))
+
+
+def test_after_a_launch_there_is_no_doubt(fleet: Fleet) -> None:
+    assert fleet.doubt(Story()) is None
+
+
+def test_each_kind_of_change_is_a_doubt(fleet: Fleet) -> None:
+    greeting = Story().but(text=DEFINITION.replace("Hello", "Welcome"))
+    assert fleet.doubt(greeting) == "bookshop-application-1, service-app.update: enstratus.cfg changes"
+    archive = fleet.doubt(Story().but(versions={"appService.tar.gz": "2"}))
+    assert archive is not None
+    assert archive.startswith(
+        "bookshop-application-1, tier-application.install_services: the object has changed"
+    )
+    # Nothing is loaded, which the log of the step says.
+    dump = fleet.doubt(Story().but(versions={"datasource.sql": "2"}))
+    assert dump is not None
+    assert "datasource.sql" in dump or "its content is compared" in dump
+    renamed = fleet.doubt(Story().but(tagged={"proxy-1": "shop-proxy-1"}))
+    assert renamed == "bookshop-proxy-1, tier-proxy.scale_up: the definition names it so now"
+
+
+def test_what_is_asked_for_is_done_also_where_nothing_has_changed(fleet: Fleet) -> None:
+    assert fleet.doubt(Story(), redeploy=["db"]) is not None
+    assert fleet.doubt(Story(), reload_dump=["db.catalog"]) is not None
+
+
+def test_a_server_that_cannot_tell_or_has_other_scripts_is_a_doubt(fleet: Fleet) -> None:
+    fleet.silent = {DATABASE: "no answer within 90 s"}
+    assert fleet.doubt(Story()) == "bookshop-database-1: no answer within 90 s"
+    fleet.silent = {}
+    fleet.states = stages.changed(fleet.states, "database-1", stale=("bin/marks",))
+    assert "tier-database.handshake" in str(fleet.doubt(Story()))
+
+
+def test_a_service_whose_check_fails_is_a_doubt(fleet: Fleet) -> None:
+    ids: dict[names.ServiceId, str] = {names.ServiceId("a1001"): "it does not run"}
+    fleet.states = stages.changed(fleet.states, "database-1", checks=ids)
+    assert (
+        fleet.doubt(Story()) == "bookshop-database-1, service-db.configure: its check says: it does not run"
+    )
+
+
+def test_a_server_that_no_launch_has_finished_with_is_a_doubt(fleet: Fleet) -> None:
+    assert "bookshop-proxy-1 has not" in str(fleet.doubt(Story(), new=frozenset({"bookshop-proxy-1"})))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"diff": ("+x",)},
+        {"reasons": ("it runs with another file",)},
+        {"unknown": "no answer"},
+        {"refusal": "no"},
+    ],
+)
+def test_a_balancer_that_changes_or_cannot_tell_is_a_doubt(fleet: Fleet, facts: dict[str, Any]) -> None:
+    fleet.balancer = report.BalancerPreview(PROXY, **facts)
+    assert str(fleet.doubt(Story())).startswith("bookshop-proxy-1: ")
+
+
+def test_a_state_of_nothing_at_all_is_a_doubt(fleet: Fleet) -> None:
+    fleet.states = {**fleet.states, DATABASE: state.ServerState()}
+    assert fleet.doubt(Story()) is not None
