@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from benchmarks import fleet_peers, fleet_servers
 
 _HERE = pathlib.Path(__file__).parent
-_FIRST, _REDEPLOY, _SAME = "first release", "redeploy", "nothing changed"
+_FIRST, REDEPLOY, SAME = "first release", "redeploy", "nothing changed"
 Tool = Callable[[fleet_servers.Release, str], "Used"]
 """Brings a release to all servers. The second argument is a name that no other run has."""
 
@@ -107,26 +107,37 @@ class Tools:
         self._is_greeted = True
         lines = self._folder / "gantry.lines"
         before = lines.stat().st_size if lines.exists() else 0
-        used = self._used("gantry", [str(_HERE / "fleet_gantry.py")], stdin=json.dumps(order))
+        cost = self._used("gantry", [str(_HERE / "fleet_gantry.py")], stdin=json.dumps(order))
         said = lines.stat().st_size - before
-        if bool(said) == run.endswith(_SAME.replace(" ", "-")):
+        if bool(said) == run.endswith(SAME.replace(" ", "-")):
             raise FailedError(f"Gantry, {run}: what scripts have printed are {said} bytes")
-        return used
+        return cost
 
     def _used(
         self, name: str, command: Sequence[str], *, stdin: str = "", env: Mapping[str, str] | None = None
     ) -> Used:
-        log = self._folder / f"{name}.log"
-        before = self._fleet.cpu()
-        with log.open("w") as said:
-            ended = subprocess.run(
-                [sys.executable, *command], input=stdin, stdout=subprocess.PIPE, stderr=said, text=True,
-                env=env, check=False,
-            )  # fmt: skip
-        if ended.returncode != 0:
-            raise FailedError(f"{name} has failed ({ended.returncode}):\n{log.read_text()[-3000:]}")
-        found = json.loads(ended.stdout)
-        return Used(found["seconds"], self._fleet.cpu() - before, found["cpu"], found["memory"])
+        return used(self._fleet, command, env, log=self._folder / f"{name}.log", stdin=stdin)
+
+
+def used(
+    servers: fleet_servers.Fleet,
+    command: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    *,
+    log: pathlib.Path,
+    stdin: str = "",
+) -> Used:
+    """What a Python program has used that prints it (`usage.py`). Raises FailedError, with the end of its log."""
+    before = servers.cpu()
+    with log.open("w") as said:
+        ended = subprocess.run(
+            [sys.executable, *command], input=stdin, stdout=subprocess.PIPE, stderr=said, text=True,
+            env=env, check=False,
+        )  # fmt: skip
+    if ended.returncode != 0:
+        raise FailedError(f"{log.stem} has failed ({ended.returncode}):\n{log.read_text()[-3000:]}")
+    found = json.loads(ended.stdout)
+    return Used(found["seconds"], servers.cpu() - before, found["cpu"], found["memory"])
 
 
 def running(fleet: fleet_servers.Fleet, home: str, release: fleet_servers.Release) -> bool:
@@ -146,20 +157,20 @@ def measured(
     Raises:
         FailedError: a tool says that it has failed, or the service does not run where it has been.
     """
-    found: dict[str, dict[str, list[Used]]] = {_REDEPLOY: {}, _SAME: {}}
+    found: dict[str, dict[str, list[Used]]] = {REDEPLOY: {}, SAME: {}}
     for number in range(rounds + 1):
         # One tool after the other: two of Gantry's have the same folder.
         for name, (tool, home) in tools.items():
             release = store.release()
-            for what in (_REDEPLOY, _SAME) if number else (_FIRST,):
-                used = tool(release, f"{release.number}-{what.replace(' ', '-')}")
-                print(f"{name}, {what}: {used}", file=sys.stderr, flush=True)
+            for what in (REDEPLOY, SAME) if number else (_FIRST,):
+                cost = tool(release, f"{release.number}-{what.replace(' ', '-')}")
+                print(f"{name}, {what}: {cost}", file=sys.stderr, flush=True)
                 if not running(fleet, home, release):
                     raise FailedError(
                         f"{name}, {what}: the service does not run on every server as configured"
                     )
                 if what is not _FIRST:
-                    found[what].setdefault(name, []).append(used)
+                    found[what].setdefault(name, []).append(cost)
     return {what: {name: best(each) for name, each in by.items()} for what, by in found.items()}
 
 

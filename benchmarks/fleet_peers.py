@@ -51,7 +51,7 @@ class Peers:
     def pyinfra(self, release: fleet_servers.Release) -> tuple[Sequence[str], dict[str, str]]:
         """Command and environment."""
         login = {
-            "ssh_user": fleet_servers.USER,
+            "ssh_user": self._fleet.user,
             "ssh_key": str(self._fleet.key),
             "ssh_known_hosts_file": str(self._fleet.known_hosts),
             "ssh_strict_host_key_checking": "yes",
@@ -75,7 +75,7 @@ class Peers:
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_FORKS": str(min(len(self._fleet.servers), _MOST_FORKS)),
             "ANSIBLE_INTERPRETER_PYTHON": "/usr/bin/python3",
-            "ANSIBLE_REMOTE_USER": fleet_servers.USER,
+            "ANSIBLE_REMOTE_USER": self._fleet.user,
             "ANSIBLE_PRIVATE_KEY_FILE": str(self._fleet.key),
             "ANSIBLE_SSH_COMMON_ARGS": f"-o UserKnownHostsFile={self._fleet.known_hosts}",
         }

@@ -71,7 +71,7 @@ class Fleet:
 
     Attributes:
         servers: all of them.
-        key: the file with the private key of `USER`, who may sudo.
+        key: the file with the private key of `user`, who may sudo.
         known_hosts: the file with their host keys.
         gateway: the address at which they reach this machine.
     """
@@ -80,6 +80,7 @@ class Fleet:
     key: pathlib.Path
     known_hosts: pathlib.Path
     gateway: str
+    user: str = USER
 
     def cpu(self) -> float:
         """Seconds of processors of all servers, so far."""

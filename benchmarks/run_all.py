@@ -27,6 +27,7 @@ ALL = (
     "fleet.py --servers 1 --peers .work/peers",
     "fleet.py --servers 5 --peers .work/peers",
     "fleet.py --servers 20 --peers .work/peers",
+    "fleet_launch.py --servers 20 --peers .work/peers",
 )
 
 

@@ -10,7 +10,17 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from benchmarks import dag_build, fleet, hand_written, launch, run_all, simulated, simulated_servers, validate
+from benchmarks import (
+    dag_build,
+    fleet,
+    fleet_launch,
+    hand_written,
+    launch,
+    run_all,
+    simulated,
+    simulated_servers,
+    validate,
+)
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -170,6 +180,18 @@ def test_the_table_of_launches_tells_multiples_of_the_baseline() -> None:
     assert [line.split()[0] for line in lines] == ["now", "v0.1"]
     assert "8.0 s (0.50)" in lines[0]
     assert lines[1].count("(1.00)") == 4
+
+
+def test_whole_launches_are_told_as_multiples_of_pyinfras_and_have_a_limit() -> None:
+    ours = {fleet.REDEPLOY: fleet.Used(30.0, 8.0, 20.0, 0.0), fleet.SAME: fleet.Used(6.0, 2.0, 9.0, 0.0)}
+    theirs = {fleet.REDEPLOY: fleet.Used(5.0, 4.0, 2.0, 58.0), fleet.SAME: fleet.Used(3.0, 2.0, 1.5, 58.0)}
+    _, *lines = fleet_launch.table(ours, theirs, 20)
+    assert [line.split("  ")[0] for line in lines] == ["redeploy", "", "", "nothing changed", "", ""]
+    assert "30.00 (6.00)" in lines[2]
+    assert "6.00 (2.00)" in lines[5]
+    assert not fleet_launch.is_past_limit(ours[fleet.SAME], theirs[fleet.SAME], 20)
+    assert fleet_launch.is_past_limit(ours[fleet.SAME], theirs[fleet.SAME], 100)
+    assert not fleet_launch.is_past_limit(ours[fleet.REDEPLOY], theirs[fleet.SAME], 3), "no limit for so few"
 
 
 def test_a_launch_is_measured_in_a_folder_with_a_commits_files_alone(tmp_path: Path) -> None:

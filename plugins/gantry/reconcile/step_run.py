@@ -7,7 +7,7 @@ import datetime
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gantry import inventory, names, requests
 from gantry.agent import downloads, jobs, server_facts, ssh
@@ -19,6 +19,9 @@ from gantry.definition import models, source
 from gantry.inventory import Server
 from gantry.plan import Plan, Step, StepKind
 from gantry.reconcile import data_renewal
+
+if TYPE_CHECKING:
+    from types_boto3_ec2 import EC2Client
 
 LOG = logging.getLogger("gantry")
 
@@ -94,12 +97,17 @@ class StepRun:
     @functools.cached_property
     def cloud(self) -> servers.Servers:
         """Return the deployment's servers in the cloud."""
-        return servers.Servers(clients.ec2(self.definition.cloud), self.definition, LOG)
+        return servers.Servers(self._ec2, self.definition, LOG)
 
     @functools.cached_property
     def health(self) -> health.Health:
         """Return the health records of the deployment's servers in the cloud."""
-        return health.Health(clients.ec2(self.definition.cloud), self.definition.cloud.connection)
+        return health.Health(self._ec2, self.definition.cloud.connection)
+
+    @functools.cached_property
+    def _ec2(self) -> EC2Client:
+        """One client for all calls: creating one costs as much as several calls."""
+        return clients.ec2(self.definition.cloud)
 
     @functools.cached_property
     def objects(self) -> Objects:
