@@ -10,7 +10,7 @@ from airflow.sdk import Context
 from gantry import errors, status
 from gantry.agent import addresses
 from gantry.operators import base, server_retirement
-from gantry.plan import Step, StepKind
+from gantry.plan import BEFORE_WORK, Step, StepKind
 from gantry.reconcile import data_history, data_placement, step_run
 from gantry.runtime import lock_holder, lost_server_report, run_history, xcom
 from gantry.state import filled_slots
@@ -37,16 +37,16 @@ class FinishLaunchOperator(base.StepOperator):
         unchanged = any(
             each.get(xcom.UNCHANGED) for each in xcom.reports(context, lost_server_report.FIND_LOST)
         )
-        tasks = [view for step in run.plan for view in _views(context, step)]
-        _refuse_skipped(run, tasks, unchanged=unchanged)
         now = datetime.datetime.now(tz=datetime.UTC)
         if unchanged:
-            done = {each.task_id for each in tasks}
-            tasks += [
-                status.TaskView(step.id, state=status.TaskState.SKIPPED, started=now, ended=now)
-                for step in run.plan
-                if step.id not in {*done, run.step.id}
-            ]
+            # The others may have reports of an earlier try of this run, which are no longer true.
+            done = [step for step in run.plan if step.kind in {*BEFORE_WORK, StepKind.FIND_LOST}]
+            skipped = (step for step in run.plan if step not in {*done, run.step})
+            tasks = [view for step in done for view in _views(context, step)]
+            tasks += [status.TaskView(each.id, state=status.TaskState.SKIPPED) for each in skipped]
+        else:
+            tasks = [view for step in run.plan for view in _views(context, step)]
+            _refuse_skipped(run, tasks)
         # This task itself is the only one still running; for the summary it counts as done.
         tasks.append(
             status.TaskView(run.step.id, -1, status.TaskState.SUCCESS, context["ti"].start_date, now)
@@ -67,7 +67,7 @@ class FinishLaunchOperator(base.StepOperator):
         return xcom.result(context, [], state=found.state.value)
 
 
-def _refuse_skipped(run: step_run.StepRun, tasks: Sequence[status.TaskView], *, unchanged: bool) -> None:
+def _refuse_skipped(run: step_run.StepRun, tasks: Sequence[status.TaskView]) -> None:
     """Fail if tasks were skipped by anyone but `find_lost`, which would look like a complete launch."""
     done = {each.task_id for each in tasks}
     skipped = [
@@ -78,7 +78,7 @@ def _refuse_skipped(run: step_run.StepRun, tasks: Sequence[status.TaskView], *, 
         and step.id not in done
         and (step.per_server or step.kind is StepKind.SCALE_UP)
     ]
-    if skipped and not unchanged:
+    if skipped:
         raise StepsSkippedError(skipped)
 
 

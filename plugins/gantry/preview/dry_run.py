@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from gantry import errors, inventory, names, preflight, requests
@@ -323,8 +323,13 @@ def _handshake(
     )
 
 
-def ask(stage: DryRunContext, cloud: servers.Servers) -> probe.Answers:
-    """Return what is applied on each server, and for the others why it is unknown. Queries all in parallel."""
+def ask(
+    stage: DryRunContext, cloud: servers.Servers, only: Collection[names.ServerName] | None = None
+) -> probe.Answers:
+    """Return what is applied on each server (or `only` on these), and for the others why it is unknown.
+
+    Queries all in parallel.
+    """
     states: dict[names.ServerName, ServerState] = {}
     unknowns: dict[names.ServerName, str] = {}
     asked: dict[names.ServerName, probe.ProbeRequest[ServerState]] = {}
@@ -332,6 +337,8 @@ def ask(stage: DryRunContext, cloud: servers.Servers) -> probe.Answers:
         interest = _interest(stage, tier)
         access = connections.access(stage.definition.launch_configuration_of(tier).ssh)
         for server in stage.scaled.inventory.of_tier(tier):
+            if only is not None and server.name not in only:
+                continue
             match stage.scaled.actions[server.name]:
                 case Action.START | Action.REPLACE:
                     states[server.name] = ServerState()

@@ -7,7 +7,7 @@ each decides for itself.
 from __future__ import annotations
 
 from gantry import requests
-from gantry.preview import dry_run, report, scaling
+from gantry.preview import dry_run, probe, report, scaling
 from gantry.reconcile import step_run
 
 
@@ -30,19 +30,37 @@ def doubt(run: step_run.StepRun) -> str | None:
         scaled=scaling.kept(run.inventory),
         objects=run.objects,
     )
-    answers = dry_run.ask(stage, run.cloud)
+    # What is new is mostly new on every server: one of each tier tells, and the others are not asked in vain.
+    first = {each.name for tier in run.definition.tiers for each in run.inventory.of_tier(tier)[:1]}
+    some = dry_run.ask(stage, run.cloud, first)
+    found = _difference(some, dry_run.walk(stage, some.states))
+    if found is not None:
+        return found
+    others = dry_run.ask(stage, run.cloud, {each.name for each in run.inventory} - first)
+    answers = probe.Answers(
+        {**some.states, **others.states},
+        {**some.unknowns, **others.unknowns},
+        {**some.asked, **others.asked},
+    )
+    walked = dry_run.walk(stage, answers.states)
+    found = _difference(answers, walked)
+    if found is not None:
+        return found
+    for balancer in dry_run.foreseen(stage, answers, walked):
+        if balancer.changes or balancer.unknown is not None or balancer.refusal is not None:
+            return f"{balancer.server}: {balancer.unknown or 'its load balancer changes'}"
+    return None
+
+
+def _difference(answers: probe.Answers, walked: dry_run.Walked) -> str | None:
     for name, why in answers.unknowns.items():
         return f"{name}: {why}"
-    walked = dry_run.walk(stage, answers.states)
     if walked.changes:
         # Some only prepare another one: a server that leaves its load balancers has no reason of its own.
         return _told(next((each for each in walked.changes if each.reasons), walked.changes[0]))
     for each in walked.objects:
         # Such a dump is mentioned in the log of the step that does not load it.
         return f"{each.url} has changed"
-    for balancer in dry_run.foreseen(stage, answers, walked):
-        if balancer.changes or balancer.unknown is not None or balancer.refusal is not None:
-            return f"{balancer.server}: {balancer.unknown or 'its load balancer changes'}"
     return None
 
 

@@ -58,10 +58,20 @@ class Fleet:
         default_factory=lambda: report.BalancerPreview(PROXY)
     )
 
+    asked: list[set[names.ServerName]] = dataclasses.field(default_factory=list)
+
+    def _ask(self, _: object, __: object, only: set[names.ServerName]) -> probe.Answers:
+        self.asked.append(only)
+        return probe.Answers(
+            {name: state for name, state in self.states.items() if name in only},
+            {name: why for name, why in self.silent.items() if name in only},
+            {},
+        )
+
     def doubt(self, story: Story, *, new: frozenset[str] = frozenset(), **params: Any) -> str | None:
         known = definition.loads(story.text)
-        answers = probe.Answers(self.states, self.silent, {})
-        self.monkeypatch.setattr(dry_run, "ask", lambda *_: answers)
+        self.asked = []
+        self.monkeypatch.setattr(dry_run, "ask", self._ask)
         self.monkeypatch.setattr(balancers, "foresee", lambda *_: (self.balancer,))
         plan = launch_plan(known)
         run = Run(
@@ -86,6 +96,15 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Fleet:
 
 def test_after_a_launch_there_is_no_doubt(fleet: Fleet) -> None:
     assert fleet.doubt(Story()) is None
+    assert set().union(*fleet.asked) == set(fleet.states), "every server was asked"
+
+
+def test_what_is_new_everywhere_is_asked_of_one_server_of_each_tier(fleet: Fleet) -> None:
+    assert fleet.doubt(Story().but(text=DEFINITION.replace("Hello", "Welcome"))) is not None
+    assert [len(each) for each in fleet.asked] == [3]
+    # What is new on another one alone is found all the same.
+    fleet.states = stages.changed(fleet.states, "application-2", stale=("bin/marks",))
+    assert "bookshop-application-2" in str(fleet.doubt(Story()))
 
 
 def test_each_kind_of_change_is_a_doubt(fleet: Fleet) -> None:
