@@ -198,7 +198,7 @@ def test_the_agents_log_is_not_read_from_somebody_else(
 def test_without_the_definition_progress_is_shown_by_tasks(
     gantry: Gantry, launched: subprocess.CompletedProcess[str], tmp_path: Path
 ) -> None:
-    again = gantry("launch", NAME, GANTRY_DEFINITIONS=str(tmp_path))
+    again = gantry("launch", NAME, "--redeploy", "probe", GANTRY_DEFINITIONS=str(tmp_path))
     assert again.returncode == 0, again.stderr
     told = again.stdout.splitlines()
     # Airflow may call the run a success a moment after its last task.

@@ -230,7 +230,11 @@ def test_a_second_launch_starts_nothing_and_restarts_nothing(stage: Stage, launc
     }
     assert {name: machine.calls("startService") for name, machine in after.items()} == starts
     assert after["database-1"].calls("installDataSource") == loads
-    assert "starting 0, resuming 0" in again.task_log("tier-application.scale_up")
+    # Every server was asked once, and no other task was started.
+    assert "nothing has changed" in again.task_log("find_lost")
+    ran = {each.task_id for each in stage.api.instances(SHOP, again.run) if each.state != "skipped"}
+    assert ran == {"turn", "find_lost", "finish_launch"}
+    assert "deployment bookshop is RUNNING" in again.task_log("finish_launch")
 
 
 def test_a_changed_greeting_restarts_the_application_and_nothing_else(stage: Stage, launched: Launch) -> None:
