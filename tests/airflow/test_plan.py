@@ -208,8 +208,9 @@ def test_after_a_launch_there_is_nothing_to_do_and_asking_changes_nothing(
     assert again.balancer() == []
     assert f"  = {SHOP}-proxy-1: {HAPROXY} stays as it is\n" in again.text
     assert fingerprints(stage) == before
-    # A launch has its balancers join again what they know, and does no more than that.
+    # No script runs anywhere: the launch has asked too, and has skipped its steps.
     launch_as_planned(stage, again)
+    assert not any(again.scripts().values())
     assert plan(SHOP).code == 0
 
 

@@ -137,7 +137,7 @@ def rehearse(
     stage = DryRunContext(definition, launch_plan(definition), request, scaled, objects, renewals)
     answers = ask(stage, cloud)
     walked = walk(stage, answers.states)
-    return report.Report(
+    found = report.Report(
         deployment=definition.deployment,
         servers=tuple(stage.scaled.report(definition, answers.unknowns)),
         objects=walked.objects,
@@ -146,6 +146,10 @@ def rehearse(
         remarks=tuple(str(each) for each in looked if each.standing is preflight.CheckOutcome.UNKNOWN),
         balancers=foreseen(stage, answers, walked),
     )
+    if found.nothing_to_do and not found.objects and not any(each.is_new for each in there):
+        # The launch skips its steps; see `unchanged`.
+        return dataclasses.replace(found, repeated=())
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

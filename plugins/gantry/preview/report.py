@@ -140,7 +140,8 @@ class Report:
 
     Attributes:
         changes: the changes, in the order of the launch.
-        repeated: what every launch does without changing anything: known nodes rejoin their balancers.
+        repeated: what a launch with something to do does besides, without changing anything: known nodes rejoin their
+            balancers.
         remarks: what the preflight checks could not determine, and what else the user should know beforehand.
         balancers: how the configurations of the load balancers' programs change.
     """
