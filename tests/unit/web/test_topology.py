@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from gantry import names
+from gantry import names, status
 from gantry.web.views import (
     arrow_routes,
     dependency_graph,
@@ -56,6 +56,24 @@ def test_a_running_bookshop_says_so_everywhere() -> None:
     assert servers[1].href == "/servers/bookshop-application-1"
     assert "Service app needs db.catalog" in found.about
     assert "Tier application has 2 servers" in found.about
+
+
+def test_after_a_launch_that_found_nothing_to_do_balancers_are_set_as_services_run() -> None:
+    scene = scenes.bookshop(-1)
+    ends = {"turn", "find_lost", "finish_launch"}
+    tasks = tuple(
+        status.TaskView(
+            each.id, state=status.TaskState.SUCCESS if each.id in ends else status.TaskState.SKIPPED
+        )
+        for each in scene.plan
+    )
+    found = status.deployment_status(scene.plan, tasks, scene.inventory, run_ended=True)
+    facts = topology_labels.TopologyFacts(scene.definition, scene.plan, found, scene.inventory, {}, LINKS)
+    parts = {
+        node.part.title: node.part for tier in topology.topology(facts).wide.tiers for node in tier.nodes
+    }
+    assert {each.look.tone for each in parts.values()} == {state_badges.Tone.GOOD}
+    assert parts["front"].look.word == "succeeded"
 
 
 def test_a_failed_service_and_what_waits_for_it_are_told_apart() -> None:

@@ -147,6 +147,10 @@ def _balancer(facts: TopologyFacts, name: names.BalancerName) -> LabelledPart:
         and step.balancer == name
         and step.kind is plan.StepKind.START_PROXY
     ]
+    if facts.status is not None and facts.status.state is plan.DeploymentState.RUNNING:
+        # A launch that found nothing to do has asked it: it has its nodes.
+        is_set = status.Progress.NOT_APPLICABLE in progress
+        progress = [status.Progress.SUCCEEDED] if is_set else progress
     look = state_badges.look(progress[0]) if progress else NOT_THERE
     at = f"{balancer.name}:{balancer.port}"
     return LabelledPart(
