@@ -2,7 +2,7 @@
 # Functions shared by the scripts of the Gantry agent. Sourced, never run.
 #
 # A script sets `set -eu`, sources this file, defines its work as a function `main` and ends with
-#     agent_run "$@"
+#     agent_run "$@"        (or agent_run_here, see there)
 # which adds the common parts of all scripts: the journal, the override and the -pre and -post hooks.
 #
 # Overrides, in /enstratus/custom/bin:
@@ -22,6 +22,7 @@ export GANTRY_ROOT
 ENSTRATUS=$GANTRY_ROOT/enstratus
 SERVICES=$GANTRY_ROOT/mnt/services
 AGENT_SCRIPT=${0##*/}
+AGENT_HERE=no
 umask 027
 # A command that comes over SSH often finds a PATH without the sbin folders.
 PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -271,6 +272,38 @@ agent_forget() {
     unset GANTRY_FORGETS
 }
 
+# at_exit: is called when main ends, by itself or by `exit`; AGENT_CODE is its exit code then. A script that has something to
+# do at its end defines it once more: main sets no trap for that, since agent_main_here has one.
+at_exit() {
+    :
+}
+
+agent_clean_up() {
+    AGENT_CODE=$?
+    at_exit || true
+}
+
+# agent_main ARG...: main in a process of its own, since it may end by `exec`, and what it does to umask, locks and variables
+# must not reach a hook. Sets AGENT_CODE.
+agent_main() {
+    # Not `|| CODE=$?`: the shell would ignore `set -e` in all of the function.
+    set +e
+    (
+        set -e
+        trap agent_clean_up EXIT
+        main "$@"
+    )
+    AGENT_CODE=$?
+    set -e
+}
+
+# agent_main_here ARG...: main in this very process, which ends with it.
+agent_main_here() {
+    trap 'agent_clean_up; umask 027; agent_ended' EXIT
+    main "$@"
+    exit 0
+}
+
 # agent_body ARG...: the override if there is one, else main. Sets AGENT_CODE.
 agent_body() {
     agent_custom=$ENSTRATUS/custom/bin/$AGENT_SCRIPT
@@ -279,16 +312,26 @@ agent_body() {
         say "replaced by $agent_custom"
         agent_forget
         "$agent_custom" "$@" || AGENT_CODE=$?
+    elif [ "$AGENT_HERE" = yes ] && { [ "$AGENT_INNER" = yes ] || [ ! -e "$agent_custom-post" ]; }; then
+        agent_main_here "$@"
     else
-        # Not `|| CODE=$?`: the shell would ignore `set -e` in all of the function.
-        set +e
-        (
-            set -e
-            main "$@"
-        )
-        AGENT_CODE=$?
-        set -e
+        agent_main "$@"
     fi
+}
+
+# agent_ended: ends the script with AGENT_CODE.
+agent_ended() {
+    agent_uptime
+    [ -n "${GANTRY_QUIET:-}" ] ||
+        agent_journal "end $AGENT_SCRIPT exit=$AGENT_CODE seconds=$((UPTIME - agent_since))"
+    exit "$AGENT_CODE"
+}
+
+# agent_run_here ARG...: as agent_run, for a main that does not end by `exec` and sets no trap for the exit: without a -post
+# hook it needs no process of its own.
+agent_run_here() {
+    AGENT_HERE=yes
+    agent_run "$@"
 }
 
 # agent_run ARG...: ends the script with main's exit code (see the top of this file).
@@ -314,10 +357,7 @@ agent_run() {
             fi
         fi
     fi
-    agent_uptime
-    [ -n "${GANTRY_QUIET:-}" ] ||
-        agent_journal "end $AGENT_SCRIPT exit=$AGENT_CODE seconds=$((UPTIME - agent_since))"
-    exit "$AGENT_CODE"
+    agent_ended
 }
 
 # find_agent_script CODE NAME: sets FOUND_SCRIPT to the agent's script of that name, or to one of the operator's own.

@@ -7,19 +7,24 @@
 # Exit codes: 21 unsafe; 22 it cannot be unpacked (damaged, of no known kind, a program is missing, no space left); 23 a
 # script that every service must have is missing; 26 a script cannot be run.
 
+work=
+
 # enter_work PATH: makes the folder PATH.PID for root alone, with an empty `tree` in it, and makes it the working folder. The
 # caller holds a lock: what is left there of others was left behind by one that was killed. At the end it goes.
 enter_work() {
-    for work in "$1".*; do
-        if [ -e "$work" ] || [ -L "$work" ]; then
-            rm -rf -- "$work"
+    for left in "$1".*; do
+        if [ -e "$left" ] || [ -L "$left" ]; then
+            rm -rf -- "$left"
         fi
     done
     work=$1.$$
     mkdir -m 700 "$work" "$work/tree" || fail 22 "cannot write to ${1%/*}"
-    trap 'cd / && rm -rf -- "$work"' EXIT
     trap 'exit 143' TERM INT HUP
     cd "$work" || fail 22 "cannot enter $work"
+}
+
+at_exit() {
+    [ -z "$work" ] || { cd / && rm -rf -- "$work"; }
 }
 
 # unpack_archive FILE: puts the archive's content, cleaned up and checked, into the folder `tree`.

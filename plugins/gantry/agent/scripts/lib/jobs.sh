@@ -323,6 +323,20 @@ drop_marks() {
     remove_files "$@"
 }
 
+# watch_time SECONDS: the watchdog of the job in the working folder, a process beside its runner. It becomes a program of its
+# own when the time is up only, which is hardly ever.
+watch_time() {
+    # What is sent to the whole group must not lift the limit.
+    trap '' TERM INT HUP
+    # The file anew, instead of what was inherited: that would be the runner's own lock.
+    exec 8<runner
+    late=0
+    flock -s -w "$1" 8 || late=$?
+    [ "$late" -ne 0 ] || exit 0
+    # In a session of its own, and no descendant of the runner: it is no part of what it ends.
+    exec setsid -f "$ENSTRATUS/bin/job" expire "$1" "$late"
+}
+
 # The runner: leader of the job's session, its working folder is the job's. As long as it lives it holds a lock on the
 # file `runner`, by which others wait for its end.
 job_run_detached() {
@@ -345,8 +359,9 @@ job_run_detached() {
     shift
     limit=${GANTRY_JOB_SECONDS:-}
     unset GANTRY_JOB_SECONDS
-    # In a session of its own: it is no part of what it ends.
-    [ -z "$limit" ] || setsid -f "$ENSTRATUS/bin/job" expire "$limit" </dev/null >/dev/null 2>&1 8>&- || true
+    if [ -n "$limit" ]; then
+        watch_time "$limit" </dev/null >/dev/null 2>&1 &
+    fi
     # A signal to the whole group must leave someone to write down how it ended. The script gets the default back.
     trap : TERM INT HUP
     drop_marks
@@ -387,23 +402,18 @@ job_run_detached() {
 
 # --- watch ---------------------------------------------------------------------------------------------------
 
-# await_end: returns when the job in the working folder has ended; descriptor 8 is its runner's file.
-await_end() {
-    locker=
-    trap 'kill "$locker" 2>/dev/null; exit 1' TERM
-    # Not `flock` alone: it could not be ended with this. The runner lets go when it ends, whatever has ended it.
-    flock -s 8 &
-    locker=$!
-    wait "$locker" || true
-    while job_state . && [ "$state" = running ]; do
-        # The script has outlived its runner, or that is one of an earlier Gantry's, which holds no lock.
-        sleep 0.2
-    done
-}
-
 # print_log OFFSET: of an ended job, from there on. Many say nothing.
 print_log() {
     [ ! -s log ] || tail -c "+$(($1 + 1))" log
+}
+
+# await_input PID: returns when standard input ends, and ends that process.
+await_input() {
+    agent_identity "$1" || return 0
+    awaiting=$IDENTITY
+    while read -r _; do :; done
+    # Its number may be another's by now.
+    ! agent_identity "$1" || [ "$IDENTITY" != "$awaiting" ] || kill "$1"
 }
 
 # follow_attended OFFSET: the log from there on, until the job has ended, or standard input has. False: the follower is
@@ -416,20 +426,31 @@ follow_attended() {
         return
     fi
     exec 8<runner
-    await_end 4<&- </dev/null &
+    # The runner lets go when it ends, whatever has ended it.
+    flock -s 8 4<&- </dev/null &
     end=$!
-    # It looks at the log when something is written there (inotify), and at the process five times a second.
-    tail -s 0.2 --pid="$end" -c "+$(($1 + 1))" -f log 4<&- 8<&- </dev/null &
-    tail=$!
-    { read -r _ <&4 || kill "$end"; } 8<&- 2>/dev/null &
+    await_input "$end" <&4 4<&- 8<&- 2>/dev/null &
     input=$!
-    there=yes
-    wait "$end" || there=
-    wait "$tail" || there=
-    # No other process may send more before it is gone.
-    kill "$input" 2>/dev/null || true
-    wait "$input" || true
-    [ -n "$there" ]
+    # It looks at the log when something is written there (inotify), and five times a second whether it is to end: as soon
+    # as nothing waits for the input any more. A signal could end it between reading and writing.
+    tail -s 0.2 --pid="$input" -c "+$(($1 + 1))" -f log 4<&- 8<&- </dev/null &
+    tail=$!
+    wait "$end" || true
+    while agent_identity "$input" && job_state . && [ "$state" = running ]; do
+        # The script has outlived its runner, or that is one of an earlier Gantry's, which holds no lock.
+        sleep 0.2
+    done
+    if agent_identity "$input"; then
+        kill "$input" 2>/dev/null || true
+        # What has ended and is not waited for would still be there for tail.
+        wait "$input" || true
+        # No other process may send more before it is gone.
+        wait "$tail"
+    else
+        kill "$tail" 2>/dev/null || true
+        wait "$tail" || true
+        return 1
+    fi
 }
 
 # follow_alone OFFSET: the same for an earlier Gantry, whose input has ended when it begins.
@@ -556,7 +577,8 @@ is_mine() {
     [ -z "${GANTRY_JOB_ATTEMPT:-}" ] || [ "$LINE" = "$GANTRY_JOB_ATTEMPT" ]
 }
 
-# job_expire SECONDS CODE: the job's watchdog (its beginning is in `job`) has waited for the runner's end in vain: CODE is flock's.
+# job_expire SECONDS CODE: the watchdog of the job in the working folder has waited for the runner's end in vain: CODE is
+# flock's.
 job_expire() {
     [ $# -eq 2 ] || usage 'job expire SECONDS'
     # Anything else but that the time is up is no reason to end a job.
