@@ -143,16 +143,27 @@ remove_files() {
     done
 }
 
+# new_file PATH: makes an empty file. False: there is something of that name, or it cannot be made.
+new_file() {
+    set -C
+    agent_made=yes
+    { printf '' >"$1"; } 2>/dev/null || agent_made=no
+    set +C
+    # Not what the shell would write to all the same: a device, a pipe.
+    [ "$agent_made" = yes ] && [ -f "$1" ]
+}
+
 # write_line FILE TEXT: the file appears with its whole content or not at all.
 write_line() {
     printf '%s\n' "$2" >"$1.new.$$" && mv -fT "$1.new.$$" "$1"
 }
 
-# write_fresh_line FILE TEXT: the same without a process where there is no such file yet. It is empty for a moment, or for
+# write_fresh_line FILE TEXT: the same without a process where the file says so already, or there is none yet. It is empty for a moment, or for
 # good if this is killed in it, so a reader has to take an empty file for none.
 write_fresh_line() {
     if [ -e "$1" ]; then
-        write_line "$1" "$2"
+        { IFS= read -r agent_line <"$1"; } 2>/dev/null || agent_line=
+        [ "$agent_line" = "$2" ] || write_line "$1" "$2"
     else
         printf '%s\n' "$2" >"$1"
     fi
@@ -388,7 +399,7 @@ find_service_script() {
 # ends the script with its exit code.
 run_service_script() {
     # What the service calls in its turn is no part of this script: it has its own hooks.
-    unset GANTRY_WRAPPED GANTRY_EXIT_CODE GANTRY_QUIET GANTRY_FORGETS GANTRY_RESTORE GANTRY_CLOCK
+    unset GANTRY_WRAPPED GANTRY_EXIT_CODE GANTRY_QUIET GANTRY_FORGETS GANTRY_RESTORE GANTRY_CLOCK GANTRY_FETCHED
     exec "$SERVICE_SCRIPT" "$@"
 }
 

@@ -31,7 +31,8 @@ at_exit() {
 unpack_archive() {
     archive=$1
     make_folder tree
-    packed_kind "$archive"
+    listed=
+    list_packed || packed_kind "$archive"
     case $PACKED:$KIND in
     *:unknown)
         fail 22 "$PACKED is missing on this server, and the archive is packed with it: install $(package_of "$PACKED"), or pack the service as .tar.gz; nothing was changed"
@@ -49,9 +50,14 @@ unpack_archive() {
     ?*:empty | ?*:zeros) fail 22 "there is nothing in the archive that $PACKED has packed, or it is damaged" ;;
     *) no_archive "${PACKED:+, packed by $PACKED}" ;;
     esac
+    look_at_tree
     # A backup is what this server had, and comes back as it was.
     if [ -z "${GANTRY_RESTORE:-}" ]; then
-        leave_out_noise
+        # What is odd may be a file that macOS has added, and hides the others.
+        if [ -s noise ] || [ -n "$odd" ]; then
+            leave_out_noise
+            look_at_tree
+        fi
         strip_folder
         check_lines
     fi
@@ -118,13 +124,33 @@ size_of_harmless='
         else printf "%d", sum
     }'
 
-# unpack_tar [OPTION]
-unpack_tar() {
+# list_tar [OPTION]: lists what is in it, into the file list.
+list_tar() {
     # What macOS notes of a file, and clocks that go wrong: a line for each file, three times.
-    set -- "$@" --warning=no-unknown-keyword --warning=no-timestamp
     # -P, when listing only: show absolute names and link targets as they are. Numbers instead of owners' names, which the
     # archive could choose to confuse us. The first letter is the type.
-    tar "$@" -tvPf "$archive" --quoting-style=escape --numeric-owner >list || fail 22 "tar cannot read $archive (above)"
+    tar "$@" --warning=no-unknown-keyword --warning=no-timestamp -tvPf "$archive" --quoting-style=escape --numeric-owner >list
+}
+
+# list_packed: does so if the archive is a packed tar, as nearly all are: then nothing has to be unpacked to find out what
+# was packed. Sets PACKED and KIND, and listed. False: it is something else, or damaged; what, packed_kind tells.
+list_packed() {
+    file_kind "$archive"
+    PACKED=$KIND
+    case $KIND in
+    gzip | bzip2 | xz | zstd) command -v "$PACKED" >/dev/null || return 1 ;;
+    *) return 1 ;;
+    esac
+    list_tar --use-compress-program="$PACKED" 2>warnings && [ -s list ] || return 1
+    [ ! -s warnings ] || cat warnings >&2
+    KIND=tar
+    listed=yes
+}
+
+# unpack_tar [OPTION]
+unpack_tar() {
+    [ -n "$listed" ] || list_tar "$@" || fail 22 "tar cannot read $archive (above)"
+    set -- "$@" --warning=no-unknown-keyword --warning=no-timestamp
     # Less than a block of anything is an empty archive to tar.
     [ -s list ] || fail 22 "there is nothing in the archive, or it is not an archive"
     size=$(LC_ALL=C awk "$size_of_harmless" list)
@@ -179,6 +205,7 @@ unpack_zip() {
     find tree -type f ! -perm -0400 -exec chmod 644 {} +
     if [ -n "$(find tree -name '*\\*' | head -n 1)" ]; then
         # Nothing is moved through a link that leads away.
+        look_at_tree
         check_tree
         split_names
     fi
@@ -206,7 +233,6 @@ split_names() {
 
 # leave_out_noise: removes files that macOS adds.
 leave_out_noise() {
-    [ -n "$(find tree \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -print -quit)" ] || return 0
     noise=$(find tree \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -prune -exec sh -c 'find "$@" ! -type d' - {} + | wc -l)
     [ "$noise" -gt 0 ] || return 0
     find tree \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -prune -exec rm -rf {} +
@@ -223,16 +249,23 @@ strip_folder() {
         mv -T "$only" within
         rmdir tree
         mv -T within tree
+        look_at_tree
         say "the archive has all in one folder, ${only#tree/}: what is in it is taken"
     fi
 }
 
-# The tree as it really came out decides, whatever the listing said.
-check_tree() {
+# look_at_tree: sets odd to one path that must not be, if there is any; else the file links says where each link leads, and
+# the file noise is not empty if there is what macOS adds.
+look_at_tree() {
     odd=$(
         LC_ALL=C find tree \( -name '*[[:cntrl:]]*' -o ! -type f ! -type d ! -type l -o -lname '*[[:cntrl:]]*' \) \
-            -print -quit -o -type l -fprintf links '%P\t%l\n'
+            -print -quit -o \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -fprintf noise '%P\n' -false \
+            -o -type l -fprintf links '%P\t%l\n'
     )
+}
+
+# check_tree: the tree as it really came out decides (see look_at_tree), whatever the listing said.
+check_tree() {
     [ -z "$odd" ] || refuse_odd
     # Without line breaks in names, lines of `find` can be trusted from here on.
     [ -s links ] || return 0

@@ -64,18 +64,21 @@ settle() {
     agent_journal "job $2 ${1#"$jobs/"}"
 }
 
-# remove_listed DIR [FILE]: the files that its job has to take away, except those in $keep; and FILE with them.
+# remove_listed DIR [FILE]: the files that its job has to take away, except those in $keep; and FILE with them, if there are
+# any.
 remove_listed() {
     listed=$1/remove
     shift
     [ -e "$listed" ] || return 0
+    there=no
     while IFS= read -r file; do
         case $line_break${keep:-} in
-        *"$line_break$file$line_break"*) ;;
-        *) set -- "$@" "$file" ;;
+        *"$line_break$file$line_break"*) continue ;;
         esac
+        [ ! -e "$file" ] && [ ! -L "$file" ] || there=yes
+        set -- "$@" "$file"
     done <"$listed"
-    remove_files "$@"
+    [ "$there" = no ] || rm -f -- "$@"
 }
 
 lock_jobs() {
@@ -407,13 +410,10 @@ print_log() {
     [ ! -s log ] || tail -c "+$(($1 + 1))" log
 }
 
-# await_input PID: returns when standard input ends, and ends that process.
+# await_input IDENTITY: returns when standard input ends, and ends the process of that identity if it still runs.
 await_input() {
-    agent_identity "$1" || return 0
-    awaiting=$IDENTITY
     while read -r _; do :; done
-    # Its number may be another's by now.
-    ! agent_identity "$1" || [ "$IDENTITY" != "$awaiting" ] || kill "$1"
+    ! agent_identity "${1%% *}" || [ "$IDENTITY" != "$1" ] || kill "${1%% *}"
 }
 
 # follow_attended OFFSET: the log from there on, until the job has ended, or standard input has. False: the follower is
@@ -429,7 +429,9 @@ follow_attended() {
     # The runner lets go when it ends, whatever has ended it.
     flock -s 8 4<&- </dev/null &
     end=$!
-    await_input "$end" <&4 4<&- 8<&- 2>/dev/null &
+    # It may have ended by now. Its number is no other's as long as it is not waited for.
+    agent_identity "$end" || IDENTITY=$end
+    await_input "$IDENTITY" <&4 4<&- 8<&- 2>/dev/null &
     input=$!
     # It looks at the log when something is written there (inotify), and five times a second whether it is to end: as soon
     # as nothing waits for the input any more. A signal could end it between reading and writing.
