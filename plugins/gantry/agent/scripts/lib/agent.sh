@@ -162,8 +162,9 @@ write_line() {
 # good if this is killed in it, so a reader has to take an empty file for none.
 write_fresh_line() {
     if [ -e "$1" ]; then
-        { IFS= read -r agent_line <"$1"; } 2>/dev/null || agent_line=
-        [ "$agent_line" = "$2" ] || write_line "$1" "$2"
+        if ! { IFS= read -r agent_line <"$1"; } 2>/dev/null || [ "$agent_line" != "$2" ]; then
+            write_line "$1" "$2"
+        fi
     else
         printf '%s\n' "$2" >"$1"
     fi

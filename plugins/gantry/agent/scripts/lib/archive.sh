@@ -254,12 +254,14 @@ strip_folder() {
     fi
 }
 
-# look_at_tree: sets odd to one path that must not be, if there is any; else the file links says where each link leads, and
-# the file noise is not empty if there is what macOS adds.
+# look_at_tree: sets odd to one path that must not be, if there is any; else the file links says where each link leads, the
+# file noise is not empty if there is what macOS adds, and the file unusual if there are modes that must not be: set-user-id
+# and the like, what others may write, or what the owner cannot use.
 look_at_tree() {
     odd=$(
         LC_ALL=C find tree \( -name '*[[:cntrl:]]*' -o ! -type f ! -type d ! -type l -o -lname '*[[:cntrl:]]*' \) \
             -print -quit -o \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -fprintf noise '%P\n' -false \
+            -o ! -type l \( -perm /7022 -o ! -perm -0600 -o -type d ! -perm -0100 -o -perm /0011 ! -perm -0100 \) -fprintf unusual '%P\n' -false \
             -o -type l -fprintf links '%P\t%l\n'
     )
 }

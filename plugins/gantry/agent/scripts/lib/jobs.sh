@@ -190,6 +190,19 @@ END
     remove_files "$@"
 }
 
+# add_files: those were sent once more while the job uses them: they go when it ends. First they are added, then this looks
+# whether it is ending, which its runner says before it reads the list: so one of the two removes them.
+add_files() {
+    printf '%s' "$remove" >>"$job_dir/remove"
+    [ -e "$job_dir/ending" ] || return 0
+    polls=0
+    while job_state "$job_dir" && [ "$state" = running ] && [ "$polls" -le 1000 ]; do
+        polls=$((polls + 1))
+        sleep 0.01
+    done
+    drop_files
+}
+
 # find_script NAME: sets script. A shipped script looks for its override itself.
 find_script() {
     is_plain "$1" || fail 2 "'$1' is not a script's name"
@@ -267,8 +280,7 @@ job_start() {
         return
         ;;
     running)
-        # Sent once more while the job uses them: they go when it ends.
-        [ -z "$remove" ] || printf '%s' "$remove" >>"$job_dir/remove"
+        [ -z "$remove" ] || add_files
         # From now on it is this try's. One that is being killed is not: this try may have it run again.
         [ -e "$job_dir/killing" ] || write_line "$job_dir/attempt" "$attempt"
         echo running
@@ -396,9 +408,8 @@ job_run_detached() {
     case $1 in
     "$ENSTRATUS/custom/bin"/*) agent_journal "end $1 exit=$code" ;;
     esac
-    # Locked against a `start` that adds to the files to remove. The end is written with or without the lock.
-    exec 9>"$ENSTRATUS/ws/lock/jobs"
-    flock -w 20 9 || true
+    # A `start` that adds to the files to remove from now on removes them itself (add_files), so this needs no lock.
+    { printf '' >ending; } 2>>log || true
     remove_listed . "runner.$$"
     write_fresh_line exit "$word $code"
 }
