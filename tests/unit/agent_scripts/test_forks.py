@@ -79,6 +79,19 @@ def test_a_node_that_joins_or_leaves_makes_few_processes(server: Server) -> None
     assert (costs["leave"].forks <= 96, costs["join"].forks <= 141) == (True, True), costs
 
 
+def test_what_an_order_has_not_read_is_none_of_the_next(server: Server) -> None:
+    orders = "".join(
+        f"W{number} {len(stdin)} {command}\n{stdin}"
+        for number, (command, stdin) in enumerate(
+            [("true", "a\nb\nc"), ("cat", "d\ne"), ("sh -c 'read -r x; echo $x'", "f\ng\n"), ("cat", "")]
+        )
+    )
+    done = subprocess.run(
+        [server.bin("serve")], input=orders, env=server.environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "serve\nW0 0\nd\neW1 0\nf\nW2 0\nW3 0\n"
+
+
 def test_the_journal_counts_the_calendar_itself(server: Server) -> None:
     chance = random.Random(1)
     edges = ("1970-01-01", "2000-02-28", "2000-02-29", "2000-03-01", "2024-02-29", "2027-01-01", "2100-03-01")

@@ -168,6 +168,25 @@ def test_a_full_disk_is_a_failure_and_nothing_is_seen(server: Server) -> None:
         subprocess.run(["umount", services], check=True)
 
 
+def test_a_hook_that_comes_after_it_has_neither_its_lock_nor_its_mask(server: Server) -> None:
+    lock = server.path(f"enstratus/ws/lock/install-{SERVICE}")
+    server.custom("installService-post", f"umask; pwd; flock -n {lock} echo free; echo code=$GANTRY_EXIT_CODE")
+    result = install(server, tar(server.root / "a.tgz", SCRIPTS))
+    assert result.code == 0, result.err
+    assert result.err.splitlines()[-4:] == ["0027", str(Path.cwd()), "free", "code=0"]
+    assert "end installService exit=0" in server.journal()[-1]
+
+
+@pytest.mark.parametrize("after", ["", "exit 0"], ids=["alone", "with a hook after it"])
+def test_what_fails_ends_with_its_code_in_the_journal_and_leaves_nothing(server: Server, after: str) -> None:
+    if after:
+        server.custom("installService-post", after)
+    result = install(server, tar(server.root / "a.tgz", {"bin/enstratus-start": "#!/bin/sh\n"}))
+    assert result.code == 23, result.err
+    assert "end installService exit=23" in server.journal()[-1]
+    assert everything(server) == []
+
+
 def test_installing_again_keeps_what_the_service_generated(server: Server) -> None:
     install(server, tar(server.root / "a.tgz", SCRIPTS | {"data/README": "old\n", "lib/app": "old\n"}))
     server.write(server.service("cfg/my.cnf"), "generated\n")

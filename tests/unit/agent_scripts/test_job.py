@@ -402,6 +402,42 @@ def test_a_job_that_nobody_follows_ends_when_its_time_is_up(server: Server) -> N
     assert server.call("job", "kill", JOB, "0").code == 0
 
 
+def test_a_signal_to_all_of_the_job_does_not_lift_its_limit(server: Server) -> None:
+    # It survives one such signal, and no second one.
+    server.custom("survives", "trap 'trap - TERM' TERM; touch $GANTRY_ROOT/up; while :; do sleep 0.05; done")
+    server.call("job", "start", JOB, "1", "--", "survives", GANTRY_JOB_SECONDS="2")
+    until(server.path("up").exists, "the script is up")
+    os.killpg(pid_in(folder(server) / "runner"), signal.SIGTERM)
+    until(lambda: status(server).startswith("killed"), "the server to end the job")
+    assert any("job is ended after 2 s" in line for line in server.journal())
+
+
+def test_a_job_that_has_ended_leaves_no_watchdog(server: Server) -> None:
+    server.custom("short", "echo short")
+    server.call("job", "start", JOB, "1", "--", "short", GANTRY_JOB_SECONDS="60")
+    assert server.call("job", "follow", JOB, "0").out == "short\n"
+    until(lambda: not of_this_server(server, ""), "nothing of the job is left")
+
+
+def test_files_that_come_while_the_job_is_ending_are_removed_by_the_start(server: Server) -> None:
+    early, late = server.write("early", "x", 0o600), server.write("late", "x", 0o600)
+    server.custom("slow", f"until test -e {server.root}/go; do sleep 0.05; done")
+    start(server, "slow", options=("--remove", str(early)))
+    runner = pid_in(folder(server) / "runner")
+    os.kill(runner, signal.SIGSTOP)
+    # It has said so, and has read the list.
+    (folder(server) / "ending").touch()
+    server.path("go").touch()
+    script = pid_in(folder(server) / "script")
+    until(lambda: not is_running(script), "the script to end")
+    again = server.start("job", "start", JOB, "2", "--remove", str(late), "--", "slow")
+    until(lambda: str(late) in (folder(server) / "remove").read_text(), "the second start to add its file")
+    (folder(server) / "remove").write_text(f"{early}\n")
+    os.kill(runner, signal.SIGCONT)
+    assert again.communicate(timeout=60)[0] == "running\n"
+    assert (status(server), early.exists(), late.exists()) == ("succeeded", False, False)
+
+
 def test_a_kill_before_the_runner_has_begun_the_script_keeps_it_from_beginning(server: Server) -> None:
     script = server.custom("work", "touch $GANTRY_ROOT/began")
     assert server.call("job", "open", "step", "1").out == "1\n"
