@@ -23,6 +23,7 @@ ENSTRATUS=$GANTRY_ROOT/enstratus
 SERVICES=$GANTRY_ROOT/mnt/services
 AGENT_SCRIPT=${0##*/}
 AGENT_HERE=no
+agent_boot=
 umask 027
 # A command that comes over SSH often finds a PATH without the sbin folders.
 PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -81,24 +82,29 @@ require_file() {
 
 # --- processes -----------------------------------------------------------------------------------------------
 
-# agent_stat PID: sets STAT_STATE, STAT_PARENT and STAT_START (clock ticks since boot). False: no such process.
+# agent_stat PID|self: sets STAT_PID, STAT_STATE, STAT_PARENT and STAT_START (clock ticks since boot). False: no such process.
 agent_stat() {
     { IFS= read -r agent_line <"/proc/$1/stat"; } 2>/dev/null || return 1
-    # The name stands in parentheses and may hold spaces: all that counts comes after the last one.
-    read -r STAT_STATE STAT_PARENT _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ STAT_START _ <<END
-${agent_line##*) }
-END
+    STAT_PID=${agent_line%% *}
+    # The name stands in parentheses and may hold spaces: all that counts comes after the last one. Words and numbers, which
+    # `read` would take from a here-document letter by letter.
+    # shellcheck disable=SC2086
+    set -- ${agent_line##*) }
+    STAT_STATE=$1
+    STAT_PARENT=$2
+    shift 19
+    STAT_START=$1
 }
 
-# agent_identity PID: sets IDENTITY, which no other process has had or will have, on this boot or another.
+# agent_identity PID|self: sets IDENTITY, which no other process has had or will have, on this boot or another.
 # False: no such process, or it is only waiting to be reaped.
 agent_identity() {
     agent_stat "$1" || return 1
     case $STAT_STATE in
     Z | X) return 1 ;;
     esac
-    read -r agent_boot </proc/sys/kernel/random/boot_id
-    IDENTITY="$1 $STAT_START $agent_boot"
+    [ -n "$agent_boot" ] || read -r agent_boot </proc/sys/kernel/random/boot_id
+    IDENTITY="$STAT_PID $STAT_START $agent_boot"
 }
 
 # agent_alive FILE: true if the process whose identity the file holds runs.

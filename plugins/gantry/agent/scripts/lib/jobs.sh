@@ -389,9 +389,8 @@ job_run_detached() {
         # A kill that came before this process found no script to end, and waits for the runner. One that comes after
         # finds this process.
         [ ! -e killing ] || exit 143
-        read -r own_pid _ </proc/self/stat
         # One write: a reader finds all of it, or nothing.
-        agent_identity "$own_pid" && printf '%s\n' "$IDENTITY" >script
+        agent_identity self && printf '%s\n' "$IDENTITY" >script
         cd /
         exec "$@"
     ) </dev/null >>log 2>&1 8>&-
