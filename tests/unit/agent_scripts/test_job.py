@@ -423,12 +423,12 @@ def test_files_that_come_while_the_job_is_ending_are_removed_by_the_start(server
     early, late = server.write("early", "x", 0o600), server.write("late", "x", 0o600)
     server.custom("slow", f"until test -e {server.root}/go; do sleep 0.05; done")
     start(server, "slow", options=("--remove", str(early)))
-    runner = pid_in(folder(server) / "runner")
+    runner, script = (pid_in(folder(server) / name) for name in ("runner", "script"))
     os.kill(runner, signal.SIGSTOP)
     # It has said so, and has read the list.
-    (folder(server) / "ending").touch()
+    with (folder(server) / "script").open("a") as script_file:
+        script_file.write("ending\n")
     server.path("go").touch()
-    script = pid_in(folder(server) / "script")
     until(lambda: not is_running(script), "the script to end")
     again = server.start("job", "start", JOB, "2", "--remove", str(late), "--", "slow")
     until(lambda: str(late) in (folder(server) / "remove").read_text(), "the second start to add its file")

@@ -457,16 +457,22 @@ END
 # replace_config CODE SOURCE: makes ./enstratus.cfg SOURCE's content without CR, mode 640, in one step. It is root's, and
 # of the folder's group: a user who may change it could have root start the service as root (runAsUser).
 replace_config() {
-    # The service's own user may write to this folder, hence all is prepared where only root can enter.
-    config_work=$(mktemp -d "$SERVICES/.configure.XXXXXX") || fail "$1" "cannot write to $SERVICES"
-    # nofollow: a link must not hand out another file's content. The mode is what the umask leaves (see above).
-    if dd if="$2" of="$config_work/raw" iflag=nofollow bs=64k status=none &&
-        tr -d '\r' <"$config_work/raw" >"$config_work/enstratus.cfg" &&
-        chgrp --reference=. "$config_work/enstratus.cfg" &&
-        mv -fT "$config_work/enstratus.cfg" ./enstratus.cfg; then
-        rm -rf "$config_work"
+    # The service's own user may write to this folder, hence all is prepared where only root can. Only root may read the
+    # copy; the new file has the mode that the umask leaves (see above), and gets the folder's group.
+    config_new=$SERVICES/.configure.$$
+    remove_files "$config_new" "$config_new.raw"
+    umask 077
+    new_file "$config_new.raw" || fail "$1" "cannot write to $SERVICES"
+    umask 027
+    new_file "$config_new" || fail "$1" "cannot write to $SERVICES"
+    # nofollow: a link must not hand out another file's content.
+    if dd if="$2" of="$config_new.raw" iflag=nofollow bs=64k status=none &&
+        tr -d '\r' <"$config_new.raw" >"$config_new" &&
+        chgrp --reference=. "$config_new" &&
+        mv -fT "$config_new" ./enstratus.cfg; then
+        rm -f "$config_new.raw"
     else
-        rm -rf "$config_work"
+        rm -f "$config_new" "$config_new.raw"
         fail "$1" "cannot write $config_folder/enstratus.cfg"
     fi
 }

@@ -54,7 +54,7 @@ unpack_archive() {
     # A backup is what this server had, and comes back as it was.
     if [ -z "${GANTRY_RESTORE:-}" ]; then
         # What is odd may be a file that macOS has added, and hides the others.
-        if [ -s noise ] || [ -n "$odd" ]; then
+        if [ -n "$noise$odd" ]; then
             leave_out_noise
             look_at_tree
         fi
@@ -124,12 +124,12 @@ size_of_harmless='
         else printf "%d", sum
     }'
 
-# list_tar [OPTION]: lists what is in it, into the file list.
+# list_tar [OPTION]: lists what is in it, into the file list. Ends the shell that it is called in.
 list_tar() {
     # What macOS notes of a file, and clocks that go wrong: a line for each file, three times.
     # -P, when listing only: show absolute names and link targets as they are. Numbers instead of owners' names, which the
     # archive could choose to confuse us. The first letter is the type.
-    tar "$@" --warning=no-unknown-keyword --warning=no-timestamp -tvPf "$archive" --quoting-style=escape --numeric-owner >list
+    exec tar "$@" --warning=no-unknown-keyword --warning=no-timestamp -tvPf "$archive" --quoting-style=escape --numeric-owner >list
 }
 
 # list_packed: does so if the archive is a packed tar, as nearly all are: then nothing has to be unpacked to find out what
@@ -141,15 +141,15 @@ list_packed() {
     gzip | bzip2 | xz | zstd) command -v "$PACKED" >/dev/null || return 1 ;;
     *) return 1 ;;
     esac
-    list_tar --use-compress-program="$PACKED" 2>warnings && [ -s list ] || return 1
-    [ ! -s warnings ] || cat warnings >&2
+    { warnings=$(list_tar --use-compress-program="$PACKED" 2>&1) && [ -s list ]; } || return 1
+    [ -z "$warnings" ] || printf '%s\n' "$warnings" >&2
     KIND=tar
     listed=yes
 }
 
 # unpack_tar [OPTION]
 unpack_tar() {
-    [ -n "$listed" ] || list_tar "$@" || fail 22 "tar cannot read $archive (above)"
+    [ -n "$listed" ] || (list_tar "$@") || fail 22 "tar cannot read $archive (above)"
     set -- "$@" --warning=no-unknown-keyword --warning=no-timestamp
     # Less than a block of anything is an empty archive to tar.
     [ -s list ] || fail 22 "there is nothing in the archive, or it is not an archive"
@@ -254,16 +254,28 @@ strip_folder() {
     fi
 }
 
-# look_at_tree: sets odd to one path that must not be, if there is any; else the file links says where each link leads, the
-# file noise is not empty if there is what macOS adds, and the file unusual if there are modes that must not be: set-user-id
-# and the like, what others may write, or what the owner cannot use.
+# look_at_tree: sets odd to one path that must not be, if there is any; else the file links says where each link leads, noise
+# is not empty if there is what macOS adds, and unusual if there are modes that must not be: set-user-id and the like, what
+# others may write, or what the owner cannot use.
 look_at_tree() {
-    odd=$(
+    seen=$(
         LC_ALL=C find tree \( -name '*[[:cntrl:]]*' -o ! -type f ! -type d ! -type l -o -lname '*[[:cntrl:]]*' \) \
-            -print -quit -o \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -fprintf noise '%P\n' -false \
-            -o ! -type l \( -perm /7022 -o ! -perm -0600 -o -type d ! -perm -0100 -o -perm /0011 ! -perm -0100 \) -fprintf unusual '%P\n' -false \
+            -printf '!' -print -quit \
+            -o \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -printf n -false \
+            -o ! -type l \( -perm /7022 -o ! -perm -0600 -o -type d ! -perm -0100 -o -perm /0011 ! -perm -0100 \) -printf u -false \
             -o -type l -fprintf links '%P\t%l\n'
     )
+    odd='' noise='' unusual=''
+    case $seen in
+    *!*) odd=${seen#*!} ;;
+    esac
+    # Only letters stand before the path.
+    case ${seen%%!*} in
+    *n*) noise=yes ;;
+    esac
+    case ${seen%%!*} in
+    *u*) unusual=yes ;;
+    esac
 }
 
 # check_tree: the tree as it really came out decides (see look_at_tree), whatever the listing said.
@@ -339,14 +351,17 @@ check_lines() {
     byte_order_mark=${carriage_return#?}
     carriage_return=${carriage_return%"$byte_order_mark"}
     # The kernel looks for an interpreter whose name ends with the carriage return, and says that the script is not there.
-    grep -ralE "^($byte_order_mark)?#!.*$carriage_return\$|^$byte_order_mark#!" tree/bin >suspects || true
+    suspects=$(grep -ralE "^($byte_order_mark)?#!.*$carriage_return\$|^$byte_order_mark#!" tree/bin) || true
+    [ -n "$suspects" ] || return 0
     bad=
     while IFS= read -r path; do
         first=$(head -c 512 "$path" | head -n 1)
         case $first in
         "$byte_order_mark#!"* | '#!'*"$carriage_return") bad="$bad ${path#tree/}" ;;
         esac
-    done <suspects
+    done <<END
+$suspects
+END
     [ -z "$bad" ] ||
         fail 26 "scripts with Windows line ends or a byte order mark, whose interpreter would not be found:$bad. Save them with Unix line ends in UTF-8 without BOM (dos2unix; in Git: *.sh and bin/* text eol=lf); nothing was changed"
 }

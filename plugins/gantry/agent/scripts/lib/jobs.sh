@@ -190,11 +190,18 @@ END
     remove_files "$@"
 }
 
+# is_ending DIR: whether its runner reads the list of files to remove for the last time, or has.
+is_ending() {
+    LINE=
+    # It is the first line where a kill has kept the script from beginning.
+    { { read -r LINE && [ "$LINE" = ending ]; } || read -r LINE; } 2>/dev/null <"$1/script" && [ "$LINE" = ending ]
+}
+
 # add_files: those were sent once more while the job uses them: they go when it ends. First they are added, then this looks
 # whether it is ending, which its runner says before it reads the list: so one of the two removes them.
 add_files() {
     printf '%s' "$remove" >>"$job_dir/remove"
-    [ -e "$job_dir/ending" ] || return 0
+    is_ending "$job_dir" || return 0
     polls=0
     while job_state "$job_dir" && [ "$state" = running ] && [ "$polls" -le 1000 ]; do
         polls=$((polls + 1))
@@ -408,7 +415,8 @@ job_run_detached() {
     "$ENSTRATUS/custom/bin"/*) agent_journal "end $1 exit=$code" ;;
     esac
     # A `start` that adds to the files to remove from now on removes them itself (add_files), so this needs no lock.
-    { printf '' >ending; } 2>>log || true
+    # A line, since another file would cost more.
+    { printf 'ending\n' >>script; } 2>>log || true
     remove_listed . "runner.$$"
     write_fresh_line exit "$word $code"
 }
