@@ -87,7 +87,12 @@ def test_what_an_order_has_not_read_is_none_of_the_next(server: Server) -> None:
         )
     )
     done = subprocess.run(
-        [server.bin("serve")], input=orders, env=server.environment, capture_output=True, text=True, check=True
+        [server.bin("serve")],
+        input=orders,
+        env=server.environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout == "serve\nW0 0\nd\neW1 0\nf\nW2 0\nW3 0\n"
 

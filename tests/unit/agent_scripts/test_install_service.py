@@ -170,7 +170,9 @@ def test_a_full_disk_is_a_failure_and_nothing_is_seen(server: Server) -> None:
 
 def test_a_hook_that_comes_after_it_has_neither_its_lock_nor_its_mask(server: Server) -> None:
     lock = server.path(f"enstratus/ws/lock/install-{SERVICE}")
-    server.custom("installService-post", f"umask; pwd; flock -n {lock} echo free; echo code=$GANTRY_EXIT_CODE")
+    server.custom(
+        "installService-post", f"umask; pwd; flock -n {lock} echo free; echo code=$GANTRY_EXIT_CODE"
+    )
     result = install(server, tar(server.root / "a.tgz", SCRIPTS))
     assert result.code == 0, result.err
     assert result.err.splitlines()[-4:] == ["0027", str(Path.cwd()), "free", "code=0"]
