@@ -257,6 +257,7 @@ strip_folder() {
 # look_at_tree: sets odd to one path that must not be, if there is any; else the file links says where each link leads, noise
 # is not empty if there is what macOS adds, and unusual if there are modes that must not be: set-user-id and the like, what
 # others may write, or what the owner cannot use.
+# shellcheck disable=SC2034 # unusual is for installService
 look_at_tree() {
     seen=$(
         LC_ALL=C find tree \( -name '*[[:cntrl:]]*' -o ! -type f ! -type d ! -type l -o -lname '*[[:cntrl:]]*' \) \

@@ -350,7 +350,7 @@ drop_marks() {
 watch_time() {
     # What is sent to the whole group must not lift the limit.
     trap '' TERM INT HUP
-    # The file anew, instead of what was inherited: that would be the runner's own lock.
+    # The file is opened again: what was inherited would be the runner's own lock.
     exec 8<runner
     late=0
     flock -s -w "$1" 8 || late=$?
