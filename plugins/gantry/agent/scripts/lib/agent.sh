@@ -88,8 +88,14 @@ agent_stat() {
     STAT_PID=${agent_line%% *}
     # The name stands in parentheses and may hold spaces: all that counts comes after the last one. Words and numbers, which
     # `read` would take from a here-document letter by letter.
+    agent_line=${agent_line##*) }
+    # A process of anyone's may have a line break in its name: then this is no more than a part of it.
+    case $agent_line in
+    *[!0-9A-Za-z\ -]*) return 1 ;;
+    esac
     # shellcheck disable=SC2086
-    set -- ${agent_line##*) }
+    set -- $agent_line
+    [ $# -ge 20 ] || return 1
     STAT_STATE=$1
     STAT_PARENT=$2
     shift 19

@@ -607,6 +607,12 @@ job_expire() {
     job_dir=.
     job_state .
     [ "$state" = running ] || return 0
+    # What has begun this process is about to end. As long as it has not, this is a descendant of the runner, which would
+    # be ended too.
+    read -r leader _ <runner
+    while agent_is_ancestor "$leader"; do
+        sleep 0.05
+    done
     agent_journal "job is ended after $1 s"
     end_job 10
 }
