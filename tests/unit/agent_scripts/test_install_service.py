@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .packing import SCRIPTS, Odd, both, entry, everything, install, tar
+from .packing import SCRIPTS, Odd, both, entry, everything, install, packed, tar
 from .server import CUSTOMER, REQUIRED, SERVICE, Server
 
 
@@ -166,6 +166,25 @@ def test_a_full_disk_is_a_failure_and_nothing_is_seen(server: Server) -> None:
         assert everything(server) == []
     finally:
         subprocess.run(["umount", services], check=True)
+
+
+def test_what_tar_says_of_an_archive_is_not_held_in_memory(server: Server) -> None:
+    broken = tarfile.TarInfo("broken")
+    broken.type, broken.size = b"x", 20
+    content = broken.tobuf() + b"x" * 20 + bytes(492) + tarfile.TarInfo("a").tobuf()
+    archive = server.root / "a.tgz"
+    archive.write_bytes(packed(content * 40000 + bytes(1024), "gzip"))
+    done = subprocess.run(
+        ["prlimit", "--data=3000000", server.bin("installService"), SERVICE, CUSTOMER, "u1", str(archive)],
+        env=server.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        22,
+        f"installService: tar cannot read {archive} (above)",
+    )
 
 
 def test_a_hook_that_comes_after_it_has_neither_its_lock_nor_its_mask(server: Server) -> None:

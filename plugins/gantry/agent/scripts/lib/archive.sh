@@ -141,8 +141,8 @@ list_packed() {
     gzip | bzip2 | xz | zstd) command -v "$PACKED" >/dev/null || return 1 ;;
     *) return 1 ;;
     esac
-    { warnings=$(list_tar --use-compress-program="$PACKED" 2>&1) && [ -s list ]; } || return 1
-    [ -z "$warnings" ] || printf '%s\n' "$warnings" >&2
+    # What tar has to say, it says once more when it unpacks, or when it lists after this has failed.
+    { (list_tar --use-compress-program="$PACKED") 2>/dev/null && [ -s list ]; } || return 1
     KIND=tar
     listed=yes
 }
