@@ -187,6 +187,22 @@ def test_what_tar_says_of_an_archive_is_not_held_in_memory(server: Server) -> No
     )
 
 
+def test_many_files_of_unusual_modes_before_an_odd_one_are_looked_at_quickly(server: Server) -> None:
+    """By the function alone: all of them as real files would take longer than what is looked for."""
+    many = server.script("programs/find", "head -c 300000 /dev/zero | tr '\\0' u; printf '!'", 0o755)
+    program = '. "$0"; look_at_tree; echo "$odd:$noise:$unusual"'
+    library = server.path("enstratus/lib/archive.sh")
+    done = subprocess.run(
+        ["sh", "-euc", program, str(library)],
+        env={"PATH": f"{many.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
+    assert done.stdout == "yes::yes\n"
+
+
 def test_a_hook_that_comes_after_it_has_neither_its_lock_nor_its_mask(server: Server) -> None:
     lock = server.path(f"enstratus/ws/lock/install-{SERVICE}")
     server.custom(

@@ -254,27 +254,27 @@ strip_folder() {
     fi
 }
 
-# look_at_tree: sets odd to one path that must not be, if there is any; else the file links says where each link leads, noise
+# look_at_tree: sets odd to yes if there is a path that must not be (refuse_odd says which); else the file links says where each link leads, noise
 # is not empty if there is what macOS adds, and unusual if there are modes that must not be: set-user-id and the like, what
 # others may write, or what the owner cannot use.
 # shellcheck disable=SC2034 # unusual is for installService
 look_at_tree() {
     seen=$(
         LC_ALL=C find tree \( -name '*[[:cntrl:]]*' -o ! -type f ! -type d ! -type l -o -lname '*[[:cntrl:]]*' \) \
-            -printf '!' -print -quit \
+            -printf '!' -quit \
             -o \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -printf n -false \
             -o ! -type l \( -perm /7022 -o ! -perm -0600 -o -type d ! -perm -0100 -o -perm /0011 ! -perm -0100 \) -printf u -false \
             -o -type l -fprintf links '%P\t%l\n'
     )
     odd='' noise='' unusual=''
+    # Only whether there is one of the letters: cut apart, a million of them would take the shell minutes.
     case $seen in
-    *!*) odd=${seen#*!} ;;
+    *!*) odd=yes ;;
     esac
-    # Only letters stand before the path.
-    case ${seen%%!*} in
+    case $seen in
     *n*) noise=yes ;;
     esac
-    case ${seen%%!*} in
+    case $seen in
     *u*) unusual=yes ;;
     esac
 }
