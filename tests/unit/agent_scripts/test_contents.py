@@ -79,6 +79,18 @@ def test_what_fails_is_not_noted_and_what_was_there_is_forgotten_only_as_asked(m
     assert marks(machine) == {"a1000/object.archive": f"etag-1 {digest('one')}"}
 
 
+def test_a_sum_that_is_handed_on_is_of_that_file_only(machine: Server) -> None:
+    fetched, other = machine.path("fetched"), machine.path("other")
+    for handed, noted in (
+        (f"{'0' * 64} {fetched}", "0" * 64),
+        (f"{'0' * 64} {other}", digest("one")),
+        (f"{'0' * 63} {fetched}", digest("one")),
+        (f"NULL {fetched}", digest("one")),
+    ):
+        assert apply(machine, "etag-2", GANTRY_FETCHED=handed).code == 0
+        assert marks(machine)["a1000/content.archive"] == noted
+
+
 def test_a_digest_that_is_settled_beforehand_is_what_is_noted(machine: Server) -> None:
     assert apply(machine, "etag-2", sum_="etag-2").code == 0
     assert marks(machine)["a1000/archive"] == "etag-2"

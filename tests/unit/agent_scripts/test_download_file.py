@@ -185,6 +185,19 @@ def test_wrong_arguments_still_remove_the_url(server: Server) -> None:
     )
 
 
+@pytest.mark.parametrize("own", ["", "downloadFile", "downloadFile-post", "show-pre"])
+def test_the_sum_is_handed_on_unless_something_of_the_operators_comes_in_between(
+    server: Server, store: Store, own: str
+) -> None:
+    store.answers = [(200, CONTENT)]
+    if own:
+        server.custom(own, "true")
+    server.script("enstratus/bin/show", 'echo "${GANTRY_FETCHED:-none}"')
+    link, target = server.write("url", f"{url(store)}\n", 0o600), server.path("target")
+    result = server.call("withDownload", link, target, SUM, "show")
+    assert (result.code, result.out) == (0, "none\n" if own else f"{SUM} {target}\n"), result.err
+
+
 def test_a_script_gets_its_file_and_the_file_goes_in_the_end(server: Server, store: Store) -> None:
     server.custom("look", 'cat "$1" | sha256sum; exit "$2"')
     for code in ("0", "9"):

@@ -17,15 +17,15 @@ from .server import CUSTOMER, SERVICE, Server
 REDEPLOY = {
     "marks": 3,
     "job open": 6,
-    "put": 10,
-    "withDownload": 71,
+    "put": 8,
+    "withDownload": 50,
     "job close": 4,
-    "checkService": 4,
-    "putConfig": 22,
-    "configureService": 19,
-    "stopService": 16,
-    "startService": 16,
-    "awaitService": 20,
+    "checkService": 3,
+    "putConfig": 18,
+    "configureService": 17,
+    "stopService": 14,
+    "startService": 14,
+    "awaitService": 16,
 }
 """What each is allowed: of a job, one more than `benchmarks/script_cost.py` has counted."""
 
@@ -77,6 +77,24 @@ def test_a_node_that_joins_or_leaves_makes_few_processes(server: Server) -> None
     assert {name: each.codes for name, each in costs.items()} == {"leave": (0,), "join": (21,)}, costs
     assert "did not load the new configuration" in costs["join"].err
     assert (costs["leave"].forks <= 96, costs["join"].forks <= 141) == (True, True), costs
+
+
+def test_what_an_order_has_not_read_is_none_of_the_next(server: Server) -> None:
+    orders = "".join(
+        f"W{number} {len(stdin)} {command}\n{stdin}"
+        for number, (command, stdin) in enumerate(
+            [("true", "a\nb\nc"), ("cat", "d\ne"), ("sh -c 'read -r x; echo $x'", "f\ng\n"), ("cat", "")]
+        )
+    )
+    done = subprocess.run(
+        [server.bin("serve")],
+        input=orders,
+        env=server.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "serve\nW0 0\nd\neW1 0\nf\nW2 0\nW3 0\n"
 
 
 def test_the_journal_counts_the_calendar_itself(server: Server) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .packing import SCRIPTS, Odd, both, entry, everything, install, tar
+from .packing import SCRIPTS, Odd, both, entry, everything, install, packed, tar
 from .server import CUSTOMER, REQUIRED, SERVICE, Server
 
 
@@ -166,6 +166,62 @@ def test_a_full_disk_is_a_failure_and_nothing_is_seen(server: Server) -> None:
         assert everything(server) == []
     finally:
         subprocess.run(["umount", services], check=True)
+
+
+def test_what_tar_says_of_an_archive_is_not_held_in_memory(server: Server) -> None:
+    broken = tarfile.TarInfo("broken")
+    broken.type, broken.size = b"x", 20
+    content = broken.tobuf() + b"x" * 20 + bytes(492) + tarfile.TarInfo("a").tobuf()
+    archive = server.root / "a.tgz"
+    archive.write_bytes(packed(content * 40000 + bytes(1024), "gzip"))
+    done = subprocess.run(
+        ["prlimit", "--data=3000000", server.bin("installService"), SERVICE, CUSTOMER, "u1", str(archive)],
+        env=server.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        22,
+        f"installService: tar cannot read {archive} (above)",
+    )
+
+
+def test_many_files_of_unusual_modes_before_an_odd_one_are_looked_at_quickly(server: Server) -> None:
+    """By the function alone: all of them as real files would take longer than what is looked for."""
+    many = server.script("programs/find", "head -c 300000 /dev/zero | tr '\\0' u; printf '!'", 0o755)
+    program = '. "$0"; look_at_tree; echo "$odd:$noise:$unusual"'
+    library = server.path("enstratus/lib/archive.sh")
+    done = subprocess.run(
+        ["sh", "-euc", program, str(library)],
+        env={"PATH": f"{many.parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
+    assert done.stdout == "yes::yes\n"
+
+
+def test_a_hook_that_comes_after_it_has_neither_its_lock_nor_its_mask(server: Server) -> None:
+    lock = server.path(f"enstratus/ws/lock/install-{SERVICE}")
+    server.custom(
+        "installService-post", f"umask; pwd; flock -n {lock} echo free; echo code=$GANTRY_EXIT_CODE"
+    )
+    result = install(server, tar(server.root / "a.tgz", SCRIPTS))
+    assert result.code == 0, result.err
+    assert result.err.splitlines()[-4:] == ["0027", str(Path.cwd()), "free", "code=0"]
+    assert "end installService exit=0" in server.journal()[-1]
+
+
+@pytest.mark.parametrize("after", ["", "exit 0"], ids=["alone", "with a hook after it"])
+def test_what_fails_ends_with_its_code_in_the_journal_and_leaves_nothing(server: Server, after: str) -> None:
+    if after:
+        server.custom("installService-post", after)
+    result = install(server, tar(server.root / "a.tgz", {"bin/enstratus-start": "#!/bin/sh\n"}))
+    assert result.code == 23, result.err
+    assert "end installService exit=23" in server.journal()[-1]
+    assert everything(server) == []
 
 
 def test_installing_again_keeps_what_the_service_generated(server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -400,6 +401,75 @@ def test_a_job_that_nobody_follows_ends_when_its_time_is_up(server: Server) -> N
     assert any("job is ended after 1 s" in line for line in server.journal())
     assert start(server, "hangs", attempt="2") == "started"
     assert server.call("job", "kill", JOB, "0").code == 0
+
+
+def test_a_signal_to_all_of_the_job_does_not_lift_its_limit(server: Server) -> None:
+    # It survives one such signal, and no second one.
+    server.custom("survives", "trap 'trap - TERM' TERM; touch $GANTRY_ROOT/up; while :; do sleep 0.05; done")
+    server.call("job", "start", JOB, "1", "--", "survives", GANTRY_JOB_SECONDS="2")
+    until(server.path("up").exists, "the script is up")
+    os.killpg(pid_in(folder(server) / "runner"), signal.SIGTERM)
+    until(lambda: status(server).startswith("killed"), "the server to end the job")
+    assert any("job is ended after 2 s" in line for line in server.journal())
+
+
+def test_what_ends_a_job_in_time_does_not_end_itself_with_it(server: Server) -> None:
+    # It stays the parent of what it has begun for longer than it takes to look at all processes.
+    setsid = server.script(
+        "programs/setsid",
+        """case "$*" in
+        *" expire "*) shift; "$REAL" "$@" & sleep 1; echo gone >>"$GANTRY_ROOT/enstratus/ws/log/agent.log" ;;
+        *) exec "$REAL" "$@" ;;
+        esac""",
+    )
+    server.custom("works", "while :; do sleep 0.05; done")
+    path, real = f"{setsid.parent}:{os.environ['PATH']}", shutil.which("setsid") or ""
+    server.call("job", "start", JOB, "1", "--", "works", GANTRY_JOB_SECONDS="1", PATH=path, REAL=real)
+    until(lambda: status(server).startswith("killed"), "the server to end the job")
+    said = [line for line in server.journal() if line == "gone" or "job is ended after 1 s" in line]
+    assert [line == "gone" for line in said] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["a\\nb", "a) *\\nb", "a) R 1\\nb"])
+def test_a_process_of_an_odd_name_that_has_the_number_of_a_lost_runner_is_not_taken_for_it(
+    server: Server, name: str
+) -> None:
+    server.custom("hello", "echo hello")
+    command = ["sh", "-c", f"printf '{name}' >/proc/$$/comm; echo named; read -r x"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"named\n"
+        server.write(folder(server) / "runner", f"{other.pid} 1 {'0' * 36}\n")
+        server.write(folder(server) / "attempt", "1\n")
+        assert status(server) == "lost"
+        assert start(server, "hello", attempt="2") == "started"
+        other.terminate()
+
+
+def test_a_job_that_has_ended_leaves_no_watchdog(server: Server) -> None:
+    server.custom("short", "echo short")
+    server.call("job", "start", JOB, "1", "--", "short", GANTRY_JOB_SECONDS="60")
+    assert server.call("job", "follow", JOB, "0").out == "short\n"
+    until(lambda: not of_this_server(server, ""), "nothing of the job is left")
+
+
+def test_files_that_come_while_the_job_is_ending_are_removed_by_the_start(server: Server) -> None:
+    early, late = server.write("early", "x", 0o600), server.write("late", "x", 0o600)
+    server.custom("slow", f"until test -e {server.root}/go; do sleep 0.05; done")
+    start(server, "slow", options=("--remove", str(early)))
+    runner, script = (pid_in(folder(server) / name) for name in ("runner", "script"))
+    os.kill(runner, signal.SIGSTOP)
+    # It has said so, and has read the list.
+    with (folder(server) / "script").open("a") as script_file:
+        script_file.write("ending\n")
+    server.path("go").touch()
+    until(lambda: not is_running(script), "the script to end")
+    again = server.start("job", "start", JOB, "2", "--remove", str(late), "--", "slow")
+    until(lambda: str(late) in (folder(server) / "remove").read_text(), "the second start to add its file")
+    (folder(server) / "remove").write_text(f"{early}\n")
+    os.kill(runner, signal.SIGCONT)
+    assert again.communicate(timeout=60)[0] == "running\n"
+    assert (status(server), early.exists(), late.exists()) == ("succeeded", False, False)
 
 
 def test_a_kill_before_the_runner_has_begun_the_script_keeps_it_from_beginning(server: Server) -> None:

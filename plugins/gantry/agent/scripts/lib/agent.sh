@@ -2,7 +2,7 @@
 # Functions shared by the scripts of the Gantry agent. Sourced, never run.
 #
 # A script sets `set -eu`, sources this file, defines its work as a function `main` and ends with
-#     agent_run "$@"
+#     agent_run "$@"        (or agent_run_here, see there)
 # which adds the common parts of all scripts: the journal, the override and the -pre and -post hooks.
 #
 # Overrides, in /enstratus/custom/bin:
@@ -22,6 +22,8 @@ export GANTRY_ROOT
 ENSTRATUS=$GANTRY_ROOT/enstratus
 SERVICES=$GANTRY_ROOT/mnt/services
 AGENT_SCRIPT=${0##*/}
+AGENT_HERE=no
+agent_boot=
 umask 027
 # A command that comes over SSH often finds a PATH without the sbin folders.
 PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -80,24 +82,35 @@ require_file() {
 
 # --- processes -----------------------------------------------------------------------------------------------
 
-# agent_stat PID: sets STAT_STATE, STAT_PARENT and STAT_START (clock ticks since boot). False: no such process.
+# agent_stat PID|self: sets STAT_PID, STAT_STATE, STAT_PARENT and STAT_START (clock ticks since boot). False: no such process.
 agent_stat() {
     { IFS= read -r agent_line <"/proc/$1/stat"; } 2>/dev/null || return 1
-    # The name stands in parentheses and may hold spaces: all that counts comes after the last one.
-    read -r STAT_STATE STAT_PARENT _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ STAT_START _ <<END
-${agent_line##*) }
-END
+    STAT_PID=${agent_line%% *}
+    # The name stands in parentheses and may hold spaces: all that counts comes after the last one. Words and numbers, which
+    # `read` would take from a here-document letter by letter.
+    agent_line=${agent_line##*) }
+    # A process of anyone's may have a line break in its name: then this is no more than a part of it.
+    case $agent_line in
+    *[!0-9A-Za-z\ -]*) return 1 ;;
+    esac
+    # shellcheck disable=SC2086
+    set -- $agent_line
+    [ $# -ge 20 ] || return 1
+    STAT_STATE=$1
+    STAT_PARENT=$2
+    shift 19
+    STAT_START=$1
 }
 
-# agent_identity PID: sets IDENTITY, which no other process has had or will have, on this boot or another.
+# agent_identity PID|self: sets IDENTITY, which no other process has had or will have, on this boot or another.
 # False: no such process, or it is only waiting to be reaped.
 agent_identity() {
     agent_stat "$1" || return 1
     case $STAT_STATE in
     Z | X) return 1 ;;
     esac
-    read -r agent_boot </proc/sys/kernel/random/boot_id
-    IDENTITY="$1 $STAT_START $agent_boot"
+    [ -n "$agent_boot" ] || read -r agent_boot </proc/sys/kernel/random/boot_id
+    IDENTITY="$STAT_PID $STAT_START $agent_boot"
 }
 
 # agent_alive FILE: true if the process whose identity the file holds runs.
@@ -142,16 +155,28 @@ remove_files() {
     done
 }
 
+# new_file PATH: makes an empty file. False: there is something of that name, or it cannot be made.
+new_file() {
+    set -C
+    agent_made=yes
+    { printf '' >"$1"; } 2>/dev/null || agent_made=no
+    set +C
+    # Not what the shell would write to all the same: a device, a pipe.
+    [ "$agent_made" = yes ] && [ -f "$1" ]
+}
+
 # write_line FILE TEXT: the file appears with its whole content or not at all.
 write_line() {
     printf '%s\n' "$2" >"$1.new.$$" && mv -fT "$1.new.$$" "$1"
 }
 
-# write_fresh_line FILE TEXT: the same without a process where there is no such file yet. It is empty for a moment, or for
+# write_fresh_line FILE TEXT: the same without a process where the file says so already, or there is none yet. It is empty for a moment, or for
 # good if this is killed in it, so a reader has to take an empty file for none.
 write_fresh_line() {
     if [ -e "$1" ]; then
-        write_line "$1" "$2"
+        if ! { IFS= read -r agent_line <"$1"; } 2>/dev/null || [ "$agent_line" != "$2" ]; then
+            write_line "$1" "$2"
+        fi
     else
         printf '%s\n' "$2" >"$1"
     fi
@@ -271,6 +296,38 @@ agent_forget() {
     unset GANTRY_FORGETS
 }
 
+# at_exit: is called when main ends, by itself or by `exit`; AGENT_CODE is its exit code then. A script that has something to
+# do at its end defines it once more: main sets no trap for that, since agent_main_here has one.
+at_exit() {
+    :
+}
+
+agent_clean_up() {
+    AGENT_CODE=$?
+    at_exit || true
+}
+
+# agent_main ARG...: main in a process of its own, since it may end by `exec`, and what it does to umask, locks and variables
+# must not reach a hook. Sets AGENT_CODE.
+agent_main() {
+    # Not `|| CODE=$?`: the shell would ignore `set -e` in all of the function.
+    set +e
+    (
+        set -e
+        trap agent_clean_up EXIT
+        main "$@"
+    )
+    AGENT_CODE=$?
+    set -e
+}
+
+# agent_main_here ARG...: main in this very process, which ends with it.
+agent_main_here() {
+    trap 'agent_clean_up; umask 027; agent_ended' EXIT
+    main "$@"
+    exit 0
+}
+
 # agent_body ARG...: the override if there is one, else main. Sets AGENT_CODE.
 agent_body() {
     agent_custom=$ENSTRATUS/custom/bin/$AGENT_SCRIPT
@@ -279,16 +336,26 @@ agent_body() {
         say "replaced by $agent_custom"
         agent_forget
         "$agent_custom" "$@" || AGENT_CODE=$?
+    elif [ "$AGENT_HERE" = yes ] && { [ "$AGENT_INNER" = yes ] || [ ! -e "$agent_custom-post" ]; }; then
+        agent_main_here "$@"
     else
-        # Not `|| CODE=$?`: the shell would ignore `set -e` in all of the function.
-        set +e
-        (
-            set -e
-            main "$@"
-        )
-        AGENT_CODE=$?
-        set -e
+        agent_main "$@"
     fi
+}
+
+# agent_ended: ends the script with AGENT_CODE.
+agent_ended() {
+    agent_uptime
+    [ -n "${GANTRY_QUIET:-}" ] ||
+        agent_journal "end $AGENT_SCRIPT exit=$AGENT_CODE seconds=$((UPTIME - agent_since))"
+    exit "$AGENT_CODE"
+}
+
+# agent_run_here ARG...: as agent_run, for a main that does not end by `exec` and sets no trap for the exit: without a -post
+# hook it needs no process of its own.
+agent_run_here() {
+    AGENT_HERE=yes
+    agent_run "$@"
 }
 
 # agent_run ARG...: ends the script with main's exit code (see the top of this file).
@@ -314,10 +381,7 @@ agent_run() {
             fi
         fi
     fi
-    agent_uptime
-    [ -n "${GANTRY_QUIET:-}" ] ||
-        agent_journal "end $AGENT_SCRIPT exit=$AGENT_CODE seconds=$((UPTIME - agent_since))"
-    exit "$AGENT_CODE"
+    agent_ended
 }
 
 # find_agent_script CODE NAME: sets FOUND_SCRIPT to the agent's script of that name, or to one of the operator's own.
@@ -348,7 +412,7 @@ find_service_script() {
 # ends the script with its exit code.
 run_service_script() {
     # What the service calls in its turn is no part of this script: it has its own hooks.
-    unset GANTRY_WRAPPED GANTRY_EXIT_CODE GANTRY_QUIET GANTRY_FORGETS GANTRY_RESTORE GANTRY_CLOCK
+    unset GANTRY_WRAPPED GANTRY_EXIT_CODE GANTRY_QUIET GANTRY_FORGETS GANTRY_RESTORE GANTRY_CLOCK GANTRY_FETCHED
     exec "$SERVICE_SCRIPT" "$@"
 }
 
@@ -399,16 +463,22 @@ END
 # replace_config CODE SOURCE: makes ./enstratus.cfg SOURCE's content without CR, mode 640, in one step. It is root's, and
 # of the folder's group: a user who may change it could have root start the service as root (runAsUser).
 replace_config() {
-    # The service's own user may write to this folder, hence all is prepared where only root can enter.
-    config_work=$(mktemp -d "$SERVICES/.configure.XXXXXX") || fail "$1" "cannot write to $SERVICES"
-    # nofollow: a link must not hand out another file's content. The mode is what the umask leaves (see above).
-    if dd if="$2" of="$config_work/raw" iflag=nofollow bs=64k status=none &&
-        tr -d '\r' <"$config_work/raw" >"$config_work/enstratus.cfg" &&
-        chgrp --reference=. "$config_work/enstratus.cfg" &&
-        mv -fT "$config_work/enstratus.cfg" ./enstratus.cfg; then
-        rm -rf "$config_work"
+    # The service's own user may write to this folder, hence all is prepared where only root can. Only root may read the
+    # copy; the new file has the mode that the umask leaves (see above), and gets the folder's group.
+    config_new=$SERVICES/.configure.$$
+    remove_files "$config_new" "$config_new.raw"
+    umask 077
+    new_file "$config_new.raw" || fail "$1" "cannot write to $SERVICES"
+    umask 027
+    new_file "$config_new" || fail "$1" "cannot write to $SERVICES"
+    # nofollow: a link must not hand out another file's content.
+    if dd if="$2" of="$config_new.raw" iflag=nofollow bs=64k status=none &&
+        tr -d '\r' <"$config_new.raw" >"$config_new" &&
+        chgrp --reference=. "$config_new" &&
+        mv -fT "$config_new" ./enstratus.cfg; then
+        rm -f "$config_new.raw"
     else
-        rm -rf "$config_work"
+        rm -f "$config_new" "$config_new.raw"
         fail "$1" "cannot write $config_folder/enstratus.cfg"
     fi
 }

@@ -7,26 +7,32 @@
 # Exit codes: 21 unsafe; 22 it cannot be unpacked (damaged, of no known kind, a program is missing, no space left); 23 a
 # script that every service must have is missing; 26 a script cannot be run.
 
+work=
+
 # enter_work PATH: makes the folder PATH.PID for root alone, with an empty `tree` in it, and makes it the working folder. The
 # caller holds a lock: what is left there of others was left behind by one that was killed. At the end it goes.
 enter_work() {
-    for work in "$1".*; do
-        if [ -e "$work" ] || [ -L "$work" ]; then
-            rm -rf -- "$work"
+    for left in "$1".*; do
+        if [ -e "$left" ] || [ -L "$left" ]; then
+            rm -rf -- "$left"
         fi
     done
     work=$1.$$
     mkdir -m 700 "$work" "$work/tree" || fail 22 "cannot write to ${1%/*}"
-    trap 'cd / && rm -rf -- "$work"' EXIT
     trap 'exit 143' TERM INT HUP
     cd "$work" || fail 22 "cannot enter $work"
+}
+
+at_exit() {
+    [ -z "$work" ] || { cd / && rm -rf -- "$work"; }
 }
 
 # unpack_archive FILE: puts the archive's content, cleaned up and checked, into the folder `tree`.
 unpack_archive() {
     archive=$1
     make_folder tree
-    packed_kind "$archive"
+    listed=
+    list_packed || packed_kind "$archive"
     case $PACKED:$KIND in
     *:unknown)
         fail 22 "$PACKED is missing on this server, and the archive is packed with it: install $(package_of "$PACKED"), or pack the service as .tar.gz; nothing was changed"
@@ -44,9 +50,14 @@ unpack_archive() {
     ?*:empty | ?*:zeros) fail 22 "there is nothing in the archive that $PACKED has packed, or it is damaged" ;;
     *) no_archive "${PACKED:+, packed by $PACKED}" ;;
     esac
+    look_at_tree
     # A backup is what this server had, and comes back as it was.
     if [ -z "${GANTRY_RESTORE:-}" ]; then
-        leave_out_noise
+        # What is odd may be a file that macOS has added, and hides the others.
+        if [ -n "$noise$odd" ]; then
+            leave_out_noise
+            look_at_tree
+        fi
         strip_folder
         check_lines
     fi
@@ -113,13 +124,33 @@ size_of_harmless='
         else printf "%d", sum
     }'
 
-# unpack_tar [OPTION]
-unpack_tar() {
+# list_tar [OPTION]: lists what is in it, into the file list. Ends the shell that it is called in.
+list_tar() {
     # What macOS notes of a file, and clocks that go wrong: a line for each file, three times.
-    set -- "$@" --warning=no-unknown-keyword --warning=no-timestamp
     # -P, when listing only: show absolute names and link targets as they are. Numbers instead of owners' names, which the
     # archive could choose to confuse us. The first letter is the type.
-    tar "$@" -tvPf "$archive" --quoting-style=escape --numeric-owner >list || fail 22 "tar cannot read $archive (above)"
+    exec tar "$@" --warning=no-unknown-keyword --warning=no-timestamp -tvPf "$archive" --quoting-style=escape --numeric-owner >list
+}
+
+# list_packed: does so if the archive is a packed tar, as nearly all are: then nothing has to be unpacked to find out what
+# was packed. Sets PACKED and KIND, and listed. False: it is something else, or damaged; what, packed_kind tells.
+list_packed() {
+    file_kind "$archive"
+    PACKED=$KIND
+    case $KIND in
+    gzip | bzip2 | xz | zstd) command -v "$PACKED" >/dev/null || return 1 ;;
+    *) return 1 ;;
+    esac
+    # What tar has to say, it says once more when it unpacks, or when it lists after this has failed.
+    { (list_tar --use-compress-program="$PACKED") 2>/dev/null && [ -s list ]; } || return 1
+    KIND=tar
+    listed=yes
+}
+
+# unpack_tar [OPTION]
+unpack_tar() {
+    [ -n "$listed" ] || (list_tar "$@") || fail 22 "tar cannot read $archive (above)"
+    set -- "$@" --warning=no-unknown-keyword --warning=no-timestamp
     # Less than a block of anything is an empty archive to tar.
     [ -s list ] || fail 22 "there is nothing in the archive, or it is not an archive"
     size=$(LC_ALL=C awk "$size_of_harmless" list)
@@ -174,6 +205,7 @@ unpack_zip() {
     find tree -type f ! -perm -0400 -exec chmod 644 {} +
     if [ -n "$(find tree -name '*\\*' | head -n 1)" ]; then
         # Nothing is moved through a link that leads away.
+        look_at_tree
         check_tree
         split_names
     fi
@@ -201,7 +233,6 @@ split_names() {
 
 # leave_out_noise: removes files that macOS adds.
 leave_out_noise() {
-    [ -n "$(find tree \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -print -quit)" ] || return 0
     noise=$(find tree \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -prune -exec sh -c 'find "$@" ! -type d' - {} + | wc -l)
     [ "$noise" -gt 0 ] || return 0
     find tree \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -prune -exec rm -rf {} +
@@ -218,16 +249,38 @@ strip_folder() {
         mv -T "$only" within
         rmdir tree
         mv -T within tree
+        look_at_tree
         say "the archive has all in one folder, ${only#tree/}: what is in it is taken"
     fi
 }
 
-# The tree as it really came out decides, whatever the listing said.
-check_tree() {
-    odd=$(
+# look_at_tree: sets odd to yes if there is a path that must not be (refuse_odd says which); else the file links says where each link leads, noise
+# is not empty if there is what macOS adds, and unusual if there are modes that must not be: set-user-id and the like, what
+# others may write, or what the owner cannot use.
+# shellcheck disable=SC2034 # unusual is for installService
+look_at_tree() {
+    seen=$(
         LC_ALL=C find tree \( -name '*[[:cntrl:]]*' -o ! -type f ! -type d ! -type l -o -lname '*[[:cntrl:]]*' \) \
-            -print -quit -o -type l -fprintf links '%P\t%l\n'
+            -printf '!' -quit \
+            -o \( -name '._*' -o -name .DS_Store -o -path tree/__MACOSX \) -printf n -false \
+            -o ! -type l \( -perm /7022 -o ! -perm -0600 -o -type d ! -perm -0100 -o -perm /0011 ! -perm -0100 \) -printf u -false \
+            -o -type l -fprintf links '%P\t%l\n'
     )
+    odd='' noise='' unusual=''
+    # Only whether there is one of the letters: cut apart, a million of them would take the shell minutes.
+    case $seen in
+    *!*) odd=yes ;;
+    esac
+    case $seen in
+    *n*) noise=yes ;;
+    esac
+    case $seen in
+    *u*) unusual=yes ;;
+    esac
+}
+
+# check_tree: the tree as it really came out decides (see look_at_tree), whatever the listing said.
+check_tree() {
     [ -z "$odd" ] || refuse_odd
     # Without line breaks in names, lines of `find` can be trusted from here on.
     [ -s links ] || return 0
@@ -299,14 +352,17 @@ check_lines() {
     byte_order_mark=${carriage_return#?}
     carriage_return=${carriage_return%"$byte_order_mark"}
     # The kernel looks for an interpreter whose name ends with the carriage return, and says that the script is not there.
-    grep -ralE "^($byte_order_mark)?#!.*$carriage_return\$|^$byte_order_mark#!" tree/bin >suspects || true
+    suspects=$(grep -ralE "^($byte_order_mark)?#!.*$carriage_return\$|^$byte_order_mark#!" tree/bin) || true
+    [ -n "$suspects" ] || return 0
     bad=
     while IFS= read -r path; do
         first=$(head -c 512 "$path" | head -n 1)
         case $first in
         "$byte_order_mark#!"* | '#!'*"$carriage_return") bad="$bad ${path#tree/}" ;;
         esac
-    done <suspects
+    done <<END
+$suspects
+END
     [ -z "$bad" ] ||
         fail 26 "scripts with Windows line ends or a byte order mark, whose interpreter would not be found:$bad. Save them with Unix line ends in UTF-8 without BOM (dos2unix; in Git: *.sh and bin/* text eol=lf); nothing was changed"
 }

@@ -64,18 +64,21 @@ settle() {
     agent_journal "job $2 ${1#"$jobs/"}"
 }
 
-# remove_listed DIR [FILE]: the files that its job has to take away, except those in $keep; and FILE with them.
+# remove_listed DIR [FILE]: the files that its job has to take away, except those in $keep; and FILE with them, if there are
+# any.
 remove_listed() {
     listed=$1/remove
     shift
     [ -e "$listed" ] || return 0
+    there=no
     while IFS= read -r file; do
         case $line_break${keep:-} in
-        *"$line_break$file$line_break"*) ;;
-        *) set -- "$@" "$file" ;;
+        *"$line_break$file$line_break"*) continue ;;
         esac
+        [ ! -e "$file" ] && [ ! -L "$file" ] || there=yes
+        set -- "$@" "$file"
     done <"$listed"
-    remove_files "$@"
+    [ "$there" = no ] || rm -f -- "$@"
 }
 
 lock_jobs() {
@@ -187,6 +190,26 @@ END
     remove_files "$@"
 }
 
+# is_ending DIR: whether its runner reads the list of files to remove for the last time, or has.
+is_ending() {
+    LINE=
+    # It is the first line where a kill has kept the script from beginning.
+    { { read -r LINE && [ "$LINE" = ending ]; } || read -r LINE; } 2>/dev/null <"$1/script" && [ "$LINE" = ending ]
+}
+
+# add_files: those were sent once more while the job uses them: they go when it ends. First they are added, then this looks
+# whether it is ending, which its runner says before it reads the list: so one of the two removes them.
+add_files() {
+    printf '%s' "$remove" >>"$job_dir/remove"
+    is_ending "$job_dir" || return 0
+    polls=0
+    while job_state "$job_dir" && [ "$state" = running ] && [ "$polls" -le 1000 ]; do
+        polls=$((polls + 1))
+        sleep 0.01
+    done
+    drop_files
+}
+
 # find_script NAME: sets script. A shipped script looks for its override itself.
 find_script() {
     is_plain "$1" || fail 2 "'$1' is not a script's name"
@@ -264,8 +287,7 @@ job_start() {
         return
         ;;
     running)
-        # Sent once more while the job uses them: they go when it ends.
-        [ -z "$remove" ] || printf '%s' "$remove" >>"$job_dir/remove"
+        [ -z "$remove" ] || add_files
         # From now on it is this try's. One that is being killed is not: this try may have it run again.
         [ -e "$job_dir/killing" ] || write_line "$job_dir/attempt" "$attempt"
         echo running
@@ -323,6 +345,20 @@ drop_marks() {
     remove_files "$@"
 }
 
+# watch_time SECONDS: the watchdog of the job in the working folder, a process beside its runner. It becomes a program of its
+# own when the time is up only, which is hardly ever.
+watch_time() {
+    # What is sent to the whole group must not lift the limit.
+    trap '' TERM INT HUP
+    # The file is opened again: what was inherited would be the runner's own lock.
+    exec 8<runner
+    late=0
+    flock -s -w "$1" 8 || late=$?
+    [ "$late" -ne 0 ] || exit 0
+    # In a session of its own, and no descendant of the runner: it is no part of what it ends.
+    exec setsid -f "$ENSTRATUS/bin/job" expire "$1" "$late"
+}
+
 # The runner: leader of the job's session, its working folder is the job's. As long as it lives it holds a lock on the
 # file `runner`, by which others wait for its end.
 job_run_detached() {
@@ -345,8 +381,9 @@ job_run_detached() {
     shift
     limit=${GANTRY_JOB_SECONDS:-}
     unset GANTRY_JOB_SECONDS
-    # In a session of its own: it is no part of what it ends.
-    [ -z "$limit" ] || setsid -f "$ENSTRATUS/bin/job" expire "$limit" </dev/null >/dev/null 2>&1 8>&- || true
+    if [ -n "$limit" ]; then
+        watch_time "$limit" </dev/null >/dev/null 2>&1 &
+    fi
     # A signal to the whole group must leave someone to write down how it ended. The script gets the default back.
     trap : TERM INT HUP
     drop_marks
@@ -359,9 +396,8 @@ job_run_detached() {
         # A kill that came before this process found no script to end, and waits for the runner. One that comes after
         # finds this process.
         [ ! -e killing ] || exit 143
-        read -r own_pid _ </proc/self/stat
         # One write: a reader finds all of it, or nothing.
-        agent_identity "$own_pid" && printf '%s\n' "$IDENTITY" >script
+        agent_identity self && printf '%s\n' "$IDENTITY" >script
         cd /
         exec "$@"
     ) </dev/null >>log 2>&1 8>&-
@@ -378,32 +414,24 @@ job_run_detached() {
     case $1 in
     "$ENSTRATUS/custom/bin"/*) agent_journal "end $1 exit=$code" ;;
     esac
-    # Locked against a `start` that adds to the files to remove. The end is written with or without the lock.
-    exec 9>"$ENSTRATUS/ws/lock/jobs"
-    flock -w 20 9 || true
+    # A `start` that adds to the files to remove from now on removes them itself (add_files), so this needs no lock.
+    # A line, since another file would cost more.
+    { printf 'ending\n' >>script; } 2>>log || true
     remove_listed . "runner.$$"
     write_fresh_line exit "$word $code"
 }
 
 # --- watch ---------------------------------------------------------------------------------------------------
 
-# await_end: returns when the job in the working folder has ended; descriptor 8 is its runner's file.
-await_end() {
-    locker=
-    trap 'kill "$locker" 2>/dev/null; exit 1' TERM
-    # Not `flock` alone: it could not be ended with this. The runner lets go when it ends, whatever has ended it.
-    flock -s 8 &
-    locker=$!
-    wait "$locker" || true
-    while job_state . && [ "$state" = running ]; do
-        # The script has outlived its runner, or that is one of an earlier Gantry's, which holds no lock.
-        sleep 0.2
-    done
-}
-
 # print_log OFFSET: of an ended job, from there on. Many say nothing.
 print_log() {
     [ ! -s log ] || tail -c "+$(($1 + 1))" log
+}
+
+# await_input IDENTITY: returns when standard input ends, and ends the process of that identity if it still runs.
+await_input() {
+    while read -r _; do :; done
+    ! agent_identity "${1%% *}" || [ "$IDENTITY" != "$1" ] || kill "${1%% *}"
 }
 
 # follow_attended OFFSET: the log from there on, until the job has ended, or standard input has. False: the follower is
@@ -416,20 +444,33 @@ follow_attended() {
         return
     fi
     exec 8<runner
-    await_end 4<&- </dev/null &
+    # The runner lets go when it ends, whatever has ended it.
+    flock -s 8 4<&- </dev/null &
     end=$!
-    # It looks at the log when something is written there (inotify), and at the process five times a second.
-    tail -s 0.2 --pid="$end" -c "+$(($1 + 1))" -f log 4<&- 8<&- </dev/null &
-    tail=$!
-    { read -r _ <&4 || kill "$end"; } 8<&- 2>/dev/null &
+    # It may have ended by now. Its number is no other's as long as it is not waited for.
+    agent_identity "$end" || IDENTITY=$end
+    await_input "$IDENTITY" <&4 4<&- 8<&- 2>/dev/null &
     input=$!
-    there=yes
-    wait "$end" || there=
-    wait "$tail" || there=
-    # No other process may send more before it is gone.
-    kill "$input" 2>/dev/null || true
-    wait "$input" || true
-    [ -n "$there" ]
+    # It looks at the log when something is written there (inotify), and five times a second whether it is to end: as soon
+    # as nothing waits for the input any more. A signal could end it between reading and writing.
+    tail -s 0.2 --pid="$input" -c "+$(($1 + 1))" -f log 4<&- 8<&- </dev/null &
+    tail=$!
+    wait "$end" || true
+    while agent_identity "$input" && job_state . && [ "$state" = running ]; do
+        # The script has outlived its runner, or that is one of an earlier Gantry's, which holds no lock.
+        sleep 0.2
+    done
+    if agent_identity "$input"; then
+        kill "$input" 2>/dev/null || true
+        # What has ended and is not waited for would still be there for tail.
+        wait "$input" || true
+        # No other process may send more before it is gone.
+        wait "$tail"
+    else
+        kill "$tail" 2>/dev/null || true
+        wait "$tail" || true
+        return 1
+    fi
 }
 
 # follow_alone OFFSET: the same for an earlier Gantry, whose input has ended when it begins.
@@ -556,7 +597,8 @@ is_mine() {
     [ -z "${GANTRY_JOB_ATTEMPT:-}" ] || [ "$LINE" = "$GANTRY_JOB_ATTEMPT" ]
 }
 
-# job_expire SECONDS CODE: the job's watchdog (its beginning is in `job`) has waited for the runner's end in vain: CODE is flock's.
+# job_expire SECONDS CODE: the watchdog of the job in the working folder has waited for the runner's end in vain: CODE is
+# flock's.
 job_expire() {
     [ $# -eq 2 ] || usage 'job expire SECONDS'
     # Anything else but that the time is up is no reason to end a job.
@@ -565,6 +607,12 @@ job_expire() {
     job_dir=.
     job_state .
     [ "$state" = running ] || return 0
+    # What has begun this process is about to end. As long as it has not, this is a descendant of the runner, which would
+    # be ended too.
+    read -r leader _ <runner
+    while agent_is_ancestor "$leader"; do
+        sleep 0.05
+    done
     agent_journal "job is ended after $1 s"
     end_job 10
 }

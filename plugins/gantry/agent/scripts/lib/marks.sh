@@ -15,6 +15,20 @@ require_mark() {
     fi
 }
 
+# sum_file FILE: sets sum to the SHA-256 digest of its content, which withDownload may have found out.
+sum_file() {
+    sum=${GANTRY_FETCHED:-}
+    unset GANTRY_FETCHED
+    case $sum in
+    *[!0-9a-f]*" $1") sum= ;;
+    *" $1") sum=${sum%" $1"} ;;
+    *) sum= ;;
+    esac
+    [ ${#sum} -ne 64 ] || return 0
+    sum=$(sha256sum <"$1")
+    sum=${sum%% *}
+}
+
 # accompany KEY: sets CONTENT_MARK and OBJECT_MARK to the keys that accompany a mark.
 # shellcheck disable=SC2034 # for the caller
 accompany() {

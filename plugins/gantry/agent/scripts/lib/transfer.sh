@@ -26,7 +26,7 @@ find_program() {
 }
 
 # transfer_curl OPTION..., transfer_wget OPTION...: one try at url with these options. Both set code (0: an HTTP answer
-# came) and status, and write what came to $answer. Their messages may quote the URL, so none is shown: the exit code
+# came), status and size (of what came, in bytes; empty where it is not told), and write what came to $answer. Their messages may quote the URL, so none is shown: the exit code
 # says enough.
 transfer_curl() {
     escaped=$url
@@ -36,14 +36,19 @@ transfer_curl() {
     code=0
     status=$(
         curl -K - --silent --proto '=http,https' --connect-timeout 10 --speed-limit 1024 --speed-time 60 \
-            --output "$answer" --write-out '%{http_code}' "$@" 2>/dev/null <<END
+            --output "$answer" --write-out '%{http_code} %{size_download}' "$@" 2>/dev/null <<END
 url = "$escaped"
 END
     ) || code=$?
+    # An old one writes decimals.
+    size=${status#* }
+    size=${size%%.*}
+    status=${status%% *}
 }
 
 transfer_wget() {
     code=0
+    size=
     printf '%s\n' "$url" |
         wget --input-file=- --tries=1 --timeout=60 --server-response --content-on-error \
             --output-document="$answer" "$@" 2>"$answer.headers" || code=$?
