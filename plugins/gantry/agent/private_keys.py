@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from gantry import errors
-from gantry.agent import pem
+from gantry.agent import pem, rsa_keys
 
 if TYPE_CHECKING:
     import asyncssh
@@ -94,7 +94,7 @@ def loaded(text: str, passphrase: str | None) -> asyncssh.SSHKey:
     import asyncssh  # noqa: PLC0415 - see the head of this module
 
     try:
-        return asyncssh.import_private_key(text, passphrase)
+        return rsa_keys.import_ssh(text, passphrase)
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError, TypeError) as error:
         said = str(error)
     if "must be specified" in said:
@@ -103,8 +103,8 @@ def loaded(text: str, passphrase: str | None) -> asyncssh.SSHKey:
         raise PrivateKeyFormatError(_UNKNOWN)
     if passphrase is not None and (plain := _decrypted(text, passphrase)) is not None:
         try:
-            return asyncssh.import_private_key(plain)
-        except asyncssh.KeyImportError:
+            return rsa_keys.import_ssh(plain)
+        except (asyncssh.KeyImportError, ValueError):
             raise PrivateKeyFormatError(_UNKNOWN) from None
     raise PrivateKeyFormatError("private_key_passphrase does not decrypt it")
 
@@ -115,7 +115,7 @@ def _decrypted(text: str, passphrase: str) -> bytes | None:
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see the head of this module
 
     try:
-        key = serialization.load_pem_private_key(text.encode(), passphrase.encode())
+        key = rsa_keys.load_pem(text, passphrase)
     except (ValueError, TypeError, exceptions.UnsupportedAlgorithm):
         return None
     return key.private_bytes(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gantry import errors
-from gantry.agent import pem, session
+from gantry.agent import pem, rsa_keys, session
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -113,12 +113,11 @@ def _read(text: str) -> x509.Certificate:
 
 def _public_part(key: str) -> bytes:
     from cryptography import exceptions  # noqa: PLC0415 - see the head of this module
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see the head of this module
 
     if not key:
         raise UnusableCertificateError("no private key: it does not begin with -----BEGIN … PRIVATE KEY-----")
     try:
-        return _public_bytes(serialization.load_pem_private_key(key.encode(), password=None).public_key())
+        return _public_bytes(rsa_keys.load_pem(key).public_key())
     except (ValueError, TypeError, exceptions.UnsupportedAlgorithm):
         # Without the library's own message, which could contain a part of the key.
         raise UnusableCertificateError("the private key cannot be read, or it has a passphrase") from None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from gantry import errors
-from gantry.agent import pem
+from gantry.agent import pem, rsa_keys
 
 if TYPE_CHECKING:
     import httpx
@@ -308,11 +308,10 @@ def usable_certificate(text: str) -> str:
 @functools.lru_cache(maxsize=8)
 def _loaded(text: str) -> rsa.RSAPrivateKey:
     from cryptography import exceptions  # noqa: PLC0415 - see the head of this module
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - see the head of this module
     from cryptography.hazmat.primitives.asymmetric import rsa as kinds  # noqa: PLC0415
 
     try:
-        key = serialization.load_pem_private_key(text.encode(), password=None)
+        key = rsa_keys.load_pem(text)
     except (ValueError, TypeError, exceptions.UnsupportedAlgorithm):
         # Without the library's own message, which could contain a part of the key.
         raise UnusableChefKeyError("it cannot be read, or it is encrypted") from None
