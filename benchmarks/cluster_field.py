@@ -33,8 +33,7 @@ BY_WORKER, BY_TRIGGERER = "followed-by-worker", "followed-by-triggerer"
 ATTEND = {BY_WORKER: "900s", BY_TRIGGERER: "2s"}
 STEP = "service-probe.configure"
 PATIENCE = {
-    # How soon a killed worker's task is tried again: sooner than in five minutes, and later than an API server that was
-    # away for two is back.
+    # How soon a killed worker's task is tried again: sooner than in five minutes.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "210",
 }
 REMOTE_LOGS = {
@@ -119,44 +118,67 @@ class Field:
         self.shop.cloud.client("s3").put_object(Bucket=example.BUCKET, Key=key, Body=buffer.getvalue())
         return f"s3://{example.BUCKET}/{key}"
 
-    def processes(self, machine: str) -> list[int]:
-        """Everything that runs on a machine of the cluster."""
-        listed = subprocess.run(
-            ["ip", "netns", "pids", self.cluster.network.within(machine)[3]], capture_output=True, check=True
-        )
-        return [int(each) for each in listed.stdout.split()]
-
     def send(self, machine: str, number: signal.Signals) -> None:
         """A signal to everything that runs on a machine."""
-        for pid in self.processes(machine):
+        for pid in processes(self.cluster, machine):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def places(self, deployment: str, run: str) -> list[stage.TaskPlace]:
-        """Where the steps of a run are."""
-        return list(stage.places(self.cluster, deployment, run))
 
-    def place(self, deployment: str, run: str) -> stage.TaskPlace:
-        """Where the step with the long script is."""
-        return next(each for each in self.places(deployment, run) if each.task == STEP)
+def processes(cluster: stage.Cluster, machine: str) -> list[int]:
+    """Everything that runs on a machine of the cluster."""
+    listed = subprocess.run(
+        ["ip", "netns", "pids", cluster.network.within(machine)[3]], capture_output=True, check=True
+    )
+    return [int(each) for each in listed.stdout.split()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A step that is followed while its script goes on."""
+
+    dag: str
+    run: str
+    task: str = STEP
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """Both launches, their scripts going on.
+    """Two runs, their scripts going on.
 
     Attributes:
-        runs: by deployment.
-        before: what the journals knew when the launches began, by deployment.
+        steps: with the long scripts; one each that is followed BY_WORKER and BY_TRIGGERER.
     """
 
     field: Field
-    runs: dict[str, str]
-    before: dict[str, Calls]
+    steps: dict[str, Step]
 
-    def place(self, deployment: str) -> stage.TaskPlace:
-        """Where the step with a deployment's long script is."""
-        return self.field.place(deployment, self.runs[deployment])
+    def place(self, followed: str) -> stage.TaskPlace:
+        """Where the step is that is followed BY_WORKER or BY_TRIGGERER. Airflow may just be coming back."""
+        step, found = self.steps[followed], list[stage.TaskPlace]()
+
+        def look() -> bool:
+            places = stage.places(self.field.cluster, step.dag, step.run)
+            found.extend(each for each in places if each.task == step.task and each.map_index <= 0)
+            return True
+
+        await_(look, 120)
+        return found[0]
+
+    def states(self, seconds: float) -> dict[str, str]:
+        """How both runs have ended; of one that has not after this time, the state that it is in."""
+        return {followed: _end(self.field.api, step, seconds) for followed, step in self.steps.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Launches(Trial):
+    """Both launches, their scripts going on.
+
+    Attributes:
+        before: what the journals knew when the launches began, by deployment.
+    """
+
+    before: dict[str, Calls]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,10 +283,10 @@ def postgres(trial: Trial) -> str:
 
 
 def api_server(trial: Trial) -> str:
-    """The API server is away for two minutes, and then takes its time to start."""
-    with _away(trial.field, "api-server", 120):
+    """The API server is away for five minutes, and then takes its time to start."""
+    with _away(trial.field, "api-server", 300):
         pass
-    return "away for 120 s"
+    return "away for 300 s"
 
 
 def cable(trial: Trial) -> str:
@@ -302,16 +324,17 @@ def _settle(field: Field) -> None:
         await_(over, 300)
 
 
-def begin(field: Field, name: str) -> Trial:
+def begin(field: Field, name: str) -> Launches:
     """Launch both, and come back when both scripts run, and are followed as they should be."""
     _settle(field)
-    runs, before = {}, {deployment: field.calls(deployment) for deployment in ATTEND}
+    steps, before = {}, {deployment: field.calls(deployment) for deployment in ATTEND}
     for deployment in ATTEND:
         with contextlib.suppress(ValueError):
             field.sh(deployment, "rm -f /tmp/hurry /tmp/starts")
         # Redeployed, so that each run begins the script.
-        runs[deployment] = field.api.trigger(deployment, redeploy=["probe"], reason=name)
-    trial = Trial(field, runs, before)
+        run = field.api.trigger(deployment, redeploy=["probe"], reason=name)
+        steps[deployment] = Step(deployment, run)
+    trial = Launches(field, steps, before)
     for deployment in ATTEND:
 
         def begun(deployment: str = deployment) -> bool:
@@ -324,23 +347,27 @@ def begin(field: Field, name: str) -> Trial:
     return trial
 
 
-def outcomes(trial: Trial, seconds: float = 400) -> Iterator[Outcome]:
+def outcomes(trial: Launches, seconds: float = 400) -> Iterator[Outcome]:
     """Let the scripts end; how each run ended, and what the server knows."""
     field = trial.field
-    for deployment in trial.runs:
+    for deployment in trial.steps:
         field.sh(deployment, "touch /tmp/hurry")
-    for deployment, run in trial.runs.items():
-        states: list[str] = []
-
-        def over(deployment: str = deployment, run: str = run, states: list[str] = states) -> bool:
-            states.append(field.api.run_state(deployment, run))
-            return states[-1] not in client.RUNNING
-
-        with contextlib.suppress(TimeoutError):
-            await_(over, seconds)
+    for deployment, state in trial.states(seconds).items():
         calls = field.calls(deployment)
         calls.subtract(trial.before[deployment])
-        yield Outcome(deployment, states[-1] if states else "unknown", trial.place(deployment).tries, +calls)
+        yield Outcome(deployment, state, trial.place(deployment).tries, +calls)
+
+
+def _end(api: client.AirflowApi, step: Step, seconds: float) -> str:
+    states = ["unknown"]
+
+    def over() -> bool:
+        states.append(api.run_state(step.dag, step.run))
+        return states[-1] not in client.RUNNING
+
+    with contextlib.suppress(TimeoutError):
+        await_(over, seconds)
+    return states[-1]
 
 
 def furnish(shop: bookshop.ClusterBookshop) -> Field:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import gzip
 import io
 import json
@@ -24,7 +25,7 @@ import asyncssh
 import docker
 from docker.models.containers import Container
 
-from gantry import names
+from gantry import local, names
 from gantry.configuration_management import chef_server
 from gantry.local.demo import example
 from gantry.rest import client, logs
@@ -258,7 +259,6 @@ class Stage:
         self.api = found.airflow.api()
         self.definitions = found.definitions
         self._dags = found.dags
-        self._docker = docker.from_env()
         self._triggerers: list[subprocess.Popen[bytes]] = []
 
     def start_triggerer(self) -> None:
@@ -424,17 +424,7 @@ class Stage:
 
     def machines(self, deployment: str) -> dict[str, Machine]:
         """The living servers of a deployment, by tier and slot (`application-1`)."""
-        found = {}
-        for instance in self.instances(deployment):
-            tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
-            slot = tags["gantry:slots"].split()[instance["AmiLaunchIndex"]]
-            try:
-                container = self._docker.containers.get(f"{self.cloud.name}-{instance['InstanceId']}")
-            except docker.errors.NotFound:
-                # EC2 tells of it a moment before there is anything to look into.
-                continue
-            found[f"{tags['gantry:tier']}-{slot}"] = Machine(instance["InstanceId"], container)
-        return found
+        return machines(self.cloud, deployment)
 
     def machine(self, deployment: str) -> Machine:
         """The only server of a deployment."""
@@ -472,14 +462,39 @@ class Stage:
 
     def instances(self, deployment: str) -> Iterator[Any]:
         """The living instances of a deployment, as EC2 describes them."""
-        answer = self.cloud.client("ec2").describe_instances(
-            Filters=[
-                {"Name": "tag:gantry:deployment", "Values": [deployment]},
-                {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
-            ]
-        )
-        for reservation in answer["Reservations"]:
-            yield from reservation["Instances"]
+        return instances(self.cloud, deployment)
+
+
+@functools.cache
+def _engine() -> docker.DockerClient:
+    return docker.from_env()
+
+
+def instances(cloud: local.EmbeddedCloud, deployment: str) -> Iterator[Any]:
+    """The living instances of a deployment, as a cloud's EC2 describes them."""
+    answer = cloud.client("ec2").describe_instances(
+        Filters=[
+            {"Name": "tag:gantry:deployment", "Values": [deployment]},
+            {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+        ]
+    )
+    for reservation in answer["Reservations"]:
+        yield from reservation["Instances"]
+
+
+def machines(cloud: local.EmbeddedCloud, deployment: str) -> dict[str, Machine]:
+    """The living servers of a deployment in a cloud, by tier and slot (`application-1`)."""
+    engine, found = _engine(), {}
+    for instance in instances(cloud, deployment):
+        tags = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
+        slot = tags["gantry:slots"].split()[instance["AmiLaunchIndex"]]
+        try:
+            container = engine.containers.get(f"{cloud.name}-{instance['InstanceId']}")
+        except docker.errors.NotFound:
+            # EC2 tells of it a moment before there is anything to look into.
+            continue
+        found[f"{tags['gantry:tier']}-{slot}"] = Machine(instance["InstanceId"], container)
+    return found
 
 
 def all_processes() -> list[int]:

@@ -90,7 +90,9 @@ def test_a_launch_from_git_that_failed_is_mended_by_a_commit(
     # What had succeeded was not run again.
     begun = {script: count for (moment, script), count in field.calls(SHOP).items() if moment == "begin"}
     assert (begun["installService"], begun["configureService"], begun["startService"]) == (1, 2, 1)
-    assert {each.tries for each in field.places(SHOP, run) if each.task == "tier-only.scale_up"} == {1}
+    assert {
+        each.try_number for each in field.api.instances(SHOP, run) if each.task_id == "tier-only.scale_up"
+    } == {1}
 
 
 def test_a_definition_in_another_bundle_is_refused_unless_it_has_moved_on_purpose(

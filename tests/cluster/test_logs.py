@@ -14,7 +14,7 @@ def test_both_parts_of_a_log_are_there_when_its_machines_are_gone(
 ) -> None:
     trial = cluster_field.begin(field, request.node.name)
     assert {each.state for each in cluster_field.outcomes(trial)} == {"success"}
-    run, step = trial.runs[BY_TRIGGERER], trial.place(BY_TRIGGERER)
+    run, step = trial.steps[BY_TRIGGERER].run, trial.place(BY_TRIGGERER)
 
     field.cluster.supervisor.do("stop", *MACHINES)
     try:
