@@ -46,8 +46,7 @@ def import_ssh(text: str | bytes, passphrase: str | None = None) -> asyncssh.SSH
     """Import a private key in a form that asyncssh knows, of any kind.
 
     Raises:
-        KeyImportError, KeyEncryptionError, ValueError: as asyncssh; ValueError also if what an RSA key signs is not
-            verified by its public half.
+        ValueError: as asyncssh; also if what an RSA key signs is not verified by its public half.
     """
     import asyncssh  # noqa: PLC0415 - every task start imports this module
 

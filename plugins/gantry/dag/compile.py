@@ -116,7 +116,14 @@ def operation_dag(
     with dag:
         # The pages read the deployment's own definition, also for a drill: plans are made from that.
         carried = stored.dump(definition)
-        _fill(plan, subject, carried, functools.partial(notifications.approve, f"{purpose}?", form))
+        approve = functools.partial(
+            notifications.approve,
+            f"{purpose}?",
+            form,
+            # Steps of a launch run also where all before them are skipped.
+            ignore_downstream_trigger_rules=launches,
+        )
+        _fill(plan, subject, carried, approve)
     return dag
 
 
@@ -215,8 +222,9 @@ def _single(step: Step, definition: models.Definition, carried: str, approve: Ap
         common |= {
             "outlets": [deployment_asset(definition.deployment)],
             **notifications.on_success(definition),
-            # A launch with nothing to do skips the steps between `find_lost` and this one. Where `find_lost` itself is
-            # skipped, after a refused approval for example, none succeeds, and this is skipped too.
+            # A launch skips steps that have nothing to do, possibly all between `find_lost` and this one. Where
+            # `find_lost` itself is skipped, after a refused approval for example, none succeeds, and this is skipped
+            # too.
             "trigger_rule": TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
         }
     if step.kind is StepKind.KEEP_BACKUP and step.backup is not None:

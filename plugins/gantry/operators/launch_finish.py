@@ -17,7 +17,7 @@ from gantry.state import filled_slots
 
 
 class StepsSkippedError(errors.GantryError):
-    """Steps of the launch were skipped although it has not found that nothing has changed."""
+    """Steps of the launch were skipped although it has not found that they have nothing to do."""
 
     def __init__(self, steps: Sequence[str]) -> None:
         self.steps = tuple(steps)
@@ -38,15 +38,15 @@ class FinishLaunchOperator(base.StepOperator):
             each.get(xcom.UNCHANGED) for each in xcom.reports(context, lost_server_report.FIND_LOST)
         )
         now = datetime.datetime.now(tz=datetime.UTC)
+        # Those that are skipped may have reports of an earlier try of this run, which are no longer true.
         if unchanged:
-            # The others may have reports of an earlier try of this run, which are no longer true.
-            done = [step for step in run.plan if step.kind in {*BEFORE_WORK, StepKind.FIND_LOST}]
-            skipped = (step for step in run.plan if step not in {*done, run.step})
-            tasks = [view for step in done for view in _views(context, step)]
-            tasks += [status.TaskView(each.id, state=status.TaskState.SKIPPED) for each in skipped]
+            kept = {*BEFORE_WORK, StepKind.FIND_LOST}
+            skipped = frozenset(step.id for step in run.plan if step.kind not in kept) - {run.step.id}
         else:
-            tasks = [view for step in run.plan for view in _views(context, step)]
-            _refuse_skipped(run, tasks)
+            skipped = lost_server_report.needless(context)
+        tasks = [view for step in run.plan if step.id not in skipped for view in _views(context, step)]
+        tasks += [status.TaskView(each, state=status.TaskState.SKIPPED) for each in sorted(skipped)]
+        _refuse_skipped(run, tasks)
         # This task itself is the only one still running; for the summary it counts as done.
         tasks.append(
             status.TaskView(run.step.id, -1, status.TaskState.SUCCESS, context["ti"].start_date, now)

@@ -7,7 +7,6 @@ import datetime
 import functools
 import time
 from collections.abc import Collection, Iterator, Mapping
-from typing import NoReturn
 
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
@@ -100,7 +99,7 @@ def outlook(
 class FindLostOperator(base.StepOperator):
     """Checks every server, and marks lost ones as leaving: the steps that follow fill their slots again.
 
-    If there are none, and a launch has nothing else to do, its steps are skipped.
+    If there are none, the steps of a launch that have nothing to do are skipped.
     """
 
     def perform(self, context: Context, run: step_run.StepRun) -> xcom.Result:
@@ -132,40 +131,48 @@ class FindLostOperator(base.StepOperator):
             sorted(found.choice.servers),
             slots={tier: list(slots) for tier, slots in found.choice.slots.items()},
         )
-        if self._is_unchanged(run, findings, found):
-            self._skip_steps(context, run, result)
+        if run.operation is names.Operation.LAUNCH and _is_needless(run, found):
+            self._skip(context, run, findings, result)
         return result
 
-    def _skip_steps(self, context: Context, run: step_run.StepRun, result: xcom.Result) -> NoReturn:
-        """End this task well, and skip all others but the last. Raises DownstreamTasksSkipped."""
-        for server in run.inventory:
-            self.log.info("%s: nothing to do: everything is applied already", server.name)
-        self.log.info(
-            "nothing has changed: all servers were asked for everything that the steps of this launch apply, so these "
-            "are skipped"
-        )
-        # Airflow keeps no result of a task that ends in this way.
-        context["ti"].xcom_push(key="return_value", value={**result, xcom.UNCHANGED: True})
-        kept = {*BEFORE_WORK, StepKind.FIND_LOST, StepKind.FINISH_LAUNCH}
-        skipped = [step.id for step in run.plan if step.kind not in kept]
-        raise DownstreamTasksSkipped(tasks=skipped)  # type: ignore[no-untyped-call] # Airflow's own signature
-
-    def _is_unchanged(
-        self, run: step_run.StepRun, findings: server_health.HealthReport, found: Outlook
-    ) -> bool:
-        """Return whether no step of the launch has anything to do; log why not, if that is not obvious."""
-        if run.operation is not names.Operation.LAUNCH or not _is_needless(run, found):
-            return False
+    def _skip(
+        self,
+        context: Context,
+        run: step_run.StepRun,
+        findings: server_health.HealthReport,
+        result: xcom.Result,
+    ) -> None:
+        """If steps have nothing to do, end this task well, and skip them. Raises DownstreamTasksSkipped then."""
         if {each.name for each in findings.well} < {each.name for each in run.inventory}:
-            return False
+            return
         try:
-            doubt = unchanged.doubt(run)
+            forecast = unchanged.look(run)
         except errors.GantryError as error:
             # The step that it concerns fails with the same error, in its own log and with its own retries.
-            doubt = error.failure.headline
-        if doubt is not None:
-            self.log.info("the steps that follow are needed: %s", doubt)
-        return doubt is None
+            forecast = unchanged.LaunchForecast(error.failure.headline)
+        if forecast.doubt is None:
+            for server in run.inventory:
+                self.log.info("%s: nothing to do: everything is applied already", server.name)
+            self.log.info(
+                "nothing has changed: all servers were asked for everything that the steps of this launch apply, so "
+                "these are skipped"
+            )
+            kept = {*BEFORE_WORK, StepKind.FIND_LOST, StepKind.FINISH_LAUNCH}
+            skipped = [step.id for step in run.plan if step.kind not in kept]
+            report = {**result, xcom.UNCHANGED: True}
+        else:
+            self.log.info("the steps that follow are needed: %s", forecast.doubt)
+            skipped = [step.id for step in run.plan if step.id in forecast.needless]
+            if not skipped:
+                return
+            self.log.info(
+                "skipped, since they have nothing to do on any server, and nothing before them has: %s",
+                ", ".join(skipped),
+            )
+            report = {**result, xcom.NEEDLESS: skipped}
+        # Airflow keeps no result of a task that ends in this way.
+        context["ti"].xcom_push(key="return_value", value=report)
+        raise DownstreamTasksSkipped(tasks=skipped)  # type: ignore[no-untyped-call] # Airflow's own signature
 
     def _look(self, run: step_run.StepRun) -> tuple[step_run.StepRun, server_health.HealthReport]:
         """Check the servers; return the run with their current state, and their health.

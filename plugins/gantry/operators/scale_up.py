@@ -12,10 +12,13 @@ from typing import Any
 
 from airflow.sdk import Context
 
+from gantry import errors, names
 from gantry.agent import fan_out as drive
 from gantry.cloud import instance_start, pace
+from gantry.inventory import InstanceState
 from gantry.operators import base, server_retirement
-from gantry.plan import StepKind
+from gantry.plan import Group, GroupKind, StepKind
+from gantry.plan.steps import step_id
 from gantry.reconcile import step_run, tier_size
 from gantry.runtime import (
     lost_server_report,
@@ -26,6 +29,18 @@ from gantry.runtime import (
 )
 from gantry.status import labels
 from gantry.triggers import server_work
+
+
+class ServersChangedError(errors.GantryError):
+    """A server of the tier is gone, or another one has come, since the run has asked all."""
+
+    def __init__(self, tier: names.TierName) -> None:
+        self.tier = tier
+        super().__init__(
+            f"the servers of tier {tier} are not those that were asked when this run began, and the steps that prepare "
+            f"new ones are skipped: nothing was started\n"
+            f"Clear {lost_server_report.FIND_LOST} together with its downstream tasks."
+        )
 
 
 class ScaleUpOperator(base.StepOperator):
@@ -39,6 +54,7 @@ class ScaleUpOperator(base.StepOperator):
         wanted = tier_size.or_remembered(run.definition, run.tier, wanted, run.inventory)
         login = run.access().login
         lost = lost_server_report.slots(context, run.tier)
+        refuse_if_changed(context, run, wanted)
         order = instance_start.StartOrder(
             run=run.digest,
             generation=run.key.epoch,
@@ -57,6 +73,18 @@ class ScaleUpOperator(base.StepOperator):
         names_ = [server.name for server in scaling.servers]
         context["ti"].xcom_push(key="report", value=xcom.result(context, list(names_)))
         return deal(names_, run.definition.fan_out)
+
+
+def refuse_if_changed(context: Context, run: step_run.StepRun, wanted: int) -> None:
+    """Start nothing if the steps that would prepare a new server are skipped. Raises ServersChangedError."""
+    there = run.inventory.of_tier(run.tier)
+    if len(there) >= wanted and not any(
+        each.is_new or each.state is not InstanceState.RUNNING for each in there
+    ):
+        return
+    handshake = step_id(Group(GroupKind.TIER, run.tier), StepKind.HANDSHAKE)
+    if handshake in lost_server_report.needless(context):
+        raise ServersChangedError(run.tier)
 
 
 def _releases(run: step_run.StepRun) -> bool:

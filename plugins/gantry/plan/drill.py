@@ -8,7 +8,7 @@ from gantry import names
 from gantry.definition import drills, models
 from gantry.names import StepKind
 from gantry.plan.backups import restore_step
-from gantry.plan.launch import launch_plan, tier_servers
+from gantry.plan.launch import launching_plan, tier_servers
 from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, in_order, last_of, step_id
 
 
@@ -20,7 +20,7 @@ def drill_plan(definition: models.Definition) -> Plan:
     only if all succeeded: a run that ended with the removal would count as a success.
     """
     copy = drills.throw_away(definition)
-    launch = launch_plan(copy)
+    launch = launching_plan(copy)
     turn = tuple(step for step in launch if step.kind is StepKind.TURN)
     choose = _step(StepKind.CHOOSE_BACKUPS, *(step.id for step in turn))
     launched = [

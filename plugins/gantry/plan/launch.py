@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 from gantry import names
 from gantry.definition import models
 from gantry.names import StepKind
 from gantry.plan.phases import Phase
+from gantry.plan.step_kinds import BEFORE_WORK
 from gantry.plan.steps import (
     DEPLOYMENT,
     Group,
@@ -35,7 +37,20 @@ UPDATE_SCRIPTS = (
 
 
 def launch_plan(definition: models.Definition) -> Plan:
-    """Return the plan of a deployment's launch.
+    """Return the plan of a deployment's launch. Its `find_lost` may skip steps that have nothing to do.
+
+    See `launching_plan` for the order.
+    """
+    found = launching_plan(definition)
+    runs_always = {*BEFORE_WORK, StepKind.FIND_LOST, StepKind.SCALE_UP, StepKind.FINISH_LAUNCH}
+    steps = (
+        step if step.kind in runs_always else dataclasses.replace(step, after_left_out=True) for step in found
+    )
+    return dataclasses.replace(found, steps=tuple(steps))
+
+
+def launching_plan(definition: models.Definition) -> Plan:
+    """Return the steps of a launch, for operations that launch among other things.
 
     The order of services follows the dependencies alone. Archives are unpacked as soon as their servers are ready; a
     service is not set up (datasource, configuration, start) before its dependencies are satisfied: datasource loaded,
@@ -63,7 +78,7 @@ def launch_plan(definition: models.Definition) -> Plan:
         id=step_id(DEPLOYMENT, StepKind.FINISH_LAUNCH),
         kind=StepKind.FINISH_LAUNCH,
         group=DEPLOYMENT,
-        # Where nothing has changed, `find_lost` skips all that comes between.
+        # `find_lost` may skip all that comes between.
         upstream=(find_lost_step().id, *last_of(steps)),
     )
     return Plan(

@@ -6,11 +6,11 @@ The launch's own first step, `find_lost`, chooses them here too; a person may na
 from __future__ import annotations
 
 from gantry.definition import models
-from gantry.plan.launch import find_lost_step, launch_plan
+from gantry.plan.launch import find_lost_step, launching_plan
 from gantry.plan.scaling import with_drain
 from gantry.plan.steps import Plan
 
 
 def recover_plan(definition: models.Definition) -> Plan:
     """Return the plan of a recovery: any tier may have lost servers."""
-    return with_drain(definition, launch_plan(definition), tuple(definition.tiers), find_lost_step().id)
+    return with_drain(definition, launching_plan(definition), tuple(definition.tiers), find_lost_step().id)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from gantry import names
 from gantry.definition import models
 from gantry.names import StepKind
-from gantry.plan.launch import cleanup, launch_plan
+from gantry.plan.launch import cleanup, launching_plan
 from gantry.plan.steps import DEPLOYMENT, Group, GroupKind, Plan, Step, in_order, last_of, step_id
 
 
@@ -22,7 +22,7 @@ def scalable(definition: models.Definition) -> tuple[names.TierName, ...]:
 
 def scale_plan(definition: models.Definition) -> Plan:
     """Return the plan of a deployment's scaling."""
-    launch = launch_plan(definition)
+    launch = launching_plan(definition)
     choose = Step(
         id=step_id(DEPLOYMENT, StepKind.CHOOSE_SERVERS),
         kind=StepKind.CHOOSE_SERVERS,

@@ -69,7 +69,7 @@ class Step:
         scripts: the agent scripts it runs on each server, in order.
         upstream: ids of the steps that must have succeeded (or, for `always`, be over) before.
         skipped: why the step has nothing to do, or None. It keeps its place in the plan.
-        after_left_out: whether it runs even if a step before it was not requested.
+        after_left_out: whether it runs even if a step before it was not requested, or had nothing to do.
         always: whether it runs when those before it are over, even if they failed.
         service_phase: the phase in which its service is set up; used if the kind has no phase of its own.
     """

@@ -19,7 +19,7 @@ from gantry.cloud.objects import Objects
 from gantry.credentials import connections
 from gantry.definition import models, source
 from gantry.plan import Plan, Step, StepKind, launch_plan
-from gantry.preview import balancers, data_loss, explain, probe, report, scaling
+from gantry.preview import balancers, data_loss, explain, needless, probe, report, scaling
 from gantry.preview.report import Action
 from gantry.preview.state import ServerState
 from gantry.reconcile import (
@@ -146,10 +146,13 @@ def rehearse(
         remarks=tuple(str(each) for each in looked if each.standing is preflight.CheckOutcome.UNKNOWN),
         balancers=foreseen(stage, answers, walked),
     )
-    if found.nothing_to_do and not found.objects and not any(each.is_new for each in there):
-        # The launch skips its steps; see `unchanged`.
-        return dataclasses.replace(found, repeated=())
-    return found
+    if any(each.is_new for each in there) or not found.keeps_all:
+        return found
+    # The launch skips what is needless; see `unchanged`.
+    skipped = needless.needless_steps(stage.plan, found.changes, found.objects)
+    nothing = found.nothing_to_do and not found.objects
+    repeated = () if nothing else (each for each in found.repeated if each.step not in skipped)
+    return dataclasses.replace(found, repeated=tuple(repeated))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -160,11 +160,12 @@ class Report:
 
         Servers of which that is unknown count as changes. Balancers do not: what their steps do is known.
         """
-        return (
-            not self.changes
-            and not any(each.changes for each in self.balancers)
-            and all(each.action is Action.KEEP and each.unknown is None for each in self.servers)
-        )
+        return not self.changes and not any(each.changes for each in self.balancers) and self.keeps_all
+
+    @property
+    def keeps_all(self) -> bool:
+        """Return whether all servers are kept, and answer."""
+        return all(each.action is Action.KEEP and each.unknown is None for each in self.servers)
 
     def with_remarks(self, more: Iterable[str]) -> Report:
         """Return the report with more remarks."""

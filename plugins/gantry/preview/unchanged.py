@@ -1,4 +1,4 @@
-"""Whether a launch would change nothing: asked of every server once, before any of the launch's steps begins.
+"""What a launch has to do: asked of every server once, before any of the launch's steps begins.
 
 The steps decide by the same code (`dry_run.walk`). Whatever is in doubt counts as a change: then the steps run, and
 each decides for itself.
@@ -6,13 +6,28 @@ each decides for itself.
 
 from __future__ import annotations
 
+import dataclasses
+
 from gantry import requests
-from gantry.preview import dry_run, probe, report, scaling
+from gantry.preview import dry_run, needless, probe, report, scaling
 from gantry.reconcile import step_run
 
 
-def doubt(run: step_run.StepRun) -> str | None:
-    """Return in one line why the steps of a launch have to run, or None if each of them would do nothing.
+@dataclasses.dataclass(frozen=True)
+class LaunchForecast:
+    """What a launch has to do.
+
+    Attributes:
+        doubt: in one line, why some of its steps have to run; None if each of them would do nothing.
+        needless: the ids of the steps that need not run, where others do; see `needless.needless_steps`.
+    """
+
+    doubt: str | None
+    needless: frozenset[str] = frozenset()
+
+
+def look(run: step_run.StepRun) -> LaunchForecast:
+    """Return what a launch has to do.
 
     Only for a run whose servers are all there, in the wanted number, and healthy. Asks the servers, and reads what the
     steps need: connections, archives, dumps.
@@ -22,7 +37,7 @@ def doubt(run: step_run.StepRun) -> str | None:
     """
     for server in run.inventory:
         if server.is_new:
-            return f"{server.name} has not been in a finished launch yet"
+            return LaunchForecast(f"{server.name} has not been in a finished launch yet")
     stage = dry_run.DryRunContext(
         definition=run.definition,
         plan=run.plan,
@@ -33,8 +48,8 @@ def doubt(run: step_run.StepRun) -> str | None:
     # What is new is mostly new on every server: one of each tier tells, and the others are not asked in vain.
     first = {each.name for tier in run.definition.tiers for each in run.inventory.of_tier(tier)[:1]}
     some = dry_run.ask(stage, run.cloud, first)
-    found = _difference(some, dry_run.walk(stage, some.states))
-    if found is not None:
+    found = _forecast(stage, some, dry_run.walk(stage, some.states))
+    if found.doubt is not None and not found.needless:
         return found
     others = dry_run.ask(stage, run.cloud, {each.name for each in run.inventory} - first)
     answers = probe.Answers(
@@ -43,25 +58,30 @@ def doubt(run: step_run.StepRun) -> str | None:
         {**some.asked, **others.asked},
     )
     walked = dry_run.walk(stage, answers.states)
-    found = _difference(answers, walked)
-    if found is not None:
+    found = _forecast(stage, answers, walked)
+    if found.doubt is not None:
         return found
     for balancer in dry_run.foreseen(stage, answers, walked):
         if balancer.changes or balancer.unknown is not None or balancer.refusal is not None:
-            return f"{balancer.server}: {balancer.unknown or 'its load balancer changes'}"
-    return None
+            doubt = f"{balancer.server}: {balancer.unknown or 'its load balancer changes'}"
+            return LaunchForecast(doubt, needless.needless_steps(stage.plan, ()))
+    return LaunchForecast(None)
 
 
-def _difference(answers: probe.Answers, walked: dry_run.Walked) -> str | None:
+def _forecast(stage: dry_run.DryRunContext, answers: probe.Answers, walked: dry_run.Walked) -> LaunchForecast:
+    """Return what there is to do, apart from the balancers' configuration."""
     for name, why in answers.unknowns.items():
-        return f"{name}: {why}"
+        return LaunchForecast(f"{name}: {why}")
+    doubt = None
     if walked.changes:
         # Some only prepare another one: a server that leaves its load balancers has no reason of its own.
-        return _told(next((each for each in walked.changes if each.reasons), walked.changes[0]))
-    for each in walked.objects:
+        doubt = _told(next((each for each in walked.changes if each.reasons), walked.changes[0]))
+    elif walked.objects:
         # Such a dump is mentioned in the log of the step that does not load it.
-        return f"{each.url} has changed"
-    return None
+        doubt = f"{walked.objects[0].url} has changed"
+    if doubt is None:
+        return LaunchForecast(None)
+    return LaunchForecast(doubt, needless.needless_steps(stage.plan, walked.changes, walked.objects))
 
 
 def _told(change: report.Change) -> str:

@@ -24,6 +24,13 @@ def slots(context: Context, tier: names.TierName) -> tuple[names.Slot, ...]:
     )
 
 
+def needless(context: Context) -> frozenset[str]:
+    """Return the ids of the steps that this run has skipped, since they have nothing to do on any server."""
+    return frozenset(
+        step for report in xcom.reports(context, FIND_LOST) for step in report.get(xcom.NEEDLESS, ())
+    )
+
+
 def memory(run: step_run.StepRun) -> data_placement.DataLocations:
     """Return where the deployment's data is."""
     return data_placement.DataLocations(lock_holder.store(run.definition.deployment), run.definition)

@@ -11,6 +11,9 @@ from airflow.sdk import Context
 UNCHANGED = "unchanged"
 """Key in the report of `find_lost`: the launch has nothing to do, and its steps are skipped."""
 
+NEEDLESS = "needless"
+"""Key in the report of `find_lost`: the ids of the steps that it has skipped, since they have nothing to do."""
+
 Result = dict[str, Any]
 """A task's XCom: plain JSON without secrets. `started` and `ended` are ISO times, `servers` names."""
 

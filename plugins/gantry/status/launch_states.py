@@ -119,7 +119,11 @@ def _agents(scene: StateEvidence) -> dict[names.ServerName, AgentState]:
     for each in scene.plan.tiers:
         scaling = scene.steps.progress(scale_ups[each.tier].id)
         for server in scene.servers(each.tier):
-            handshake = scene.steps.progress_on(handshakes[each.tier].id, server)
+            step = handshakes[each.tier].id
+            handshake = scene.steps.progress_on(step, server)
+            if step in scene.steps.needless:
+                # It was asked, and has answered.
+                handshake = Progress.SUCCEEDED
             state = _agent(scene, server, scaling, handshake)
             if state is not None:
                 found[server] = state
@@ -130,12 +134,7 @@ def _agent(
     scene: StateEvidence, server: names.ServerName, scaling: Progress, handshake: Progress
 ) -> AgentState | None:
     is_known = scene.instance(server) is not None
-    answered = (
-        handshake is Progress.SUCCEEDED
-        or scene.steps.is_unchanged
-        or _ran_before(scene, server)
-        or _was_greeted(scene, server)
-    )
+    answered = handshake is Progress.SUCCEEDED or _ran_before(scene, server) or _was_greeted(scene, server)
     if handshake is Progress.FAILED or (scene.is_lost(server) and (answered or is_known)):
         return AgentState.UNREACHABLE
     if answered:
@@ -222,7 +221,7 @@ def _service(scene: StateEvidence, work: _Work, server: names.ServerName) -> Ser
     if Progress.FAILED in progress:
         at_check = _CHECK in steps[progress.index(Progress.FAILED)].scripts
         return ServiceState.IMPAIRED if at_check or ran_before else ServiceState.STOPPED
-    if progress[-1] is Progress.SUCCEEDED or scene.steps.is_unchanged:
+    if progress[-1] is Progress.SUCCEEDED or steps[-1].id in scene.steps.needless:
         return ServiceState.STOPPED if scene.is_lost(server) else ServiceState.RUNNING
     needs_are_met = all(scene.steps.progress(step.id).is_done for step in work.needed)
     has_begun = any(each.has_begun for each in progress[1:]) or (progress[0].has_begun and needs_are_met)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from gantry import names
 from gantry.plan import Phase, Plan, Step, StepKind
@@ -101,8 +101,7 @@ class Steps:
     """The progress of the steps of a run's plan. Tasks that are not steps, and removed ones, are ignored.
 
     Attributes:
-        is_unchanged: whether the run has asked all servers, has found that nothing has changed, and has skipped its
-            steps for that.
+        needless: the steps that the run has skipped, since it has asked all servers and they have nothing to do.
     """
 
     def __init__(self, plan: Plan, tasks: Iterable[TaskView]) -> None:
@@ -122,25 +121,26 @@ class Steps:
                 for step in plan
                 if step.kind in (StepKind.TURN, StepKind.FIND_LOST) and not self._tasks[step.id]
             }
-        self.is_unchanged = self._finds_nothing()
-        if self.is_unchanged:
-            needless = (each for each, how in self._progress.items() if how is Progress.LEFT_OUT)
-            self._progress.update(dict.fromkeys([*needless], Progress.NOT_APPLICABLE))
+        self.needless = frozenset(self._skipped())
+        self._progress.update(dict.fromkeys(self.needless, Progress.NOT_APPLICABLE))
         # A run that is older than a step of the plan has no task for it, and continued without.
         for step in plan:
             if self._progress[step.id].has_begun:
                 unknown = (each for each in step.upstream if not self._tasks[each])
                 self._progress.update(dict.fromkeys(unknown, Progress.NOT_APPLICABLE))
 
-    def _finds_nothing(self) -> bool:
-        """Return whether the run has found that nothing has changed, and has skipped its steps for that."""
-        ups = [step.id for step in self._plan if step.kind is StepKind.SCALE_UP]
-        looks = [step.id for step in self._plan if step.kind is StepKind.FIND_LOST]
-        return (
-            bool(ups and looks)
-            and all(self._progress[each] is Progress.LEFT_OUT for each in ups)
-            and all(self._progress[each] is Progress.SUCCEEDED for each in looks)
-        )
+    def _skipped(self) -> Iterator[str]:
+        """Yield the steps that `find_lost` has skipped: nothing before them has done any work."""
+        quiet: set[str] = set()
+        for step in self._plan:
+            if step.kind is StepKind.FIND_LOST and self._progress[step.id] is Progress.SUCCEEDED:
+                quiet.add(step.id)
+            elif step.upstream and quiet.issuperset(step.upstream):
+                if self._progress[step.id] is Progress.LEFT_OUT:
+                    yield step.id
+                elif step.kind is not StepKind.SCALE_UP and step.skipped is None:
+                    continue
+                quiet.add(step.id)
 
     def tasks(self, step: str) -> tuple[TaskView, ...]:
         """Return a step's task instances, by map index."""
@@ -155,6 +155,8 @@ class Steps:
 
         If none names it, from those whose servers are not known.
         """
+        if step in self.needless:
+            return Progress.NOT_APPLICABLE
         tasks = self._tasks[step]
         own = [task for task in tasks if server in task.servers]
         return _of_step(self._plan.by_id[step], own or [task for task in tasks if not task.servers])

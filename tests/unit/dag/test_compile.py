@@ -9,7 +9,7 @@ import socket
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, Asset, AssetAlias, BaseHook, Variable
+from airflow.sdk import DAG, Asset, AssetAlias, BaseHook, TriggerRule, Variable
 from airflow.serialization.serialized_objects import DagSerialization
 
 from gantry import definition, names, plan
@@ -141,6 +141,17 @@ def test_servers_stand_where_the_page_has_them(bookshop: DAG) -> None:
     assert finish.upstream_task_ids == {"balancer-front.start_proxy", "find_lost"}
     # It runs where `find_lost` has skipped the others, and not where that is skipped itself.
     assert finish.trigger_rule == "none_failed_min_one_success"
+
+
+def test_only_a_launch_goes_on_after_steps_that_are_skipped(bookshop: DAG) -> None:
+    """Its `find_lost` skips those that have nothing to do. In all other DAGs a skipped step takes all others along."""
+    recover = next(dag for dag in deployment_dags(BOOKSHOP) if dag.dag_id == "bookshop.recover")
+    for step in plan.launch_plan(definition.load(BOOKSHOP)):
+        if step.kind in {plan.StepKind.TURN, plan.StepKind.FIND_LOST, plan.StepKind.SCALE_UP}:
+            assert bookshop.get_task(step.id).trigger_rule == TriggerRule.ALL_SUCCESS
+        elif step.kind is not plan.StepKind.FINISH_LAUNCH:
+            assert bookshop.get_task(step.id).trigger_rule == TriggerRule.NONE_FAILED
+            assert recover.get_task(step.id).trigger_rule == TriggerRule.ALL_SUCCESS
 
 
 def test_phases_without_configuration_management_keep_their_place_and_say_why() -> None:

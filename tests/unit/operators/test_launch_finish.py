@@ -70,6 +70,25 @@ def test_a_launch_with_nothing_to_do_ends_with_all_running(
     assert "skipped: no launch configuration names it" in said, "as before: phases that are in no launch"
 
 
+def test_a_launch_that_has_skipped_what_has_nothing_to_do_is_complete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    every = {step.id: report() for step in plan.launch_plan(definition.loads(DEFINITION))}
+    needless = [step for step in every if step.startswith("tier-") and not step.endswith("scale_up")]
+    looked = {"find_lost": report(**{xcom.NEEDLESS: needless})}
+
+    # A try before this one may have reported them.
+    rest = {step: each for step, each in every.items() if step not in needless}
+    for known in (every, rest):
+        found = finish(monkeypatch, {**known, **looked})
+        assert found["state"] == plan.DeploymentState.RUNNING.value
+
+    del every["service-app.configure"]
+    with pytest.raises(launch_finish.StepsSkippedError) as error:
+        finish(monkeypatch, {**every, **looked})
+    assert error.value.steps == ("service-app.configure",)
+
+
 def test_a_launch_whose_steps_someone_else_has_skipped_is_not_complete(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

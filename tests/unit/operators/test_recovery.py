@@ -149,7 +149,7 @@ WELL = server_health.HealthReport(well=tuple(map(server, SERVERS)))
 
 
 def test_a_launch_with_nothing_to_do_skips_its_steps_but_the_last(stage: Stage) -> None:
-    stage.monkeypatch.setattr(unchanged, "doubt", lambda _: None)
+    stage.monkeypatch.setattr(unchanged, "look", lambda _: unchanged.LaunchForecast(None))
     with pytest.raises(DownstreamTasksSkipped) as skipped:
         stage.find(WELL, *SERVERS)
     every = {step.id for step in plan.launch_plan(KNOWN)}
@@ -165,20 +165,38 @@ def test_whatever_is_in_doubt_lets_the_steps_decide(
     stage: Stage, why: str | errors.GantryError, capsys: pytest.CaptureFixture[str]
 ) -> None:
 
-    def doubt(_: object) -> str:
+    def look(_: object) -> unchanged.LaunchForecast:
         if isinstance(why, errors.GantryError):
             raise why
-        return why
+        return unchanged.LaunchForecast(why)
 
-    stage.monkeypatch.setattr(unchanged, "doubt", doubt)
+    stage.monkeypatch.setattr(unchanged, "look", look)
     _, report = stage.find(WELL, *SERVERS)
-    assert xcom.UNCHANGED not in report
+    assert {xcom.UNCHANGED, xcom.NEEDLESS}.isdisjoint(report)
     assert f"the steps that follow are needed: {why}" in capsys.readouterr().out
+
+
+def test_a_launch_skips_the_steps_that_have_nothing_to_do(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needless = frozenset({"tier-database.handshake", "tier-application.handshake"})
+    forecast = unchanged.LaunchForecast("service-app.configure: the port changes", needless)
+    stage.monkeypatch.setattr(unchanged, "look", lambda _: forecast)
+    with pytest.raises(DownstreamTasksSkipped) as skipped:
+        stage.find(WELL, *SERVERS)
+    # In the order of the plan.
+    in_order = [step.id for step in plan.launch_plan(KNOWN) if step.id in needless]
+    assert list(skipped.value.tasks) == in_order
+    assert Instance.pushed["return_value"][xcom.NEEDLESS] == in_order
+    assert xcom.UNCHANGED not in Instance.pushed["return_value"]
+    said = capsys.readouterr().out
+    assert "the steps that follow are needed: service-app.configure: the port changes" in said
+    assert f"nothing before them has: {', '.join(in_order)}" in said
 
 
 def test_a_server_that_is_missing_or_was_not_reached_is_no_matter_for_a_look(stage: Stage) -> None:
     """The steps run then: nothing is asked of the others first."""
-    stage.monkeypatch.setattr(unchanged, "doubt", lambda _: pytest.fail("asked"))
+    stage.monkeypatch.setattr(unchanged, "look", lambda _: pytest.fail("asked"))
     stage.find(WELL, *list(SERVERS)[:-1])
     stage.find(server_health.HealthReport(well=WELL.well[:-1]), *SERVERS)
     busy = {names.ServerName("bookshop-proxy-1"): "too many connections"}

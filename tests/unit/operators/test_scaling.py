@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -11,9 +12,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from gantry import definition, inventory, names, plan, requests
 from gantry.agent import jobs
-from gantry.operators import configuration_management, scaling, server_retirement
+from gantry.operators import configuration_management, scale_up, scaling, server_retirement
 from gantry.reconcile import tier_size
-from gantry.runtime import lock_holder
+from gantry.runtime import lock_holder, lost_server_report
 from gantry.state import installed_versions
 from tests.unit.agent.world import DEFINITION, World
 from tests.unit.operators.world import Instance, Run, Store
@@ -122,6 +123,32 @@ def test_what_is_not_launched_is_refused_by_hand_and_skipped_by_the_clock() -> N
 def test_a_launch_wants_what_the_tier_was_scaled_to(wanted: int, remembered: int | None, count: int) -> None:
     found = inventory.Inventory(servers(1, 2, wanted=remembered))
     assert tier_size.or_remembered(KNOWN, APPLICATION, wanted, found) == count
+
+
+@pytest.mark.parametrize(
+    ("found", "is_refused"),
+    [
+        (servers(1, 2), False),
+        (servers(1), True),
+        ((*servers(1), *servers(2, is_new=True)), True),
+        ((*servers(1), *servers(2, state=inventory.InstanceState.STOPPED)), True),
+    ],
+)
+def test_nothing_is_started_where_the_steps_that_prepare_a_server_are_skipped(
+    monkeypatch: pytest.MonkeyPatch, found: tuple[inventory.Server, ...], *, is_refused: bool
+) -> None:
+    at = trying(Cloud(inventory.Inventory(found)), plan.launch_plan(KNOWN), "tier-application.scale_up")
+    skipped: frozenset[str] = frozenset({"tier-application.handshake"})
+    monkeypatch.setattr(lost_server_report, "needless", lambda _: skipped)
+    with (
+        pytest.raises(scale_up.ServersChangedError, match="Clear find_lost")
+        if is_refused
+        else contextlib.nullcontext()
+    ):
+        scale_up.refuse_if_changed(cast("Any", None), at, 2)
+    # Where they are not skipped, whatever is missing is started.
+    monkeypatch.setattr(lost_server_report, "needless", lambda _: frozenset({"tier-proxy.handshake"}))
+    scale_up.refuse_if_changed(cast("Any", None), at, 2)
 
 
 def test_a_server_that_was_lost_after_a_scaling_is_missing() -> None:

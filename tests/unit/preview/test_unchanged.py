@@ -1,4 +1,4 @@
-"""Whether a launch would change nothing: every doubt is a reason to run its steps."""
+"""What a launch has to do: every doubt is a reason to run the steps that it concerns, and those after them."""
 
 from __future__ import annotations
 
@@ -69,6 +69,20 @@ class Fleet:
         )
 
     def doubt(self, story: Story, *, new: frozenset[str] = frozenset(), **params: Any) -> str | None:
+        """Why steps have to run."""
+        return self.look(story, new=new, **params).doubt
+
+    def needed(self, story: Story, *, new: frozenset[str] = frozenset(), **params: Any) -> list[str]:
+        """The steps that are not skipped, in the order of the plan."""
+        found = self.look(story, new=new, **params)
+        assert found.doubt is not None
+        return [
+            step.id for step in launch_plan(definition.loads(story.text)) if step.id not in found.needless
+        ]
+
+    def look(
+        self, story: Story, *, new: frozenset[str] = frozenset(), **params: Any
+    ) -> unchanged.LaunchForecast:
         known = definition.loads(story.text)
         self.asked = []
         self.monkeypatch.setattr(dry_run, "ask", self._ask)
@@ -85,7 +99,7 @@ class Fleet:
             story=story,
             new=new,
         )
-        return unchanged.doubt(run)
+        return unchanged.look(run)
 
 
 @pytest.fixture
@@ -101,8 +115,14 @@ def test_after_a_launch_there_is_no_doubt(fleet: Fleet) -> None:
 
 def test_what_is_new_everywhere_is_asked_of_one_server_of_each_tier(fleet: Fleet) -> None:
     assert fleet.doubt(Story().but(text=DEFINITION.replace("Hello", "Welcome"))) is not None
+    assert [len(each) for each in fleet.asked] == [3, 1]
+    # Where no step can be skipped, the others are not asked in vain.
+    for name in ("database-1", "application-1", "application-2", "proxy-1"):
+        fleet.states = stages.changed(fleet.states, name, stale=("bin/marks",))
+    assert fleet.doubt(Story()) is not None
     assert [len(each) for each in fleet.asked] == [3]
     # What is new on another one alone is found all the same.
+    fleet.states = stages.with_files(Story().walk())
     fleet.states = stages.changed(fleet.states, "application-2", stale=("bin/marks",))
     assert "bookshop-application-2" in str(fleet.doubt(Story()))
 
@@ -121,6 +141,44 @@ def test_each_kind_of_change_is_a_doubt(fleet: Fleet) -> None:
     assert "datasource.sql" in dump or "its content is compared" in dump
     renamed = fleet.doubt(Story().but(tagged={"proxy-1": "shop-proxy-1"}))
     assert renamed == "bookshop-proxy-1, tier-proxy.scale_up: the definition names it so now"
+
+
+def test_the_steps_before_the_first_with_something_to_do_are_skipped(fleet: Fleet) -> None:
+    always = ["turn", "find_lost", "tier-application.scale_up", "tier-proxy.scale_up"]
+    last = ["balancer-front.start_proxy", "finish_launch"]
+    app = ["service-app.update", "service-app.configure"]
+
+    # What is configured anew on the application's servers leaves the database alone, and all that came before.
+    greeting = fleet.needed(Story().but(text=DEFINITION.replace("Hello", "Welcome")))
+    assert sorted(greeting) == sorted([*always, *app, *last])
+    # A new archive is installed by its tier's step.
+    archive = fleet.needed(Story().but(versions={"appService.tar.gz": "2"}))
+    assert sorted(archive) == sorted([*always, "tier-application.install_services", *app, *last])
+    # All that depends on the database comes after it.
+    database = fleet.needed(Story(), redeploy=["db"])
+    assert {"service-app.grant_access_on_db", *app}.issubset(database)
+    assert "tier-application.install_services" not in database
+    # A name in the cloud is changed by the step that starts servers. An update waits for its balancers' agents.
+    renamed = fleet.needed(Story().but(tagged={"proxy-1": "shop-proxy-1"}))
+    assert {each for each in renamed if each.startswith("tier-")} == {
+        "tier-application.scale_up",
+        *(step.id for step in launch_plan(definition.loads(DEFINITION)) if step.id.startswith("tier-proxy.")),
+    }
+
+
+def test_where_anything_is_unknown_no_step_is_skipped(fleet: Fleet) -> None:
+    every = [step.id for step in launch_plan(definition.loads(DEFINITION))]
+    assert fleet.needed(Story(), new=frozenset({"bookshop-proxy-1"})) == every
+    fleet.silent = {DATABASE: "no answer within 90 s"}
+    assert fleet.needed(Story()) == every
+
+
+def test_of_a_balancer_alone_only_its_own_step_runs(fleet: Fleet) -> None:
+    fleet.balancer = report.BalancerPreview(PROXY, reasons=("it does not run",))
+    needed = fleet.needed(Story())
+    assert needed == [
+        "turn", "find_lost", "tier-proxy.scale_up", "balancer-front.start_proxy", "finish_launch",
+    ]  # fmt: skip
 
 
 def test_what_is_asked_for_is_done_also_where_nothing_has_changed(fleet: Fleet) -> None:

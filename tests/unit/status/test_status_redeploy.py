@@ -71,6 +71,55 @@ def test_a_launch_that_finds_nothing_changed_leaves_everything_running_whatever_
         assert status.Progress.LEFT_OUT not in found.steps.values(), "they are not lacking"
 
 
+def test_steps_that_have_nothing_to_do_are_neither_lacking_nor_waited_for(
+    launch: plan.Plan, running: Moment
+) -> None:
+    """What `find_lost` has skipped counts as done, from the moment on in which it has."""
+    works = {"service-app.update", "service-app.configure", "balancer-front.start_proxy"}
+    ups = {step.id for step in launch if step.kind is plan.StepKind.SCALE_UP}
+    runs = {"turn", "find_lost", "finish_launch", *ups, *works}
+
+    def at(done: set[str]) -> status.DeploymentStatus:
+        tasks = tuple(
+            TaskView(
+                step.id,
+                state=TaskState.SKIPPED
+                if step.id not in runs
+                else TaskState.SUCCESS
+                if step.id in done
+                else TaskState.NONE,
+            )
+            for step in launch
+        )
+        return status.deployment_status(
+            launch,
+            tasks,
+            older(running.inventory),
+            run_ended=done == runs,
+            before=DeploymentState.RUNNING,
+        )
+
+    for done in ({"turn", "find_lost"}, {"turn", "find_lost", *ups}, runs - {"finish_launch"}):
+        found = at(done)
+        assert set(found.agents.values()) == {AgentState.RUNNING}
+        assert found.service(DB) is ServiceState.RUNNING
+        assert status.Progress.LEFT_OUT not in found.steps.values()
+    assert at(runs - {"finish_launch"}).service(APP) is ServiceState.RUNNING
+    assert (at(runs).state, at(runs).failed) == (DeploymentState.RUNNING, None)
+
+
+def test_a_step_that_a_person_skips_after_others_have_worked_is_lacking(
+    launch: plan.Plan, running: Moment
+) -> None:
+    tasks = tuple(
+        TaskView(each.id, state=TaskState.SKIPPED if each.id == "service-db.configure" else TaskState.SUCCESS)
+        for each in launch
+    )
+    found = status.deployment_status(launch, tasks, running.inventory, run_ended=True)
+    assert found.steps["service-db.configure"] is status.Progress.LEFT_OUT
+    assert found.state is not DeploymentState.RUNNING
+
+
 def test_skipped_steps_alone_do_not_mean_that_nothing_has_changed(launch: plan.Plan, running: Moment) -> None:
     """As after a refused approval: the look for lost servers is skipped too."""
     tasks = tuple(
