@@ -27,6 +27,7 @@ FOLDER = ROOT / "benchmarks"
 PARTS = {
     # Faults are looked at, and not timed: docs/distributed.md.
     "cluster_faults",
+    "cluster_scale",
     "cluster_field",
     "fleet_gantry",
     "fleet_peers",
