@@ -65,6 +65,8 @@ class Server:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            # As `gantry.agent.job_runner` reads it: a file's name in a message may be in any encoding.
+            errors="replace",
             timeout=60,
             check=False,
         )
