@@ -131,6 +131,10 @@ class Steps:
 
     def _skipped(self) -> Iterator[str]:
         """Yield the steps that `find_lost` has skipped: nothing before them has done any work."""
+        finish = [step.id for step in self._plan if step.kind is StepKind.FINISH_LAUNCH]
+        if any(self._progress[each] is Progress.LEFT_OUT for each in finish):
+            # A run that a person ends, or its time limit: Airflow skips all that is not over.
+            return
         quiet: set[str] = set()
         for step in self._plan:
             if step.kind is StepKind.FIND_LOST and self._progress[step.id] is Progress.SUCCEEDED:

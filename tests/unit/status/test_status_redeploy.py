@@ -6,6 +6,8 @@ import dataclasses
 import itertools
 from typing import Protocol
 
+import pytest
+
 from gantry import inventory, names, plan, status
 from gantry.plan import AgentState, DeploymentState, ServiceState
 from gantry.status import TaskState, TaskView
@@ -118,6 +120,24 @@ def test_a_step_that_a_person_skips_after_others_have_worked_is_lacking(
     found = status.deployment_status(launch, tasks, running.inventory, run_ended=True)
     assert found.steps["service-db.configure"] is status.Progress.LEFT_OUT
     assert found.state is not DeploymentState.RUNNING
+
+
+@pytest.mark.parametrize("last", ["find_lost", "tier-application.scale_up", "tier-application.handshake"])
+def test_what_airflow_skips_in_a_run_that_a_person_ends_is_lacking(
+    launch: plan.Plan, running: Moment, last: str
+) -> None:
+    """Airflow skips all that is not over then, or when `dagrun_timeout` has passed: also the last step."""
+    steps = [step.id for step in launch]
+    over = steps[: steps.index(last) + 1]
+    tasks = tuple(
+        TaskView(each, state=TaskState.SUCCESS if each in over else TaskState.SKIPPED) for each in steps
+    )
+    found = status.deployment_status(
+        launch, tasks, running.inventory, run_ended=True, before=DeploymentState.LAUNCHING
+    )
+    assert found.state is DeploymentState.LAUNCHING
+    assert found.steps["service-db.configure"] is status.Progress.LEFT_OUT
+    assert found.service(DB) is not ServiceState.RUNNING
 
 
 def test_skipped_steps_alone_do_not_mean_that_nothing_has_changed(launch: plan.Plan, running: Moment) -> None:
