@@ -15,6 +15,8 @@ from gantry.reconcile import data_history, data_placement, step_run
 from gantry.runtime import lock_holder, lost_server_report, run_history, xcom
 from gantry.state import filled_slots
 
+_LOOKS = frozenset({*BEFORE_WORK, StepKind.FIND_LOST})
+
 
 class StepsSkippedError(errors.GantryError):
     """Steps of the launch were skipped although it has not found that they have nothing to do."""
@@ -34,18 +36,8 @@ class FinishLaunchOperator(base.StepOperator):
         """Remove leftovers of an interrupted scaling, and summarize the launch."""
         gone = server_retirement.retire_all(context, run, self)
         server_retirement.remember(run)
-        unchanged = any(
-            each.get(xcom.UNCHANGED) for each in xcom.reports(context, lost_server_report.FIND_LOST)
-        )
         now = datetime.datetime.now(tz=datetime.UTC)
-        # Those that are skipped may have reports of an earlier try of this run, which are no longer true.
-        if unchanged:
-            kept = {*BEFORE_WORK, StepKind.FIND_LOST}
-            skipped = frozenset(step.id for step in run.plan if step.kind not in kept) - {run.step.id}
-        else:
-            skipped = lost_server_report.needless(context)
-        tasks = [view for step in run.plan if step.id not in skipped for view in _views(context, step)]
-        tasks += [status.TaskView(each, state=status.TaskState.SKIPPED) for each in sorted(skipped)]
+        tasks = [*_tasks(context, run)]
         _refuse_skipped(run, tasks)
         # This task itself is the only one still running; for the summary it counts as done.
         tasks.append(
@@ -65,6 +57,23 @@ class FinishLaunchOperator(base.StepOperator):
         store.set(filled_slots.KEY, filled_slots.dump(slots))
         run_history.close_record(context, run, times, ended=[*gone, *_retired(context, run)])
         return xcom.result(context, [], state=found.state.value)
+
+
+def _tasks(context: Context, run: step_run.StepRun) -> Iterator[status.TaskView]:
+    """Yield views of all tasks before this one, also of those that `find_lost` has skipped."""
+    looks = xcom.reports(context, lost_server_report.FIND_LOST)
+    looked = max((datetime.datetime.fromisoformat(each["ended"]) for each in looks), default=None)
+    skipped = frozenset(step for each in looks for step in each.get(xcom.NEEDLESS, ()))
+    if any(each.get(xcom.UNCHANGED) for each in looks):
+        skipped = frozenset(step.id for step in run.plan if step.kind not in _LOOKS)
+    for step in run.plan:
+        found = [*_views(context, step)]
+        if step.id in skipped:
+            # What an earlier try of this run has reported is no longer true; a step that a person has cleared has run.
+            found = [each for each in found if looked and each.started and each.started > looked]
+            found = found or [status.TaskView(step.id, state=status.TaskState.SKIPPED)]
+        if step.id != run.step.id:
+            yield from found
 
 
 def _refuse_skipped(run: step_run.StepRun, tasks: Sequence[status.TaskView]) -> None:

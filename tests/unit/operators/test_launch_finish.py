@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from gantry import definition, inventory, plan
+from gantry import definition, inventory, plan, status
 from gantry.agent import jobs
 from gantry.operators import launch_finish, server_retirement
 from gantry.runtime import lock_holder, run_history, xcom
@@ -17,6 +17,8 @@ from tests.unit.agent.world import DEFINITION, SERVERS
 from tests.unit.operators.test_recovery import server
 from tests.unit.operators.world import Instance, Run, Store
 
+TIMES: list[status.Timeline] = []
+"""What the last launches have recorded."""
 BEGAN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC).isoformat()
 
 
@@ -39,7 +41,7 @@ def finish(monkeypatch: pytest.MonkeyPatch, reports: dict[str, dict[str, Any]]) 
     monkeypatch.setattr(lock_holder, "store", lambda _: store)
     monkeypatch.setattr(server_retirement, "retire_all", lambda *_: ())
     monkeypatch.setattr(server_retirement, "remember", lambda _: None)
-    monkeypatch.setattr(run_history, "close_record", lambda *_, **__: None)
+    monkeypatch.setattr(run_history, "close_record", lambda _, __, times, **___: TIMES.append(times))
     found = inventory.Inventory(tuple(server(each) for each in SERVERS))
     cloud = types.SimpleNamespace(find=lambda: found, note_arrived=lambda _: None)
     run = Run(
@@ -57,6 +59,12 @@ def finish(monkeypatch: pytest.MonkeyPatch, reports: dict[str, dict[str, Any]]) 
 
 def report(**more: Any) -> dict[str, Any]:
     return {"servers": [], "started": BEGAN, "ended": BEGAN, **more}
+
+
+def installed() -> datetime.datetime | None:
+    """When services were installed in the last launch."""
+    (found,) = (each for each in TIMES[-1].phases if each.phase is plan.Phase.INSTALL_SERVICES)
+    return found.span.started
 
 
 def test_a_launch_with_nothing_to_do_ends_with_all_running(
@@ -82,6 +90,14 @@ def test_a_launch_that_has_skipped_what_has_nothing_to_do_is_complete(
     for known in (every, rest):
         found = finish(monkeypatch, {**known, **looked})
         assert found["state"] == plan.DeploymentState.RUNNING.value
+
+    # A step that a person has cleared later has run.
+    later = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC).isoformat()
+    assert installed() is None
+    finish(
+        monkeypatch, {**every, **looked, "tier-database.install_services": report(started=later, ended=later)}
+    )
+    assert installed() == datetime.datetime.fromisoformat(later)
 
     del every["service-app.configure"]
     with pytest.raises(launch_finish.StepsSkippedError) as error:
